@@ -1,0 +1,255 @@
+//! The record that the socket probe writes into the shared pipe: one fixed size, integers only.
+//!
+//! This file is compiled twice: into the probe (`no_std`, inside FFmpeg) and into the program that
+//! reads the pipe. Both ends come from one build, so the layout needs no negotiation; [`MAGIC`] and
+//! [`VERSION`] only catch a pipe that somebody else wrote into.
+//!
+//! All times are `CLOCK_MONOTONIC` nanoseconds; both ends run under one kernel, so they compare.
+
+/// First four bytes of every record.
+pub const MAGIC: u32 = 0x484c_5350;
+/// Layout version; changes with every change of [`Record`].
+pub const VERSION: u16 = 1;
+/// Bytes of one record: below `PIPE_BUF`, so that a write is whole or not at all.
+pub const RECORD_BYTES: usize = core::mem::size_of::<Record>();
+/// Environment variable that carries `FD:VIEWER:GENERATION` (decimal) into the child.
+pub const ENVIRONMENT: &str = "HLS_SWARM_PROBE";
+
+/// Room for the last element of a URL path.
+pub const NAME_BYTES: usize = 96;
+/// Room for a `Content-Type`.
+pub const CONTENT_TYPE_BYTES: usize = 40;
+/// How many first bytes of an entity are kept, to tell playlists from segments by content.
+pub const SNIFF_BYTES: usize = 16;
+
+/// `Record::what`: what a record tells.
+pub mod what {
+    /// The probe was loaded into a process. Only the common fields hold.
+    pub const HELLO: u8 = 1;
+    /// A request and its response (or the lack of it) are over.
+    pub const EXCHANGE: u8 = 2;
+    /// A connection could not be made: name not resolved, connect refused or given up.
+    pub const CONNECT_FAILED: u8 = 3;
+    /// A connection was closed; carries what the kernel received since its last exchange.
+    pub const CLOSED: u8 = 4;
+}
+
+/// `Record::end`: how an exchange or a connection attempt ended.
+pub mod end {
+    /// The response arrived whole.
+    pub const COMPLETE: u8 = 1;
+    /// The viewer closed the socket before the response was whole.
+    pub const CLOSED_BY_VIEWER: u8 = 2;
+    /// The peer closed (FIN) before the response was whole.
+    pub const CLOSED_BY_PEER: u8 = 3;
+    /// The socket failed (`error` holds the errno, for example ECONNRESET).
+    pub const SOCKET_ERROR: u8 = 4;
+    /// The viewer sent another request on the socket before this response was whole.
+    pub const SUPERSEDED: u8 = 5;
+    /// The process ended with the exchange still open.
+    pub const PROCESS_EXIT: u8 = 6;
+    /// The name did not resolve (`error` holds getaddrinfo's EAI code, positive).
+    pub const NAME_NOT_RESOLVED: u8 = 7;
+    /// The connection was refused, timed out or given up (`error` holds the errno, 0 = given up).
+    pub const NOT_CONNECTED: u8 = 8;
+}
+
+/// `Record::flags`: which of the optional facts were measured, and how.
+pub mod flag {
+    /// `dns_ns` was measured (this is the first exchange after a name was resolved).
+    pub const DNS: u16 = 1;
+    /// `connect_ns` was measured (this is the first exchange of a connection).
+    pub const CONNECT: u16 = 1 << 1;
+    /// `tls_ns` was measured, and the exchange ran inside TLS if [`TLS`] is set too.
+    pub const TLS_HANDSHAKE: u16 = 1 << 2;
+    /// `first_byte_ns` was measured.
+    pub const FIRST_BYTE: u16 = 1 << 3;
+    /// The exchange ran inside TLS: kernel bytes hold ciphertext and do not compare with body bytes.
+    pub const TLS: u16 = 1 << 4;
+    /// `received`, `rtt_us`, `min_rtt_us` and `retransmits` come from the kernel's `tcp_info`.
+    pub const TCP_INFO: u16 = 1 << 5;
+    /// The response was chunked: `body_bytes` holds framing, `entity_bytes` does not.
+    pub const CHUNKED: u16 = 1 << 6;
+    /// The response carried `Content-Encoding` other than identity.
+    pub const ENCODED: u16 = 1 << 7;
+    /// The response asked to close the connection, or was HTTP/1.0 without keep-alive.
+    pub const CONNECTION_CLOSE: u16 = 1 << 8;
+    /// `age_s` was present.
+    pub const AGE: u16 = 1 << 9;
+    /// `content_length` was present.
+    pub const CONTENT_LENGTH: u16 = 1 << 10;
+    /// `download_ns` ends at the kernel's last arrival, because the viewer read later than that.
+    pub const ARRIVED_EARLIER: u16 = 1 << 11;
+}
+
+/// `Record::cache`: what the edge said about its cache (X-Cache, CF-Cache-Status, Cache-Status).
+pub mod cache {
+    /// No such header.
+    pub const UNKNOWN: u8 = 0;
+    /// Served from the cache.
+    pub const HIT: u8 = 1;
+    /// Fetched from behind the cache.
+    pub const MISS: u8 = 2;
+    /// Any other word (EXPIRED, STALE, REVALIDATED, BYPASS, DYNAMIC…).
+    pub const OTHER: u8 = 3;
+}
+
+/// One fact from inside one viewer. Fields that `what` or `flags` do not vouch for are 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// [`MAGIC`].
+    pub magic: u32,
+    /// [`VERSION`].
+    pub version: u16,
+    /// One of [`what`].
+    pub what: u8,
+    /// One of [`end`].
+    pub end: u8,
+    /// Viewer number, from 1 (0 = the trial run at start).
+    pub viewer: u32,
+    /// How often the viewer had been started when this process began, from 1.
+    pub generation: u32,
+    /// Process that wrote the record.
+    pub pid: u32,
+    /// Counts the records of this process from 0, lost ones included, so that gaps show.
+    pub sequence: u32,
+    /// Records that this process could not write so far because the pipe was full.
+    pub lost: u32,
+    /// Connection, counted within the process from 1.
+    pub connection: u32,
+    /// Request within the connection, counted from 1.
+    pub request: u32,
+    /// Set of [`flag`].
+    pub flags: u16,
+    /// Status code of the response, 0 = none arrived.
+    pub status: u16,
+    /// When the first byte of the request was handed to the kernel (or the connect was begun).
+    pub started_ns: u64,
+    /// Duration of the name look-up before this connection.
+    pub dns_ns: u64,
+    /// From `connect()` to an established connection.
+    pub connect_ns: u64,
+    /// Duration of the TLS handshake.
+    pub tls_ns: u64,
+    /// From the first byte of the request to the first byte of the response.
+    pub first_byte_ns: u64,
+    /// From the first byte of the response to the arrival of its last byte.
+    pub download_ns: u64,
+    /// From the first byte of the response to the moment the viewer had read the last one.
+    pub read_ns: u64,
+    /// From the last byte read until the end of an exchange that did not complete.
+    pub idle_ns: u64,
+    /// Bytes of the request.
+    pub request_bytes: u64,
+    /// Bytes of the response heads (interim 1xx heads included), as plain text.
+    pub head_bytes: u64,
+    /// Body bytes that the viewer read, chunk framing included: nginx's `$body_bytes_sent`.
+    pub body_bytes: u64,
+    /// Body bytes that the viewer read, without chunk framing (still content-encoded).
+    pub entity_bytes: u64,
+    /// `Content-Length` of the response.
+    pub content_length: u64,
+    /// Bytes that the kernel received on this connection since the previous record about it
+    /// (a FIN is not counted).
+    pub received: u64,
+    /// Smoothed round-trip time, microseconds.
+    pub rtt_us: u32,
+    /// Minimal round-trip time, microseconds.
+    pub min_rtt_us: u32,
+    /// Segments that this end sent again, whole connection.
+    pub retransmits: u32,
+    /// `Age` of the response, seconds.
+    pub age_s: u32,
+    /// FNV-1a (64 bit) of host, path and query.
+    pub url_hash: u64,
+    /// errno or EAI code, see `end`.
+    pub error: u16,
+    /// Own port.
+    pub local_port: u16,
+    /// Port of the peer.
+    pub peer_port: u16,
+    /// Address family of the peer: 4, 6, or 0 = not known.
+    pub peer_family: u8,
+    /// One of [`cache`].
+    pub cache: u8,
+    /// Address of the peer, the first 4 bytes for IPv4.
+    pub peer: [u8; 16],
+    /// First bytes of the entity.
+    pub sniff: [u8; SNIFF_BYTES],
+    /// How many of `sniff` hold.
+    pub sniff_len: u8,
+    /// How many of `name` hold.
+    pub name_len: u8,
+    /// How many of `content_type` hold.
+    pub content_type_len: u8,
+    /// Method: the first letter, `G` for GET.
+    pub method: u8,
+    /// Keeps the size a multiple of 8 without hidden padding.
+    pub reserved: [u8; 4],
+    /// Last element of the path, without query; its end is cut if it is longer.
+    pub name: [u8; NAME_BYTES],
+    /// `Content-Type`, cut if it is longer.
+    pub content_type: [u8; CONTENT_TYPE_BYTES],
+}
+
+impl Record {
+    /// A record in which nothing holds.
+    pub const EMPTY: Self = Self {
+        magic: MAGIC,
+        version: VERSION,
+        what: 0,
+        end: 0,
+        viewer: 0,
+        generation: 0,
+        pid: 0,
+        sequence: 0,
+        lost: 0,
+        connection: 0,
+        request: 0,
+        flags: 0,
+        status: 0,
+        started_ns: 0,
+        dns_ns: 0,
+        connect_ns: 0,
+        tls_ns: 0,
+        first_byte_ns: 0,
+        download_ns: 0,
+        read_ns: 0,
+        idle_ns: 0,
+        request_bytes: 0,
+        head_bytes: 0,
+        body_bytes: 0,
+        entity_bytes: 0,
+        content_length: 0,
+        received: 0,
+        rtt_us: 0,
+        min_rtt_us: 0,
+        retransmits: 0,
+        age_s: 0,
+        url_hash: 0,
+        error: 0,
+        local_port: 0,
+        peer_port: 0,
+        peer_family: 0,
+        cache: cache::UNKNOWN,
+        peer: [0; 16],
+        sniff: [0; SNIFF_BYTES],
+        sniff_len: 0,
+        name_len: 0,
+        content_type_len: 0,
+        method: 0,
+        reserved: [0; 4],
+        name: [0; NAME_BYTES],
+        content_type: [0; CONTENT_TYPE_BYTES],
+    };
+
+    /// Whether every flag in `mask` is set.
+    #[must_use]
+    pub const fn has(&self, mask: u16) -> bool {
+        self.flags & mask == mask
+    }
+}
+
+const _: () = assert!(RECORD_BYTES <= 512, "a record must stay far below PIPE_BUF (4096)");
+const _: () = assert!(RECORD_BYTES.is_multiple_of(8), "no hidden padding at the end");

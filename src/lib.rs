@@ -1,0 +1,17 @@
+//! hls-swarm: load testing of HTTP Live Streaming with real FFmpeg viewers.
+//!
+//! This file is the map. Modules are layers, and a layer uses only what stands above it in this
+//! list (`tests/layers.rs` checks it):
+//!
+//! * [`words`]: the vocabulary: failures, exit codes, what was typed, the probe's record.
+//! * [`pure`]: decisions without clock, I/O or runtime: plan, ramp, back-off, FFmpeg arguments,
+//!   parsers, the fold from events to figures, nginx's configuration.
+//! * [`system`]: the kernel's edge: processes, signals, the probe's pipe, /proc, HTTP fetches.
+//! * [`actors`]: what lives and waits: viewers, the supervisor, the aggregator, the origin pair.
+//! * [`views`]: how a snapshot looks: Prometheus, the summary, the JSON report.
+
+pub mod actors;
+pub mod pure;
+pub mod system;
+pub mod views;
+pub mod words;

@@ -1,0 +1,2 @@
+//! `hls-swarm`.
+fn main() {}

@@ -1,0 +1,2 @@
+//! What was typed, as clap types only; what it means is resolved once, in `pure::plan`.
+

@@ -1,0 +1,125 @@
+//! The one error type that reaches a user: what failed, with which value, and how to cure it.
+//!
+//! `Display` never repeats its source; [`Failure::print`] walks the chain.
+
+use std::error::Error;
+use std::fmt;
+use std::io::Write;
+
+use super::exit::Exit;
+
+/// A failure as a user meets it. `what` names the thing and the value, `cure` says what to do.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    what: String,
+    cure: Option<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure that ends the program with `exit`.
+    #[must_use]
+    pub fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), cure: None, source: None }
+    }
+
+    /// What was typed or configured cannot be run (exit code 2).
+    #[must_use]
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what)
+    }
+
+    /// The machine, FFmpeg or the URL is not fit (exit code 3).
+    #[must_use]
+    pub fn preflight(what: impl Into<String>) -> Self {
+        Self::new(Exit::Preflight, what)
+    }
+
+    /// A defect of this program or a refusal of the operating system (exit code 1).
+    #[must_use]
+    pub fn internal(what: impl Into<String>) -> Self {
+        Self::new(Exit::Internal, what)
+    }
+
+    /// Adds what the user can do about it.
+    #[must_use]
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    /// Adds the error underneath.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The exit code that this failure asks for.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What the user can do, where that is known.
+    #[must_use]
+    pub fn cure_text(&self) -> Option<&str> {
+        self.cure.as_deref()
+    }
+
+    /// The failure and everything underneath it on one line, without the cure.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.what.clone();
+        let mut next = self.source();
+        while let Some(error) = next {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            next = error.source();
+        }
+        text
+    }
+
+    /// Writes `PROGRAM: what: why` and the cure to `out`. A closed `out` is not worth a panic.
+    pub fn print(&self, program: &str, out: &mut dyn Write) {
+        let mut text = format!("{program}: {}\n", self.chain());
+        if let Some(cure) = &self.cure {
+            text.push_str(&format!("  cure: {cure}\n"));
+        }
+        // The only reader of standard error may be gone; there is no one left to tell.
+        drop(out.write_all(text.as_bytes()));
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_is_printed_once_and_the_cure_last() {
+        let failure = Failure::preflight("metrics port 17091 is taken")
+            .because(std::io::Error::from_raw_os_error(98))
+            .cure("pass --metrics 127.0.0.1:0");
+        let mut out = Vec::new();
+        failure.print("hls-swarm", &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(
+            text,
+            "hls-swarm: metrics port 17091 is taken: Address already in use (os error 98)\n  \
+             cure: pass --metrics 127.0.0.1:0\n"
+        );
+    }
+}

@@ -1,1 +1,5 @@
-//! (to be written)
+//! The kernel's edge: the only layer that forks, signals, opens pipes and reads /proc.
+
+pub mod guard;
+pub mod process;
+pub mod shutdown;

@@ -1,2 +1,1 @@
 //! What was typed, as clap types only; what it means is resolved once, in `pure::plan`.
-

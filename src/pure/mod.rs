@@ -1,1 +1,14 @@
-//! (to be written)
+//! Decisions: no clock, no I/O, no runtime. Time and chance are passed in.
+
+pub mod criteria;
+pub mod facts;
+pub mod ffmpeg;
+pub mod kind;
+pub mod origin;
+pub mod plan;
+pub mod playback;
+pub mod playlist;
+pub mod preflight;
+pub mod ramp;
+pub mod restart;
+pub mod stats;

@@ -1,1 +1,3 @@
-//! (to be written)
+//! Decisions without clock, I/O or runtime: time is passed in.
+
+pub mod ffmpeg;

@@ -1,1 +1,4 @@
-//! (to be written)
+//! FFmpeg as a viewer: what a binary supports and what it says while it plays.
+
+pub mod capability;
+pub mod progress;

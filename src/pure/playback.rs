@@ -116,8 +116,7 @@ impl Playback {
         let (first_at, first_media) = self.advances.front().copied()?;
         let wall = self.until(at_ns, last_at).saturating_sub(first_at);
         // Half a window is the least that bursts can be averaged over.
-        (wall >= self.window_ns() / 2)
-            .then(|| (last_media - first_media) as f64 * 1000.0 / wall as f64)
+        (wall >= self.window_ns() / 2).then(|| (last_media - first_media) as f64 * 1000.0 / wall as f64)
     }
 
     fn drift_seconds(&self, at_ns: u64) -> f64 {

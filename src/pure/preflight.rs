@@ -106,11 +106,7 @@ pub fn resources(viewers: u32, machine: &Machine) -> Vec<Check> {
     let mut check = |name, have: Option<u64>, need: u64, unit: fn(u64) -> String, cure: String| {
         let Some(have) = have else { return };
         let finding = format!("{} available, {} needed for {viewers} viewers", unit(have), unit(need));
-        checks.push(if have >= need {
-            Check::good(name, finding)
-        } else {
-            Check::bad(name, finding, cure)
-        });
+        checks.push(if have >= need { Check::good(name, finding) } else { Check::bad(name, finding, cure) });
     };
     let fits = |have: Option<u64>, own: u64, each: u64| fewer(have.unwrap_or(0).saturating_sub(own) / each);
     check(
@@ -191,6 +187,10 @@ mod tests {
 
     #[test]
     fn the_number_that_is_said_to_fit_does() {
-        assert!(resources(995, &MACHINE).iter().all(|check| check.name != "open files" || check.mark == Mark::Good));
+        assert!(
+            resources(995, &MACHINE)
+                .iter()
+                .all(|check| check.name != "open files" || check.mark == Mark::Good)
+        );
     }
 }

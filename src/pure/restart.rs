@@ -46,9 +46,8 @@ mod tests {
     #[test]
     fn delays_double_up_to_the_bound_and_start_over_after_health() {
         let mut restarts = Restarts::new(None);
-        let delays: Vec<u128> = (0..7)
-            .map(|_| restarts.after_failure(Duration::ZERO, 1.0).unwrap().as_millis())
-            .collect();
+        let delays: Vec<u128> =
+            (0..7).map(|_| restarts.after_failure(Duration::ZERO, 1.0).unwrap().as_millis()).collect();
         assert_eq!(delays, [250, 500, 1000, 2000, 4000, 5000, 5000]);
         assert_eq!(restarts.after_failure(HEALTHY, 1.0).unwrap().as_millis(), 250);
     }

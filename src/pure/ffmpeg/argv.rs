@@ -73,7 +73,8 @@ fn transport(args: &mut Arguments<'_>, stream: &Stream, play: &Play, viewer: u32
     args.add(["-user_agent", &stream.user_agent_of(viewer)]);
     args.option(Scope::Http, "icy", "0");
     if !stream.headers.is_empty() {
-        let lines: String = stream.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let lines: String =
+            stream.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         args.add(["-headers", &lines]);
     }
     if let Some(delay) = stream.reconnect_delay {

@@ -1,3 +1,6 @@
-//! FFmpeg as a viewer: what a binary can do, how it is called, what it says.
+//! FFmpeg as a viewer: what a binary supports, how it is called, what it says while it plays.
 
 pub mod argv;
+pub mod capability;
+pub mod log;
+pub mod progress;

@@ -113,9 +113,7 @@ pub fn parse(text: &str, base: &Url) -> Result<Playlist, NotAPlaylist> {
     }
     let mut reader = Reader::new(base);
     for (index, line) in text.lines().enumerate() {
-        reader
-            .line(line.trim())
-            .map_err(|what| NotAPlaylist::BadLine { line: index + 1, what })?;
+        reader.line(line.trim()).map_err(|what| NotAPlaylist::BadLine { line: index + 1, what })?;
     }
     reader.finish()
 }

@@ -128,7 +128,7 @@ impl Exchanges {
     fn time(&mut self, exchange: &Exchange) {
         let (ttfb, download) =
             self.times.entry(exchange.kind).or_insert_with(|| (Distribution::new(), Distribution::new()));
-        let mut add = |into: &mut Distribution, nanos: Option<u64>| {
+        let add = |into: &mut Distribution, nanos: Option<u64>| {
             if let Some(nanos) = nanos {
                 into.add_ns(nanos);
             }

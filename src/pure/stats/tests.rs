@@ -103,13 +103,8 @@ fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_told_apart() {
 #[test]
 fn each_failure_counts_once_in_the_error_rate() {
     let mut stats = stats(1);
-    let broken = |outcome, status, idle| Exchange {
-        outcome,
-        status,
-        idle_ns: idle,
-        download_ns: None,
-        ..segment(1)
-    };
+    let broken =
+        |outcome, status, idle| Exchange { outcome, status, idle_ns: idle, download_ns: None, ..segment(1) };
     apply(&mut stats, segment(1));
     apply(&mut stats, broken(Outcome::Complete, Some(404), None));
     apply(&mut stats, broken(Outcome::ClosedByPeer, Some(200), Some(0)));

@@ -109,8 +109,7 @@ impl Viewers {
         let viewer = self.viewer(number);
         viewer.played_before = viewer.row.media_seconds;
         (viewer.row.speed, viewer.row.drift_seconds) = (None, None);
-        viewer.row.state =
-            if class == EndClass::Stopped { ViewerState::Ended } else { ViewerState::Waiting };
+        viewer.row.state = if class == EndClass::Stopped { ViewerState::Ended } else { ViewerState::Waiting };
         self.active = self.active.saturating_sub(1);
         self.uptime.add_ns((uptime_seconds * 1e9) as u64);
         self.lives.killed += u64::from(killed);
@@ -175,9 +174,8 @@ impl Viewers {
     #[must_use]
     pub fn playback(&self) -> Playback {
         let rows = || self.rows.values().map(|viewer| &viewer.row);
-        let mean = |values: &[f64]| {
-            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
-        };
+        let mean =
+            |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
         let speeds: Vec<f64> = rows().filter_map(|row| row.speed).collect();
         let drifts: Vec<f64> = rows().filter_map(|row| row.drift_seconds).collect();
         let slow = |speed: &&f64| **speed < crate::pure::playback::SLOW;

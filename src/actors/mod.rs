@@ -1,1 +1,11 @@
-//! (to be written)
+//! What lives and waits: each actor is a task with one inbox or one loop.
+
+pub mod aggregator;
+pub mod exchange_log;
+pub mod interview;
+pub mod metrics_server;
+pub mod pacemaker;
+pub mod preflight;
+pub mod probe_reader;
+pub mod supervisor;
+pub mod viewer;

@@ -1,6 +1,10 @@
 //! The kernel's edge: the only layer that forks, signals, opens pipes and reads /proc.
 
 pub mod clock;
+pub mod fetch;
 pub mod guard;
+pub mod limits;
+pub mod load;
+pub mod probe_pipe;
 pub mod process;
 pub mod shutdown;

@@ -2,5 +2,6 @@
 
 pub mod argv;
 pub mod capability;
+pub mod inferred;
 pub mod log;
 pub mod progress;

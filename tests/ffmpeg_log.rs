@@ -1,4 +1,4 @@
-//! FFmpeg's own words against the origin's access log: recorded runs of FFmpeg 4.4, 5.1 and 7.1
+//! FFmpeg's own words against the origin's access log: recorded runs of FFmpeg 4.4, 5.1, 7.1 and 9.0
 //! (`tests/corpus/README.md`), where every count must equal what the origin wrote.
 //!
 //! Nothing is tolerated by a percentage: where the log cannot know what the origin knows, the one
@@ -167,7 +167,7 @@ fn bodies_equal_the_access_log() {
             let what = format!("{}: {exchange:?} {served:?}", run.name);
             match (served.complete.as_str(), exchange.chunks) {
                 // FFmpeg before 7.1 reads no header behind an error status.
-                ("OK", _) if served.status >= 400 && !run.name.starts_with("7.1/") => {
+                ("OK", _) if served.status >= 400 && matches!(&run.name[..3], "4.4" | "5.1") => {
                     assert_eq!(inferred, None, "{what}");
                 }
                 // The viewer was stopped in the middle of the last body.
@@ -282,7 +282,8 @@ fn hosts_and_content_types_are_known() {
 #[test]
 fn http_errors_equal_the_access_log_at_any_level() {
     let mut compared = 0;
-    for run in runs(|_, case| matches!(case, "f503" | "f404_trace" | "gone404" | "pl404")) {
+    for run in runs(|_, case| matches!(case, "f503" | "f404_trace" | "vod_f404_trace" | "gone404" | "pl404"))
+    {
         let mut truth: BTreeMap<u16, usize> = BTreeMap::new();
         for served in run.served.iter().filter(|served| served.status >= 400) {
             *truth.entry(served.status).or_default() += 1;
@@ -296,7 +297,7 @@ fn http_errors_equal_the_access_log_at_any_level() {
         assert_eq!(told, truth, "{}", run.name);
         compared += truth.values().sum::<usize>();
     }
-    assert!(compared > 50, "{compared}");
+    assert!(compared > 40, "{compared}");
 }
 
 #[test]

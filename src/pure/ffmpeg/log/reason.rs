@@ -15,6 +15,8 @@ const HARMLESS: &[&str] = &[
     "Exiting normally",
     "Found duplicated MOOV Atom",
     "corrupt input packet in stream",
+    // Stands beside a line that names the cause.
+    "Error opening input file ",
 ];
 
 /// Why a viewer has trouble, reduced so that equal causes compare equal: URLs, addresses, pointers
@@ -36,7 +38,7 @@ pub fn reason(line: &Line<'_>) -> Option<String> {
         return None;
     }
     let text = line.text.trim();
-    // Three wordings of one fact: 4.4 to 6.0, and two lines from 6.1 on.
+    // Three wordings of one fact: one in 4.4 to 6.0, two lines from 6.1 on.
     if line.level == Some(Level::Error)
         && let Some(error) = error_of_url(text)
     {
@@ -44,9 +46,6 @@ pub fn reason(line: &Line<'_>) -> Option<String> {
     }
     if let Some(error) = text.strip_prefix("Error opening input files: ") {
         return Some(reduce(&format!("Error opening input: {error}")));
-    }
-    if text.starts_with("Error opening input file ") {
-        return Some("Error opening input file URL".to_owned());
     }
     if let Some(rest) = text.strip_prefix("Failed to resolve hostname ")
         && let Some((_, error)) = rest.split_once(": ")

@@ -135,14 +135,18 @@ impl Reasons {
     }
 }
 
+/// Warnings that a viewer survives: they tell of trouble, hardly ever of the end.
+const SURVIVED: &[&str] =
+    &["Packet corrupt", "PES packet size mismatch", "keepalive request failed", "Will reconnect"];
+/// Errors that only say that something else failed.
+const ECHOES: &[&str] = &["Error opening input: Option not found", "Error opening input: Input/output error"];
+
 fn weight(reason: &Reason) -> u8 {
     let text = reason.text.as_str();
     match reason.level {
-        Some(Level::Warning) if text.starts_with("Packet corrupt") => 0,
+        Some(Level::Warning) if SURVIVED.iter().any(|start| text.starts_with(start)) => 0,
         Some(Level::Warning) => 1,
-        // These only say that something else failed.
-        _ if text == "Error opening input file URL" || text == "Error opening input: Option not found" => 1,
-        _ if text == "Error opening input: Input/output error" => 2,
+        _ if ECHOES.contains(&text) => 2,
         _ => 3,
     }
 }

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::viewer::{self, Crew};
+use crate::system::clock::now_ns;
 use crate::words::event::Event;
 use crate::words::snapshot::Snapshot;
 
@@ -72,6 +73,7 @@ pub async fn supervise(
             }
         }
     }
+    crew.tell(Event::Closing { at_ns: now_ns() }).await;
     crew.stop.cancel();
     while viewers.join_next().await.is_some() {}
     cause

@@ -112,7 +112,7 @@ pub fn without_secrets(url: &url::Url) -> String {
     let mut shown = url.clone();
     if shown.password().is_some() {
         // Fails only for URLs that cannot have a password.
-        drop(shown.set_password(Some("***")));
+        let _ = shown.set_password(Some("***"));
     }
     if shown.query().is_some() {
         shown.set_query(Some("***"));

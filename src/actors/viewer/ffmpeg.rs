@@ -257,7 +257,9 @@ impl<'a> Listening<'a> {
             EndClass::Failed if ending.is_success() && self.crew.play.live => {
                 "ended a live stream (exit code 0)".to_owned()
             }
-            EndClass::Failed if ending.is_success() => "ended without playing anything (exit code 0)".to_owned(),
+            EndClass::Failed if ending.is_success() => {
+                "ended without playing anything (exit code 0)".to_owned()
+            }
             _ => ending.to_string(),
         };
         match said {

@@ -2,6 +2,8 @@
 
 mod ffmpeg;
 
+pub use ffmpeg::program;
+
 use std::sync::Arc;
 use std::time::Duration;
 

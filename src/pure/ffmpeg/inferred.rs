@@ -65,9 +65,10 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         tls_ns: None,
         first_byte_ns: found.first_byte_ns,
         // The log does not tell when a body ended; chunked bodies are the exception.
-        download_ns: found.chunks.filter(|chunks| chunks.whole).and_then(|chunks| {
-            chunks.last_ns.checked_sub(found.first_byte_ns?)
-        }),
+        download_ns: found
+            .chunks
+            .filter(|chunks| chunks.whole)
+            .and_then(|chunks| chunks.last_ns.checked_sub(found.first_byte_ns?)),
         idle_ns: None,
         head_bytes: 0,
         body_bytes: found.body_bytes().unwrap_or(0),
@@ -84,9 +85,9 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
 
 /// The probe's hash of an address: FNV-1a of host, then path and query.
 fn fnv1a(host: &str, path: &str) -> u64 {
-    host.bytes().chain(path.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    host.bytes()
+        .chain(path.bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

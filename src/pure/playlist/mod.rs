@@ -3,6 +3,7 @@
 //! Not a validator: it takes what it needs and names what makes a text no playlist at all.
 
 mod attributes;
+pub mod choice;
 
 use std::fmt;
 

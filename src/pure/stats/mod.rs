@@ -9,7 +9,7 @@ mod viewers;
 pub use rates::WINDOWS;
 
 use crate::words::event::Event;
-use crate::words::snapshot::{Agreement, Latency, Snapshot, Sources};
+use crate::words::snapshot::{Agreement, Latency, Playback, Snapshot, Sources};
 
 use exchanges::Exchanges;
 use generator::Condition;
@@ -47,6 +47,8 @@ pub struct Stats {
     played: f64,
     due: f64,
     ticked_ns: u64,
+    /// The end of the run and what playback was like then; stopping viewers is no part of it.
+    closed: Option<(u64, Playback, u64)>,
 }
 
 impl Stats {
@@ -64,6 +66,7 @@ impl Stats {
             played: 0.0,
             due: 0.0,
             ticked_ns: expectation.began_ns,
+            closed: None,
         }
     }
 
@@ -94,6 +97,10 @@ impl Stats {
             Event::FactsLost { records } => self.condition.facts_lost(records),
             Event::Lines { parsed, dropped } => self.condition.lines(parsed, dropped),
             Event::Target { viewers } => self.target_now = viewers,
+            Event::Closing { at_ns } => {
+                self.tick(at_ns);
+                self.closed = Some((at_ns, self.viewers.playback(), self.viewers.playing()));
+            }
             Event::Lag { nanos } => self.condition.lag(nanos),
             Event::Machine { cpu_percent, own_cpu_percent } => {
                 self.condition.machine(cpu_percent, own_cpu_percent);
@@ -107,14 +114,15 @@ impl Stats {
         self.recent.advance(elapsed as u64);
         let step = at_ns.saturating_sub(self.ticked_ns) as f64 / 1e9;
         self.ticked_ns = at_ns;
-        if elapsed >= self.expectation.settled_seconds {
+        if self.closed.is_none() && elapsed >= self.expectation.settled_seconds {
             self.played += step * self.viewers.playing() as f64;
             self.due += step * f64::from(self.target_now);
         }
     }
 
     fn elapsed(&self, at_ns: u64) -> f64 {
-        at_ns.saturating_sub(self.expectation.began_ns) as f64 / 1e9
+        let until = self.closed.map_or(at_ns, |(closed, ..)| closed.min(at_ns));
+        until.saturating_sub(self.expectation.began_ns) as f64 / 1e9
     }
 
     /// Whether no viewer has played anything so far.
@@ -133,13 +141,17 @@ impl Stats {
     #[must_use]
     pub fn snapshot(&self, at_ns: u64) -> Snapshot {
         let Self { exchanges, viewers, .. } = self;
+        let (playback, playing) = match self.closed {
+            Some((_, playback, playing)) => (playback, playing),
+            None => (viewers.playback(), viewers.playing()),
+        };
         Snapshot {
             elapsed_seconds: self.elapsed(at_ns),
             planned_seconds: self.expectation.planned_seconds,
             target_clients: u64::from(self.expectation.target_clients),
             target_now: u64::from(self.target_now),
             active_clients: viewers.active,
-            playing_clients: viewers.playing(),
+            playing_clients: playing,
             peak_clients: viewers.peak,
             active_ratio: (self.due > 0.0).then(|| self.played / self.due),
             requests: exchanges.requests,
@@ -153,7 +165,7 @@ impl Stats {
             rates: self.recent.rates(),
             latency: Latency { startup: viewers.startup.quantiles(), ..exchanges.latency() },
             latency_buckets: exchanges.latency_buckets(),
-            playback: viewers.playback(),
+            playback,
             errors: exchanges.errors(),
             reconnections: self.reconnections,
             lives: viewers.lives,

@@ -183,3 +183,28 @@ fn the_active_ratio_is_a_mean_over_time_after_the_ramp() {
     let ratio = stats.snapshot(14 * SECOND).active_ratio.unwrap();
     assert!((ratio - 0.75).abs() < 1e-9, "{ratio}");
 }
+
+#[test]
+fn stopping_viewers_is_no_part_of_the_run() {
+    let mut stats = stats(1);
+    stats.apply(Event::Target { viewers: 1 });
+    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
+    stats.apply(Event::Progress { viewer: 1, media_us: 1, speed: Some(1.0), drift_seconds: 0.0 });
+    stats.tick(10 * SECOND);
+    stats.apply(Event::Closing { at_ns: 11 * SECOND });
+    stats.apply(Event::Ended {
+        viewer: 1,
+        class: EndClass::Stopped,
+        ending: Ending::Exited(255),
+        killed: false,
+        reason: String::new(),
+        uptime_seconds: 11.0,
+    });
+    stats.tick(15 * SECOND);
+    let snapshot = stats.snapshot(15 * SECOND);
+    assert_eq!(snapshot.active_ratio, Some(1.0));
+    assert_eq!(snapshot.elapsed_seconds, 11.0);
+    assert_eq!(snapshot.playing_clients, 1);
+    assert_eq!(snapshot.playback.average_speed, Some(1.0));
+    assert_eq!(snapshot.lives.exits.success, 1);
+}

@@ -1,1 +1,3 @@
 //! What was typed, as clap types only; what it means is resolved once, in `pure::plan`.
+
+pub mod origin;

@@ -1,8 +1,12 @@
 //! The vocabulary that every other layer speaks; it uses nothing of the crate itself.
 
 pub mod cli;
+pub mod duration;
 pub mod ending;
+pub mod event;
+pub mod exchange;
 pub mod exit;
 pub mod failure;
+pub mod snapshot;
 #[path = "../../probe/wire.rs"]
 pub mod wire;

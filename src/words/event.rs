@@ -1,0 +1,124 @@
+//! What happened: the only thing that actors tell the aggregator.
+
+use super::ending::Ending;
+use super::exchange::Exchange;
+
+/// Why a viewer's process ended, as its life cycle sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndClass {
+    /// It played the stream to its end (EXT-X-ENDLIST).
+    Finished,
+    /// We stopped it: the run is over, or it is to be started again.
+    Stopped,
+    /// It died, or ended a stream that has no end.
+    Failed,
+}
+
+/// One thing that happened. `viewer` counts from 1.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A viewer's process was started.
+    Started {
+        /// The viewer.
+        viewer: u32,
+        /// How often it has been started by now.
+        generation: u32,
+        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
+    /// FFmpeg told how far it has played.
+    Progress {
+        /// The viewer.
+        viewer: u32,
+        /// Media played by this process, microseconds.
+        media_us: u64,
+        /// Media time over wall time in the current window; `None` until the window is full.
+        speed: Option<f64>,
+        /// How far behind the wall clock it is since it began to play, seconds.
+        drift_seconds: f64,
+    },
+    /// A viewer fell below real time for too long.
+    Stalled {
+        /// The viewer.
+        viewer: u32,
+    },
+    /// A stalled viewer plays again.
+    Recovered {
+        /// The viewer.
+        viewer: u32,
+    },
+    /// A viewer's process has ended.
+    Ended {
+        /// The viewer.
+        viewer: u32,
+        /// Why.
+        class: EndClass,
+        /// How.
+        ending: Ending,
+        /// Whether it had to be killed.
+        killed: bool,
+        /// What it said, in words that group equal causes.
+        reason: String,
+        /// Seconds from its start.
+        uptime_seconds: f64,
+    },
+    /// A viewer will not be started again.
+    GaveUp {
+        /// The viewer.
+        viewer: u32,
+    },
+    /// A request and its response are over.
+    Exchange(Box<Exchange>),
+    /// A connection could not be made.
+    ConnectFailed {
+        /// The viewer.
+        viewer: u32,
+        /// What the operating system said.
+        reason: String,
+        /// Whether it was a time-out.
+        timed_out: bool,
+    },
+    /// The kernel received bytes on a connection that no exchange accounts for.
+    Received {
+        /// The viewer.
+        viewer: u32,
+        /// Bytes.
+        bytes: u64,
+        /// Whether the connection was encrypted.
+        tls: bool,
+    },
+    /// FFmpeg said that it reconnects.
+    Reconnecting {
+        /// The viewer.
+        viewer: u32,
+    },
+    /// Facts were lost on their way to the aggregator.
+    FactsLost {
+        /// How many records.
+        records: u64,
+    },
+    /// FFmpeg's lines: how many were read, and how many of them went past the bound.
+    Lines {
+        /// Read.
+        parsed: u64,
+        /// Thrown away.
+        dropped: u64,
+    },
+    /// The number of viewers that should be up now has changed.
+    Target {
+        /// Viewers.
+        viewers: u32,
+    },
+    /// How late a timer of ours fired.
+    Lag {
+        /// Nanoseconds.
+        nanos: u64,
+    },
+    /// What the machine was doing during the last second.
+    Machine {
+        /// Busy share of all processors, 0 to 100.
+        cpu_percent: f64,
+        /// Share of one processor that this program used, in percent.
+        own_cpu_percent: f64,
+    },
+}

@@ -1,0 +1,155 @@
+//! One HTTP exchange as a viewer saw it, whichever source told of it.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+/// What was asked for, in the terms of RFC 8216.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A playlist, master or media.
+    Manifest,
+    /// A media segment.
+    Segment,
+    /// A media initialization section (EXT-X-MAP).
+    Init,
+    /// A decryption key (EXT-X-KEY).
+    Key,
+    /// Anything else.
+    Other,
+}
+
+impl Kind {
+    /// All kinds, in the order of every table.
+    pub const ALL: [Self; 5] = [Self::Manifest, Self::Segment, Self::Init, Self::Key, Self::Other];
+
+    /// The name in reports and metric labels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Segment => "segment",
+            Self::Init => "init",
+            Self::Key => "key",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The response arrived whole.
+    Complete,
+    /// The viewer closed the connection first.
+    ClosedByViewer,
+    /// The peer closed the connection first.
+    ClosedByPeer,
+    /// The connection failed with this errno.
+    SocketError(u16),
+    /// The viewer went on with another request.
+    Superseded,
+    /// The viewer's process ended.
+    ProcessExit,
+}
+
+/// What the edge said about its cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cache {
+    /// Served from the cache.
+    Hit,
+    /// Fetched from behind it.
+    Miss,
+    /// Another word: expired, stale, bypass…
+    Other,
+}
+
+/// Which source told of a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// The socket probe inside the viewer: measured.
+    Probe,
+    /// FFmpeg's log: inferred.
+    Log,
+}
+
+/// One request and what came of it. Times are `CLOCK_MONOTONIC` nanoseconds; what was not measured
+/// is `None`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exchange {
+    /// Viewer number, from 1.
+    pub viewer: u32,
+    /// How often the viewer had been started, from 1.
+    pub generation: u32,
+    /// Process of the viewer.
+    pub pid: u32,
+    /// Connection within the process, from 1; 0 = not known.
+    pub connection: u32,
+    /// What was asked for.
+    pub kind: Kind,
+    /// Last element of the URL's path.
+    pub name: Box<str>,
+    /// Hash of the URL.
+    pub url_hash: u64,
+    /// Status code, `None` if no response arrived.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When the request was sent.
+    pub started_ns: u64,
+    /// Name look-up, on the first exchange after one.
+    pub dns_ns: Option<u64>,
+    /// TCP connect, on the first exchange of a connection.
+    pub connect_ns: Option<u64>,
+    /// TLS handshake, on the first exchange of a connection.
+    pub tls_ns: Option<u64>,
+    /// From the request to the first byte of the response.
+    pub first_byte_ns: Option<u64>,
+    /// From the first to the last byte's arrival, for complete responses.
+    pub download_ns: Option<u64>,
+    /// From the last byte read to the end, for exchanges that did not complete.
+    pub idle_ns: Option<u64>,
+    /// Bytes of the response head.
+    pub head_bytes: u64,
+    /// Body bytes that the viewer read, chunk framing included (nginx's `$body_bytes_sent`).
+    pub body_bytes: u64,
+    /// Bytes that the kernel received on the connection for this exchange, FIN not counted.
+    pub received_bytes: Option<u64>,
+    /// Whether the exchange ran inside TLS.
+    pub tls: bool,
+    /// Retransmits of the connection so far.
+    pub retransmits: Option<u32>,
+    /// Round-trip time of the connection, microseconds.
+    pub rtt_us: Option<u32>,
+    /// What the edge said about its cache.
+    pub cache: Option<Cache>,
+    /// `Age` of the response, seconds.
+    pub age_s: Option<u32>,
+    /// The peer.
+    pub peer: Option<(IpAddr, u16)>,
+    /// Own port: with the peer it names the connection in a server's log.
+    pub local_port: Option<u16>,
+}
+
+impl Exchange {
+    /// Whether the viewer got what it asked for.
+    #[must_use]
+    pub const fn is_error(&self) -> bool {
+        match self.status {
+            Some(status) => status >= 400 || !self.ended_well(),
+            None => !self.ended_by_us(),
+        }
+    }
+
+    const fn ended_well(&self) -> bool {
+        matches!(self.outcome, Outcome::Complete) || self.ended_by_us()
+    }
+
+    const fn ended_by_us(&self) -> bool {
+        matches!(self.outcome, Outcome::ClosedByViewer | Outcome::Superseded | Outcome::ProcessExit)
+    }
+}

@@ -1,1 +1,3 @@
-//! (to be written)
+//! What lives and waits: viewers, the supervisor, the aggregator, the origin pair.
+
+pub mod origin;

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::derived::Derived;
+use super::derived::{AAC_FRAME, Derived};
 use super::playlist::{PLAYLIST, SEGMENT_PATTERN};
 use super::stream::Stream;
 
@@ -74,7 +74,9 @@ fn codecs(stream: &Stream, derived: &Derived) -> Vec<OsString> {
     // One closed group of pictures is one segment; a scene cut would start another one.
     argv.extend(words(["-g", &gop, "-keyint_min", &gop, "-sc_threshold", "0", "-flags:v", "+cgop"]));
     if let Some(samples) = derived.loop_samples {
-        argv.extend(words(["-af", &format!("atrim=end_sample={samples}")]));
+        // The encoder's priming frame comes one frame early. Moved to zero, no sound lies before the
+        // first picture, where going back to the start of the loop would miss it.
+        argv.extend(words(["-af", &format!("atrim=end_sample={samples},asetpts=PTS+{AAC_FRAME}")]));
     }
     argv.extend(words(["-c:a", "aac", "-b:a", &kbps(stream.audio_kbps), "-ar", "48000", "-ac", "2"]));
     argv

@@ -7,7 +7,7 @@ const CONTAINER_PERCENT: u64 = 10;
 /// Room on tmpfs beside the segments: nginx's files, the loop's copy of small streams, slack.
 const SLACK_BYTES: u64 = 64 << 20;
 /// Samples per AAC frame.
-const AAC_FRAME: u64 = 1024;
+pub const AAC_FRAME: u64 = 1024;
 /// Sample rate of the sound.
 const SAMPLE_RATE: u64 = 48_000;
 

@@ -174,7 +174,9 @@ fn http(derived: &Derived, access_log: Option<&str>, facts: &Facts) -> String {
          client_header_timeout 15s;\n    \
          send_timeout 30s;\n    \
          # Nothing is uploaded.\n    \
-         client_max_body_size 1k;\n\n    \
+         client_max_body_size 1k;\n    \
+         # A viewer that falls behind asks for what is gone; its status says so, at no cost here.\n    \
+         log_not_found off;\n\n    \
          # Playlists grow old within half a segment, segments never change. Only successes carry it.\n    \
          map $uri $origin_cache_control {{\n        \
              ~\\.m3u8$ \"public, max-age={playlist_max_age}, stale-while-revalidate={playlist_stale}\";\n        \

@@ -11,7 +11,8 @@ use clap::{Args, Parser, ValueEnum};
 /// Prints `READY URL` and one line of JSON as soon as playlist and first segment can be fetched,
 /// then runs until SIGTERM or SIGINT. Nothing but the cached loop is left behind.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "hls-origin", version, max_term_width = 100)]
+// The last one of a repeated flag holds, so that a wrapper's flags can be overridden.
+#[command(name = "hls-origin", version, max_term_width = 100, args_override_self = true)]
 pub struct OriginArgs {
     /// Profile: default, low-latency, or the path of a TOML file
     #[arg(long, default_value = "default", value_name = "NAME|FILE")]

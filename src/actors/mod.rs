@@ -4,6 +4,7 @@ pub mod aggregator;
 pub mod exchange_log;
 pub mod interview;
 pub mod metrics_server;
+pub mod origin;
 pub mod pacemaker;
 pub mod preflight;
 pub mod probe_reader;

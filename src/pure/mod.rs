@@ -4,6 +4,7 @@ pub mod criteria;
 pub mod facts;
 pub mod ffmpeg;
 pub mod kind;
+pub mod nearest;
 pub mod origin;
 pub mod plan;
 pub mod playback;

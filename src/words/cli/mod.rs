@@ -1,3 +1,4 @@
 //! What was typed, as clap types only; what it means is resolved once, in `pure::plan`.
 
+pub mod origin;
 pub mod swarm;

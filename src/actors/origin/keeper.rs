@@ -1,0 +1,132 @@
+//! Keeps one process alive: passes on what it says, starts it again after a pause when it ends, and
+//! gives up when that is pointless.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tokio::net::unix::pipe;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::pure::origin::revival::Revival;
+use crate::system::guard::Guard;
+use crate::system::process::{Child, Patience, Program, cannot_run, drain};
+use crate::words::ending::Ending;
+use crate::words::failure::Failure;
+
+const KEPT_LINES: usize = 8;
+const LINE_BYTES: usize = 500;
+
+/// One process that is to be kept alive.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    /// What the process is called in messages.
+    pub(super) name: &'static str,
+    pub(super) guard: Arc<Guard>,
+    /// Set once the process has proved that it works: from then on an end is worth a new start,
+    /// before it the cause lies in what was asked.
+    pub(super) settled: Arc<AtomicBool>,
+    /// Notified when the process lives but does nothing, and should be replaced.
+    pub(super) stuck: Notify,
+}
+
+impl Keeper {
+    pub(super) fn new(name: &'static str, guard: &Arc<Guard>) -> Self {
+        Self { name, guard: Arc::clone(guard), settled: Arc::default(), stuck: Notify::new() }
+    }
+
+    /// Keeps the process that `program` describes alive until `stop`.
+    pub(super) async fn keep(
+        &self,
+        stop: &CancellationToken,
+        mut program: impl FnMut() -> Program,
+    ) -> Result<(), Failure> {
+        let mut revival = Revival::default();
+        loop {
+            let started = Instant::now();
+            let program = program();
+            let (ending, words) = self.live(stop, &program).await?;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let pause = revival.after(started.elapsed());
+            let Some(pause) = pause.filter(|_| self.settled.load(Ordering::Relaxed)) else {
+                return Err(Failure::preflight(format!("{} ended with {ending}", self.name))
+                    .because(words.unwrap_or_else(|| "it said nothing".to_owned()))
+                    .cure("read its words above; --log-level debug shows the command"));
+            };
+            tracing::warn!(process = self.name, %ending, ?pause, "ended; starts again after a pause");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// One life of the process; tells how it ended and its last words.
+    pub(super) async fn live(
+        &self,
+        stop: &CancellationToken,
+        program: &Program,
+    ) -> Result<(Ending, Option<String>), Failure> {
+        tracing::debug!(process = self.name, ?program.path, ?program.arguments, "starts");
+        let mut child = program.start(&self.guard).map_err(|error| {
+            cannot_run(&program.path, error, "check that it is still there, and the limit of processes")
+        })?;
+        tracing::debug!(process = self.name, pid = child.pid(), "started");
+        let words = tokio::spawn(listen(self.name, child.stderr.take()));
+        let ending = tokio::select! {
+            ending = child.wait() => ending,
+            () = stop.cancelled() => child.stop(Patience::default()).await,
+            () = self.stuck.notified() => self.kill(&mut child).await,
+        };
+        // The whole group is dead by now, so the pipe has ended.
+        let words = tokio::time::timeout(Duration::from_secs(1), words).await;
+        Ok((ending, words.ok().and_then(Result::ok).flatten()))
+    }
+
+    async fn kill(&self, child: &mut Child) -> Ending {
+        tracing::warn!(process = self.name, pid = child.pid(), "does nothing any more; is replaced");
+        child.signal(Signal::SIGKILL);
+        child.wait().await
+    }
+}
+
+/// Passes on what a process says, line by line, and returns the last lines when it falls silent.
+async fn listen(name: &'static str, pipe: Option<pipe::Receiver>) -> Option<String> {
+    let pipe = pipe?;
+    let (mut line, mut kept) = (Vec::new(), VecDeque::new());
+    drain(&pipe, |bytes| {
+        for byte in bytes {
+            match byte {
+                b'\n' | b'\r' => take(name, &mut line, &mut kept),
+                _ if line.len() < LINE_BYTES => line.push(*byte),
+                _ => {}
+            }
+        }
+    })
+    .await;
+    take(name, &mut line, &mut kept);
+    (!kept.is_empty()).then(|| Vec::from(kept).join(" | "))
+}
+
+fn take(name: &str, line: &mut Vec<u8>, kept: &mut VecDeque<String>) {
+    let text = String::from_utf8_lossy(line).trim().to_owned();
+    line.clear();
+    if text.is_empty() {
+        return;
+    }
+    // nginx tells at each start that it was handed its socket, which is what we do.
+    if text.contains("using inherited sockets from") {
+        tracing::debug!(process = name, "{text}");
+        return;
+    }
+    tracing::warn!(process = name, "{text}");
+    if kept.len() == KEPT_LINES {
+        kept.pop_front();
+    }
+    kept.push_back(text);
+}

@@ -1,0 +1,187 @@
+//! The loop: encoded once for all starts with the same settings and the same FFmpeg.
+//!
+//! FFmpeg encodes into the private directory; a whole loop is then put into the cache under its final
+//! name in one step. A lock on the cache keeps two starts from encoding the same.
+
+use std::fs::{DirBuilder, File, FileTimes, TryLockError};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::house::House;
+use super::keeper::Keeper;
+use super::tools::Tools;
+use crate::pure::origin::derived::Derived;
+use crate::pure::origin::stream::Stream;
+use crate::pure::origin::{argv, loop_key};
+use crate::system::process::{Output, Program};
+use crate::words::cli::origin::OriginArgs;
+use crate::words::failure::Failure;
+
+/// Loops kept in the cache; the ones unused for longest go first.
+const KEPT_LOOPS: usize = 8;
+
+/// Everything a loop depends on, and where it goes.
+#[derive(Debug)]
+pub(super) struct Job<'a> {
+    pub(super) args: &'a OriginArgs,
+    pub(super) tools: &'a Tools,
+    pub(super) stream: &'a Stream,
+    pub(super) derived: &'a Derived,
+    pub(super) seconds: u32,
+    pub(super) house: &'a House,
+    pub(super) keeper: &'a Keeper,
+}
+
+impl Job<'_> {
+    /// Puts the loop into the private directory, from the cache or by encoding. False when `stop`
+    /// came first.
+    pub(super) async fn make_ready(&self, stop: &CancellationToken) -> Result<bool, Failure> {
+        let Some(cache) = cache_directory(self.args.cache_dir.as_deref())? else {
+            return self.encode(stop).await;
+        };
+        let Some(_lock) = lock(&cache, stop).await else { return Ok(false) };
+        let cached = cache.join(self.name());
+        if take(&cached, &self.house.loop_file()) {
+            tracing::debug!(file = %cached.display(), "the loop comes from the cache");
+            return Ok(true);
+        }
+        if !self.encode(stop).await? {
+            return Ok(false);
+        }
+        if let Err(error) = keep(&self.house.loop_file(), &cached) {
+            tracing::warn!(%error, file = %cached.display(), "cannot cache the loop; the next start encodes again");
+        }
+        forget_oldest(&cache);
+        Ok(true)
+    }
+
+    fn name(&self) -> String {
+        let argv = argv::encode_loop(self.stream, self.derived, self.seconds, Path::new("loop"));
+        loop_key::file_name(argv.iter().map(AsRef::as_ref), &self.tools.ffmpeg_version)
+    }
+
+    async fn encode(&self, stop: &CancellationToken) -> Result<bool, Failure> {
+        let Stream { size, fps, video_kbps, .. } = self.stream;
+        let seconds = self.seconds;
+        tracing::info!("encoding a loop of {seconds} s ({size}, {fps} fps, {video_kbps} kbit/s), once");
+        let started = Instant::now();
+        let argv = argv::encode_loop(self.stream, self.derived, seconds, &self.house.loop_file());
+        let mut program = Program::new(&self.args.ffmpeg, argv);
+        program.stdout = Output::Discard;
+        let (ending, words) = self.keeper.live(stop, &program).await?;
+        if stop.is_cancelled() {
+            return Ok(false);
+        }
+        if !ending.is_success() {
+            return Err(Failure::preflight(format!("{} cannot encode the loop: {ending}", program.path.display()))
+                .because(words.unwrap_or_else(|| "it said nothing".to_owned()))
+                .cure("it needs the encoders libx264 and aac, and the sources testsrc2 and sine; pass --ffmpeg PATH"));
+        }
+        tracing::info!("encoded in {:.1} s", started.elapsed().as_secs_f32());
+        Ok(true)
+    }
+}
+
+/// The cache, made if need be. None when there is no place for one.
+fn cache_directory(asked: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    if let Some(asked) = asked {
+        return make(asked).map(|()| Some(asked.to_owned())).map_err(|error| {
+            Failure::preflight(format!("cannot use the cache {}", asked.display()))
+                .because(error)
+                .cure("pass --cache-dir with a directory that you may write to")
+        });
+    }
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let directory = variable("CACHE_DIRECTORY")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("hls-swarm")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/hls-swarm")))
+        .filter(|directory| make(directory).is_ok())
+        .or_else(|| {
+            let own = nix::unistd::geteuid();
+            let shared = std::env::temp_dir().join(format!("hls-swarm-{own}"));
+            // Everybody may write next to it: only a directory of our own can be trusted.
+            make(&shared).ok()?;
+            let found = std::fs::symlink_metadata(&shared).ok()?;
+            (found.is_dir() && found.uid() == own.as_raw() && found.mode() & 0o022 == 0).then_some(shared)
+        });
+    if directory.is_none() {
+        tracing::warn!("there is no place for a cache, so every start encodes its loop; pass --cache-dir");
+    }
+    Ok(directory)
+}
+
+/// Makes the directory and tries whether it can be written to.
+fn make(directory: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK)?;
+    Ok(())
+}
+
+/// Waits for the lock on the cache. None when `stop` came first.
+async fn lock(cache: &Path, stop: &CancellationToken) -> Option<Option<File>> {
+    // The directory itself is locked: a lock file would have to be left behind.
+    let Ok(file) = File::open(cache) else { return Some(None) };
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Some(Some(file)),
+            Err(TryLockError::WouldBlock) if !told => {
+                tracing::info!("another start is encoding; waiting for it");
+                told = true;
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                // Network file systems may not lock; then two starts may both encode, no more.
+                tracing::debug!(%error, "cannot lock the cache");
+                return Some(None);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            () = stop.cancelled() => return None,
+        }
+    }
+}
+
+/// Copies a cached loop, and marks it as used.
+fn take(cached: &Path, target: &Path) -> bool {
+    let Ok(file) = File::options().read(true).write(true).open(cached) else { return false };
+    drop(file.set_times(FileTimes::new().set_modified(SystemTime::now())));
+    std::fs::copy(cached, target).is_ok_and(|bytes| bytes > 0)
+}
+
+/// Puts a whole loop into the cache in one step.
+fn keep(made: &Path, cached: &Path) -> std::io::Result<()> {
+    let part = cached.with_extension("part");
+    let outcome = std::fs::copy(made, &part)
+        .and_then(|_| File::open(&part)?.sync_all())
+        .and_then(|()| std::fs::rename(&part, cached));
+    if outcome.is_err() {
+        drop(std::fs::remove_file(&part));
+    }
+    outcome
+}
+
+/// Removes what is too much, and what a start that was killed left half copied.
+fn forget_oldest(cache: &Path) {
+    let Ok(entries) = std::fs::read_dir(cache) else { return };
+    let ours =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"loop-"));
+    let (loops, parts): (Vec<_>, Vec<_>) = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(ours)
+        .partition(|path| path.extension().is_some_and(|end| end == "nut"));
+    let mut loops: Vec<_> = loops
+        .into_iter()
+        .filter_map(|path| Some((std::fs::metadata(&path).ok()?.modified().ok()?, path)))
+        .collect();
+    loops.sort();
+    let excess = loops.len().saturating_sub(KEPT_LOOPS);
+    let parts = parts.into_iter().filter(|path| path.extension().is_some_and(|end| end == "part"));
+    for path in loops.into_iter().take(excess).map(|(_, path)| path).chain(parts) {
+        drop(std::fs::remove_file(path));
+    }
+}

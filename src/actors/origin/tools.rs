@@ -1,0 +1,58 @@
+//! The two programs the origin is made of: whether they are there, and which ones they are.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::pure::origin::nginx::Build;
+use crate::system::guard::Guard;
+use crate::system::process::{Answer, Program, ask, cannot_run};
+use crate::words::cli::origin::OriginArgs;
+use crate::words::failure::Failure;
+
+const ANSWER_BYTES: usize = 64 << 10;
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// What FFmpeg and nginx say of themselves.
+#[derive(Debug)]
+pub(super) struct Tools {
+    /// First line of `ffmpeg -version`.
+    pub(super) ffmpeg_version: String,
+    /// How nginx was built.
+    pub(super) nginx: Build,
+}
+
+impl Tools {
+    pub(super) async fn ask(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Self, Failure> {
+        let (ffmpeg, nginx) = tokio::join!(
+            question(&args.ffmpeg, "-version", "install FFmpeg, or pass --ffmpeg PATH", guard),
+            question(&args.nginx, "-V", "install nginx, or pass --nginx PATH", guard),
+        );
+        let (ffmpeg, nginx) = (ffmpeg?, nginx?);
+        let version = String::from_utf8_lossy(&ffmpeg.stdout);
+        let version = version.lines().next().filter(|line| line.starts_with("ffmpeg version"));
+        let build = Build::read(&String::from_utf8_lossy(&nginx.stderr));
+        Ok(Self {
+            ffmpeg_version: version
+                .ok_or_else(|| stranger(&args.ffmpeg, "-version", "FFmpeg", &ffmpeg))?
+                .to_owned(),
+            nginx: build.ok_or_else(|| stranger(&args.nginx, "-V", "nginx", &nginx))?,
+        })
+    }
+}
+
+async fn question(path: &Path, flag: &str, cure: &str, guard: &Arc<Guard>) -> Result<Answer, Failure> {
+    let program = Program::new(path, [flag]);
+    ask(&program, guard, ANSWER_BYTES, ANSWER_TIME).await.map_err(|error| cannot_run(path, error, cure))
+}
+
+fn stranger(path: &Path, flag: &str, expected: &str, answer: &Answer) -> Failure {
+    let said = String::from_utf8_lossy(&answer.stderr);
+    let said = said.lines().next().unwrap_or("nothing");
+    Failure::preflight(format!(
+        "{} is not {expected}: `{flag}` ended with {} and said: {said}",
+        path.display(),
+        answer.ending
+    ))
+    .cure(format!("pass --{} PATH", expected.to_lowercase()))
+}

@@ -1,0 +1,156 @@
+//! Starts at once, deaths in every order, and what is left afterwards.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::desk::{Origin, ask, descendants, eventually, send, survivors};
+
+#[test]
+fn two_starts_at_once_share_one_encoding_and_no_port() {
+    let cache = TempDir::new().unwrap();
+    // Big enough that the second start finds the first one at work.
+    let arguments = ["--video-size", "640x360", "--fps", "30", "--video-bitrate", "800"];
+    let (mut one, mut other) = std::thread::scope(|scope| {
+        let start = || Origin::start_with_cache(cache.path(), &arguments);
+        let (one, other) = (scope.spawn(start), scope.spawn(start));
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    assert_ne!(one.port(), other.port());
+    assert_ne!(one.directory(), other.directory());
+    for origin in [&one, &other] {
+        assert_eq!(origin.get("/health").status, 200);
+        origin.signal(Signal::SIGTERM);
+    }
+    assert_eq!((one.end(), other.end()), (Some(0), Some(0)));
+    let encodings = [one.complaints(), other.complaints()].concat().matches("encoding a loop").count();
+    assert_eq!(encodings, 1, "the second start takes what the first one made");
+    let kept: Vec<_> =
+        std::fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(kept.len(), 1, "one loop and nothing else: {kept:?}");
+}
+
+#[test]
+fn a_killed_encoder_comes_back_and_the_media_sequence_goes_on() {
+    let origin = Origin::start(&[]);
+    let mut last = 0;
+    let mut advance = |seconds: u64, enough: &dyn Fn(u64, &str) -> bool| {
+        eventually("the stream advances", Duration::from_secs(seconds), || {
+            let (listed, text) = origin.playlist()?;
+            assert!(listed.media_sequence >= last, "back from {last} to {}", listed.media_sequence);
+            last = listed.media_sequence;
+            enough(last, &text).then_some(listed)
+        })
+    };
+    advance(20, &|sequence, _| sequence >= 1);
+    for _ in 0..2 {
+        let encoder = origin.child_named("ffmpeg").unwrap();
+        send(encoder, Signal::SIGKILL);
+        // The seam is marked, because time stamps start anew behind it.
+        let listed = advance(20, &|_, text| text.contains("#EXT-X-DISCONTINUITY\n"));
+        assert_ne!(origin.child_named("ffmpeg"), Some(encoder));
+        for segment in &listed.segments {
+            assert_eq!(origin.get(&format!("/{segment}")).status, 200, "{segment}");
+        }
+        let mended = listed.media_sequence + 4;
+        advance(20, &|sequence, text| sequence >= mended && !text.contains("DISCONTINUITY"));
+    }
+    // What the killed ones left is removed as well: listed, lingering, being written, playlist,
+    // and what is not yet old enough.
+    let www = origin.directory().join("www");
+    eventually("strays are removed", Duration::from_secs(40), || {
+        let files = std::fs::read_dir(&www).unwrap().count();
+        (files <= 4 + 5 + 2).then_some(())
+    });
+}
+
+#[test]
+fn a_killed_nginx_comes_back_on_its_port() {
+    let origin = Origin::start(&[]);
+    for _ in 0..2 {
+        let master = origin.child_named("nginx").unwrap();
+        let workers = descendants(master);
+        assert!(!workers.is_empty());
+        send(master, Signal::SIGKILL);
+        eventually("nginx is replaced", Duration::from_secs(10), || {
+            origin.child_named("nginx").filter(|now| *now != master)
+        });
+        eventually("it serves again", Duration::from_secs(10), || {
+            ask(origin.port(), "GET", "/health").ok().filter(|answer| answer.status == 200)
+        });
+        assert_eq!(survivors(&workers), [], "no worker of the killed master may keep the port");
+    }
+}
+
+#[test]
+fn a_stalled_stream_is_not_called_healthy() {
+    let origin = Origin::start(&[]);
+    assert_eq!(origin.get("/health").status, 200);
+    let encoder = origin.child_named("ffmpeg").unwrap();
+    send(encoder, Signal::SIGSTOP);
+    eventually("health says so", Duration::from_secs(10), || {
+        (origin.get("/health").status == 503).then_some(())
+    });
+    send(encoder, Signal::SIGCONT);
+    eventually("health recovers", Duration::from_secs(10), || {
+        (origin.get("/health").status == 200).then_some(())
+    });
+    assert_eq!(origin.child_named("ffmpeg"), Some(encoder));
+}
+
+#[test]
+fn a_stuck_encoder_is_replaced() {
+    let origin = Origin::start(&[]);
+    let encoder = origin.child_named("ffmpeg").unwrap();
+    send(encoder, Signal::SIGSTOP);
+    eventually("the encoder is replaced", Duration::from_secs(40), || {
+        origin.child_named("ffmpeg").filter(|now| *now != encoder)
+    });
+    eventually("health recovers", Duration::from_secs(10), || {
+        (origin.get("/health").status == 200).then_some(())
+    });
+}
+
+#[test]
+fn a_graceful_end_leaves_nothing() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("ready.json");
+        let mut origin = Origin::start(&["--ready-file", file.to_str().unwrap()]);
+        let (family, house) = (descendants(origin.pid()), origin.directory());
+        // Guard, nginx with a worker, FFmpeg.
+        assert!(family.len() >= 4 && house.is_dir() && file.exists(), "{family:?}");
+        origin.signal(signal);
+        assert_eq!(origin.end(), Some(0), "{signal}");
+        assert_eq!(survivors(&family), []);
+        assert!(!house.exists() && !file.exists());
+        assert!(ask(origin.port(), "GET", "/health").is_err(), "nobody listens any more");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_leaves_nothing() {
+    let mut origin = Origin::start(&[]);
+    let (family, house) = (descendants(origin.pid()), origin.directory());
+    // A stopped encoder cannot end gracefully, so that the second signal has something to cut short.
+    send(origin.child_named("ffmpeg").unwrap(), Signal::SIGSTOP);
+    origin.signal(Signal::SIGTERM);
+    std::thread::sleep(Duration::from_millis(300));
+    origin.signal(Signal::SIGTERM);
+    assert_eq!(origin.end(), Some(128 + 15));
+    eventually("everything is gone", Duration::from_secs(1), || survivors(&family).is_empty().then_some(()));
+    assert!(!house.exists());
+}
+
+#[test]
+fn a_killed_origin_leaves_nothing() {
+    let mut origin = Origin::start(&[]);
+    let (family, house) = (descendants(origin.pid()), origin.directory());
+    assert!(family.len() >= 4, "{family:?}");
+    origin.signal(Signal::SIGKILL);
+    assert_eq!(origin.end(), None);
+    eventually("everything is gone", Duration::from_secs(1), || {
+        (survivors(&family).is_empty() && !house.exists()).then_some(())
+    });
+}

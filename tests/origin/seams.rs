@@ -1,0 +1,101 @@
+//! A replayed loop has no seam: neither in the time stamps nor to a decoder.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use hls_swarm::pure::origin::argv;
+use hls_swarm::pure::origin::derived::Derived;
+use hls_swarm::pure::origin::playlist::PLAYLIST;
+use hls_swarm::pure::origin::profile;
+use hls_swarm::pure::origin::stream::{Source, Stream};
+use hls_swarm::words::cli::origin::StreamArgs;
+use tempfile::TempDir;
+
+fn run(program: &str, arguments: &[OsString]) -> (String, String) {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {err}");
+    (out.into_owned(), err.into_owned())
+}
+
+fn words(words: &[&str], path: &Path) -> Vec<OsString> {
+    words.iter().map(OsString::from).chain([path.into()]).collect()
+}
+
+/// The distances between the time stamps of neighbouring packets, in 90 kHz, and how often each occurs.
+fn distances(playlist: &Path, stream: &str) -> BTreeMap<i64, usize> {
+    let question =
+        ["-v", "error", "-select_streams", stream, "-show_entries", "packet=dts", "-of", "csv=p=0"];
+    let (answer, _) = run("ffprobe", &words(&question, playlist));
+    let stamps: Vec<i64> =
+        answer.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect();
+    let mut distances = BTreeMap::new();
+    for pair in stamps.windows(2) {
+        *distances.entry(pair[1] - pair[0]).or_default() += 1;
+    }
+    distances
+}
+
+fn assert_seamless(profile_name: &str, args: &StreamArgs) {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("loop.nut");
+    let profile = profile::parse(profile_name, profile::built_in(profile_name).unwrap()).unwrap();
+    let stream = Stream::resolve(profile, args).unwrap();
+    let derived = Derived::of(&stream);
+    let Source::Loop { seconds } = stream.source else { panic!("a loop was asked for") };
+    let (_, complaints) = run("ffmpeg", &argv::encode_loop(&stream, &derived, seconds, &file));
+    assert_eq!(complaints, "");
+
+    // As the origin replays it, but as fast as it goes, five and a half loops long, all of it kept.
+    let kept = Stream { list_size: 1000, ..stream.clone() };
+    let mut replay = argv::replay(&kept, &file, home.path(), false);
+    replay.retain(|word| word != "-re");
+    let output = replay.iter().position(|word| word == "-c").unwrap();
+    let length = (seconds * 11 / 2).to_string();
+    replay.splice(output..output, ["-t".into(), length.clone().into()]);
+    let (_, complaints) = run("ffmpeg", &replay);
+    assert_eq!(complaints, "");
+
+    let playlist = home.path().join(PLAYLIST);
+    let text = std::fs::read_to_string(&playlist).unwrap();
+    let lengths: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("#EXTINF:")).collect();
+    let whole = format!("{}.000000,", stream.segment_seconds);
+    let (_, all_but_last) = lengths.split_last().unwrap();
+    assert!(all_but_last.iter().all(|length| *length == whole), "{lengths:?}");
+    assert!(lengths.len() >= usize::try_from(seconds * 5 / stream.segment_seconds).unwrap());
+
+    std::fs::write(&playlist, format!("{text}#EXT-X-ENDLIST\n")).unwrap();
+    let video = distances(&playlist, "v");
+    assert_eq!(video.keys().collect::<Vec<_>>(), [&(90_000 / i64::from(stream.fps))], "{video:?}");
+    let audio = distances(&playlist, "a");
+    assert_eq!(audio.keys().collect::<Vec<_>>(), [&1920], "1024 samples each: {audio:?}");
+    for codec in [&["-c", "copy"], &["-threads", "1"]] {
+        let mut play = words(&["-v", "warning", "-nostdin", "-i"], &playlist);
+        play.extend([codec.as_slice(), &["-f", "null", "-"]].concat().iter().map(OsString::from));
+        let (_, complaints) = run("ffmpeg", &play);
+        assert_eq!(complaints, "", "{codec:?}");
+    }
+}
+
+fn small(segment_seconds: u32, fps: u32) -> StreamArgs {
+    StreamArgs {
+        segment_seconds: Some(segment_seconds),
+        fps: Some(fps),
+        video_size: Some("160x90".into()),
+        video_bitrate: Some(100),
+        ..StreamArgs::default()
+    }
+}
+
+#[test]
+fn loops_of_the_default_profile_have_no_seam() {
+    assert_seamless("default", &small(2, 30));
+    assert_seamless("default", &small(3, 25));
+}
+
+#[test]
+fn loops_of_the_low_latency_profile_have_no_seam() {
+    assert_seamless("low-latency", &small(1, 30));
+}

@@ -1,0 +1,114 @@
+//! What a ready origin serves.
+
+use std::time::Duration;
+
+use hls_swarm::pure::origin::access_log::Entry;
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::desk::{Origin, ask, eventually};
+
+#[test]
+fn what_was_announced_can_be_fetched() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("ready.json");
+    let origin = Origin::start(&["--ready-file", file.to_str().unwrap()]);
+    let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    assert_eq!(origin.ready, format!("READY {url}"));
+    assert_eq!(origin.facts["ready"], true);
+    assert_eq!(origin.facts["url"], url);
+    assert_eq!(origin.facts["pid"], origin.pid());
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(written, origin.facts);
+
+    let health = origin.get("/health");
+    assert_eq!((health.status, health.body.as_slice()), (200, b"ok\n".as_slice()));
+    let status = origin.get("/nginx_status");
+    assert!(String::from_utf8(status.body).unwrap().starts_with("Active connections: "));
+
+    // A full window, every segment of it whole: MPEG-TS packets have 188 bytes and begin with 0x47.
+    let (listed, _) = eventually("four segments are listed", Duration::from_secs(15), || {
+        origin.playlist().filter(|(listed, _)| listed.segments.len() == 4)
+    });
+    for segment in &listed.segments {
+        let answer = origin.get(&format!("/{segment}"));
+        assert_eq!(answer.status, 200, "{segment}");
+        assert_eq!(answer.header("content-type"), Some("video/mp2t"));
+        assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+        assert!(!answer.body.is_empty() && answer.body.len().is_multiple_of(188));
+        assert!(answer.body.chunks(188).all(|packet| packet[0] == 0x47));
+    }
+}
+
+#[test]
+fn headers_are_those_that_players_and_caches_need() {
+    let origin = Origin::start(&["--segment-seconds", "2"]);
+    let playlist = origin.get("/stream.m3u8");
+    assert_eq!(playlist.header("content-type"), Some("application/vnd.apple.mpegurl"));
+    assert_eq!(playlist.header("cache-control"), Some("public, max-age=1, stale-while-revalidate=2"));
+    assert_eq!(playlist.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(playlist.header("allow"), None);
+    let segment = origin.get("/seg_00000.ts");
+    assert_eq!(segment.header("cache-control"), Some("public, max-age=60, immutable"));
+
+    let missing = origin.get("/seg_99999.ts");
+    assert_eq!((missing.status, missing.header("cache-control")), (404, None));
+    assert_eq!(missing.header("access-control-allow-origin"), Some("*"));
+    // Neither its own files nor the way up are served.
+    for path in ["/", "/nginx.conf", "/../nginx.conf", "/seg_00000.ts.tmp"] {
+        assert!(matches!(origin.get(path).status, 400 | 404), "{path}");
+    }
+
+    let preflight = ask(origin.port(), "OPTIONS", "/stream.m3u8").unwrap();
+    assert_eq!((preflight.status, preflight.header("access-control-max-age")), (204, Some("86400")));
+    assert_eq!(preflight.header("access-control-allow-methods"), Some("GET, HEAD, OPTIONS"));
+    let head = ask(origin.port(), "HEAD", "/stream.m3u8").unwrap();
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let refused = ask(origin.port(), method, "/stream.m3u8").unwrap();
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD, OPTIONS")), "{method}");
+    }
+}
+
+#[test]
+fn the_access_log_tells_each_request_exactly() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("access log.json");
+    let mut origin = Origin::start(&["--access-log", file.to_str().unwrap()]);
+    let segment = origin.get("/seg_00000.ts?token=\"x\"");
+    let missing = origin.get("/gone.ts");
+    origin.signal(Signal::SIGTERM);
+    assert_eq!(origin.end(), Some(0));
+
+    let text = std::fs::read_to_string(file).unwrap();
+    let entries: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (own, asked): (Vec<_>, Vec<_>) =
+        entries.iter().partition(|entry| entry.http_user_agent.starts_with("hls-origin/"));
+    // Two requests on one connection made sure that the stream is there.
+    assert_eq!(own.iter().map(|entry| entry.connection_requests).collect::<Vec<_>>(), [1, 2]);
+    let [first, second] = asked.as_slice() else { panic!("{text}") };
+    assert_eq!((first.uri.as_str(), first.args.as_str()), ("/seg_00000.ts", "token=\"x\""));
+    assert_eq!((first.status, first.body_bytes_sent), (200, segment.body.len() as u64));
+    assert_eq!((first.request_method.as_str(), first.request_completion.as_str()), ("GET", "OK"));
+    assert_eq!((second.status, second.body_bytes_sent), (404, missing.body.len() as u64));
+    assert!(first.bytes_sent > first.body_bytes_sent && first.msec > 1.6e9 && first.remote_port > 0);
+}
+
+#[test]
+fn a_live_encoder_serves_as_well() {
+    let origin = Origin::start(&["--encoder", "live"]);
+    let (first, _) = origin.playlist().unwrap();
+    eventually("the live stream advances", Duration::from_secs(20), || {
+        origin.playlist().filter(|(now, _)| now.media_sequence >= first.media_sequence + 2)
+    });
+    assert_eq!(origin.get("/health").status, 200);
+}
+
+#[test]
+fn a_port_that_was_asked_for_is_the_one_served_on() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let origin = Origin::start(&["--listen", "::", "--port", &free.to_string()]);
+    assert_eq!(origin.port(), free);
+    assert_eq!(origin.facts["url"], format!("http://[::1]:{free}/stream.m3u8"));
+    assert_eq!(origin.get("/health").status, 200, "the unspecified address serves IPv4 as well");
+}

@@ -59,8 +59,9 @@ pub fn arguments(
             args.add(["-re"]);
         }
     }
-    // Nothing is decoded, so nothing needs parsing: a third less CPU per viewer.
-    args.add(["-fflags", "+nobuffer+nofillin+noparse"]);
+    // Nothing is decoded, so frames need no parsing; timestamps must be filled in all the same, or
+    // FFmpeg does not know how far it has played.
+    args.add(["-fflags", "+nobuffer+noparse"]);
     args.add(["-threads", "1"]);
     args.list.extend(viewers.extra_arguments.iter().cloned());
     args.add(["-i", play.url.as_str()]);

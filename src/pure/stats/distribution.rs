@@ -36,8 +36,8 @@ impl Distribution {
     pub fn add_ns(&mut self, nanos: u64) {
         let micros = nanos / 1000;
         if let Some(histogram) = &mut self.histogram {
-            // It resizes itself; what lies beyond its largest value is counted as that value.
-            histogram.saturating_record(micros);
+            // It grows with what it is given; a duration of 2^63 µs, where it cannot, does not occur.
+            let _ = histogram.record(micros);
         }
         self.max_us = self.max_us.max(micros);
         self.sum_us = self.sum_us.saturating_add(micros);

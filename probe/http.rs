@@ -100,8 +100,11 @@ impl<const ROOM: usize> Line<ROOM> {
 
 /// The state of one connection and the facts about its current exchange.
 pub struct Follower {
-    /// Facts about the current exchange; the follower fills in what HTTP tells, no more.
-    pub record: Record,
+    /// Facts about the current exchange; the follower fills in what HTTP tells, no more. As long as
+    /// `skip` is not 0, what is in there about a response belongs to a superseded one.
+    record: Record,
+    /// Method of the request whose response comes next.
+    answering: u8,
     request: Request,
     response: Response,
     in_flight: bool,
@@ -128,6 +131,7 @@ impl Follower {
     /// no memory until it is used.
     pub const NEW: Self = Self {
         record: Record { magic: 0, version: 0, ..Record::EMPTY },
+        answering: 0,
         request: Request::Idle,
         response: Response::StatusLine,
         in_flight: false,
@@ -166,11 +170,15 @@ impl Follower {
     pub fn begin(&mut self) {
         if self.in_flight {
             self.skip = self.skip.saturating_add(1);
+            self.record.method = 0;
+            self.record.name_len = 0;
+            self.record.request_bytes = 0;
         } else {
             self.skip = 0;
+            self.answering = 0;
+            self.record = Record::EMPTY;
             self.await_response();
         }
-        self.record = Record::EMPTY;
         self.record.url_hash = super::wire::URL_HASH_START;
         self.request = Request::Method;
         self.request_line.len = 0;
@@ -191,15 +199,30 @@ impl Follower {
 
     /// The exchange in flight ends otherwise.
     pub fn give_up(&mut self) {
-        if self.skip != 0 {
-            // What was parsed belongs to a response nobody waits for.
-            self.forget_response();
-        }
         self.in_flight = false;
     }
 
-    /// Takes back that a response was whole: it was only looked at, not read.
-    pub fn resume(&mut self) {
+    /// What is known about the latest exchange.
+    pub fn facts(&self) -> Record {
+        if self.skip == 0 { self.record } else { request_facts(&self.record) }
+    }
+
+    /// Whether nothing of the awaited response was taken.
+    pub const fn is_unanswered(&self) -> bool {
+        self.in_flight && self.skip == 0 && self.record.head_bytes == 0
+    }
+
+    /// Follows bytes that lie in the socket, unread: the facts of the head, without counting.
+    pub fn peek(&mut self, mut bytes: &[u8]) {
+        // Interim responses may come first; each turn takes at least one byte.
+        while !bytes.is_empty() {
+            let (taken, met) = self.receive(bytes);
+            bytes = bytes.get(taken..).unwrap_or_default();
+            if met == Received::Complete {
+                break;
+            }
+        }
+        (self.record.head_bytes, self.record.body_bytes, self.record.entity_bytes) = (0, 0, 0);
         self.in_flight = true;
     }
 
@@ -260,6 +283,9 @@ impl Follower {
             (Request::Method, _) => {
                 if self.record.method == 0 {
                     self.record.method = byte;
+                    if self.skip == 0 {
+                        self.answering = byte;
+                    }
                 }
             }
             (_, b' ') => {
@@ -444,15 +470,7 @@ impl Follower {
 
     /// Clears what a response told, and keeps what the request told.
     fn forget_response(&mut self) {
-        let request = self.record;
-        self.record = Record {
-            method: request.method,
-            name: request.name,
-            name_len: request.name_len,
-            url_hash: request.url_hash,
-            request_bytes: request.request_bytes,
-            ..Record::EMPTY
-        };
+        self.record = request_facts(&self.record);
     }
 
     fn response_line_ended(&mut self) -> Option<Received> {
@@ -542,13 +560,13 @@ impl Follower {
             self.await_response();
             return Some(Received::Interim);
         }
-        let tunnel = status == 101 || (self.record.method == b'C' && (200..300).contains(&status));
+        let tunnel = status == 101 || (self.answering == b'C' && (200..300).contains(&status));
         if tunnel {
             let over = self.complete();
             self.request = Request::Opaque;
             return Some(over);
         }
-        if self.record.method == b'H' || status == 204 || status == 304 {
+        if self.answering == b'H' || status == 204 || status == 304 {
             return Some(self.complete());
         }
         if self.chunked {
@@ -569,6 +587,7 @@ impl Follower {
         self.await_response();
         if self.skip > 0 {
             self.skip = self.skip.wrapping_sub(1);
+            self.answering = self.record.method;
             self.forget_response();
             return Received::Interim;
         }
@@ -577,6 +596,18 @@ impl Follower {
             self.request = Request::Idle;
         }
         Received::Complete
+    }
+}
+
+/// A record with what the request told, and nothing about a response.
+fn request_facts(record: &Record) -> Record {
+    Record {
+        method: record.method,
+        name: record.name,
+        name_len: record.name_len,
+        url_hash: record.url_hash,
+        request_bytes: record.request_bytes,
+        ..Record::EMPTY
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Socket {
     fin: bool,
     /// The viewer shut down its reading side: an end of stream is no FIN.
     reading_ended: bool,
+    /// The viewer shut down its writing side: after the peer's FIN the connection is gone at once.
+    writing_ended: bool,
     /// The errno that ended the connection, 0 = none.
     error: c_int,
     /// Bytes received that earlier records told.
@@ -78,6 +80,7 @@ impl Socket {
         ended: false,
         fin: false,
         reading_ended: false,
+        writing_ended: false,
         error: 0,
         told_received: 0,
         started: 0,
@@ -118,7 +121,8 @@ impl Socket {
         self.untold = 0;
         self.connect_started = started;
         (self.tls, self.tls_started, self.tls_ns) = (false, 0, 0);
-        (self.ended, self.fin, self.reading_ended) = (false, false, false);
+        (self.ended, self.fin) = (false, false);
+        (self.reading_ended, self.writing_ended) = (false, false);
         (self.error, self.told_received) = (0, 0);
         self.follower.reset();
         (self.dns_ns, self.lookup_ticket) = lookups::find(&peer).unwrap_or((0, 0));
@@ -302,11 +306,14 @@ impl Socket {
         }
     }
 
-    /// The viewer shut down its reading side.
-    pub(crate) fn reading_ends(&mut self, fd: c_int, now: u64) {
-        self.reading_ended = true;
-        self.peek(fd);
-        self.exchange_ends(TcpInfo::of(fd), end::CLOSED_BY_VIEWER, 0, now);
+    /// The viewer shuts down its reading or its writing side, or both.
+    pub(crate) fn shut_down(&mut self, fd: c_int, reading: bool, writing: bool, now: u64) {
+        self.writing_ended |= writing;
+        if reading {
+            self.reading_ended = true;
+            self.peek(fd);
+            self.exchange_ends(TcpInfo::of(fd), end::CLOSED_BY_VIEWER, 0, now);
+        }
     }
 
     /// The viewer closes the socket, or (`how`) its process ends.
@@ -342,8 +349,7 @@ impl Socket {
 
     /// If the viewer leaves without having read any of the response: what does its head say?
     fn peek(&mut self, fd: c_int) {
-        let read = &self.follower.record;
-        if !self.follower.in_flight() || self.tls || read.status != 0 || read.head_bytes != 0 {
+        if self.tls || !self.follower.is_unanswered() {
             return;
         }
         let mut bytes = [0_u8; 1024];
@@ -352,18 +358,8 @@ impl Socket {
         let count = unsafe {
             sys::recv(fd, bytes.as_mut_ptr().cast(), bytes.len(), sys::MSG_PEEK | sys::MSG_DONTWAIT)
         };
-        let mut rest = usize::try_from(count).ok().and_then(|count| bytes.get(..count)).unwrap_or_default();
-        // Interim responses may come first; each turn takes at least one byte.
-        while !rest.is_empty() {
-            let (taken, met) = self.follower.receive(rest);
-            rest = rest.get(taken..).unwrap_or_default();
-            if met == Received::Complete {
-                break;
-            }
-        }
-        let record = &mut self.follower.record;
-        (record.head_bytes, record.body_bytes, record.entity_bytes) = (0, 0, 0);
-        self.follower.resume();
+        let count = usize::try_from(count).unwrap_or(0);
+        self.follower.peek(bytes.get(..count).unwrap_or_default());
     }
 
     /// Ends the exchange in flight, if there is one, short of its whole response.
@@ -417,7 +413,7 @@ impl Socket {
     /// A record that tells which connection and request it is about, with what HTTP told for an
     /// exchange.
     fn identified(&self, what: u8, how: u8) -> Record {
-        let mut record = if what == self::what::EXCHANGE { self.follower.record } else { Record::EMPTY };
+        let mut record = if what == self::what::EXCHANGE { self.follower.facts() } else { Record::EMPTY };
         record.what = what;
         record.end = how;
         record.connection = self.connection;
@@ -450,7 +446,9 @@ impl Socket {
     /// Adds what the kernel says; returns when the last data packet came in.
     fn tell_tcp_info(&mut self, record: &mut Record, info: Option<TcpInfo>, now: u64) -> Option<u64> {
         let info = info?;
-        self.fin |= info.has_fin();
+        // (A RST after the viewer's own FIN leaves the same state; then this is 1 byte short.)
+        let both_ended = self.writing_ended && self.error == 0 && info.state == TcpInfo::CLOSE;
+        self.fin |= info.has_fin() || both_ended;
         let received = info.bytes_received.saturating_sub(u64::from(self.fin));
         record.flags |= flag::TCP_INFO;
         record.received = received.saturating_sub(self.told_received);

@@ -3,14 +3,15 @@
 //! Every method runs with the socket's table entry held, and after the real call returned, except
 //! [`Socket::close`], which runs before the real one because the kernel must still know the socket.
 
+mod records;
+
 use core::ffi::c_int;
 
 use crate::http::{Follower, Received, Sent};
 use crate::lookups::{self, Peer};
-use crate::pipe;
 use crate::sys::{self, TcpInfo};
 use crate::table;
-use crate::wire::{Record, end, flag, what};
+use crate::wire::{end, flag};
 
 /// First byte of what a TLS client sends first (RFC 8446, 5.1). No HTTP method begins with it.
 const TLS_HANDSHAKE_RECORD: u8 = 22;
@@ -39,6 +40,8 @@ pub(crate) struct Socket {
     connect_ns: u64,
     /// Bytes on this socket are TLS.
     tls: bool,
+    /// It came without a call of a TLS library that the probe knows.
+    hidden: bool,
     tls_started: u64,
     tls_ns: u64,
     /// The viewer read up to the end of the stream.
@@ -75,6 +78,7 @@ impl Socket {
         connect_started: 0,
         connect_ns: 0,
         tls: false,
+        hidden: false,
         tls_started: 0,
         tls_ns: 0,
         ended: false,
@@ -120,7 +124,7 @@ impl Socket {
         self.local_port = 0;
         self.untold = 0;
         self.connect_started = started;
-        (self.tls, self.tls_started, self.tls_ns) = (false, 0, 0);
+        (self.tls, self.hidden, self.tls_started, self.tls_ns) = (false, false, 0, 0);
         (self.ended, self.fin) = (false, false);
         (self.reading_ended, self.writing_ended) = (false, false);
         (self.error, self.told_received) = (0, 0);
@@ -177,15 +181,6 @@ impl Socket {
         }
     }
 
-    fn not_connected(&mut self, error: c_int, how: u8, now: u64) {
-        let mut record = self.identified(what::CONNECT_FAILED, how);
-        record.error = errno_field(error);
-        record.started_ns = self.connect_started;
-        record.idle_ns = now.saturating_sub(self.connect_started);
-        self.state = State::Free;
-        pipe::write(record);
-    }
-
     /// Bytes passed: a viewer that never asked is connected all the same.
     fn passed(&mut self, fd: c_int) {
         if self.state == State::Connecting {
@@ -218,8 +213,7 @@ impl Socket {
             return;
         }
         if !self.tls && self.requests == 0 && bytes.first() == Some(&TLS_HANDSHAKE_RECORD) {
-            // A TLS library that the probe does not see into.
-            self.tls = true;
+            (self.tls, self.hidden) = (true, true);
             return;
         }
         while !bytes.is_empty() {
@@ -371,95 +365,4 @@ impl Socket {
             self.tell_exchange(info, how, error, now);
         }
     }
-
-    fn tell_exchange(&mut self, info: Option<TcpInfo>, how: u8, error: c_int, now: u64) {
-        /// Later than this after the last arrival, the viewer's reading is no measure of the network.
-        const READ_LATE_NS: u64 = 8_000_000;
-        let mut record = self.identified(what::EXCHANGE, how);
-        record.error = errno_field(error);
-        record.started_ns = self.started;
-        self.tell_connection(&mut record);
-        let last_arrival = self.tell_tcp_info(&mut record, info, now);
-        if self.first_byte != 0 {
-            record.flags |= flag::FIRST_BYTE;
-            record.first_byte_ns = self.first_byte.saturating_sub(self.started);
-            record.read_ns = self.last_byte.saturating_sub(self.first_byte);
-            record.download_ns = record.read_ns;
-            // The kernel dates the arrival to within a tick.
-            if let Some(arrival) = last_arrival
-                && self.last_byte.saturating_sub(arrival) >= READ_LATE_NS.saturating_add(pipe::tick())
-            {
-                record.flags |= flag::ARRIVED_EARLIER;
-                record.download_ns = arrival.saturating_sub(self.first_byte);
-            }
-        }
-        if how != end::COMPLETE {
-            let since = if self.last_byte != 0 { self.last_byte } else { self.started };
-            record.idle_ns = now.saturating_sub(since);
-        }
-        pipe::write(record);
-    }
-
-    fn closed(&mut self, info: Option<TcpInfo>, how: u8, now: u64) {
-        let mut record = self.identified(what::CLOSED, how);
-        record.error = errno_field(self.error);
-        record.started_ns = self.connect_started;
-        self.tell_connection(&mut record);
-        self.tell_tcp_info(&mut record, info, now);
-        self.state = State::Free;
-        pipe::write(record);
-    }
-
-    /// A record that tells which connection and request it is about, with what HTTP told for an
-    /// exchange.
-    fn identified(&self, what: u8, how: u8) -> Record {
-        let mut record = if what == self::what::EXCHANGE { self.follower.facts() } else { Record::EMPTY };
-        record.what = what;
-        record.end = how;
-        record.connection = self.connection;
-        record.request = self.requests;
-        record.peer_family = self.peer.family;
-        record.peer_port = self.peer.port;
-        record.peer = self.peer.address;
-        record.local_port = self.local_port;
-        if self.tls {
-            record.flags |= flag::TLS;
-        }
-        record
-    }
-
-    /// Adds what was measured about the connection and is not yet told.
-    fn tell_connection(&mut self, record: &mut Record) {
-        record.flags |= self.untold;
-        if record.has(flag::DNS) {
-            record.dns_ns = self.dns_ns;
-        }
-        if record.has(flag::CONNECT) {
-            record.connect_ns = self.connect_ns;
-        }
-        if record.has(flag::TLS_HANDSHAKE) {
-            record.tls_ns = self.tls_ns;
-        }
-        self.untold = 0;
-    }
-
-    /// Adds what the kernel says; returns when the last data packet came in.
-    fn tell_tcp_info(&mut self, record: &mut Record, info: Option<TcpInfo>, now: u64) -> Option<u64> {
-        let info = info?;
-        // (A RST after the viewer's own FIN leaves the same state; then this is 1 byte short.)
-        let both_ended = self.writing_ended && self.error == 0 && info.state == TcpInfo::CLOSE;
-        self.fin |= info.has_fin() || both_ended;
-        let received = info.bytes_received.saturating_sub(u64::from(self.fin));
-        record.flags |= flag::TCP_INFO;
-        record.received = received.saturating_sub(self.told_received);
-        record.rtt_us = info.rtt_us;
-        record.min_rtt_us = info.min_rtt_us;
-        record.retransmits = info.retransmits;
-        self.told_received = received.max(self.told_received);
-        Some(now.saturating_sub(u64::from(info.last_data_received_ms).wrapping_mul(1_000_000)))
-    }
-}
-
-fn errno_field(error: c_int) -> u16 {
-    u16::try_from(error).unwrap_or(u16::MAX)
 }

@@ -85,11 +85,14 @@ fn curl_two_files_on_one_connection() {
     assert_eq!((closed[0].request, closed[0].received, closed[0].end), (2, 0, end::CLOSED_BY_VIEWER));
 }
 
+/// Name, curl's options, answer, what comes then; status and flags to find.
+type Framed = (&'static str, &'static [&'static str], Vec<u8>, Then, u16, u16);
+
 #[test]
 fn curl_every_framing_and_status() {
     let gzip: &[u8] =
         &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 0x4c, 0x4a, 6, 0, 0xc2, 0x41, 0x24, 0x35, 3, 0, 0, 0];
-    let answers: [(&str, &[&str], Vec<u8>, Then, u16, u16); 7] = [
+    let answers: [Framed; 7] = [
         (
             "chunked",
             &[],

@@ -14,7 +14,7 @@
 //! * [`socket`]: one connection: what happened on it, and its records.
 //! * [`table`]: the sockets by file descriptor, behind a try-lock.
 //! * [`pipe`]: the way out.
-//! * [`calls`], [`tls`]: the wrappers that FFmpeg calls instead of the real functions.
+//! * [`connections`], [`bytes`], [`tls`]: the wrappers that FFmpeg calls instead of the real functions.
 //!
 //! Not a member of the Cargo package: `build.rs` compiles it with plain rustc into a shared object
 //! that links nothing, not even the C library (whose symbols the host process brings along), so
@@ -24,7 +24,8 @@
 #![deny(missing_docs, unreachable_pub, unsafe_op_in_unsafe_fn, unused, rust_2018_idioms)]
 #![allow(non_snake_case, reason = "the wrappers bear the names of what they wrap")]
 
-mod calls;
+mod bytes;
+mod connections;
 #[allow(unreachable_pub, reason = "tests include it into a crate of their own")]
 mod http;
 mod lookups;

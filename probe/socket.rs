@@ -3,14 +3,15 @@
 //! Every method runs with the socket's table entry held, and after the real call returned, except
 //! [`Socket::close`], which runs before the real one because the kernel must still know the socket.
 
+mod records;
+
 use core::ffi::c_int;
 
 use crate::http::{Follower, Received, Sent};
 use crate::lookups::{self, Peer};
-use crate::pipe;
 use crate::sys::{self, TcpInfo};
 use crate::table;
-use crate::wire::{Record, end, flag, what};
+use crate::wire::{end, flag};
 
 /// First byte of what a TLS client sends first (RFC 8446, 5.1). No HTTP method begins with it.
 const TLS_HANDSHAKE_RECORD: u8 = 22;
@@ -39,6 +40,8 @@ pub(crate) struct Socket {
     connect_ns: u64,
     /// Bytes on this socket are TLS.
     tls: bool,
+    /// It came without a call of a TLS library that the probe knows.
+    hidden: bool,
     tls_started: u64,
     tls_ns: u64,
     /// The viewer read up to the end of the stream.
@@ -47,6 +50,8 @@ pub(crate) struct Socket {
     fin: bool,
     /// The viewer shut down its reading side: an end of stream is no FIN.
     reading_ended: bool,
+    /// The viewer shut down its writing side: after the peer's FIN the connection is gone at once.
+    writing_ended: bool,
     /// The errno that ended the connection, 0 = none.
     error: c_int,
     /// Bytes received that earlier records told.
@@ -73,11 +78,13 @@ impl Socket {
         connect_started: 0,
         connect_ns: 0,
         tls: false,
+        hidden: false,
         tls_started: 0,
         tls_ns: 0,
         ended: false,
         fin: false,
         reading_ended: false,
+        writing_ended: false,
         error: 0,
         told_received: 0,
         started: 0,
@@ -117,8 +124,9 @@ impl Socket {
         self.local_port = 0;
         self.untold = 0;
         self.connect_started = started;
-        (self.tls, self.tls_started, self.tls_ns) = (false, 0, 0);
-        (self.ended, self.fin, self.reading_ended) = (false, false, false);
+        (self.tls, self.hidden, self.tls_started, self.tls_ns) = (false, false, 0, 0);
+        (self.ended, self.fin) = (false, false);
+        (self.reading_ended, self.writing_ended) = (false, false);
         (self.error, self.told_received) = (0, 0);
         self.follower.reset();
         (self.dns_ns, self.lookup_ticket) = lookups::find(&peer).unwrap_or((0, 0));
@@ -173,15 +181,6 @@ impl Socket {
         }
     }
 
-    fn not_connected(&mut self, error: c_int, how: u8, now: u64) {
-        let mut record = self.identified(what::CONNECT_FAILED, how);
-        record.error = errno_field(error);
-        record.started_ns = self.connect_started;
-        record.idle_ns = now.saturating_sub(self.connect_started);
-        self.state = State::Free;
-        pipe::write(record);
-    }
-
     /// Bytes passed: a viewer that never asked is connected all the same.
     fn passed(&mut self, fd: c_int) {
         if self.state == State::Connecting {
@@ -214,8 +213,7 @@ impl Socket {
             return;
         }
         if !self.tls && self.requests == 0 && bytes.first() == Some(&TLS_HANDSHAKE_RECORD) {
-            // A TLS library that the probe does not see into.
-            self.tls = true;
+            (self.tls, self.hidden) = (true, true);
             return;
         }
         while !bytes.is_empty() {
@@ -302,11 +300,14 @@ impl Socket {
         }
     }
 
-    /// The viewer shut down its reading side.
-    pub(crate) fn reading_ends(&mut self, fd: c_int, now: u64) {
-        self.reading_ended = true;
-        self.peek(fd);
-        self.exchange_ends(TcpInfo::of(fd), end::CLOSED_BY_VIEWER, 0, now);
+    /// The viewer shuts down its reading or its writing side, or both.
+    pub(crate) fn shut_down(&mut self, fd: c_int, reading: bool, writing: bool, now: u64) {
+        self.writing_ended |= writing;
+        if reading {
+            self.reading_ended = true;
+            self.peek(fd);
+            self.exchange_ends(TcpInfo::of(fd), end::CLOSED_BY_VIEWER, 0, now);
+        }
     }
 
     /// The viewer closes the socket, or (`how`) its process ends.
@@ -342,8 +343,7 @@ impl Socket {
 
     /// If the viewer leaves without having read any of the response: what does its head say?
     fn peek(&mut self, fd: c_int) {
-        let read = &self.follower.record;
-        if !self.follower.in_flight() || self.tls || read.status != 0 || read.head_bytes != 0 {
+        if self.tls || !self.follower.is_unanswered() {
             return;
         }
         let mut bytes = [0_u8; 1024];
@@ -352,18 +352,8 @@ impl Socket {
         let count = unsafe {
             sys::recv(fd, bytes.as_mut_ptr().cast(), bytes.len(), sys::MSG_PEEK | sys::MSG_DONTWAIT)
         };
-        let mut rest = usize::try_from(count).ok().and_then(|count| bytes.get(..count)).unwrap_or_default();
-        // Interim responses may come first; each turn takes at least one byte.
-        while !rest.is_empty() {
-            let (taken, met) = self.follower.receive(rest);
-            rest = rest.get(taken..).unwrap_or_default();
-            if met == Received::Complete {
-                break;
-            }
-        }
-        let record = &mut self.follower.record;
-        (record.head_bytes, record.body_bytes, record.entity_bytes) = (0, 0, 0);
-        self.follower.resume();
+        let count = usize::try_from(count).unwrap_or(0);
+        self.follower.peek(bytes.get(..count).unwrap_or_default());
     }
 
     /// Ends the exchange in flight, if there is one, short of its whole response.
@@ -375,93 +365,4 @@ impl Socket {
             self.tell_exchange(info, how, error, now);
         }
     }
-
-    fn tell_exchange(&mut self, info: Option<TcpInfo>, how: u8, error: c_int, now: u64) {
-        /// Later than this after the last arrival, the viewer's reading is no measure of the network.
-        const READ_LATE_NS: u64 = 8_000_000;
-        let mut record = self.identified(what::EXCHANGE, how);
-        record.error = errno_field(error);
-        record.started_ns = self.started;
-        self.tell_connection(&mut record);
-        let last_arrival = self.tell_tcp_info(&mut record, info, now);
-        if self.first_byte != 0 {
-            record.flags |= flag::FIRST_BYTE;
-            record.first_byte_ns = self.first_byte.saturating_sub(self.started);
-            record.read_ns = self.last_byte.saturating_sub(self.first_byte);
-            record.download_ns = record.read_ns;
-            // The kernel dates the arrival to within a tick.
-            if let Some(arrival) = last_arrival
-                && self.last_byte.saturating_sub(arrival) >= READ_LATE_NS.saturating_add(pipe::tick())
-            {
-                record.flags |= flag::ARRIVED_EARLIER;
-                record.download_ns = arrival.saturating_sub(self.first_byte);
-            }
-        }
-        if how != end::COMPLETE {
-            let since = if self.last_byte != 0 { self.last_byte } else { self.started };
-            record.idle_ns = now.saturating_sub(since);
-        }
-        pipe::write(record);
-    }
-
-    fn closed(&mut self, info: Option<TcpInfo>, how: u8, now: u64) {
-        let mut record = self.identified(what::CLOSED, how);
-        record.error = errno_field(self.error);
-        record.started_ns = self.connect_started;
-        self.tell_connection(&mut record);
-        self.tell_tcp_info(&mut record, info, now);
-        self.state = State::Free;
-        pipe::write(record);
-    }
-
-    /// A record that tells which connection and request it is about, with what HTTP told for an
-    /// exchange.
-    fn identified(&self, what: u8, how: u8) -> Record {
-        let mut record = if what == self::what::EXCHANGE { self.follower.record } else { Record::EMPTY };
-        record.what = what;
-        record.end = how;
-        record.connection = self.connection;
-        record.request = self.requests;
-        record.peer_family = self.peer.family;
-        record.peer_port = self.peer.port;
-        record.peer = self.peer.address;
-        record.local_port = self.local_port;
-        if self.tls {
-            record.flags |= flag::TLS;
-        }
-        record
-    }
-
-    /// Adds what was measured about the connection and is not yet told.
-    fn tell_connection(&mut self, record: &mut Record) {
-        record.flags |= self.untold;
-        if record.has(flag::DNS) {
-            record.dns_ns = self.dns_ns;
-        }
-        if record.has(flag::CONNECT) {
-            record.connect_ns = self.connect_ns;
-        }
-        if record.has(flag::TLS_HANDSHAKE) {
-            record.tls_ns = self.tls_ns;
-        }
-        self.untold = 0;
-    }
-
-    /// Adds what the kernel says; returns when the last data packet came in.
-    fn tell_tcp_info(&mut self, record: &mut Record, info: Option<TcpInfo>, now: u64) -> Option<u64> {
-        let info = info?;
-        self.fin |= info.has_fin();
-        let received = info.bytes_received.saturating_sub(u64::from(self.fin));
-        record.flags |= flag::TCP_INFO;
-        record.received = received.saturating_sub(self.told_received);
-        record.rtt_us = info.rtt_us;
-        record.min_rtt_us = info.min_rtt_us;
-        record.retransmits = info.retransmits;
-        self.told_received = received.max(self.told_received);
-        Some(now.saturating_sub(u64::from(info.last_data_received_ms).wrapping_mul(1_000_000)))
-    }
-}
-
-fn errno_field(error: c_int) -> u16 {
-    u16::try_from(error).unwrap_or(u16::MAX)
 }

@@ -156,9 +156,9 @@ macro_rules! real {
                     $crate::sys::set_errno($crate::sys::ENOSYS);
                     return $missing;
                 }
-                // SAFETY: the address is that of the function of this name, whose C prototype is
-                // the one given here.
                 let function: unsafe extern "C" fn($($kind),*) -> $result =
+                    // SAFETY: the address is that of the function of this name, whose C prototype
+                    // is the one given here.
                     unsafe { core::mem::transmute(address) };
                 // SAFETY: the arguments are the caller's, for which the caller vouches.
                 unsafe { function($($arg),*) }

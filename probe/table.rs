@@ -42,6 +42,11 @@ pub(crate) fn is_followed(fd: c_int) -> bool {
     index(fd).and_then(|index| FOLLOWED.get(index)).is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
+/// Whether to look at what happens on the descriptor.
+pub(crate) fn watches(fd: c_int) -> bool {
+    is_followed(fd) && pipe::is_open()
+}
+
 /// Does `work` with the socket of a followed descriptor. Counts a lost fact if another one is at it.
 pub(crate) fn with(fd: c_int, work: impl FnOnce(&mut Socket)) {
     const TURNS: u32 = 4096;

@@ -36,9 +36,8 @@ pub mod what {
     pub const CONNECT_FAILED: u8 = 3;
     /// A connection was closed; `received` carries what the kernel received since the record before
     /// (what the viewer asked for and never read shows here), `request` the number of requests, `end`
-    /// who closed it, `flags` whether it was [`flag::TLS`]. With `request` 0 and TLS but without
-    /// [`flag::TLS_HANDSHAKE`], either the handshake failed or a TLS library was used that the probe
-    /// does not see into.
+    /// who closed it, `flags` whether it was [`flag::TLS`]. TLS with `request` 0 and without
+    /// [`flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`flag::HIDDEN`] is there too.
     pub const CLOSED: u8 = 4;
 }
 
@@ -94,6 +93,9 @@ pub mod flag {
     /// later. The kernel tells that to within its clock tick (1 to 10 ms). A `download_ns` of 0 with
     /// this flag: all was there when the viewer read the first byte.
     pub const ARRIVED_EARLIER: u16 = 1 << 11;
+    /// With [`TLS`]: a TLS library that the probe does not see into (linked into the program, or not
+    /// known). Such a connection has no exchanges; only CLOSED tells of it.
+    pub const HIDDEN: u16 = 1 << 12;
 }
 
 /// `Record::cache`: what the edge said about its cache (X-Cache, CF-Cache-Status, Cache-Status).

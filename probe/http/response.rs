@@ -1,0 +1,253 @@
+//! The receiving direction: status line, head, framing and body.
+
+use super::super::wire::{CONTENT_TYPE_BYTES, SNIFF_BYTES, cache, flag};
+use super::text::{cache_word, decimal, header, hexadecimal, last_of_list, trim};
+use super::{Follower, Received, Request, Response, request_facts};
+
+impl Follower {
+    /// Follows bytes that were received; returns how many were taken. Bytes that nobody asked for
+    /// are taken and ignored.
+    pub fn receive(&mut self, bytes: &[u8]) -> (usize, Received) {
+        if !self.in_flight {
+            return (bytes.len(), Received::All);
+        }
+        let mut used = 0_usize;
+        while let Some(rest) = bytes.get(used..)
+            && let Some(&byte) = rest.first()
+        {
+            self.started = true;
+            let (taken, over) = match self.response {
+                Response::StatusLine | Response::Header => {
+                    let (taken, ended) = self.response_line.fill(rest);
+                    self.record.head_bytes = self.record.head_bytes.wrapping_add(taken as u64);
+                    (taken, if ended { self.response_line_ended() } else { None })
+                }
+                Response::Length | Response::ChunkData => self.sized_body(rest),
+                Response::UntilClose | Response::Broken => {
+                    self.entity(rest);
+                    (rest.len(), None)
+                }
+                Response::ChunkSize | Response::ChunkExtension | Response::ChunkEnd => {
+                    self.record.body_bytes = self.record.body_bytes.wrapping_add(1);
+                    self.chunk_byte(byte);
+                    (1, None)
+                }
+                Response::Trailer => {
+                    let (taken, ended) = self.response_line.fill(rest);
+                    self.record.body_bytes = self.record.body_bytes.wrapping_add(taken as u64);
+                    let blank = ended && self.response_line.text().is_empty();
+                    if ended {
+                        self.response_line.clear();
+                    }
+                    (taken, if blank { Some(self.complete()) } else { None })
+                }
+            };
+            used = used.wrapping_add(taken);
+            if let Some(over) = over {
+                return (used, over);
+            }
+        }
+        (used, Received::All)
+    }
+
+    fn sized_body(&mut self, rest: &[u8]) -> (usize, Option<Received>) {
+        let take = rest.len().min(usize::try_from(self.response_left).unwrap_or(usize::MAX));
+        self.entity(rest.get(..take).unwrap_or_default());
+        self.response_left = self.response_left.saturating_sub(take as u64);
+        if self.response_left > 0 {
+            return (take, None);
+        }
+        if self.response == Response::ChunkData {
+            self.response = Response::ChunkEnd;
+            return (take, None);
+        }
+        (take, Some(self.complete()))
+    }
+
+    fn entity(&mut self, bytes: &[u8]) {
+        let count = bytes.len() as u64;
+        self.record.body_bytes = self.record.body_bytes.wrapping_add(count);
+        self.record.entity_bytes = self.record.entity_bytes.wrapping_add(count);
+        if usize::from(self.record.sniff_len) < SNIFF_BYTES {
+            for &byte in bytes.iter().take(SNIFF_BYTES) {
+                let Some(place) = self.record.sniff.get_mut(usize::from(self.record.sniff_len)) else {
+                    break;
+                };
+                *place = byte;
+                self.record.sniff_len = self.record.sniff_len.wrapping_add(1);
+            }
+        }
+    }
+
+    fn chunk_byte(&mut self, byte: u8) {
+        match (self.response, byte) {
+            (Response::ChunkEnd, b'\n') => self.await_chunk(),
+            (_, b'\r') => {}
+            (Response::ChunkSize, b';' | b' ' | b'\t') => self.response = Response::ChunkExtension,
+            (Response::ChunkSize | Response::ChunkExtension, b'\n') => {
+                self.response_line.clear();
+                self.response = match (self.digits, self.response_left) {
+                    (0, _) => Response::Broken,
+                    (_, 0) => Response::Trailer,
+                    _ => Response::ChunkData,
+                };
+            }
+            (Response::ChunkExtension, _) => {}
+            (Response::ChunkSize, _) => match hexadecimal(byte) {
+                Some(digit) if self.digits < 15 => {
+                    self.digits = self.digits.wrapping_add(1);
+                    self.response_left = self.response_left.wrapping_mul(16).wrapping_add(digit);
+                }
+                _ => self.response = Response::Broken,
+            },
+            _ => self.response = Response::Broken,
+        }
+    }
+
+    fn await_chunk(&mut self) {
+        self.digits = 0;
+        self.response_left = 0;
+        self.response = Response::ChunkSize;
+    }
+
+    /// Ready for the first line of a response.
+    pub(super) fn await_response(&mut self) {
+        self.response = Response::StatusLine;
+        self.response_line.clear();
+        self.response_left = 0;
+        self.digits = 0;
+        self.chunked = false;
+        self.other_coding = false;
+        self.started = false;
+    }
+
+    /// Clears what a response told, and keeps what the request told.
+    fn forget_response(&mut self) {
+        self.record = request_facts(&self.record);
+    }
+
+    fn response_line_ended(&mut self) -> Option<Received> {
+        if self.response == Response::StatusLine {
+            self.status_line();
+        } else if self.response_line.text().is_empty() {
+            self.response_line.clear();
+            return self.head_ended();
+        } else {
+            self.response_header();
+        }
+        self.response_line.clear();
+        None
+    }
+
+    fn status_line(&mut self) {
+        let text = self.response_line.text();
+        if text.is_empty() {
+            // An empty line before the head is tolerated, as FFmpeg and curl do.
+            return;
+        }
+        let mut words = text.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+        let version = words.next().unwrap_or_default();
+        let status = words.next().and_then(decimal).and_then(|status| u16::try_from(status).ok());
+        match status {
+            Some(status @ 100..=999) if version.starts_with(b"HTTP/") || version == b"ICY" => {
+                self.record.status = status;
+                if version != b"HTTP/1.1" {
+                    self.record.flags |= flag::CONNECTION_CLOSE;
+                }
+                self.response = Response::Header;
+            }
+            _ => self.response = Response::Broken,
+        }
+    }
+
+    fn response_header(&mut self) {
+        let record = &mut self.record;
+        let Some((name, value)) = header(self.response_line.text()) else { return };
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        if is(b"content-length") {
+            if let Some(length) = decimal(value) {
+                record.content_length = length;
+                record.flags |= flag::CONTENT_LENGTH;
+            }
+        } else if is(b"transfer-encoding") {
+            self.chunked = last_of_list(value).eq_ignore_ascii_case(b"chunked");
+            self.other_coding = !self.chunked;
+        } else if is(b"connection") {
+            for token in value.split(|&byte| byte == b',').map(trim) {
+                if token.eq_ignore_ascii_case(b"close") {
+                    record.flags |= flag::CONNECTION_CLOSE;
+                } else if token.eq_ignore_ascii_case(b"keep-alive") {
+                    record.flags &= !flag::CONNECTION_CLOSE;
+                }
+            }
+        } else if is(b"content-encoding") {
+            if !value.eq_ignore_ascii_case(b"identity") {
+                record.flags |= flag::ENCODED;
+            }
+        } else if is(b"content-type") {
+            record.content_type = [0; CONTENT_TYPE_BYTES];
+            record.content_type_len = 0;
+            for (place, &byte) in record.content_type.iter_mut().zip(value) {
+                *place = byte;
+                record.content_type_len = record.content_type_len.wrapping_add(1);
+            }
+        } else if is(b"age") {
+            if let Some(age) = decimal(value) {
+                record.age_s = u32::try_from(age).unwrap_or(u32::MAX);
+                record.flags |= flag::AGE;
+            }
+        } else if (is(b"x-cache") || is(b"x-cache-status") || is(b"cf-cache-status") || is(b"cache-status"))
+            && matches!(record.cache, cache::UNKNOWN | cache::OTHER)
+        {
+            record.cache = cache_word(last_of_list(value));
+        }
+    }
+
+    /// The blank line after a head: how long is the body (RFC 9112, 6.3)?
+    fn head_ended(&mut self) -> Option<Received> {
+        let status = self.record.status;
+        if (100..200).contains(&status) && status != 101 {
+            let head_bytes = self.record.head_bytes;
+            self.forget_response();
+            self.record.head_bytes = head_bytes;
+            self.await_response();
+            return Some(Received::Interim);
+        }
+        let tunnel = status == 101 || (self.answering == b'C' && (200..300).contains(&status));
+        if tunnel {
+            let over = self.complete();
+            self.request = Request::Opaque;
+            return Some(over);
+        }
+        if self.answering == b'H' || status == 204 || status == 304 {
+            return Some(self.complete());
+        }
+        if self.chunked {
+            self.record.flags |= flag::CHUNKED;
+            self.await_chunk();
+        } else if self.other_coding || self.record.flags & flag::CONTENT_LENGTH == 0 {
+            self.response = Response::UntilClose;
+        } else if self.record.content_length == 0 {
+            return Some(self.complete());
+        } else {
+            self.response_left = self.record.content_length;
+            self.response = Response::Length;
+        }
+        None
+    }
+
+    fn complete(&mut self) -> Received {
+        self.await_response();
+        if self.skip > 0 {
+            self.skip = self.skip.wrapping_sub(1);
+            self.answering = self.record.method;
+            self.forget_response();
+            return Received::Interim;
+        }
+        self.in_flight = false;
+        if self.request == Request::Unframed {
+            self.request = Request::Idle;
+        }
+        Received::Complete
+    }
+}

@@ -1,0 +1,99 @@
+//! Lines, header fields and words of HTTP heads.
+
+use super::super::wire::cache;
+
+/// One line, its end cut if it is longer than the room.
+pub(super) struct Line<const ROOM: usize> {
+    bytes: [u8; ROOM],
+    len: usize,
+}
+
+impl<const ROOM: usize> Line<ROOM> {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; ROOM], len: 0 }
+    }
+
+    /// Takes bytes up to and including a line feed; returns how many, and whether the line ended.
+    pub(super) fn fill(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let ends = bytes.iter().position(|&byte| byte == b'\n');
+        let part = ends.and_then(|at| bytes.get(..at)).unwrap_or(bytes);
+        for &byte in part {
+            let Some(place) = self.bytes.get_mut(self.len) else { break };
+            *place = byte;
+            self.len = self.len.wrapping_add(1);
+        }
+        match ends {
+            Some(at) => (at.wrapping_add(1), true),
+            None => (bytes.len(), false),
+        }
+    }
+
+    /// Ready for the next line.
+    pub(super) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// The line without its end.
+    pub(super) fn text(&self) -> &[u8] {
+        let text = self.bytes.get(..self.len).unwrap_or_default();
+        text.strip_suffix(b"\r").unwrap_or(text)
+    }
+}
+
+/// Name and value of a header line; `None` for a continuation line or one without a colon.
+pub(super) fn header(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|&byte| byte == b':')?;
+    let (name, value) = (line.get(..colon)?, line.get(colon.wrapping_add(1)..)?);
+    if name.first().is_none_or(|first| matches!(first, b' ' | b'\t')) {
+        return None;
+    }
+    Some((trim(name), trim(value)))
+}
+
+pub(super) fn trim(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
+        text = rest;
+    }
+    text
+}
+
+pub(super) fn last_of_list(value: &[u8]) -> &[u8] {
+    trim(value.rsplit(|&byte| byte == b',').next().unwrap_or(value))
+}
+
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |value, &byte| match byte {
+        b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte.wrapping_sub(b'0'))),
+        _ => None,
+    })
+}
+
+pub(super) fn hexadecimal(byte: u8) -> Option<u64> {
+    match byte {
+        b'0'..=b'9' => Some(u64::from(byte.wrapping_sub(b'0'))),
+        b'a'..=b'f' => Some(u64::from(byte.wrapping_sub(b'a')).wrapping_add(10)),
+        b'A'..=b'F' => Some(u64::from(byte.wrapping_sub(b'A')).wrapping_add(10)),
+        _ => None,
+    }
+}
+
+/// What the cache nearest to the viewer said (the last member of the list). Words as of nginx,
+/// Varnish, CloudFront, Fastly, Akamai, Cloudflare, and RFC 9211 (`hit`, `fwd=miss`).
+pub(super) fn cache_word(member: &[u8]) -> u8 {
+    if contains(member, b"refresh") || contains(member, b"pass") || contains(member, b"hit=?0") {
+        cache::OTHER
+    } else if contains(member, b"hit") {
+        cache::HIT
+    } else if contains(member, b"miss") {
+        cache::MISS
+    } else {
+        cache::OTHER
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len().max(1)).any(|window| window.eq_ignore_ascii_case(word))
+}

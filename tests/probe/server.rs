@@ -1,0 +1,194 @@
+//! A TCP server that answers as a script says, and knows exactly what it received and sent: the
+//! ground truth.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+
+/// What happens to the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Keep,
+    /// FIN.
+    Close,
+    /// RST.
+    Reset,
+    /// Nothing for a while, then FIN.
+    Hold,
+}
+
+/// One answer: pieces are sent one by one, with a pause between them.
+pub struct Answer {
+    pub pieces: Vec<Vec<u8>>,
+    pub pause: Duration,
+    pub then: Then,
+}
+
+impl Answer {
+    pub fn new(bytes: impl Into<Vec<u8>>, then: Then) -> Self {
+        Self { pieces: vec![bytes.into()], pause: Duration::ZERO, then }
+    }
+
+    /// 200 with a length, keeping the connection.
+    pub fn ok(kind: &str, body: &[u8]) -> Self {
+        let length = body.len();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
+        Self::new([head.as_bytes(), body].concat(), Then::Keep)
+    }
+}
+
+/// One request as the server saw it, and what it answered.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub target: String,
+    pub request_bytes: u64,
+    /// Head and body of the answer.
+    pub sent: Vec<u8>,
+    /// The viewer's port: tells the connection.
+    pub port: u16,
+}
+
+impl Served {
+    pub fn head_bytes(&self) -> u64 {
+        let end = self.sent.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+        end as u64 + 4
+    }
+
+    pub fn body_bytes(&self) -> u64 {
+        self.sent.len() as u64 - self.head_bytes()
+    }
+
+    /// Last element of the path.
+    pub fn name(&self) -> &str {
+        let path = self.target.split('?').next().unwrap();
+        path.rsplit('/').next().unwrap()
+    }
+}
+
+type Script = dyn Fn(&str, usize) -> Answer + Send + Sync;
+
+pub struct Server {
+    pub port: u16,
+    served: Arc<Mutex<Vec<Served>>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// `script` gives the answer to a target (path and query), and to how many requests came before.
+    pub fn start(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = Arc::new(Mutex::new(Vec::new()));
+        let stop = Arc::new(AtomicBool::new(false));
+        let script: Arc<Script> = Arc::new(script);
+        let (for_thread, stop_thread) = (Arc::clone(&served), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            let mut connections = Vec::new();
+            for stream in listener.incoming() {
+                if stop_thread.load(Ordering::SeqCst) {
+                    break;
+                }
+                let (stream, script, served) =
+                    (stream.unwrap(), Arc::clone(&script), Arc::clone(&for_thread));
+                connections.push(thread::spawn(move || serve(stream, &*script, &served)));
+            }
+            connections.into_iter().for_each(|connection| connection.join().unwrap());
+        });
+        Self { port, served, stop, thread: Some(thread) }
+    }
+
+    pub fn url(&self, target: &str) -> String {
+        format!("http://127.0.0.1:{}{target}", self.port)
+    }
+
+    /// Ends the server and tells what it served, in order.
+    pub fn served(mut self) -> Vec<Served> {
+        self.end();
+        let served = self.served.lock().unwrap();
+        served.clone()
+    }
+
+    fn end(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.stop.store(true, Ordering::SeqCst);
+            drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking(), "the server failed");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// One connection, until either side ends it. Bounded: nobody says anything for 20 s, and it is over.
+fn serve(mut stream: TcpStream, script: &Script, served: &Mutex<Vec<Served>>) {
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let port = stream.peer_addr().unwrap().port();
+    let mut pending = Vec::new();
+    loop {
+        let Some(head) = request(&mut stream, &mut pending) else { return };
+        let target = String::from_utf8(head.clone()).unwrap().split(' ').nth(1).unwrap().to_owned();
+        let before = served.lock().unwrap().len();
+        let answer = script(&target, before);
+        let request_bytes = head.len() as u64;
+        let sent = answer.pieces.concat();
+        served.lock().unwrap().push(Served { target, request_bytes, sent, port });
+        for (number, piece) in answer.pieces.iter().enumerate() {
+            if number > 0 {
+                thread::sleep(answer.pause);
+            }
+            if stream.write_all(piece).is_err() {
+                return;
+            }
+        }
+        match answer.then {
+            Then::Keep => {}
+            Then::Close => {
+                // FIN, and no RST for a request that the viewer may still send.
+                drop(stream.shutdown(Shutdown::Write));
+                drop(stream.read_to_end(&mut Vec::new()));
+                return;
+            }
+            Then::Reset => {
+                // What was sent is to arrive before the RST overtakes it.
+                thread::sleep(Duration::from_millis(300));
+                let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+                setsockopt(&stream.as_fd(), sockopt::Linger, &linger).unwrap();
+                return;
+            }
+            Then::Hold => {
+                drop(stream.read_to_end(&mut Vec::new()));
+                return;
+            }
+        }
+    }
+}
+
+/// The next request head; `None` if there is none any more.
+fn request(stream: &mut TcpStream, pending: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(end) = pending.windows(4).position(|window| window == b"\r\n\r\n") {
+            return Some(pending.drain(..end + 4).collect());
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => return None,
+            Ok(count) => pending.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return None,
+        }
+    }
+}

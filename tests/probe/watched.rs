@@ -1,0 +1,129 @@
+//! Runs a real program under the probe and collects its records.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
+
+use hls_swarm::system::probe_object::ProbeObject;
+use hls_swarm::words::wire::{ENVIRONMENT, RECORD_BYTES, Record, what};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+
+/// Descriptors in the child.
+const OBJECT_FD: i32 = 200;
+const PIPE_FD: i32 = 201;
+
+pub const VIEWER: u32 = 7;
+pub const GENERATION: u32 = 3;
+
+/// The pipe that records go through.
+pub struct Pipe {
+    pub reader: File,
+    pub writer: OwnedFd,
+}
+
+impl Pipe {
+    pub fn new() -> Self {
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+        fcntl(&writer, FcntlArg::F_SETPIPE_SZ(1 << 20)).unwrap();
+        Self { reader: File::from(reader), writer }
+    }
+
+    /// Everything in the pipe, without waiting.
+    pub fn drain(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        match (&self.reader).read_to_end(&mut all) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => all,
+            other => panic!("reading the pipe: {other:?}"),
+        }
+    }
+
+    pub fn records(&self) -> Vec<Record> {
+        let all = self.drain();
+        assert_eq!(all.len() % RECORD_BYTES, 0, "records are whole");
+        all.chunks(RECORD_BYTES).map(|bytes| Record::from_bytes(bytes).unwrap()).collect()
+    }
+}
+
+/// A program that the tests need.
+pub fn program(name: &str) -> Command {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
+    assert!(found, "{name} is not installed; this test needs it");
+    let mut command = Command::new(name);
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The viewer of this test binary (see `viewer` in tests/probe.rs): does what no program at hand does.
+pub fn own_viewer(act: &str, port: u16) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "viewer", "--test-threads=1"]);
+    command.env("VIEWER_ACT", act).env("VIEWER_PORT", port.to_string());
+    command
+}
+
+/// Runs `command` with the probe loaded and records going into `pipe`.
+pub fn run_into(command: &mut Command, pipe: &Pipe) -> Output {
+    run_with(command, pipe.writer.as_raw_fd(), format!("{PIPE_FD}:{VIEWER}:{GENERATION}"))
+}
+
+/// Runs `command` with the probe loaded, `fd` as its pipe and this value in its environment.
+pub fn run_with(command: &mut Command, fd: i32, environment: impl AsRef<OsStr>) -> Output {
+    let object = ProbeObject::new().unwrap();
+    let object_fd = std::os::fd::AsRawFd::as_raw_fd(&object.fd());
+    command.env("LD_PRELOAD", object.preload(OBJECT_FD, None)).env(ENVIRONMENT, environment);
+    // SAFETY: between fork and exec only dup2 is called, which is async-signal-safe.
+    unsafe {
+        command.pre_exec(move || {
+            for (from, to) in [(object_fd, OBJECT_FD), (fd, PIPE_FD)] {
+                if libc::dup2(from, to) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+    command.output().unwrap()
+}
+
+/// Output and records of one run.
+pub struct Run {
+    pub output: Output,
+    pub records: Vec<Record>,
+}
+
+/// Runs `command` under the probe; checks what holds for the records of every run of one process.
+pub fn run(command: &mut Command) -> Run {
+    let pipe = Pipe::new();
+    let output = run_into(command, &pipe);
+    let records = pipe.records();
+    let hello = records.first().unwrap_or_else(|| panic!("no record of {command:?}: {output:?}"));
+    assert_eq!(hello.what, what::HELLO);
+    for (sequence, record) in (0..).zip(&records) {
+        assert_eq!((record.viewer, record.generation, record.pid), (VIEWER, GENERATION, hello.pid));
+        assert_eq!((record.sequence, record.lost), (sequence, 0));
+    }
+    Run { output, records }
+}
+
+impl Run {
+    pub fn of(&self, what: u8) -> Vec<Record> {
+        self.records.iter().filter(|record| record.what == what).copied().collect()
+    }
+
+    /// The finished exchanges, in order.
+    pub fn exchanges(&self) -> Vec<Record> {
+        self.of(what::EXCHANGE)
+    }
+
+    /// The only exchange.
+    pub fn exchange(&self) -> Record {
+        let all = self.exchanges();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0]
+    }
+}

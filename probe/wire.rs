@@ -24,13 +24,21 @@ pub const SNIFF_BYTES: usize = 16;
 
 /// `Record::what`: what a record tells.
 pub mod what {
-    /// The probe was loaded into a process. Only the common fields hold.
+    /// The probe was loaded into a process. Only the common fields and `started_ns` hold. `sequence`
+    /// counts from here: a process that executes another program keeps its pid and says hello again.
     pub const HELLO: u8 = 1;
-    /// A request and its response (or the lack of it) are over.
+    /// A request and its response (or the lack of it) are over. Interim (1xx) responses are skipped;
+    /// a redirect is an exchange of its own.
     pub const EXCHANGE: u8 = 2;
-    /// A connection could not be made: name not resolved, connect refused or given up.
+    /// A connection could not be made: name not resolved, connect refused, timed out or given up.
+    /// One record per attempt: of the addresses of a name some may fail while another one works.
+    /// `idle_ns` tells how long it took to fail.
     pub const CONNECT_FAILED: u8 = 3;
-    /// A connection was closed; carries what the kernel received since its last exchange.
+    /// A connection was closed; `received` carries what the kernel received since the record before
+    /// (what the viewer asked for and never read shows here), `request` the number of requests, `end`
+    /// who closed it, `flags` whether it was [`flag::TLS`]. With `request` 0 and TLS but without
+    /// [`flag::TLS_HANDSHAKE`], either the handshake failed or a TLS library was used that the probe
+    /// does not see into.
     pub const CLOSED: u8 = 4;
 }
 
@@ -38,7 +46,9 @@ pub mod what {
 pub mod end {
     /// The response arrived whole.
     pub const COMPLETE: u8 = 1;
-    /// The viewer closed the socket before the response was whole.
+    /// The viewer closed the socket before it had read the whole response. If the viewer had read no
+    /// part of it, but the head lay in the socket, `status` and the other facts of the head are there
+    /// without [`super::flag::FIRST_BYTE`] and without counted bytes (not under TLS).
     pub const CLOSED_BY_VIEWER: u8 = 2;
     /// The peer closed (FIN) before the response was whole.
     pub const CLOSED_BY_PEER: u8 = 3;
@@ -56,11 +66,13 @@ pub mod end {
 
 /// `Record::flags`: which of the optional facts were measured, and how.
 pub mod flag {
-    /// `dns_ns` was measured (this is the first exchange after a name was resolved).
+    /// `dns_ns` was measured: this connection was the first one that a name look-up led to. Never set
+    /// for an address in digits, which needs no look-up. DNS, CONNECT and TLS_HANDSHAKE ride on the
+    /// first record about a connection: its first exchange, or CLOSED if there was none.
     pub const DNS: u16 = 1;
-    /// `connect_ns` was measured (this is the first exchange of a connection).
+    /// `connect_ns` was measured.
     pub const CONNECT: u16 = 1 << 1;
-    /// `tls_ns` was measured, and the exchange ran inside TLS if [`TLS`] is set too.
+    /// `tls_ns` was measured.
     pub const TLS_HANDSHAKE: u16 = 1 << 2;
     /// `first_byte_ns` was measured.
     pub const FIRST_BYTE: u16 = 1 << 3;
@@ -78,7 +90,9 @@ pub mod flag {
     pub const AGE: u16 = 1 << 9;
     /// `content_length` was present.
     pub const CONTENT_LENGTH: u16 = 1 << 10;
-    /// `download_ns` ends at the kernel's last arrival, because the viewer read later than that.
+    /// `download_ns` ends at the kernel's last arrival, because the viewer read it at least 8 ms
+    /// later. The kernel tells that to within its clock tick (1 to 10 ms). A `download_ns` of 0 with
+    /// this flag: all was there when the viewer read the first byte.
     pub const ARRIVED_EARLIER: u16 = 1 << 11;
 }
 
@@ -114,7 +128,8 @@ pub struct Record {
     pub pid: u32,
     /// Counts the records of this process from 0, lost ones included, so that gaps show.
     pub sequence: u32,
-    /// Records that this process could not write so far because the pipe was full.
+    /// Facts that this process could not record so far: records for which the pipe was full, and
+    /// events on sockets the probe could not follow (file descriptor above 1023, table entry busy).
     pub lost: u32,
     /// Connection, counted within the process from 1.
     pub connection: u32,
@@ -126,19 +141,21 @@ pub struct Record {
     pub status: u16,
     /// When the first byte of the request was handed to the kernel (or the connect was begun).
     pub started_ns: u64,
-    /// Duration of the name look-up before this connection.
+    /// Duration of the name look-up (`getaddrinfo()`) that led to this connection.
     pub dns_ns: u64,
-    /// From `connect()` to an established connection.
+    /// From `connect()` to the moment the viewer learned that the connection is established.
     pub connect_ns: u64,
     /// Duration of the TLS handshake.
     pub tls_ns: u64,
-    /// From the first byte of the request to the first byte of the response.
+    /// From the first byte of the request to the first byte of the (final) response.
     pub first_byte_ns: u64,
-    /// From the first byte of the response to the arrival of its last byte.
+    /// From the first byte of the response to the arrival of its last byte (of those that were read,
+    /// if it is not whole), see [`flag::ARRIVED_EARLIER`].
     pub download_ns: u64,
     /// From the first byte of the response to the moment the viewer had read the last one.
     pub read_ns: u64,
-    /// From the last byte read until the end of an exchange that did not complete.
+    /// From the last byte read (or the begin, if none was) until the end of an exchange or of a
+    /// connection attempt that did not complete.
     pub idle_ns: u64,
     /// Bytes of the request.
     pub request_bytes: u64,
@@ -150,8 +167,9 @@ pub struct Record {
     pub entity_bytes: u64,
     /// `Content-Length` of the response.
     pub content_length: u64,
-    /// Bytes that the kernel received on this connection since the previous record about it
-    /// (a FIN is not counted).
+    /// Bytes that the kernel received on this connection since the previous record about it, TLS
+    /// handshake and framing included (`tcpi_bytes_received`, less the 1 that a FIN adds there).
+    /// For a whole response outside TLS this equals `head_bytes` + `body_bytes`.
     pub received: u64,
     /// Smoothed round-trip time, microseconds.
     pub rtt_us: u32,
@@ -161,7 +179,7 @@ pub struct Record {
     pub retransmits: u32,
     /// `Age` of the response, seconds.
     pub age_s: u32,
-    /// FNV-1a (64 bit) of host, path and query.
+    /// FNV-1a (64 bit) of the request, see [`url_hash`].
     pub url_hash: u64,
     /// errno or EAI code, see `end`.
     pub error: u16,
@@ -244,6 +262,43 @@ impl Record {
         content_type: [0; CONTENT_TYPE_BYTES],
     };
 
+    /// The record as it goes through the pipe.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; RECORD_BYTES] {
+        // SAFETY: a record is `repr(C)`, holds integers only and has no padding (asserted below), so
+        // all its bytes are initialised, and a byte array needs no alignment.
+        unsafe { &*core::ptr::from_ref(self).cast::<[u8; RECORD_BYTES]>() }
+    }
+
+    /// The record in `bytes`; `None` if there are not [`RECORD_BYTES`] of them, or if they do not
+    /// begin with [`MAGIC`] and [`VERSION`].
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; RECORD_BYTES] = bytes.try_into().ok()?;
+        // SAFETY: every bit pattern is a valid record (integers only), the size is that of a record,
+        // and the read does not need alignment.
+        let record = unsafe { core::ptr::read_unaligned(bytes.as_ptr().cast::<Self>()) };
+        (record.magic == MAGIC && record.version == VERSION).then_some(record)
+    }
+
+    /// The part of `name` that holds.
+    #[must_use]
+    pub fn name(&self) -> &[u8] {
+        self.name.get(..usize::from(self.name_len)).unwrap_or(&self.name)
+    }
+
+    /// The part of `content_type` that holds.
+    #[must_use]
+    pub fn content_type(&self) -> &[u8] {
+        self.content_type.get(..usize::from(self.content_type_len)).unwrap_or(&self.content_type)
+    }
+
+    /// The part of `sniff` that holds.
+    #[must_use]
+    pub fn sniff(&self) -> &[u8] {
+        self.sniff.get(..usize::from(self.sniff_len)).unwrap_or(&self.sniff)
+    }
+
     /// Whether every flag in `mask` is set.
     #[must_use]
     pub const fn has(&self, mask: u16) -> bool {
@@ -251,5 +306,45 @@ impl Record {
     }
 }
 
+/// FNV-1a of nothing.
+pub const URL_HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// One more byte for an FNV-1a hash.
+#[must_use]
+pub const fn hash_byte(hash: u64, byte: u8) -> u64 {
+    (hash ^ byte as u64).wrapping_mul(0x100_0000_01b3)
+}
+
+/// The host for an FNV-1a hash: a zero byte, then the `Host` header in lower case.
+#[must_use]
+pub fn hash_host(hash: u64, host: &[u8]) -> u64 {
+    host.iter().fold(hash_byte(hash, 0), |hash, byte| hash_byte(hash, byte.to_ascii_lowercase()))
+}
+
+/// [`Record::url_hash`] of a request: `target` is path and query as sent, `host` the `Host` header
+/// (with the port, where the viewer sends one).
+#[must_use]
+pub fn url_hash(target: &[u8], host: &[u8]) -> u64 {
+    hash_host(target.iter().fold(URL_HASH_START, |hash, &byte| hash_byte(hash, byte)), host)
+}
+
+const _: () = assert!(
+    // 9 words of 32 bits and 2 of 16 up to `flags` and `status`, and so on: no hidden padding.
+    RECORD_BYTES
+        == 9 * 4
+            + 2 * 2
+            + 14 * 8
+            + 4 * 4
+            + 8
+            + 3 * 2
+            + 2
+            + 16
+            + SNIFF_BYTES
+            + 4
+            + 4
+            + NAME_BYTES
+            + CONTENT_TYPE_BYTES,
+    "a record must have no hidden padding"
+);
 const _: () = assert!(RECORD_BYTES <= 512, "a record must stay far below PIPE_BUF (4096)");
 const _: () = assert!(RECORD_BYTES.is_multiple_of(8), "no hidden padding at the end");

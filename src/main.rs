@@ -1,2 +1,7 @@
-//! `hls-swarm`.
-fn main() {}
+//! `hls-swarm`: load tests an HLS stream with real viewers. All of it lives in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hls_swarm::swarm::main()
+}

@@ -1,3 +1,12 @@
-//! What lives and waits: viewers, the supervisor, the aggregator, the origin pair.
+//! What lives and waits: each actor is a task with one inbox or one loop.
 
+pub mod aggregator;
+pub mod exchange_log;
+pub mod interview;
+pub mod metrics_server;
 pub mod origin;
+pub mod pacemaker;
+pub mod preflight;
+pub mod probe_reader;
+pub mod supervisor;
+pub mod viewer;

@@ -1,5 +1,15 @@
-//! Decisions: no clock, no I/O, no runtime; whatever they need to know is passed in.
+//! Decisions: no clock, no I/O, no runtime. Time and chance are passed in.
 
+pub mod criteria;
+pub mod facts;
 pub mod ffmpeg;
+pub mod kind;
 pub mod nearest;
 pub mod origin;
+pub mod plan;
+pub mod playback;
+pub mod playlist;
+pub mod preflight;
+pub mod ramp;
+pub mod restart;
+pub mod stats;

@@ -132,6 +132,22 @@ fn prepare_child(parent: Pid, inherit: &[RawFd]) -> io::Result<()> {
     Ok(())
 }
 
+/// The process group of a child that has not ended yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Group(u32);
+
+impl Group {
+    /// Sends a signal to all of the group.
+    pub fn signal(self, signal: Signal) {
+        if let Ok(group) = i32::try_from(self.0)
+            && group > 1
+        {
+            // ESRCH: the group is gone, which is what a signal would have been for.
+            let _ = killpg(Pid::from_raw(group), signal);
+        }
+    }
+}
+
 /// When to insist while a child is being stopped.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -186,14 +202,17 @@ impl Child {
         ending
     }
 
-    /// Sends a signal to the child's group; does nothing when the group is gone.
+    /// Sends a signal to the child's group; does nothing after its end.
     pub fn signal(&self, signal: Signal) {
-        if self.ended.is_none()
-            && let Ok(group) = i32::try_from(self.group)
-        {
-            // ESRCH: the group is gone, which is what a signal would have been for.
-            let _ = killpg(Pid::from_raw(group), signal);
+        if self.ended.is_none() {
+            self.group().signal(signal);
         }
+    }
+
+    /// The child's process group, to be signalled while somebody else waits for the child.
+    #[must_use]
+    pub const fn group(&self) -> Group {
+        Group(self.group)
     }
 
     /// Stops the child: TERM to its group, TERM again, KILL only then. Its pipes must be drained by

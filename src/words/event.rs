@@ -109,6 +109,11 @@ pub enum Event {
         /// Viewers.
         viewers: u32,
     },
+    /// The run is over: viewers are being stopped, and what they do from now on is not playback.
+    Closing {
+        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
     /// How late a timer of ours fired.
     Lag {
         /// Nanoseconds.

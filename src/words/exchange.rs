@@ -134,22 +134,3 @@ pub struct Exchange {
     /// Own port: with the peer it names the connection in a server's log.
     pub local_port: Option<u16>,
 }
-
-impl Exchange {
-    /// Whether the viewer got what it asked for.
-    #[must_use]
-    pub const fn is_error(&self) -> bool {
-        match self.status {
-            Some(status) => status >= 400 || !self.ended_well(),
-            None => !self.ended_by_us(),
-        }
-    }
-
-    const fn ended_well(&self) -> bool {
-        matches!(self.outcome, Outcome::Complete) || self.ended_by_us()
-    }
-
-    const fn ended_by_us(&self) -> bool {
-        matches!(self.outcome, Outcome::ClosedByViewer | Outcome::Superseded | Outcome::ProcessExit)
-    }
-}

@@ -1,0 +1,456 @@
+//! The wrappers around the C library's socket calls.
+//!
+//! Each calls the real function first (`close` last), and looks only then, and only if the
+//! descriptor is a followed socket: for any other one a wrapper costs one look into an array.
+
+use core::ffi::{c_char, c_int, c_void};
+
+use crate::lookups::{self, Peer};
+use crate::sys::{self, Addrinfo, Iovec, Msghdr};
+use crate::{pipe, table, tls};
+
+/// Whether to look at what happens on this descriptor.
+fn watches(fd: c_int) -> bool {
+    table::is_followed(fd) && pipe::is_open()
+}
+
+/// Walks over the first `count` bytes of scattered buffers.
+///
+/// # Safety
+/// `parts` points to `len` buffers, and their first `count` bytes are valid.
+unsafe fn for_each_part(parts: *const Iovec, len: usize, mut count: usize, mut work: impl FnMut(&[u8])) {
+    if parts.is_null() {
+        return;
+    }
+    for at in 0..len {
+        // SAFETY: within the `len` buffers.
+        let part = unsafe { &*parts.wrapping_add(at) };
+        let take = part.len.min(count);
+        if take > 0 && !part.base.is_null() {
+            // SAFETY: within the first `count` bytes.
+            work(unsafe { core::slice::from_raw_parts(part.base.cast::<u8>(), take) });
+        }
+        count = count.wrapping_sub(take);
+        if count == 0 {
+            return;
+        }
+    }
+}
+
+/// Runs a send call from `len` buffers at `parts`.
+///
+/// # Safety
+/// The buffers are valid for as many bytes as `call` returns.
+unsafe fn sends(fd: c_int, parts: *const Iovec, len: usize, call: impl FnOnce() -> isize) -> isize {
+    if !watches(fd) {
+        return call();
+    }
+    let before = sys::errno();
+    let started = sys::now();
+    sys::set_errno(before);
+    let result = call();
+    let errno = sys::errno();
+    let in_tls = tls::note_socket(fd);
+    table::with(fd, |socket| {
+        if let Ok(count) = usize::try_from(result) {
+            if in_tls || socket.is_tls() {
+                socket.passed_tls(fd);
+            } else {
+                // SAFETY: vouched for by the caller.
+                unsafe { for_each_part(parts, len, count, |bytes| socket.sent(fd, bytes, started)) };
+            }
+        } else if errno != sys::EAGAIN && errno != sys::EINTR {
+            broke(socket, fd, in_tls, errno);
+        }
+    });
+    sys::set_errno(errno);
+    result
+}
+
+/// Runs a receive call into `len` buffers at `parts`.
+///
+/// # Safety
+/// The buffers are valid for as many bytes as `call` returns.
+unsafe fn receives(
+    fd: c_int,
+    parts: *const Iovec,
+    len: usize,
+    flags: c_int,
+    call: impl FnOnce() -> isize,
+) -> isize {
+    const MSG_OOB: c_int = 1;
+    const MSG_ERRQUEUE: c_int = 0x2000;
+    // These take nothing off the stream.
+    if !watches(fd) || flags & (sys::MSG_PEEK | MSG_OOB | MSG_ERRQUEUE) != 0 {
+        return call();
+    }
+    let result = call();
+    let errno = sys::errno();
+    let now = sys::now();
+    let in_tls = tls::note_socket(fd);
+    table::with(fd, |socket| match usize::try_from(result) {
+        // SAFETY: vouched for by the caller.
+        Ok(0) if unsafe { has_room(parts, len) } => {
+            socket.read_to_end();
+            if !(in_tls || socket.is_tls()) {
+                socket.stream_ended(fd, now);
+            }
+        }
+        Ok(count) => {
+            if in_tls || socket.is_tls() {
+                socket.passed_tls(fd);
+            } else {
+                // SAFETY: vouched for by the caller.
+                unsafe { for_each_part(parts, len, count, |bytes| socket.received(fd, bytes, now)) };
+            }
+        }
+        Err(_) if errno != sys::EAGAIN && errno != sys::EINTR => broke(socket, fd, in_tls, errno),
+        Err(_) => {}
+    });
+    sys::set_errno(errno);
+    result
+}
+
+/// Whether a receive call could have returned a byte: only then does 0 mean the end of the stream.
+///
+/// # Safety
+/// `parts` points to `len` buffers.
+unsafe fn has_room(parts: *const Iovec, len: usize) -> bool {
+    // SAFETY: within the `len` buffers.
+    !parts.is_null() && (0..len).any(|at| unsafe { (*parts.wrapping_add(at)).len } > 0)
+}
+
+/// Buffers and their number in a message; none if there is no message.
+///
+/// # Safety
+/// `message` is null or valid.
+unsafe fn parts_of(message: *const Msghdr) -> (*const Iovec, usize) {
+    // SAFETY: vouched for by the caller.
+    unsafe { message.as_ref() }
+        .map_or((core::ptr::null(), 0), |message| (message.iov.cast_const(), message.iovlen))
+}
+
+fn broke(socket: &mut crate::socket::Socket, fd: c_int, in_tls: bool, errno: c_int) {
+    // What the arguments alone got refused for says nothing about the connection.
+    const ABOUT_ARGUMENTS: [c_int; 5] = [
+        9,  /* EBADF */
+        14, /* EFAULT */
+        22, /* EINVAL */
+        38, /* ENOSYS */
+        88, /* ENOTSOCK */
+    ];
+    const ENOMEM: c_int = 12;
+    const ENOBUFS: c_int = 105;
+    if ABOUT_ARGUMENTS.contains(&errno) || errno == ENOMEM || errno == ENOBUFS {
+        return;
+    }
+    if in_tls && !socket.is_tls() {
+        socket.passed_tls(fd);
+    }
+    socket.broken(fd, errno, sys::now());
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getaddrinfo(
+    node: *const c_char,
+    service: *const c_char,
+    hints: *const Addrinfo,
+    result: *mut *mut Addrinfo,
+) -> c_int {
+    const AI_NUMERICHOST: c_int = 4;
+    // SAFETY: the caller's arguments go to the real function; `is_name` takes what it takes, and the
+    // hints are null or valid.
+    let (is_name, flags) = unsafe { (lookups::is_name(node), hints.as_ref().map_or(0, |hints| hints.flags)) };
+    // FFmpeg asks this way whether a text is an address in digits; that looks up nothing.
+    if !pipe::is_open() || !is_name || flags & AI_NUMERICHOST != 0 {
+        // SAFETY: as above.
+        return unsafe { sys::getaddrinfo(node, service, hints, result) };
+    }
+    let before = sys::errno();
+    let started = sys::now();
+    sys::set_errno(before);
+    // SAFETY: as above.
+    let code = unsafe { sys::getaddrinfo(node, service, hints, result) };
+    let errno = sys::errno();
+    let now = sys::now();
+    if code != 0 {
+        lookups::failed(code, started, now);
+    } else if !result.is_null() {
+        // SAFETY: on success the real function stored its list there.
+        unsafe { lookups::keep(now.saturating_sub(started), *result) };
+    }
+    sys::set_errno(errno);
+    code
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn connect(fd: c_int, address: *const c_void, len: u32) -> c_int {
+    if !pipe::is_open() {
+        // SAFETY: the caller's arguments go to the real function.
+        return unsafe { sys::connect(fd, address, len) };
+    }
+    let before = sys::errno();
+    // SAFETY: the caller vouches for `len` bytes at `address`.
+    let peer = unsafe { Peer::read(address.cast(), len) }.filter(|_| sys::is_tcp(fd));
+    let started = sys::now();
+    sys::set_errno(before);
+    // SAFETY: as above.
+    let result = unsafe { sys::connect(fd, address, len) };
+    if let Some(peer) = peer {
+        let errno = sys::errno();
+        let error = if result == 0 { 0 } else { errno };
+        // A second call on a socket that is under way asks how the first one went.
+        let again = table::is_followed(fd) && matches!(error, 0 | sys::EISCONN | sys::EALREADY);
+        if again || table::follow(fd) {
+            table::with(fd, |socket| socket.connect(fd, peer, started, error));
+        }
+        sys::set_errno(errno);
+    }
+    result
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn getsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *mut c_void,
+    len: *mut u32,
+) -> c_int {
+    // SAFETY: the caller's arguments go to the real function.
+    let result = unsafe { sys::getsockopt(fd, level, name, value, len) };
+    if result == 0 && level == sys::SOL_SOCKET && name == sys::SO_ERROR && watches(fd) {
+        let errno = sys::errno();
+        // SAFETY: after success, `len` tells how many bytes of `value` were filled.
+        let error = unsafe { (*len >= 4).then(|| core::ptr::read_unaligned(value.cast::<c_int>())) };
+        if let Some(error) = error {
+            table::with(fd, |socket| socket.asked_for_error(fd, error));
+        }
+        sys::set_errno(errno);
+    }
+    result
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn send(fd: c_int, bytes: *const c_void, len: usize, flags: c_int) -> isize {
+    let part = Iovec { base: bytes.cast_mut(), len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { sends(fd, &raw const part, 1, || sys::send(fd, bytes, len, flags)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sendto(
+    fd: c_int,
+    bytes: *const c_void,
+    len: usize,
+    flags: c_int,
+    to: *const c_void,
+    to_len: u32,
+) -> isize {
+    let part = Iovec { base: bytes.cast_mut(), len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { sends(fd, &raw const part, 1, || sys::sendto(fd, bytes, len, flags, to, to_len)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn write(fd: c_int, bytes: *const c_void, len: usize) -> isize {
+    let part = Iovec { base: bytes.cast_mut(), len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { sends(fd, &raw const part, 1, || sys::write(fd, bytes, len)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn writev(fd: c_int, parts: *const Iovec, count: c_int) -> isize {
+    let len = usize::try_from(count).unwrap_or(0);
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { sends(fd, parts, len, || sys::writev(fd, parts, count)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sendmsg(fd: c_int, message: *const Msghdr, flags: c_int) -> isize {
+    // SAFETY: the caller's message is null or valid.
+    let (parts, len) = if watches(fd) { unsafe { parts_of(message) } } else { (core::ptr::null(), 0) };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { sends(fd, parts, len, || sys::sendmsg(fd, message, flags)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn recv(fd: c_int, bytes: *mut c_void, len: usize, flags: c_int) -> isize {
+    let part = Iovec { base: bytes, len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { receives(fd, &raw const part, 1, flags, || sys::recv(fd, bytes, len, flags)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __recv_chk(
+    fd: c_int,
+    bytes: *mut c_void,
+    len: usize,
+    room: usize,
+    flags: c_int,
+) -> isize {
+    let part = Iovec { base: bytes, len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { receives(fd, &raw const part, 1, flags, || sys::__recv_chk(fd, bytes, len, room, flags)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn recvfrom(
+    fd: c_int,
+    bytes: *mut c_void,
+    len: usize,
+    flags: c_int,
+    from: *mut c_void,
+    from_len: *mut u32,
+) -> isize {
+    let part = Iovec { base: bytes, len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe {
+        receives(fd, &raw const part, 1, flags, || sys::recvfrom(fd, bytes, len, flags, from, from_len))
+    }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __recvfrom_chk(
+    fd: c_int,
+    bytes: *mut c_void,
+    len: usize,
+    room: usize,
+    flags: c_int,
+    from: *mut c_void,
+    from_len: *mut u32,
+) -> isize {
+    let part = Iovec { base: bytes, len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe {
+        receives(fd, &raw const part, 1, flags, || {
+            sys::__recvfrom_chk(fd, bytes, len, room, flags, from, from_len)
+        })
+    }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, len: usize) -> isize {
+    let part = Iovec { base: bytes, len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { receives(fd, &raw const part, 1, 0, || sys::read(fd, bytes, len)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __read_chk(fd: c_int, bytes: *mut c_void, len: usize, room: usize) -> isize {
+    let part = Iovec { base: bytes, len };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { receives(fd, &raw const part, 1, 0, || sys::__read_chk(fd, bytes, len, room)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn readv(fd: c_int, parts: *const Iovec, count: c_int) -> isize {
+    let len = usize::try_from(count).unwrap_or(0);
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { receives(fd, parts, len, 0, || sys::readv(fd, parts, count)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn recvmsg(fd: c_int, message: *mut Msghdr, flags: c_int) -> isize {
+    // SAFETY: the caller's message is null or valid.
+    let (parts, len) = if watches(fd) { unsafe { parts_of(message) } } else { (core::ptr::null(), 0) };
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { receives(fd, parts, len, flags, || sys::recvmsg(fd, message, flags)) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn shutdown(fd: c_int, how: c_int) -> c_int {
+    const SHUT_WR: c_int = 1;
+    if how != SHUT_WR && watches(fd) {
+        let errno = sys::errno();
+        table::with(fd, |socket| socket.reading_ends(fd, sys::now()));
+        sys::set_errno(errno);
+    }
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { sys::shutdown(fd, how) }
+}
+
+/// Wraps the C library's function of this name.
+///
+/// # Safety
+/// As for the real function.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn close(fd: c_int) -> c_int {
+    // Before the real call: afterwards the kernel knows nothing of the socket any more, and another
+    // thread may get its number.
+    if watches(fd) {
+        let errno = sys::errno();
+        table::close(fd);
+        sys::set_errno(errno);
+    }
+    // SAFETY: the caller's arguments go to the real function.
+    unsafe { sys::close(fd) }
+}

@@ -1,0 +1,202 @@
+//! The verdict: is the run valid, and did it meet what was asked of it?
+//!
+//! In this order: nobody ever played (6), the run proves nothing (5), it was broken off (128 + n),
+//! a criterion was not met (4), pass (0).
+
+use serde::Serialize;
+
+use crate::words::exit::Exit;
+use crate::words::snapshot::Snapshot;
+
+/// Least share of the viewers that should play which has to play, over time. Below it the field's
+/// alert "active < 90 % of target" fires.
+const LEAST_ACTIVE: f64 = 0.9;
+/// Largest error rate. Above it the field's alert "error rate > 1 %" fires.
+const MOST_ERRORS: f64 = 0.01;
+/// A run in which all processors were busy for more than this share of its seconds proves nothing.
+const MOST_SATURATED: f64 = 0.5;
+/// Timers that fire later than this (99th percentile) make our own figures late too, milliseconds.
+const MOST_LAG_MS: f64 = 500.0;
+/// Kernel and probe have to agree on bytes this well.
+const LEAST_AGREEMENT: f64 = 0.999;
+
+/// The verdict in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// Every criterion was met.
+    Pass,
+    /// A criterion was not met, or nobody ever played.
+    Fail,
+    /// The run proves nothing.
+    Invalid,
+    /// It was broken off.
+    Aborted,
+}
+
+/// One criterion and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Criterion {
+    /// Its name.
+    pub name: &'static str,
+    /// What was asked for, in words.
+    pub limit: String,
+    /// What was measured; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Whether it was met.
+    pub met: bool,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// In one word.
+    #[serde(rename = "verdict")]
+    pub word: Word,
+    /// The exit code.
+    pub exit_code: u8,
+    /// The criteria.
+    pub criteria: Vec<Criterion>,
+    /// Why the run proves nothing; empty if it does prove something.
+    pub invalid_because: Vec<String>,
+}
+
+/// Judges a run by its last snapshot. `broken_off` is the signal that ended it before its planned
+/// end.
+#[must_use]
+pub fn judge(snapshot: &Snapshot, broken_off: Option<u8>) -> Verdict {
+    let criteria = criteria(snapshot);
+    let invalid_because = invalid(snapshot);
+    let (word, exit) = if let (Some(signal), 0) = (broken_off, snapshot.lives.ever_played) {
+        (Word::Aborted, Exit::Signal(signal))
+    } else if snapshot.lives.ever_played == 0 {
+        (Word::Fail, Exit::NeverPlayed)
+    } else if !invalid_because.is_empty() {
+        (Word::Invalid, Exit::Invalid)
+    } else if let Some(signal) = broken_off {
+        (Word::Aborted, Exit::Signal(signal))
+    } else if criteria.iter().any(|criterion| !criterion.met) {
+        (Word::Fail, Exit::Criteria)
+    } else {
+        (Word::Pass, Exit::Pass)
+    };
+    Verdict { word, exit_code: exit.code(), criteria, invalid_because }
+}
+
+fn criteria(snapshot: &Snapshot) -> Vec<Criterion> {
+    let ever_played = snapshot.lives.ever_played as f64 / snapshot.target_now.max(1) as f64;
+    let mut criteria = vec![
+        Criterion {
+            name: "viewers_played",
+            limit: "every started viewer has played".into(),
+            value: Some(ever_played),
+            met: ever_played >= 1.0,
+        },
+        Criterion {
+            name: "gave_up",
+            limit: "no viewer was given up".into(),
+            value: Some(snapshot.lives.gave_up as f64),
+            met: snapshot.lives.gave_up == 0,
+        },
+    ];
+    // A run that ends within its ramp has no settled time to judge.
+    criteria.extend(snapshot.active_ratio.map(|ratio| Criterion {
+        name: "active_ratio",
+        limit: format!(">= {LEAST_ACTIVE}"),
+        value: Some(ratio),
+        met: ratio >= LEAST_ACTIVE,
+    }));
+    criteria.push(Criterion {
+        name: "error_rate",
+        limit: format!("<= {MOST_ERRORS}"),
+        value: snapshot.errors.rate,
+        met: snapshot.errors.rate.is_some_and(|rate| rate <= MOST_ERRORS),
+    });
+    criteria
+}
+
+fn invalid(snapshot: &Snapshot) -> Vec<String> {
+    let generator = &snapshot.generator;
+    let mut because = Vec::new();
+    if generator.events_lost > 0 {
+        because.push(format!("{} records of the probe were lost", generator.events_lost));
+    }
+    let saturated = generator.saturated_seconds as f64 / generator.sampled_seconds.max(1) as f64;
+    if saturated > MOST_SATURATED {
+        because.push(format!(
+            "all processors of this machine were busy in {} of {} seconds: fewer viewers, or more machines",
+            generator.saturated_seconds, generator.sampled_seconds
+        ));
+    }
+    if generator.p99_lag_ms > MOST_LAG_MS {
+        because.push(format!(
+            "this program itself was {:.0} ms late in 1 of 100 cases: the machine is overloaded",
+            generator.p99_lag_ms
+        ));
+    }
+    if let Some(agreement) = snapshot.agreement.kernel_bytes
+        && !(LEAST_AGREEMENT..=2.0 - LEAST_AGREEMENT).contains(&agreement)
+    {
+        because.push(format!("viewers read {agreement:.4} of the bytes that the kernel received for them"));
+    }
+    because
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pure::stats::{Expectation, Stats};
+    use crate::words::exchange::Source;
+    use crate::words::snapshot::Sources;
+
+    fn good() -> Snapshot {
+        let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
+        let expectation = Expectation {
+            began_ns: 0,
+            planned_seconds: Some(60.0),
+            target_clients: 2,
+            settled_seconds: 5.0,
+            timeout_ns: 15_000_000_000,
+            sources,
+        };
+        let mut snapshot = Stats::new(expectation).snapshot(0);
+        snapshot.target_now = 2;
+        snapshot.lives.ever_played = 2;
+        snapshot.active_ratio = Some(1.0);
+        snapshot.errors.rate = Some(0.0);
+        snapshot.agreement.kernel_bytes = Some(1.0);
+        snapshot
+    }
+
+    fn verdict(change: impl FnOnce(&mut Snapshot), broken_off: Option<u8>) -> (Word, u8) {
+        let mut snapshot = good();
+        change(&mut snapshot);
+        let verdict = judge(&snapshot, broken_off);
+        (verdict.word, verdict.exit_code)
+    }
+
+    #[test]
+    fn each_way_to_end_has_its_code() {
+        assert_eq!(verdict(|_| {}, None), (Word::Pass, 0));
+        assert_eq!(verdict(|_| {}, Some(2)), (Word::Aborted, 130));
+        assert_eq!(verdict(|s| s.lives.ever_played = 0, None), (Word::Fail, 6));
+        assert_eq!(verdict(|s| s.lives.ever_played = 0, Some(15)), (Word::Aborted, 143));
+        assert_eq!(verdict(|s| s.lives.ever_played = 1, None), (Word::Fail, 4));
+        assert_eq!(verdict(|s| s.lives.gave_up = 1, None), (Word::Fail, 4));
+        assert_eq!(verdict(|s| s.active_ratio = Some(0.89), None), (Word::Fail, 4));
+        assert_eq!(verdict(|s| s.errors.rate = Some(0.02), None), (Word::Fail, 4));
+        assert_eq!(verdict(|s| s.generator.events_lost = 1, None), (Word::Invalid, 5));
+        assert_eq!(verdict(|s| s.generator.p99_lag_ms = 501.0, None), (Word::Invalid, 5));
+        assert_eq!(verdict(|s| s.agreement.kernel_bytes = Some(0.99), None), (Word::Invalid, 5));
+        let busy = |s: &mut Snapshot| {
+            (s.generator.saturated_seconds, s.generator.sampled_seconds) = (6, 10);
+        };
+        assert_eq!(verdict(busy, Some(2)), (Word::Invalid, 5));
+    }
+
+    #[test]
+    fn a_run_without_any_request_does_not_pass() {
+        assert_eq!(verdict(|s| s.errors.rate = None, None), (Word::Fail, 4));
+    }
+}

@@ -1,0 +1,110 @@
+//! The command line of an FFmpeg viewer: what this binary supports, and nothing else.
+//!
+//! Options that a binary lacks are fatal to it, so each optional one is asked for in the
+//! capabilities. The reasons stand beside the options; measurements behind them are in
+//! `docs/ffmpeg.md`.
+
+use url::Url;
+
+use super::capability::{Capabilities, Scope};
+use crate::pure::plan::{Stream, Viewers};
+use crate::words::exchange::Source;
+
+/// What a viewer plays, once the playlist has been looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Play {
+    /// The playlist that FFmpeg is given: of one variant, or a master to play whole.
+    pub url: Url,
+    /// Whether the stream has no end.
+    pub live: bool,
+    /// Segment duration that the playlist promises, seconds.
+    pub target_duration: f64,
+}
+
+/// The arguments of viewer `viewer`.
+#[must_use]
+pub fn arguments(
+    stream: &Stream,
+    viewers: &Viewers,
+    play: &Play,
+    source: Source,
+    can: &Capabilities,
+    viewer: u32,
+) -> Vec<String> {
+    let mut args = Arguments { list: Vec::new(), can };
+    args.add(["-hide_banner", "-nostdin", "-nostats"]);
+    args.add(["-progress", "pipe:1"]);
+    args.option(Scope::Tool, "stats_period", "1");
+    // The probe tells what was requested; without it only the trace log tells it exactly.
+    let level = if source == Source::Probe { "warning" } else { "trace" };
+    args.add(["-loglevel", &format!("repeat+level+{level}")]);
+    transport(&mut args, stream, play, viewer);
+    // FFmpeg gives up on a live playlist that stands still; a viewer does not.
+    args.option(Scope::Hls, "max_reload", "1000");
+    args.option(Scope::Hls, "m3u8_hold_counters", "1000");
+    // Prefetching on a second connection leaves segments unread in the socket, which blurs download
+    // times, and multiplies requests for a missing segment; players fetch one after another.
+    args.option(Scope::Hls, "http_multiple", "0");
+    args.option(Scope::Hls, "seg_max_retry", &stream.segment_retries.to_string());
+    // A load test plays what the origin serves, whatever its segments are called.
+    args.option(Scope::Hls, "allowed_extensions", "ALL");
+    args.option(Scope::Hls, "allowed_segment_extensions", "ALL");
+    args.option(Scope::Hls, "extension_picky", "0");
+    // A plain GET, answered with 200, as players send it.
+    args.option(Scope::Hls, "http_seekable", "0");
+    if !play.live && stream.paced {
+        if can.has_readrate() {
+            args.add(["-readrate", "1"]);
+        } else {
+            args.add(["-re"]);
+        }
+    }
+    // Nothing is decoded, so nothing needs parsing: a third less CPU per viewer.
+    args.add(["-fflags", "+nobuffer+nofillin+noparse"]);
+    args.add(["-threads", "1"]);
+    args.list.extend(viewers.extra_arguments.iter().cloned());
+    args.add(["-i", play.url.as_str()]);
+    args.add(["-map", "0", "-ignore_unknown", "-c", "copy", "-f", "null", "-"]);
+    args.list
+}
+
+fn transport(args: &mut Arguments<'_>, stream: &Stream, play: &Play, viewer: u32) {
+    args.add(["-rw_timeout", &stream.timeout.as_micros().to_string()]);
+    args.add(["-user_agent", &stream.user_agent_of(viewer)]);
+    args.option(Scope::Http, "icy", "0");
+    if !stream.headers.is_empty() {
+        let lines: String =
+            stream.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        args.add(["-headers", &lines]);
+    }
+    if let Some(delay) = stream.reconnect_delay {
+        // These only act while the first playlist is opened; later failures end FFmpeg, and the
+        // supervisor starts it again.
+        for name in ["reconnect", "reconnect_streamed", "reconnect_on_network_error"] {
+            args.option(Scope::Http, name, "1");
+        }
+        args.option(Scope::Http, "reconnect_delay_max", &delay.as_secs().to_string());
+    }
+    // Fatal for http:// URLs in every version.
+    if play.url.scheme() == "https" {
+        args.option(Scope::Tls, "tls_verify", if stream.verify_tls { "1" } else { "0" });
+    }
+}
+
+struct Arguments<'a> {
+    list: Vec<String>,
+    can: &'a Capabilities,
+}
+
+impl Arguments<'_> {
+    fn add<const N: usize>(&mut self, words: [&str; N]) {
+        self.list.extend(words.map(str::to_owned));
+    }
+
+    /// An option with a value, if the binary has it.
+    fn option(&mut self, scope: Scope, name: &str, value: &str) {
+        if self.can.has(scope, name) {
+            self.add([&format!("-{name}"), value]);
+        }
+    }
+}

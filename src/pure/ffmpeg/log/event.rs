@@ -1,0 +1,164 @@
+//! What a log tells: the facts that the interpreter hands out, one event each.
+
+/// A fact from FFmpeg's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request and what was said about its response (levels `debug` and `trace`).
+    Exchange(Exchange),
+    /// A TCP connection attempt began (level `verbose`).
+    Connecting,
+    /// A TCP connection was made (level `verbose`); equals the origin's count of connections.
+    Connected,
+    /// A connection could not be made; once per attempt to open, whatever the number of addresses.
+    ConnectFailed {
+        /// The error in the words of the C library.
+        error: String,
+    },
+    /// A host name did not resolve.
+    NameNotResolved {
+        /// The error in the words of the resolver.
+        error: String,
+    },
+    /// The TLS library reported an error.
+    TlsFailed {
+        /// The text of the TLS library.
+        error: String,
+    },
+    /// A request on a kept connection failed and is tried again on a new one. No trouble by itself:
+    /// servers close idle connections.
+    KeepAliveFailed {
+        /// FFmpeg's error.
+        error: String,
+    },
+    /// FFmpeg 8.1 on: no or a broken response head.
+    ResponseFailed {
+        /// FFmpeg's error.
+        error: String,
+    },
+    /// A response had a status of 400 or more; once per response.
+    HttpError {
+        /// The status code.
+        status: u16,
+    },
+    /// FFmpeg opens the first playlist again (its `reconnect` options act on nothing else).
+    WillReconnect {
+        /// The pause before it, seconds.
+        delay_s: u64,
+    },
+    /// A live playlist could not be reloaded. FFmpeg says it twice per failure and then ends.
+    ReloadFailed,
+    /// An attempt to open a segment failed; once per attempt.
+    SegmentFailed {
+        /// Media sequence number.
+        number: u64,
+    },
+    /// A segment was given up after all retries (FFmpeg 6.0 on).
+    SegmentSkipped {
+        /// Media sequence number.
+        number: u64,
+    },
+    /// The viewer fell behind the live window.
+    FellBehind {
+        /// How many segments had left the playlist unplayed.
+        segments: u64,
+    },
+    /// A body ended early by an orderly close. A reset leaves no line at all.
+    CutShort {
+        /// Bytes read, counted from the start of the resource.
+        got: u64,
+        /// Bytes announced.
+        expected: u64,
+    },
+    /// A network operation ran into its time limit; once per connection attempt or request.
+    TimedOut,
+    /// The transport stream had a packet marked or found corrupt.
+    PacketCorrupt,
+    /// A stream was closed after this many bytes (level `verbose`): a whole connection's bodies when
+    /// connections are kept, one body otherwise.
+    BytesRead {
+        /// Bytes that FFmpeg took out of it.
+        bytes: u64,
+    },
+    /// The input could not be opened; FFmpeg ends.
+    OpenFailed {
+        /// FFmpeg's error.
+        error: String,
+    },
+    /// FFmpeg ends on a signal (level `info`).
+    Exiting {
+        /// The signal's number.
+        signal: u32,
+    },
+}
+
+/// One HTTP request as the log shows it. Times are when the lines were received, so they lag what
+/// they tell of by the time a line needs from FFmpeg to us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// FFmpeg's object that made the request; reused, so it names nothing for long.
+    pub context: u64,
+    /// The request went over https.
+    pub secure: bool,
+    /// The request went over a connection that had served another one before.
+    pub kept_connection: bool,
+    /// `GET`; empty if the request line was not seen.
+    pub method: String,
+    /// Path and query; empty if the request line was not seen.
+    pub path: String,
+    /// The `Host` header.
+    pub host: Option<String>,
+    /// When the request line was received.
+    pub started_ns: u64,
+    /// From the request line to the status line, nanoseconds (an inferred time to first byte).
+    pub first_byte_ns: Option<u64>,
+    /// Status code of the response.
+    pub status: Option<u16>,
+    /// `Content-Length` of the response. FFmpeg before 7.1 reads no headers after an error status.
+    pub content_length: Option<u64>,
+    /// The sizes of the chunks read so far, if the response is chunked.
+    pub chunks: Option<Chunks>,
+    /// `Content-Type` of the response.
+    pub content_type: Option<String>,
+    /// `Location` of the response.
+    pub location: Option<String>,
+    /// How the exchange ended, as far as the log tells.
+    pub ending: Ending,
+}
+
+impl Exchange {
+    /// Bytes of the body, inferred: what the origin announced, or the chunks that FFmpeg began to
+    /// read. A body that was cut or abandoned counts as if it had arrived whole (its last chunk, if
+    /// chunked). `None` = nothing was announced.
+    #[must_use]
+    pub const fn body_bytes(&self) -> Option<u64> {
+        match self.chunks {
+            Some(chunks) => Some(chunks.bytes),
+            None => self.content_length,
+        }
+    }
+}
+
+/// A chunked body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chunks {
+    /// Sum of the chunk sizes, framing not included.
+    pub bytes: u64,
+    /// The last chunk (size 0) was read.
+    pub whole: bool,
+    /// From the request line to the line of the newest chunk, nanoseconds.
+    pub last_ns: u64,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// A response head arrived.
+    #[default]
+    Answered,
+    /// FFmpeg went on without a response: the connection was closed, reset or timed out.
+    Unanswered,
+    /// The viewer stopped, or the log ended, before a response head arrived.
+    InFlight,
+    /// The log level does not show responses, so nothing is known about this one.
+    Untraced,
+}

@@ -1,0 +1,199 @@
+//! The reasons of one viewer in bounded memory: the first ones, the last ones, and how often each.
+
+use std::collections::VecDeque;
+
+use super::line::{Kind, Level, Line};
+use super::reason::reason;
+
+/// Longest example line, bytes.
+const MAX_EXAMPLE_BYTES: usize = 400;
+
+/// A reason, how often it was given, and how it was worded the first time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The reduced text; equal for equal causes.
+    pub text: String,
+    /// The first line that gave this reason, as FFmpeg wrote it (cut if it is long).
+    pub example: String,
+    /// The level of the first line.
+    pub level: Option<Level>,
+    /// Lines that gave this reason. A reason that returns after it was pushed out starts anew.
+    pub count: u64,
+    /// When the first such line was received, nanoseconds.
+    pub first_ns: u64,
+    /// When the newest such line was received, nanoseconds.
+    pub last_ns: u64,
+    // Order of the newest line among all reason lines.
+    newest: u64,
+}
+
+/// Keeps the first few and the last few different reasons, whatever floods the log.
+#[derive(Debug)]
+pub struct Reasons {
+    first: Vec<Reason>,
+    first_max: usize,
+    last: VecDeque<Reason>,
+    last_max: usize,
+    lines: u64,
+    forgotten: u64,
+    // A flood is nearly always one line over and over: the previous line is recognised unreduced.
+    previous: Option<(String, Option<String>)>,
+}
+
+impl Reasons {
+    /// Keeps `first_max` reasons from the beginning and `last_max` (at least one) from the end.
+    #[must_use]
+    pub fn new(first_max: usize, last_max: usize) -> Self {
+        Self {
+            first: Vec::new(),
+            first_max,
+            last: VecDeque::new(),
+            last_max: last_max.max(1),
+            lines: 0,
+            forgotten: 0,
+            previous: None,
+        }
+    }
+
+    /// Takes the next line of the log.
+    pub fn line(&mut self, line: &Line<'_>) {
+        let low = line.level.is_some_and(|level| level > Level::Warning);
+        if low || matches!(line.kind, Kind::Status | Kind::RequestHeader) {
+            return;
+        }
+        // The whole line decides, because its context takes part in what counts as a reason.
+        let text = match &self.previous {
+            Some((whole, text)) if whole == line.whole => text.clone(),
+            _ => {
+                let text = reason(line);
+                self.previous = Some((line.whole.to_owned(), text.clone()));
+                text
+            }
+        };
+        if let Some(text) = text {
+            self.count(text, line);
+        }
+    }
+
+    fn count(&mut self, text: String, line: &Line<'_>) {
+        self.lines = self.lines.saturating_add(1);
+        let newest = self.lines;
+        // The newest end first: that is where a flood is found.
+        let known = self.last.iter_mut().rev().chain(self.first.iter_mut()).find(|known| known.text == text);
+        if let Some(known) = known {
+            known.count = known.count.saturating_add(1);
+            known.last_ns = line.at_ns;
+            known.newest = newest;
+            return;
+        }
+        let example = line.whole.char_indices().take_while(|(at, _)| *at < MAX_EXAMPLE_BYTES);
+        let reason = Reason {
+            text,
+            example: example.map(|(_, c)| c).collect(),
+            level: line.level,
+            count: 1,
+            first_ns: line.at_ns,
+            last_ns: line.at_ns,
+            newest,
+        };
+        if self.first.len() < self.first_max {
+            self.first.push(reason);
+            return;
+        }
+        self.last.push_back(reason);
+        if self.last.len() > self.last_max {
+            // The one that has been silent for longest goes.
+            let oldest = self.last.iter().enumerate().min_by_key(|(_, reason)| reason.newest);
+            if let Some(gone) = oldest.map(|(index, _)| index).and_then(|index| self.last.remove(index)) {
+                self.forgotten = self.forgotten.saturating_add(gone.count);
+            }
+        }
+    }
+
+    /// Everything kept: the first reasons, then the last ones, each in order of appearance.
+    pub fn iter(&self) -> impl Iterator<Item = &Reason> {
+        self.first.iter().chain(&self.last)
+    }
+
+    /// Lines that gave a reason.
+    #[must_use]
+    pub const fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// Of these, the lines whose reason was not kept.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// The best answer to "why did it die?": the newest error that names a cause, else the newest
+    /// general error, else the newest warning.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Reason> {
+        self.iter().max_by_key(|reason| (weight(reason), reason.newest))
+    }
+}
+
+/// Warnings that a viewer survives: they tell of trouble, hardly ever of the end.
+const SURVIVED: &[&str] =
+    &["Packet corrupt", "PES packet size mismatch", "keepalive request failed", "Will reconnect"];
+/// Errors that only say that something else failed.
+const ECHOES: &[&str] = &["Error opening input: Option not found", "Error opening input: Input/output error"];
+
+fn weight(reason: &Reason) -> u8 {
+    let text = reason.text.as_str();
+    match reason.level {
+        Some(Level::Warning) if SURVIVED.iter().any(|start| text.starts_with(start)) => 0,
+        Some(Level::Warning) => 1,
+        _ if ECHOES.contains(&text) => 2,
+        _ => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::line::Splitter;
+    use super::*;
+
+    fn of(text: &str) -> Reasons {
+        let (mut splitter, mut reasons) = (Splitter::new(), Reasons::new(2, 2));
+        splitter.feed(5, text.as_bytes(), &mut |line| reasons.line(&line));
+        splitter.finish(&mut |line| reasons.line(&line));
+        reasons
+    }
+
+    #[test]
+    fn the_first_and_the_last_survive() {
+        let reasons = of("[error] a\n[error] b\n[error] c\n[error] d\n[error] a\n[error] c\n[error] e\n");
+        let kept = reasons.iter().map(|reason| (reason.text.as_str(), reason.count)).collect::<Vec<_>>();
+        assert_eq!(kept, [("a", 2), ("b", 1), ("c", 2), ("e", 1)]);
+        assert_eq!((reasons.lines(), reasons.forgotten()), (7, 1));
+        assert_eq!(reasons.cause().unwrap().text, "e");
+    }
+
+    #[test]
+    fn the_cause_is_not_the_echo() {
+        let reasons = of("[tls @ 0x1] [error] Peer certificate failed verification\n\
+            [in#0 @ 0x1] [error] Error opening input: Input/output error\n\
+            [error] Error opening input file https://a/b.m3u8.\n");
+        let cause = reasons.cause().unwrap();
+        assert_eq!(cause.text, "Peer certificate failed verification");
+        assert_eq!(cause.example, "[tls @ 0x1] [error] Peer certificate failed verification");
+    }
+
+    #[test]
+    fn a_flood_of_different_lines_stays_small() {
+        let mut splitter = Splitter::new();
+        let mut reasons = Reasons::new(8, 8);
+        for number in 0..20_000_u32 {
+            let word =
+                (0..4).map(|shift| char::from(b'a' + (number >> (4 * shift)) as u8 % 16)).collect::<String>();
+            let text = format!("[error] {word} {}\n", "x".repeat(500));
+            splitter.feed(0, text.as_bytes(), &mut |line| reasons.line(&line));
+        }
+        assert_eq!(reasons.iter().count(), 16);
+        assert_eq!(reasons.lines(), 20_000);
+        assert!(reasons.iter().all(|reason| reason.text.len() <= 244 && reason.example.len() <= 404));
+    }
+}

@@ -1,0 +1,244 @@
+//! Playlists of RFC 8216, as far as a load generator has to understand them.
+//!
+//! Not a validator: it takes what it needs and names what makes a text no playlist at all.
+
+mod attributes;
+pub mod choice;
+
+use std::fmt;
+
+use url::Url;
+
+use attributes::attribute;
+
+/// A playlist.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Playlist {
+    /// A list of variants.
+    Master(Master),
+    /// A list of segments.
+    Media(Media),
+}
+
+/// A master playlist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Master {
+    /// Variants in the order of the text.
+    pub variants: Vec<Variant>,
+    /// Whether any variant has renditions of their own (EXT-X-MEDIA with URI).
+    pub separate_renditions: bool,
+}
+
+/// A variant stream (EXT-X-STREAM-INF).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Address of its media playlist.
+    pub url: Url,
+    /// BANDWIDTH, bits per second.
+    pub bandwidth: u64,
+    /// RESOLUTION: width and height.
+    pub resolution: Option<(u32, u32)>,
+}
+
+/// A media playlist.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Media {
+    /// EXT-X-TARGETDURATION, seconds.
+    pub target_duration: f64,
+    /// EXT-X-MEDIA-SEQUENCE.
+    pub media_sequence: u64,
+    /// Addresses and durations of its segments.
+    pub segments: Vec<(Url, f64)>,
+    /// Whether the stream goes on: no EXT-X-ENDLIST.
+    pub live: bool,
+}
+
+impl Media {
+    /// Sum of all segment durations, seconds.
+    #[must_use]
+    pub fn duration(&self) -> f64 {
+        self.segments.iter().map(|(_, seconds)| seconds).sum()
+    }
+}
+
+/// Why a text is no playlist that can be played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotAPlaylist {
+    /// Nothing in it.
+    Empty,
+    /// It looks like HTML.
+    Html,
+    /// The first line is not `#EXTM3U`; holds its beginning.
+    NoHeader(String),
+    /// A master playlist without variants, or a media playlist without segments.
+    NothingListed,
+    /// A line cannot be understood.
+    BadLine {
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl fmt::Display for NotAPlaylist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the response is empty"),
+            Self::Html => f.write_str("the response is an HTML page, not a playlist"),
+            Self::NoHeader(start) => write!(f, "the response begins with {start:?} instead of #EXTM3U"),
+            Self::NothingListed => f.write_str("the playlist lists neither variants nor segments"),
+            Self::BadLine { line, what } => write!(f, "line {line} of the playlist: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for NotAPlaylist {}
+
+/// Reads the playlist in `text`, which was found at `base`.
+///
+/// # Errors
+/// [`NotAPlaylist`] if it is none, or lists nothing.
+pub fn parse(text: &str, base: &Url) -> Result<Playlist, NotAPlaylist> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let start = text.trim_start();
+    if start.is_empty() {
+        return Err(NotAPlaylist::Empty);
+    }
+    if !start.starts_with("#EXTM3U") {
+        let lower: String = start.chars().take(200).collect::<String>().to_ascii_lowercase();
+        if lower.starts_with("<!doctype") || lower.starts_with("<html") || lower.contains("<head") {
+            return Err(NotAPlaylist::Html);
+        }
+        return Err(NotAPlaylist::NoHeader(start.chars().take(24).collect()));
+    }
+    let mut reader = Reader::new(base);
+    for (index, line) in text.lines().enumerate() {
+        reader.line(line.trim()).map_err(|what| NotAPlaylist::BadLine { line: index + 1, what })?;
+    }
+    reader.finish()
+}
+
+/// A playlist half read.
+struct Reader<'a> {
+    base: &'a Url,
+    master: Master,
+    media: Media,
+    /// Of the variant whose address comes next.
+    variant: Option<(u64, Option<(u32, u32)>)>,
+    /// Of the segment whose address comes next.
+    duration: Option<f64>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(base: &'a Url) -> Self {
+        let media = Media { target_duration: 0.0, media_sequence: 0, segments: Vec::new(), live: true };
+        Self { base, master: Master::default(), media, variant: None, duration: None }
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), String> {
+        let number = |text: &str| text.trim().parse::<f64>().map_err(|_| format!("{text:?} is no number"));
+        if line.is_empty() {
+            return Ok(());
+        }
+        if !line.starts_with('#') {
+            return self.address(line);
+        }
+        let (tag, value) = line.split_once(':').unwrap_or((line, ""));
+        match tag {
+            "#EXT-X-STREAM-INF" => {
+                let bandwidth = attribute(value, "BANDWIDTH").and_then(|text| text.parse().ok()).unwrap_or(0);
+                let resolution = attribute(value, "RESOLUTION").and_then(|text| {
+                    let (width, height) = text.split_once(['x', 'X'])?;
+                    Some((width.parse().ok()?, height.parse().ok()?))
+                });
+                self.variant = Some((bandwidth, resolution));
+            }
+            "#EXT-X-MEDIA" => {
+                self.master.separate_renditions |= attribute(value, "URI").is_some();
+            }
+            "#EXT-X-TARGETDURATION" => self.media.target_duration = number(value)?,
+            "#EXT-X-MEDIA-SEQUENCE" => {
+                self.media.media_sequence =
+                    value.trim().parse().map_err(|_| format!("{value:?} is no media sequence"))?;
+            }
+            "#EXTINF" => {
+                let seconds = value.split_once(',').map_or(value, |(seconds, _)| seconds);
+                self.duration = Some(number(seconds)?);
+            }
+            "#EXT-X-ENDLIST" => self.media.live = false,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn address(&mut self, line: &str) -> Result<(), String> {
+        let url = self.base.join(line).map_err(|error| format!("{line:?} is no address: {error}"))?;
+        if let Some((bandwidth, resolution)) = self.variant.take() {
+            self.master.variants.push(Variant { url, bandwidth, resolution });
+        } else if let Some(duration) = self.duration.take() {
+            self.media.segments.push((url, duration));
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Playlist, NotAPlaylist> {
+        if !self.master.variants.is_empty() {
+            Ok(Playlist::Master(self.master))
+        } else if !self.media.segments.is_empty() {
+            Ok(Playlist::Media(self.media))
+        } else {
+            Err(NotAPlaylist::NothingListed)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<Playlist, NotAPlaylist> {
+        parse(text, &Url::parse("http://host/live/index.m3u8?token=1").unwrap())
+    }
+
+    #[test]
+    fn a_live_media_playlist() {
+        let text = "#EXTM3U\r\n#EXT-X-VERSION:3\r\n#EXT-X-TARGETDURATION:2\r\n#EXT-X-MEDIA-SEQUENCE:7\r\n\
+                    #EXTINF:2.000000,\r\na.ts\r\n#EXTINF:1.5,title, with comma\r\n/b.ts?x=1\r\n";
+        let Playlist::Media(media) = read(text).unwrap() else { panic!("not media") };
+        assert!(media.live);
+        assert_eq!((media.media_sequence, media.target_duration), (7, 2.0));
+        assert_eq!(media.duration(), 3.5);
+        let urls: Vec<&str> = media.segments.iter().map(|(url, _)| url.as_str()).collect();
+        assert_eq!(urls, ["http://host/live/a.ts", "http://host/b.ts?x=1"]);
+    }
+
+    #[test]
+    fn a_master_playlist() {
+        let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"audio.m3u8\"\n\
+                    #EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360\nlow.m3u8\n\
+                    #EXT-X-STREAM-INF:BANDWIDTH=5000000\nhttps://cdn/high.m3u8\n";
+        let Playlist::Master(master) = read(text).unwrap() else { panic!("not master") };
+        assert!(master.separate_renditions);
+        assert_eq!(master.variants[0].resolution, Some((640, 360)));
+        assert_eq!(master.variants[1].url.as_str(), "https://cdn/high.m3u8");
+    }
+
+    #[test]
+    fn what_is_no_playlist_is_named() {
+        assert_eq!(read(" \n"), Err(NotAPlaylist::Empty));
+        assert_eq!(read("<!DOCTYPE html><html>"), Err(NotAPlaylist::Html));
+        assert_eq!(read("#EXTM3U\n#EXT-X-VERSION:3\n"), Err(NotAPlaylist::NothingListed));
+        assert!(matches!(read("hello"), Err(NotAPlaylist::NoHeader(_))));
+        let bad = read("#EXTM3U\n#EXTINF:two,\na.ts\n").unwrap_err();
+        assert_eq!(bad.to_string(), "line 2 of the playlist: \"two\" is no number");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "(#EXTM3U\n)?(.*\n)*") {
+            drop(read(&text));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A set of durations: percentiles within 0.1 % of the true value, and Prometheus buckets.
+
+use hdrhistogram::Histogram;
+
+use crate::words::snapshot::{Buckets, Quantiles};
+
+/// Three significant digits: a percentile is off by a thousandth at most.
+const DIGITS: u8 = 3;
+
+/// Durations, kept as microseconds.
+#[derive(Clone, Debug)]
+pub struct Distribution {
+    /// `None` only if the library refused its own constant; then nothing is recorded.
+    histogram: Option<Histogram<u64>>,
+    max_us: u64,
+    sum_us: u64,
+    bounds: &'static [f64],
+    counts: Vec<u64>,
+}
+
+impl Distribution {
+    /// An empty set that answers percentiles.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_buckets(&[])
+    }
+
+    /// An empty set that also counts values at or below each of `bounds` (seconds, ascending).
+    #[must_use]
+    pub fn with_buckets(bounds: &'static [f64]) -> Self {
+        let counts = vec![0; bounds.len()];
+        Self { histogram: Histogram::new(DIGITS).ok(), max_us: 0, sum_us: 0, bounds, counts }
+    }
+
+    /// Adds a duration in nanoseconds.
+    pub fn add_ns(&mut self, nanos: u64) {
+        let micros = nanos / 1000;
+        if let Some(histogram) = &mut self.histogram {
+            // It resizes itself; what lies beyond its largest value is counted as that value.
+            histogram.saturating_record(micros);
+        }
+        self.max_us = self.max_us.max(micros);
+        self.sum_us = self.sum_us.saturating_add(micros);
+        let seconds = nanos as f64 / 1e9;
+        for (bound, count) in self.bounds.iter().zip(&mut self.counts) {
+            *count += u64::from(seconds <= *bound);
+        }
+    }
+
+    /// Percentiles in seconds; `None` of an empty set.
+    #[must_use]
+    pub fn quantiles(&self) -> Option<Quantiles> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        // The library answers with the upper end of a cell, which may lie above the largest value.
+        let at = |quantile: f64| histogram.value_at_quantile(quantile).min(self.max_us) as f64 / 1e6;
+        Some(Quantiles {
+            count: histogram.len(),
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+            max: self.max_us as f64 / 1e6,
+        })
+    }
+
+    /// The Prometheus histogram.
+    #[must_use]
+    pub fn buckets(&self) -> Buckets {
+        Buckets {
+            cumulative: self.bounds.iter().copied().zip(self.counts.iter().copied()).collect(),
+            sum: self.sum_us as f64 / 1e6,
+            count: self.histogram.as_ref().map_or(0, Histogram::len),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn percentiles_are_within_a_thousandth_of_the_sorted_truth(
+            mut micros in prop::collection::vec(1_u64..60_000_000, 1..400),
+        ) {
+            let mut distribution = Distribution::with_buckets(&[0.5, 5.0]);
+            micros.iter().for_each(|us| distribution.add_ns(us * 1000));
+            micros.sort_unstable();
+            let got = distribution.quantiles().unwrap();
+            for (quantile, seconds) in [(0.5, got.p50), (0.95, got.p95), (0.99, got.p99)] {
+                let rank = ((quantile * micros.len() as f64).ceil() as usize).max(1) - 1;
+                let truth = micros[rank] as f64 / 1e6;
+                prop_assert!((seconds - truth).abs() <= truth * 0.001 + 1e-6, "{quantile}: {seconds} {truth}");
+            }
+            prop_assert_eq!(got.max, *micros.last().unwrap() as f64 / 1e6);
+            let below = micros.iter().filter(|us| **us <= 500_000).count() as u64;
+            prop_assert_eq!(distribution.buckets().cumulative[0], (0.5, below));
+        }
+    }
+}

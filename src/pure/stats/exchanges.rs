@@ -1,0 +1,207 @@
+//! The fold over exchanges: requests, bytes, status codes, latencies, errors, kernel bytes.
+
+use std::collections::BTreeMap;
+
+use super::distribution::Distribution;
+use crate::words::exchange::{Cache, Exchange, Kind, Outcome};
+use crate::words::snapshot::{Buckets, Errors, ExchangeTimes, Latency, PerKind};
+
+/// Bounds of the latency histogram, seconds.
+const LATENCY_BOUNDS: [f64; 13] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0];
+
+/// Everything counted over all exchanges of a run.
+#[derive(Clone, Debug)]
+pub struct Exchanges {
+    /// An exchange that the viewer closed after this much silence ran into its time-out.
+    timeout_ns: u64,
+    pub(super) requests: PerKind<u64>,
+    pub(super) bytes: PerKind<u64>,
+    pub(super) head_bytes: u64,
+    pub(super) http_status: BTreeMap<u16, u64>,
+    pub(super) unanswered: u64,
+    pub(super) in_flight_at_stop: u64,
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    errors: Errors,
+    /// Requests and connects that failed, each once: a connect that timed out is two of `errors`.
+    failed: u64,
+    times: BTreeMap<Kind, (Distribution, Distribution)>,
+    segment_total: Distribution,
+    connect: Distribution,
+    dns: Distribution,
+    tls: Distribution,
+    kernel: KernelBytes,
+}
+
+/// Bytes as the kernel counted them, beside what viewers read.
+#[derive(Clone, Copy, Debug, Default)]
+struct KernelBytes {
+    /// Whether any exchange carried a kernel count.
+    measured: bool,
+    /// All, encrypted ones included.
+    received: u64,
+    /// Plain connections: received.
+    plain_received: u64,
+    /// Plain connections: read by the viewer.
+    plain_read: u64,
+    /// Plain connections: received for an exchange that was broken off, but not read.
+    plain_unread: u64,
+}
+
+impl Exchanges {
+    /// Nothing counted yet; `timeout_ns` is the viewers' network time-out.
+    #[must_use]
+    pub fn new(timeout_ns: u64) -> Self {
+        Self {
+            timeout_ns,
+            requests: PerKind::default(),
+            bytes: PerKind::default(),
+            head_bytes: 0,
+            http_status: BTreeMap::new(),
+            unanswered: 0,
+            in_flight_at_stop: 0,
+            hits: 0,
+            misses: 0,
+            errors: Errors::default(),
+            failed: 0,
+            times: BTreeMap::new(),
+            segment_total: Distribution::with_buckets(&LATENCY_BOUNDS),
+            connect: Distribution::new(),
+            dns: Distribution::new(),
+            tls: Distribution::new(),
+            kernel: KernelBytes::default(),
+        }
+    }
+
+    /// Counts one exchange.
+    pub fn add(&mut self, exchange: &Exchange) {
+        self.requests[exchange.kind] += 1;
+        self.bytes[exchange.kind] += exchange.body_bytes;
+        self.head_bytes += exchange.head_bytes;
+        match exchange.status {
+            Some(status) => *self.http_status.entry(status).or_default() += 1,
+            None => self.unanswered += 1,
+        }
+        match exchange.cache {
+            Some(Cache::Hit) => self.hits += 1,
+            Some(Cache::Miss) => self.misses += 1,
+            Some(Cache::Other) | None => {}
+        }
+        self.judge(exchange);
+        self.time(exchange);
+        self.weigh(exchange);
+    }
+
+    /// Counts a connection that could not be made.
+    pub fn connect_failed(&mut self, timed_out: bool) {
+        self.failed += 1;
+        self.errors.connect += 1;
+        self.errors.timeouts += u64::from(timed_out);
+    }
+
+    /// Counts bytes that the kernel received and that no exchange accounts for.
+    pub fn received(&mut self, bytes: u64, tls: bool) {
+        self.kernel.received += bytes;
+        self.kernel.plain_received += if tls { 0 } else { bytes };
+    }
+
+    fn judge(&mut self, exchange: &Exchange) {
+        // FFmpeg looks at its watch every 100 ms, so it may leave that much early.
+        let patience = self.timeout_ns.saturating_sub(100_000_000);
+        let given_up = exchange.idle_ns.is_some_and(|idle| idle >= patience);
+        let count = match exchange.outcome {
+            _ if exchange.status.is_some_and(|status| status >= 400) => &mut self.errors.http,
+            Outcome::Complete => return,
+            Outcome::ClosedByPeer | Outcome::SocketError(_) => &mut self.errors.broken,
+            _ if given_up => &mut self.errors.timeouts,
+            Outcome::ClosedByViewer | Outcome::ProcessExit => {
+                self.in_flight_at_stop += 1;
+                return;
+            }
+            Outcome::Superseded => return,
+        };
+        *count += 1;
+        self.failed += 1;
+    }
+
+    fn time(&mut self, exchange: &Exchange) {
+        let (ttfb, download) =
+            self.times.entry(exchange.kind).or_insert_with(|| (Distribution::new(), Distribution::new()));
+        let add = |into: &mut Distribution, nanos: Option<u64>| {
+            if let Some(nanos) = nanos {
+                into.add_ns(nanos);
+            }
+        };
+        // An error page comes fast; it must not make the stream look fast.
+        if exchange.status.is_some_and(|status| (200..300).contains(&status)) {
+            add(ttfb, exchange.first_byte_ns);
+            add(download, exchange.download_ns);
+            if exchange.kind == Kind::Segment {
+                let total = exchange.first_byte_ns.zip(exchange.download_ns).map(|(a, b)| a + b);
+                add(&mut self.segment_total, total);
+            }
+        }
+        add(&mut self.connect, exchange.connect_ns);
+        add(&mut self.dns, exchange.dns_ns);
+        add(&mut self.tls, exchange.tls_ns);
+    }
+
+    fn weigh(&mut self, exchange: &Exchange) {
+        let Some(received) = exchange.received_bytes else { return };
+        self.kernel.measured = true;
+        self.kernel.received += received;
+        if !exchange.tls {
+            let read = exchange.head_bytes + exchange.body_bytes;
+            self.kernel.plain_received += received;
+            self.kernel.plain_read += read;
+            if exchange.outcome != Outcome::Complete {
+                self.kernel.plain_unread += received.saturating_sub(read);
+            }
+        }
+    }
+
+    /// Bytes that the kernel received, where it was asked.
+    #[must_use]
+    pub fn received_bytes(&self) -> Option<u64> {
+        self.kernel.measured.then_some(self.kernel.received)
+    }
+
+    /// Bytes read over bytes received less what is known to be unread; `None` if nothing compares.
+    #[must_use]
+    pub fn kernel_agreement(&self) -> Option<f64> {
+        let expected = self.kernel.plain_received.checked_sub(self.kernel.plain_unread)?;
+        (expected > 0).then(|| self.kernel.plain_read as f64 / expected as f64)
+    }
+
+    /// Errors, with their rate.
+    #[must_use]
+    pub fn errors(&self) -> Errors {
+        let attempts = self.requests.total() + self.errors.connect;
+        let rate = (attempts > 0).then(|| self.failed as f64 / attempts as f64);
+        Errors { rate, ..self.errors }
+    }
+
+    /// Latencies so far; the start-up time is the caller's.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        let mut by_kind = PerKind::<ExchangeTimes>::default();
+        for (kind, (ttfb, download)) in &self.times {
+            by_kind[*kind] = ExchangeTimes { ttfb: ttfb.quantiles(), download: download.quantiles() };
+        }
+        Latency {
+            by_kind,
+            segment_total: self.segment_total.quantiles(),
+            connect: self.connect.quantiles(),
+            dns: self.dns.quantiles(),
+            tls: self.tls.quantiles(),
+            startup: None,
+        }
+    }
+
+    /// Segment latency as a Prometheus histogram.
+    #[must_use]
+    pub fn latency_buckets(&self) -> Buckets {
+        self.segment_total.buckets()
+    }
+}

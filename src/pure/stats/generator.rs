@@ -1,0 +1,73 @@
+//! The load generator's own condition: was it fit to measure?
+
+use super::distribution::Distribution;
+use crate::words::snapshot::Generator;
+
+/// All processors busy, for all that a viewer can tell.
+const SATURATED: f64 = 98.0;
+
+/// What is known of the generator so far.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    lag: Distribution,
+    cpu: f64,
+    own_cpu: f64,
+    samples: u64,
+    saturated: u64,
+    events_lost: u64,
+    lines_parsed: u64,
+    lines_dropped: u64,
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self {
+            lag: Distribution::new(),
+            cpu: 0.0,
+            own_cpu: 0.0,
+            samples: 0,
+            saturated: 0,
+            events_lost: 0,
+            lines_parsed: 0,
+            lines_dropped: 0,
+        }
+    }
+}
+
+impl Condition {
+    pub(super) fn facts_lost(&mut self, records: u64) {
+        self.events_lost += records;
+    }
+
+    pub(super) fn lines(&mut self, parsed: u64, dropped: u64) {
+        self.lines_parsed += parsed;
+        self.lines_dropped += dropped;
+    }
+
+    pub(super) fn lag(&mut self, nanos: u64) {
+        self.lag.add_ns(nanos);
+    }
+
+    pub(super) fn machine(&mut self, cpu_percent: f64, own_cpu_percent: f64) {
+        self.cpu += cpu_percent;
+        self.own_cpu += own_cpu_percent;
+        self.samples += 1;
+        self.saturated += u64::from(cpu_percent >= SATURATED);
+    }
+
+    pub(super) fn generator(&self) -> Generator {
+        let lag = self.lag.quantiles();
+        let mean = |sum: f64| (self.samples > 0).then(|| sum / self.samples as f64);
+        Generator {
+            cpu_percent: mean(self.cpu),
+            saturated_seconds: self.saturated,
+            sampled_seconds: self.samples,
+            own_cpu_percent: mean(self.own_cpu),
+            max_lag_ms: lag.map_or(0.0, |lag| lag.max * 1000.0),
+            p99_lag_ms: lag.map_or(0.0, |lag| lag.p99 * 1000.0),
+            events_lost: self.events_lost,
+            lines_parsed: self.lines_parsed,
+            lines_dropped: self.lines_dropped,
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Tests of the fold: events in, figures out.
+
+use super::*;
+use crate::words::ending::Ending;
+use crate::words::event::EndClass;
+use crate::words::exchange::{Exchange, Kind, Outcome, Source};
+use crate::words::snapshot::ViewerState;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn stats(target_clients: u32) -> Stats {
+    Stats::new(Expectation {
+        began_ns: 0,
+        planned_seconds: Some(60.0),
+        target_clients,
+        settled_seconds: 5.0,
+        timeout_ns: 15 * SECOND,
+        sources: Sources { requests: Source::Probe, bytes: Source::Probe },
+    })
+}
+
+fn segment(viewer: u32) -> Exchange {
+    Exchange {
+        viewer,
+        generation: 1,
+        pid: 1,
+        connection: 1,
+        kind: Kind::Segment,
+        name: "a.ts".into(),
+        url_hash: 1,
+        status: Some(200),
+        outcome: Outcome::Complete,
+        started_ns: SECOND,
+        dns_ns: None,
+        connect_ns: Some(1_000_000),
+        tls_ns: None,
+        first_byte_ns: Some(2_000_000),
+        download_ns: Some(50_000_000),
+        idle_ns: None,
+        head_bytes: 300,
+        body_bytes: 1000,
+        received_bytes: Some(1300),
+        tls: false,
+        retransmits: Some(0),
+        rtt_us: Some(30),
+        cache: None,
+        age_s: None,
+        peer: None,
+        local_port: None,
+    }
+}
+
+fn apply(stats: &mut Stats, exchange: Exchange) {
+    stats.apply(Event::Exchange(Box::new(exchange)));
+}
+
+fn failed(viewer: u32, reason: &str) -> Event {
+    Event::Ended {
+        viewer,
+        class: EndClass::Failed,
+        ending: Ending::Exited(1),
+        killed: false,
+        reason: reason.into(),
+        uptime_seconds: 1.0,
+    }
+}
+
+#[test]
+fn what_was_not_measured_is_absent() {
+    let snapshot = stats(3).snapshot(SECOND);
+    assert_eq!(snapshot.received_bytes, None);
+    assert_eq!(snapshot.agreement.kernel_bytes, None);
+    assert_eq!(snapshot.errors.rate, None);
+    assert_eq!(snapshot.latency.startup, None);
+    assert_eq!(snapshot.generator.cpu_percent, None);
+    assert_eq!(snapshot.active_ratio, None);
+}
+
+#[test]
+fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_told_apart() {
+    let mut stats = stats(1);
+    apply(&mut stats, segment(1));
+    let prefetch = Exchange {
+        outcome: Outcome::ClosedByViewer,
+        body_bytes: 100,
+        received_bytes: Some(5300),
+        idle_ns: Some(SECOND),
+        download_ns: None,
+        ..segment(1)
+    };
+    apply(&mut stats, prefetch);
+    let snapshot = stats.snapshot(SECOND);
+    assert_eq!(snapshot.agreement.kernel_bytes, Some(1.0));
+    assert_eq!(snapshot.received_bytes, Some(6600));
+    assert_eq!(snapshot.in_flight_at_stop, 1);
+    assert_eq!(snapshot.errors.rate, Some(0.0));
+    // Bytes that nothing accounts for are a disagreement.
+    stats.apply(Event::Received { viewer: 1, bytes: 1700, tls: false });
+    let agreement = stats.snapshot(SECOND).agreement.kernel_bytes.unwrap();
+    assert!((agreement - 1700.0 / 3400.0).abs() < 1e-9, "{agreement}");
+}
+
+#[test]
+fn each_failure_counts_once_in_the_error_rate() {
+    let mut stats = stats(1);
+    let broken =
+        |outcome, status, idle| Exchange { outcome, status, idle_ns: idle, download_ns: None, ..segment(1) };
+    apply(&mut stats, segment(1));
+    apply(&mut stats, broken(Outcome::Complete, Some(404), None));
+    apply(&mut stats, broken(Outcome::ClosedByPeer, Some(200), Some(0)));
+    apply(&mut stats, broken(Outcome::SocketError(104), None, Some(0)));
+    apply(&mut stats, broken(Outcome::ClosedByViewer, None, Some(15 * SECOND)));
+    stats.apply(Event::ConnectFailed { viewer: 1, reason: "connect".into(), timed_out: true });
+    let snapshot = stats.snapshot(SECOND);
+    let errors = snapshot.errors;
+    assert_eq!((errors.http, errors.broken, errors.timeouts, errors.connect), (1, 2, 2, 1));
+    assert!((errors.rate.unwrap() - 5.0 / 6.0).abs() < 1e-9, "{errors:?}");
+    assert_eq!(snapshot.unanswered, 2);
+    assert_eq!(snapshot.http_status.get(&404), Some(&1));
+}
+
+#[test]
+fn an_error_page_does_not_make_the_stream_look_fast() {
+    let mut stats = stats(1);
+    apply(&mut stats, Exchange { status: Some(503), ..segment(1) });
+    assert_eq!(stats.snapshot(SECOND).latency.by_kind[Kind::Segment].ttfb, None);
+}
+
+#[test]
+fn the_first_whole_segment_is_the_start_up() {
+    let mut stats = stats(1);
+    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: SECOND / 2 });
+    apply(&mut stats, segment(1));
+    apply(&mut stats, Exchange { started_ns: 9 * SECOND, ..segment(1) });
+    let startup = stats.snapshot(SECOND).latency.startup.unwrap();
+    assert_eq!(startup.count, 1);
+    assert!((startup.max - 0.552).abs() < 0.001, "{startup:?}");
+}
+
+#[test]
+fn lives_are_counted_and_reasons_grouped() {
+    let mut stats = stats(2);
+    for viewer in [1, 2] {
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+        stats.apply(failed(viewer, "Connection refused"));
+    }
+    stats.apply(Event::Started { viewer: 1, generation: 2, at_ns: 0 });
+    stats.apply(Event::Progress { viewer: 1, media_us: 2_000_000, speed: Some(1.0), drift_seconds: 0.0 });
+    let snapshot = stats.snapshot(SECOND);
+    assert_eq!(snapshot.exit_reasons, [("Connection refused".to_owned(), 2)]);
+    assert_eq!((snapshot.lives.starts, snapshot.lives.restarts, snapshot.lives.exits.error), (3, 1, 2));
+    assert_eq!((snapshot.active_clients, snapshot.peak_clients, snapshot.playing_clients), (1, 1, 1));
+    assert_eq!(snapshot.viewers[1].state, ViewerState::Waiting);
+    assert!(!stats.nobody_played());
+}
+
+#[test]
+fn a_flood_of_different_reasons_stays_bounded() {
+    let mut stats = stats(1);
+    for index in 0..1000 {
+        stats.apply(failed(1, &format!("reason {index}")));
+    }
+    let reasons = stats.snapshot(SECOND).exit_reasons;
+    assert_eq!(reasons.len(), 101);
+    assert_eq!(reasons[0], ("other reasons".to_owned(), 900));
+}
+
+#[test]
+fn the_active_ratio_is_a_mean_over_time_after_the_ramp() {
+    let mut stats = stats(2);
+    stats.apply(Event::Target { viewers: 2 });
+    for viewer in [1, 2] {
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+        stats.apply(Event::Progress { viewer, media_us: 1, speed: None, drift_seconds: 0.0 });
+    }
+    for second in 1..=9 {
+        stats.tick(second * SECOND);
+    }
+    stats.apply(failed(2, "gone"));
+    for second in 10..=14 {
+        stats.tick(second * SECOND);
+    }
+    let ratio = stats.snapshot(14 * SECOND).active_ratio.unwrap();
+    assert!((ratio - 0.75).abs() < 1e-9, "{ratio}");
+}
+
+#[test]
+fn stopping_viewers_is_no_part_of_the_run() {
+    let mut stats = stats(1);
+    stats.apply(Event::Target { viewers: 1 });
+    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
+    stats.apply(Event::Progress { viewer: 1, media_us: 1, speed: Some(1.0), drift_seconds: 0.0 });
+    stats.tick(10 * SECOND);
+    stats.apply(Event::Closing { at_ns: 11 * SECOND });
+    stats.apply(Event::Ended {
+        viewer: 1,
+        class: EndClass::Stopped,
+        ending: Ending::Exited(255),
+        killed: false,
+        reason: String::new(),
+        uptime_seconds: 11.0,
+    });
+    stats.tick(15 * SECOND);
+    let snapshot = stats.snapshot(15 * SECOND);
+    assert_eq!(snapshot.active_ratio, Some(1.0));
+    assert_eq!(snapshot.elapsed_seconds, 11.0);
+    assert_eq!(snapshot.playing_clients, 1);
+    assert_eq!(snapshot.playback.average_speed, Some(1.0));
+    assert_eq!(snapshot.lives.exits.success, 1);
+}

@@ -1,0 +1,207 @@
+//! The fold over life cycles: one row per viewer, and what can be said over all of them.
+
+use std::collections::BTreeMap;
+
+use super::distribution::Distribution;
+use crate::words::ending::Ending;
+use crate::words::event::EndClass;
+use crate::words::exchange::{Exchange, Kind};
+use crate::words::snapshot::{Lives, Playback, ViewerRow, ViewerState};
+
+/// Bounds of the uptime histogram, seconds.
+const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
+/// More than this behind the wall clock is a high drift, seconds.
+const HIGH_DRIFT: f64 = 5.0;
+/// How many different reasons are kept apart; the rest is counted together.
+const REASONS: usize = 100;
+
+/// All viewers of a run.
+#[derive(Clone, Debug)]
+pub struct Viewers {
+    rows: BTreeMap<u32, Viewer>,
+    pub(super) lives: Lives,
+    pub(super) active: u64,
+    pub(super) peak: u64,
+    pub(super) startup: Distribution,
+    pub(super) uptime: Distribution,
+    reasons: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Viewer {
+    row: ViewerRow,
+    started_ns: u64,
+    /// Media seconds of the processes before the present one.
+    played_before: f64,
+    ever_played: bool,
+    awaits_first_segment: bool,
+}
+
+impl Default for Viewers {
+    fn default() -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            lives: Lives::default(),
+            active: 0,
+            peak: 0,
+            startup: Distribution::new(),
+            uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
+            reasons: BTreeMap::new(),
+        }
+    }
+}
+
+impl Viewers {
+    fn viewer(&mut self, number: u32) -> &mut Viewer {
+        let viewer = self.rows.entry(number).or_default();
+        viewer.row.viewer = number;
+        viewer
+    }
+
+    /// A process was started.
+    pub fn started(&mut self, number: u32, generation: u32, at_ns: u64) {
+        let viewer = self.viewer(number);
+        viewer.row.state = ViewerState::Starting;
+        viewer.row.starts = generation;
+        viewer.started_ns = at_ns;
+        viewer.awaits_first_segment = true;
+        self.lives.starts += 1;
+        self.lives.restarts += u64::from(generation > 1);
+        self.active += 1;
+        self.peak = self.peak.max(self.active);
+    }
+
+    /// FFmpeg told how far it has played.
+    pub fn progress(&mut self, number: u32, media_us: u64, speed: Option<f64>, drift: f64) {
+        let viewer = self.viewer(number);
+        viewer.row.speed = speed;
+        viewer.row.drift_seconds = Some(drift);
+        viewer.row.media_seconds = viewer.played_before + media_us as f64 / 1e6;
+        if media_us > 0 && viewer.row.state == ViewerState::Starting {
+            viewer.row.state = ViewerState::Playing;
+        }
+        if media_us > 0 && !std::mem::replace(&mut viewer.ever_played, true) {
+            self.lives.ever_played += 1;
+        }
+    }
+
+    /// A viewer fell below real time for too long.
+    pub fn stalled(&mut self, number: u32) {
+        self.viewer(number).row.state = ViewerState::Stalled;
+        self.lives.stalled += 1;
+    }
+
+    /// A stalled viewer plays again.
+    pub fn recovered(&mut self, number: u32) {
+        self.viewer(number).row.state = ViewerState::Playing;
+    }
+
+    /// A process has ended.
+    pub fn ended(
+        &mut self,
+        number: u32,
+        class: EndClass,
+        ending: Ending,
+        killed: bool,
+        reason: String,
+        uptime_seconds: f64,
+    ) {
+        let viewer = self.viewer(number);
+        viewer.played_before = viewer.row.media_seconds;
+        (viewer.row.speed, viewer.row.drift_seconds) = (None, None);
+        viewer.row.state = if class == EndClass::Stopped { ViewerState::Ended } else { ViewerState::Waiting };
+        self.active = self.active.saturating_sub(1);
+        self.uptime.add_ns((uptime_seconds * 1e9) as u64);
+        self.lives.killed += u64::from(killed);
+        let exits = &mut self.lives.exits;
+        match (class, ending) {
+            (EndClass::Stopped, _) if killed => exits.signal += 1,
+            (EndClass::Stopped | EndClass::Finished, _) => exits.success += 1,
+            (EndClass::Failed, Ending::Signaled(_)) => exits.signal += 1,
+            (EndClass::Failed, Ending::Exited(_)) => exits.error += 1,
+        }
+        if class == EndClass::Failed || killed {
+            let room = self.reasons.len() < REASONS || self.reasons.contains_key(&reason);
+            let key = if room { reason } else { "other reasons".to_owned() };
+            *self.reasons.entry(key).or_default() += 1;
+        }
+    }
+
+    /// A viewer will not be started again.
+    pub fn gave_up(&mut self, number: u32) {
+        self.viewer(number).row.state = ViewerState::Ended;
+        self.lives.gave_up += 1;
+    }
+
+    /// Credits an exchange to its viewer.
+    pub fn exchange(&mut self, exchange: &Exchange) {
+        let viewer = self.viewer(exchange.viewer);
+        let row = &mut viewer.row;
+        row.requests[exchange.kind] += 1;
+        row.bytes[exchange.kind] += exchange.body_bytes;
+        row.head_bytes += exchange.head_bytes;
+        row.received += exchange.received_bytes.unwrap_or(0);
+        if let Some(status) = exchange.status {
+            *row.http_status.entry(status).or_default() += 1;
+        }
+        let whole = exchange.first_byte_ns.zip(exchange.download_ns);
+        if let (Kind::Segment, Some((ttfb, download)), true) =
+            (exchange.kind, whole, viewer.awaits_first_segment)
+        {
+            viewer.awaits_first_segment = false;
+            let arrived = exchange.started_ns + ttfb + download;
+            let startup = arrived.saturating_sub(viewer.started_ns);
+            self.startup.add_ns(startup);
+        }
+    }
+
+    /// Credits bytes that no exchange accounts for.
+    pub fn received(&mut self, number: u32, bytes: u64) {
+        self.viewer(number).row.received += bytes;
+    }
+
+    /// Viewers that play now.
+    #[must_use]
+    pub fn playing(&self) -> u64 {
+        self.count(|row| row.state == ViewerState::Playing)
+    }
+
+    fn count(&self, holds: impl Fn(&ViewerRow) -> bool) -> u64 {
+        self.rows.values().filter(|viewer| holds(&viewer.row)).count() as u64
+    }
+
+    /// Playback over all viewers.
+    #[must_use]
+    pub fn playback(&self) -> Playback {
+        let rows = || self.rows.values().map(|viewer| &viewer.row);
+        let mean =
+            |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+        let speeds: Vec<f64> = rows().filter_map(|row| row.speed).collect();
+        let drifts: Vec<f64> = rows().filter_map(|row| row.drift_seconds).collect();
+        let slow = |speed: &&f64| **speed < crate::pure::playback::SLOW;
+        let below = speeds.iter().filter(slow).count() as u64;
+        Playback {
+            above_realtime: speeds.len() as u64 - below,
+            below_realtime: below,
+            stalled_now: self.count(|row| row.state == ViewerState::Stalled),
+            average_speed: mean(&speeds),
+            high_drift: drifts.iter().filter(|drift| **drift > HIGH_DRIFT).count() as u64,
+            average_drift_seconds: mean(&drifts),
+            max_drift_seconds: drifts.iter().copied().reduce(f64::max),
+        }
+    }
+
+    /// Reasons, most frequent first.
+    #[must_use]
+    pub fn reasons(&self) -> Vec<(String, u64)> {
+        let mut reasons: Vec<_> = self.reasons.iter().map(|(text, count)| (text.clone(), *count)).collect();
+        reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        reasons
+    }
+
+    /// One row per viewer, by number.
+    #[must_use]
+    pub fn rows(&self) -> Vec<ViewerRow> {
+        self.rows.values().map(|viewer| viewer.row.clone()).collect()
+    }
+}

@@ -1,0 +1,227 @@
+//! The wiring of `hls-swarm`: from what was typed to an exit code, as a table of contents.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use clap::Parser;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::actors::exchange_log::ExchangeLog;
+use crate::actors::preflight::{self, Ready};
+use crate::actors::supervisor::{self, Cause};
+use crate::actors::viewer::{self, Crew};
+use crate::actors::{aggregator, metrics_server, pacemaker, probe_reader};
+use crate::logging;
+use crate::pure::criteria::judge;
+use crate::pure::plan::{self, Plan};
+use crate::pure::stats::{Expectation, Stats};
+use crate::system::clock::now_ns;
+use crate::system::fetch::without_secrets;
+use crate::system::guard::Guard;
+use crate::system::output_file;
+use crate::system::shutdown::Shutdown;
+use crate::views::{prometheus, report, status, summary};
+use crate::words::cli::swarm::SwarmArgs;
+use crate::words::exchange::Source;
+use crate::words::exit::Exit;
+use crate::words::failure::Failure;
+use crate::words::run::Run;
+use crate::words::snapshot::{Snapshot, Sources};
+
+/// How often a line tells how the run is going.
+const STATUS: Duration = Duration::from_secs(5);
+
+/// `main` of `hls-swarm`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = match SwarmArgs::try_parse() {
+        Ok(args) => args,
+        Err(error) => return logging::clap_exit(&error),
+    };
+    match start(&args) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            failure.print("hls-swarm", &mut std::io::stderr());
+            failure.exit().into()
+        }
+    }
+}
+
+fn start(args: &SwarmArgs) -> Result<ExitCode, Failure> {
+    logging::start(args.log_format, args.log_level.as_deref(), args.verbose)?;
+    let plan = plan::resolve(args, std::env::var("METRICS_PORT").ok().as_deref())?;
+    // Before the runtime: the guard is forked from a process with one thread.
+    let guard = Arc::new(Guard::start()?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
+    let exit = runtime.block_on(run(plan, args.print_cmd, guard));
+    // A look-up that hangs in the resolver must not hold up the exit.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn run(plan: Plan, print_command: bool, guard: Arc<Guard>) -> Result<ExitCode, Failure> {
+    let shutdown = Shutdown::listen()?;
+    if let Some(path) = &plan.results.report {
+        output_file::check("--report", path)?;
+    }
+    let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
+    let mut say = |check: &crate::pure::preflight::Check| drop(writeln!(std::io::stderr(), "{check}"));
+    let ready = tokio::select! {
+        ready = preflight::prepare(&plan, &guard, &mut say) => ready?,
+        () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
+    };
+    let outcome = play(plan, ready, log, guard, &shutdown, print_command).await?;
+    Ok(outcome)
+}
+
+/// The exit of a program that was asked to end before it had begun.
+fn interrupted(shutdown: &Shutdown) -> Exit {
+    Exit::Signal(shutdown.signal().unwrap_or(2))
+}
+
+async fn play(
+    plan: Plan,
+    ready: Ready,
+    log: Option<ExchangeLog>,
+    guard: Arc<Guard>,
+    shutdown: &Shutdown,
+    print_command: bool,
+) -> Result<ExitCode, Failure> {
+    let seed = plan.seed.unwrap_or_else(|| fastrand::u64(..));
+    let name = describe(&plan, &ready, seed);
+    let expectation = expectation(&plan, &ready);
+    let (events, inbox) = mpsc::channel(aggregator::QUEUE);
+    let nothing_yet = Arc::new(Stats::new(expectation).snapshot(expectation.began_ns));
+    let (publish, snapshots) = watch::channel(nothing_yet);
+    let crew = Arc::new(Crew {
+        play: ready.play,
+        can: ready.can,
+        source: ready.source,
+        probe: ready.probe,
+        guard,
+        events: events.clone(),
+        stop: shutdown.graceful.clone(),
+        at_once: shutdown.at_once.clone(),
+        plan,
+    });
+    if print_command {
+        return print(&crew);
+    }
+
+    // What only watches ends after the viewers: `done` is cancelled when the last one is gone.
+    let done = CancellationToken::new();
+    let figures = tokio::spawn(aggregator::aggregate(expectation, inbox, publish, log));
+    if let Some(reader) = ready.reader {
+        tokio::spawn(probe_reader::carry(reader, events.clone(), done.clone()));
+    }
+    tokio::spawn(pacemaker::beat(events, shutdown.graceful.clone()));
+    if let Some(listener) = ready.listener {
+        let name = name.clone();
+        let render: metrics_server::Render = Arc::new(move |snapshot| prometheus::render(snapshot, &name));
+        tokio::spawn(metrics_server::serve(listener, snapshots.clone(), render, done.clone()));
+    }
+    tokio::spawn(tell(snapshots.clone(), shutdown.graceful.clone()));
+
+    let cause = supervisor::supervise(Arc::clone(&crew), snapshots, fastrand::Rng::with_seed(seed)).await;
+    let broken_off = broken_off(cause, &crew.plan, shutdown);
+    let report_path = crew.plan.results.report.clone();
+    drop(crew);
+    done.cancel();
+    let last =
+        figures.await.map_err(|error| Failure::internal("the aggregator broke off").because(error))??;
+
+    let verdict = judge(&last, broken_off);
+    let because = words(cause);
+    drop(write!(std::io::stdout(), "{}", summary::render(&last, &name, &verdict, because)));
+    if let Some(path) = report_path {
+        let text = report::render(&last, &name, &verdict, because)
+            .map_err(|error| Failure::internal("cannot express the report as JSON").because(error))?;
+        output_file::write(&path, &text)?;
+        drop(writeln!(std::io::stdout(), "report: {}", path.display()));
+    }
+    Ok(ExitCode::from(verdict.exit_code))
+}
+
+fn describe(plan: &Plan, ready: &Ready, seed: u64) -> Run {
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Run {
+        url: without_secrets(&plan.stream.url),
+        variant: plan.stream.variant,
+        version: env!("CARGO_PKG_VERSION"),
+        ffmpeg: ready.can.version.clone(),
+        seed,
+        began_unix: began.as_secs(),
+        per_viewer_metrics: plan.results.per_viewer_metrics,
+    }
+}
+
+fn expectation(plan: &Plan, ready: &Ready) -> Expectation {
+    // A viewer needs its first segments before it plays; after that it is due.
+    let start_up = (2.0 * ready.play.target_duration).max(5.0);
+    let source = ready.source;
+    Expectation {
+        began_ns: now_ns(),
+        planned_seconds: plan.duration.map(|duration| duration.as_secs_f64()),
+        target_clients: plan.ramp.clients,
+        settled_seconds: plan.ramp.length().as_secs_f64() + start_up,
+        timeout_ns: u64::try_from(plan.stream.timeout.as_nanos()).unwrap_or(u64::MAX),
+        sources: Sources { requests: source, bytes: source },
+    }
+}
+
+fn print(crew: &Crew) -> Result<ExitCode, Failure> {
+    let program = viewer::program(crew, 1, 1);
+    let quote = |text: &std::ffi::OsStr| {
+        let text = text.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:+=,@%".contains(c);
+        if !text.is_empty() && text.chars().all(plain) {
+            text.into_owned()
+        } else {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+    };
+    let words = std::iter::once(program.path.as_os_str()).chain(program.arguments.iter().map(AsRef::as_ref));
+    let line: Vec<String> = words.map(quote).collect();
+    drop(writeln!(std::io::stdout(), "{}", line.join(" ")));
+    if crew.source == Source::Probe {
+        drop(writeln!(std::io::stderr(), "(the socket probe is added by LD_PRELOAD when it runs)"));
+    }
+    Ok(Exit::Pass.into())
+}
+
+/// The signal that ended the run before its planned end; a run until stopped has none.
+fn broken_off(cause: Cause, plan: &Plan, shutdown: &Shutdown) -> Option<u8> {
+    let signal = shutdown.signal()?;
+    let early = cause == Cause::Asked && plan.duration.is_some();
+    (early || shutdown.at_once.is_cancelled()).then_some(signal)
+}
+
+const fn words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Elapsed => "its planned length was over",
+        Cause::Asked => "stopped on request",
+        Cause::AllGaveUp => "every viewer had been given up",
+        Cause::NobodyPlays => "no viewer ever played",
+    }
+}
+
+/// Logs the state of the run now and then.
+async fn tell(snapshots: watch::Receiver<Arc<Snapshot>>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(STATUS);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {
+                let line = status::line(&snapshots.borrow());
+                tracing::info!("{line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The report as JSON: what a run was, what it measured, how, and the verdict.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::pure::criteria::Verdict;
+use crate::words::exchange::Kind;
+use crate::words::run::Run;
+use crate::words::snapshot::{ExchangeTimes, PerKind, Quantiles, Snapshot};
+
+/// Version of the shape below; it rises when a field changes its meaning or goes away.
+pub const SCHEMA: u32 = 1;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    ended_because: &'static str,
+    url: &'a str,
+    variant: &'static str,
+    version: &'static str,
+    ffmpeg: &'a str,
+    seed: u64,
+    began_unix: u64,
+    target_clients: u64,
+    peak_clients: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    planned_seconds: Option<f64>,
+    elapsed_seconds: f64,
+    requests: PerKind<u64>,
+    bytes: Value,
+    head_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received_bytes: Option<u64>,
+    http_status: &'a BTreeMap<u16, u64>,
+    unanswered: u64,
+    in_flight_at_stop: u64,
+    cache: Value,
+    errors: Value,
+    latency_seconds: Value,
+    playback: Value,
+    viewers: Value,
+    exit_reasons: Vec<Value>,
+    source: Value,
+    agreement: Value,
+    generator: Value,
+    per_viewer: Value,
+}
+
+/// The report of a run, as pretty JSON with a final newline.
+///
+/// # Errors
+/// A figure cannot be written as JSON, which none of ours does.
+pub fn render(
+    snapshot: &Snapshot,
+    run: &Run,
+    verdict: &Verdict,
+    ended_because: &'static str,
+) -> serde_json::Result<String> {
+    let report = Report {
+        schema: SCHEMA,
+        verdict,
+        ended_because,
+        url: &run.url,
+        variant: run.variant_name(),
+        version: run.version,
+        ffmpeg: &run.ffmpeg,
+        seed: run.seed,
+        began_unix: run.began_unix,
+        target_clients: snapshot.target_clients,
+        peak_clients: snapshot.peak_clients,
+        active_ratio: snapshot.active_ratio,
+        planned_seconds: snapshot.planned_seconds,
+        elapsed_seconds: snapshot.elapsed_seconds,
+        requests: snapshot.requests,
+        bytes: bytes(&snapshot.bytes)?,
+        head_bytes: snapshot.head_bytes,
+        received_bytes: snapshot.received_bytes,
+        http_status: &snapshot.http_status,
+        unanswered: snapshot.unanswered,
+        in_flight_at_stop: snapshot.in_flight_at_stop,
+        cache: json!({ "hits": snapshot.cache.0, "misses": snapshot.cache.1 }),
+        errors: serde_json::to_value(snapshot.errors)?,
+        latency_seconds: latency(snapshot)?,
+        playback: serde_json::to_value(snapshot.playback)?,
+        viewers: serde_json::to_value(snapshot.lives)?,
+        exit_reasons: snapshot
+            .exit_reasons
+            .iter()
+            .map(|(reason, count)| json!({ "reason": reason, "count": count }))
+            .collect(),
+        source: serde_json::to_value(snapshot.sources)?,
+        agreement: serde_json::to_value(snapshot.agreement)?,
+        generator: serde_json::to_value(snapshot.generator)?,
+        per_viewer: serde_json::to_value(&snapshot.viewers)?,
+    };
+    Ok(serde_json::to_string_pretty(&report)? + "\n")
+}
+
+fn bytes(bytes: &PerKind<u64>) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(bytes)?;
+    if let Some(map) = value.as_object_mut() {
+        map.insert("total".into(), bytes.total().into());
+    }
+    Ok(value)
+}
+
+fn latency(snapshot: &Snapshot) -> serde_json::Result<Value> {
+    let latency = &snapshot.latency;
+    let mut map = serde_json::Map::new();
+    for (kind, times) in latency.by_kind.iter() {
+        if *times != ExchangeTimes::default() {
+            map.insert(kind.name().into(), serde_json::to_value(times)?);
+        }
+    }
+    let parts: [(&str, Option<Quantiles>); 4] = [
+        ("connect", latency.connect),
+        ("dns", latency.dns),
+        ("tls_handshake", latency.tls),
+        ("startup", latency.startup),
+    ];
+    for (name, quantiles) in parts {
+        if let Some(quantiles) = quantiles {
+            map.insert(name.into(), serde_json::to_value(quantiles)?);
+        }
+    }
+    if let (Some(total), Some(segment)) =
+        (latency.segment_total, map.get_mut(Kind::Segment.name()).and_then(Value::as_object_mut))
+    {
+        segment.insert("total".into(), serde_json::to_value(total)?);
+    }
+    Ok(Value::Object(map))
+}

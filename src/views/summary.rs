@@ -1,0 +1,199 @@
+//! The summary at the end of a run, for people.
+
+use std::fmt::Write;
+
+use crate::pure::criteria::{Verdict, Word};
+use crate::words::exchange::Source;
+use crate::words::run::Run;
+use crate::words::snapshot::{Quantiles, Snapshot};
+
+/// How many reasons are shown.
+const REASONS: usize = 10;
+
+/// The summary.
+#[must_use]
+pub fn render(snapshot: &Snapshot, run: &Run, verdict: &Verdict, ended_because: &str) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut text, snapshot, run, verdict, ended_because);
+    text
+}
+
+fn write(
+    out: &mut String,
+    snapshot: &Snapshot,
+    run: &Run,
+    verdict: &Verdict,
+    ended_because: &str,
+) -> std::fmt::Result {
+    writeln!(out, "── hls-swarm {} ── {} ──", run.version, run.url)?;
+    writeln!(
+        out,
+        "run        {:.1} s ({ended_because}), {} of {} viewers at the peak, FFmpeg {}, seed {}",
+        snapshot.elapsed_seconds, snapshot.peak_clients, snapshot.target_clients, run.ffmpeg, run.seed
+    )?;
+    sources(out, snapshot)?;
+    requests(out, snapshot)?;
+    latencies(out, snapshot)?;
+    playback(out, snapshot)?;
+    generator(out, snapshot)?;
+    reasons(out, snapshot)?;
+    criteria(out, verdict)
+}
+
+fn sources(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    let how = match snapshot.sources.requests {
+        Source::Probe => "measured by the socket probe inside each viewer",
+        Source::Log => "INFERRED from FFmpeg's log (no probe); bytes are what the origin announced",
+    };
+    write!(out, "source     {how}")?;
+    match snapshot.agreement.kernel_bytes {
+        Some(agreement) => writeln!(out, "; agreement with the kernel's byte count {agreement:.6}"),
+        None => writeln!(out, "; no kernel byte count to compare with"),
+    }
+}
+
+fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    let seconds = snapshot.elapsed_seconds.max(0.001);
+    let viewers = snapshot.peak_clients.max(1) as f64;
+    writeln!(
+        out,
+        "\n{:<10} {:>10} {:>10} {:>12} {:>16}",
+        "", "requests", "per second", "per viewer", "body bytes"
+    )?;
+    for (kind, count) in snapshot.requests.iter().filter(|(_, count)| **count > 0) {
+        writeln!(
+            out,
+            "{:<10} {count:>10} {:>10.1} {:>12.1} {:>16}",
+            kind.name(),
+            *count as f64 / seconds,
+            *count as f64 / viewers,
+            snapshot.bytes[kind]
+        )?;
+    }
+    let total = snapshot.requests.total();
+    writeln!(
+        out,
+        "{:<10} {total:>10} {:>10.1} {:>12.1} {:>16}",
+        "total",
+        total as f64 / seconds,
+        total as f64 / viewers,
+        snapshot.bytes.total()
+    )?;
+    let codes: Vec<String> = snapshot.http_status.iter().map(|(code, n)| format!("{code}: {n}")).collect();
+    writeln!(out, "status     {}", if codes.is_empty() { "no response".into() } else { codes.join("   ") })?;
+    if let Some(received) = snapshot.received_bytes {
+        writeln!(out, "received   {received} bytes by the kernel, heads included")?;
+    }
+    let errors = &snapshot.errors;
+    writeln!(
+        out,
+        "errors     {} HTTP, {} broken off, {} timed out, {} connects failed{}; {} without a response, {} in flight at the stop",
+        errors.http,
+        errors.broken,
+        errors.timeouts,
+        errors.connect,
+        errors.rate.map_or_else(String::new, |rate| format!(" = {:.3} % of requests", rate * 100.0)),
+        snapshot.unanswered,
+        snapshot.in_flight_at_stop
+    )
+}
+
+fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    let latency = &snapshot.latency;
+    let mut rows: Vec<(String, Quantiles)> = Vec::new();
+    for (kind, times) in latency.by_kind.iter() {
+        let parts = [("ttfb", times.ttfb), ("download", times.download)];
+        rows.extend(parts.into_iter().filter_map(|(part, q)| Some((format!("{} {part}", kind.name()), q?))));
+    }
+    let parts = [
+        ("connect", latency.connect),
+        ("dns", latency.dns),
+        ("tls", latency.tls),
+        ("start-up", latency.startup),
+    ];
+    rows.extend(parts.into_iter().filter_map(|(part, q)| Some((part.to_owned(), q?))));
+    if rows.is_empty() {
+        return writeln!(out, "\nlatency    nothing was measured");
+    }
+    writeln!(
+        out,
+        "\n{:<18} {:>8} {:>10} {:>10} {:>10} {:>10}",
+        "milliseconds", "count", "p50", "p95", "p99", "max"
+    )?;
+    for (name, q) in rows {
+        let ms = |seconds: f64| seconds * 1000.0;
+        writeln!(
+            out,
+            "{name:<18} {:>8} {:>10.1} {:>10.1} {:>10.1} {:>10.1}",
+            q.count,
+            ms(q.p50),
+            ms(q.p95),
+            ms(q.p99),
+            ms(q.max)
+        )?;
+    }
+    Ok(())
+}
+
+fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    let lives = &snapshot.lives;
+    writeln!(
+        out,
+        "\nviewers    {} started, {} restarts, {} played, {} stalls, {} given up, {} killed",
+        lives.starts, lives.restarts, lives.ever_played, lives.stalled, lives.gave_up, lives.killed
+    )?;
+    let exits = &lives.exits;
+    writeln!(out, "exits      {} success, {} error, {} signal", exits.success, exits.error, exits.signal)?;
+    if let Some(uptime) = snapshot.uptime {
+        writeln!(
+            out,
+            "uptime     p50 {:.1} s, p95 {:.1} s, p99 {:.1} s",
+            uptime.p50, uptime.p95, uptime.p99
+        )?;
+    }
+    Ok(())
+}
+
+fn generator(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    let generator = &snapshot.generator;
+    let cpu = generator.cpu_percent.map_or_else(|| "unknown".into(), |cpu| format!("{cpu:.0} %"));
+    writeln!(
+        out,
+        "generator  processors {cpu} busy, timers {:.0} ms late at worst, {} records lost",
+        generator.max_lag_ms, generator.events_lost
+    )
+}
+
+fn reasons(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    if snapshot.exit_reasons.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nwhy viewers ended")?;
+    for (reason, count) in snapshot.exit_reasons.iter().take(REASONS) {
+        writeln!(out, "{count:>8} x {reason}")?;
+    }
+    match snapshot.exit_reasons.len().saturating_sub(REASONS) {
+        0 => Ok(()),
+        more => writeln!(out, "         … and {more} more reasons"),
+    }
+}
+
+fn criteria(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
+    writeln!(out)?;
+    for criterion in &verdict.criteria {
+        let mark = if criterion.met { '✓' } else { '✗' };
+        let value = criterion.value.map_or_else(|| "nothing measured".into(), |value| format!("{value:.4}"));
+        writeln!(out, "{mark} {:<16} {value} ({})", criterion.name, criterion.limit)?;
+    }
+    for reason in &verdict.invalid_because {
+        writeln!(out, "! invalid: {reason}")?;
+    }
+    let word = match verdict.word {
+        Word::Pass => "PASS",
+        Word::Fail => "FAIL",
+        Word::Invalid => "INVALID",
+        Word::Aborted => "ABORTED",
+    };
+    writeln!(out, "\n{word} (exit code {})", verdict.exit_code)
+}

@@ -1,0 +1,35 @@
+//! What does not change during a run and stands in every view of it.
+
+use super::cli::swarm::Variant;
+
+/// A run, as views name it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The stream, without secrets.
+    pub url: String,
+    /// Which variants are played.
+    pub variant: Variant,
+    /// Version of this program.
+    pub version: &'static str,
+    /// Version of FFmpeg.
+    pub ffmpeg: String,
+    /// Seed of all random choices.
+    pub seed: u64,
+    /// When it began, seconds since 1970.
+    pub began_unix: u64,
+    /// Whether series per viewer are exported.
+    pub per_viewer_metrics: bool,
+}
+
+impl Run {
+    /// The variant as it is typed.
+    #[must_use]
+    pub const fn variant_name(&self) -> &'static str {
+        match self.variant {
+            Variant::All => "all",
+            Variant::Highest => "highest",
+            Variant::Lowest => "lowest",
+            Variant::First => "first",
+        }
+    }
+}

@@ -167,23 +167,41 @@ impl Answer {
     }
 }
 
+/// Asks on a connection of its own.
 pub(crate) fn ask(port: u16, method: &str, path: &str) -> std::io::Result<Answer> {
-    let mut socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(
-        socket,
-        "{method} {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: desk\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut bytes = Vec::new();
-    socket.read_to_end(&mut bytes)?;
-    let end =
-        bytes.windows(4).position(|four| four == b"\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
-    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let header =
-        |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
-    Ok(Answer { status, headers: lines.filter_map(header).collect(), body: bytes[end + 4..].to_vec() })
+    Connection::open(port)?.ask(method, path)
+}
+
+/// A connection that is kept, as players keep theirs; the same worker of nginx answers all of it.
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub(crate) fn open(port: u16) -> std::io::Result<Self> {
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Self(BufReader::new(socket)))
+    }
+
+    pub(crate) fn ask(&mut self, method: &str, path: &str) -> std::io::Result<Answer> {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: desk\r\n\r\n");
+        self.0.get_mut().write_all(request.as_bytes())?;
+        let status =
+            self.line()?.split(' ').nth(1).ok_or(std::io::ErrorKind::UnexpectedEof)?.parse().unwrap();
+        let mut headers = HashMap::new();
+        while let Some((name, value)) = self.line()?.split_once(": ") {
+            headers.insert(name.to_lowercase(), value.to_owned());
+        }
+        let length = headers.get("content-length").filter(|_| method != "HEAD");
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.0.read_exact(&mut body)?;
+        Ok(Answer { status, headers, body })
+    }
+
+    fn line(&mut self) -> std::io::Result<String> {
+        let mut line = String::new();
+        self.0.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
 }
 
 /// A process as /proc shows it.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use hls_swarm::pure::origin::access_log::Entry;
+use hls_swarm::pure::origin::playlist;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::desk::{Origin, ask, eventually};
+use crate::desk::{Connection, Origin, Process, ask, descendants, eventually, send};
 
 #[test]
 fn what_was_announced_can_be_fetched() {
@@ -38,6 +39,49 @@ fn what_was_announced_can_be_fetched() {
         assert!(!answer.body.is_empty() && answer.body.len().is_multiple_of(188));
         assert!(answer.body.chunks(188).all(|packet| packet[0] == 0x47));
     }
+}
+
+/// A connection to each worker of nginx: while it is opened, all other workers are stopped.
+fn connection_to_each_worker(origin: &Origin) -> Vec<Connection> {
+    let workers = descendants(origin.child_named("nginx").unwrap());
+    let open = |worker: &Process| {
+        let others: Vec<_> = workers.iter().filter(|other| other.pid != worker.pid).collect();
+        others.iter().for_each(|other| send(other.pid, Signal::SIGSTOP));
+        let mut connection = Connection::open(origin.port()).unwrap();
+        assert_eq!(connection.ask("GET", "/health").unwrap().status, 200);
+        others.iter().for_each(|other| send(other.pid, Signal::SIGCONT));
+        connection
+    };
+    workers.iter().map(open).collect()
+}
+
+fn media_sequence(connection: &mut Connection) -> u64 {
+    let text = String::from_utf8(connection.ask("GET", "/stream.m3u8").unwrap().body).unwrap();
+    playlist::read(&text).unwrap().media_sequence
+}
+
+/// A worker that remembers the playlist of just now must not answer after one that does not. (With
+/// one CPU there is one worker, and nothing to differ.)
+#[test]
+fn whichever_worker_answers_the_media_sequence_never_goes_back() {
+    let origin = Origin::start(&[]);
+    let mut connections = connection_to_each_worker(&origin);
+    let file = origin.directory().join("www/stream.m3u8");
+    let changed = || std::fs::metadata(&file).unwrap().modified().unwrap();
+    let mut newest = 0;
+    for pause in (500..950).step_by(40) {
+        std::thread::sleep(Duration::from_millis(pause));
+        // One worker has seen the playlist shortly before it changes, the others have not.
+        let before = changed();
+        media_sequence(&mut connections[0]);
+        eventually("the playlist changes", Duration::from_secs(5), || (changed() != before).then_some(()));
+        for connection in connections.iter_mut().rev() {
+            let now = media_sequence(connection);
+            assert!(now >= newest, "{now} after {newest}");
+            newest = now;
+        }
+    }
+    assert!(newest >= 6, "the stream advanced");
 }
 
 #[test]

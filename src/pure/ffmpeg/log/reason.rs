@@ -15,6 +15,8 @@ const HARMLESS: &[&str] = &[
     "Exiting normally",
     "Found duplicated MOOV Atom",
     "corrupt input packet in stream",
+    // Said of audio when frames are left unparsed, as viewers of ours do.
+    "Multiple frames in a packet",
     // Stands beside a line that names the cause.
     "Error opening input file ",
 ];

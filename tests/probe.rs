@@ -294,7 +294,7 @@ fn a_request_that_does_not_wait_for_the_answer_before_it() {
     assert_eq!(exchanges[1].name(), b"b.ts");
     assert_eq!((exchanges[1].head_bytes, exchanges[1].body_bytes), (served[1].head_bytes(), 2000));
     let received: u64 = exchanges.iter().map(|record| record.received).sum();
-    assert_eq!(received, served.iter().map(|served| served.sent.len() as u64).sum());
+    assert_eq!(received, served.iter().map(|served| served.sent.len() as u64).sum::<u64>());
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn build() -> Result<(), String> {
     let mut rustc = Command::new(variable("RUSTC")?);
     rustc
         .args(["--crate-name", "hls_swarm_probe", "--crate-type", "cdylib", "--edition", "2024"])
-        .args(["-C", "opt-level=3", "-C", "panic=abort", "-C", "lto=fat", "-C", "codegen-units=1"])
+        .args(["-C", "opt-level=2", "-C", "panic=abort", "-C", "lto=fat", "-C", "codegen-units=1"])
         .args(["-C", "strip=symbols", "-C", "overflow-checks=off", "-C", "debug-assertions=off"])
         // The C library's start files and the C library itself come with the host process.
         .args(["-C", "link-arg=-nostartfiles", "-C", "link-arg=-nostdlib"])

@@ -42,6 +42,7 @@ unsafe fn sends(fd: c_int, parts: *const Iovec, len: usize, call: impl FnOnce() 
     }
     let before = sys::errno();
     let started = sys::now();
+    table::send_begins(fd);
     sys::set_errno(before);
     let result = call();
     let errno = sys::errno();
@@ -58,6 +59,7 @@ unsafe fn sends(fd: c_int, parts: *const Iovec, len: usize, call: impl FnOnce() 
             broke(socket, fd, in_tls, errno);
         }
     });
+    table::send_ends(fd);
     sys::set_errno(errno);
     result
 }
@@ -86,6 +88,9 @@ unsafe fn receives(
     }
     let errno = sys::errno();
     let now = sys::now();
+    if result > 0 {
+        table::let_sender_go_first(fd);
+    }
     let in_tls = tls::note_socket(fd);
     table::with(fd, |socket| match usize::try_from(result) {
         // SAFETY: vouched for by the caller.

@@ -202,6 +202,7 @@ mod libc_more {
         dlopen(name: *const c_char, flags: c_int) -> *mut c_void, or core::ptr::null_mut();
         clock_gettime(clock: c_int, time: *mut super::Timespec) -> c_int, or -1;
         clock_getres(clock: c_int, time: *mut super::Timespec) -> c_int, or -1;
+        nanosleep(time: *const super::Timespec, left: *mut super::Timespec) -> c_int, or -1;
         fcntl(fd: c_int, command: c_int, argument: c_int) -> c_int, or -1;
     }
 }
@@ -241,6 +242,13 @@ fn nanoseconds(time: &Timespec) -> u64 {
         .unwrap_or(0)
         .wrapping_mul(1_000_000_000)
         .wrapping_add(u64::try_from(time.nanoseconds).unwrap_or(0))
+}
+
+/// Lets another thread run for so long.
+pub(crate) fn pause(nanoseconds: u32) {
+    let time = Timespec { seconds: 0, nanoseconds: i64::from(nanoseconds) };
+    // SAFETY: the pointer is valid for the call; nothing is to be written back.
+    unsafe { libc_more::nanosleep(&time, ptr::null_mut()) };
 }
 
 /// This process.

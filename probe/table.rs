@@ -17,14 +17,17 @@ pub(crate) const ROOM: usize = 1024;
 
 struct Entry {
     held: AtomicBool,
+    /// Send calls under way or not yet followed.
+    sending: AtomicU32,
     socket: UnsafeCell<Socket>,
 }
 
 // SAFETY: `socket` is only touched by whoever set `held`, see `with`.
 unsafe impl Sync for Entry {}
 
-static ENTRIES: [Entry; ROOM] =
-    [const { Entry { held: AtomicBool::new(false), socket: UnsafeCell::new(Socket::NEW) } }; ROOM];
+static ENTRIES: [Entry; ROOM] = [const {
+    Entry { held: AtomicBool::new(false), sending: AtomicU32::new(0), socket: UnsafeCell::new(Socket::NEW) }
+}; ROOM];
 /// Apart from the entries, so that a look at a descriptor that is no socket stays in few pages.
 static FOLLOWED: [AtomicBool; ROOM] = [const { AtomicBool::new(false) }; ROOM];
 /// The TLS session that runs over the descriptor, 0 = none known.
@@ -63,6 +66,38 @@ pub(crate) fn with(fd: c_int, work: impl FnOnce(&mut Socket)) {
     pipe::lose();
 }
 
+/// A send call begins; [`send_ends`] when it has been followed.
+pub(crate) fn send_begins(fd: c_int) {
+    if let Some(entry) = index(fd).and_then(|index| ENTRIES.get(index)) {
+        entry.sending.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// See [`send_begins`].
+pub(crate) fn send_ends(fd: c_int) {
+    if let Some(entry) = index(fd).and_then(|index| ENTRIES.get(index)) {
+        // Not below 0: the descriptor may have been connected anew meanwhile.
+        let less = |count: u32| count.checked_sub(1);
+        let _ = entry.sending.fetch_update(Ordering::Release, Ordering::Relaxed, less);
+    }
+}
+
+/// Where one thread writes and another one reads, the answer can be read before the wrapper of the
+/// send call has seen the request: gives the sender the time it needs to come back from the kernel,
+/// about 20 ms at most. Viewers that read where they write, as FFmpeg and curl do, never wait here.
+pub(crate) fn let_sender_go_first(fd: c_int) {
+    const TURNS: u32 = 200;
+    const PAUSE_NS: u32 = 100_000;
+    let Some(entry) = index(fd).and_then(|index| ENTRIES.get(index)) else { return };
+    for _ in 0..TURNS {
+        if entry.sending.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        sys::pause(PAUSE_NS);
+    }
+    pipe::lose();
+}
+
 /// Follows the descriptor from here on; `false` if there is no room for it.
 pub(crate) fn follow(fd: c_int) -> bool {
     let Some(index) = index(fd) else {
@@ -72,6 +107,10 @@ pub(crate) fn follow(fd: c_int) -> bool {
     if let (Some(flag), Some(session)) = (FOLLOWED.get(index), SESSIONS.get(index)) {
         session.store(0, Ordering::Relaxed);
         flag.store(true, Ordering::Relaxed);
+    }
+    if let Some(entry) = ENTRIES.get(index) {
+        // A send call on the descriptor's former file may have been left by longjmp or cancellation.
+        entry.sending.store(0, Ordering::Relaxed);
     }
     USED.fetch_max(index.wrapping_add(1), Ordering::Relaxed);
     true

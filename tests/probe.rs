@@ -336,6 +336,40 @@ fn a_child_of_the_viewer_speaks_for_itself() {
 }
 
 #[test]
+fn tls_that_the_probe_does_not_see_into_is_named() {
+    let server = Server::start(|target, _| {
+        Answer::new("opaque", if target == "/hello" { Then::Keep } else { Then::Close })
+    });
+    let run = run(&mut own_viewer("hidden-tls", server.port));
+    assert!(run.exchanges().is_empty());
+    let closed = run.of(what::CLOSED);
+    assert_eq!((closed.len(), closed[0].request, closed[0].received), (1, 0, 12));
+    assert!(closed[0].has(flag::TLS | flag::HIDDEN) && !closed[0].has(flag::TLS_HANDSHAKE));
+    drop(server);
+}
+
+#[test]
+fn many_threads_and_a_reader_and_a_writer_on_each_socket() {
+    let server = Server::start(|_, _| Answer::new("HTTP/1.1 200 OK\r\n\r\nto the end", Then::Close));
+    let pipe = Pipe::new();
+    let output = run_into(&mut own_viewer("many-threads", server.port), &pipe);
+    assert!(output.status.success(), "{output:?}");
+    let served = server.served();
+    let records = pipe.records();
+    let exchanges: Vec<_> = records.iter().filter(|record| record.what == what::EXCHANGE).collect();
+    assert_eq!((exchanges.len(), served.len()), (80, 80));
+    for record in exchanges {
+        // Ports may come again, but every answer is the same.
+        let served = served.iter().find(|served| served.port == record.local_port).unwrap();
+        assert_whole(record, served);
+    }
+    let mut sequence: Vec<_> = records.iter().map(|record| record.sequence).collect();
+    sequence.sort_unstable();
+    assert!(sequence.iter().copied().eq(0..1 + 160), "no record is missing");
+    assert!(records.iter().all(|record| record.lost == 0));
+}
+
+#[test]
 fn a_full_pipe_never_stops_the_viewer_and_what_is_lost_is_counted() {
     let pipe = Arc::new(Pipe::new());
     let mut filler = File::from(pipe.writer.try_clone().unwrap());

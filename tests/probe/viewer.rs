@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -78,6 +79,27 @@ pub fn act(act: &str, port: u16) {
             let child = Command::new("curl").args(["-s", "-o", "/dev/null", &url]).status().unwrap();
             assert!(child.success());
             stream.read_to_end(&mut Vec::new()).unwrap();
+        }
+        "hidden-tls" => {
+            let mut stream = connect();
+            stream.write_all(b"\x16\x03\x01 /hello \r\n\r\n").unwrap();
+            stream.write_all(&get("not-seen")).unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+        }
+        "many-threads" => {
+            // Each thread has connections of its own; on each one thread writes and another reads.
+            let threads = [0; 8].map(|_| {
+                thread::spawn(move || {
+                    for _ in 0..10 {
+                        let stream = Arc::new(TcpStream::connect(("127.0.0.1", port)).unwrap());
+                        let writer = Arc::clone(&stream);
+                        let writer = thread::spawn(move || (&*writer).write_all(&get("a.ts")).unwrap());
+                        (&*stream).read_to_end(&mut Vec::new()).unwrap();
+                        writer.join().unwrap();
+                    }
+                })
+            });
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
         }
         other => panic!("no such act: {other}"),
     }

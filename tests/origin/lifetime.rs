@@ -66,6 +66,18 @@ fn a_killed_encoder_comes_back_and_the_media_sequence_goes_on() {
 }
 
 #[test]
+fn an_encoder_that_can_never_live_again_ends_the_origin_with_the_reason() {
+    let mut origin = Origin::start(&[]);
+    let house = origin.directory();
+    std::fs::remove_file(house.join("loop.nut")).unwrap();
+    send(origin.child_named("ffmpeg").unwrap(), Signal::SIGKILL);
+    assert_eq!(origin.end(), Some(1));
+    let said = origin.complaints();
+    assert!(said.contains("hls-origin: ffmpeg ended again and again, now with exit code 1: "), "{said}");
+    assert!(said.contains("loop.nut: No such file or directory") && !house.exists(), "{said}");
+}
+
+#[test]
 fn a_killed_nginx_comes_back_on_its_port() {
     let origin = Origin::start(&[]);
     for _ in 0..2 {

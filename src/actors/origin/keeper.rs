@@ -52,11 +52,13 @@ impl Keeper {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let pause = revival.after(started.elapsed());
-            let Some(pause) = pause.filter(|_| self.settled.load(Ordering::Relaxed)) else {
-                return Err(Failure::preflight(format!("{} ended with {ending}", self.name))
-                    .because(words.unwrap_or_else(|| "it said nothing".to_owned()))
-                    .cure("read its words above; --log-level debug shows the command"));
+            if !self.settled.load(Ordering::Relaxed) {
+                let what = format!("{} ended with {ending} before it had done anything", self.name);
+                return Err(given_up(Failure::preflight(what), words));
+            }
+            let Some(pause) = revival.after(started.elapsed()) else {
+                let what = format!("{} ended again and again, now with {ending}", self.name);
+                return Err(given_up(Failure::internal(what), words));
             };
             tracing::warn!(process = self.name, %ending, ?pause, "ended; starts again after a pause");
             tokio::select! {
@@ -93,6 +95,12 @@ impl Keeper {
         child.signal(Signal::SIGKILL);
         child.wait().await
     }
+}
+
+fn given_up(failure: Failure, words: Option<String>) -> Failure {
+    failure
+        .because(words.unwrap_or_else(|| "it said nothing".to_owned()))
+        .cure("read its words; --log-level debug shows the command")
 }
 
 /// Passes on what a process says, line by line, and returns the last lines when it falls silent.

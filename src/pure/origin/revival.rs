@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// A run at least this long wipes out the failures before it.
-const HEALTHY_RUN: Duration = Duration::from_secs(10);
+/// A run at least this long did its work for a while and wipes out the failures before it.
+const HEALTHY_RUN: Duration = Duration::from_secs(3);
 /// Failures in a row after which starting again is pointless.
 const MOST_FAILURES: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -3,20 +3,21 @@
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::pure::facts;
+use crate::pure::facts::Reader;
 use crate::system::probe_pipe::{Batch, ProbeReader};
 use crate::words::event::Event;
 
 /// Reads until `stop`, then takes what is still in the pipe.
-pub async fn carry(mut reader: ProbeReader, events: mpsc::Sender<Event>, stop: CancellationToken) {
+pub async fn carry(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: CancellationToken) {
+    let mut reader = Reader::default();
     loop {
         let batch = tokio::select! {
             biased;
-            batch = reader.next() => batch,
+            batch = pipe.next() => batch,
             () = stop.cancelled() => break,
         };
         match batch {
-            Ok(batch) => hand_over(batch, &events).await,
+            Ok(batch) => hand_over(batch, &mut reader, &events).await,
             Err(error) => {
                 // Without the pipe every figure from here on would be wrong.
                 tracing::error!(%error, "the probe's pipe failed");
@@ -25,18 +26,28 @@ pub async fn carry(mut reader: ProbeReader, events: mpsc::Sender<Event>, stop: C
             }
         }
     }
-    while let Ok(batch) = reader.pending()
+    while let Ok(batch) = pipe.pending()
         && !batch.records.is_empty()
     {
-        hand_over(batch, &events).await;
+        hand_over(batch, &mut reader, &events).await;
     }
+    let mut rest = Vec::new();
+    reader.finish(&mut |event| rest.push(event));
+    send(rest, &events).await;
 }
 
-async fn hand_over(batch: Batch, events: &mpsc::Sender<Event>) {
+async fn hand_over(batch: Batch, reader: &mut Reader, events: &mpsc::Sender<Event>) {
+    let mut found = Vec::with_capacity(batch.records.len());
     if batch.lost > 0 {
-        drop(events.send(Event::FactsLost { records: batch.lost }).await);
+        found.push(Event::FactsLost { records: batch.lost });
     }
-    for event in batch.records.iter().filter_map(facts::event) {
+    batch.records.iter().for_each(|record| reader.read(record, &mut |event| found.push(event)));
+    send(found, events).await;
+}
+
+async fn send(found: Vec<Event>, events: &mpsc::Sender<Event>) {
+    for event in found {
+        // The aggregator outlives this task; without it there is nobody to tell.
         drop(events.send(event).await);
     }
 }

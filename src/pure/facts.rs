@@ -1,5 +1,7 @@
-//! From the probe's raw records to events: where a record's flags become `Some` and `None`.
+//! From the probe's raw records to events: where a record's flags become `Some` and `None`, and
+//! where a failed connect is told from the first of several addresses being tried.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::kind::{Clues, kind};
@@ -18,22 +20,77 @@ const NAME_ERRORS: [(u16, &str); 5] = [
 /// errno of a connect that ran into a time-out.
 const ETIMEDOUT: u16 = 110;
 
-/// The event that a record tells of; `None` for a greeting or a record of no interest.
-#[must_use]
-pub fn event(record: &Record) -> Option<Event> {
-    match record.what {
-        what::EXCHANGE => Some(Event::Exchange(Box::new(exchange(record)))),
-        what::CONNECT_FAILED => Some(Event::ConnectFailed {
-            viewer: record.viewer,
-            reason: connect_failure(record),
-            timed_out: record.error == ETIMEDOUT || (record.error == 0 && record.end == end::NOT_CONNECTED),
-        }),
-        what::CLOSED if record.received > 0 => Some(Event::Received {
-            viewer: record.viewer,
-            bytes: record.received,
-            tls: record.has(flag::TLS),
-        }),
-        _ => None,
+/// How long after a failed attempt another address may take to answer, nanoseconds.
+const NEXT_ADDRESS_NS: u64 = 2_000_000_000;
+
+/// Reads records in the order of the pipe.
+///
+/// A name may stand for several addresses; a player tries one after the other (RFC 8305), so an
+/// attempt that failed is an error only if the next one does not succeed.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// By process: the attempt that failed last.
+    failed: HashMap<u32, Record>,
+}
+
+impl Reader {
+    /// Hands the events that a record tells of to `out`.
+    pub fn read(&mut self, record: &Record, out: &mut impl FnMut(Event)) {
+        if let Some(failed) = self.failed.remove(&record.pid)
+            && !made_good(&failed, record)
+        {
+            out(connect_failed(&failed));
+        }
+        match record.what {
+            what::EXCHANGE => out(Event::Exchange(Box::new(exchange(record)))),
+            what::CONNECT_FAILED => drop(self.failed.insert(record.pid, *record)),
+            what::CLOSED => {
+                if record.received > 0 {
+                    out(Event::Received {
+                        viewer: record.viewer,
+                        bytes: record.received,
+                        tls: record.has(flag::TLS),
+                    });
+                }
+                if handshake_failed(record) {
+                    let reason = "TLS handshake failed".into();
+                    let viewer = record.viewer;
+                    out(Event::ConnectFailed { viewer, reason, timed_out: false, given_up_after_ns: None });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// No further record is to come from anybody: hands out what was held back.
+    pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
+        self.failed.drain().for_each(|(_, failed)| out(connect_failed(&failed)));
+    }
+}
+
+/// Whether `next`, of the same process, is a connection to another address made right after.
+fn made_good(failed: &Record, next: &Record) -> bool {
+    let connected = matches!(next.what, what::EXCHANGE | what::CLOSED) && next.has(flag::CONNECT);
+    let began = next.started_ns.saturating_sub(next.connect_ns).saturating_sub(next.tls_ns);
+    let same_port = next.peer_port == failed.peer_port && next.peer != failed.peer;
+    connected && same_port && began.saturating_sub(failed.started_ns) < NEXT_ADDRESS_NS
+}
+
+/// A connection that saw a TLS hello and neither a handshake nor a request.
+fn handshake_failed(record: &Record) -> bool {
+    record.has(flag::TLS)
+        && !record.has(flag::TLS_HANDSHAKE)
+        && !record.has(flag::HIDDEN)
+        && record.request == 0
+}
+
+fn connect_failed(record: &Record) -> Event {
+    let given_up = record.error == 0 && record.end == end::NOT_CONNECTED;
+    Event::ConnectFailed {
+        viewer: record.viewer,
+        reason: connect_failure(record),
+        timed_out: record.error == ETIMEDOUT,
+        given_up_after_ns: given_up.then_some(record.idle_ns),
     }
 }
 
@@ -140,8 +197,15 @@ mod tests {
         record
     }
 
+    fn events(records: &[Record]) -> Vec<Event> {
+        let (mut reader, mut events) = (Reader::default(), Vec::new());
+        records.iter().for_each(|record| reader.read(record, &mut |event| events.push(event)));
+        reader.finish(&mut |event| events.push(event));
+        events
+    }
+
     fn read(record: &Record) -> Exchange {
-        match event(record) {
+        match events(&[*record]).pop() {
             Some(Event::Exchange(exchange)) => *exchange,
             other => panic!("{other:?}"),
         }
@@ -177,7 +241,46 @@ mod tests {
 
     #[test]
     fn greetings_are_no_events() {
-        assert!(event(&Record { what: what::HELLO, ..Record::EMPTY }).is_none());
-        assert!(event(&Record { what: what::CLOSED, ..Record::EMPTY }).is_none());
+        assert!(events(&[Record { what: what::HELLO, ..Record::EMPTY }]).is_empty());
+        assert!(events(&[Record { what: what::CLOSED, ..Record::EMPTY }]).is_empty());
+    }
+
+    #[test]
+    fn an_address_that_refuses_before_another_accepts_is_no_error() {
+        let refused = Record {
+            what: what::CONNECT_FAILED,
+            end: end::NOT_CONNECTED,
+            error: 111,
+            peer_port: 80,
+            peer_family: 6,
+            started_ns: 1000,
+            ..Record::EMPTY
+        };
+        let mut peer = [0; 16];
+        peer[..4].copy_from_slice(&[127, 0, 0, 1]);
+        let served = Record {
+            flags: flag::CONNECT,
+            peer_port: 80,
+            peer_family: 4,
+            peer,
+            started_ns: 90_000,
+            ..record()
+        };
+        assert!(matches!(events(&[refused, served])[..], [Event::Exchange(_)]));
+        assert!(matches!(
+            events(&[refused, refused])[..],
+            [Event::ConnectFailed { .. }, Event::ConnectFailed { .. }]
+        ));
+        // An old connection that goes on serving says nothing about the new one.
+        let kept = Record { flags: 0, ..served };
+        assert!(matches!(events(&[refused, kept])[..], [Event::ConnectFailed { .. }, Event::Exchange(_)]));
+    }
+
+    #[test]
+    fn a_handshake_that_came_to_nothing_is_an_error() {
+        let closed = Record { what: what::CLOSED, flags: flag::TLS, ..Record::EMPTY };
+        assert!(matches!(events(&[closed])[..], [Event::ConnectFailed { .. }]));
+        let hidden = Record { flags: flag::TLS | flag::HIDDEN, ..closed };
+        assert!(events(&[hidden]).is_empty());
     }
 }

@@ -75,8 +75,10 @@ pub enum Event {
         viewer: u32,
         /// What the operating system said.
         reason: String,
-        /// Whether it was a time-out.
+        /// Whether the operating system reported a time-out.
         timed_out: bool,
+        /// How long the viewer had waited when it gave up without an answer, nanoseconds.
+        given_up_after_ns: Option<u64>,
     },
     /// The kernel received bytes on a connection that no exchange accounts for.
     Received {

@@ -7,6 +7,7 @@ use super::log;
 use crate::pure::kind::{Clues, kind};
 use crate::words::event::Event;
 use crate::words::exchange::{Exchange, Outcome};
+use crate::words::wire::url_hash;
 
 /// Whose log it is.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +30,12 @@ pub fn event(author: Author, fact: log::Event, exchanges: bool) -> Option<Event>
         log::Event::Exchange(found) if exchanges => Some(Event::Exchange(Box::new(exchange(author, &found)))),
         log::Event::ConnectFailed { error } if exchanges => {
             let timed_out = error.contains("timed out");
-            Some(Event::ConnectFailed { viewer, reason: format!("connect: {error}"), timed_out })
+            let reason = format!("connect: {error}");
+            Some(Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns: None })
         }
         log::Event::NameNotResolved { error } if exchanges => {
-            Some(Event::ConnectFailed { viewer, reason: format!("name look-up: {error}"), timed_out: false })
+            let reason = format!("name look-up: {error}");
+            Some(Event::ConnectFailed { viewer, reason, timed_out: false, given_up_after_ns: None })
         }
         _ => None,
     }
@@ -56,7 +59,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         connection: 0,
         kind: kind(Clues { name, content_type, sniff: &[], length }),
         name: name.into(),
-        url_hash: fnv1a(found.host.as_deref().unwrap_or_default(), &found.path),
+        url_hash: url_hash(found.path.as_bytes(), found.host.as_deref().unwrap_or_default().as_bytes()),
         status: found.status,
         outcome,
         started_ns: found.started_ns,
@@ -81,13 +84,6 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         peer: None,
         local_port: None,
     }
-}
-
-/// The probe's hash of an address: FNV-1a of host, then path and query.
-fn fnv1a(host: &str, path: &str) -> u64 {
-    host.bytes()
-        .chain(path.bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -93,8 +93,15 @@ impl Exchanges {
         self.weigh(exchange);
     }
 
-    /// Counts a connection that could not be made.
-    pub fn connect_failed(&mut self, timed_out: bool) {
+    /// Counts a connection that could not be made. A viewer that was stopped while it waited has
+    /// not seen a failure.
+    pub fn connect_failed(&mut self, timed_out: bool, given_up_after_ns: Option<u64>) {
+        let stopped = given_up_after_ns.is_some_and(|waited| waited < self.patience_ns());
+        if stopped {
+            self.in_flight_at_stop += 1;
+            return;
+        }
+        let timed_out = timed_out || given_up_after_ns.is_some();
         self.failed += 1;
         self.errors.connect += 1;
         self.errors.timeouts += u64::from(timed_out);
@@ -106,10 +113,14 @@ impl Exchanges {
         self.kernel.plain_received += if tls { 0 } else { bytes };
     }
 
+    /// Silence that a viewer ends by itself: FFmpeg looks at its watch every 100 ms, so it may leave
+    /// that much early.
+    const fn patience_ns(&self) -> u64 {
+        self.timeout_ns.saturating_sub(100_000_000)
+    }
+
     fn judge(&mut self, exchange: &Exchange) {
-        // FFmpeg looks at its watch every 100 ms, so it may leave that much early.
-        let patience = self.timeout_ns.saturating_sub(100_000_000);
-        let given_up = exchange.idle_ns.is_some_and(|idle| idle >= patience);
+        let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.patience_ns());
         let count = match exchange.outcome {
             _ if exchange.status.is_some_and(|status| status >= 400) => &mut self.errors.http,
             Outcome::Complete => return,

@@ -88,7 +88,9 @@ impl Stats {
                 self.exchanges.add(&exchange);
                 self.viewers.exchange(&exchange);
             }
-            Event::ConnectFailed { timed_out, .. } => self.exchanges.connect_failed(timed_out),
+            Event::ConnectFailed { timed_out, given_up_after_ns, .. } => {
+                self.exchanges.connect_failed(timed_out, given_up_after_ns);
+            }
             Event::Received { viewer, bytes, tls } => {
                 self.exchanges.received(bytes, tls);
                 self.viewers.received(viewer, bytes);

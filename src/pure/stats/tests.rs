@@ -110,7 +110,15 @@ fn each_failure_counts_once_in_the_error_rate() {
     apply(&mut stats, broken(Outcome::ClosedByPeer, Some(200), Some(0)));
     apply(&mut stats, broken(Outcome::SocketError(104), None, Some(0)));
     apply(&mut stats, broken(Outcome::ClosedByViewer, None, Some(15 * SECOND)));
-    stats.apply(Event::ConnectFailed { viewer: 1, reason: "connect".into(), timed_out: true });
+    let given_up = |after: u64| Event::ConnectFailed {
+        viewer: 1,
+        reason: "connect".into(),
+        timed_out: false,
+        given_up_after_ns: Some(after),
+    };
+    stats.apply(given_up(15 * SECOND));
+    // Stopped while it waited: no failure.
+    stats.apply(given_up(SECOND));
     let snapshot = stats.snapshot(SECOND);
     let errors = snapshot.errors;
     assert_eq!((errors.http, errors.broken, errors.timeouts, errors.connect), (1, 2, 2, 1));

@@ -3,7 +3,10 @@
 //!
 //! `make bench-overhead`. Prints figures and ratios; judges nothing, because machines differ.
 
-#![allow(clippy::disallowed_methods, reason = "a benchmark is no part of the program and starts its own processes")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a benchmark is no part of the program and starts its own processes"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -63,7 +66,9 @@ fn measure(url: &str) -> Result<(), Failure> {
     std::thread::sleep(Duration::from_secs(2));
     let mut compared = Vec::new();
     for _ in 0..COMPARED {
-        for (name, words) in [("same command, debug log | cat", &same), ("plain command, debug log | cat", &plain)] {
+        for (name, words) in
+            [("same command, debug log | cat", &same), ("plain command, debug log | cat", &plain)]
+        {
             compared.push(Compared::start(name, words)?);
             std::thread::sleep(Duration::from_millis(60));
         }
@@ -99,7 +104,8 @@ fn measure(url: &str) -> Result<(), Failure> {
         std::thread::available_parallelism()?.get() + 2
     );
     // The youngest viewers did not reach the age; the guard is no viewer.
-    let old = viewers.values().filter(|(seen, cpu)| seen.elapsed() >= AGE && *cpu > Duration::from_millis(10));
+    let old =
+        viewers.values().filter(|(seen, cpu)| seen.elapsed() >= AGE && *cpu > Duration::from_millis(10));
     let viewer = median(old.map(|(_, cpu)| cpu.as_secs_f64() * 1000.0).collect());
     println!("viewer         {viewer:.0} ms CPU at the age of {} s (median)", AGE.as_secs());
     println!("               {:.1} MiB PSS (median of {})", median(pss.clone()) / 1024.0, pss.len());

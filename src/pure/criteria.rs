@@ -3,10 +3,9 @@
 //! In this order: nobody ever played (6), the run proves nothing (5), it was broken off (128 + n),
 //! a criterion was not met (4), pass (0).
 
-use serde::Serialize;
-
 use crate::words::exit::Exit;
 use crate::words::snapshot::Snapshot;
+use crate::words::verdict::{Criterion, Verdict, Word};
 
 /// Least share of the viewers that should play which has to play, over time. Below it the field's
 /// alert "active < 90 % of target" fires.
@@ -19,48 +18,6 @@ const MOST_SATURATED: f64 = 0.5;
 const MOST_LAG_MS: f64 = 500.0;
 /// Kernel and probe have to agree on bytes this well.
 const LEAST_AGREEMENT: f64 = 0.999;
-
-/// The verdict in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Word {
-    /// Every criterion was met.
-    Pass,
-    /// A criterion was not met, or nobody ever played.
-    Fail,
-    /// The run proves nothing.
-    Invalid,
-    /// It was broken off.
-    Aborted,
-}
-
-/// One criterion and what became of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Criterion {
-    /// Its name.
-    pub name: &'static str,
-    /// What was asked for, in words.
-    pub limit: String,
-    /// What was measured; absent if nothing was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<f64>,
-    /// Whether it was met.
-    pub met: bool,
-}
-
-/// The end of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Verdict {
-    /// In one word.
-    #[serde(rename = "verdict")]
-    pub word: Word,
-    /// The exit code.
-    pub exit_code: u8,
-    /// The criteria.
-    pub criteria: Vec<Criterion>,
-    /// Why the run proves nothing; empty if it does prove something.
-    pub invalid_because: Vec<String>,
-}
 
 /// Judges a run by its last snapshot. `broken_off` is the signal that ended it before its planned
 /// end.

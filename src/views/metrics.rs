@@ -3,10 +3,9 @@
 //! Prometheus' exposition, the dashboards, the alerts and the reference all read it. A value that
 //! was not measured yields no sample, never 0.
 
-use crate::pure::stats::WINDOWS;
 use crate::words::exchange::Source;
 use crate::words::run::Run;
-use crate::words::snapshot::{Buckets, Quantiles, Snapshot};
+use crate::words::snapshot::{Buckets, Quantiles, Snapshot, THROUGHPUT_WINDOWS};
 
 /// Common prefix of all names.
 pub const PREFIX: &str = "hls_swarm_";
@@ -92,7 +91,7 @@ fn drop_rate(snapshot: &Snapshot) -> Value {
 }
 
 fn segment_window(snapshot: &Snapshot, seconds: usize) -> Value {
-    let rates = WINDOWS.iter().zip(snapshot.rates.segment_bytes_per_second);
+    let rates = THROUGHPUT_WINDOWS.iter().zip(snapshot.rates.segment_bytes_per_second);
     maybe(rates.into_iter().find(|(window, _)| **window == seconds).map(|(_, rate)| rate))
 }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::pure::criteria::Verdict;
 use crate::words::exchange::Kind;
 use crate::words::run::Run;
 use crate::words::snapshot::{ExchangeTimes, PerKind, Quantiles, Snapshot};
+use crate::words::verdict::Verdict;
 
 /// Version of the shape below; it rises when a field changes its meaning or goes away.
 pub const SCHEMA: u32 = 1;

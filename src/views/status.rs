@@ -11,7 +11,7 @@ pub fn line(snapshot: &Snapshot) -> String {
         None => "none counted".into(),
     };
     let ttfb = match snapshot.latency.by_kind[Kind::Segment].ttfb {
-        Some(ttfb) => format!("{:.0}/{:.0} ms", ttfb.p50 * 1000.0, ttfb.p95 * 1000.0),
+        Some(ttfb) => format!("{:.1}/{:.1} ms", ttfb.p50 * 1000.0, ttfb.p95 * 1000.0),
         None => "-".into(),
     };
     format!(

@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::pure::criteria::{Verdict, Word};
 use crate::words::exchange::Source;
 use crate::words::run::Run;
 use crate::words::snapshot::{Quantiles, Snapshot};
+use crate::words::verdict::{Verdict, Word};
 
 /// How many reasons are shown.
 const REASONS: usize = 10;

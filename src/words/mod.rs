@@ -9,5 +9,6 @@ pub mod exit;
 pub mod failure;
 pub mod run;
 pub mod snapshot;
+pub mod verdict;
 #[path = "../../probe/wire.rs"]
 pub mod wire;

@@ -168,6 +168,9 @@ pub struct Playback {
     pub max_drift_seconds: Option<f64>,
 }
 
+/// Windows of segment throughput, seconds; names of metrics carry them.
+pub const THROUGHPUT_WINDOWS: [usize; 4] = [1, 30, 60, 300];
+
 /// Rates over the last seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Rates {
@@ -177,7 +180,7 @@ pub struct Rates {
     pub segment_per_second: f64,
     /// Body bytes per second, all kinds, over 10 s.
     pub bytes_per_second: f64,
-    /// Segment bytes per second over 1, 30, 60 and 300 s.
+    /// Segment bytes per second over each of [`THROUGHPUT_WINDOWS`].
     pub segment_bytes_per_second: [f64; 4],
 }
 

@@ -6,8 +6,6 @@ mod generator;
 mod rates;
 mod viewers;
 
-pub use rates::WINDOWS;
-
 use crate::words::event::Event;
 use crate::words::snapshot::{Agreement, Latency, Playback, Snapshot, Sources};
 

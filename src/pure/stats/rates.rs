@@ -3,14 +3,12 @@
 use std::collections::VecDeque;
 
 use crate::words::exchange::Kind;
-use crate::words::snapshot::Rates;
+use crate::words::snapshot::{Rates, THROUGHPUT_WINDOWS};
 
 /// The longest window, seconds.
 const KEPT: usize = 300;
 /// Window of the rates per second: long enough for several segments, short enough to be live.
 const SHORT: usize = 10;
-/// Windows of segment throughput, seconds (the metric names carry them).
-pub const WINDOWS: [usize; 4] = [1, 30, 60, 300];
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
@@ -66,7 +64,8 @@ impl Recent {
             manifest_per_second: mean(SHORT, |second| second.manifests),
             segment_per_second: mean(SHORT, |second| second.segments),
             bytes_per_second: mean(SHORT, |second| second.bytes),
-            segment_bytes_per_second: WINDOWS.map(|window| mean(window, |second| second.segment_bytes)),
+            segment_bytes_per_second: THROUGHPUT_WINDOWS
+                .map(|window| mean(window, |second| second.segment_bytes)),
         }
     }
 }

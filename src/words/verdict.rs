@@ -1,0 +1,45 @@
+//! The verdict on a run, as views show it; `pure::criteria` makes it.
+
+use serde::Serialize;
+
+/// The verdict in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// Every criterion was met.
+    Pass,
+    /// A criterion was not met, or nobody ever played.
+    Fail,
+    /// The run proves nothing.
+    Invalid,
+    /// It was broken off.
+    Aborted,
+}
+
+/// One criterion and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Criterion {
+    /// Its name.
+    pub name: &'static str,
+    /// What was asked for, in words.
+    pub limit: String,
+    /// What was measured; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Whether it was met.
+    pub met: bool,
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Verdict {
+    /// In one word.
+    #[serde(rename = "verdict")]
+    pub word: Word,
+    /// The exit code.
+    pub exit_code: u8,
+    /// The criteria.
+    pub criteria: Vec<Criterion>,
+    /// Why the run proves nothing; empty if it does prove something.
+    pub invalid_because: Vec<String>,
+}

@@ -16,7 +16,7 @@ use crate::actors::viewer::{self, Crew};
 use crate::actors::{aggregator, metrics_server, pacemaker, probe_reader};
 use crate::logging;
 use crate::pure::criteria::judge;
-use crate::pure::plan::{self, Plan};
+use crate::pure::plan::{self, Environment, Plan};
 use crate::pure::stats::{Expectation, Stats};
 use crate::system::clock::now_ns;
 use crate::system::fetch::without_secrets;
@@ -52,7 +52,11 @@ pub fn main() -> ExitCode {
 
 fn start(args: &SwarmArgs) -> Result<ExitCode, Failure> {
     logging::start(args.log_format, args.log_level.as_deref(), args.verbose)?;
-    let plan = plan::resolve(args, std::env::var("METRICS_PORT").ok().as_deref())?;
+    let environment = Environment {
+        metrics_port: std::env::var("METRICS_PORT").ok(),
+        ssl_cert_file: std::env::var_os("SSL_CERT_FILE").map(Into::into),
+    };
+    let plan = plan::resolve(args, &environment)?;
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     let runtime = tokio::runtime::Builder::new_current_thread()

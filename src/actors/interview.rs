@@ -18,6 +18,8 @@ use crate::words::wire;
 const LONGEST_ANSWER: usize = 8 << 20;
 /// A loaded machine may need seconds for what takes a tenth of one.
 const PATIENCE: Duration = Duration::from_secs(10);
+const DYNAMIC_BINARY: &str =
+    "use an FFmpeg with shared libraries, or pass --probe off to accept inferred figures";
 const OTHER_BINARY: &str = "install FFmpeg (Debian and Ubuntu: apt install ffmpeg), or pass --ffmpeg PATH";
 
 /// What `ffmpeg` supports.
@@ -44,13 +46,15 @@ pub async fn capabilities(ffmpeg: &Path, guard: &Arc<Guard>) -> Result<Capabilit
     interview.finish(&ffmpeg.display().to_string())
 }
 
-/// The probe with its pipe, once it has been seen to work inside `ffmpeg`.
+/// The probe with its pipe, once it has been seen to work inside `ffmpeg`. `look` are the arguments
+/// of a short look at an https stream: only that tells whether the probe sees into FFmpeg's TLS.
 ///
 /// # Errors
-/// Why it does not: a static program, a set-uid program, another C library…
+/// Why it does not work: a static program, a set-uid program, a TLS library that is linked in…
 pub async fn try_probe(
     ffmpeg: &Path,
     guard: &Arc<Guard>,
+    look: Option<Vec<String>>,
 ) -> Result<(ProbeObject, ProbePipe, ProbeReader), Failure> {
     let object = ProbeObject::new()?;
     let (pipe, mut reader) = ProbePipe::new()?;
@@ -68,11 +72,31 @@ pub async fn try_probe(
     // The greeting may need a moment to be seen: readiness comes through the event loop.
     let greeted = tokio::time::timeout(Duration::from_millis(500), reader.next()).await;
     let greeted = matches!(greeted, Ok(Ok(batch)) if batch.records.iter().any(|record| record.what == wire::what::HELLO));
-    if greeted && answer.ending.is_success() {
-        return Ok((object, pipe, reader));
+    let cannot = |why: String| Failure::preflight(why).cure(DYNAMIC_BINARY);
+    if !greeted || !answer.ending.is_success() {
+        return Err(cannot(why_not(ffmpeg, &answer)));
     }
-    Err(Failure::preflight(why_not(ffmpeg, &answer))
-        .cure("use a dynamically linked FFmpeg, or pass --probe off to accept inferred figures"))
+    if let Some(look) = look {
+        program.arguments = look.into_iter().map(Into::into).collect();
+        // Whether the look itself succeeds is not the question; viewers will tell.
+        drop(ask(&program, guard, 1 << 20, PATIENCE).await);
+        if hidden(&mut reader).await {
+            let program = ffmpeg.display();
+            return Err(cannot(format!(
+                "the socket probe cannot see into the TLS library linked into {program}"
+            )));
+        }
+    }
+    Ok((object, pipe, reader))
+}
+
+/// Whether a record in the pipe tells of TLS that the probe does not see into.
+async fn hidden(reader: &mut ProbeReader) -> bool {
+    let mut found = false;
+    while let Ok(Ok(batch)) = tokio::time::timeout(Duration::from_millis(200), reader.next()).await {
+        found |= batch.records.iter().any(|record| record.has(wire::flag::HIDDEN));
+    }
+    found
 }
 
 fn why_not(ffmpeg: &Path, answer: &Answer) -> String {

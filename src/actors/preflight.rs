@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use super::{interview, metrics_server};
-use crate::pure::ffmpeg::argv::Play;
+use crate::pure::ffmpeg::argv::{self, Play};
 use crate::pure::ffmpeg::capability::Capabilities;
 use crate::pure::plan::Plan;
 use crate::pure::playlist::{self, Media, Playlist, choice};
@@ -85,25 +85,6 @@ pub async fn prepare(
         Err(failure) => note(from_failure("ffmpeg", failure)),
     }
 
-    let trial = match (plan.viewers.probe, &can) {
-        (ProbeMode::Off, _) | (_, Err(_)) => None,
-        _ => Some(interview::try_probe(ffmpeg, guard).await),
-    };
-    let (probe, reader) = match trial {
-        Some(Ok((object, pipe, reader))) => {
-            note(Check::good("probe", "requests and bytes are measured inside each viewer"));
-            (Some((object, pipe)), Some(reader))
-        }
-        Some(Err(failure)) => {
-            let check = from_failure("probe", &failure);
-            let mark = if plan.viewers.probe == ProbeMode::Require { Mark::Bad } else { Mark::Warning };
-            let finding = format!("{}; FFmpeg's log is the source, figures are inferred", check.finding);
-            note(Check { mark, finding, ..check });
-            (None, None)
-        }
-        None => (None, None),
-    };
-
     let fallback = Play {
         url: plan.stream.url.clone(),
         live: true,
@@ -118,6 +99,28 @@ pub async fn prepare(
             note(from_failure("stream", &failure));
             fallback
         }
+    };
+
+    let trial = match (plan.viewers.probe, &can) {
+        (ProbeMode::Off, _) | (_, Err(_)) => None,
+        (_, Ok(can)) => {
+            let look = (play.url.scheme() == "https").then(|| argv::look(&plan.stream, &play, can));
+            Some(interview::try_probe(ffmpeg, guard, look).await)
+        }
+    };
+    let (probe, reader) = match trial {
+        Some(Ok((object, pipe, reader))) => {
+            note(Check::good("probe", "requests and bytes are measured inside each viewer"));
+            (Some((object, pipe)), Some(reader))
+        }
+        Some(Err(failure)) => {
+            let check = from_failure("probe", &failure);
+            let mark = if plan.viewers.probe == ProbeMode::Require { Mark::Bad } else { Mark::Warning };
+            let finding = format!("{}; FFmpeg's log is the source, figures are inferred", check.finding);
+            note(Check { mark, finding, ..check });
+            (None, None)
+        }
+        None => (None, None),
     };
 
     let source = if probe.is_some() { Source::Probe } else { Source::Log };
@@ -188,8 +191,7 @@ async fn fetch_playlist(plan: &Plan, url: &Url) -> Result<(Url, Playlist), Failu
     let response = fetch::get(fetch::Request {
         url: url.clone(),
         headers: stream.headers.clone(),
-        // A name of its own: a server's log must be able to tell this from a viewer.
-        user_agent: format!("{}/preflight", stream.user_agent),
+        user_agent: stream.preflight_user_agent(),
         timeout: stream.timeout.min(LONGEST_FETCH),
         verify_tls: stream.verify_tls,
     })

@@ -58,6 +58,8 @@ pub struct Stream {
     pub paced: bool,
     /// Whether TLS certificates are verified.
     pub verify_tls: bool,
+    /// Authorities to trust instead of the system's (SSL_CERT_FILE).
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Stream {
@@ -65,6 +67,13 @@ impl Stream {
     #[must_use]
     pub fn user_agent_of(&self, viewer: u32) -> String {
         format!("{}/client-{viewer}", self.user_agent)
+    }
+
+    /// The `User-Agent` of what looks at the stream before viewers do; a server's log must be able to
+    /// tell it from them.
+    #[must_use]
+    pub fn preflight_user_agent(&self) -> String {
+        format!("{}/preflight", self.user_agent)
     }
 }
 
@@ -96,11 +105,20 @@ pub struct Results {
     pub exchange_log: Option<PathBuf>,
 }
 
-/// Resolves what was typed. `metrics_port` is the value of METRICS_PORT.
+/// Variables of the environment that clap does not read, because they are no flags.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// METRICS_PORT: the port of the Prometheus endpoint.
+    pub metrics_port: Option<String>,
+    /// SSL_CERT_FILE: the authorities that OpenSSL and rustls trust; FFmpeg has to be told.
+    pub ssl_cert_file: Option<PathBuf>,
+}
+
+/// Resolves what was typed.
 ///
 /// # Errors
 /// A usage failure that names the flag, the value and the cure.
-pub fn resolve(args: &SwarmArgs, metrics_port: Option<&str>) -> Result<Plan, Failure> {
+pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Failure> {
     let clients = args.clients.unwrap_or(10);
     if clients == 0 || clients > MOST_CLIENTS {
         return Err(Failure::usage(format!("--clients {clients}: the number of viewers is out of range"))
@@ -138,6 +156,7 @@ pub fn resolve(args: &SwarmArgs, metrics_port: Option<&str>) -> Result<Plan, Fai
             target_duration,
             paced: !args.unpaced,
             verify_tls: !args.insecure,
+            ca_file: environment.ssl_cert_file.clone(),
         },
         ramp: Ramp {
             clients,
@@ -155,7 +174,7 @@ pub fn resolve(args: &SwarmArgs, metrics_port: Option<&str>) -> Result<Plan, Fai
         },
         skip_preflight: args.skip_preflight,
         results: Results {
-            metrics: metrics(args.metrics.as_deref(), metrics_port)?,
+            metrics: metrics(args.metrics.as_deref(), environment.metrics_port.as_deref())?,
             per_viewer_metrics: args.prom_client_metrics,
             report: args.report.clone(),
             exchange_log: args.exchange_log.clone(),
@@ -242,7 +261,7 @@ mod tests {
     fn plan(change: impl FnOnce(&mut SwarmArgs)) -> Result<Plan, Failure> {
         let mut args = SwarmArgs { url: Some("http://127.0.0.1/a.m3u8".into()), ..SwarmArgs::default() };
         change(&mut args);
-        resolve(&args, None)
+        resolve(&args, &Environment::default())
     }
 
     #[test]

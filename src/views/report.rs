@@ -42,6 +42,7 @@ struct Report<'a> {
     in_flight_at_stop: u64,
     cache: Value,
     errors: Value,
+    connect_failures: Vec<Value>,
     latency_seconds: Value,
     playback: Value,
     viewers: Value,
@@ -86,20 +87,21 @@ pub fn render(
         in_flight_at_stop: snapshot.in_flight_at_stop,
         cache: json!({ "hits": snapshot.cache.0, "misses": snapshot.cache.1 }),
         errors: serde_json::to_value(snapshot.errors)?,
+        connect_failures: reasons(&snapshot.connect_failures),
         latency_seconds: latency(snapshot)?,
         playback: serde_json::to_value(snapshot.playback)?,
         viewers: serde_json::to_value(snapshot.lives)?,
-        exit_reasons: snapshot
-            .exit_reasons
-            .iter()
-            .map(|(reason, count)| json!({ "reason": reason, "count": count }))
-            .collect(),
+        exit_reasons: reasons(&snapshot.exit_reasons),
         source: serde_json::to_value(snapshot.sources)?,
         agreement: serde_json::to_value(snapshot.agreement)?,
         generator: serde_json::to_value(snapshot.generator)?,
         per_viewer: serde_json::to_value(&snapshot.viewers)?,
     };
     Ok(serde_json::to_string_pretty(&report)? + "\n")
+}
+
+fn reasons(counted: &[(String, u64)]) -> Vec<Value> {
+    counted.iter().map(|(reason, count)| json!({ "reason": reason, "count": count })).collect()
 }
 
 fn bytes(bytes: &PerKind<u64>) -> serde_json::Result<Value> {

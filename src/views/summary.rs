@@ -96,7 +96,11 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         errors.rate.map_or_else(String::new, |rate| format!(" = {:.3} % of requests", rate * 100.0)),
         snapshot.unanswered,
         snapshot.in_flight_at_stop
-    )
+    )?;
+    for (reason, count) in snapshot.connect_failures.iter().take(REASONS) {
+        writeln!(out, "{count:>8} x {reason}")?;
+    }
+    Ok(())
 }
 
 fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {

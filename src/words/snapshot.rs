@@ -335,6 +335,8 @@ pub struct Snapshot {
     pub playback: Playback,
     /// Errors.
     pub errors: Errors,
+    /// Why connects failed, and how often.
+    pub connect_failures: Vec<(String, u64)>,
     /// Reconnects that FFmpeg announced.
     pub reconnections: u64,
     /// Life cycles.

@@ -38,7 +38,7 @@ pub fn arguments(
     // The probe tells what was requested; without it only the trace log tells it exactly.
     let level = if source == Source::Probe { "warning" } else { "trace" };
     args.add(["-loglevel", &format!("repeat+level+{level}")]);
-    transport(&mut args, stream, play, viewer);
+    transport(&mut args, stream, play, &stream.user_agent_of(viewer));
     // FFmpeg gives up on a live playlist that stands still; a viewer does not.
     args.option(Scope::Hls, "max_reload", "1000");
     args.option(Scope::Hls, "m3u8_hold_counters", "1000");
@@ -69,9 +69,20 @@ pub fn arguments(
     args.list
 }
 
-fn transport(args: &mut Arguments<'_>, stream: &Stream, play: &Play, viewer: u32) {
+/// The arguments of a short look at the stream, to see whether the probe sees into this FFmpeg's TLS.
+#[must_use]
+pub fn look(stream: &Stream, play: &Play, can: &Capabilities) -> Vec<String> {
+    let mut args = Arguments { list: Vec::new(), can };
+    args.add(["-hide_banner", "-nostdin", "-loglevel", "error"]);
+    transport(&mut args, stream, play, &stream.preflight_user_agent());
+    args.add(["-i", play.url.as_str(), "-t", "0.1", "-map", "0", "-ignore_unknown", "-c", "copy"]);
+    args.add(["-f", "null", "-"]);
+    args.list
+}
+
+fn transport(args: &mut Arguments<'_>, stream: &Stream, play: &Play, user_agent: &str) {
     args.add(["-rw_timeout", &stream.timeout.as_micros().to_string()]);
-    args.add(["-user_agent", &stream.user_agent_of(viewer)]);
+    args.add(["-user_agent", user_agent]);
     args.option(Scope::Http, "icy", "0");
     if !stream.headers.is_empty() {
         let lines: String =
@@ -89,6 +100,10 @@ fn transport(args: &mut Arguments<'_>, stream: &Stream, play: &Play, viewer: u32
     // Fatal for http:// URLs in every version.
     if play.url.scheme() == "https" {
         args.option(Scope::Tls, "tls_verify", if stream.verify_tls { "1" } else { "0" });
+        // GnuTLS does not read SSL_CERT_FILE by itself.
+        if let Some(file) = stream.ca_file.as_ref().filter(|_| stream.verify_tls) {
+            args.option(Scope::Tls, "ca_file", &file.to_string_lossy());
+        }
     }
 }
 

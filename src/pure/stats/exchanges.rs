@@ -32,7 +32,11 @@ pub struct Exchanges {
     dns: Distribution,
     tls: Distribution,
     kernel: KernelBytes,
+    connect_failures: BTreeMap<String, u64>,
 }
+
+/// How many different reasons of failed connects are kept apart.
+const REASONS: usize = 50;
 
 /// Bytes as the kernel counted them, beside what viewers read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,6 +75,7 @@ impl Exchanges {
             dns: Distribution::new(),
             tls: Distribution::new(),
             kernel: KernelBytes::default(),
+            connect_failures: BTreeMap::new(),
         }
     }
 
@@ -95,13 +100,16 @@ impl Exchanges {
 
     /// Counts a connection that could not be made. A viewer that was stopped while it waited has
     /// not seen a failure.
-    pub fn connect_failed(&mut self, timed_out: bool, given_up_after_ns: Option<u64>) {
+    pub fn connect_failed(&mut self, reason: String, timed_out: bool, given_up_after_ns: Option<u64>) {
         let stopped = given_up_after_ns.is_some_and(|waited| waited < self.patience_ns());
         if stopped {
             self.in_flight_at_stop += 1;
             return;
         }
         let timed_out = timed_out || given_up_after_ns.is_some();
+        if self.connect_failures.len() < REASONS || self.connect_failures.contains_key(&reason) {
+            *self.connect_failures.entry(reason).or_default() += 1;
+        }
         self.failed += 1;
         self.errors.connect += 1;
         self.errors.timeouts += u64::from(timed_out);
@@ -183,6 +191,12 @@ impl Exchanges {
     pub fn kernel_agreement(&self) -> Option<f64> {
         let expected = self.kernel.plain_received.checked_sub(self.kernel.plain_unread)?;
         (expected > 0).then(|| self.kernel.plain_read as f64 / expected as f64)
+    }
+
+    /// Why connects failed, by the words of the operating system.
+    #[must_use]
+    pub fn connect_failures(&self) -> Vec<(String, u64)> {
+        self.connect_failures.iter().map(|(reason, count)| (reason.clone(), *count)).collect()
     }
 
     /// Errors, with their rate.

@@ -86,8 +86,8 @@ impl Stats {
                 self.exchanges.add(&exchange);
                 self.viewers.exchange(&exchange);
             }
-            Event::ConnectFailed { timed_out, given_up_after_ns, .. } => {
-                self.exchanges.connect_failed(timed_out, given_up_after_ns);
+            Event::ConnectFailed { reason, timed_out, given_up_after_ns, .. } => {
+                self.exchanges.connect_failed(reason, timed_out, given_up_after_ns);
             }
             Event::Received { viewer, bytes, tls } => {
                 self.exchanges.received(bytes, tls);
@@ -167,6 +167,7 @@ impl Stats {
             latency_buckets: exchanges.latency_buckets(),
             playback,
             errors: exchanges.errors(),
+            connect_failures: exchanges.connect_failures(),
             reconnections: self.reconnections,
             lives: viewers.lives,
             exit_reasons: viewers.reasons(),

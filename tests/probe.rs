@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
-#[path = "probe/server.rs"]
-#[allow(unreachable_pub, reason = "shared within this test")]
+#[path = "support/program.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
+mod program;
+#[path = "support/server.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
 mod server;
 #[path = "probe/viewer.rs"]
 #[allow(unreachable_pub, reason = "shared within this test")]
@@ -22,8 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm::words::wire::{Record, end, flag, url_hash, what};
+use program::program;
 use server::{Answer, Served, Server, Then};
-use watched::{Pipe, own_viewer, program, run, run_into, run_with};
+use watched::{Pipe, own_viewer, run, run_into, run_with};
 
 const ECONNRESET: u16 = 104;
 const ECONNREFUSED: u16 = 111;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::exchange_log::ExchangeLog;
 use crate::actors::preflight::{self, Ready};
+use crate::actors::scout::StreamEnd;
 use crate::actors::supervisor::{self, Cause};
 use crate::actors::viewer::{self, Crew};
 use crate::actors::{aggregator, metrics_server, pacemaker, probe_reader};
@@ -110,6 +111,7 @@ async fn play(
         probe: ready.probe,
         guard,
         events: events.clone(),
+        stream_end: StreamEnd::default(),
         stop: shutdown.graceful.clone(),
         at_once: shutdown.at_once.clone(),
         plan,
@@ -210,7 +212,7 @@ const fn words(cause: Cause) -> &'static str {
     match cause {
         Cause::Elapsed => "its planned length was over",
         Cause::Asked => "stopped on request",
-        Cause::AllGaveUp => "every viewer had been given up",
+        Cause::AllGone => "every viewer had left or been given up",
         Cause::NobodyPlays => "no viewer ever played",
     }
 }

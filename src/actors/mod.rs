@@ -8,5 +8,6 @@ pub mod origin;
 pub mod pacemaker;
 pub mod preflight;
 pub mod probe_reader;
+pub mod scout;
 pub mod supervisor;
 pub mod viewer;

@@ -1,18 +1,14 @@
 //! Everything that is looked at before the first viewer starts, and what it yields.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
-use url::Url;
 
-use super::{interview, metrics_server};
+use super::{interview, metrics_server, scout};
 use crate::pure::ffmpeg::argv::{self, Play};
 use crate::pure::ffmpeg::capability::Capabilities;
 use crate::pure::plan::Plan;
-use crate::pure::playlist::{self, Media, Playlist, choice};
 use crate::pure::preflight::{Check, Mark, files_needed, resources};
-use crate::system::fetch::{self, without_secrets};
 use crate::system::guard::Guard;
 use crate::system::limits;
 use crate::system::probe_object::ProbeObject;
@@ -20,9 +16,6 @@ use crate::system::probe_pipe::{ProbePipe, ProbeReader};
 use crate::words::cli::swarm::ProbeMode;
 use crate::words::exchange::Source;
 use crate::words::failure::Failure;
-
-/// Bad input has to show within seconds, however patient viewers are.
-const LONGEST_FETCH: Duration = Duration::from_secs(10);
 
 /// What a run starts with.
 #[derive(Debug)]
@@ -90,7 +83,7 @@ pub async fn prepare(
         live: true,
         target_duration: plan.stream.target_duration.as_secs_f64(),
     };
-    let play = match scout(plan).await {
+    let play = match scout::look(&plan.stream).await {
         Ok((play, finding)) => {
             note(Check::good("stream", finding));
             play
@@ -142,65 +135,4 @@ fn refusal(first: &Check, bad: usize) -> Failure {
 
 fn from_failure(name: &'static str, failure: &Failure) -> Check {
     Check::bad(name, failure.chain(), failure.cure_text().unwrap_or_default())
-}
-
-/// Looks at the stream as a player would, and says what will be played.
-async fn scout(plan: &Plan) -> Result<(Play, String), Failure> {
-    let stream = &plan.stream;
-    let (at, found) = fetch_playlist(plan, &stream.url).await?;
-    let (url, media, chosen) = match found {
-        Playlist::Media(media) => (stream.url.clone(), media, "one rendition".to_owned()),
-        Playlist::Master(master) => {
-            let choice = choice::choose(&master, stream.variant);
-            let of = format!("{} variants of {}", master.variants.len(), at.path());
-            let look_at = choice.or(master.variants.first()).ok_or_else(|| nothing_listed(&stream.url))?;
-            let (_, media) = fetch_playlist(plan, &look_at.url).await?;
-            let Playlist::Media(media) = media else { return Err(nothing_listed(&look_at.url)) };
-            let url = choice.map_or_else(|| stream.url.clone(), |variant| variant.url.clone());
-            let chosen = match choice {
-                Some(variant) => format!("{} bit/s of {of}", variant.bandwidth),
-                None => format!("all {of}"),
-            };
-            (url, media, chosen)
-        }
-    };
-    Ok((play(url, &media, plan), describe(&media, &chosen)))
-}
-
-fn play(url: Url, media: &Media, plan: &Plan) -> Play {
-    let promised = Some(media.target_duration).filter(|seconds| *seconds > 0.0);
-    let target_duration = promised.unwrap_or(plan.stream.target_duration.as_secs_f64());
-    Play { url, live: media.live, target_duration }
-}
-
-fn describe(media: &Media, chosen: &str) -> String {
-    if media.live {
-        format!("live, segments of up to {} s, {chosen}", media.target_duration)
-    } else {
-        format!("VOD of {:.0} s, {} segments, {chosen}", media.duration(), media.segments.len())
-    }
-}
-
-fn nothing_listed(url: &Url) -> Failure {
-    Failure::preflight(format!("{} leads to no media playlist", without_secrets(url)))
-        .cure("check the master playlist")
-}
-
-async fn fetch_playlist(plan: &Plan, url: &Url) -> Result<(Url, Playlist), Failure> {
-    let stream = &plan.stream;
-    let response = fetch::get(fetch::Request {
-        url: url.clone(),
-        headers: stream.headers.clone(),
-        user_agent: stream.preflight_user_agent(),
-        timeout: stream.timeout.min(LONGEST_FETCH),
-        verify_tls: stream.verify_tls,
-    })
-    .await?;
-    let text = String::from_utf8_lossy(&response.body);
-    let found = playlist::parse(&text, &response.url).map_err(|error| {
-        Failure::preflight(format!("{} is no playlist that can be played", without_secrets(url)))
-            .because(error)
-            .cure("pass the URL of an HLS playlist (.m3u8) that lists segments or variants")
-    })?;
-    Ok((response.url, found))
 }

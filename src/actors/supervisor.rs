@@ -24,8 +24,8 @@ pub enum Cause {
     Elapsed,
     /// It was asked to end (signal, or the caller).
     Asked,
-    /// Every viewer had been given up.
-    AllGaveUp,
+    /// Every viewer had seen the stream to its end, or been given up.
+    AllGone,
     /// No viewer had ever played, and none was going to.
     NobodyPlays,
 }
@@ -67,7 +67,7 @@ pub async fn supervise(
                     tracing::error!(%error, "a viewer's task broke off");
                 }
                 if viewers.is_empty() && next.is_none() {
-                    cause = Cause::AllGaveUp;
+                    cause = Cause::AllGone;
                     break;
                 }
             }

@@ -62,6 +62,11 @@ pub enum Event {
         /// Seconds from its start.
         uptime_seconds: f64,
     },
+    /// A viewer has seen a live stream to its end, and leaves.
+    Left {
+        /// The viewer.
+        viewer: u32,
+    },
     /// A viewer will not be started again.
     GaveUp {
         /// The viewer.

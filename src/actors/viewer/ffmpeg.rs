@@ -44,7 +44,7 @@ pub(super) async fn play(crew: &Crew, viewer: u32, generation: u32) -> Life {
         }
     };
     let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
-    let class = listening.class(crew, ending);
+    let class = listening.class(crew, ending).await;
     let reason = listening.reason(class, ending, killed);
     tracing::debug!(viewer, generation, ?class, %ending, reason, "viewer ended");
     let uptime_seconds = uptime.as_secs_f64();
@@ -235,14 +235,18 @@ impl<'a> Listening<'a> {
         }
     }
 
-    fn class(&self, crew: &Crew, ending: Ending) -> EndClass {
+    async fn class(&self, crew: &Crew, ending: Ending) -> EndClass {
+        let played_well = ending.is_success() && self.playback.has_played() && !self.stopped_for_stall;
         if self.stopped_by_plan {
-            EndClass::Stopped
-        } else if !crew.play.live && ending.is_success() && self.playback.has_played() {
-            EndClass::Finished
-        } else {
-            EndClass::Failed
+            return EndClass::Stopped;
         }
+        let at_its_end = async { !crew.play.live || crew.stream_end.reached(&crew.plan.stream).await };
+        let finished = played_well
+            && tokio::select! {
+                () = crew.stop.cancelled() => false,
+                ended = at_its_end => ended,
+            };
+        if finished { EndClass::Finished } else { EndClass::Failed }
     }
 
     /// Why the process ended, in words that are the same for equal causes.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::actors::scout::StreamEnd;
 use crate::pure::ffmpeg::argv::Play;
 use crate::pure::ffmpeg::capability::Capabilities;
 use crate::pure::plan::Plan;
@@ -40,6 +41,8 @@ pub struct Crew {
     pub guard: Arc<Guard>,
     /// Where facts go.
     pub events: mpsc::Sender<Event>,
+    /// Whether a live stream has ended.
+    pub stream_end: StreamEnd,
     /// The end of the run, in good order.
     pub stop: CancellationToken,
     /// The end of the run, at once.
@@ -67,6 +70,11 @@ pub async fn live(crew: Arc<Crew>, viewer: u32, mut chance: impl FnMut() -> f64)
         let life = ffmpeg::play(&crew, viewer, generation).await;
         let pause = match life.class {
             EndClass::Stopped => return,
+            // What was live is over; to play it again would be another test.
+            EndClass::Finished if crew.play.live => {
+                crew.tell(Event::Left { viewer }).await;
+                return;
+            }
             // An audience that has seen a film to its end is followed by the next one.
             EndClass::Finished if life.uptime >= SHORTEST_PLAY => Some(Duration::ZERO),
             EndClass::Finished | EndClass::Failed => restarts.after_failure(life.uptime, chance()),

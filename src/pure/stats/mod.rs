@@ -80,6 +80,7 @@ impl Stats {
             Event::Ended { viewer, class, ending, killed, reason, uptime_seconds } => {
                 self.viewers.ended(viewer, class, ending, killed, reason, uptime_seconds);
             }
+            Event::Left { viewer } => self.viewers.left(viewer),
             Event::GaveUp { viewer } => self.viewers.gave_up(viewer),
             Event::Exchange(exchange) => {
                 self.recent.add(exchange.kind, exchange.body_bytes);
@@ -116,7 +117,9 @@ impl Stats {
         self.ticked_ns = at_ns;
         if self.closed.is_none() && elapsed >= self.expectation.settled_seconds {
             self.played += step * self.viewers.playing() as f64;
-            self.due += step * f64::from(self.target_now);
+            // Who has seen a live stream to its end is not due any more.
+            let due = u64::from(self.target_now).saturating_sub(self.viewers.gone);
+            self.due += step * due as f64;
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Viewers {
     pub(super) lives: Lives,
     pub(super) active: u64,
     pub(super) peak: u64,
+    /// Viewers that saw a live stream to its end and left.
+    pub(super) gone: u64,
     pub(super) startup: Distribution,
     pub(super) uptime: Distribution,
     reasons: BTreeMap<String, u64>,
@@ -44,6 +46,7 @@ impl Default for Viewers {
             lives: Lives::default(),
             active: 0,
             peak: 0,
+            gone: 0,
             startup: Distribution::new(),
             uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
             reasons: BTreeMap::new(),
@@ -125,6 +128,12 @@ impl Viewers {
             let key = if room { reason } else { "other reasons".to_owned() };
             *self.reasons.entry(key).or_default() += 1;
         }
+    }
+
+    /// A viewer has seen a live stream to its end.
+    pub fn left(&mut self, number: u32) {
+        self.viewer(number).row.state = ViewerState::Ended;
+        self.gone += 1;
     }
 
     /// A viewer will not be started again.

@@ -393,6 +393,27 @@ fn a_full_pipe_never_stops_the_viewer_and_what_is_lost_is_counted() {
     drop(server);
 }
 
+#[test]
+fn a_request_into_a_connection_that_was_closed_before_is_stale() {
+    let server = Server::start(|target, _| {
+        let then = if target == "/b.ts" { Then::Close } else { Then::Keep };
+        Answer { then, ..Answer::ok("video/mp2t", b"end") }
+    });
+    let run = run(&mut own_viewer("ask-too-late", server.port));
+    assert!(run.output.status.success(), "{:?}", run.output);
+    let exchanges = run.exchanges();
+    let facts: Vec<_> = exchanges
+        .iter()
+        .map(|record| (record.name(), record.end == end::COMPLETE, record.has(flag::STALE)))
+        .collect();
+    assert_eq!(
+        facts,
+        [(&b"a.ts"[..], true, false), (&b"b.ts"[..], true, false), (&b"c.ts"[..], false, true)]
+    );
+    let targets: Vec<_> = server.served().into_iter().map(|served| served.target).collect();
+    assert_eq!(targets, ["/a.ts", "/b.ts"], "the server never saw the third request");
+}
+
 /// Exit code and output of several programs in several predicaments.
 fn predicaments(watch: &dyn Fn(&mut Command) -> Output) -> Vec<(Option<i32>, Vec<u8>, Vec<u8>)> {
     let server = Server::start(|target, _| match target {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::pairing::{Account, Pair};
+use super::pairing::{Account, Pair, Why};
 use super::swarm::{Exchange, Run};
 use super::truth::{Served, kind};
 
@@ -71,7 +71,8 @@ pub(crate) fn discrepancies(run: &Run, account: &Account<'_>) -> Vec<String> {
     for (Pair { exchange, .. }, _) in &account.cut {
         of(exchange.viewer, &|expected| expected.part(exchange));
     }
-    for (exchange, _) in &account.unlogged {
+    // What went into a closed connection was never a request to anybody.
+    for (exchange, _) in account.unlogged.iter().filter(|(_, why)| *why != Why::StaleConnection) {
         of(exchange.viewer, &|expected| expected.part(exchange));
     }
     let mut found = rows(run, &expected, account.whole.iter().any(|pair| pair.exchange.tls));
@@ -141,7 +142,8 @@ fn totals(run: &Run, expected: &BTreeMap<u32, Expected>, account: &Account<'_>) 
     let failed = |status: u16| status >= 400;
     let count = |holds: &dyn Fn(&Exchange) -> bool| {
         let cut = account.cut.iter().map(|(pair, _)| pair.exchange);
-        let unlogged = account.unlogged.iter().map(|(exchange, _)| *exchange);
+        let requests = account.unlogged.iter().filter(|(_, why)| *why != Why::StaleConnection);
+        let unlogged = requests.map(|(exchange, _)| *exchange);
         cut.chain(unlogged).filter(|exchange| holds(exchange)).count() as u64
     };
     let refused = account.whole.iter().filter(|pair| failed(pair.served.status)).count() as u64;
@@ -150,6 +152,8 @@ fn totals(run: &Run, expected: &BTreeMap<u32, Expected>, account: &Account<'_>) 
     let unrefused = |exchange: &Exchange| !exchange.status.is_some_and(failed);
     differ("/errors/broken", count(&|exchange| exchange.is_ended_by_server() && unrefused(exchange)));
     differ("/in_flight_at_stop", count(&|exchange| exchange.is_ended_by_viewer() && unrefused(exchange)));
+    let stale = account.unlogged.iter().filter(|(_, why)| *why == Why::StaleConnection);
+    differ("/stale_requests", stale.count() as u64);
     differ("/generator/events_lost", 0);
     found
 }

@@ -18,8 +18,6 @@ pub(crate) struct Circumstances {
     /// Spans of `CLOCK_MONOTONIC`, in seconds, in which the test had the server away. A server that is
     /// broken off does not log what was in flight.
     pub(crate) outages: Vec<Range<f64>>,
-    /// The server closes idle connections while viewers may be about to use them again.
-    pub(crate) closes_idle_connections: bool,
 }
 
 /// Why an exchange is not whole, or not in the server's log.
@@ -80,7 +78,8 @@ pub(crate) fn pair<'a>(run: &'a Run, served: &'a [Served], known: &Circumstances
 /// Whether it is the same request, by viewer and URL.
 fn is_same(exchange: &Exchange, served: &Served, known: &Circumstances) -> bool {
     // Nothing came back and the connection was gone: the server, which answered, had another request.
-    let unheard = exchange.read() == 0 && exchange.is_ended_by_server() && served.bytes() > 0;
+    let lost = exchange.is_ended_by_server() || exchange.outcome == "stale";
+    let unheard = exchange.read() == 0 && lost && served.bytes() > 0;
     let hash = url_hash(served.target.as_bytes(), known.host.as_bytes());
     exchange.viewer == served.viewer && exchange.url_hash == format!("{hash:016x}") && !unheard
 }
@@ -147,16 +146,13 @@ impl<'a> Account<'a> {
         known: &Circumstances,
     ) {
         let nothing = exchange.status.is_none() && exchange.read() == 0;
-        let why = if in_outage(exchange, known) && !exchange.is_complete() {
+        let stale = exchange.outcome == "stale";
+        let why = if in_outage(exchange, known) && !exchange.is_complete() && !stale {
             Some(Why::Outage)
         } else if nothing && exchange.is_ended_by_viewer() && ends_with_run(exchange, lives) {
             // It was sent, and the connection was gone before the server read it.
             Some(Why::InFlightAtStop)
-        } else if nothing
-            && known.closes_idle_connections
-            && exchange.is_ended_by_server()
-            && exchange.connect.is_none()
-            && lives.is_last_of_its_connection(exchange)
+        } else if nothing && stale && exchange.connect.is_none() && lives.is_last_of_its_connection(exchange)
         {
             Some(Why::StaleConnection)
         } else {

@@ -393,6 +393,22 @@ fn a_full_pipe_never_stops_the_viewer_and_what_is_lost_is_counted() {
     drop(server);
 }
 
+/// The kernel counts a FIN as a byte received, and one may come in while it is asked for the count.
+#[test]
+fn a_fin_right_behind_the_body_is_no_byte_of_it() {
+    let server = Server::start(|_, _| Answer { then: Then::Close, ..Answer::ok("video/mp2t", b"end") });
+    let run = run(&mut own_viewer("ask-often", server.port));
+    assert!(run.output.status.success(), "{:?}", run.output);
+    let exchanges = run.exchanges();
+    assert_eq!(exchanges.len(), 1000);
+    let wrong: Vec<_> = exchanges
+        .iter()
+        .map(|record| (record.received, record.head_bytes + record.body_bytes))
+        .filter(|(received, read)| received != read)
+        .collect();
+    assert!(wrong.is_empty(), "{} of 1000, first: {:?}", wrong.len(), wrong[0]);
+}
+
 #[test]
 fn a_request_into_a_connection_that_was_closed_before_is_stale() {
     let server = Server::start(|target, _| {

@@ -72,6 +72,18 @@ pub fn act(act: &str, port: u16) {
                 }
             }
         }
+        "ask-often" => {
+            for _ in 0..1000 {
+                let mut stream = connect();
+                stream.write_all(&get("a.ts")).unwrap();
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"end") {
+                    let count = stream.read(&mut buffer).unwrap();
+                    assert!(count > 0);
+                    answer.extend_from_slice(&buffer[..count]);
+                }
+            }
+        }
         "ask-too-late" => {
             let mut stream = connect();
             for (name, pause) in [("a.ts", 0), ("b.ts", 0), ("c.ts", 300)] {

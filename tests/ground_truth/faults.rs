@@ -197,17 +197,28 @@ fn slow_to_send() {
 
 /// A server that closes idle connections just before viewers use them again: such a request is lost and
 /// sent again, and no server tells of it.
-#[test]
-fn idle_connections_are_closed() {
+fn idle_connections_are_closed(case: &str, tls: bool) {
     let site = Site::start("keepalive_timeout 300ms;", live);
-    let Outcome { run, served, known } = site.play("/s.m3u8", 3, 12, &[]);
-    let account = settle("idle connections are closed", &run, &served, &known);
+    let site = if tls { site.with_tls() } else { site };
+    let arguments: &[&str] = if tls { &["--dangerous", "--insecure"] } else { &[] };
+    let Outcome { run, served, known } = site.play("/s.m3u8", 3, 12, arguments);
+    let account = settle(case, &run, &served, &known);
     let stale = account.unlogged.iter().filter(|(_, why)| *why == Why::StaleConnection).count() as u64;
     assert!(stale >= 3, "{stale} requests into closed connections");
     assert_passed(&run);
     assert_eq!(run.number("/stale_requests"), stale);
     assert_eq!(run.report["errors"]["rate"], 0.0, "the viewers lose nothing by it");
     assert!(count(&account, "segment") >= 3 * 8);
+}
+
+#[test]
+fn idle_plain_connections_are_closed() {
+    idle_connections_are_closed("idle connections are closed", false);
+}
+
+#[test]
+fn idle_tls_connections_are_closed() {
+    idle_connections_are_closed("idle TLS connections are closed", true);
 }
 
 /// The server goes away for 10 s and comes back: so do the viewers.

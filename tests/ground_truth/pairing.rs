@@ -2,7 +2,7 @@
 //! says of every exchange that is not whole, and of every one that no server knows, why that is so.
 //! Whatever has no reason is a discrepancy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 use hls_swarm::words::wire::url_hash;
@@ -62,15 +62,20 @@ pub(crate) fn pair<'a>(run: &'a Run, served: &'a [Served], known: &Circumstances
     let mut account = Account::default();
     for (mut ours, theirs) in ports.into_values() {
         ours.sort_by(|a, b| a.started.partial_cmp(&b.started).unwrap());
-        let mut theirs = theirs.into_iter().peekable();
+        let mut theirs = VecDeque::from(theirs);
+        let missed = |served| format!("served, and no viewer tells of it:\n      {served}");
         for exchange in ours {
-            match theirs.next_if(|served| is_same(exchange, served, known)) {
-                Some(served) => account.judge_pair(Pair { exchange, served }, &lives, known),
-                None => account.judge_unlogged(exchange, theirs.peek().copied(), &lives, known),
+            let same = theirs.iter().position(|served| is_same(exchange, served, known));
+            let Some(skipped) = same else {
+                account.judge_unlogged(exchange, theirs.front().copied(), &lives, known);
+                continue;
+            };
+            account.discrepancies.extend(theirs.drain(..skipped).map(missed));
+            if let Some(served) = theirs.pop_front() {
+                account.judge_pair(Pair { exchange, served }, &lives, known);
             }
         }
-        let missed = |served| format!("served, and no viewer tells of it: {served}");
-        account.discrepancies.extend(theirs.map(missed));
+        account.discrepancies.extend(theirs.into_iter().map(missed));
     }
     account
 }

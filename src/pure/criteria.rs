@@ -79,6 +79,11 @@ fn invalid(snapshot: &Snapshot) -> Vec<String> {
     if generator.events_lost > 0 {
         because.push(format!("{} records of the probe were lost", generator.events_lost));
     }
+    let unseen =
+        snapshot.viewers.iter().filter(|row| row.media_seconds > 0.0 && row.requests.total() == 0).count();
+    if unseen > 0 {
+        because.push(format!("{unseen} viewers played without a single request being seen"));
+    }
     let saturated = generator.saturated_seconds as f64 / generator.sampled_seconds.max(1) as f64;
     if saturated > MOST_SATURATED {
         because.push(format!(
@@ -105,7 +110,7 @@ mod tests {
     use super::*;
     use crate::pure::stats::{Expectation, Stats};
     use crate::words::exchange::Source;
-    use crate::words::snapshot::Sources;
+    use crate::words::snapshot::{Sources, ViewerRow};
 
     fn good() -> Snapshot {
         let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
@@ -146,6 +151,10 @@ mod tests {
         assert_eq!(verdict(|s| s.generator.events_lost = 1, None), (Word::Invalid, 5));
         assert_eq!(verdict(|s| s.generator.p99_lag_ms = 501.0, None), (Word::Invalid, 5));
         assert_eq!(verdict(|s| s.agreement.kernel_bytes = Some(0.99), None), (Word::Invalid, 5));
+        let unseen = |s: &mut Snapshot| {
+            s.viewers.push(ViewerRow { media_seconds: 2.0, ..ViewerRow::default() });
+        };
+        assert_eq!(verdict(unseen, None), (Word::Invalid, 5));
         let busy = |s: &mut Snapshot| {
             (s.generator.saturated_seconds, s.generator.sampled_seconds) = (6, 10);
         };

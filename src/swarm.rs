@@ -160,12 +160,13 @@ async fn play(
     let cause = supervisor::supervise(Arc::clone(&crew), snapshots, fastrand::Rng::with_seed(seed)).await;
     let broken_off = broken_off(cause, &crew.plan, shutdown);
     let report_path = crew.plan.results.report.clone();
+    let thresholds = crew.plan.thresholds.clone();
     drop(crew);
     done.cancel();
     let last =
         figures.await.map_err(|error| Failure::internal("the aggregator broke off").because(error))??;
 
-    let verdict = judge(&last, broken_off);
+    let verdict = judge(&last, &thresholds, broken_off);
     let because = words(cause);
     drop(write!(std::io::stdout(), "{}", summary::render(&last, &name, &verdict, because)));
     if let Some(path) = report_path {

@@ -16,3 +16,4 @@ pub mod profile_text;
 pub mod ramp;
 pub mod restart;
 pub mod stats;
+pub mod threshold;

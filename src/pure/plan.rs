@@ -9,6 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::ramp::Ramp;
+use super::threshold::Threshold;
 use crate::words::cli::swarm::{ProbeMode, SwarmArgs, Variant};
 use crate::words::failure::Failure;
 
@@ -35,6 +36,8 @@ pub struct Plan {
     pub viewers: Viewers,
     /// Whether failed preflight checks are only reported.
     pub skip_preflight: bool,
+    /// Criteria of the verdict beside the built-in ones.
+    pub thresholds: Vec<Threshold>,
     /// Where results go.
     pub results: Results,
 }
@@ -181,6 +184,7 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
             max_restarts: args.max_restarts.filter(|limit| *limit > 0),
             extra_arguments: args.ffmpeg_args.clone(),
         },
+        thresholds: thresholds(&args.thresholds)?,
         skip_preflight: yes(args.skip_preflight),
         results: Results {
             metrics: metrics(args.metrics.as_deref(), environment.metrics_port.as_deref())?,
@@ -233,6 +237,17 @@ fn headers(typed: &[String], no_cache: bool) -> Result<Vec<(String, String)>, Fa
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
     Ok(headers)
+}
+
+fn thresholds(typed: &[String]) -> Result<Vec<Threshold>, Failure> {
+    let read = |text: &String| {
+        text.parse().map_err(|error| {
+            Failure::usage(format!("--threshold {text:?} is no threshold"))
+                .because(error)
+                .cure("write it like segment_ttfb:p95<500ms, error_rate<0.1% or active_ratio>=1")
+        })
+    };
+    typed.iter().map(read).collect()
 }
 
 fn user_agent(typed: Option<&str>) -> Result<String, Failure> {

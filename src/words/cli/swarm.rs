@@ -130,6 +130,10 @@ pub struct SwarmArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_preflight: Option<bool>,
 
+    /// Criterion of the verdict, e.g. 'segment_ttfb:p95<500ms' or 'error_rate<0.1%'; may be repeated
+    #[arg(long = "threshold", value_name = "EXPRESSION", help_heading = "Results")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<String>,
     /// Address of the Prometheus endpoint, or off [default: 0.0.0.0:17091; port from METRICS_PORT]
     #[arg(long, value_name = "ADDRESS", help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]

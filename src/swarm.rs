@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use crate::logging;
 use crate::pure::criteria::judge;
 use crate::pure::plan::{self, Environment, Plan};
 use crate::pure::stats::{Expectation, Stats};
+use crate::pure::{go_style, profile};
 use crate::system::clock::now_ns;
 use crate::system::fetch::without_secrets;
 use crate::system::guard::Guard;
@@ -38,11 +39,12 @@ const STATUS: Duration = Duration::from_secs(5);
 /// `main` of `hls-swarm`.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = match SwarmArgs::try_parse() {
+    let typed = go_style::translate(std::env::args_os(), &SwarmArgs::command());
+    let args = match SwarmArgs::try_parse_from(typed) {
         Ok(args) => args,
         Err(error) => return logging::clap_exit(&error),
     };
-    match start(&args) {
+    match start(args) {
         Ok(exit) => exit,
         Err(failure) => {
             failure.print("hls-swarm", &mut std::io::stderr());
@@ -51,23 +53,44 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn start(args: &SwarmArgs) -> Result<ExitCode, Failure> {
-    logging::start(args.log_format, args.log_level.as_deref(), args.verbose)?;
+fn start(args: SwarmArgs) -> Result<ExitCode, Failure> {
+    let args = match args.profile.clone() {
+        Some(name) => profile::underlay(args, &read_profile(&name)?)?,
+        None => args,
+    };
+    logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false))?;
     let environment = Environment {
         metrics_port: std::env::var("METRICS_PORT").ok(),
         ssl_cert_file: std::env::var_os("SSL_CERT_FILE").map(Into::into),
     };
-    let plan = plan::resolve(args, &environment)?;
+    let plan = plan::resolve(&args, &environment)?;
+    if args.dry_run.unwrap_or(false) {
+        drop(write!(std::io::stdout(), "{}", profile::text(&args, &plan)?));
+        return Ok(Exit::Pass.into());
+    }
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
-    let exit = runtime.block_on(run(plan, args.print_cmd, guard));
+    let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard));
     // A look-up that hangs in the resolver must not hold up the exit.
     runtime.shutdown_background();
     exit
+}
+
+/// The text of a profile: one that comes with the program, or a file.
+fn read_profile(name: &str) -> Result<(String, String), Failure> {
+    if !(name.contains('/') || name.ends_with(".toml")) {
+        return profile::built_in(name).map(|text| (name.to_owned(), text.to_owned()));
+    }
+    let text = std::fs::read_to_string(name).map_err(|error| {
+        Failure::usage(format!("--profile {name}: cannot be read"))
+            .because(error)
+            .cure("name a TOML file, or one of the profiles that come with the program")
+    })?;
+    Ok((name.to_owned(), text))
 }
 
 async fn run(plan: Plan, print_command: bool, guard: Arc<Guard>) -> Result<ExitCode, Failure> {
@@ -137,12 +160,13 @@ async fn play(
     let cause = supervisor::supervise(Arc::clone(&crew), snapshots, fastrand::Rng::with_seed(seed)).await;
     let broken_off = broken_off(cause, &crew.plan, shutdown);
     let report_path = crew.plan.results.report.clone();
+    let thresholds = crew.plan.thresholds.clone();
     drop(crew);
     done.cancel();
     let last =
         figures.await.map_err(|error| Failure::internal("the aggregator broke off").because(error))??;
 
-    let verdict = judge(&last, broken_off);
+    let verdict = judge(&last, &thresholds, broken_off);
     let because = words(cause);
     drop(write!(std::io::stdout(), "{}", summary::render(&last, &name, &verdict, because)));
     if let Some(path) = report_path {

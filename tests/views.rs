@@ -110,14 +110,14 @@ fn recorded() -> Snapshot {
 #[test]
 fn the_summary() {
     let snapshot = recorded();
-    let verdict = judge(&snapshot, None);
+    let verdict = judge(&snapshot, &[], None);
     insta::assert_snapshot!(summary::render(&snapshot, &run(), &verdict, "its planned length was over"));
 }
 
 #[test]
 fn the_report() {
     let snapshot = recorded();
-    let verdict = judge(&snapshot, None);
+    let verdict = judge(&snapshot, &[], None);
     insta::assert_snapshot!(
         report::render(&snapshot, &run(), &verdict, "its planned length was over").unwrap()
     );

@@ -10,4 +10,5 @@ pub mod preflight;
 pub mod probe_reader;
 pub mod scout;
 pub mod supervisor;
+pub mod trial;
 pub mod viewer;

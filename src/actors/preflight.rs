@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::trial::{self, Trial};
 use super::{interview, metrics_server, scout};
 use crate::pure::ffmpeg::argv::{self, Play};
 use crate::pure::ffmpeg::capability::Capabilities;
@@ -94,26 +95,25 @@ pub async fn prepare(
         }
     };
 
-    let trial = match (plan.viewers.probe, &can) {
-        (ProbeMode::Off, _) | (_, Err(_)) => None,
-        (_, Ok(can)) => {
+    let (probe, reader) = match (plan.viewers.probe, &can) {
+        (ProbeMode::Off, _) | (_, Err(_)) => (None, None),
+        (mode, Ok(can)) => {
             let look = (play.url.scheme() == "https").then(|| argv::look(&plan.stream, &play, can));
-            Some(interview::try_probe(ffmpeg, guard, look).await)
+            match trial::hold(ffmpeg, guard, look).await? {
+                Trial::Seen(object, pipe, reader) => {
+                    note(Check::good("probe", "requests and bytes are measured inside each viewer"));
+                    (Some((object, pipe)), Some(reader))
+                }
+                Trial::Unseen(failure) => {
+                    note(unmeasured(mode, &failure));
+                    (None, None)
+                }
+                Trial::Broken(failure) => {
+                    note(from_failure("ffmpeg", &failure));
+                    (None, None)
+                }
+            }
         }
-    };
-    let (probe, reader) = match trial {
-        Some(Ok((object, pipe, reader))) => {
-            note(Check::good("probe", "requests and bytes are measured inside each viewer"));
-            (Some((object, pipe)), Some(reader))
-        }
-        Some(Err(failure)) => {
-            let check = from_failure("probe", &failure);
-            let mark = if plan.viewers.probe == ProbeMode::Require { Mark::Bad } else { Mark::Warning };
-            let finding = format!("{}; FFmpeg's log is the source, figures are inferred", check.finding);
-            note(Check { mark, finding, ..check });
-            (None, None)
-        }
-        None => (None, None),
     };
 
     let source = if probe.is_some() { Source::Probe } else { Source::Log };
@@ -131,6 +131,16 @@ fn refusal(first: &Check, bad: usize) -> Failure {
     };
     Failure::preflight(format!("preflight failed: {}: {}{more}", first.name, first.finding))
         .cure(first.cure.clone())
+}
+
+/// Without the probe a run goes on with inferred figures, unless measured ones are required.
+fn unmeasured(mode: ProbeMode, failure: &Failure) -> Check {
+    let check = from_failure("probe", failure);
+    if mode == ProbeMode::Require {
+        return check;
+    }
+    let finding = format!("{}; FFmpeg's log is the source, figures are inferred", check.finding);
+    Check { mark: Mark::Warning, finding, ..check }
 }
 
 fn from_failure(name: &'static str, failure: &Failure) -> Check {

@@ -3,6 +3,7 @@
 //! In this order: nobody ever played (6), the run proves nothing (5), it was broken off (128 + n),
 //! a criterion was not met (4), pass (0).
 
+use super::threshold::Threshold;
 use crate::words::exit::Exit;
 use crate::words::snapshot::Snapshot;
 use crate::words::verdict::{Criterion, Verdict, Word};
@@ -19,11 +20,13 @@ const MOST_LAG_MS: f64 = 500.0;
 /// Kernel and probe have to agree on bytes this well.
 const LEAST_AGREEMENT: f64 = 0.999;
 
-/// Judges a run by its last snapshot. `broken_off` is the signal that ended it before its planned
-/// end.
+/// Judges a run by its last snapshot. A threshold takes the place of the built-in criterion about the
+/// same metric. `broken_off` is the signal that ended the run before its planned end.
 #[must_use]
-pub fn judge(snapshot: &Snapshot, broken_off: Option<u8>) -> Verdict {
-    let criteria = criteria(snapshot);
+pub fn judge(snapshot: &Snapshot, thresholds: &[Threshold], broken_off: Option<u8>) -> Verdict {
+    let mut criteria = built_in(snapshot);
+    criteria.retain(|criterion| thresholds.iter().all(|threshold| threshold.metric() != criterion.name));
+    criteria.extend(thresholds.iter().map(|threshold| held(threshold, snapshot)));
     let invalid_because = invalid(snapshot);
     let (word, exit) = if let (Some(signal), 0) = (broken_off, snapshot.lives.ever_played) {
         (Word::Aborted, Exit::Signal(signal))
@@ -41,17 +44,24 @@ pub fn judge(snapshot: &Snapshot, broken_off: Option<u8>) -> Verdict {
     Verdict { word, exit_code: exit.code(), criteria, invalid_because }
 }
 
-fn criteria(snapshot: &Snapshot) -> Vec<Criterion> {
+fn held(threshold: &Threshold, snapshot: &Snapshot) -> Criterion {
+    let value = threshold.measure(snapshot);
+    // What was not measured has not been shown to hold.
+    let met = value.is_some_and(|value| threshold.holds(value));
+    Criterion { name: threshold.metric().into(), limit: threshold.to_string(), value, met }
+}
+
+fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
     let ever_played = snapshot.lives.ever_played as f64 / snapshot.target_now.max(1) as f64;
     let mut criteria = vec![
         Criterion {
-            name: "viewers_played",
+            name: "viewers_played".into(),
             limit: "every started viewer has played".into(),
             value: Some(ever_played),
             met: ever_played >= 1.0,
         },
         Criterion {
-            name: "gave_up",
+            name: "gave_up".into(),
             limit: "no viewer was given up".into(),
             value: Some(snapshot.lives.gave_up as f64),
             met: snapshot.lives.gave_up == 0,
@@ -59,13 +69,13 @@ fn criteria(snapshot: &Snapshot) -> Vec<Criterion> {
     ];
     // A run that ends within its ramp has no settled time to judge.
     criteria.extend(snapshot.active_ratio.map(|ratio| Criterion {
-        name: "active_ratio",
+        name: "active_ratio".into(),
         limit: format!(">= {LEAST_ACTIVE}"),
         value: Some(ratio),
         met: ratio >= LEAST_ACTIVE,
     }));
     criteria.push(Criterion {
-        name: "error_rate",
+        name: "error_rate".into(),
         limit: format!("<= {MOST_ERRORS}"),
         value: snapshot.errors.rate,
         met: snapshot.errors.rate.is_some_and(|rate| rate <= MOST_ERRORS),
@@ -78,6 +88,11 @@ fn invalid(snapshot: &Snapshot) -> Vec<String> {
     let mut because = Vec::new();
     if generator.events_lost > 0 {
         because.push(format!("{} records of the probe were lost", generator.events_lost));
+    }
+    let unseen =
+        snapshot.viewers.iter().filter(|row| row.media_seconds > 0.0 && row.requests.total() == 0).count();
+    if unseen > 0 {
+        because.push(format!("{unseen} viewers played without a single request being seen"));
     }
     let saturated = generator.saturated_seconds as f64 / generator.sampled_seconds.max(1) as f64;
     if saturated > MOST_SATURATED {
@@ -105,7 +120,7 @@ mod tests {
     use super::*;
     use crate::pure::stats::{Expectation, Stats};
     use crate::words::exchange::Source;
-    use crate::words::snapshot::Sources;
+    use crate::words::snapshot::{Sources, ViewerRow};
 
     fn good() -> Snapshot {
         let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
@@ -129,7 +144,7 @@ mod tests {
     fn verdict(change: impl FnOnce(&mut Snapshot), broken_off: Option<u8>) -> (Word, u8) {
         let mut snapshot = good();
         change(&mut snapshot);
-        let verdict = judge(&snapshot, broken_off);
+        let verdict = judge(&snapshot, &[], broken_off);
         (verdict.word, verdict.exit_code)
     }
 
@@ -146,10 +161,30 @@ mod tests {
         assert_eq!(verdict(|s| s.generator.events_lost = 1, None), (Word::Invalid, 5));
         assert_eq!(verdict(|s| s.generator.p99_lag_ms = 501.0, None), (Word::Invalid, 5));
         assert_eq!(verdict(|s| s.agreement.kernel_bytes = Some(0.99), None), (Word::Invalid, 5));
+        let unseen = |s: &mut Snapshot| {
+            s.viewers.push(ViewerRow { media_seconds: 2.0, ..ViewerRow::default() });
+        };
+        assert_eq!(verdict(unseen, None), (Word::Invalid, 5));
         let busy = |s: &mut Snapshot| {
             (s.generator.saturated_seconds, s.generator.sampled_seconds) = (6, 10);
         };
         assert_eq!(verdict(busy, Some(2)), (Word::Invalid, 5));
+    }
+
+    #[test]
+    fn thresholds_decide_and_replace_what_they_are_about() {
+        let judged = |text: &str, change: fn(&mut Snapshot)| {
+            let mut snapshot = good();
+            change(&mut snapshot);
+            let verdict = judge(&snapshot, &[text.parse().unwrap()], None);
+            (verdict.exit_code, verdict.criteria.len())
+        };
+        let all = judge(&good(), &[], None).criteria.len();
+        assert_eq!(judged("stalls==0", |_| {}), (0, all + 1));
+        assert_eq!(judged("stalls==0", |s| s.lives.stalled = 1), (4, all + 1));
+        assert_eq!(judged("error_rate<5%", |s| s.errors.rate = Some(0.02)), (0, all));
+        // Nothing was measured, so nothing was shown.
+        assert_eq!(judged("startup:p95<2s", |_| {}), (4, all + 1));
     }
 
     #[test]

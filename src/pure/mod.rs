@@ -3,6 +3,7 @@
 pub mod criteria;
 pub mod facts;
 pub mod ffmpeg;
+pub mod go_style;
 pub mod kind;
 pub mod nearest;
 pub mod origin;
@@ -10,6 +11,9 @@ pub mod plan;
 pub mod playback;
 pub mod playlist;
 pub mod preflight;
+pub mod profile;
+pub mod profile_text;
 pub mod ramp;
 pub mod restart;
 pub mod stats;
+pub mod threshold;

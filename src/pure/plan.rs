@@ -1,5 +1,6 @@
 //! What a run means, resolved once from what was typed: flag, then environment (clap reads both),
-//! then default. Everything after this file works from the plan alone.
+//! then profile (laid underneath by [`super::profile`]), then default. Everything after this file
+//! works from the plan alone.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::ramp::Ramp;
+use super::threshold::Threshold;
 use crate::words::cli::swarm::{ProbeMode, SwarmArgs, Variant};
 use crate::words::failure::Failure;
 
@@ -15,6 +17,9 @@ use crate::words::failure::Failure;
 pub const METRICS_PORT: u16 = 17_091;
 /// Beyond this no single machine is a load generator; the check exists to catch typing errors.
 pub const MOST_CLIENTS: u32 = 10_000_000;
+
+/// Length of the run that `--check` makes.
+const CHECK: Duration = Duration::from_secs(10);
 
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +36,8 @@ pub struct Plan {
     pub viewers: Viewers,
     /// Whether failed preflight checks are only reported.
     pub skip_preflight: bool,
+    /// Criteria of the verdict beside the built-in ones.
+    pub thresholds: Vec<Threshold>,
     /// Where results go.
     pub results: Results,
 }
@@ -119,7 +126,8 @@ pub struct Environment {
 /// # Errors
 /// A usage failure that names the flag, the value and the cure.
 pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Failure> {
-    let clients = args.clients.unwrap_or(10);
+    let check = yes(args.check);
+    let clients = if check { 1 } else { args.clients.unwrap_or(10) };
     if clients == 0 || clients > MOST_CLIENTS {
         return Err(Failure::usage(format!("--clients {clients}: the number of viewers is out of range"))
             .cure(format!("pass a number from 1 to {MOST_CLIENTS}")));
@@ -129,7 +137,7 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
         return Err(Failure::usage(format!("--ramp-rate {per_second}: not a rate that can be kept"))
             .cure("pass viewers per second, from 0.001 to 100000"));
     }
-    if args.insecure && !args.dangerous {
+    if yes(args.insecure) && !yes(args.dangerous) {
         return Err(Failure::usage("--insecure turns TLS verification off")
             .cure("add --dangerous if that is meant, or trust the certificate's authority (SSL_CERT_FILE)"));
     }
@@ -148,14 +156,14 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
         stream: Stream {
             url: address(args.url.as_deref())?,
             variant: args.variant.unwrap_or_default(),
-            headers: headers(&args.headers, args.no_cache)?,
+            headers: headers(&args.headers, yes(args.no_cache))?,
             user_agent: user_agent(args.user_agent.as_deref())?,
             timeout,
             reconnect_delay: args.reconnect.unwrap_or(true).then_some(reconnect_delay),
             segment_retries: args.seg_retry.unwrap_or(3),
             target_duration,
-            paced: !args.unpaced,
-            verify_tls: !args.insecure,
+            paced: !yes(args.unpaced),
+            verify_tls: !yes(args.insecure),
             ca_file: environment.ssl_cert_file.clone(),
         },
         ramp: Ramp {
@@ -163,23 +171,33 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
             per_second,
             jitter: args.ramp_jitter.map_or(Duration::from_millis(200), |duration| duration.0),
         },
-        duration: args.duration.map(|duration| duration.0).filter(|duration| !duration.is_zero()),
+        duration: if check {
+            Some(CHECK)
+        } else {
+            args.duration.map(|duration| duration.0).filter(|duration| !duration.is_zero())
+        },
         seed: args.seed,
         viewers: Viewers {
             ffmpeg: args.ffmpeg.clone().unwrap_or_else(|| PathBuf::from("ffmpeg")),
             probe: args.probe.unwrap_or_default(),
-            restart_on_stall: args.restart_on_stall,
+            restart_on_stall: yes(args.restart_on_stall),
             max_restarts: args.max_restarts.filter(|limit| *limit > 0),
             extra_arguments: args.ffmpeg_args.clone(),
         },
-        skip_preflight: args.skip_preflight,
+        thresholds: thresholds(&args.thresholds)?,
+        skip_preflight: yes(args.skip_preflight),
         results: Results {
             metrics: metrics(args.metrics.as_deref(), environment.metrics_port.as_deref())?,
-            per_viewer_metrics: args.prom_client_metrics,
+            per_viewer_metrics: yes(args.prom_client_metrics),
             report: args.report.clone(),
             exchange_log: args.exchange_log.clone(),
         },
     })
+}
+
+/// A switch that was not given is off.
+fn yes(switch: Option<bool>) -> bool {
+    switch.unwrap_or(false)
 }
 
 fn address(typed: Option<&str>) -> Result<Url, Failure> {
@@ -219,6 +237,17 @@ fn headers(typed: &[String], no_cache: bool) -> Result<Vec<(String, String)>, Fa
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
     Ok(headers)
+}
+
+fn thresholds(typed: &[String]) -> Result<Vec<Threshold>, Failure> {
+    let read = |text: &String| {
+        text.parse().map_err(|error| {
+            Failure::usage(format!("--threshold {text:?} is no threshold"))
+                .because(error)
+                .cure("write it like segment_ttfb:p95<500ms, error_rate<0.1% or active_ratio>=1")
+        })
+    };
+    typed.iter().map(read).collect()
 }
 
 fn user_agent(typed: Option<&str>) -> Result<String, Failure> {
@@ -294,7 +323,7 @@ mod tests {
             (|a| a.headers = vec!["X: a\r\nHost: b".into()], "control character"),
             (|a| a.metrics = Some("localhost".into()), "--metrics \"localhost\""),
             (|a| a.metrics = Some("99999".into()), "--metrics \"99999\" is no port"),
-            (|a| a.insecure = true, "--insecure"),
+            (|a| a.insecure = Some(true), "--insecure"),
         ];
         for (change, said) in cases {
             let failure = plan(change).unwrap_err();

@@ -1,7 +1,10 @@
-//! Listening sockets that this program owns and a server inherits.
+//! Ports that this program takes: to be listened at by a server that inherits them, or by nobody.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
 
 use crate::words::failure::Failure;
 
@@ -26,4 +29,34 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
         };
         Failure::preflight(what).because(error).cure(cure)
     })
+}
+
+/// A port of loopback that is taken, and at which nobody listens: connections to it are refused.
+#[derive(Debug)]
+pub struct Unheard {
+    address: SocketAddr,
+    /// Held so that nobody else gets the port.
+    _socket: OwnedFd,
+}
+
+impl Unheard {
+    /// Takes any free port.
+    ///
+    /// # Errors
+    /// The operating system refuses the socket.
+    pub fn new() -> Result<Self, Failure> {
+        let bound = || -> nix::Result<Self> {
+            let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+            bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
+            let address: SockaddrIn = getsockname(fd.as_raw_fd())?;
+            Ok(Self { address: SocketAddrV4::from(address).into(), _socket: fd })
+        };
+        bound().map_err(|error| Failure::internal("cannot take a port of loopback").because(error))
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
 }

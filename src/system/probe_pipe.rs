@@ -102,11 +102,20 @@ impl ProbeReader {
     }
 }
 
-/// Sees gaps in the sequence of each process's records.
+/// Sees what is missing from the records of each process.
 #[derive(Debug, Default)]
 struct Order {
-    /// By viewer: its generation, and the next sequence number of each of its processes.
-    viewers: HashMap<u32, (u32, HashMap<u32, u32>)>,
+    /// By viewer: its generation, and its processes.
+    viewers: HashMap<u32, (u32, HashMap<u32, Seen>)>,
+}
+
+/// What has been seen of one process.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// The sequence number that comes next.
+    next: u32,
+    /// Facts that the process said it could not record.
+    lost: u32,
 }
 
 impl Order {
@@ -119,10 +128,15 @@ impl Order {
         }
         // A wrapper that calls exec greets again under the same pid, counting from 0.
         let fresh = record.what == what::HELLO && record.sequence == 0;
-        let next = if fresh { 0 } else { processes.get(&record.pid).copied().unwrap_or(0) };
-        processes.insert(record.pid, record.sequence.wrapping_add(1));
-        // A straggler of an earlier generation, or a pid that was cleared, proves no loss.
-        u64::from(record.sequence.saturating_sub(next)) * u64::from(record.generation == *generation)
+        let before = processes.get(&record.pid).copied().filter(|_| !fresh).unwrap_or_default();
+        let next = record.sequence.wrapping_add(1);
+        processes.insert(record.pid, Seen { next, lost: record.lost.max(before.lost) });
+        // A record that did not fit into the pipe leaves a gap and is counted; a fact that came to no
+        // record is only counted.
+        let gap = record.sequence.saturating_sub(before.next);
+        let counted = record.lost.saturating_sub(before.lost);
+        // A straggler of an earlier generation, whose count was cleared, proves no loss.
+        u64::from(gap.max(counted)) * u64::from(record.generation == *generation)
     }
 }
 
@@ -152,5 +166,8 @@ mod tests {
         .map(|record| order.missing(record))
         .collect();
         assert_eq!(lost, [0, 0, 0, 2, 0, 0, 0, 1]);
+        // Two records did not fit (a gap of two), and one fact came to no record.
+        assert_eq!(order.missing(&Record { lost: 4, ..record(1, 2, 12, 5) }), 4);
+        assert_eq!(order.missing(&Record { lost: 4, ..record(1, 2, 12, 6) }), 0);
     }
 }

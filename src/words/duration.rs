@@ -4,8 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A duration typed or printed in Go's notation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct GoDuration(pub Duration);
 
 const UNITS: [(&str, u64); 8] = [
@@ -64,6 +67,20 @@ impl FromStr for GoDuration {
             rest = next;
         }
         Ok(Self(Duration::from_nanos(total)))
+    }
+}
+
+impl TryFrom<String> for GoDuration {
+    type Error = NotADuration;
+
+    fn try_from(text: String) -> Result<Self, NotADuration> {
+        text.parse()
+    }
+}
+
+impl From<GoDuration> for String {
+    fn from(duration: GoDuration) -> Self {
+        duration.to_string()
     }
 }
 

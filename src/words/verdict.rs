@@ -20,7 +20,7 @@ pub enum Word {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Criterion {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// What was asked for, in words.
     pub limit: String,
     /// What was measured; absent if nothing was.

@@ -5,6 +5,7 @@
 use serde::Deserialize;
 
 use crate::pure::nearest::nearest;
+use crate::pure::profile_text;
 use crate::words::cli::origin::EncoderMode;
 use crate::words::failure::Failure;
 
@@ -107,24 +108,11 @@ pub fn built_in(name: &str) -> Result<&'static str, Failure> {
 /// # Errors
 /// The text is no TOML, a key is missing or unknown, or a value is of the wrong kind.
 pub fn parse(name: &str, text: &str) -> Result<Profile, Failure> {
-    toml::from_str(text).map_err(|error| {
-        let before = error.span().and_then(|span| text.get(..span.start));
-        let line = before.map(|before| before.matches('\n').count() + 1);
-        let place = line.map_or_else(String::new, |line| format!(", line {line}"));
-        let failure = Failure::usage(format!("origin profile {name}{place}: {}", error.message()));
-        match meant(error.message()) {
-            Some(key) => failure.cure(format!("did you mean `{key}`?")),
-            None => failure.cure("compare with profiles/origin/default.toml, which holds every key"),
-        }
-    })
-}
-
-/// The nearest of the names that serde offers in place of an unknown one.
-///
-/// The message reads: unknown field `a`, expected one of `b`, `c`.
-fn meant(message: &str) -> Option<&str> {
-    let mut names = message.split('`').skip(1).step_by(2);
-    nearest(names.next()?, names)
+    profile_text::read(
+        &format!("origin profile {name}"),
+        text,
+        "compare with profiles/origin/default.toml, which holds every key",
+    )
 }
 
 #[cfg(test)]

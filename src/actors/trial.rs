@@ -1,0 +1,132 @@
+//! The trial: does the probe see what this FFmpeg does on the network, and does FFmpeg survive it?
+//!
+//! That the probe was loaded proves little: a wrapper script may carry it and start a static binary.
+//! So FFmpeg is sent to a port where nobody listens, and the probe has to report the refusal.
+
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::interview::OTHER_BINARY;
+use crate::system::elf;
+use crate::system::guard::Guard;
+use crate::system::listener::Unheard;
+use crate::system::probe_object::ProbeObject;
+use crate::system::probe_pipe::{ProbePipe, ProbeReader};
+use crate::system::process::{Answer, Program, ask, cannot_run};
+use crate::words::ending::Ending;
+use crate::words::failure::Failure;
+use crate::words::wire::{Record, flag, what};
+
+/// A refused connection takes a tenth of a second, on a loaded machine one or two.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// A short look at a stream takes a few round trips.
+const LOOK_PATIENCE: Duration = Duration::from_secs(6);
+/// Records that were written before FFmpeg ended are there at once; readiness takes a moment.
+const SETTLE: Duration = Duration::from_millis(100);
+const DYNAMIC_BINARY: &str =
+    "use an FFmpeg with shared libraries, or pass --probe off to accept inferred figures";
+
+/// How the trial came out.
+#[derive(Debug)]
+pub enum Trial {
+    /// The probe sees everything.
+    Seen(ProbeObject, ProbePipe, ProbeReader),
+    /// FFmpeg works, but the probe does not see what it does; says why.
+    Unseen(Failure),
+    /// FFmpeg does not survive a connection, with or without the probe.
+    Broken(Failure),
+}
+
+/// Tries the probe on `ffmpeg`. `look` are the arguments of a short look at an https stream: only
+/// that tells whether the probe sees into FFmpeg's TLS.
+///
+/// # Errors
+/// The operating system refuses a pipe, a memory file or a process.
+pub async fn hold(ffmpeg: &Path, guard: &Arc<Guard>, look: Option<Vec<String>>) -> Result<Trial, Failure> {
+    // Bound and not listening: connections are refused, and nobody else gets the port meanwhile.
+    let socket = Unheard::new()?;
+    let nowhere = format!("http://{}/trial.m3u8", socket.address());
+    let arguments = ["-hide_banner", "-nostdin", "-loglevel", "error", "-i", &nowhere, "-f", "null", "-"];
+    let plain = Program::new(ffmpeg, arguments);
+    if elf::is_static(ffmpeg) == Some(true) {
+        let why = format!("the socket probe cannot be loaded: {} is statically linked", ffmpeg.display());
+        return Ok(broken(ffmpeg, &plain, guard).await.unwrap_or_else(|| unseen(why)));
+    }
+
+    let object = ProbeObject::new()?;
+    let (pipe, mut reader) = ProbePipe::new()?;
+    let mut probed = plain.clone();
+    let object_fd = object.fd().as_raw_fd();
+    let already = std::env::var_os("LD_PRELOAD");
+    probed.environment = vec![
+        ("LD_PRELOAD".into(), object.preload(object_fd, already.as_deref())),
+        (crate::words::wire::ENVIRONMENT.into(), format!("{}:0:1", pipe.fd()).into()),
+    ];
+    probed.inherit = vec![pipe.fd(), object_fd];
+    let answer = attempt(&probed, guard, PATIENCE).await;
+    let records = records(&mut reader).await;
+    let refused =
+        |record: &Record| record.what == what::CONNECT_FAILED && record.peer_port == socket.address().port();
+    if !records.iter().any(refused) {
+        let why = why_unseen(ffmpeg, answer.as_ref().ok(), &records);
+        return Ok(broken(ffmpeg, &plain, guard).await.unwrap_or_else(|| unseen(why)));
+    }
+    if let Some(look) = look {
+        probed.arguments = look.into_iter().map(Into::into).collect();
+        // Whether the look itself succeeds is not the question; viewers will tell.
+        drop(attempt(&probed, guard, LOOK_PATIENCE).await);
+        if self::records(&mut reader).await.iter().any(|record| record.has(flag::HIDDEN)) {
+            let program = ffmpeg.display();
+            return Ok(unseen(format!(
+                "the socket probe cannot see into the TLS library linked into {program}"
+            )));
+        }
+    }
+    Ok(Trial::Seen(object, pipe, reader))
+}
+
+fn unseen(why: String) -> Trial {
+    Trial::Unseen(Failure::preflight(why).cure(DYNAMIC_BINARY))
+}
+
+async fn attempt(program: &Program, guard: &Arc<Guard>, patience: Duration) -> std::io::Result<Answer> {
+    ask(program, guard, 1 << 16, patience).await
+}
+
+/// What is wrong with an FFmpeg that does not survive a refused connection even without the probe.
+async fn broken(ffmpeg: &Path, plain: &Program, guard: &Arc<Guard>) -> Option<Trial> {
+    let failure = match attempt(plain, guard, PATIENCE).await {
+        Ok(Answer { ending: ending @ Ending::Signaled(_), .. }) => {
+            let program = ffmpeg.display();
+            Failure::preflight(format!("{program} died of {ending} when it opened a connection"))
+                .cure(OTHER_BINARY)
+        }
+        Ok(_) => return None,
+        Err(error) => cannot_run(ffmpeg, error, OTHER_BINARY),
+    };
+    Some(Trial::Broken(failure))
+}
+
+async fn records(reader: &mut ProbeReader) -> Vec<Record> {
+    let mut all = Vec::new();
+    while let Ok(Ok(batch)) = tokio::time::timeout(SETTLE, reader.next()).await {
+        all.extend(batch.records);
+    }
+    all
+}
+
+fn why_unseen(ffmpeg: &Path, answer: Option<&Answer>, records: &[Record]) -> String {
+    let program = ffmpeg.display();
+    if records.iter().any(|record| record.what == what::HELLO) {
+        return format!(
+            "the socket probe does not see what {program} does: does a wrapper start a statically linked binary?"
+        );
+    }
+    let said = answer.map(|answer| String::from_utf8_lossy(&answer.stderr)).unwrap_or_default();
+    match said.lines().find(|line| line.contains("ld.so") || line.contains("preload")) {
+        Some(line) => format!("the socket probe cannot be loaded into {program}: {}", line.trim()),
+        None => format!("the socket probe was not loaded into {program}"),
+    }
+}

@@ -5,23 +5,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use hls_swarm::system::clock::now_ns;
-
 use super::account::settle;
 use super::media::Live;
 use super::pairing::{Circumstances, Pair, Why};
 use super::server::{Answer, Server, Then};
 use super::site::{Outcome, Site};
 use super::streams::{assert_passed, count};
-use super::swarm::{Exchange, Swarm};
+use super::swarm::{Exchange, Swarm, seconds};
 use super::truth;
 
 fn live(www: &Path) -> Live {
     Live::start(www, &[])
-}
-
-fn seconds() -> f64 {
-    now_ns() as f64 / 1e9
 }
 
 /// Number of the segment `sN.ts`.

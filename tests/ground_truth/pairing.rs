@@ -90,7 +90,15 @@ fn is_same(exchange: &Exchange, served: &Served, known: &Circumstances) -> bool 
 }
 
 /// What there is to know of the viewers' processes.
-struct Lives(BTreeMap<(u32, u32), Vec<Exchange>>);
+struct Lives {
+    /// By viewer and generation.
+    exchanges: BTreeMap<(u32, u32), Vec<Exchange>>,
+    /// The run did not stop before.
+    stop: f64,
+}
+
+/// Longer than any response of these tests takes, seconds.
+const LONGEST_FLIGHT: f64 = 4.0;
 
 impl Lives {
     fn of(run: &Run) -> Self {
@@ -98,12 +106,12 @@ impl Lives {
         for exchange in &run.exchanges {
             lives.entry((exchange.viewer, exchange.generation)).or_default().push(exchange.clone());
         }
-        Self(lives)
+        Self { exchanges: lives, stop: run.stop }
     }
 
     /// Nothing was asked for on its connection after it.
     fn is_last_of_its_connection(&self, exchange: &Exchange) -> bool {
-        let of_life = &self.0[&(exchange.viewer, exchange.generation)];
+        let of_life = &self.exchanges[&(exchange.viewer, exchange.generation)];
         !of_life
             .iter()
             .any(|other| other.connection == exchange.connection && other.started > exchange.started)
@@ -112,15 +120,17 @@ impl Lives {
     /// Its viewer was not started again.
     fn is_of_last_life(&self, exchange: &Exchange) -> bool {
         !self
-            .0
+            .exchanges
             .keys()
             .any(|(viewer, generation)| *viewer == exchange.viewer && *generation > exchange.generation)
     }
 
-    /// Its viewer's life ended before the next exchange of any connection: it was the last one.
-    fn is_last_of_its_life(&self, exchange: &Exchange) -> bool {
-        let of_life = &self.0[&(exchange.viewer, exchange.generation)];
-        of_life.iter().all(|other| other.started <= exchange.started)
+    /// It was in flight when the run stopped: the last of its connection and of its viewer, and begun
+    /// not long before.
+    fn ends_with_run(&self, exchange: &Exchange) -> bool {
+        self.is_of_last_life(exchange)
+            && self.is_last_of_its_connection(exchange)
+            && exchange.started > self.stop - LONGEST_FLIGHT
     }
 }
 
@@ -154,7 +164,7 @@ impl<'a> Account<'a> {
         let stale = exchange.outcome == "stale";
         let why = if in_outage(exchange, known) && !exchange.is_complete() && !stale {
             Some(Why::Outage)
-        } else if nothing && exchange.is_ended_by_viewer() && ends_with_run(exchange, lives) {
+        } else if nothing && exchange.is_ended_by_viewer() && lives.ends_with_run(exchange) {
             // It was sent, and the connection was gone before the server read it.
             Some(Why::InFlightAtStop)
         } else if nothing && stale && exchange.connect.is_none() && lives.is_last_of_its_connection(exchange)
@@ -179,10 +189,6 @@ fn in_outage(exchange: &Exchange, known: &Circumstances) -> bool {
     known.outages.iter().any(|outage| (outage.start - 2.0..outage.end).contains(&exchange.started))
 }
 
-fn ends_with_run(exchange: &Exchange, lives: &Lives) -> bool {
-    lives.is_of_last_life(exchange) && lives.is_last_of_its_connection(exchange)
-}
-
 fn why_cut(pair: Pair<'_>, lives: &Lives, known: &Circumstances) -> Option<Why> {
     let Pair { exchange, served } = pair;
     if exchange.is_complete() {
@@ -191,10 +197,7 @@ fn why_cut(pair: Pair<'_>, lives: &Lives, known: &Circumstances) -> Option<Why> 
         Some(Why::Outage)
     } else if exchange.is_ended_by_server() && !served.whole {
         Some(Why::CutByServer)
-    } else if exchange.is_ended_by_viewer()
-        && lives.is_last_of_its_connection(exchange)
-        && (lives.is_of_last_life(exchange) || lives.is_last_of_its_life(exchange))
-    {
+    } else if exchange.is_ended_by_viewer() && lives.ends_with_run(exchange) {
         Some(Why::InFlightAtStop)
     } else {
         None

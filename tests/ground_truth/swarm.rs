@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::process::Command;
 use std::time::Duration;
 
+use hls_swarm::system::clock::now_ns;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -97,23 +98,32 @@ pub(crate) struct Run {
     /// The files as they are.
     pub(crate) text: String,
     pub(crate) exit_code: Option<i32>,
+    /// It did not ask its viewers to stop before: `CLOCK_MONOTONIC` in seconds.
+    pub(crate) stop: f64,
     /// What it said on standard output and standard error.
     pub(crate) said: String,
+}
+
+/// `CLOCK_MONOTONIC` in seconds, the clock of the exchange log.
+pub(crate) fn seconds() -> f64 {
+    now_ns() as f64 / 1e9
 }
 
 /// A run that goes on.
 pub(crate) struct Swarm {
     process: Companion,
     folder: TempDir,
+    /// `CLOCK_MONOTONIC` in seconds.
+    began: f64,
     length: Duration,
 }
 
 impl Swarm {
-    /// `clients` viewers of `url` for `seconds`, with further arguments.
-    pub(crate) fn start(url: &str, clients: u32, seconds: u32, arguments: &[&str]) -> Self {
+    /// `clients` viewers of `url` for `length` seconds, with further arguments.
+    pub(crate) fn start(url: &str, clients: u32, length: u32, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
-        command.args(["--clients", &clients.to_string(), "--duration", &format!("{seconds}s")]);
+        command.args(["--clients", &clients.to_string(), "--duration", &format!("{length}s")]);
         command.args(["--ramp-rate", "10", "--seed", "1", "--metrics", "off", "--user-agent", USER_AGENT]);
         command.args(["--probe", "require", "--log-level", "warn"]);
         command.arg("--report").arg(folder.path().join("report.json"));
@@ -125,9 +135,10 @@ impl Swarm {
         let said = File::create(folder.path().join("said")).unwrap();
         command.stdin(std::process::Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
         Self {
+            began: seconds(),
             process: Companion::start(&mut command),
             folder,
-            length: Duration::from_secs(u64::from(seconds)),
+            length: Duration::from_secs(u64::from(length)),
         }
     }
 
@@ -147,6 +158,7 @@ impl Swarm {
             exchanges: log.lines().map(exchange).collect(),
             text: report + &log,
             exit_code: status.code(),
+            stop: self.began + self.length.as_secs_f64(),
             said,
         }
     }

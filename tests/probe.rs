@@ -244,8 +244,9 @@ fn latencies_are_those_of_the_server() {
         assert!((truth..truth + 150_000_000).contains(&value), "{value} ns for {milliseconds} ms");
     };
     close_to(record.first_byte_ns, 200);
-    close_to(record.download_ns, 300);
-    close_to(record.read_ns, 300);
+    // A first byte that a loaded machine reads late shortens the download by as much.
+    close_to(record.first_byte_ns + record.download_ns, 500);
+    close_to(record.first_byte_ns + record.read_ns, 500);
     assert!(record.connect_ns < 100_000_000 && record.has(flag::CONNECT));
     drop(server);
 }

@@ -307,6 +307,13 @@ pub static METRICS: &[Metric] = &[
         "Exchanges that the peer or the network broke off.",
         |s, _| count(s.errors.broken),
     ),
+    metric(
+        "stale_requests_total",
+        Counter,
+        "",
+        "Requests into kept connections that the server had closed; sent again, and neither requests nor errors.",
+        |s, _| count(s.stale_requests),
+    ),
     metric("connect_errors_total", Counter, "", "Connections that could not be made.", |s, _| {
         count(s.errors.connect)
     }),

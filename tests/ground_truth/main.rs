@@ -9,12 +9,21 @@
     reason = "a test may stop at the first surprise, its helpers too"
 )]
 
-#[path = "../origin/desk.rs"]
-#[allow(dead_code, reason = "shared between tests")]
-mod desk;
+#[path = "../support/http.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
+mod http;
 #[path = "../support/nginx.rs"]
 #[allow(unreachable_pub, dead_code, reason = "shared between tests")]
 mod nginx;
+#[path = "../support/origin.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
+mod origin;
+#[path = "../support/patience.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
+mod patience;
+#[path = "../support/processes.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
+mod processes;
 #[path = "../support/program.rs"]
 #[allow(unreachable_pub, dead_code, reason = "shared between tests")]
 mod program;

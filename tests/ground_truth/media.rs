@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::desk::eventually;
+use super::patience::eventually;
 use super::program::{Companion, program};
 
 /// Size and rate of each rendition, best first.

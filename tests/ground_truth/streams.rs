@@ -6,8 +6,8 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::account::settle;
-use super::desk::Origin;
 use super::media::{Live, film};
+use super::origin::Origin;
 use super::pairing::{Account, Circumstances};
 use super::site::{Outcome, Site};
 use super::swarm::{Run, Swarm};

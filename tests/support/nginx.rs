@@ -15,7 +15,7 @@ use super::program::{Companion, program};
 /// What one nginx is to do, in its own words.
 #[derive(Clone, Copy, Default)]
 pub struct Site<'a> {
-    /// `log_format` directive of a format that is called `truth`.
+    /// `log_format` directive of a format that is called `truth`; without it nothing is logged.
     pub log_format: &'a str,
     /// Further directives in the `http` block.
     pub http: &'a str,
@@ -130,12 +130,14 @@ fn configuration(folder: &Path, site: Site<'_>, plain: u16, tls: u16) -> String 
     // The test's folder is its owner's: a worker of another user could not read it.
     let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
     let folder = folder.display();
+    let access_log =
+        if log_format.is_empty() { "off".to_owned() } else { format!("{folder}/access.log truth") };
     format!(
         "daemon off; worker_processes 1; {user} pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 256; }}
 http {{
   {log_format}
-  access_log {folder}/access.log truth;
+  access_log {access_log};
   client_body_temp_path {folder}/tmp; proxy_temp_path {folder}/tmp; fastcgi_temp_path {folder}/tmp;
   uwsgi_temp_path {folder}/tmp; scgi_temp_path {folder}/tmp;
   types {{ application/vnd.apple.mpegurl m3u8; video/mp2t ts; video/mp4 mp4 m4s; }}

@@ -222,6 +222,15 @@ impl<'a> Listening<'a> {
         let Self { log, facts, author, crew, .. } = self;
         let exchanges = crew.source == Source::Log;
         log.finish(&mut |fact| facts.extend(inferred::event(*author, fact, exchanges)));
+        self.count_lines();
+    }
+
+    /// Notes how many lines were read since the last time.
+    fn count_lines(&mut self) {
+        if self.lines > 0 {
+            let parsed = std::mem::take(&mut self.lines);
+            self.facts.push(Event::Lines { parsed, dropped: 0 });
+        }
     }
 
     /// Judges playback now and notes what there is to tell.
@@ -240,10 +249,7 @@ impl<'a> Listening<'a> {
             Some(Change::Recovered) => self.facts.push(Event::Recovered { viewer }),
             None => {}
         }
-        if self.lines > 0 {
-            let parsed = std::mem::take(&mut self.lines);
-            self.facts.push(Event::Lines { parsed, dropped: 0 });
-        }
+        self.count_lines();
         assessment.change
     }
 

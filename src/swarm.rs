@@ -40,6 +40,9 @@ const STATUS: Duration = Duration::from_secs(5);
 /// `main` of `hls-swarm`.
 #[must_use]
 pub fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == reports::WORD) {
+        return reports::main();
+    }
     let typed = go_style::translate(std::env::args_os(), &SwarmArgs::command());
     let args = match SwarmArgs::try_parse_from(typed) {
         Ok(args) => args,

@@ -190,14 +190,10 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
         results: Results {
             metrics: metrics(args.metrics.as_deref(), environment.metrics_port.as_deref())?,
             per_viewer_metrics: yes(args.prom_client_metrics),
-            reports: reports(&args.reports)?,
+            reports: Format::of_all(&args.reports)?,
             exchange_log: args.exchange_log.clone(),
         },
     })
-}
-
-fn reports(paths: &[PathBuf]) -> Result<Vec<(Format, PathBuf)>, Failure> {
-    paths.iter().map(|path| Ok((Format::of(path)?, path.clone()))).collect()
 }
 
 /// A switch that was not given is off.

@@ -1,7 +1,7 @@
 //! A run that is over, with everything that a report of it can tell.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use super::run::Run;
@@ -53,6 +53,14 @@ pub enum Format {
 }
 
 impl Format {
+    /// Each path with its format.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_all(paths: &[PathBuf]) -> Result<Vec<(Self, PathBuf)>, Failure> {
+        paths.iter().map(|path| Ok((Self::of(path)?, path.clone()))).collect()
+    }
+
     /// File endings and what they mean.
     pub const ENDINGS: [(&str, Self); 5] = [
         ("json", Self::Json),

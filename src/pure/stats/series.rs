@@ -3,7 +3,7 @@
 use crate::words::series::{Percentiles, Point, Series};
 
 /// Points kept; past that, neighbours are joined and the step doubles.
-const MOST: usize = 3600;
+pub const MOST: usize = 3600;
 
 /// Counts since the run began, and gauges at this moment, as the fold knows them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,14 +32,16 @@ pub struct History {
     before: Totals,
     /// Latencies in it, microseconds.
     latencies: Vec<u64>,
-    /// Length of the run and the gauges at its end; stopping the viewers is no part of it.
+    /// Length of the run and the totals at its end; stopping the viewers is no part of it.
     closed: Option<(f64, Totals)>,
 }
 
 impl History {
     /// Takes the latency of a segment.
     pub fn segment(&mut self, nanos: u64) {
-        self.latencies.push(nanos / 1000);
+        if self.closed.is_none() {
+            self.latencies.push(nanos / 1000);
+        }
     }
 
     /// Whether time has left the step that is going on, so that [`Self::advance`] has work.
@@ -78,15 +80,14 @@ impl History {
 
     fn point(&self, now: Totals) -> Point {
         let before = &self.before;
-        let gauges = self.closed.map_or(now, |(_, closed)| closed);
         let samples = now.samples.saturating_sub(before.samples);
         let mean = |sum: f64| (samples > 0).then(|| (sum / samples as f64 * 10.0).round() / 10.0);
         Point {
             second: self.step * self.series.step_seconds,
-            target: gauges.target,
-            active: gauges.active,
-            playing: gauges.playing,
-            stalled: gauges.stalled,
+            target: now.target,
+            active: now.active,
+            playing: now.playing,
+            stalled: now.stalled,
             manifests: now.manifests.saturating_sub(before.manifests),
             segments: now.segments.saturating_sub(before.segments),
             bytes: now.bytes.saturating_sub(before.bytes),
@@ -102,7 +103,8 @@ impl History {
     #[must_use]
     pub fn series(&self, now: Totals) -> Series {
         let mut series = self.series.clone();
-        let rest = self.point(now);
+        // Requests that viewers had in flight when they were stopped would look like a burst.
+        let rest = self.point(self.closed.map_or(now, |(_, closed)| closed));
         let step = series.step_seconds as f64;
         let short = self.closed.is_some_and(|(elapsed, _)| elapsed - (rest.second as f64) < step / 2.0);
         match series.points.last_mut() {
@@ -206,8 +208,8 @@ mod tests {
         assert_eq!(series.points[1].latency, None);
         assert_eq!(series.points[2].segments, 4);
         assert_eq!(history.series(totals(5)).points[3].second, 5);
-        history.close(5.1, totals(4));
-        let closed = history.series(Totals { active: 0, ..totals(5) });
+        history.close(5.1, totals(5));
+        let closed = history.series(Totals { active: 0, ..totals(9) });
         assert_eq!((closed.points.len(), closed.points[2].segments, closed.points[2].active), (3, 6, 4));
     }
 

@@ -16,9 +16,13 @@ pub fn write(out: &mut String, report: &Report) -> fmt::Result {
     let curve = |name, colour, scale: f64, value: Value| Curve {
         name,
         colour,
-        points: series.points.iter().filter_map(|p| Some((p.second, value(p)? * scale))).collect(),
+        points: series
+            .points
+            .iter()
+            .filter_map(|p| Some((p.second + series.step_seconds, value(p)? * scale)))
+            .collect(),
     };
-    let plot = |title, unit, curves| Plot { title, unit, end: last.second, curves };
+    let plot = |title, unit, curves| Plot { title, unit, end: last.second + series.step_seconds, curves };
     let viewers = vec![
         curve("should be up", "three", 1.0, |p| Some(p.target as f64)),
         curve("playing", "one", 1.0, |p| Some(p.playing as f64)),

@@ -14,7 +14,9 @@ const REASONS: usize = 30;
 fn table(out: &mut String, title: &str, head: &[&str], rows: &[Vec<String>]) -> fmt::Result {
     writeln!(out, "<h2>{title}</h2>\n<div class=\"table\"><table>\n<thead><tr>")?;
     for name in head {
-        writeln!(out, "<th scope=\"col\">{name}</th>")?;
+        // Words stand on the left, figures on the right.
+        let class = if ["Limit", "Reason"].contains(name) { " class=\"text\"" } else { "" };
+        writeln!(out, "<th scope=\"col\"{class}>{name}</th>")?;
     }
     writeln!(out, "</tr></thead>\n<tbody>")?;
     for row in rows {
@@ -46,7 +48,7 @@ pub fn criteria(out: &mut String, verdict: &Verdict) -> fmt::Result {
                 first(&criterion.name),
                 format!("<td class=\"{class}\">{mark}</td>"),
                 cell(&criterion.value_text()),
-                cell(&criterion.limit),
+                text(&criterion.limit),
             ]
         })
         .collect();

@@ -206,6 +206,7 @@ const EXAMPLES: &str = "\
 Examples:
   hls-swarm http://127.0.0.1:17080/stream.m3u8
   hls-swarm --clients 100 --ramp-rate 20 --duration 5m --report run.json https://cdn.example/live.m3u8
+  hls-swarm report show run.json     (also: compare A B, merge A B…; hls-swarm report --help)
 
 Exit codes:
   0 pass   1 internal   2 usage   3 preflight   4 a criterion was not met

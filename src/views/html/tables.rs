@@ -92,7 +92,8 @@ pub fn latencies(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Res
         .rows()
         .into_iter()
         .map(|(_, name, q)| {
-            let times = [q.p50, q.p95, q.p99, q.max].map(|seconds| cell(&milliseconds(seconds)));
+            // The unit stands in the title, so that the row fits on a phone.
+            let times = [q.p50, q.p95, q.p99, q.max].map(|s| cell(milliseconds(s).trim_end_matches(" ms")));
             let mut row = vec![first(&name), cell(&count(q.count))];
             row.extend(times);
             row
@@ -101,7 +102,7 @@ pub fn latencies(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Res
     if rows.is_empty() {
         return Ok(());
     }
-    table(out, "Latency", &["", "Count", "p50", "p95", "p99", "Max"], &rows)
+    table(out, "Latency, milliseconds", &["", "Count", "p50", "p95", "p99", "Max"], &rows)
 }
 
 /// Reasons, most frequent first; nothing if there are none.

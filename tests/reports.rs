@@ -231,6 +231,55 @@ fn two_reports_stand_side_by_side() {
     assert!(line("segment ttfb p95, ms").ends_with("1.000"), "{text}");
 }
 
+fn hls_swarm(folder: &std::path::Path, words: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+    let output = command.current_dir(folder).args(words).env("STREAM_URL", "http://127.0.0.1:9/a").output();
+    let output = output.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_commands_read_and_write_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |name: &str| folder.path().join(name);
+    for (name, second) in [("a.json", 0), ("b.json", 2)] {
+        std::fs::write(in_folder(name), text(Format::Json, &shard(second, |_| {}))).unwrap();
+    }
+    let run = |line: &str| hls_swarm(folder.path(), &line.split(' ').collect::<Vec<_>>());
+
+    let (code, shown, _) = run("report show a.json");
+    assert_eq!(code, Some(0));
+    assert!(shown.ends_with("FAIL (exit code 4)\n"), "{shown}");
+    let (code, shown, _) = run("report compare a.json b.json");
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("B / A"), "{shown}");
+    // The verdict of what was merged is the exit code.
+    let (code, shown, _) = run("report merge a.json b.json --report all.json --report all.html");
+    assert_eq!(code, Some(4), "{shown}");
+    let merged = read("all.json", &std::fs::read_to_string(in_folder("all.json")).unwrap()).unwrap();
+    assert_eq!(merged.snapshot.requests.total(), 2 * report().snapshot.requests.total());
+    assert!(in_folder("all.html").exists());
+
+    for (line, why) in [
+        ("report merge a.json a.json", "a.json: is the same run as a.json"),
+        ("report show missing.json", "missing.json: cannot be read"),
+        ("report show a.json --report a.pdf", "the file ending names no format"),
+        ("report show a.json --report nowhere/a.md", "cannot be written"),
+        // Only the first word can be the command; a URL is never taken for it.
+        ("-v report", "is no address of a stream"),
+        ("--report run.pdf http://127.0.0.1:9/report", "the file ending names no format"),
+    ] {
+        let (code, _, said) = run(line);
+        assert_eq!(code, Some(2), "{line}: {said}");
+        assert!(said.contains(why), "{line}: {said}");
+    }
+    let (code, plan, said) = run("-report=a.json -report b.html -dry-run http://127.0.0.1:9/report");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(plan.contains("reports = [\"a.json\", \"b.html\"]"), "{plan}");
+    assert!(plan.contains("url = \"http://127.0.0.1:9/report\""), "{plan}");
+}
+
 #[test]
 fn no_text_breaks_out_of_the_markup() {
     let evil = "</p><script>alert(1)</script>'\"&\u{7}|\n<!-- ]]>";

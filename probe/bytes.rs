@@ -1,7 +1,7 @@
 //! The wrappers around the C library's calls that move bytes.
 //!
-//! Each calls the real function first, and looks only then, and only if the descriptor is a followed
-//! socket: for any other one a wrapper costs one look into an array.
+//! Each calls the real function first (a send call asks the kernel a question before), and looks only
+//! then, and only if the descriptor is a followed socket: for any other one a wrapper costs one look into an array.
 
 use core::ffi::{c_int, c_void};
 
@@ -43,6 +43,7 @@ unsafe fn sends(fd: c_int, parts: *const Iovec, len: usize, call: impl FnOnce() 
     let before = sys::errno();
     let started = sys::now();
     table::send_begins(fd);
+    table::with(fd, |socket| socket.send_begins(fd));
     sys::set_errno(before);
     let result = call();
     let errno = sys::errno();

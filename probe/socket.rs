@@ -1,7 +1,8 @@
 //! One connection: what happened on it, and the records that come of that.
 //!
 //! Every method runs with the socket's table entry held, and after the real call returned, except
-//! [`Socket::close`], which runs before the real one because the kernel must still know the socket.
+//! [`Socket::close`], which runs before the real one because the kernel must still know the socket,
+//! and [`Socket::send_begins`].
 
 mod records;
 
@@ -48,6 +49,8 @@ pub(crate) struct Socket {
     ended: bool,
     /// A FIN came in, which the kernel counts as a byte.
     fin: bool,
+    /// The FIN came in before the request in flight was sent.
+    stale: bool,
     /// The viewer shut down its reading side: an end of stream is no FIN.
     reading_ended: bool,
     /// The viewer shut down its writing side: after the peer's FIN the connection is gone at once.
@@ -83,6 +86,7 @@ impl Socket {
         tls_ns: 0,
         ended: false,
         fin: false,
+        stale: false,
         reading_ended: false,
         writing_ended: false,
         error: 0,
@@ -125,7 +129,7 @@ impl Socket {
         self.untold = 0;
         self.connect_started = started;
         (self.tls, self.hidden, self.tls_started, self.tls_ns) = (false, false, 0, 0);
-        (self.ended, self.fin) = (false, false);
+        (self.ended, self.fin, self.stale) = (false, false, false);
         (self.reading_ended, self.writing_ended) = (false, false);
         (self.error, self.told_received) = (0, 0);
         self.follower.reset();
@@ -203,6 +207,14 @@ impl Socket {
         if done && self.tls_ns == 0 {
             self.tls_ns = sys::now().saturating_sub(self.tls_started).max(1);
             self.untold |= flag::TLS_HANDSHAKE;
+        }
+    }
+
+    /// Bytes are about to be sent. Afterwards it is too late to ask: they bring a RST about, which
+    /// hides what was before.
+    pub(crate) fn send_begins(&mut self, fd: c_int) {
+        if self.state == State::Connected && self.requests > 0 && !self.follower.in_flight() {
+            self.stale = TcpInfo::of(fd).is_some_and(|info| info.has_fin());
         }
     }
 

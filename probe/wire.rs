@@ -96,6 +96,9 @@ pub mod flag {
     /// With [`TLS`]: a TLS library that the probe does not see into (linked into the program, or not
     /// known). Such a connection has no exchanges; only CLOSED tells of it.
     pub const HIDDEN: u16 = 1 << 12;
+    /// The peer's FIN had come in before the request was sent into the kept connection, and no answer
+    /// came: no server ever read the request. Viewers send such a one again (RFC 9112, 9.3.1).
+    pub const STALE: u16 = 1 << 13;
 }
 
 /// `Record::cache`: what the edge said about its cache (X-Cache, CF-Cache-Status, Cache-Status).

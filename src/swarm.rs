@@ -18,12 +18,14 @@ use crate::actors::{aggregator, metrics_server, pacemaker, probe_reader};
 use crate::logging;
 use crate::pure::criteria::judge;
 use crate::pure::plan::{self, Environment, Plan};
+use crate::pure::preflight::{files_needed, own_files};
 use crate::pure::stats::{Expectation, Stats};
 use crate::pure::{go_style, profile};
 use crate::reports;
 use crate::system::clock::now_ns;
 use crate::system::fetch::without_secrets;
 use crate::system::guard::Guard;
+use crate::system::limits;
 use crate::system::shutdown::Shutdown;
 use crate::views::{prometheus, status};
 use crate::words::cli::swarm::SwarmArgs;
@@ -72,6 +74,9 @@ fn start(args: SwarmArgs) -> Result<ExitCode, Failure> {
         drop(write!(std::io::stdout(), "{}", profile::text(&args, &plan)?));
         return Ok(Exit::Pass.into());
     }
+    // Before anything is opened, or it fails for reasons that nobody would understand.
+    let clients = plan.ramp.clients;
+    own_files(clients, limits::raise_open_files(files_needed(clients)))?;
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     let runtime = tokio::runtime::Builder::new_current_thread()

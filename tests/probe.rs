@@ -3,8 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
-#[path = "probe/server.rs"]
-#[allow(unreachable_pub, reason = "shared within this test")]
+#[path = "support/program.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
+mod program;
+#[path = "support/server.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
 mod server;
 #[path = "probe/viewer.rs"]
 #[allow(unreachable_pub, reason = "shared within this test")]
@@ -22,8 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm::words::wire::{Record, end, flag, url_hash, what};
+use program::program;
 use server::{Answer, Served, Server, Then};
-use watched::{Pipe, own_viewer, program, run, run_into, run_with};
+use watched::{Pipe, own_viewer, run, run_into, run_with};
 
 const ECONNRESET: u16 = 104;
 const ECONNREFUSED: u16 = 111;
@@ -240,8 +244,9 @@ fn latencies_are_those_of_the_server() {
         assert!((truth..truth + 150_000_000).contains(&value), "{value} ns for {milliseconds} ms");
     };
     close_to(record.first_byte_ns, 200);
-    close_to(record.download_ns, 300);
-    close_to(record.read_ns, 300);
+    // A first byte that a loaded machine reads late shortens the download by as much.
+    close_to(record.first_byte_ns + record.download_ns, 500);
+    close_to(record.first_byte_ns + record.read_ns, 500);
     assert!(record.connect_ns < 100_000_000 && record.has(flag::CONNECT));
     drop(server);
 }
@@ -387,6 +392,43 @@ fn a_full_pipe_never_stops_the_viewer_and_what_is_lost_is_counted() {
     assert_eq!(records.iter().map(|record| record.what).collect::<Vec<_>>(), [what::EXCHANGE, what::CLOSED]);
     assert_eq!((records[0].name(), records[0].sequence, records[0].lost), (&b"b.ts"[..], 2, 2));
     drop(server);
+}
+
+/// The kernel counts a FIN as a byte received, and one may come in while it is asked for the count.
+#[test]
+fn a_fin_right_behind_the_body_is_no_byte_of_it() {
+    let server = Server::start(|_, _| Answer { then: Then::Close, ..Answer::ok("video/mp2t", b"end") });
+    let run = run(&mut own_viewer("ask-often", server.port));
+    assert!(run.output.status.success(), "{:?}", run.output);
+    let exchanges = run.exchanges();
+    assert_eq!(exchanges.len(), 1000);
+    let wrong: Vec<_> = exchanges
+        .iter()
+        .map(|record| (record.received, record.head_bytes + record.body_bytes))
+        .filter(|(received, read)| received != read)
+        .collect();
+    assert!(wrong.is_empty(), "{} of 1000, first: {:?}", wrong.len(), wrong[0]);
+}
+
+#[test]
+fn a_request_into_a_connection_that_was_closed_before_is_stale() {
+    let server = Server::start(|target, _| {
+        let then = if target == "/b.ts" { Then::Close } else { Then::Keep };
+        Answer { then, ..Answer::ok("video/mp2t", b"end") }
+    });
+    let run = run(&mut own_viewer("ask-too-late", server.port));
+    assert!(run.output.status.success(), "{:?}", run.output);
+    let exchanges = run.exchanges();
+    let facts: Vec<_> = exchanges
+        .iter()
+        .map(|record| (record.name(), record.end == end::COMPLETE, record.has(flag::STALE)))
+        .collect();
+    assert_eq!(
+        facts,
+        [(&b"a.ts"[..], true, false), (&b"b.ts"[..], true, false), (&b"c.ts"[..], false, true)]
+    );
+    let targets: Vec<_> = server.served().into_iter().map(|served| served.target).collect();
+    assert_eq!(targets, ["/a.ts", "/b.ts"], "the server never saw the third request");
 }
 
 /// Exit code and output of several programs in several predicaments.

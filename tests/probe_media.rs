@@ -3,9 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
-#[path = "probe/nginx.rs"]
-#[allow(unreachable_pub, reason = "shared within this test")]
+#[path = "support/nginx.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
 mod nginx;
+#[path = "support/program.rs"]
+#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
+mod program;
+#[path = "probe/served.rs"]
+#[allow(unreachable_pub, reason = "shared within this test")]
+mod served;
 #[path = "probe/watched.rs"]
 #[allow(unreachable_pub, dead_code, reason = "shared between tests")]
 mod watched;
@@ -15,8 +21,10 @@ use std::path::Path;
 use std::process::Command;
 
 use hls_swarm::words::wire::{Record, end, flag, what};
-use nginx::{Logged, Nginx};
-use watched::{Run, program, run};
+use nginx::Nginx;
+use program::program;
+use served::Logged;
+use watched::{Run, run};
 
 /// A folder with `www/s.m3u8` and its segments, and nginx before it.
 fn origin() -> (tempfile::TempDir, Nginx) {
@@ -39,7 +47,7 @@ fn origin() -> (tempfile::TempDir, Nginx) {
     ]);
     let output = ffmpeg.arg(www.join("s.m3u8")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let nginx = Nginx::start(folder.path());
+    let nginx = served::start(folder.path());
     (folder, nginx)
 }
 
@@ -97,7 +105,7 @@ fn ffmpeg_against_nginx(tls: bool) {
     let plain = viewer(&url, &nginx.certificate()).output().unwrap();
     assert_eq!(plain, run.output, "FFmpeg does the same with and without the probe");
     assert!(plain.stdout.len() > 1000);
-    let log = nginx.log();
+    let log = served::log(nginx);
     assert_same(&run, &log[..after_run], tls);
     assert_eq!(after_run, 4, "a playlist and three segments");
     let playlist = &run.exchanges()[0];
@@ -132,7 +140,7 @@ fn curl_over_tls() {
         )
         .args(["-o", "/dev/null"].repeat(5)));
     assert!(run.output.status.success(), "{:?}", run.output);
-    let log = nginx.log();
+    let log = served::log(nginx);
     let exchanges = run.exchanges();
     assert_eq!(
         exchanges.iter().map(|record| record.status).collect::<Vec<_>>(),
@@ -168,5 +176,5 @@ fn curl_refuses_the_certificate() {
     assert_eq!((closed.len(), closed[0].request), (1, 0));
     assert!(closed[0].has(flag::TLS | flag::CONNECT) && !closed[0].has(flag::TLS_HANDSHAKE));
     assert!(closed[0].received > 0, "the certificate came in");
-    assert!(nginx.log().is_empty());
+    assert!(served::log(nginx).is_empty());
 }

@@ -38,6 +38,9 @@ impl Socket {
                 record.download_ns = arrival.saturating_sub(self.first_byte);
             }
         }
+        if self.stale && self.first_byte == 0 {
+            record.flags |= flag::STALE;
+        }
         if how != end::COMPLETE {
             let since = if self.last_byte != 0 { self.last_byte } else { self.started };
             record.idle_ns = now.saturating_sub(since);

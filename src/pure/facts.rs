@@ -143,6 +143,9 @@ fn exchange(record: &Record) -> Exchange {
 }
 
 const fn outcome(record: &Record) -> Outcome {
+    if record.has(flag::STALE) {
+        return Outcome::Stale;
+    }
     match record.end {
         end::COMPLETE => Outcome::Complete,
         end::CLOSED_BY_VIEWER => Outcome::ClosedByViewer,
@@ -219,6 +222,16 @@ mod tests {
         assert_eq!(exchange.received_bytes, None);
         assert_eq!(exchange.peer, None);
         assert_eq!(exchange.cache, None);
+    }
+
+    #[test]
+    fn a_request_into_a_closed_connection_is_stale_however_it_ended() {
+        let mut record = record();
+        (record.flags, record.status) = (flag::STALE, 0);
+        for end in [end::CLOSED_BY_PEER, end::SOCKET_ERROR, end::CLOSED_BY_VIEWER] {
+            record.end = end;
+            assert_eq!(read(&record).outcome, Outcome::Stale);
+        }
     }
 
     #[test]

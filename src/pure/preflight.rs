@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::words::failure::Failure;
+
 /// What the machine has left; `None` = cannot be told, or no such limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
@@ -88,6 +90,21 @@ const PORTS_PER_VIEWER: u64 = 5;
 #[must_use]
 pub fn files_needed(viewers: u32) -> u64 {
     u64::from(viewers) * FILES_PER_VIEWER + OWN_FILES
+}
+
+/// Fails if this program itself cannot live on `open_files`, let alone its viewers.
+///
+/// # Errors
+/// A preflight failure that names the limit, and what `viewers` viewers need.
+pub fn own_files(viewers: u32, open_files: Option<u64>) -> Result<(), Failure> {
+    match open_files {
+        Some(have) if have < OWN_FILES => {
+            let need = files_needed(viewers);
+            let what = format!("open files: {have} available, {need} needed for {viewers} viewers");
+            Err(Failure::preflight(what).cure(format!("ulimit -n {need}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Holds the needs of `viewers` viewers against `machine`.

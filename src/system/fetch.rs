@@ -40,7 +40,7 @@ pub struct Response {
 /// # Errors
 /// A preflight failure that names the address, what went wrong, and the cure.
 pub async fn get(request: Request) -> Result<Response, Failure> {
-    let url = request.url.clone();
+    let url = without_secrets(&request.url);
     tokio::task::spawn_blocking(move || blocking(&request)).await.unwrap_or_else(|error| {
         Err(Failure::internal(format!("the fetch of {url} broke off")).because(error))
     })
@@ -82,16 +82,20 @@ fn blocking(request: &Request) -> Result<Response, Failure> {
 fn explain(request: &Request, error: ureq::Error) -> Failure {
     let url = &request.url;
     let host = url.host_str().unwrap_or("the host");
+    let port = url.port_or_known_default().unwrap_or_default();
+    let unknown_name = || format!("check the name {host:?} and the resolver of this machine");
     let cure = match &error {
         ureq::Error::StatusCode(401 | 403) => "check tokens and headers (--header)".into(),
         ureq::Error::StatusCode(404 | 410) => {
             "check the path of the playlist; is the stream being published?".into()
         }
         ureq::Error::StatusCode(_) => "look at the origin's own log".into(),
-        ureq::Error::HostNotFound => format!("check the name {host:?} and the resolver of this machine"),
+        ureq::Error::HostNotFound => unknown_name(),
+        // What the resolver of the C library says has no kind of its own.
+        ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup address") => unknown_name(),
         ureq::Error::Timeout(_) => format!("check that {host} answers, or raise --timeout"),
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-            format!("start the origin, or check host and port: nothing listens at {host}")
+            format!("start the origin, or check host and port: nothing listens at {host}:{port}")
         }
         ureq::Error::Tls(_) | ureq::Error::Rustls(_) => certificate_cure(),
         ureq::Error::Io(error) if error.to_string().to_ascii_lowercase().contains("certificate") => {

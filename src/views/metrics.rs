@@ -76,7 +76,8 @@ fn quantile(quantiles: Option<Quantiles>, of: fn(&Quantiles) -> f64) -> Value {
 
 fn quantiles(quantiles: Option<Quantiles>) -> Value {
     let Some(q) = quantiles else { return Value::Absent };
-    let rows = [("0.5", q.p50), ("0.95", q.p95), ("0.99", q.p99), ("1", q.max)];
+    // Not `quantile`: Prometheus keeps that label for its own summaries, which need a sum as well.
+    let rows = [("50", q.p50), ("95", q.p95), ("99", q.p99), ("100", q.max)];
     Value::Labelled(rows.map(|(name, value)| (name.to_owned(), value)).to_vec())
 }
 
@@ -226,42 +227,42 @@ pub static METRICS: &[Metric] = &[
     metric(
         "segment_ttfb_seconds",
         Gauge,
-        "quantile",
+        "percentile",
         "Segments: from the request to the first byte, whole run.",
         |s, _| quantiles(s.latency.by_kind[Kind::Segment].ttfb),
     ),
     metric(
         "segment_download_seconds",
         Gauge,
-        "quantile",
+        "percentile",
         "Segments: from the first to the last byte, whole run.",
         |s, _| quantiles(s.latency.by_kind[Kind::Segment].download),
     ),
     metric(
         "manifest_ttfb_seconds",
         Gauge,
-        "quantile",
+        "percentile",
         "Playlists: from the request to the first byte, whole run.",
         |s, _| quantiles(s.latency.by_kind[Kind::Manifest].ttfb),
     ),
     metric(
         "manifest_download_seconds",
         Gauge,
-        "quantile",
+        "percentile",
         "Playlists: from the first to the last byte, whole run.",
         |s, _| quantiles(s.latency.by_kind[Kind::Manifest].download),
     ),
-    metric("connect_seconds", Gauge, "quantile", "TCP connect, whole run.", |s, _| {
+    metric("connect_seconds", Gauge, "percentile", "TCP connect, whole run.", |s, _| {
         quantiles(s.latency.connect)
     }),
-    metric("dns_seconds", Gauge, "quantile", "Name look-up, whole run.", |s, _| quantiles(s.latency.dns)),
-    metric("tls_handshake_seconds", Gauge, "quantile", "TLS handshake, whole run.", |s, _| {
+    metric("dns_seconds", Gauge, "percentile", "Name look-up, whole run.", |s, _| quantiles(s.latency.dns)),
+    metric("tls_handshake_seconds", Gauge, "percentile", "TLS handshake, whole run.", |s, _| {
         quantiles(s.latency.tls)
     }),
     metric(
         "startup_seconds",
         Gauge,
-        "quantile",
+        "percentile",
         "From the start of a viewer to its first whole segment, whole run.",
         |s, _| quantiles(s.latency.startup),
     ),
@@ -306,6 +307,13 @@ pub static METRICS: &[Metric] = &[
         "",
         "Exchanges that the peer or the network broke off.",
         |s, _| count(s.errors.broken),
+    ),
+    metric(
+        "stale_requests_total",
+        Counter,
+        "",
+        "Requests into kept connections that the server had closed; sent again, and neither requests nor errors.",
+        |s, _| count(s.stale_requests),
     ),
     metric("connect_errors_total", Counter, "", "Connections that could not be made.", |s, _| {
         count(s.errors.connect)

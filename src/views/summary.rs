@@ -98,6 +98,13 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         snapshot.unanswered,
         snapshot.in_flight_at_stop
     )?;
+    if snapshot.stale_requests > 0 {
+        writeln!(
+            out,
+            "stale      {} requests into kept connections that the server had closed; sent again, not counted above",
+            snapshot.stale_requests
+        )?;
+    }
     for (reason, count) in snapshot.connect_failures.iter().take(REASONS) {
         writeln!(out, "{count:>8} x {reason}")?;
     }

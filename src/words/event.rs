@@ -8,9 +8,9 @@ use super::exchange::Exchange;
 pub enum EndClass {
     /// It played the stream to its end (EXT-X-ENDLIST).
     Finished,
-    /// We stopped it: the run is over, or it is to be started again.
+    /// We stopped it, because the run is over.
     Stopped,
-    /// It died, or ended a stream that has no end.
+    /// It died, ended a stream that has no end, or stalled and was stopped for that.
     Failed,
 }
 

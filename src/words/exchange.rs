@@ -53,6 +53,9 @@ pub enum Outcome {
     Superseded,
     /// The viewer's process ended.
     ProcessExit,
+    /// The peer had closed the kept connection before the request was sent into it: no server ever
+    /// saw the request, and the viewer sends it again on another connection (RFC 9112, 9.3.1).
+    Stale,
 }
 
 /// What the edge said about its cache.

@@ -361,6 +361,9 @@ pub struct Snapshot {
     pub unanswered: u64,
     /// Exchanges that were in flight when a viewer stopped.
     pub in_flight_at_stop: u64,
+    /// Requests sent into kept connections that the server had closed; no server saw them, and they
+    /// are neither requests nor errors.
+    pub stale_requests: u64,
     /// Cache hits and misses that the edge reported.
     pub cache: (u64, u64),
     /// Rates.

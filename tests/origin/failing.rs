@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use tempfile::TempDir;
 
-use crate::desk::refusal;
+use crate::support::origin::refusal;
 
 fn assert_refused(arguments: &[&str], code: i32, words: &[&str]) {
     let (ended, said) = refusal(arguments);

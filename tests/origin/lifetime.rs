@@ -5,7 +5,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::desk::{Origin, ask, descendants, eventually, send, survivors};
+use crate::support::http::ask;
+use crate::support::origin::Origin;
+use crate::support::patience::eventually;
+use crate::support::processes::{descendants, send, survivors};
 
 #[test]
 fn two_starts_at_once_share_one_encoding_and_no_port() {

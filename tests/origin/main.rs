@@ -7,8 +7,15 @@
     reason = "a test may stop at the first surprise, its helpers too"
 )]
 
-mod desk;
 mod failing;
 mod lifetime;
 mod seams;
 mod serving;
+#[path = "../support"]
+#[allow(dead_code, reason = "each test uses a part of it")]
+mod support {
+    pub(crate) mod http;
+    pub(crate) mod origin;
+    pub(crate) mod patience;
+    pub(crate) mod processes;
+}

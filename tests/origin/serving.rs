@@ -7,7 +7,10 @@ use hls_swarm::pure::origin::playlist;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::desk::{Connection, Origin, Process, ask, descendants, eventually, send};
+use crate::support::http::{Connection, ask};
+use crate::support::origin::Origin;
+use crate::support::patience::eventually;
+use crate::support::processes::{Process, descendants, send};
 
 #[test]
 fn what_was_announced_can_be_fetched() {

@@ -72,6 +72,32 @@ pub fn act(act: &str, port: u16) {
                 }
             }
         }
+        "ask-often" => {
+            for _ in 0..1000 {
+                let mut stream = connect();
+                stream.write_all(&get("a.ts")).unwrap();
+                let mut answer = Vec::new();
+                while !answer.ends_with(b"end") {
+                    let count = stream.read(&mut buffer).unwrap();
+                    assert!(count > 0);
+                    answer.extend_from_slice(&buffer[..count]);
+                }
+            }
+        }
+        "ask-too-late" => {
+            let mut stream = connect();
+            for (name, pause) in [("a.ts", 0), ("b.ts", 0), ("c.ts", 300)] {
+                // By the third request the server has closed; nobody has looked.
+                thread::sleep(Duration::from_millis(pause));
+                stream.write_all(&get(name)).unwrap();
+                let mut answer = [0; 128];
+                while !answer[..].windows(3).any(|bytes| bytes == b"end") {
+                    if stream.read(&mut answer).unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+            }
+        }
         "start-a-child" => {
             let mut stream = connect();
             stream.write_all(&get("a.ts")).unwrap();

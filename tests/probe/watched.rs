@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use hls_swarm::system::probe_object::ProbeObject;
 use hls_swarm::words::wire::{ENVIRONMENT, RECORD_BYTES, Record, what};
@@ -46,16 +46,6 @@ impl Pipe {
         assert_eq!(all.len() % RECORD_BYTES, 0, "records are whole");
         all.chunks(RECORD_BYTES).map(|bytes| Record::from_bytes(bytes).unwrap()).collect()
     }
-}
-
-/// A program that the tests need.
-pub fn program(name: &str) -> Command {
-    let found = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
-    assert!(found, "{name} is not installed; this test needs it");
-    let mut command = Command::new(name);
-    command.stdin(Stdio::null());
-    command
 }
 
 /// The viewer of this test binary (see `viewer` in tests/probe.rs): does what no program at hand does.

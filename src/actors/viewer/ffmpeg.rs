@@ -82,7 +82,13 @@ async fn attend(crew: &Crew, mut child: Child, listening: &mut Listening<'_>) ->
         tokio::select! {
             ending = child.wait() => break ending,
             bytes = some(&stderr) => keep(&mut stderr, bytes, |bytes| listening.stderr(bytes)),
-            bytes = some(&stdout) => keep(&mut stdout, bytes, |bytes| listening.stdout(bytes)),
+            bytes = some(&stdout) => {
+                keep(&mut stdout, bytes, |bytes| listening.stdout(bytes));
+                if listening.begins_to_play() {
+                    // Until the next tick it would count as not playing.
+                    listening.judge();
+                }
+            }
             _ = tick.tick() => {
                 let change = listening.judge();
                 if change == Some(Change::Stalled) && crew.plan.viewers.restart_on_stall && stopping.is_none() {
@@ -158,6 +164,7 @@ struct Listening<'a> {
     log: Log,
     playback: Playback,
     media_us: u64,
+    told_media_us: u64,
     lines: u64,
     facts: Vec<Event>,
     cannot_start: Option<io::Error>,
@@ -176,6 +183,7 @@ impl<'a> Listening<'a> {
             log: Log::new(crew.source == Source::Log),
             playback: Playback::new(started_ns, segment_ns),
             media_us: 0,
+            told_media_us: 0,
             lines: 0,
             facts: Vec::new(),
             cannot_start: None,
@@ -201,15 +209,34 @@ impl<'a> Listening<'a> {
         log.feed(now_ns(), bytes, &mut |fact| facts.extend(inferred::event(*author, fact, exchanges)));
     }
 
+    /// It plays, and nobody was told so yet.
+    const fn begins_to_play(&self) -> bool {
+        self.media_us > 0 && self.told_media_us == 0
+    }
+
     fn finish(&mut self) {
+        if self.media_us > self.told_media_us {
+            // What it played since the last tick, it played.
+            self.judge();
+        }
         let Self { log, facts, author, crew, .. } = self;
         let exchanges = crew.source == Source::Log;
         log.finish(&mut |fact| facts.extend(inferred::event(*author, fact, exchanges)));
+        self.count_lines();
+    }
+
+    /// Notes how many lines were read since the last time.
+    fn count_lines(&mut self) {
+        if self.lines > 0 {
+            let parsed = std::mem::take(&mut self.lines);
+            self.facts.push(Event::Lines { parsed, dropped: 0 });
+        }
     }
 
     /// Judges playback now and notes what there is to tell.
     fn judge(&mut self) -> Option<Change> {
         let viewer = self.author.viewer;
+        self.told_media_us = self.media_us;
         let assessment = self.playback.assess(now_ns());
         self.facts.push(Event::Progress {
             viewer,
@@ -222,10 +249,7 @@ impl<'a> Listening<'a> {
             Some(Change::Recovered) => self.facts.push(Event::Recovered { viewer }),
             None => {}
         }
-        if self.lines > 0 {
-            let parsed = std::mem::take(&mut self.lines);
-            self.facts.push(Event::Lines { parsed, dropped: 0 });
-        }
+        self.count_lines();
         assessment.change
     }
 

@@ -60,12 +60,17 @@ pub fn arguments(
         }
     }
     // Nothing is decoded, so frames need no parsing; timestamps must be filled in all the same, or
-    // FFmpeg does not know how far it has played.
-    args.add(["-fflags", "+nobuffer+noparse"]);
+    // FFmpeg does not know how far it has played. Not nobuffer: it throws away what FFmpeg reads to
+    // find out what the stream holds, up to five seconds of media that are then neither paced nor
+    // counted as played, a short film whole.
+    args.add(["-fflags", "+noparse"]);
     args.add(["-threads", "1"]);
     args.list.extend(viewers.extra_arguments.iter().cloned());
     args.add(["-i", play.url.as_str()]);
-    args.add(["-map", "0", "-ignore_unknown", "-c", "copy", "-f", "null", "-"]);
+    args.add(["-map", "0", "-ignore_unknown", "-c", "copy"]);
+    // Without parsing no frame of MPEG-TS is known as a key frame, and FFmpeg would wait for one
+    // before it plays: for ever, if there is no audio.
+    args.add(["-copyinkf", "-f", "null", "-"]);
     args.list
 }
 

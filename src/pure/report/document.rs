@@ -39,6 +39,8 @@ pub struct Document {
     pub(super) received_bytes: Option<u64>,
     pub(super) http_status: BTreeMap<u16, u64>,
     pub(super) unanswered: u64,
+    #[serde(default)]
+    pub(super) stale_requests: u64,
     pub(super) in_flight_at_stop: u64,
     pub(super) cache: CacheCounts,
     pub(super) errors: Errors,

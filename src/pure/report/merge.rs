@@ -193,6 +193,7 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         received_bytes: each().filter_map(|s| s.received_bytes).reduce(|a, b| a + b),
         http_status,
         unanswered: sum(|s| s.unanswered),
+        stale_requests: sum(|s| s.stale_requests),
         in_flight_at_stop: sum(|s| s.in_flight_at_stop),
         cache: (sum(|s| s.cache.0), sum(|s| s.cache.1)),
         rates: Rates::default(),

@@ -60,6 +60,7 @@ fn report(document: Document) -> Report {
         received_bytes: document.received_bytes,
         http_status: document.http_status,
         unanswered: document.unanswered,
+        stale_requests: document.stale_requests,
         in_flight_at_stop: document.in_flight_at_stop,
         cache: (document.cache.hits, document.cache.misses),
         // What only the Prometheus endpoint of a run that goes on shows.

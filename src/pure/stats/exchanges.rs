@@ -21,6 +21,7 @@ pub struct Exchanges {
     pub(super) http_status: BTreeMap<u16, u64>,
     pub(super) unanswered: u64,
     pub(super) in_flight_at_stop: u64,
+    pub(super) stale: u64,
     pub(super) hits: u64,
     pub(super) misses: u64,
     errors: Errors,
@@ -65,6 +66,7 @@ impl Exchanges {
             http_status: BTreeMap::new(),
             unanswered: 0,
             in_flight_at_stop: 0,
+            stale: 0,
             hits: 0,
             misses: 0,
             errors: Errors::default(),
@@ -96,6 +98,13 @@ impl Exchanges {
         self.judge(exchange);
         self.weigh(exchange);
         self.time(exchange)
+    }
+
+    /// Counts a request that no server ever saw: neither a request nor an error, for the viewer sends
+    /// it again.
+    pub fn add_stale(&mut self, exchange: &Exchange) {
+        self.stale += 1;
+        self.weigh(exchange);
     }
 
     /// Counts a connection that could not be made. A viewer that was stopped while it waited has
@@ -138,7 +147,7 @@ impl Exchanges {
                 self.in_flight_at_stop += 1;
                 return;
             }
-            Outcome::Superseded => return,
+            Outcome::Superseded | Outcome::Stale => return,
         };
         *count += 1;
         self.failed += 1;

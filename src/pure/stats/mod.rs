@@ -8,7 +8,7 @@ pub mod series;
 mod viewers;
 
 use crate::words::event::Event;
-use crate::words::exchange::Kind;
+use crate::words::exchange::{Kind, Outcome};
 use crate::words::report::Recording;
 use crate::words::snapshot::{Agreement, Latency, Playback, Snapshot, Sources};
 
@@ -88,6 +88,10 @@ impl Stats {
             }
             Event::Left { viewer } => self.viewers.left(viewer),
             Event::GaveUp { viewer } => self.viewers.gave_up(viewer),
+            Event::Exchange(exchange) if exchange.outcome == Outcome::Stale => {
+                self.exchanges.add_stale(&exchange);
+                self.viewers.received(exchange.viewer, exchange.received_bytes.unwrap_or(0));
+            }
             Event::Exchange(exchange) => {
                 self.recent.add(exchange.kind, exchange.body_bytes);
                 if let Some(nanos) = self.exchanges.add(&exchange) {
@@ -207,6 +211,7 @@ impl Stats {
             http_status: exchanges.http_status.clone(),
             unanswered: exchanges.unanswered,
             in_flight_at_stop: exchanges.in_flight_at_stop,
+            stale_requests: exchanges.stale,
             cache: (exchanges.hits, exchanges.misses),
             rates: self.recent.rates(),
             latency: Latency { startup: viewers.startup.quantiles(), ..exchanges.latency() },

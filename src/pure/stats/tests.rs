@@ -128,6 +128,26 @@ fn each_failure_counts_once_in_the_error_rate() {
 }
 
 #[test]
+fn a_request_that_no_server_saw_is_neither_a_request_nor_an_error() {
+    let mut stats = stats(1);
+    apply(&mut stats, segment(1));
+    let before = stats.snapshot(SECOND);
+    let stale = Exchange {
+        outcome: Outcome::Stale,
+        status: None,
+        first_byte_ns: None,
+        download_ns: None,
+        idle_ns: Some(20 * SECOND),
+        head_bytes: 0,
+        body_bytes: 0,
+        received_bytes: Some(0),
+        ..segment(1)
+    };
+    apply(&mut stats, stale);
+    assert_eq!(stats.snapshot(SECOND), Snapshot { stale_requests: 1, ..before });
+}
+
+#[test]
 fn an_error_page_does_not_make_the_stream_look_fast() {
     let mut stats = stats(1);
     apply(&mut stats, Exchange { status: Some(503), ..segment(1) });

@@ -36,6 +36,8 @@ struct Viewer {
     /// Media seconds of the processes before the present one.
     played_before: f64,
     ever_played: bool,
+    /// Its last process played the stream to its end.
+    finished: bool,
     awaits_first_segment: bool,
 }
 
@@ -64,7 +66,10 @@ impl Viewers {
     /// A process was started.
     pub fn started(&mut self, number: u32, generation: u32, at_ns: u64) {
         let viewer = self.viewer(number);
-        viewer.row.state = ViewerState::Starting;
+        // To play a film again is to go on playing; whoever cannot will stall.
+        if !viewer.finished {
+            viewer.row.state = ViewerState::Starting;
+        }
         viewer.row.starts = generation;
         viewer.started_ns = at_ns;
         viewer.awaits_first_segment = true;
@@ -112,7 +117,12 @@ impl Viewers {
         let viewer = self.viewer(number);
         viewer.played_before = viewer.row.media_seconds;
         (viewer.row.speed, viewer.row.drift_seconds) = (None, None);
-        viewer.row.state = if class == EndClass::Stopped { ViewerState::Ended } else { ViewerState::Waiting };
+        viewer.finished = class == EndClass::Finished;
+        viewer.row.state = match class {
+            EndClass::Stopped => ViewerState::Ended,
+            EndClass::Finished => ViewerState::Playing,
+            EndClass::Failed => ViewerState::Waiting,
+        };
         self.active = self.active.saturating_sub(1);
         self.uptime.add_ns((uptime_seconds * 1e9) as u64);
         self.lives.killed += u64::from(killed);

@@ -79,6 +79,7 @@ pub fn requests(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Resu
         ("broken off by the peer or the network", errors.broken),
         ("timed out", errors.timeouts),
         ("connects failed", errors.connect),
+        ("sent into closed connections, and again", snapshot.stale_requests),
         ("in flight when a viewer stopped", snapshot.in_flight_at_stop),
     ];
     rows.extend(others.iter().map(|(name, times)| vec![first(name), cell(&count(*times))]));

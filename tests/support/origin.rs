@@ -1,17 +1,17 @@
-//! Starts origins, asks them over HTTP, looks into /proc. It judges nothing.
+//! Starts origins of the real program with a small stream. It judges nothing.
 
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hls_swarm::pure::origin::playlist::{self, Listed};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use super::http::{Answer, ask};
+use super::processes::{processes, send};
 
 /// A stream that costs next to nothing: one-second segments of a stamp-sized picture.
 pub(crate) const SMALL: [&str; 10] = [
@@ -145,117 +145,5 @@ impl Drop for Origin {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
-    }
-}
-
-pub(crate) fn send(pid: u32, signal: Signal) {
-    kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
-}
-
-/// An answer over HTTP.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    /// Names in lower case.
-    pub(crate) headers: HashMap<String, String>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(String::as_str)
-    }
-}
-
-/// Asks on a connection of its own.
-pub(crate) fn ask(port: u16, method: &str, path: &str) -> std::io::Result<Answer> {
-    Connection::open(port)?.ask(method, path)
-}
-
-/// A connection that is kept, as players keep theirs; the same worker of nginx answers all of it.
-pub(crate) struct Connection(BufReader<TcpStream>);
-
-impl Connection {
-    pub(crate) fn open(port: u16) -> std::io::Result<Self> {
-        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-        Ok(Self(BufReader::new(socket)))
-    }
-
-    pub(crate) fn ask(&mut self, method: &str, path: &str) -> std::io::Result<Answer> {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: desk\r\n\r\n");
-        self.0.get_mut().write_all(request.as_bytes())?;
-        let status =
-            self.line()?.split(' ').nth(1).ok_or(std::io::ErrorKind::UnexpectedEof)?.parse().unwrap();
-        let mut headers = HashMap::new();
-        while let Some((name, value)) = self.line()?.split_once(": ") {
-            headers.insert(name.to_lowercase(), value.to_owned());
-        }
-        let length = headers.get("content-length").filter(|_| method != "HEAD");
-        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        self.0.read_exact(&mut body)?;
-        Ok(Answer { status, headers, body })
-    }
-
-    fn line(&mut self) -> std::io::Result<String> {
-        let mut line = String::new();
-        self.0.read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
-    }
-}
-
-/// A process as /proc shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    pub(crate) parent: u32,
-    pub(crate) name: String,
-}
-
-/// Every process that is not a zombie.
-pub(crate) fn processes() -> Vec<Process> {
-    let read = |entry: std::fs::DirEntry| {
-        let pid = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
-        let mut fields = rest.split(' ');
-        (fields.next()? != "Z").then_some(())?;
-        Some(Process { pid, parent: fields.next()?.parse().ok()?, name: name.to_owned() })
-    };
-    std::fs::read_dir("/proc").unwrap().filter_map(|entry| read(entry.ok()?)).collect()
-}
-
-/// All descendants of a process, children first.
-pub(crate) fn descendants(pid: u32) -> Vec<Process> {
-    let all = processes();
-    let (mut found, mut parents) = (Vec::new(), vec![pid]);
-    while let Some(parent) = parents.pop() {
-        for one in all.iter().filter(|one| one.parent == parent) {
-            parents.push(one.pid);
-            found.push(one.clone());
-        }
-    }
-    found
-}
-
-/// Which of these still live, whoever their parent is now.
-pub(crate) fn survivors(former: &[Process]) -> Vec<Process> {
-    let alive = processes();
-    former
-        .iter()
-        .filter(|one| alive.iter().any(|now| now.pid == one.pid && now.name == one.name))
-        .cloned()
-        .collect()
-}
-
-/// Asks again until there is an answer; panics with `what` after `time`.
-pub(crate) fn eventually<T>(what: &str, time: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(started.elapsed() < time, "not within {time:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -49,8 +49,12 @@ impl Answer {
 pub struct Served {
     pub target: String,
     pub request_bytes: u64,
+    /// The head of the request.
+    pub head: String,
     /// Head and body of the answer.
     pub sent: Vec<u8>,
+    /// The viewer was gone before all of it could be handed to the kernel.
+    pub unsent: bool,
     /// The viewer's port: tells the connection.
     pub port: u16,
 }
@@ -140,17 +144,23 @@ fn serve(mut stream: TcpStream, script: &Script, served: &Mutex<Vec<Served>>) {
     let mut pending = Vec::new();
     loop {
         let Some(head) = request(&mut stream, &mut pending) else { return };
-        let target = String::from_utf8(head.clone()).unwrap().split(' ').nth(1).unwrap().to_owned();
+        let head = String::from_utf8(head).unwrap();
+        let target = head.split(' ').nth(1).unwrap().to_owned();
         let before = served.lock().unwrap().len();
         let answer = script(&target, before);
         let request_bytes = head.len() as u64;
         let sent = answer.pieces.concat();
-        served.lock().unwrap().push(Served { target, request_bytes, sent, port });
-        for (number, piece) in answer.pieces.iter().enumerate() {
-            if number > 0 {
+        let number = {
+            let mut served = served.lock().unwrap();
+            served.push(Served { target, request_bytes, head, sent, unsent: false, port });
+            served.len() - 1
+        };
+        for (index, piece) in answer.pieces.iter().enumerate() {
+            if index > 0 {
                 thread::sleep(answer.pause);
             }
             if stream.write_all(piece).is_err() {
+                served.lock().unwrap()[number].unsent = true;
                 return;
             }
         }

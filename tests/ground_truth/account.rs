@@ -1,0 +1,61 @@
+//! The one comparison that every case makes: the report and the exchange log against the log of the
+//! server, in both directions.
+
+use super::balance;
+use super::pairing::{Account, Circumstances, pair};
+use super::swarm::Run;
+use super::truth::Served;
+
+/// How many discrepancies are shown; the first ones mostly explain the rest.
+const SHOWN: usize = 12;
+
+/// Compares; panics with every discrepancy, both sides named, if there is one.
+pub(crate) fn settle<'a>(
+    case: &str,
+    run: &'a Run,
+    served: &'a [Served],
+    known: &Circumstances,
+) -> Account<'a> {
+    let mut account = pair(run, served, known);
+    let mut found = std::mem::take(&mut account.discrepancies);
+    found.extend(balance::discrepancies(run, &account));
+    found.extend(agreement(run));
+    let summary = balance::summary(run, served, &account);
+    eprintln!("{case}: {summary}");
+    assert!(
+        found.is_empty(),
+        "{case}: {} discrepancies between viewers and server\n\n  - {}\n\n{summary}\nwhat it said:\n{}",
+        found.len(),
+        found.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n  - "),
+        run.said
+    );
+    assert!(!account.whole.is_empty(), "{case}: nothing was compared: {}", run.said);
+    account
+}
+
+/// What the run says of itself: probe and kernel agree, nothing was lost, and it is not invalid for
+/// any reason but a busy machine, which is no matter of truth.
+fn agreement(run: &Run) -> Vec<String> {
+    let mut found = Vec::new();
+    let agreement = run.report.pointer("/agreement/kernel_bytes").map(|value| value.as_f64().unwrap());
+    let tls = run.exchanges.iter().all(|exchange| exchange.tls);
+    match agreement {
+        Some(agreement) if tls => found.push(format!("agreement of {agreement} on ciphertext")),
+        Some(agreement) if (agreement - 1.0).abs() > 1e-6 => {
+            found.push(format!("kernel agreement {agreement}"));
+        }
+        None if !tls => found.push("no kernel agreement".to_owned()),
+        _ => {}
+    }
+    let sources = (&run.report["source"]["requests"], &run.report["source"]["bytes"]);
+    if sources.0 != "probe" || sources.1 != "probe" {
+        found.push(format!("the source is {sources:?}"));
+    }
+    for reason in run.report["invalid_because"].as_array().unwrap() {
+        let reason = reason.as_str().unwrap();
+        if !reason.contains("machine") {
+            found.push(format!("the run says that it is invalid: {reason}"));
+        }
+    }
+    found
+}

@@ -1,0 +1,69 @@
+//! `kill -9` of the supervisor: no viewer is alive a second later, whatever else goes wrong.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::support::fake_ffmpeg::FakeFfmpeg;
+use crate::support::nginx::{Nginx, Site};
+use crate::support::patience::eventually;
+use crate::support::processes::send;
+use crate::support::stream::{endless, film};
+use crate::support::swarm::{Running, Swarm};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Kills the supervisor and tells how long its last process lived.
+fn kill_and_time(running: Running) -> Duration {
+    let killed = Instant::now();
+    running.signal(Signal::SIGKILL);
+    eventually("all are gone a second after the kill", SECOND, || running.family().is_empty().then_some(()));
+    let time = killed.elapsed();
+    assert_eq!(running.end().code(), 137);
+    time
+}
+
+#[test]
+fn real_viewers_die_with_a_killed_supervisor() {
+    let folder = TempDir::new().unwrap();
+    film(folder.path(), 30);
+    let nginx = Nginx::start(folder.path(), Site::default());
+    let url = format!("http://127.0.0.1:{}/film.m3u8", nginx.plain);
+    let start = || {
+        let running = Swarm::new(&["--clients", "8", "--ramp-rate", "100", &url]).start();
+        eventually("eight viewers", Duration::from_secs(20), || {
+            (running.children("ffmpeg").len() == 8).then_some(())
+        });
+        running
+    };
+    println!("eight viewers were gone {:?} after kill -9", kill_and_time(start()));
+
+    // The guard dies first: then the kernel's death signal still ends what we started.
+    let running = start();
+    let guard = running.children("hls-guard");
+    assert_eq!(guard.len(), 1);
+    send(guard[0].pid, Signal::SIGKILL);
+    println!("without a guard they were gone after {:?}", kill_and_time(running));
+}
+
+#[test]
+fn whole_groups_die_with_a_killed_supervisor() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing("trap '' TERM INT HUP; sleep 1000 & play 1000"));
+    let url = server.url("/live.m3u8");
+    let running = Swarm::new(&["--clients", "2", "--ffmpeg", &fake.path(), &url]).start();
+    eventually("grandchildren", Duration::from_secs(20), || {
+        (running.family().iter().filter(|one| one.name == "sleep").count() >= 4).then_some(())
+    });
+    kill_and_time(running);
+}
+
+#[test]
+fn questions_die_with_a_killed_supervisor() {
+    let (server, fake) = (endless(), FakeFfmpeg::always("trap '' TERM; sleep 1000 & sleep 1000"));
+    let running = Swarm::new(&["--ffmpeg", &fake.path(), &server.url("/live.m3u8")]).start();
+    eventually("the question", Duration::from_secs(20), || {
+        (running.family().iter().filter(|one| one.name == "sleep").count() == 2).then_some(())
+    });
+    kill_and_time(running);
+}

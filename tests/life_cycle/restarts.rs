@@ -1,0 +1,171 @@
+//! Starts along the ramp, and viewers that die, stall or finish.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::support::fake_ffmpeg::FakeFfmpeg;
+use crate::support::nginx::{Nginx, Site};
+use crate::support::patience::eventually;
+use crate::support::processes::zombies;
+use crate::support::stream::{endless, film};
+use crate::support::swarm::Swarm;
+
+/// Notes the moment of the start; `moments` reads them.
+const NOTE: &str = "date +%s.%N >>\"$(dirname \"$0\")/starts\"\n";
+
+fn moments(fake: &FakeFfmpeg) -> Vec<f64> {
+    fake.notes("starts").lines().map(|line| line.parse().unwrap()).collect()
+}
+
+#[test]
+fn viewers_start_along_the_ramp() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing(&format!("{NOTE}play 1000")));
+    let url = server.url("/live.m3u8");
+    let ramp = ["--clients", "12", "--ramp-rate", "4", "--ramp-jitter", "0s", "--duration", "5s"];
+    let outcome = Swarm::new(&[&ramp[..], &["--ffmpeg", &fake.path(), &url]].concat()).run();
+    let starts = moments(&fake);
+    assert_eq!(starts.len(), 12);
+    for (index, start) in starts.iter().enumerate() {
+        let off = start - starts[0] - index as f64 / 4.0;
+        assert!(off.abs() < 0.25, "viewer {} was {off:.3} s off: {starts:?}", index + 1);
+    }
+    assert_eq!((outcome.number("/viewers/starts"), outcome.number("/viewers/restarts")), (12.0, 0.0));
+    assert_eq!((outcome.number("/peak_clients"), outcome.number("/viewers/exits/success")), (12.0, 12.0));
+}
+
+#[test]
+fn a_ramp_that_is_cut_short_starts_no_more() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing(&format!("{NOTE}play 1000")));
+    let url = server.url("/live.m3u8");
+    let ramp = ["--clients", "500", "--ramp-rate", "2", "--ramp-jitter", "0s", "--duration", "3250ms"];
+    let outcome = Swarm::new(&[&ramp[..], &["--ffmpeg", &fake.path(), &url]].concat()).run();
+    assert_eq!(moments(&fake).len(), 7, "one at once, two per second: {:?}", moments(&fake));
+    assert_eq!(outcome.number("/viewers/starts"), 7.0);
+    assert_eq!(outcome.number("/target_clients"), 500.0);
+}
+
+#[test]
+fn deaths_are_spaced_and_a_hopeless_run_ends_with_the_reason() {
+    let fake = FakeFfmpeg::playing(&format!("{NOTE}echo \"[error] no picture for viewer $$\" >&2; exit 7"));
+    let server = endless();
+    let running =
+        Swarm::new(&["--clients", "1", "--ffmpeg", &fake.path(), &server.url("/live.m3u8")]).start();
+    // Whoever has died is waited for, also while its successor is not due yet.
+    for _ in 0..6 {
+        let seen = zombies(running.pid());
+        std::thread::sleep(Duration::from_millis(300));
+        let still = zombies(running.pid());
+        assert!(!seen.iter().any(|pid| still.contains(pid)), "{seen:?} {still:?}");
+    }
+    let outcome = running.end();
+    assert_eq!(outcome.code(), 6, "{}", outcome.stderr);
+    assert!(outcome.elapsed < Duration::from_secs(10), "{:?}", outcome.elapsed);
+    let starts = moments(&fake);
+    let gaps: Vec<f64> = starts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!((4..=5).contains(&gaps.len()), "{gaps:?}");
+    for (gap, full) in gaps.iter().zip([0.25, 0.5, 1.0, 2.0, 4.0]) {
+        assert!((full / 2.0..full + 0.8).contains(gap), "{gap} is not in proportion to {full}: {gaps:?}");
+    }
+    let reasons = outcome.reasons();
+    assert_eq!(reasons.len(), 1, "one cause, told once: {reasons:?}");
+    assert_eq!(reasons[0].1, starts.len() as u64);
+    assert!(reasons[0].0.contains("no picture for viewer") && reasons[0].0.ends_with("exit code 7"));
+}
+
+#[test]
+fn viewers_that_die_too_often_are_given_up() {
+    let server = endless();
+    let url = server.url("/live.m3u8");
+    for (viewer, played) in [("exit 1", 0.0), ("play 2; exit 1", 2.0)] {
+        let fake = FakeFfmpeg::playing(viewer);
+        let arguments = ["--clients", "2", "--max-restarts", "1", "--ffmpeg", &fake.path(), &url];
+        let outcome = Swarm::new(&arguments).run();
+        if played > 0.0 {
+            outcome.assert_judged(4, "fail");
+        } else {
+            assert_eq!(outcome.code(), 6, "{}\n{}", outcome.stdout, outcome.stderr);
+        }
+        assert_eq!(outcome.report["ended_because"], "every viewer had left or been given up");
+        for (name, value) in [("starts", 4.0), ("restarts", 2.0), ("gave_up", 2.0), ("ever_played", played)] {
+            assert_eq!(outcome.number(&format!("/viewers/{name}")), value, "{name}");
+        }
+        assert_eq!(outcome.reasons().iter().map(|(_, count)| count).sum::<u64>(), 4);
+        assert!(outcome.elapsed < Duration::from_secs(12), "{:?}", outcome.elapsed);
+    }
+}
+
+#[test]
+fn what_a_viewer_started_dies_with_it() {
+    let fake =
+        FakeFfmpeg::playing("sleep 1000 & echo $! >>\"$(dirname \"$0\")/grandchildren\"\nplay 1; exit 1");
+    let server = endless();
+    let running =
+        Swarm::new(&["--clients", "1", "--ffmpeg", &fake.path(), &server.url("/live.m3u8")]).start();
+    let grandchildren =
+        || -> Vec<u32> { fake.notes("grandchildren").lines().map(|line| line.parse().unwrap()).collect() };
+    eventually("the viewer comes back", Duration::from_secs(20), || {
+        (grandchildren().len() > 1).then_some(())
+    });
+    let first = grandchildren()[0];
+    let alive = running.family().iter().any(|one| one.pid == first);
+    assert!(!alive, "the first one's child has outlived it");
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.end();
+}
+
+#[test]
+fn a_viewer_that_plays_for_less_than_a_second_has_played() {
+    let fake = FakeFfmpeg::playing("fetch; echo out_time_us=500000; echo progress=end; exit 1");
+    let server = endless();
+    let url = server.url("/live.m3u8");
+    let arguments = ["--clients", "1", "--max-restarts", "1", "--ffmpeg", &fake.path(), &url];
+    let outcome = Swarm::new(&arguments).run();
+    assert_eq!(outcome.number("/viewers/ever_played"), 1.0);
+    assert_eq!(outcome.number("/per_viewer/0/media_seconds"), 1.0, "two lives of half a second");
+    outcome.assert_judged(4, "fail");
+}
+
+#[test]
+fn a_viewer_that_stalls_is_counted_and_started_again_only_on_request() {
+    let server = endless();
+    let url = server.url("/live.m3u8");
+    let fake = FakeFfmpeg::playing(&format!(
+        "{NOTE}play 3; while :; do echo out_time_us=3000000; echo progress=continue; sleep 1; done"
+    ));
+    let path = fake.path();
+    let arguments = ["--clients", "1", "--duration", "17s", "--ffmpeg", &path, &url];
+    let left_alone = Swarm::new(&arguments).start();
+    let restarted = Swarm::new(&[&["--restart-on-stall"], &arguments[..]].concat()).start();
+    let (left_alone, restarted) = (left_alone.end(), restarted.end());
+    for (outcome, starts) in [(&left_alone, 1.0), (&restarted, 2.0)] {
+        assert_eq!(outcome.number("/viewers/stalled"), 1.0, "{}", outcome.stdout);
+        assert_eq!(outcome.number("/viewers/starts"), starts);
+        assert_eq!(outcome.number("/viewers/killed"), 0.0);
+    }
+    left_alone.assert_judged(4, "fail");
+    let (before, after) = (left_alone.number("/active_ratio"), restarted.number("/active_ratio"));
+    assert!(before < 0.7 && before < after, "a restart cures: {before}, {after}");
+    assert_eq!(left_alone.reasons(), []);
+    assert_eq!(restarted.reasons(), [("FFmpeg said nothing; stopped because it stalled".to_owned(), 1)]);
+    assert_eq!(moments(&fake).len(), 3);
+}
+
+#[test]
+fn a_film_is_played_again_when_it_has_ended() {
+    let folder = TempDir::new().unwrap();
+    film(folder.path(), 3);
+    let nginx = Nginx::start(folder.path(), Site::default());
+    let url = format!("http://127.0.0.1:{}/film.m3u8", nginx.plain);
+    let outcome = Swarm::new(&["--clients", "2", "--duration", "13s", &url]).run();
+    // Each play takes three seconds and a start: no back-off, but no haste either.
+    let plays = outcome.number("/viewers/starts");
+    assert!((6.0..=10.0).contains(&plays), "{plays}: {}", outcome.stdout);
+    assert_eq!(outcome.number("/viewers/restarts"), plays - 2.0);
+    assert_eq!(outcome.number("/viewers/exits/success"), plays);
+    assert_eq!((outcome.number("/viewers/killed"), outcome.number("/viewers/gave_up")), (0.0, 0.0));
+    assert_eq!(outcome.reasons(), [], "an end is no failure");
+    let media = outcome.number("/per_viewer/0/media_seconds");
+    assert!((8.0..=14.0).contains(&media), "{media}");
+    outcome.assert_judged(0, "pass");
+}

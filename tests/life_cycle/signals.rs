@@ -1,0 +1,121 @@
+//! Signals to the supervisor, and viewers that do not want to stop.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::fake_ffmpeg::FakeFfmpeg;
+use crate::support::origin::Origin;
+use crate::support::patience::eventually;
+use crate::support::stream::endless;
+use crate::support::swarm::{Running, Swarm};
+
+fn wait_for_sleepers(running: &Running, count: usize) {
+    eventually("viewers play", Duration::from_secs(20), || {
+        (running.family().iter().filter(|one| one.name == "sleep").count() >= count).then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+}
+
+#[test]
+fn a_run_that_is_stopped_has_a_verdict_and_one_that_is_cut_short_is_aborted() {
+    let origin = Origin::start(&[]);
+    let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    // Both at once: they have to wait for playback anyway.
+    let until_stopped = Swarm::new(&["--clients", "2", &url]).start();
+    let cut_short = Swarm::new(&["--clients", "2", "--duration", "1h", &url]).start();
+    let hung_up = Swarm::new(&["--clients", "1", "--duration", "1h", &url]).start();
+    std::thread::sleep(Duration::from_secs(6));
+    let asked = Instant::now();
+    until_stopped.signal(Signal::SIGINT);
+    cut_short.signal(Signal::SIGTERM);
+    hung_up.signal(Signal::SIGHUP);
+    for (running, code, verdict) in
+        [(until_stopped, 0, "pass"), (cut_short, 143, "aborted"), (hung_up, 129, "aborted")]
+    {
+        let outcome = running.end();
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+        outcome.assert_judged(code, verdict);
+        assert_eq!(outcome.report["ended_because"], "stopped on request");
+        assert_eq!(outcome.number("/viewers/ever_played"), outcome.number("/target_clients"));
+        assert_eq!(outcome.number("/viewers/exits/success"), outcome.number("/target_clients"));
+        for none in ["/viewers/killed", "/viewers/exits/signal", "/viewers/exits/error", "/viewers/restarts"]
+        {
+            assert_eq!(outcome.number(none), 0.0, "{none}");
+        }
+        assert_eq!(outcome.reasons(), [], "whoever stops when asked to needs no excuse");
+    }
+}
+
+#[test]
+fn a_viewer_that_ignores_term_is_killed_after_five_seconds_and_that_is_reported() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing("trap '' TERM; play 1000"));
+    let url = server.url("/live.m3u8");
+    let running = Swarm::new(&["--clients", "2", "--ffmpeg", &fake.path(), &url]).start();
+    wait_for_sleepers(&running, 2);
+    let asked = Instant::now();
+    running.signal(Signal::SIGINT);
+    let outcome = running.end();
+    let took = asked.elapsed();
+    assert!((5.0..7.0).contains(&took.as_secs_f64()), "{took:?}");
+    assert_eq!((outcome.number("/viewers/killed"), outcome.number("/viewers/exits/signal")), (2.0, 2.0));
+    assert_eq!(outcome.reasons(), [("killed, because it did not stop when asked to".to_owned(), 2)]);
+    assert_eq!(outcome.number("/viewers/ever_played"), 2.0);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing("trap '' TERM; sleep 1000 & play 1000"));
+    let url = server.url("/live.m3u8");
+    let running = Swarm::new(&["--clients", "2", "--ffmpeg", &fake.path(), &url]).start();
+    wait_for_sleepers(&running, 4);
+    running.signal(Signal::SIGINT);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(running.children("ffmpeg").len() == 2, "it asks nicely first");
+    let insisted = Instant::now();
+    running.signal(Signal::SIGINT);
+    let outcome = running.end();
+    assert!(insisted.elapsed() < Duration::from_secs(1), "{:?}", insisted.elapsed());
+    outcome.assert_judged(130, "aborted");
+    assert_eq!(outcome.number("/viewers/killed"), 2.0);
+}
+
+#[test]
+fn a_signal_during_preflight_ends_it_at_once() {
+    let (server, fake) = (endless(), FakeFfmpeg::always("trap '' TERM; sleep 1000 & sleep 1000"));
+    let url = server.url("/live.m3u8");
+    for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+        let running = Swarm::new(&["--ffmpeg", &fake.path(), &url]).start();
+        eventually("the question", Duration::from_secs(20), || {
+            (running.family().iter().filter(|one| one.name == "sleep").count() == 2).then_some(())
+        });
+        let asked = Instant::now();
+        running.signal(signal);
+        let outcome = running.end();
+        assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+        assert_eq!(outcome.code(), code, "{}", outcome.stderr);
+        assert!(outcome.report.is_null());
+    }
+}
+
+#[test]
+fn a_run_ends_when_its_time_is_over() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing("play 1000"));
+    let url = server.url("/live.m3u8");
+    let running = Swarm::new(&["--clients", "2", "--duration", "4s", "--ffmpeg", &fake.path(), &url]).start();
+    let outcome = running.end();
+    assert_eq!(outcome.report["ended_because"], "its planned length was over");
+    assert!((4.0..5.5).contains(&outcome.number("/elapsed_seconds")), "{:#}", outcome.report);
+    outcome.assert_judged(0, "pass");
+}
+
+#[test]
+fn viewers_that_say_they_play_and_ask_for_nothing_prove_nothing() {
+    let say = "while :; do n=$((n + 1)); echo out_time_us=${n}000000; echo progress=continue; sleep 1; done";
+    let (server, fake) = (endless(), FakeFfmpeg::playing(say));
+    let url = server.url("/live.m3u8");
+    let outcome = Swarm::new(&["--clients", "2", "--duration", "3s", "--ffmpeg", &fake.path(), &url]).run();
+    assert_eq!(outcome.code(), 5, "{}", outcome.stdout);
+    let because = outcome.report["invalid_because"].to_string();
+    assert!(because.contains("2 viewers played without a single request"), "{because}");
+}

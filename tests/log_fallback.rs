@@ -1,0 +1,120 @@
+//! Runs without the probe: figures come from FFmpeg's log, and are said to.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise, its helpers too"
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+mod support {
+    pub(crate) mod fake_ffmpeg;
+    pub(crate) mod http;
+    pub(crate) mod origin;
+    pub(crate) mod patience;
+    pub(crate) mod processes;
+    pub(crate) mod program;
+    pub(crate) mod swarm;
+}
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use support::fake_ffmpeg::real;
+use support::origin::Origin;
+use support::patience::eventually;
+use support::program::program;
+use support::swarm::Swarm;
+use tempfile::TempDir;
+
+/// Requests per viewer in the origin's access log; the preflight's have a name of their own.
+fn logged(log: &Path, agent: &str) -> BTreeMap<u64, Vec<(String, u64)>> {
+    let mut viewers = BTreeMap::<u64, Vec<(String, u64)>>::new();
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let text = |name: &str| line[name].as_str().unwrap_or_else(|| panic!("no {name} in {line}"));
+        let prefix = format!("{agent}/client-");
+        let Some(viewer) = text("http_user_agent").strip_prefix(&prefix) else { continue };
+        let uri = text("uri").to_owned();
+        viewers.entry(viewer.parse().unwrap()).or_default().push((uri, line["status"].as_u64().unwrap()));
+    }
+    viewers
+}
+
+#[test]
+fn requests_of_each_viewer_equal_the_origins_access_log() {
+    let directory = TempDir::new().unwrap();
+    let log = directory.path().join("access.log");
+    let origin = Origin::start(&["--access-log", log.to_str().unwrap()]);
+    let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    let arguments =
+        ["--probe", "off", "--clients", "3", "--user-agent", "fallback", "--duration", "9s", &url];
+    let outcome = Swarm::new(&arguments).run();
+    outcome.assert_judged(0, "pass");
+    assert_eq!(
+        (&outcome.report["source"]["requests"], &outcome.report["source"]["bytes"]),
+        (&"log".into(), &"log".into())
+    );
+    assert!(outcome.report["agreement"].get("kernel_bytes").is_none(), "{:#}", outcome.report["agreement"]);
+    assert!(outcome.report.get("received_bytes").is_none(), "nobody asked the kernel");
+    assert!(outcome.stdout.contains("INFERRED"), "{}", outcome.stdout);
+
+    // nginx writes a line when a response is over, and may still be at it.
+    let reported: u64 =
+        ["manifest", "segment"].iter().map(|kind| outcome.number(&format!("/requests/{kind}")) as u64).sum();
+    assert!(reported > 30, "{:#}", outcome.report["requests"]);
+    eventually("the log is whole", Duration::from_secs(2), || {
+        let lines: usize = logged(&log, "fallback").values().map(Vec::len).sum();
+        (lines as u64 >= reported).then_some(())
+    });
+    let logged = logged(&log, "fallback");
+    assert_eq!(logged.len(), 3);
+    for (viewer, requests) in &logged {
+        let own = format!("/per_viewer/{}", viewer - 1);
+        let of = |suffix: &str| requests.iter().filter(|(uri, _)| uri.ends_with(suffix)).count() as f64;
+        assert_eq!(outcome.number(&format!("{own}/requests/manifest")), of(".m3u8"), "viewer {viewer}");
+        assert_eq!(outcome.number(&format!("{own}/requests/segment")), of(".ts"), "viewer {viewer}");
+        assert!(requests.iter().all(|(_, status)| matches!(status, 200 | 206)));
+    }
+}
+
+/// A static program that is FFmpeg in all but what the dynamic linker would have done for it.
+fn static_ffmpeg(directory: &Path) -> PathBuf {
+    let (source, made) = (directory.join("static.c"), directory.join("static-ffmpeg"));
+    let code = format!(
+        "#include <stdlib.h>\n#include <unistd.h>\nint main(int count, char **words) {{ (void)count; \
+         unsetenv(\"LD_PRELOAD\"); words[0] = \"{0}\"; execv(\"{0}\", words); return 127; }}\n",
+        real().display()
+    );
+    std::fs::write(&source, code).unwrap();
+    let output = program("gcc").arg("-static").arg("-o").arg(&made).arg(&source).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    made
+}
+
+#[test]
+fn a_static_ffmpeg_is_refused_where_the_probe_is_required_and_inferred_otherwise() {
+    let directory = TempDir::new().unwrap();
+    let ffmpeg = static_ffmpeg(directory.path());
+    let ffmpeg = ffmpeg.to_str().unwrap();
+    let origin = Origin::start(&[]);
+    let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+
+    let outcome = Swarm::new(&["--probe", "require", "--ffmpeg", ffmpeg, &url]).run();
+    assert_eq!(outcome.code(), 3, "{}", outcome.stderr);
+    let message = outcome.stderr.rsplit_once("hls-swarm: ").unwrap().1;
+    for word in ["probe", ffmpeg, "statically linked", "\n  cure: ", "shared libraries", "--probe off"] {
+        assert!(message.contains(word), "no {word:?} in {message}");
+    }
+
+    assert!(!message.contains("inferred,") && !message.contains("is the source"), "nothing is: {message}");
+
+    let arguments = ["--clients", "1", "--duration", "4s", "--ffmpeg", ffmpeg, &url];
+    let outcome = Swarm::new(&arguments).run();
+    outcome.assert_judged(0, "pass");
+    assert!(outcome.stderr.contains("! probe: "), "it warns: {}", outcome.stderr);
+    assert_eq!(outcome.report["source"]["requests"], "log");
+    assert!(outcome.number("/requests/segment") > 0.0);
+}

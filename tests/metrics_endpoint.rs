@@ -1,0 +1,237 @@
+//! The Prometheus endpoint of a real run: what is scraped is well-formed, complete, and the same as in
+//! the report.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise, its helpers too"
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+mod support {
+    pub(crate) mod exposition;
+    pub(crate) mod fake_ffmpeg;
+    pub(crate) mod http;
+    pub(crate) mod nginx;
+    pub(crate) mod patience;
+    pub(crate) mod processes;
+    pub(crate) mod program;
+    pub(crate) mod server;
+    pub(crate) mod stream;
+    pub(crate) mod swarm;
+}
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hls_swarm::views::metrics::{METRICS, PREFIX, Type};
+use nix::sys::signal::Signal;
+use support::exposition::{Exposition, read};
+use support::fake_ffmpeg::{FakeFfmpeg, real};
+use support::http::{Answer, ask};
+use support::nginx::{Nginx, Site};
+use support::patience::eventually;
+use support::stream::film;
+use support::swarm::{Outcome, Running, Swarm};
+use tempfile::TempDir;
+
+const METRICS_FLAG: [&str; 2] = ["--metrics", "127.0.0.1:0"];
+
+fn port(running: &Running) -> u16 {
+    let line = running.hear("✓ metrics: http://127.0.0.1:");
+    line.rsplit_once(':').unwrap().1.trim_end_matches("/metrics").parse().unwrap()
+}
+
+fn scrape(port: u16) -> Exposition {
+    let answer = ask(port, "GET", "/metrics").unwrap();
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let scraped = read(&String::from_utf8(answer.body).unwrap());
+    assert_in_the_table(&scraped);
+    scraped
+}
+
+/// Names, types and texts are those of the one table.
+fn assert_in_the_table(scraped: &Exposition) {
+    for (name, family) in scraped {
+        let short = name.strip_prefix(PREFIX).unwrap();
+        if short == "info" {
+            assert_eq!(family.kind, "gauge");
+            continue;
+        }
+        let metric = METRICS.iter().find(|metric| metric.name == short).unwrap();
+        let kind = match metric.kind {
+            Type::Counter => "counter",
+            Type::Gauge => "gauge",
+            Type::Histogram => "histogram",
+        };
+        assert_eq!((family.kind.as_str(), family.help.as_str()), (kind, metric.help), "{name}");
+        for sample in family.samples.keys().filter(|_| metric.kind != Type::Histogram) {
+            let labels = sample.strip_prefix(name).unwrap();
+            let expected = format!("{{{}=\"", metric.label);
+            assert!(if metric.label.is_empty() { labels.is_empty() } else { labels.starts_with(&expected) });
+        }
+    }
+}
+
+/// A sample by its name without prefix, and with its labels.
+fn sample(scraped: &Exposition, sample: &str) -> Option<f64> {
+    let name = sample.split('{').next().unwrap();
+    scraped.get(&format!("{PREFIX}{name}"))?.samples.get(&format!("{PREFIX}{sample}")).copied()
+}
+
+/// Two viewers play a film of two seconds once, and then sit still: nothing changes any more between
+/// the last scrape and the report. Returns all scrapes and the report.
+fn play(arguments: &[&str]) -> (Vec<Exposition>, Outcome) {
+    let folder = TempDir::new().unwrap();
+    film(folder.path(), 2);
+    let nginx = Nginx::start(folder.path(), Site::default());
+    let url = format!("http://127.0.0.1:{}/film.m3u8", nginx.plain);
+    let fake = FakeFfmpeg::playing(&format!("{} \"$@\"\nsleep 1000", real().display()));
+    let fixed = ["--clients", "2", "--ffmpeg", &fake.path(), &url];
+    let running = Swarm::new(&[&METRICS_FLAG[..], arguments, &fixed].concat()).start();
+    let port = port(&running);
+    let mut scrapes = Vec::new();
+    eventually("both have played, and a second more", Duration::from_secs(30), || {
+        let scraped = ask(port, "GET", "/metrics").is_ok().then(|| scrape(port))?;
+        let elapsed = sample(&scraped, "test_elapsed_seconds").unwrap();
+        scrapes.push(scraped);
+        std::thread::sleep(Duration::from_millis(300));
+        (elapsed > 5.0).then_some(())
+    });
+    running.signal(Signal::SIGINT);
+    (scrapes, running.end())
+}
+
+#[test]
+fn counters_only_rise_and_end_where_the_report_does() {
+    let (scrapes, outcome) = play(&[]);
+    for pair in scrapes.windows(2) {
+        for (name, family) in pair[0].iter().filter(|(_, family)| family.kind == "counter") {
+            for (sample, before) in &family.samples {
+                assert!(pair[1][name].samples[sample] >= *before, "{sample} fell");
+            }
+        }
+    }
+    let last = scrapes.last().unwrap();
+    for (metric, pointer) in [
+        ("target_clients", "/target_clients"),
+        ("manifest_requests_total", "/requests/manifest"),
+        ("segment_requests_total", "/requests/segment"),
+        ("unknown_requests_total", "/requests/other"),
+        ("bytes_downloaded_total", "/bytes/total"),
+        ("segment_bytes_downloaded_total", "/bytes/segment"),
+        ("kernel_received_bytes_total", "/received_bytes"),
+        ("http_responses_total{status_code=\"200\"}", "/http_status/200"),
+        ("broken_exchanges_total", "/errors/broken"),
+        ("connect_errors_total", "/errors/connect"),
+        ("timeouts_total", "/errors/timeouts"),
+        ("error_rate", "/errors/rate"),
+        ("client_starts_total", "/viewers/starts"),
+        ("client_restarts_total", "/viewers/restarts"),
+        ("kernel_bytes_agreement", "/agreement/kernel_bytes"),
+        ("probe_records_lost_total", "/generator/events_lost"),
+        ("segment_ttfb_seconds{percentile=\"50\"}", "/latency_seconds/segment/ttfb/p50"),
+        ("inferred_latency_p99_seconds", "/latency_seconds/segment/total/p99"),
+        ("connect_seconds{percentile=\"100\"}", "/latency_seconds/connect/max"),
+    ] {
+        let (scraped, reported) = (sample(last, metric).unwrap_or(f64::NAN), outcome.number(pointer));
+        // The last digit may be lost in reading JSON.
+        assert!(
+            (scraped - reported).abs() <= reported.abs() * 1e-12,
+            "{metric} {scraped}, {pointer} {reported}"
+        );
+    }
+    assert_eq!(sample(last, "segment_requests_total"), Some(4.0), "two viewers, two segments each");
+    assert_eq!(sample(last, "client_starts_total"), Some(2.0));
+    assert_eq!(sample(last, "source{requests=\"probe\"}"), Some(1.0));
+    assert_eq!(sample(last, "inferred_latency_seconds_count"), None, "a part of a histogram is no family");
+    let histogram = &last["hls_swarm_inferred_latency_seconds"].samples;
+    assert_eq!(histogram["hls_swarm_inferred_latency_seconds_count"], 4.0);
+    assert_eq!(histogram["hls_swarm_inferred_latency_seconds_bucket{le=\"+Inf\"}"], 4.0);
+    // Nothing of this was measured: plain HTTP, an address instead of a name, nobody has ended.
+    for absent in [
+        "tls_handshake_seconds",
+        "dns_seconds",
+        "uptime_p50_seconds",
+        "client_uptime_seconds",
+        "client_speed",
+    ] {
+        assert!(!last.contains_key(&format!("{PREFIX}{absent}")), "{absent}");
+    }
+}
+
+#[test]
+fn without_a_probe_what_only_it_can_tell_is_absent_and_viewers_are_told_apart_on_request() {
+    let (scrapes, outcome) = play(&["--probe", "off", "--prom-client-metrics"]);
+    let last = scrapes.last().unwrap();
+    for absent in ["kernel_received_bytes_total", "kernel_bytes_agreement", "probe_records_lost_total"] {
+        assert!(!last.contains_key(&format!("{PREFIX}{absent}")), "{absent}");
+    }
+    assert_eq!(sample(last, "source{requests=\"log\"}"), Some(1.0));
+    assert_eq!(sample(last, "segment_requests_total"), Some(outcome.number("/requests/segment")));
+    let own: Vec<f64> = (1..=2)
+        .map(|viewer| sample(last, &format!("client_bytes_total{{client_id=\"{viewer}\"}}")).unwrap())
+        .collect();
+    assert_eq!(Some(own.iter().sum::<f64>()), sample(last, "bytes_downloaded_total"));
+    assert!(own.iter().all(|bytes| *bytes > 0.0));
+    // Before the first request there was nothing to tell about requests.
+    let first = &scrapes[0];
+    if sample(first, "manifest_requests_total") == Some(0.0) {
+        assert!(
+            !first.contains_key("hls_swarm_error_rate")
+                && !first.contains_key("hls_swarm_manifest_ttfb_seconds")
+        );
+    }
+}
+
+#[test]
+fn other_paths_and_methods_are_refused() {
+    let server = support::stream::endless();
+    let fake = FakeFfmpeg::playing("play 1000");
+    let (path, url) = (fake.path(), server.url("/live.m3u8"));
+    let running =
+        Swarm::new(&[&METRICS_FLAG[..], &["--clients", "1", "--ffmpeg", &path, &url]].concat()).start();
+    let port = port(&running);
+    eventually("the run has begun", Duration::from_secs(20), || {
+        (running.children("ffmpeg").len() == 1).then_some(())
+    });
+    let status = |method: &str, path: &str| ask(port, method, path).map(|answer| answer.status).unwrap();
+    assert_eq!(
+        (status("GET", "/metrics"), status("HEAD", "/metrics"), status("GET", "/health")),
+        (200, 200, 200)
+    );
+    assert_eq!((status("GET", "/"), status("GET", "/metrics/x")), (404, 404));
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let refused: Answer = ask(port, method, "/metrics").unwrap();
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")), "{method}");
+    }
+    running.signal(Signal::SIGTERM);
+    running.end();
+    assert!(ask(port, "GET", "/metrics").is_err(), "nobody listens any more");
+}
+
+#[test]
+fn a_scraper_that_hangs_holds_up_nothing() {
+    let server = support::stream::endless();
+    let fake = FakeFfmpeg::playing("play 1000");
+    let (path, url) = (fake.path(), server.url("/live.m3u8"));
+    let running = Swarm::new(
+        &[&METRICS_FLAG[..], &["--clients", "1", "--duration", "3s", "--ffmpeg", &path, &url]].concat(),
+    )
+    .start();
+    let port = port(&running);
+    let silent: Vec<_> =
+        (0..50).map(|_| std::net::TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert!(!scrape(port).is_empty(), "others are served meanwhile");
+    let outcome = running.end();
+    assert!(outcome.elapsed < Duration::from_secs(6), "{:?}", outcome.elapsed);
+    drop(silent);
+}
+
+#[test]
+fn every_metric_has_a_name_of_its_own() {
+    let names: BTreeSet<&str> = METRICS.iter().map(|metric| metric.name).collect();
+    assert_eq!(names.len(), METRICS.len());
+}

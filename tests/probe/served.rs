@@ -1,0 +1,55 @@
+//! nginx as the probe's tests want it: keep-alive, chunks and gzip, as origins do it.
+
+use std::path::Path;
+
+use super::nginx::{Nginx, Site};
+
+/// One line of the access log.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub name: String,
+    pub status: u16,
+    pub request_bytes: u64,
+    pub head_bytes: u64,
+    pub body_bytes: u64,
+    /// The viewer's port: tells the connection.
+    pub port: u16,
+}
+
+/// Serves `folder/www`.
+pub fn start(folder: &Path) -> Nginx {
+    let server = format!(
+        "location /to-the-end/ {{
+           alias {}/www/; keepalive_timeout 0; chunked_transfer_encoding off;
+         }}
+         location /moved/ {{ rewrite ^/moved/(.*)$ /$1 redirect; }}",
+        folder.display()
+    );
+    let site = Site {
+        log_format: "log_format truth \
+                     '$uri $status $request_length $bytes_sent $body_bytes_sent $remote_port';",
+        http: "gzip on; gzip_min_length 1; gzip_types application/vnd.apple.mpegurl;",
+        server: &server,
+    };
+    Nginx::start(folder, site)
+}
+
+/// Ends nginx and reads its log, in the order in which the requests ended.
+pub fn log(nginx: Nginx) -> Vec<Logged> {
+    let line = |line: &str| {
+        let mut words = line.split(' ');
+        let name = words.next().unwrap().rsplit('/').next().unwrap().to_owned();
+        let mut number = || words.next().unwrap().parse::<u64>().unwrap();
+        let (status, request_bytes, bytes, body_bytes, port) =
+            (number(), number(), number(), number(), number());
+        Logged {
+            name,
+            status: u16::try_from(status).unwrap(),
+            request_bytes,
+            head_bytes: bytes - body_bytes,
+            body_bytes,
+            port: u16::try_from(port).unwrap(),
+        }
+    };
+    nginx.log().lines().map(line).collect()
+}

@@ -1,0 +1,87 @@
+//! Programs that answer FFmpeg's questions as the real one does, and misbehave as viewers.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A script in a directory of its own.
+pub(crate) struct FakeFfmpeg {
+    directory: TempDir,
+}
+
+/// `fetch` asks for the playlist; `play N` does so, and then reports a second of media every second, N
+/// times.
+const VERBS: &str = r#"
+url=
+before=
+for word; do
+    [ "$before" = -i ] && url=$word
+    before=$word
+done
+fetch() {
+    curl --silent --noproxy '*' --output /dev/null "$url"
+}
+play() {
+    fetch
+    n=0
+    while [ $n -lt "$1" ]; do
+        n=$((n + 1))
+        echo "out_time_us=${n}000000"
+        echo progress=continue
+        sleep 1 & wait $!
+    done
+}
+"#;
+
+impl FakeFfmpeg {
+    /// Is the real one for all questions and trials; runs `viewer` (of /bin/sh) when it is to play,
+    /// which only viewers report about.
+    pub(crate) fn playing(viewer: &str) -> Self {
+        let real = real();
+        Self::script(&format!(
+            "#!/bin/sh\ncase \" $* \" in\n    *' -progress '*) ;;\n    *) exec {} \"$@\" ;;\nesac\n{VERBS}\n{viewer}\n",
+            real.display()
+        ))
+    }
+
+    /// Runs `body` (of /bin/sh) whatever it is asked.
+    pub(crate) fn always(body: &str) -> Self {
+        Self::script(&format!("#!/bin/sh\n{body}\n"))
+    }
+
+    fn script(text: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        install(text.as_bytes(), &directory.path().join("ffmpeg"));
+        Self { directory }
+    }
+
+    pub(crate) fn path(&self) -> String {
+        self.directory.path().join("ffmpeg").to_str().unwrap().to_owned()
+    }
+
+    /// A file beside the script, for what it writes down (`$(dirname "$0")/NAME`).
+    pub(crate) fn notes(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
+    }
+}
+
+/// Writes an executable through another process: while this one had it open for writing, a fork of
+/// another test could inherit the descriptor, and the kernel refuses to execute such a file.
+#[expect(clippy::disallowed_methods, reason = "waited for two lines below")]
+fn install(content: &[u8], path: &Path) {
+    let mut install = Command::new("install");
+    let mut child =
+        install.args(["-m", "755", "/dev/stdin"]).arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(content).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+/// The real FFmpeg.
+pub(crate) fn real() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&path).map(|directory| directory.join("ffmpeg")).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("ffmpeg is not installed; this test needs it"))
+}

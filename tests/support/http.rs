@@ -1,0 +1,58 @@
+//! A small HTTP client that shows what came back. It judges nothing.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+}
+
+/// Asks on a connection of its own.
+pub(crate) fn ask(port: u16, method: &str, path: &str) -> std::io::Result<Answer> {
+    Connection::open(port)?.ask(method, path)
+}
+
+/// A connection that is kept, as players keep theirs; the same worker of nginx answers all of it.
+pub(crate) struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    pub(crate) fn open(port: u16) -> std::io::Result<Self> {
+        let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        socket.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Self(BufReader::new(socket)))
+    }
+
+    pub(crate) fn ask(&mut self, method: &str, path: &str) -> std::io::Result<Answer> {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: desk\r\n\r\n");
+        self.0.get_mut().write_all(request.as_bytes())?;
+        let status =
+            self.line()?.split(' ').nth(1).ok_or(std::io::ErrorKind::UnexpectedEof)?.parse().unwrap();
+        let mut headers = HashMap::new();
+        while let Some((name, value)) = self.line()?.split_once(": ") {
+            headers.insert(name.to_lowercase(), value.to_owned());
+        }
+        let length = headers.get("content-length").filter(|_| method != "HEAD");
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.0.read_exact(&mut body)?;
+        Ok(Answer { status, headers, body })
+    }
+
+    fn line(&mut self) -> std::io::Result<String> {
+        let mut line = String::new();
+        self.0.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+}

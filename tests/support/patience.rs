@@ -1,0 +1,15 @@
+//! Waiting for what takes a while, within bounds.
+
+use std::time::{Duration, Instant};
+
+/// Asks again until there is an answer; panics with `what` after `time`.
+pub(crate) fn eventually<T>(what: &str, time: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < time, "not within {time:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

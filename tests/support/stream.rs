@@ -1,0 +1,25 @@
+//! Streams for viewers: a list for fakes, which never look at it, and a short film for real ones.
+
+use std::path::Path;
+
+use super::program::program;
+use super::server::{Answer, Server};
+
+/// Serves a live playlist of one-second segments under every path.
+pub(crate) fn endless() -> Server {
+    let list = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:7\n\
+                #EXTINF:1,\na.ts\n#EXTINF:1,\nb.ts\n#EXTINF:1,\nc.ts\n";
+    Server::start(move |_, _| Answer::ok("application/vnd.apple.mpegurl", list.as_bytes()))
+}
+
+/// Makes `folder/www/film.m3u8` of this many seconds, in segments of one second.
+pub(crate) fn film(folder: &Path, seconds: u32) {
+    let www = folder.join("www");
+    std::fs::create_dir(&www).unwrap();
+    let mut ffmpeg = program("ffmpeg");
+    ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=10"]);
+    ffmpeg.args(["-t", &seconds.to_string(), "-c:v", "mpeg2video", "-g", "10"]);
+    ffmpeg.args(["-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod"]);
+    let output = ffmpeg.arg(www.join("film.m3u8")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}

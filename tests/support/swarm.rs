@@ -1,0 +1,247 @@
+//! Runs the real `hls-swarm` in a home of its own and sees to it that nothing is left of it.
+
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::patience::eventually;
+use super::processes::{self, Process};
+
+/// Longest life of a run that nobody ends: a test that hangs says so.
+const LIMIT: Duration = Duration::from_secs(100);
+/// What was killed needs a moment to be gone.
+const MOMENT: Duration = Duration::from_millis(500);
+/// Every process of a run has this variable, with a value of the run's own.
+const MARK: &str = "HLS_SWARM_TEST_RUN";
+
+/// A run to be started.
+pub(crate) struct Swarm {
+    command: Command,
+    home: TempDir,
+    mark: String,
+}
+
+impl Swarm {
+    /// `hls-swarm` with these arguments, a report, and no metrics endpoint unless one is asked for.
+    pub(crate) fn new(arguments: &[&str]) -> Self {
+        Self::through(Command::new(env!("CARGO_BIN_EXE_hls-swarm")), arguments)
+    }
+
+    /// The same from a shell that has run `preparation` before.
+    pub(crate) fn after(preparation: &str, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(format!("{preparation}; exec \"$0\" \"$@\""));
+        shell.arg(env!("CARGO_BIN_EXE_hls-swarm"));
+        Self::through(shell, arguments)
+    }
+
+    fn through(mut command: Command, arguments: &[&str]) -> Self {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let mark = format!("{}-{}-", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+        let home = TempDir::new().unwrap();
+        command.args(arguments);
+        for (flag, value) in [("--metrics", "off"), ("--report", "report.json")] {
+            if !arguments.contains(&flag) {
+                command.args([flag, value]);
+            }
+        }
+        std::fs::create_dir(home.path().join("tmp")).unwrap();
+        command.current_dir(home.path()).env(MARK, &mark).env("TMPDIR", home.path().join("tmp"));
+        for name in ["XDG_RUNTIME_DIR", "LOG_LEVEL", "CLIENTS", "STREAM_URL", "METRICS_PORT"] {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self { command, home, mark }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test starts the product from outside")]
+    pub(crate) fn start(mut self) -> Running {
+        let began = Instant::now();
+        let mut child = self.command.spawn().unwrap();
+        let stdout = Heard::listen(child.stdout.take().unwrap());
+        let stderr = Heard::listen(child.stderr.take().unwrap());
+        Running { child, home: self.home, mark: self.mark, began, stdout, stderr }
+    }
+
+    /// Starts it and waits for its own end.
+    pub(crate) fn run(self) -> Outcome {
+        self.start().end()
+    }
+}
+
+/// What a program says, as it says it.
+struct Heard {
+    text: Arc<Mutex<String>>,
+    reader: JoinHandle<()>,
+}
+
+impl Heard {
+    fn listen(mut pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&text);
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+                heard.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
+            }
+        });
+        Self { text, reader }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().unwrap().clone()
+    }
+}
+
+/// A run. Dropping it kills it.
+pub(crate) struct Running {
+    child: Child,
+    home: TempDir,
+    mark: String,
+    began: Instant,
+    stdout: Heard,
+    stderr: Heard,
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        processes::send(self.pid(), signal);
+    }
+
+    /// Its processes without itself: the guard, viewers, and whatever those started.
+    pub(crate) fn family(&self) -> Vec<Process> {
+        let own = self.pid();
+        self.marked().into_iter().filter(|one| one.pid != own).collect()
+    }
+
+    /// Its direct children that have this name.
+    pub(crate) fn children(&self, name: &str) -> Vec<Process> {
+        let own = self.pid();
+        self.marked().into_iter().filter(|one| one.parent == own && one.name == name).collect()
+    }
+
+    fn marked(&self) -> Vec<Process> {
+        processes::with_variable(MARK, &self.mark)
+    }
+
+    pub(crate) fn stderr_so_far(&self) -> String {
+        self.stderr.so_far()
+    }
+
+    /// Waits until its standard error holds `text`.
+    pub(crate) fn hear(&self, text: &str) -> String {
+        eventually(&format!("it says {text:?}; it said {}", self.stderr_so_far()), LIMIT, || {
+            self.stderr_so_far().lines().find(|line| line.contains(text)).map(str::to_owned)
+        })
+    }
+
+    /// Waits for the end, and sees to it that nothing is left.
+    pub(crate) fn end(mut self) -> Outcome {
+        let status = eventually("hls-swarm ends", LIMIT, || self.child.try_wait().unwrap());
+        let elapsed = self.began.elapsed();
+        eventually("nothing of it is left", MOMENT, || {
+            let left = self.marked();
+            if !left.is_empty() {
+                eprintln!("left: {left:?}");
+            }
+            left.is_empty().then_some(())
+        });
+        let temporary = names(&self.home.path().join("tmp"));
+        assert_eq!(temporary, Vec::<PathBuf>::new(), "temporary files are left");
+        let Self { home, stdout, stderr, .. } = &mut self;
+        for heard in [stdout, stderr] {
+            // With all writers gone the readers end.
+            eventually("its outputs are closed", MOMENT, || heard.reader.is_finished().then_some(()));
+        }
+        let report = std::fs::read(home.path().join("report.json")).ok();
+        let report = report.map_or(Value::Null, |text| serde_json::from_slice(&text).unwrap());
+        let files = names(home.path());
+        let outcome = Outcome {
+            status,
+            elapsed,
+            report,
+            files,
+            stdout: self.stdout.so_far(),
+            stderr: self.stderr.so_far(),
+        };
+        assert!(!outcome.stderr.contains("panicked"), "{}", outcome.stderr);
+        outcome
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn names(directory: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(directory).unwrap().map(|entry| PathBuf::from(entry.unwrap().file_name())).collect()
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    status: ExitStatus,
+    pub(crate) elapsed: Duration,
+    /// Null if none was written.
+    pub(crate) report: Value,
+    /// What lies in the directory that it ran in.
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Outcome {
+    /// The exit code as a shell shows it.
+    pub(crate) fn code(&self) -> i32 {
+        self.status.code().or_else(|| self.status.signal().map(|number| 128 + number)).unwrap()
+    }
+
+    /// Asserts exit code and verdict of a run that was played. A machine that was too busy with other
+    /// things makes a run invalid, which is right and not what these tests are about.
+    pub(crate) fn assert_judged(&self, code: i32, verdict: &str) {
+        let machine = ["all processors of this machine", "this program itself was"];
+        let busy = self.report["invalid_because"].as_array().is_some_and(|reasons| {
+            let of_machine =
+                |reason: &Value| machine.iter().any(|start| reason.as_str().unwrap().starts_with(start));
+            !reasons.is_empty() && reasons.iter().all(of_machine)
+        });
+        let (code, verdict) = if busy { (5, "invalid") } else { (code, verdict) };
+        assert_eq!(self.code(), code, "{}\n{}", self.stdout, self.stderr);
+        assert_eq!(self.report["verdict"], verdict, "{}", self.stdout);
+        assert_eq!(self.report["exit_code"], code);
+    }
+
+    /// A number in the report, by its JSON pointer.
+    pub(crate) fn number(&self, pointer: &str) -> f64 {
+        let value = self.report.pointer(pointer).and_then(Value::as_f64);
+        value.unwrap_or_else(|| panic!("no number {pointer} in {:#}\n{}", self.report, self.stderr))
+    }
+
+    /// The reasons of viewers' deaths with their counts.
+    pub(crate) fn reasons(&self) -> Vec<(String, u64)> {
+        let list = self.report["exit_reasons"].as_array().unwrap();
+        let row = |row: &Value| (row["reason"].as_str().unwrap().to_owned(), row["count"].as_u64().unwrap());
+        list.iter().map(row).collect()
+    }
+}

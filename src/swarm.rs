@@ -21,17 +21,18 @@ use crate::pure::plan::{self, Environment, Plan};
 use crate::pure::preflight::{files_needed, own_files};
 use crate::pure::stats::{Expectation, Stats};
 use crate::pure::{go_style, profile};
+use crate::reports;
 use crate::system::clock::now_ns;
 use crate::system::fetch::without_secrets;
 use crate::system::guard::Guard;
 use crate::system::limits;
-use crate::system::output_file;
 use crate::system::shutdown::Shutdown;
-use crate::views::{prometheus, report, status, summary};
+use crate::views::{prometheus, status};
 use crate::words::cli::swarm::SwarmArgs;
 use crate::words::exchange::Source;
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
+use crate::words::report::Report;
 use crate::words::run::Run;
 use crate::words::snapshot::{Snapshot, Sources};
 
@@ -41,6 +42,9 @@ const STATUS: Duration = Duration::from_secs(5);
 /// `main` of `hls-swarm`.
 #[must_use]
 pub fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == reports::WORD) {
+        return reports::main();
+    }
     let typed = go_style::translate(std::env::args_os(), &SwarmArgs::command());
     let args = match SwarmArgs::try_parse_from(typed) {
         Ok(args) => args,
@@ -100,9 +104,7 @@ fn read_profile(name: &str) -> Result<(String, String), Failure> {
 
 async fn run(plan: Plan, print_command: bool, guard: Arc<Guard>) -> Result<ExitCode, Failure> {
     let shutdown = Shutdown::listen()?;
-    if let Some(path) = &plan.results.report {
-        output_file::check("--report", path)?;
-    }
+    reports::check(&plan.results.reports)?;
     let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
     let mut say = |check: &crate::pure::preflight::Check| drop(writeln!(std::io::stderr(), "{check}"));
     let ready = tokio::select! {
@@ -164,23 +166,19 @@ async fn play(
 
     let cause = supervisor::supervise(Arc::clone(&crew), snapshots, fastrand::Rng::with_seed(seed)).await;
     let broken_off = broken_off(cause, &crew.plan, shutdown);
-    let report_path = crew.plan.results.report.clone();
+    let files = crew.plan.results.reports.clone();
     let thresholds = crew.plan.thresholds.clone();
     drop(crew);
     done.cancel();
-    let last =
+    let (last, recording) =
         figures.await.map_err(|error| Failure::internal("the aggregator broke off").because(error))??;
 
     let verdict = judge(&last, &thresholds, broken_off);
-    let because = words(cause);
-    drop(write!(std::io::stdout(), "{}", summary::render(&last, &name, &verdict, because)));
-    if let Some(path) = report_path {
-        let text = report::render(&last, &name, &verdict, because)
-            .map_err(|error| Failure::internal("cannot express the report as JSON").because(error))?;
-        output_file::write(&path, &text)?;
-        drop(writeln!(std::io::stdout(), "report: {}", path.display()));
-    }
-    Ok(ExitCode::from(verdict.exit_code))
+    let snapshot = Arc::unwrap_or_clone(last);
+    let report = Report { run: name, snapshot, recording, verdict, ended_because: words(cause).to_owned() };
+    reports::say(&report);
+    reports::write(&files, &report)?;
+    Ok(ExitCode::from(report.verdict.exit_code))
 }
 
 fn describe(plan: &Plan, ready: &Ready, seed: u64) -> Run {
@@ -188,9 +186,9 @@ fn describe(plan: &Plan, ready: &Ready, seed: u64) -> Run {
     Run {
         url: without_secrets(&plan.stream.url),
         variant: plan.stream.variant,
-        version: env!("CARGO_PKG_VERSION"),
+        version: env!("CARGO_PKG_VERSION").into(),
         ffmpeg: ready.can.version.clone(),
-        seed,
+        seed: Some(seed),
         began_unix: began.as_secs(),
         per_viewer_metrics: plan.results.per_viewer_metrics,
     }

@@ -198,9 +198,11 @@ fn a_metrics_port_that_is_taken() {
 fn files_that_cannot_be_written() {
     let server = live();
     let url = server.url("/live.m3u8");
-    for path in ["missing/report.json", "/proc/report.json", "tmp"] {
+    for path in ["missing/report.json", "/proc/report.json", "missing/report.html"] {
         refused(Swarm::new(&["--report", path, &url]), 2, &["--report", path, "cannot be written"]);
     }
+    refused(Swarm::new(&["--report", "tmp", &url]), 2, &["--report tmp", ".json, .html, .xml (JUnit), .md"]);
+    refused(Swarm::new(&["--report", "a.json", "--report", "b.pdf", &url]), 2, &["--report b.pdf"]);
     refused(Swarm::new(&["--exchange-log", "missing/log", &url]), 2, &["--exchange-log", "missing/log"]);
 }
 

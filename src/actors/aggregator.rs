@@ -11,6 +11,7 @@ use crate::pure::stats::{Expectation, Stats};
 use crate::system::clock::now_ns;
 use crate::words::event::Event;
 use crate::words::failure::Failure;
+use crate::words::report::Recording;
 use crate::words::snapshot::Snapshot;
 
 /// Events that may wait to be folded; past that, their senders wait.
@@ -18,7 +19,7 @@ pub const QUEUE: usize = 4096;
 /// How often a snapshot is published.
 const PUBLISH: Duration = Duration::from_secs(1);
 
-/// Folds events until all senders are gone, then returns the last snapshot.
+/// Folds events until all senders are gone, then returns the last snapshot and the recording.
 ///
 /// # Errors
 /// The exchange log cannot be written.
@@ -27,10 +28,11 @@ pub async fn aggregate(
     mut events: mpsc::Receiver<Event>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     mut log: Option<ExchangeLog>,
-) -> Result<Arc<Snapshot>, Failure> {
+) -> Result<(Arc<Snapshot>, Recording), Failure> {
     let mut stats = Stats::new(expectation);
     let mut publish = interval(PUBLISH);
-    publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Ticks that stay on the grid of seconds: the series has a point for each.
+    publish.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut batch = Vec::with_capacity(256);
     loop {
         tokio::select! {
@@ -57,5 +59,5 @@ pub async fn aggregate(
     }
     let last = Arc::new(stats.snapshot(now_ns()));
     snapshots.send_replace(Arc::clone(&last));
-    Ok(last)
+    Ok((last, stats.recording()))
 }

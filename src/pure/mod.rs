@@ -14,6 +14,7 @@ pub mod preflight;
 pub mod profile;
 pub mod profile_text;
 pub mod ramp;
+pub mod report;
 pub mod restart;
 pub mod stats;
 pub mod threshold;

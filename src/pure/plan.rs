@@ -12,6 +12,7 @@ use super::ramp::Ramp;
 use super::threshold::Threshold;
 use crate::words::cli::swarm::{ProbeMode, SwarmArgs, Variant};
 use crate::words::failure::Failure;
+use crate::words::report::Format;
 
 /// Default port of the Prometheus endpoint.
 pub const METRICS_PORT: u16 = 17_091;
@@ -106,8 +107,8 @@ pub struct Results {
     pub metrics: Option<SocketAddr>,
     /// Whether series per viewer are exported.
     pub per_viewer_metrics: bool,
-    /// The JSON report.
-    pub report: Option<PathBuf>,
+    /// The reports to write.
+    pub reports: Vec<(Format, PathBuf)>,
     /// The log of exchanges.
     pub exchange_log: Option<PathBuf>,
 }
@@ -189,7 +190,7 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
         results: Results {
             metrics: metrics(args.metrics.as_deref(), environment.metrics_port.as_deref())?,
             per_viewer_metrics: yes(args.prom_client_metrics),
-            report: args.report.clone(),
+            reports: Format::of_all(&args.reports)?,
             exchange_log: args.exchange_log.clone(),
         },
     })

@@ -1,7 +1,15 @@
 //! How a snapshot looks. A view sees the run's name, a snapshot and a verdict, and nothing else.
 
+pub mod comparison;
+pub mod csv;
+pub mod escape;
+pub mod figures;
+pub mod formats;
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod metrics;
 pub mod prometheus;
-pub mod report;
 pub mod status;
 pub mod summary;

@@ -22,7 +22,8 @@ pub fn render(snapshot: &Snapshot, run: &Run) -> String {
 }
 
 fn info(run: &Run) -> MetricFamily {
-    let labels = [("version", run.version), ("stream_url", &run.url), ("variant", run.variant_name())];
+    let labels =
+        [("version", run.version.as_str()), ("stream_url", &run.url), ("variant", run.variant_name())];
     let mut sample = number(Type::Gauge, 1.0);
     sample.set_label(labels.map(|(name, value)| label(name, value)).to_vec());
     named("info", Type::Gauge, "What is tested, and with what.", vec![sample])

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::words::exchange::Source;
 use crate::words::run::Run;
-use crate::words::snapshot::{Quantiles, Snapshot};
-use crate::words::verdict::{Verdict, Word};
+use crate::words::snapshot::Snapshot;
+use crate::words::verdict::Verdict;
 
 /// How many reasons are shown.
 const REASONS: usize = 10;
@@ -27,10 +27,11 @@ fn write(
     ended_because: &str,
 ) -> std::fmt::Result {
     writeln!(out, "── hls-swarm {} ── {} ──", run.version, run.url)?;
+    let seed = run.seed.map_or_else(|| "of each run".to_owned(), |seed| seed.to_string());
     writeln!(
         out,
         "run        {:.1} s ({ended_because}), {} of {} viewers at the peak, FFmpeg {}, seed {}",
-        snapshot.elapsed_seconds, snapshot.peak_clients, snapshot.target_clients, run.ffmpeg, run.seed
+        snapshot.elapsed_seconds, snapshot.peak_clients, snapshot.target_clients, run.ffmpeg, seed
     )?;
     sources(out, snapshot)?;
     requests(out, snapshot)?;
@@ -111,19 +112,7 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
 }
 
 fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
-    let latency = &snapshot.latency;
-    let mut rows: Vec<(String, Quantiles)> = Vec::new();
-    for (kind, times) in latency.by_kind.iter() {
-        let parts = [("ttfb", times.ttfb), ("download", times.download)];
-        rows.extend(parts.into_iter().filter_map(|(part, q)| Some((format!("{} {part}", kind.name()), q?))));
-    }
-    let parts = [
-        ("connect", latency.connect),
-        ("dns", latency.dns),
-        ("tls", latency.tls),
-        ("start-up", latency.startup),
-    ];
-    rows.extend(parts.into_iter().filter_map(|(part, q)| Some((part.to_owned(), q?))));
+    let rows = snapshot.latency.rows();
     if rows.is_empty() {
         return writeln!(out, "\nlatency    nothing was measured");
     }
@@ -132,7 +121,7 @@ fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         "\n{:<18} {:>8} {:>10} {:>10} {:>10} {:>10}",
         "milliseconds", "count", "p50", "p95", "p99", "max"
     )?;
-    for (name, q) in rows {
+    for (_, name, q) in rows {
         let ms = |seconds: f64| seconds * 1000.0;
         writeln!(
             out,
@@ -194,17 +183,11 @@ fn criteria(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     writeln!(out)?;
     for criterion in &verdict.criteria {
         let mark = if criterion.met { '✓' } else { '✗' };
-        let value = criterion.value.map_or_else(|| "nothing measured".into(), |value| format!("{value:.4}"));
+        let value = criterion.value_text();
         writeln!(out, "{mark} {:<16} {value} ({})", criterion.name, criterion.limit)?;
     }
     for reason in &verdict.invalid_because {
         writeln!(out, "! invalid: {reason}")?;
     }
-    let word = match verdict.word {
-        Word::Pass => "PASS",
-        Word::Fail => "FAIL",
-        Word::Invalid => "INVALID",
-        Word::Aborted => "ABORTED",
-    };
-    writeln!(out, "\n{word} (exit code {})", verdict.exit_code)
+    writeln!(out, "\n{} (exit code {})", verdict.word.shout(), verdict.exit_code)
 }

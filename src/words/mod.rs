@@ -7,7 +7,9 @@ pub mod event;
 pub mod exchange;
 pub mod exit;
 pub mod failure;
+pub mod report;
 pub mod run;
+pub mod series;
 pub mod snapshot;
 pub mod verdict;
 #[path = "../../probe/wire.rs"]

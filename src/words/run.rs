@@ -10,11 +10,11 @@ pub struct Run {
     /// Which variants are played.
     pub variant: Variant,
     /// Version of this program.
-    pub version: &'static str,
+    pub version: String,
     /// Version of FFmpeg.
     pub ffmpeg: String,
-    /// Seed of all random choices.
-    pub seed: u64,
+    /// Seed of all random choices; `None` of merged runs, which had one each.
+    pub seed: Option<u64>,
     /// When it began, seconds since 1970.
     pub began_unix: u64,
     /// Whether series per viewer are exported.

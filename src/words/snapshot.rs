@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Index, IndexMut};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::exchange::{Kind, Source};
 
@@ -56,6 +56,17 @@ impl PerKind<u64> {
     }
 }
 
+impl<'de> Deserialize<'de> for PerKind<u64> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let named = BTreeMap::<String, u64>::deserialize(deserializer)?;
+        let mut counts = Self::default();
+        for kind in Kind::ALL {
+            counts[kind] = named.get(kind.name()).copied().unwrap_or(0);
+        }
+        Ok(counts)
+    }
+}
+
 impl Serialize for PerKind<u64> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter().map(|(kind, count)| (kind.name(), count)))
@@ -63,7 +74,7 @@ impl Serialize for PerKind<u64> {
 }
 
 /// Order statistics of a set of durations, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// How many durations.
     pub count: u64,
@@ -78,7 +89,7 @@ pub struct Quantiles {
 }
 
 /// How long the parts of an exchange took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ExchangeTimes {
     /// From the request to the first byte of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +116,31 @@ pub struct Latency {
     pub startup: Option<Quantiles>,
 }
 
+impl Latency {
+    /// Each measured latency with its name in reports and its words for people, in the order of tables.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(String, String, Quantiles)> {
+        let mut rows = Vec::new();
+        for (kind, times) in self.by_kind.iter() {
+            let total = self.segment_total.filter(|_| kind == Kind::Segment);
+            for (part, quantiles) in [("ttfb", times.ttfb), ("download", times.download), ("total", total)] {
+                let name = kind.name();
+                rows.extend(quantiles.map(|q| (format!("{name}.{part}"), format!("{name} {part}"), q)));
+            }
+        }
+        let others = [
+            ("connect", "connect", self.connect),
+            ("dns", "dns", self.dns),
+            ("tls_handshake", "tls", self.tls),
+            ("startup", "start-up", self.startup),
+        ];
+        for (name, words, quantiles) in others {
+            rows.extend(quantiles.map(|q| (name.to_owned(), words.to_owned(), q)));
+        }
+        rows
+    }
+}
+
 /// A Prometheus histogram: cumulative counts for upper bounds, sum and count.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Buckets {
@@ -117,7 +153,7 @@ pub struct Buckets {
 }
 
 /// How viewers' processes ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exits {
     /// Played to the end, or stopped when asked to.
     pub success: u64,
@@ -128,7 +164,7 @@ pub struct Exits {
 }
 
 /// Viewers' life cycles, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lives {
     /// Processes started, first starts included.
     pub starts: u64,
@@ -147,7 +183,7 @@ pub struct Lives {
 }
 
 /// Playback at this moment, over the viewers that play.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Playback {
     /// Viewers at or above real time.
     pub above_realtime: u64,
@@ -172,7 +208,7 @@ pub struct Playback {
 pub const THROUGHPUT_WINDOWS: [usize; 4] = [1, 30, 60, 300];
 
 /// Rates over the last seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rates {
     /// Playlist requests per second, over 10 s.
     pub manifest_per_second: f64,
@@ -185,7 +221,7 @@ pub struct Rates {
 }
 
 /// Errors, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Errors {
     /// Responses with a status of 400 or above.
     pub http: u64,
@@ -201,7 +237,7 @@ pub struct Errors {
 }
 
 /// Where the figures come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// Of requests and status codes.
     pub requests: Source,
@@ -210,7 +246,7 @@ pub struct Sources {
 }
 
 /// How well independent sources agree; 1.0 is complete agreement.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Bytes that viewers read (heads and bodies) over bytes that the kernel received for them, plain
     /// connections only. Below 1 by what was still unread when a viewer stopped. Absent without
@@ -220,7 +256,7 @@ pub struct Agreement {
 }
 
 /// The load generator's own condition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
     /// Mean busy share of all processors of this machine, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -245,7 +281,7 @@ pub struct Generator {
 }
 
 /// What a viewer is doing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ViewerState {
     /// Its process is up, nothing played yet.
@@ -262,7 +298,7 @@ pub enum ViewerState {
 }
 
 /// One viewer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ViewerRow {
     /// Number, from 1.
     pub viewer: u32,
@@ -307,6 +343,8 @@ pub struct Snapshot {
     pub playing_clients: u64,
     /// Most viewers that were up at once.
     pub peak_clients: u64,
+    /// Viewer-seconds that [`Self::active_ratio`] is a mean over.
+    pub due_viewer_seconds: f64,
     /// Mean over time of viewers playing per viewer that should play, once the ramp was over.
     pub active_ratio: Option<f64>,
     /// Requests by kind.

@@ -1,9 +1,9 @@
 //! The verdict on a run, as views show it; `pure::criteria` makes it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The verdict in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Word {
     /// Every criterion was met.
@@ -16,8 +16,21 @@ pub enum Word {
     Aborted,
 }
 
+impl Word {
+    /// The word as it stands at the end of a summary.
+    #[must_use]
+    pub const fn shout(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Invalid => "INVALID",
+            Self::Aborted => "ABORTED",
+        }
+    }
+}
+
 /// One criterion and what became of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Criterion {
     /// Its name.
     pub name: String,
@@ -30,8 +43,16 @@ pub struct Criterion {
     pub met: bool,
 }
 
+impl Criterion {
+    /// What was measured, for people.
+    #[must_use]
+    pub fn value_text(&self) -> String {
+        self.value.map_or_else(|| "nothing measured".to_owned(), |value| format!("{value:.4}"))
+    }
+}
+
 /// The end of a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// In one word.
     #[serde(rename = "verdict")]

@@ -1,6 +1,9 @@
 //! A set of durations: percentiles within 0.1 % of the true value, and Prometheus buckets.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 
 use crate::words::snapshot::{Buckets, Quantiles};
 
@@ -16,6 +19,12 @@ pub struct Distribution {
     sum_us: u64,
     bounds: &'static [f64],
     counts: Vec<u64>,
+}
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Distribution {
@@ -62,6 +71,27 @@ impl Distribution {
         })
     }
 
+    /// The whole distribution as HdrHistogram V2, compressed, in base64; `None` of an empty set.
+    #[must_use]
+    pub fn encoded(&self) -> Option<String> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        let mut bytes = Vec::new();
+        // It writes to memory and knows every value of ours: there is nothing to fail.
+        V2DeflateSerializer::new().serialize(histogram, &mut bytes).ok()?;
+        Some(STANDARD.encode(bytes))
+    }
+
+    /// Adds what [`Self::encoded`] gave. The largest value is known to the histogram's resolution only,
+    /// so the caller passes it, in seconds. `None` if the text is no histogram.
+    #[must_use]
+    pub fn add_encoded(&mut self, text: &str, max_seconds: f64) -> Option<()> {
+        let bytes = STANDARD.decode(text).ok()?;
+        let other: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
+        self.histogram.as_mut()?.add(&other).ok()?;
+        self.max_us = self.max_us.max((max_seconds * 1e6).round() as u64);
+        Some(())
+    }
+
     /// The Prometheus histogram.
     #[must_use]
     pub fn buckets(&self) -> Buckets {
@@ -79,6 +109,25 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn parts_are_the_whole_again(
+            micros in prop::collection::vec((0_u64..90_000_000, 0_usize..4), 1..300),
+        ) {
+            let mut whole = Distribution::new();
+            let mut parts = [(); 4].map(|()| Distribution::new());
+            for (us, part) in micros {
+                whole.add_ns(us * 1000);
+                parts[part].add_ns(us * 1000);
+            }
+            let mut merged = Distribution::new();
+            for part in parts {
+                if let (Some(text), Some(quantiles)) = (part.encoded(), part.quantiles()) {
+                    merged.add_encoded(&text, quantiles.max).unwrap();
+                }
+            }
+            prop_assert_eq!(merged.quantiles(), whole.quantiles());
+        }
+
         #[test]
         fn percentiles_are_within_a_thousandth_of_the_sorted_truth(
             mut micros in prop::collection::vec(1_u64..60_000_000, 1..400),

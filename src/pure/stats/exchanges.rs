@@ -26,7 +26,7 @@ pub struct Exchanges {
     pub(super) misses: u64,
     errors: Errors,
     /// Requests and connects that failed, each once: a connect that timed out is two of `errors`.
-    failed: u64,
+    pub(super) failed: u64,
     times: BTreeMap<Kind, (Distribution, Distribution)>,
     segment_total: Distribution,
     connect: Distribution,
@@ -81,8 +81,8 @@ impl Exchanges {
         }
     }
 
-    /// Counts one exchange.
-    pub fn add(&mut self, exchange: &Exchange) {
+    /// Counts one exchange; tells how long it took if it brought a segment.
+    pub fn add(&mut self, exchange: &Exchange) -> Option<u64> {
         self.requests[exchange.kind] += 1;
         self.bytes[exchange.kind] += exchange.body_bytes;
         self.head_bytes += exchange.head_bytes;
@@ -96,8 +96,8 @@ impl Exchanges {
             Some(Cache::Other) | None => {}
         }
         self.judge(exchange);
-        self.time(exchange);
         self.weigh(exchange);
+        self.time(exchange)
     }
 
     /// Counts a request that no server ever saw: neither a request nor an error, for the viewer sends
@@ -153,7 +153,8 @@ impl Exchanges {
         self.failed += 1;
     }
 
-    fn time(&mut self, exchange: &Exchange) {
+    fn time(&mut self, exchange: &Exchange) -> Option<u64> {
+        let mut segment = None;
         let (ttfb, download) =
             self.times.entry(exchange.kind).or_insert_with(|| (Distribution::new(), Distribution::new()));
         let add = |into: &mut Distribution, nanos: Option<u64>| {
@@ -166,13 +167,14 @@ impl Exchanges {
             add(ttfb, exchange.first_byte_ns);
             add(download, exchange.download_ns);
             if exchange.kind == Kind::Segment {
-                let total = exchange.first_byte_ns.zip(exchange.download_ns).map(|(a, b)| a + b);
-                add(&mut self.segment_total, total);
+                segment = exchange.first_byte_ns.zip(exchange.download_ns).map(|(a, b)| a + b);
+                add(&mut self.segment_total, segment);
             }
         }
         add(&mut self.connect, exchange.connect_ns);
         add(&mut self.dns, exchange.dns_ns);
         add(&mut self.tls, exchange.tls_ns);
+        segment
     }
 
     fn weigh(&mut self, exchange: &Exchange) {
@@ -214,6 +216,22 @@ impl Exchanges {
         let attempts = self.requests.total() + self.errors.connect;
         let rate = (attempts > 0).then(|| self.failed as f64 / attempts as f64);
         Errors { rate, ..self.errors }
+    }
+
+    /// All distributions, by name.
+    #[must_use]
+    pub fn distributions(&self) -> Vec<(String, &Distribution)> {
+        let mut named = vec![
+            ("segment.total".to_owned(), &self.segment_total),
+            ("connect".to_owned(), &self.connect),
+            ("dns".to_owned(), &self.dns),
+            ("tls_handshake".to_owned(), &self.tls),
+        ];
+        for (kind, (ttfb, download)) in &self.times {
+            named.push((format!("{}.ttfb", kind.name()), ttfb));
+            named.push((format!("{}.download", kind.name()), download));
+        }
+        named
     }
 
     /// Latencies so far; the start-up time is the caller's.

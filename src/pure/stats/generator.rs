@@ -1,6 +1,7 @@
 //! The load generator's own condition: was it fit to measure?
 
 use super::distribution::Distribution;
+use super::series::Totals;
 use crate::words::snapshot::Generator;
 
 /// All processors busy, for all that a viewer can tell.
@@ -53,6 +54,15 @@ impl Condition {
         self.own_cpu += own_cpu_percent;
         self.samples += 1;
         self.saturated += u64::from(cpu_percent >= SATURATED);
+    }
+
+    /// The sums over all samples; the rest is not known here.
+    pub(super) fn totals(&self) -> Totals {
+        Totals { cpu: self.cpu, own_cpu: self.own_cpu, samples: self.samples, ..Totals::default() }
+    }
+
+    pub(super) const fn lag_distribution(&self) -> &Distribution {
+        &self.lag
     }
 
     pub(super) fn generator(&self) -> Generator {

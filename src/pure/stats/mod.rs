@@ -1,18 +1,21 @@
 //! The one fold from events to figures. Pure: the time of each event is passed in.
 
-mod distribution;
+pub mod distribution;
 mod exchanges;
 mod generator;
 mod rates;
+pub mod series;
 mod viewers;
 
 use crate::words::event::Event;
-use crate::words::exchange::Outcome;
+use crate::words::exchange::{Kind, Outcome};
+use crate::words::report::Recording;
 use crate::words::snapshot::{Agreement, Latency, Playback, Snapshot, Sources};
 
 use exchanges::Exchanges;
 use generator::Condition;
 use rates::Recent;
+use series::{History, Totals};
 use viewers::Viewers;
 
 /// What the fold has to know of the plan.
@@ -40,6 +43,7 @@ pub struct Stats {
     viewers: Viewers,
     recent: Recent,
     condition: Condition,
+    history: History,
     target_now: u32,
     reconnections: u64,
     /// Viewer-seconds played and due since the run settled.
@@ -60,6 +64,7 @@ impl Stats {
             viewers: Viewers::default(),
             recent: Recent::default(),
             condition: Condition::default(),
+            history: History::default(),
             target_now: 0,
             reconnections: 0,
             played: 0.0,
@@ -89,7 +94,9 @@ impl Stats {
             }
             Event::Exchange(exchange) => {
                 self.recent.add(exchange.kind, exchange.body_bytes);
-                self.exchanges.add(&exchange);
+                if let Some(nanos) = self.exchanges.add(&exchange) {
+                    self.history.segment(nanos);
+                }
                 self.viewers.exchange(&exchange);
             }
             Event::ConnectFailed { reason, timed_out, given_up_after_ns, .. } => {
@@ -105,6 +112,7 @@ impl Stats {
             Event::Target { viewers } => self.target_now = viewers,
             Event::Closing { at_ns } => {
                 self.tick(at_ns);
+                self.history.close(self.elapsed(at_ns), self.totals());
                 self.closed = Some((at_ns, self.viewers.playback(), self.viewers.playing()));
             }
             Event::Lag { nanos } => self.condition.lag(nanos),
@@ -118,6 +126,9 @@ impl Stats {
     pub fn tick(&mut self, at_ns: u64) {
         let elapsed = self.elapsed(at_ns);
         self.recent.advance(elapsed as u64);
+        if self.closed.is_none() && self.history.is_due(elapsed) {
+            self.history.advance(elapsed, self.totals());
+        }
         let step = at_ns.saturating_sub(self.ticked_ns) as f64 / 1e9;
         self.ticked_ns = at_ns;
         if self.closed.is_none() && elapsed >= self.expectation.settled_seconds {
@@ -125,6 +136,36 @@ impl Stats {
             // Who has seen a live stream to its end is not due any more.
             let due = u64::from(self.target_now).saturating_sub(self.viewers.gone);
             self.due += step * due as f64;
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let exchanges = &self.exchanges;
+        Totals {
+            target: u64::from(self.target_now),
+            active: self.viewers.active,
+            playing: self.viewers.playing(),
+            stalled: self.viewers.stalled_now(),
+            manifests: exchanges.requests[Kind::Manifest],
+            segments: exchanges.requests[Kind::Segment],
+            bytes: exchanges.bytes.total(),
+            errors: exchanges.failed,
+            ..self.condition.totals()
+        }
+    }
+
+    /// The run over time and its whole distributions, for the report.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        let own = [
+            ("startup".to_owned(), &self.viewers.startup),
+            ("uptime".to_owned(), &self.viewers.uptime),
+            ("lag".to_owned(), self.condition.lag_distribution()),
+        ];
+        let named = self.exchanges.distributions().into_iter().chain(own);
+        Recording {
+            series: self.history.series(self.totals()),
+            histograms: named.filter_map(|(name, times)| Some((name, times.encoded()?))).collect(),
         }
     }
 
@@ -161,6 +202,7 @@ impl Stats {
             active_clients: viewers.active,
             playing_clients: playing,
             peak_clients: viewers.peak,
+            due_viewer_seconds: self.due,
             active_ratio: (self.due > 0.0).then(|| self.played / self.due),
             requests: exchanges.requests,
             bytes: exchanges.bytes,

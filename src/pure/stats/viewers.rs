@@ -185,6 +185,12 @@ impl Viewers {
         self.count(|row| row.state == ViewerState::Playing)
     }
 
+    /// Viewers that are stalled now.
+    #[must_use]
+    pub fn stalled_now(&self) -> u64 {
+        self.count(|row| row.state == ViewerState::Stalled)
+    }
+
     fn count(&self, holds: impl Fn(&ViewerRow) -> bool) -> u64 {
         self.rows.values().filter(|viewer| holds(&viewer.row)).count() as u64
     }
@@ -202,7 +208,7 @@ impl Viewers {
         Playback {
             above_realtime: speeds.len() as u64 - below,
             below_realtime: below,
-            stalled_now: self.count(|row| row.state == ViewerState::Stalled),
+            stalled_now: self.stalled_now(),
             average_speed: mean(&speeds),
             high_drift: drifts.iter().filter(|drift| **drift > HIGH_DRIFT).count() as u64,
             average_drift_seconds: mean(&drifts),

@@ -142,10 +142,10 @@ pub struct SwarmArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prom_client_metrics: Option<bool>,
-    /// Write the report as JSON
-    #[arg(long, value_name = "FILE.json", help_heading = "Results")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub report: Option<PathBuf>,
+    /// Write a report; its ending decides: .json, .html, .xml (JUnit), .md, .csv; may be repeated
+    #[arg(long = "report", value_name = "FILE", help_heading = "Results")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<PathBuf>,
     /// Write each exchange as one line of JSON: an access log from the viewers' side
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,6 +206,7 @@ const EXAMPLES: &str = "\
 Examples:
   hls-swarm http://127.0.0.1:17080/stream.m3u8
   hls-swarm --clients 100 --ramp-rate 20 --duration 5m --report run.json https://cdn.example/live.m3u8
+  hls-swarm report show run.json     (also: compare A B, merge A B…; hls-swarm report --help)
 
 Exit codes:
   0 pass   1 internal   2 usage   3 preflight   4 a criterion was not met

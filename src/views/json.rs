@@ -3,32 +3,35 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::words::exchange::Kind;
-use crate::words::run::Run;
+use crate::words::report::{Report, SCHEMA};
+use crate::words::series::Series;
 use crate::words::snapshot::{ExchangeTimes, PerKind, Quantiles, Snapshot};
 use crate::words::verdict::Verdict;
 
-/// Version of the shape below; it rises when a field changes its meaning or goes away.
-pub const SCHEMA: u32 = 1;
-
 #[derive(Serialize)]
-struct Report<'a> {
-    schema: u32,
+struct Document<'a> {
+    schema: u64,
     #[serde(flatten)]
     verdict: &'a Verdict,
-    ended_because: &'static str,
+    ended_because: &'a str,
     url: &'a str,
     variant: &'static str,
-    version: &'static str,
+    version: &'a str,
     ffmpeg: &'a str,
-    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     began_unix: u64,
     target_clients: u64,
     peak_clients: u64,
+    due_at_end: u64,
+    playing_at_end: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     active_ratio: Option<f64>,
+    due_viewer_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     planned_seconds: Option<f64>,
     elapsed_seconds: f64,
@@ -45,12 +48,17 @@ struct Report<'a> {
     errors: Value,
     connect_failures: Vec<Value>,
     latency_seconds: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uptime_seconds: Option<Quantiles>,
     playback: Value,
     viewers: Value,
+    reconnections: u64,
     exit_reasons: Vec<Value>,
     source: Value,
     agreement: Value,
     generator: Value,
+    series: Box<RawValue>,
+    histograms: &'a BTreeMap<String, String>,
     per_viewer: Value,
 }
 
@@ -58,25 +66,24 @@ struct Report<'a> {
 ///
 /// # Errors
 /// A figure cannot be written as JSON, which none of ours does.
-pub fn render(
-    snapshot: &Snapshot,
-    run: &Run,
-    verdict: &Verdict,
-    ended_because: &'static str,
-) -> serde_json::Result<String> {
-    let report = Report {
+pub fn render(report: &Report) -> serde_json::Result<String> {
+    let Report { run, snapshot, recording, verdict, ended_because } = report;
+    let document = Document {
         schema: SCHEMA,
         verdict,
         ended_because,
         url: &run.url,
         variant: run.variant_name(),
-        version: run.version,
+        version: &run.version,
         ffmpeg: &run.ffmpeg,
         seed: run.seed,
         began_unix: run.began_unix,
         target_clients: snapshot.target_clients,
         peak_clients: snapshot.peak_clients,
+        due_at_end: snapshot.target_now,
+        playing_at_end: snapshot.playing_clients,
         active_ratio: snapshot.active_ratio,
+        due_viewer_seconds: snapshot.due_viewer_seconds,
         planned_seconds: snapshot.planned_seconds,
         elapsed_seconds: snapshot.elapsed_seconds,
         requests: snapshot.requests,
@@ -91,15 +98,29 @@ pub fn render(
         errors: serde_json::to_value(snapshot.errors)?,
         connect_failures: reasons(&snapshot.connect_failures),
         latency_seconds: latency(snapshot)?,
+        uptime_seconds: snapshot.uptime,
         playback: serde_json::to_value(snapshot.playback)?,
         viewers: serde_json::to_value(snapshot.lives)?,
+        reconnections: snapshot.reconnections,
         exit_reasons: reasons(&snapshot.exit_reasons),
         source: serde_json::to_value(snapshot.sources)?,
         agreement: serde_json::to_value(snapshot.agreement)?,
         generator: serde_json::to_value(snapshot.generator)?,
+        series: series(&recording.series)?,
+        histograms: &recording.histograms,
         per_viewer: serde_json::to_value(&snapshot.viewers)?,
     };
-    Ok(serde_json::to_string_pretty(&report)? + "\n")
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}
+
+/// One line per point: a run of an hour has 3600 of them.
+fn series(series: &Series) -> serde_json::Result<Box<RawValue>> {
+    let points: Vec<String> = series.points.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    let lines = points.join(",\n      ");
+    RawValue::from_string(format!(
+        "{{\n    \"step_seconds\": {},\n    \"points\": [\n      {lines}\n    ]\n  }}",
+        series.step_seconds
+    ))
 }
 
 fn reasons(counted: &[(String, u64)]) -> Vec<Value> {

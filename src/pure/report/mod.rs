@@ -1,0 +1,6 @@
+//! Reports of runs that are over: read again and merged. Files and printing are not its part.
+
+mod document;
+pub mod merge;
+mod merged_verdict;
+pub mod read;

@@ -1,0 +1,107 @@
+//! The wiring of reports: files that a run leaves, and what can be done with them later.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::logging;
+use crate::pure::report::{merge, read};
+use crate::system::output_file;
+use crate::views::{comparison, formats, summary};
+use crate::words::cli::report::{ReportArgs, ReportCommand};
+use crate::words::exit::Exit;
+use crate::words::failure::Failure;
+use crate::words::report::{Format, Report};
+
+/// The first word of a command line that is about reports. No URL of a stream is spelled like this.
+pub const WORD: &str = "report";
+
+/// `main` of `hls-swarm report`.
+#[must_use]
+pub fn main() -> ExitCode {
+    // The first two words, as help texts repeat them.
+    let words = std::iter::once("hls-swarm report".into()).chain(std::env::args_os().skip(2));
+    let args = match ReportArgs::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => return logging::clap_exit(&error),
+    };
+    match serve(args.command) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            failure.print("hls-swarm report", &mut std::io::stderr());
+            failure.exit().into()
+        }
+    }
+}
+
+fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ReportCommand::Show { file, reports } => {
+            let files = Format::of_all(&reports)?;
+            check(&files)?;
+            let (_, report) = open(&file)?;
+            say(&report);
+            write(&files, &report)?;
+            Ok(Exit::Pass.into())
+        }
+        ReportCommand::Compare { before, after } => {
+            let ((a, before), (b, after)) = (open(&before)?, open(&after)?);
+            let text = comparison::render((&a, &before), (&b, &after));
+            drop(write!(std::io::stdout(), "{text}"));
+            Ok(Exit::Pass.into())
+        }
+        ReportCommand::Merge { files, reports } => {
+            let into = Format::of_all(&reports)?;
+            check(&into)?;
+            let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
+            let merged = merge::merge(&parts)?;
+            say(&merged);
+            write(&into, &merged)?;
+            Ok(ExitCode::from(merged.verdict.exit_code))
+        }
+    }
+}
+
+/// A report with the name of its file.
+fn open(path: &Path) -> Result<(String, Report), Failure> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("{name}: cannot be read"))
+            .because(error)
+            .cure("name a file that was written with `--report FILE.json`")
+    })?;
+    let report = read::read(&name, &text)?;
+    Ok((name, report))
+}
+
+/// Makes sure, before a run begins, that its reports can be written.
+///
+/// # Errors
+/// A usage failure that names the file.
+pub fn check(files: &[(Format, PathBuf)]) -> Result<(), Failure> {
+    files.iter().try_for_each(|(_, path)| output_file::check("--report", path))
+}
+
+/// Prints the summary.
+pub fn say(report: &Report) {
+    let Report { run, snapshot, verdict, ended_because, .. } = report;
+    drop(write!(std::io::stdout(), "{}", summary::render(snapshot, run, verdict, ended_because)));
+}
+
+/// Writes the report into each file. One that cannot be written does not keep the others from it.
+///
+/// # Errors
+/// The first failure.
+pub fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
+    let mut failed = Ok(());
+    for (format, path) in files {
+        let written = formats::render(*format, report).and_then(|text| output_file::write(path, &text));
+        match written {
+            Ok(()) => drop(writeln!(std::io::stdout(), "report: {}", path.display())),
+            Err(failure) => failed = failed.and(Err(failure)),
+        }
+    }
+    failed
+}

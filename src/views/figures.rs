@@ -1,0 +1,103 @@
+//! Figures as people read them: dates, durations, bytes, rates, milliseconds.
+
+/// Seconds since 1970 as a date and time of day in UTC, `2026-11-21T08:00:59`.
+#[must_use]
+pub fn utc(unix: u64) -> String {
+    // Civil date from days, by the proleptic Gregorian calendar with years that begin in March.
+    let (days, seconds) = (unix / 86_400 + 719_468, unix % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+/// A length of time: `45 s`, `12 min 5 s`, `3 h 20 min`.
+#[must_use]
+pub fn length(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        0..120 => format!("{whole} s"),
+        120..7200 if whole.is_multiple_of(60) => format!("{} min", whole / 60),
+        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// Bytes with a decimal prefix.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    prefixed(bytes as f64, "B")
+}
+
+/// Bits per second with a decimal prefix.
+#[must_use]
+pub fn bit_rate(bits_per_second: f64) -> String {
+    prefixed(bits_per_second, "bit/s")
+}
+
+fn prefixed(value: f64, unit: &str) -> String {
+    let mut scaled = value;
+    for prefix in ["", "k", "M", "G", "T"] {
+        if scaled < 999.5 || prefix == "T" {
+            let digits = if prefix.is_empty() || scaled >= 99.95 { 0 } else { 1 };
+            return format!("{scaled:.digits$} {prefix}{unit}");
+        }
+        scaled /= 1000.0;
+    }
+    String::new()
+}
+
+/// Seconds as milliseconds, with as many digits as mean something.
+#[must_use]
+pub fn milliseconds(seconds: f64) -> String {
+    let ms = seconds * 1000.0;
+    if ms < 100.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+/// A count with thin groups of three: `1 234 567`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A share as percent.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00");
+        assert_eq!(utc(951_868_799), "2000-02-29T23:59:59");
+        assert_eq!(utc(1_795_244_947), "2026-11-21T07:09:07");
+    }
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(length(725.2), "12 min 5 s");
+        assert_eq!(length(12_000.0), "3 h 20 min");
+        assert_eq!((bytes(999), bytes(1_500_000)), ("999 B".into(), "1.5 MB".into()));
+        assert_eq!((bytes(999_700), bytes(0)), ("1.0 MB".into(), "0 B".into()));
+        assert_eq!(bit_rate(123_456_789.0), "123 Mbit/s");
+        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
+        assert_eq!(milliseconds(0.0123), "12.3 ms");
+    }
+}

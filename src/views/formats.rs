@@ -1,0 +1,20 @@
+//! Every way to write a report, by the format that its file ending asks for.
+
+use super::{csv, html, json, junit, markdown};
+use crate::words::failure::Failure;
+use crate::words::report::{Format, Report};
+
+/// The report as text.
+///
+/// # Errors
+/// A figure cannot be written as JSON, which none of ours does.
+pub fn render(format: Format, report: &Report) -> Result<String, Failure> {
+    Ok(match format {
+        Format::Json => json::render(report)
+            .map_err(|error| Failure::internal("cannot express the report as JSON").because(error))?,
+        Format::Html => html::render(report),
+        Format::Xml => junit::render(report),
+        Format::Markdown => markdown::render(report),
+        Format::Csv => csv::render(report),
+    })
+}

@@ -1,0 +1,61 @@
+//! A run over time: one point per step, the step being one second or, in long runs, more.
+
+use serde::{Deserialize, Serialize};
+
+/// What happened during one step. Counts are those of the step, gauges those at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Where the step begins, seconds of the run.
+    pub second: u64,
+    /// Viewers that should have been up.
+    pub target: u64,
+    /// Viewers whose process was up.
+    pub active: u64,
+    /// Viewers that played.
+    pub playing: u64,
+    /// Viewers that were stalled.
+    pub stalled: u64,
+    /// Playlist requests.
+    pub manifests: u64,
+    /// Segment requests.
+    pub segments: u64,
+    /// Body bytes of all kinds.
+    pub bytes: u64,
+    /// Requests and connects that failed.
+    pub errors: u64,
+    /// Segments, from the request to the last byte, seconds; absent if none arrived.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Percentiles>,
+    /// Busy share of all processors, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<f64>,
+    /// Share of one processor that this program used itself, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_cpu_percent: Option<f64>,
+}
+
+/// Percentiles of one step, seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// Median.
+    pub p50: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+}
+
+/// Points in the order of time. A step in which this program could not look has none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// Length of a step, seconds; a power of two.
+    pub step_seconds: u64,
+    /// The points.
+    pub points: Vec<Point>,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self { step_seconds: 1, points: Vec::new() }
+    }
+}

@@ -1,0 +1,350 @@
+//! Reports after the run: what was written is read again, shards add up, and no text breaks the markup.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+use hls_swarm::pure::criteria::judge;
+use hls_swarm::pure::report::{merge::merge, read::read};
+use hls_swarm::pure::stats::{Expectation, Stats};
+use hls_swarm::views::{comparison, formats};
+use hls_swarm::words::event::Event;
+use hls_swarm::words::exchange::{Exchange, Kind, Source};
+use hls_swarm::words::report::{Format, Report};
+use hls_swarm::words::snapshot::Sources;
+use hls_swarm::words::verdict::{Criterion, Word};
+use proptest::prelude::*;
+
+#[path = "support/recorded.rs"]
+mod recorded;
+
+use recorded::{SECOND, exchange, report, run};
+
+fn text(format: Format, report: &Report) -> String {
+    formats::render(format, report).unwrap()
+}
+
+fn named(reports: Vec<Report>) -> Vec<(String, Report)> {
+    (1..).zip(reports).map(|(number, report)| (format!("{number}.json"), report)).collect()
+}
+
+#[test]
+fn reading_loses_nothing() {
+    let written = text(Format::Json, &report());
+    let again = read("a.json", &written).unwrap();
+    for (_, format) in Format::ENDINGS {
+        assert_eq!(text(format, &again), text(format, &report()));
+    }
+}
+
+#[test]
+fn what_is_no_report_is_named() {
+    let schema_9 = text(Format::Json, &report()).replace("\"schema\": 1", "\"schema\": 9");
+    for (content, why) in [
+        (schema_9.as_str(), "a.json: has schema 9, and this program reads 1"),
+        ("{}", "a.json: is no JSON report of hls-swarm: missing field `schema`"),
+        ("<html>", "a.json: is no JSON report of hls-swarm: expected value"),
+        ("{\"schema\": 1}", "a.json: is no JSON report of hls-swarm: missing field"),
+    ] {
+        let failure = read("a.json", content).unwrap_err();
+        assert!(failure.chain().starts_with(why), "{}", failure.chain());
+        assert_eq!(failure.exit().code(), 2);
+    }
+}
+
+/// One exchange of a generated load: viewer, second, kind, first byte and download in microseconds,
+/// status, body bytes.
+type Sample = (u32, u64, bool, u64, u64, bool, u64);
+
+/// A run over the samples that belong to the viewers `mine`.
+fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
+    let viewers: Vec<u32> = (0..8).filter(|viewer| mine(*viewer)).collect();
+    let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
+    let mut stats = Stats::new(Expectation {
+        began_ns: 0,
+        planned_seconds: Some(20.0),
+        target_clients: viewers.len() as u32,
+        settled_seconds: 5.0,
+        timeout_ns: 15 * SECOND,
+        sources,
+    });
+    stats.apply(Event::Target { viewers: viewers.len() as u32 });
+    for viewer in &viewers {
+        stats.apply(Event::Started { viewer: *viewer, generation: 1, at_ns: 0 });
+    }
+    for second in 0..20 {
+        for (viewer, _, segment, ttfb, download, fine, bytes) in
+            samples.iter().filter(|sample| sample.1 == second && mine(sample.0)).copied()
+        {
+            let kind = if segment { Kind::Segment } else { Kind::Manifest };
+            stats.apply(Event::Exchange(Box::new(Exchange {
+                first_byte_ns: Some(ttfb * 1000),
+                download_ns: Some(download * 1000),
+                status: Some(if fine { 200 } else { 503 }),
+                body_bytes: bytes,
+                received_bytes: Some(bytes + 300),
+                ..exchange(viewer, kind, second)
+            })));
+        }
+        for viewer in &viewers {
+            let media_us = (second + 1) * 1_000_000;
+            stats.apply(Event::Progress { viewer: *viewer, media_us, speed: Some(1.0), drift_seconds: 0.5 });
+        }
+        stats.apply(Event::Lag { nanos: 1_000_000 });
+        stats.apply(Event::Machine { cpu_percent: 30.0, own_cpu_percent: 2.0 });
+        stats.tick((second + 1) * SECOND);
+    }
+    stats.apply(Event::Closing { at_ns: 20 * SECOND });
+    let snapshot = stats.snapshot(20 * SECOND);
+    let verdict = judge(&snapshot, &["segment_ttfb:p95<10s".parse().unwrap()], None);
+    let ended_because = "its planned length was over".to_owned();
+    Report { run: run(), verdict, snapshot, recording: stats.recording(), ended_because }
+}
+
+fn sample() -> impl Strategy<Value = Sample> {
+    let (ttfb, download) = (50_u64..3_000_000, 50_u64..9_000_000);
+    (0_u32..8, 0_u64..20, any::<bool>(), ttfb, download, prop::bool::weighted(0.97), 0_u64..2_000_000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn four_shards_are_the_one_run(samples in prop::collection::vec(sample(), 1..250)) {
+        let whole = play(&samples, |_| true);
+        // Through the files, as users do it.
+        let shards = (0..4).map(|shard| {
+            let report = play(&samples, |viewer| viewer % 4 == shard);
+            read("shard.json", &text(Format::Json, &report)).unwrap()
+        });
+        let merged = merge(&named(shards.collect())).unwrap();
+        let (got, want) = (&merged.snapshot, &whole.snapshot);
+        prop_assert_eq!(got.requests, want.requests);
+        prop_assert_eq!(got.bytes, want.bytes);
+        prop_assert_eq!(got.received_bytes, want.received_bytes);
+        prop_assert_eq!(&got.http_status, &want.http_status);
+        prop_assert_eq!(got.errors, want.errors);
+        prop_assert_eq!(got.lives, want.lives);
+        prop_assert_eq!(got.peak_clients, want.peak_clients);
+        prop_assert_eq!(got.elapsed_seconds, want.elapsed_seconds);
+        prop_assert_eq!(got.viewers.len(), want.viewers.len());
+        let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() < 1e-9;
+        prop_assert!(close(got.active_ratio, want.active_ratio));
+        // Cells of a histogram are the same everywhere: percentiles are not near, they are equal.
+        prop_assert_eq!(got.latency, want.latency);
+        let (got, want) = (&merged.recording.series, &whole.recording.series);
+        prop_assert_eq!(got.points.len(), want.points.len());
+        for (got, want) in got.points.iter().zip(&want.points) {
+            let counts = |p: &hls_swarm::words::series::Point| {
+                (p.second, p.target, p.active, p.playing, p.manifests, p.segments, p.bytes, p.errors)
+            };
+            prop_assert_eq!(counts(got), counts(want));
+            prop_assert_eq!(got.latency.is_some(), want.latency.is_some());
+        }
+        let judged = |report: &Report| {
+            let own = report.verdict.criteria.iter().filter(|criterion| criterion.name != "merged_runs");
+            own.map(|criterion| (criterion.name.clone(), criterion.met)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(judged(&merged), judged(&whole));
+    }
+}
+
+fn shard(second: u64, change: impl FnOnce(&mut Report)) -> Report {
+    let mut report = report();
+    report.run.began_unix += second;
+    report.run.seed = Some(second);
+    change(&mut report);
+    report
+}
+
+#[test]
+fn a_merged_run_is_no_better_than_its_worst_part() {
+    let verdict = |word, exit_code| {
+        move |report: &mut Report| {
+            (report.verdict.word, report.verdict.exit_code) = (word, exit_code);
+        }
+    };
+    let invalid = |report: &mut Report| {
+        verdict(Word::Invalid, 5)(report);
+        report.verdict.invalid_because = vec!["too late".into()];
+    };
+    // The recorded run itself fails by its error rate.
+    let merged = |one: Report, other: Report| merge(&named(vec![one, other])).unwrap().verdict;
+    let fail = merged(shard(0, |_| {}), shard(1, |_| {}));
+    assert_eq!((fail.word, fail.exit_code), (Word::Fail, 4));
+    let aborted = merged(shard(0, verdict(Word::Aborted, 130)), shard(1, |_| {}));
+    assert_eq!((aborted.word, aborted.exit_code), (Word::Aborted, 130));
+    let proves_nothing = merged(shard(0, verdict(Word::Aborted, 130)), shard(1, invalid));
+    assert_eq!((proves_nothing.word, proves_nothing.exit_code), (Word::Invalid, 5));
+    assert_eq!(proves_nothing.invalid_because, ["2.json: too late"]);
+    let never = merged(shard(0, verdict(Word::Fail, 6)), shard(1, invalid));
+    assert_eq!(never.exit_code, 6);
+}
+
+#[test]
+fn thresholds_hold_over_all() {
+    let strict = |report: &mut Report| {
+        let limit = "segment_ttfb:max<1ms".to_owned();
+        report.verdict.criteria.push(Criterion {
+            name: "segment_ttfb".into(),
+            limit,
+            value: None,
+            met: true,
+        });
+    };
+    let merged = merge(&named(vec![shard(0, strict), shard(1, |_| {})])).unwrap();
+    let judged = merged.verdict.criteria.iter().find(|criterion| criterion.name == "segment_ttfb").unwrap();
+    assert_eq!((judged.value, judged.met), (Some(0.012), false));
+}
+
+#[test]
+fn runs_are_joined_by_the_wall_clock() {
+    let merged = merge(&named(vec![shard(3, |_| {}), shard(0, |_| {})])).unwrap();
+    let points = &merged.recording.series.points;
+    assert_eq!((points[0].second, points[0].active), (0, 2));
+    assert_eq!((points[3].second, points[3].active, points[3].segments), (3, 4, 4));
+    assert_eq!(points.last().unwrap().second, 15);
+    assert_eq!(merged.snapshot.elapsed_seconds, 15.0);
+    assert_eq!((merged.run.began_unix, merged.run.seed), (run().began_unix, None));
+    // One after the other they were never up together.
+    let later = merge(&named(vec![shard(0, |_| {}), shard(60, |_| {})])).unwrap();
+    assert_eq!((merged.snapshot.peak_clients, later.snapshot.peak_clients), (4, 2));
+}
+
+#[test]
+fn what_cannot_be_merged_is_named() {
+    let refused = |reports: Vec<Report>| merge(&named(reports)).unwrap_err().to_string();
+    assert_eq!(refused(vec![report()]), "one report alone cannot be merged");
+    assert_eq!(refused(vec![report(), report()]), "2.json: is the same run as 1.json");
+    let old = shard(1, |report| report.recording.histograms.clear());
+    assert!(refused(vec![report(), old]).starts_with("2.json: holds no histogram of "));
+    let broken = shard(1, |report| {
+        report.recording.histograms.insert("connect".into(), "SElTVA==".into());
+    });
+    assert_eq!(refused(vec![report(), broken]), "2.json: holds no histogram of connect that can be read");
+}
+
+#[test]
+fn two_reports_stand_side_by_side() {
+    let slower = shard(1, |report| report.snapshot.elapsed_seconds *= 2.0);
+    let text = comparison::render(("a.json", &report()), ("b.json", &slower));
+    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("requests per second").ends_with("0.500"), "{text}");
+    assert!(line("segment ttfb p95, ms").ends_with("1.000"), "{text}");
+}
+
+fn hls_swarm(folder: &std::path::Path, words: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+    let output = command.current_dir(folder).args(words).env("STREAM_URL", "http://127.0.0.1:9/a").output();
+    let output = output.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn the_commands_read_and_write_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let in_folder = |name: &str| folder.path().join(name);
+    for (name, second) in [("a.json", 0), ("b.json", 2)] {
+        std::fs::write(in_folder(name), text(Format::Json, &shard(second, |_| {}))).unwrap();
+    }
+    let run = |line: &str| hls_swarm(folder.path(), &line.split(' ').collect::<Vec<_>>());
+
+    let (code, shown, _) = run("report show a.json");
+    assert_eq!(code, Some(0));
+    assert!(shown.ends_with("FAIL (exit code 4)\n"), "{shown}");
+    let (code, shown, _) = run("report compare a.json b.json");
+    assert_eq!(code, Some(0));
+    assert!(shown.contains("B / A"), "{shown}");
+    // The verdict of what was merged is the exit code.
+    let (code, shown, _) = run("report merge a.json b.json --report all.json --report all.html");
+    assert_eq!(code, Some(4), "{shown}");
+    let merged = read("all.json", &std::fs::read_to_string(in_folder("all.json")).unwrap()).unwrap();
+    assert_eq!(merged.snapshot.requests.total(), 2 * report().snapshot.requests.total());
+    assert!(in_folder("all.html").exists());
+
+    for (line, why) in [
+        ("report merge a.json a.json", "a.json: is the same run as a.json"),
+        ("report show missing.json", "missing.json: cannot be read"),
+        ("report show a.json --report a.pdf", "the file ending names no format"),
+        ("report show a.json --report nowhere/a.md", "cannot be written"),
+        // Only the first word can be the command; a URL is never taken for it.
+        ("-v report", "is no address of a stream"),
+        ("--report run.pdf http://127.0.0.1:9/report", "the file ending names no format"),
+    ] {
+        let (code, _, said) = run(line);
+        assert_eq!(code, Some(2), "{line}: {said}");
+        assert!(said.contains(why), "{line}: {said}");
+    }
+    let (code, plan, said) = run("-report=a.json -report b.html -dry-run http://127.0.0.1:9/report");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(plan.contains("reports = [\"a.json\", \"b.html\"]"), "{plan}");
+    assert!(plan.contains("url = \"http://127.0.0.1:9/report\""), "{plan}");
+}
+
+#[test]
+fn no_text_breaks_out_of_the_markup() {
+    let evil = "</p><script>alert(1)</script>'\"&\u{7}|\n<!-- ]]>";
+    let report = shard(0, |report| {
+        report.run.url = evil.into();
+        report.run.ffmpeg = evil.into();
+        report.ended_because = evil.into();
+        report.snapshot.exit_reasons = vec![(evil.into(), 1)];
+        report.snapshot.connect_failures = vec![(evil.into(), 1)];
+        report.verdict.word = Word::Invalid;
+        report.verdict.invalid_because = vec![evil.into()];
+        for criterion in &mut report.verdict.criteria {
+            (criterion.name, criterion.limit) = (evil.into(), evil.into());
+        }
+    });
+    for format in [Format::Html, Format::Xml, Format::Markdown] {
+        let text = text(format, &report);
+        assert!(!text.contains("<script") && !text.contains("<!-- ]"), "{text}");
+        assert!(!text.contains('\u{7}'));
+    }
+}
+
+#[test]
+fn junit_counts_what_it_holds() {
+    let invalid = shard(0, |report| {
+        report.verdict.word = Word::Invalid;
+        report.verdict.invalid_because = vec!["3 records of the probe were lost".into()];
+    });
+    let aborted = shard(0, |report| (report.verdict.word, report.verdict.exit_code) = (Word::Aborted, 130));
+    for (report, errors) in [(report(), 0), (invalid, 1), (aborted, 1)] {
+        let text = text(Format::Xml, &report);
+        let count = |tag: &str| text.matches(tag).count();
+        assert_eq!((count("<testcase "), count("<failure "), count("<error ")), (5, 1, errors), "{text}");
+        let counts = format!("tests=\"5\" failures=\"1\" errors=\"{errors}\"");
+        assert_eq!(count(&counts), 2, "{text}");
+        assert_eq!(count("<testcase "), count("</testcase>") + count("time=\"0\"/>") + count(".000\"/>"));
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere() {
+    let page = text(Format::Html, &report());
+    for word in ["<script", "<link", "<img", "<iframe", "url(", "@import", " src=", " href=", "onload"] {
+        assert!(!page.contains(word), "{word}");
+    }
+    assert_eq!(page.matches("<figure>").count(), 6);
+    assert!(page.contains("prefers-color-scheme: dark") && page.contains("@media print"));
+}
+
+#[test]
+fn a_page_of_a_run_that_measured_nothing_is_whole() {
+    let sources = Source::Log;
+    let stats = recorded::stats(sources);
+    let snapshot = stats.snapshot(0);
+    let verdict = judge(&snapshot, &[], None);
+    let report = Report {
+        run: run(),
+        verdict,
+        snapshot,
+        recording: stats.recording(),
+        ended_because: "no viewer ever played".into(),
+    };
+    for (_, format) in Format::ENDINGS {
+        let text = text(format, &report);
+        assert!(!text.contains("NaN") && !text.contains("inf,"), "{text}");
+    }
+    assert!(text(Format::Html, &report).trim_end().ends_with("</html>"));
+}

@@ -41,10 +41,11 @@ test-unit: ## the tests of the library alone
 test-integration: test-tools ## the tests against real programs
 	$(CARGO) test --locked --tests
 
-lint: ## formatting and lints
+lint: ## formatting, lints, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets
 	scripts/lint-probe
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
 fmt: ## format the code
 	$(CARGO) fmt --all

@@ -36,8 +36,8 @@ pub mod what {
     pub const CONNECT_FAILED: u8 = 3;
     /// A connection was closed; `received` carries what the kernel received since the record before
     /// (what the viewer asked for and never read shows here), `request` the number of requests, `end`
-    /// who closed it, `flags` whether it was [`flag::TLS`]. TLS with `request` 0 and without
-    /// [`flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`flag::HIDDEN`] is there too.
+    /// who closed it, `flags` whether it was [`super::flag::TLS`]. TLS with `request` 0 and without
+    /// [`super::flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`super::flag::HIDDEN`] is there too.
     pub const CLOSED: u8 = 4;
 }
 

@@ -110,12 +110,8 @@ async fn attend(crew: &Crew, mut child: Child, listening: &mut Listening<'_>) ->
         listening.hand_over(crew).await;
     };
     // What the child said last is still in the pipes.
-    for bytes in [last(&stderr), last(&stdout)].into_iter().enumerate() {
-        match bytes {
-            (0, bytes) => listening.stderr(&bytes),
-            (_, bytes) => listening.stdout(&bytes),
-        }
-    }
+    listening.stderr(&last(&stderr));
+    listening.stdout(&last(&stdout));
     listening.finish();
     listening.hand_over(crew).await;
     (ending, stopping.is_some_and(|stopping| stopping.killed))

@@ -169,3 +169,40 @@ fn a_film_is_played_again_when_it_has_ended() {
     assert!((8.0..=14.0).contains(&media), "{media}");
     outcome.assert_judged(0, "pass");
 }
+
+/// Publishes `film` as a live stream, one segment per second, and ends it properly.
+fn broadcast(www: &std::path::Path) {
+    let film = std::fs::read_to_string(www.join("film.m3u8")).unwrap();
+    let names: Vec<&str> = film.lines().filter(|line| !line.starts_with('#')).collect();
+    let publish = |first: usize, until: usize, end: &str| {
+        let head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:";
+        let list: String = names[first..until].iter().map(|name| format!("#EXTINF:1,\n{name}\n")).collect();
+        std::fs::write(www.join("next"), format!("{head}{first}\n{list}{end}")).unwrap();
+        std::fs::rename(www.join("next"), www.join("live.m3u8")).unwrap();
+    };
+    for until in 4..names.len() {
+        publish(until - 4, until, "");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    publish(names.len() - 4, names.len(), "#EXT-X-ENDLIST\n");
+}
+
+#[test]
+fn a_live_stream_that_comes_to_its_end_is_no_failure() {
+    let folder = TempDir::new().unwrap();
+    film(folder.path(), 16);
+    let nginx = Nginx::start(folder.path(), Site::default());
+    let url = format!("http://127.0.0.1:{}/live.m3u8", nginx.plain);
+    let www = folder.path().join("www");
+    let broadcast = std::thread::spawn(move || broadcast(&www));
+    eventually("the stream is on the air", Duration::from_secs(5), || {
+        folder.path().join("www/live.m3u8").exists().then_some(())
+    });
+    let outcome = Swarm::new(&["--clients", "3", "--duration", "60s", &url]).run();
+    broadcast.join().unwrap();
+    assert!(outcome.number("/elapsed_seconds") < 30.0, "nobody is left to wait for: {}", outcome.stdout);
+    assert_eq!(outcome.number("/viewers/starts"), 3.0, "what is over is not played again");
+    assert_eq!(outcome.number("/viewers/exits/success"), 3.0);
+    assert_eq!(outcome.reasons(), [], "an end is no failure");
+    outcome.assert_judged(0, "pass");
+}

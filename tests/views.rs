@@ -4,108 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use hls_swarm::pure::criteria::judge;
-use hls_swarm::pure::stats::{Expectation, Stats};
 use hls_swarm::views::{metrics, prometheus, report, summary};
-use hls_swarm::words::cli::swarm::Variant;
-use hls_swarm::words::ending::Ending;
-use hls_swarm::words::event::{EndClass, Event};
-use hls_swarm::words::exchange::{Cache, Exchange, Kind, Outcome, Source};
+use hls_swarm::words::exchange::Source;
 use hls_swarm::words::run::Run;
-use hls_swarm::words::snapshot::{Snapshot, Sources};
 
-const SECOND: u64 = 1_000_000_000;
+#[path = "views/dashboard.rs"]
+mod dashboard;
+#[path = "support/recording.rs"]
+mod recording;
 
-fn run() -> Run {
-    Run {
-        url: "http://127.0.0.1:17080/stream.m3u8".into(),
-        variant: Variant::All,
-        version: "0.0.0",
-        ffmpeg: "5.1.9".into(),
-        seed: 7,
-        began_unix: 1_795_244_947,
-        per_viewer_metrics: true,
-    }
-}
-
-fn stats(source: Source) -> Stats {
-    Stats::new(Expectation {
-        began_ns: 0,
-        planned_seconds: Some(60.0),
-        target_clients: 2,
-        settled_seconds: 5.0,
-        timeout_ns: 15 * SECOND,
-        sources: Sources { requests: source, bytes: source },
-    })
-}
-
-fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
-    Exchange {
-        viewer,
-        generation: 1,
-        pid: viewer,
-        connection: 1,
-        kind,
-        name: "a".into(),
-        url_hash: 1,
-        status: Some(200),
-        outcome: Outcome::Complete,
-        started_ns: at * SECOND,
-        dns_ns: None,
-        connect_ns: (at == 1).then_some(200_000),
-        tls_ns: None,
-        first_byte_ns: Some(at * 1_000_000),
-        download_ns: Some(at * 10_000_000),
-        idle_ns: None,
-        head_bytes: 300,
-        body_bytes: if kind == Kind::Segment { 500_000 } else { 400 },
-        received_bytes: Some(if kind == Kind::Segment { 500_300 } else { 700 }),
-        tls: false,
-        retransmits: Some(0),
-        rtt_us: Some(40),
-        cache: (kind == Kind::Segment).then_some(Cache::Hit),
-        age_s: None,
-        peer: None,
-        local_port: None,
-    }
-}
-
-/// Two viewers for twelve seconds; one meets a 404, dies and comes back.
-fn recorded() -> Snapshot {
-    let mut stats = stats(Source::Probe);
-    stats.apply(Event::Target { viewers: 2 });
-    for viewer in [1, 2] {
-        stats.apply(Event::Started { viewer, generation: 1, at_ns: SECOND });
-    }
-    for second in 1..=12 {
-        for viewer in [1, 2] {
-            stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Manifest, second))));
-            stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Segment, second))));
-            let media_us = second * 1_000_000;
-            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.25 });
-        }
-        stats.apply(Event::Machine { cpu_percent: 40.0, own_cpu_percent: 1.5 });
-        stats.apply(Event::Lag { nanos: 1_500_000 });
-        stats.tick(second * SECOND);
-    }
-    let missing = Exchange {
-        status: Some(404),
-        body_bytes: 153,
-        received_bytes: Some(453),
-        ..exchange(2, Kind::Segment, 12)
-    };
-    stats.apply(Event::Exchange(Box::new(missing)));
-    stats.apply(Event::Lines { parsed: 3, dropped: 0 });
-    stats.apply(Event::Ended {
-        viewer: 2,
-        class: EndClass::Failed,
-        ending: Ending::Exited(0),
-        killed: false,
-        reason: "Failed to reload playlist; ended a live stream (exit code 0)".into(),
-        uptime_seconds: 11.0,
-    });
-    stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 12 * SECOND });
-    stats.snapshot(12 * SECOND)
-}
+use recording::{SECOND, recorded, run, stats};
 
 #[test]
 fn the_summary() {

@@ -8,10 +8,12 @@
 //!   parsers, the fold from events to figures, nginx's configuration.
 //! * [`system`]: the kernel's edge: processes, signals, the probe's pipe, /proc, HTTP fetches.
 //! * [`actors`]: what lives and waits: viewers, the supervisor, the aggregator, the origin pair.
-//! * [`views`]: how a snapshot looks: Prometheus, the summary, the JSON report.
-//! * wiring: [`swarm`] ties all of it together, [`logging`] carries words to standard error.
+//! * [`views`]: how a snapshot looks: Prometheus, the dashboard, the summary, the JSON report.
+//! * wiring: [`swarm`] ties all of it together, [`dashboard`] shows it live, [`logging`] carries words
+//!   to standard error.
 
 pub mod actors;
+pub mod dashboard;
 pub mod logging;
 pub mod pure;
 pub mod swarm;

@@ -49,6 +49,11 @@ impl Picture for Simple {
     fn stopping(&mut self) {}
 
     fn draw(&mut self, frame: &mut Frame<'_>) {
+        // As many bytes as there are cells.
+        let area = frame.area();
+        for position in area.positions() {
+            frame.buffer_mut()[position].set_symbol("#");
+        }
         let size = format!("{}x{}", frame.area().width, frame.area().height);
         frame.render_widget(ratatui::text::Line::raw(size), frame.area());
     }
@@ -83,7 +88,7 @@ fn child() {
         let expected = match case.as_str() {
             "panic" => None,
             "hangup" => Some(1),
-            "term" => Some(15),
+            "term" | "stuck" => Some(15),
             _ => Some(2),
         };
         assert_eq!(shutdown.signal(), expected);
@@ -124,8 +129,8 @@ impl Desk {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(CASE, case);
         command.env("TERM", "xterm").stdin(end());
-        // On a terminal that is gone the test harness of the child could not tell its result.
-        if case == "hangup" {
+        // On a terminal that is gone, or takes nothing, the test harness of the child could not tell its result.
+        if matches!(case, "hangup" | "stuck") {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         } else {
             command.stdout(end()).stderr(end());
@@ -167,6 +172,12 @@ impl Desk {
         assert_eq!(unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }, 0);
     }
 
+    fn terminate(&self) {
+        let pid = libc::pid_t::try_from(self.child.id()).unwrap();
+        // SAFETY: signals our own child, which has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+    }
+
     fn end(&mut self) -> ExitStatus {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
@@ -204,9 +215,7 @@ fn q_ends_the_run_as_ctrl_c_does() {
 fn sigterm_ends_it_and_gives_the_terminal_back() {
     let mut desk = Desk::start("term");
     desk.see("80x24");
-    let pid = libc::pid_t::try_from(desk.child.id()).unwrap();
-    // SAFETY: signals our own child, which has not been waited for.
-    assert_eq!(unsafe { libc::kill(pid, libc::SIGTERM) }, 0);
+    desk.terminate();
     desk.see("SIGNAL Some(15)");
     assert!(desk.end().success());
     desk.is_as_before();
@@ -241,6 +250,22 @@ fn a_closed_terminal_ends_the_run_in_good_order() {
         std::thread::sleep(Duration::from_millis(20));
     };
     assert!(status.success(), "{status}");
+}
+
+#[test]
+fn a_terminal_that_takes_no_bytes_holds_nothing_up() {
+    let mut desk = Desk::start("stuck");
+    desk.see("80x24");
+    // Nobody reads from here on, and each frame is larger than what the kernel keeps for a terminal.
+    for columns in [500, 400, 500] {
+        desk.resize(columns, 300);
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let asked = Instant::now();
+    desk.terminate();
+    assert!(desk.end().success());
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert_eq!(tcgetattr(&desk.slave).unwrap(), desk.before);
 }
 
 #[test]

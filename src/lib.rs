@@ -8,10 +8,12 @@
 //!   parsers, the fold from events to figures, nginx's configuration.
 //! * [`system`]: the kernel's edge: processes, signals, the probe's pipe, /proc, HTTP fetches.
 //! * [`actors`]: what lives and waits: viewers, the supervisor, the aggregator, the origin pair.
-//! * [`views`]: how a snapshot looks: Prometheus, the summary, reports.
-//! * wiring: [`swarm`] ties all of it together, [`reports`] writes reports and reads them again, [`logging`] carries words to standard error.
+//! * [`views`]: how a snapshot looks: Prometheus, the dashboard, the summary, reports.
+//! * wiring: [`swarm`] ties all of it together, [`dashboard`] shows it live, [`reports`] writes reports
+//!   and reads them again, [`logging`] carries words to standard error.
 
 pub mod actors;
+pub mod dashboard;
 pub mod logging;
 pub mod pure;
 pub mod reports;

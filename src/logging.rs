@@ -1,19 +1,31 @@
 //! The wiring of logs: where they go, in which format, and how clap's own words end a program.
 
+pub mod lines;
+
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::words::cli::swarm::LogFormat;
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
 
-/// Sends logs to standard error. Without a format: text for a terminal, JSON otherwise.
+use lines::{Recent, StandardError};
+
+/// Sends logs to standard error, and as plain text to `recent`, where there is one. Without a
+/// format: text for a terminal, JSON otherwise.
 ///
 /// # Errors
 /// The level is none, or logs were started twice.
-pub fn start(format: Option<LogFormat>, level: Option<&str>, verbose: bool) -> Result<(), Failure> {
+pub fn start(
+    format: Option<LogFormat>,
+    level: Option<&str>,
+    verbose: bool,
+    recent: Option<Recent>,
+) -> Result<(), Failure> {
     let level = if verbose { "debug" } else { level.unwrap_or("info") };
     let known = ["error", "warn", "warning", "info", "debug", "trace"];
     if !known.iter().any(|name| name.eq_ignore_ascii_case(level)) {
@@ -25,12 +37,15 @@ pub fn start(format: Option<LogFormat>, level: Option<&str>, verbose: bool) -> R
     let filter = EnvFilter::new(format!("warn,hls_swarm={level}"));
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let started = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_ansi(terminal && std::env::var_os("NO_COLOR").is_none()).try_init(),
+    let layer = fmt::layer().with_writer(StandardError::default).with_target(false);
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    let layer = match format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => layer.with_ansi(colour).boxed(),
     };
+    let recent = recent
+        .map(|recent| fmt::layer().with_writer(move || recent.clone()).with_target(false).with_ansi(false));
+    let started = tracing_subscriber::registry().with(filter).with(layer).with(recent).try_init();
     started.map_err(|error| Failure::internal("cannot start logging").because(error))
 }
 

@@ -15,6 +15,7 @@ use crate::actors::scout::StreamEnd;
 use crate::actors::supervisor::{self, Cause};
 use crate::actors::viewer::{self, Crew};
 use crate::actors::{aggregator, metrics_server, pacemaker, probe_reader};
+use crate::dashboard::{self, Stage};
 use crate::logging;
 use crate::pure::criteria::judge;
 use crate::pure::plan::{self, Environment, Plan};
@@ -27,6 +28,7 @@ use crate::system::fetch::without_secrets;
 use crate::system::guard::Guard;
 use crate::system::limits;
 use crate::system::shutdown::Shutdown;
+use crate::system::terminal;
 use crate::views::{prometheus, status};
 use crate::words::cli::swarm::SwarmArgs;
 use crate::words::exchange::Source;
@@ -64,12 +66,14 @@ fn start(args: SwarmArgs) -> Result<ExitCode, Failure> {
         Some(name) => profile::underlay(args, &read_profile(&name)?)?,
         None => args,
     };
-    logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false))?;
     let environment = Environment {
         metrics_port: std::env::var("METRICS_PORT").ok(),
         ssl_cert_file: std::env::var_os("SSL_CERT_FILE").map(Into::into),
     };
     let plan = plan::resolve(&args, &environment)?;
+    let stage = Stage::choose(&plan);
+    let recent = stage.as_ref().map(Stage::log);
+    logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false), recent)?;
     if args.dry_run.unwrap_or(false) {
         drop(write!(std::io::stdout(), "{}", profile::text(&args, &plan)?));
         return Ok(Exit::Pass.into());
@@ -83,7 +87,7 @@ fn start(args: SwarmArgs) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
-    let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard));
+    let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, stage));
     // A look-up that hangs in the resolver must not hold up the exit.
     runtime.shutdown_background();
     exit
@@ -102,7 +106,12 @@ fn read_profile(name: &str) -> Result<(String, String), Failure> {
     Ok((name.to_owned(), text))
 }
 
-async fn run(plan: Plan, print_command: bool, guard: Arc<Guard>) -> Result<ExitCode, Failure> {
+async fn run(
+    plan: Plan,
+    print_command: bool,
+    guard: Arc<Guard>,
+    stage: Option<Stage>,
+) -> Result<ExitCode, Failure> {
     let shutdown = Shutdown::listen()?;
     reports::check(&plan.results.reports)?;
     let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
@@ -111,8 +120,7 @@ async fn run(plan: Plan, print_command: bool, guard: Arc<Guard>) -> Result<ExitC
         ready = preflight::prepare(&plan, &guard, &mut say) => ready?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     };
-    let outcome = play(plan, ready, log, guard, &shutdown, print_command).await?;
-    Ok(outcome)
+    play(plan, ready, log, guard, &shutdown, print_command, stage).await
 }
 
 /// The exit of a program that was asked to end before it had begun.
@@ -127,6 +135,7 @@ async fn play(
     guard: Arc<Guard>,
     shutdown: &Shutdown,
     print_command: bool,
+    stage: Option<Stage>,
 ) -> Result<ExitCode, Failure> {
     let seed = plan.seed.unwrap_or_else(|| fastrand::u64(..));
     let name = describe(&plan, &ready, seed);
@@ -162,6 +171,7 @@ async fn play(
         let render: metrics_server::Render = Arc::new(move |snapshot| prometheus::render(snapshot, &name));
         tokio::spawn(metrics_server::serve(listener, snapshots.clone(), render, done.clone()));
     }
+    let screen = stage.and_then(|stage| stage.open(&name, snapshots.clone(), shutdown.clone(), done.clone()));
     tokio::spawn(tell(snapshots.clone(), shutdown.graceful.clone()));
 
     let cause = supervisor::supervise(Arc::clone(&crew), snapshots, fastrand::Rng::with_seed(seed)).await;
@@ -170,6 +180,10 @@ async fn play(
     let thresholds = crew.plan.thresholds.clone();
     drop(crew);
     done.cancel();
+    // The summary belongs to the screen that the run was started on.
+    if let Some(screen) = screen {
+        dashboard::close(screen).await;
+    }
     let (last, recording) =
         figures.await.map_err(|error| Failure::internal("the aggregator broke off").because(error))??;
 
@@ -251,7 +265,8 @@ async fn tell(snapshots: watch::Receiver<Arc<Snapshot>>, stop: CancellationToken
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = tick.tick() => {
+            // The dashboard shows all of that.
+            _ = tick.tick() => if !terminal::is_up() {
                 let line = status::line(&snapshots.borrow());
                 tracing::info!("{line}");
             }

@@ -8,6 +8,8 @@ use hls_swarm::words::exchange::Source;
 use hls_swarm::words::report::{Format, Report};
 use hls_swarm::words::run::Run;
 
+#[path = "views/dashboard.rs"]
+mod dashboard;
 #[path = "support/recorded.rs"]
 mod recorded;
 

@@ -10,5 +10,6 @@ pub mod preflight;
 pub mod probe_reader;
 pub mod scout;
 pub mod supervisor;
+pub mod terminal;
 pub mod trial;
 pub mod viewer;

@@ -4,6 +4,7 @@ pub mod criteria;
 pub mod facts;
 pub mod ffmpeg;
 pub mod go_style;
+pub mod keys;
 pub mod kind;
 pub mod nearest;
 pub mod origin;

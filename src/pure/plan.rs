@@ -107,6 +107,8 @@ pub struct Results {
     pub metrics: Option<SocketAddr>,
     /// Whether series per viewer are exported.
     pub per_viewer_metrics: bool,
+    /// Whether there is to be a live dashboard, if the terminal is fit for one.
+    pub dashboard: bool,
     /// The reports to write.
     pub reports: Vec<(Format, PathBuf)>,
     /// The log of exchanges.
@@ -190,6 +192,7 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
         results: Results {
             metrics: metrics(args.metrics.as_deref(), environment.metrics_port.as_deref())?,
             per_viewer_metrics: yes(args.prom_client_metrics),
+            dashboard: args.tui.unwrap_or(true),
             reports: Format::of_all(&args.reports)?,
             exchange_log: args.exchange_log.clone(),
         },
@@ -306,6 +309,7 @@ mod tests {
         assert_eq!(plan.stream.target_duration, Duration::from_secs(6));
         assert_eq!(plan.results.metrics, Some("0.0.0.0:17091".parse().unwrap()));
         assert_eq!(plan.viewers.max_restarts, None);
+        assert!(plan.results.dashboard);
         assert!(plan.stream.verify_tls && plan.stream.paced);
     }
 

@@ -75,6 +75,7 @@ pub fn text(args: &SwarmArgs, plan: &Plan) -> Result<String, Failure> {
         probe: Some(plan.viewers.probe),
         max_restarts: Some(plan.viewers.max_restarts.unwrap_or(0)),
         metrics: Some(plan.results.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string())),
+        tui: Some(plan.results.dashboard),
         ..args.clone()
     };
     let mut table = table(&resolved)?;
@@ -130,7 +131,7 @@ mod tests {
     fn what_is_printed_is_a_profile_that_means_the_same() {
         for args in [
             typed(),
-            SwarmArgs { reconnect: Some(false), headers: vec!["X-A: b".into()], ..typed() },
+            SwarmArgs { tui: Some(false), reconnect: Some(false), headers: vec!["X-A: b".into()], ..typed() },
             SwarmArgs {
                 reconnect_delay: Some(9),
                 metrics: Some("off".into()),

@@ -14,3 +14,4 @@ pub mod probe_pipe;
 pub mod process;
 pub mod shutdown;
 pub mod storage;
+pub mod terminal;

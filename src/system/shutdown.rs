@@ -42,16 +42,22 @@ impl Shutdown {
         Some(self.signal.load(Ordering::Relaxed)).filter(|number| *number != 0)
     }
 
+    /// Asks the program to end in good order, as the first arrival of `signal` would: the dashboard's
+    /// `q` is Ctrl+C (2), and a terminal that is gone is SIGHUP (1) even where no signal comes.
+    pub fn ask(&self, signal: u8) {
+        if !self.graceful.is_cancelled() {
+            self.signal.store(signal, Ordering::Relaxed);
+            self.graceful.cancel();
+        }
+    }
+
     async fn follow(self, number: i32, stream: UnixStream) {
         let mut buffer = [0_u8; 1];
         while stream.readable().await.is_ok() {
             match stream.try_read(&mut buffer) {
                 Ok(0) => return,
                 Ok(_) if self.graceful.is_cancelled() => self.at_once.cancel(),
-                Ok(_) => {
-                    self.signal.store(u8::try_from(number).unwrap_or(u8::MAX), Ordering::Relaxed);
-                    self.graceful.cancel();
-                }
+                Ok(_) => self.ask(u8::try_from(number).unwrap_or(u8::MAX)),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
@@ -60,7 +66,7 @@ impl Shutdown {
 }
 
 /// A stream that becomes readable with one byte for each arrival of the signal.
-fn wake_on(number: i32) -> std::io::Result<UnixStream> {
+pub(super) fn wake_on(number: i32) -> std::io::Result<UnixStream> {
     let (read, write) = StdStream::pair()?;
     signal_hook::low_level::pipe::register(number, write)?;
     read.set_nonblocking(true)?;

@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub mod csv;
+pub mod dashboard;
 pub mod escape;
 pub mod figures;
 pub mod formats;

@@ -7,6 +7,7 @@ pub mod event;
 pub mod exchange;
 pub mod exit;
 pub mod failure;
+pub mod key;
 pub mod report;
 pub mod run;
 pub mod series;

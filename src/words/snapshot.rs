@@ -324,6 +324,9 @@ pub struct ViewerRow {
     pub received: u64,
     /// Bytes of response heads.
     pub head_bytes: u64,
+    /// Why its process died last, in FFmpeg's words; absent while none has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_words: Option<String>,
 }
 
 /// Everything known at one moment.

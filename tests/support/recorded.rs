@@ -28,10 +28,14 @@ pub fn run() -> Run {
 }
 
 pub fn stats(source: Source) -> Stats {
+    stats_of(source, 2)
+}
+
+pub fn stats_of(source: Source, target_clients: u32) -> Stats {
     Stats::new(Expectation {
         began_ns: 0,
         planned_seconds: Some(60.0),
-        target_clients: 2,
+        target_clients,
         settled_seconds: 5.0,
         timeout_ns: 15 * SECOND,
         sources: Sources { requests: source, bytes: source },

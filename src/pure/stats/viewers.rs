@@ -14,6 +14,8 @@ const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 360
 const HIGH_DRIFT: f64 = 5.0;
 /// How many different reasons are kept apart; the rest is counted together.
 const REASONS: usize = 100;
+/// Characters of a viewer's last words that are kept.
+const LAST_WORDS: usize = 300;
 
 /// All viewers of a run.
 #[derive(Clone, Debug)]
@@ -123,6 +125,9 @@ impl Viewers {
             EndClass::Finished => ViewerState::Playing,
             EndClass::Failed => ViewerState::Waiting,
         };
+        if class == EndClass::Failed || killed {
+            viewer.row.last_words = Some(reason.chars().take(LAST_WORDS).collect());
+        }
         self.active = self.active.saturating_sub(1);
         self.uptime.add_ns((uptime_seconds * 1e9) as u64);
         self.lives.killed += u64::from(killed);

@@ -150,6 +150,10 @@ pub struct SwarmArgs {
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange_log: Option<PathBuf>,
+    /// Live dashboard; log lines instead where there is no terminal, or TERM is dumb [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Results")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tui: Option<bool>,
     /// Log format [default: text on a terminal, json otherwise]
     #[arg(long, value_enum, help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]

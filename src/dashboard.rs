@@ -1,0 +1,98 @@
+//! The wiring of the live dashboard: whether there is one, and what ties its state, its view, the log
+//! and the terminal together.
+
+use std::sync::Arc;
+
+use ratatui::Frame;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::actors::terminal::{Picture, show};
+use crate::logging::lines::{self, Recent};
+use crate::pure::plan::Plan;
+use crate::system::shutdown::Shutdown;
+use crate::system::terminal::{self, Screen};
+use crate::views::dashboard::look::Look;
+use crate::views::dashboard::state::State;
+use crate::views::dashboard::{self as view};
+use crate::words::key::{Key, Reply};
+use crate::words::run::Run;
+use crate::words::snapshot::Snapshot;
+
+/// A dashboard that can be opened: it was not declined, and the terminal is fit for it.
+#[derive(Debug, Default)]
+pub struct Stage {
+    log: Recent,
+}
+
+impl Stage {
+    /// `None`: log lines instead.
+    #[must_use]
+    pub fn choose(plan: &Plan) -> Option<Self> {
+        (plan.results.dashboard && terminal::is_fit()).then(Self::default)
+    }
+
+    /// Where log lines are to go so that the dashboard can show them.
+    #[must_use]
+    pub fn log(&self) -> Recent {
+        self.log.clone()
+    }
+
+    /// Takes the screen and shows the run on it. A terminal that refuses is told in the log, and
+    /// log lines it is then.
+    #[must_use]
+    pub fn open(
+        self,
+        run: &Run,
+        snapshots: watch::Receiver<Arc<Snapshot>>,
+        shutdown: Shutdown,
+        done: CancellationToken,
+    ) -> Option<JoinHandle<()>> {
+        let screen = match Screen::take() {
+            Ok(screen) => screen,
+            Err(error) => {
+                tracing::info!("no dashboard: {error}");
+                return None;
+            }
+        };
+        let look = Look { colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
+        let picture = Dashboard { state: State::default(), run: run.clone(), log: self.log, look };
+        Some(tokio::spawn(show(screen, picture, snapshots, shutdown, done)))
+    }
+}
+
+/// Waits until the screen is given back, and lets the log lines follow that were held back.
+pub async fn close(screen: JoinHandle<()>) {
+    let shown = screen.await;
+    lines::release();
+    if let Err(error) = shown {
+        tracing::error!(%error, "the dashboard broke off");
+    }
+}
+
+struct Dashboard {
+    state: State,
+    run: Run,
+    log: Recent,
+    look: Look,
+}
+
+impl Picture for Dashboard {
+    fn take(&mut self, snapshot: &Arc<Snapshot>) {
+        self.state.take(Arc::clone(snapshot));
+    }
+
+    fn press(&mut self, key: Key) -> Reply {
+        self.state.press(key)
+    }
+
+    fn stopping(&mut self) {
+        self.state.stopping = true;
+    }
+
+    fn draw(&mut self, frame: &mut Frame<'_>) {
+        self.state.log(self.log.lines());
+        view::draw(frame, &self.state, &self.run, self.look);
+    }
+}

@@ -1,0 +1,317 @@
+//! Golden frames of the dashboard for a fixed series of snapshots, what keys do, and the promise
+//! that no size and no state panics.
+
+use std::sync::Arc;
+
+use hls_swarm::pure::stats::Stats;
+use hls_swarm::views::dashboard::draw;
+use hls_swarm::views::dashboard::history::KEPT;
+use hls_swarm::views::dashboard::look::Look;
+use hls_swarm::views::dashboard::sort::{Sort, order};
+use hls_swarm::views::dashboard::state::{Page, State};
+use hls_swarm::words::ending::Ending;
+use hls_swarm::words::event::{EndClass, Event};
+use hls_swarm::words::exchange::{Exchange, Kind, Outcome, Source};
+use hls_swarm::words::key::{Key, Reply};
+use hls_swarm::words::snapshot::Snapshot;
+use proptest::prelude::*;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier};
+
+use crate::recorded::{SECOND, exchange, recorded, run, stats, stats_of};
+
+/// Thirty viewers arrive within ten seconds; some stall, one meets errors, one dies and comes back.
+fn series() -> Vec<Snapshot> {
+    let mut stats = stats_of(Source::Probe, 30);
+    (1..=40).map(|second| at(&mut stats, second)).collect()
+}
+
+fn at(stats: &mut Stats, second: u64) -> Snapshot {
+    let up = u32::try_from(second.min(10) * 3).unwrap();
+    stats.apply(Event::Target { viewers: up });
+    for viewer in 1..=up {
+        if second <= 10 && viewer + 3 > up {
+            stats.apply(Event::Started { viewer, generation: 1, at_ns: second * SECOND });
+        }
+        // Answers take longer and longer, and longest for the last ones.
+        let took = |ns: u64| Some(ns * (second + u64::from(viewer)));
+        let of = |kind| Exchange {
+            first_byte_ns: took(40_000),
+            download_ns: took(400_000),
+            ..exchange(viewer, kind, second)
+        };
+        stats.apply(Event::Exchange(Box::new(of(Kind::Manifest))));
+        stats.apply(Event::Exchange(Box::new(of(Kind::Segment))));
+        let slow = viewer == 7 && second > 20;
+        let (speed, drift_seconds) = if slow { (0.41, 6.5) } else { (1.0, 0.25) };
+        stats.apply(Event::Progress {
+            viewer,
+            media_us: second * 900_000,
+            speed: Some(speed),
+            drift_seconds,
+        });
+    }
+    match second {
+        20..=22 => stats.apply(Event::Exchange(Box::new(exchange(5, Kind::Segment, second)))),
+        25 => stats.apply(Event::Stalled { viewer: 7 }),
+        30..=33 => stats.apply(Event::Exchange(Box::new(Exchange {
+            status: Some(if second < 32 { 404 } else { 503 }),
+            body_bytes: 153,
+            ..exchange(12, Kind::Segment, second)
+        }))),
+        34 => stats.apply(Event::Exchange(Box::new(Exchange {
+            status: None,
+            first_byte_ns: None,
+            download_ns: None,
+            outcome: Outcome::SocketError(104),
+            ..exchange(13, Kind::Segment, second)
+        }))),
+        35 => stats.apply(Event::ConnectFailed {
+            viewer: 13,
+            reason: "Connection refused".into(),
+            timed_out: false,
+            given_up_after_ns: None,
+        }),
+        36 => {
+            stats.apply(Event::Ended {
+                viewer: 13,
+                class: EndClass::Failed,
+                ending: Ending::Exited(1),
+                killed: false,
+                reason: "Connection refused; exit code 1".into(),
+                uptime_seconds: 31.0,
+            });
+        }
+        37 => {
+            let reason = "ended a live stream (exit code 0)".to_owned();
+            let (class, ending) = (EndClass::Failed, Ending::Exited(0));
+            stats.apply(Event::Ended {
+                viewer: 9,
+                class,
+                ending,
+                killed: false,
+                reason,
+                uptime_seconds: 34.0,
+            });
+            stats.apply(Event::Started { viewer: 9, generation: 2, at_ns: second * SECOND });
+        }
+        _ => {}
+    }
+    stats.apply(Event::Machine { cpu_percent: 40.0, own_cpu_percent: 1.5 });
+    stats.apply(Event::Lag { nanos: 1_500_000 });
+    stats.tick(second * SECOND);
+    stats.snapshot(second * SECOND)
+}
+
+fn state(snapshots: Vec<Snapshot>) -> State {
+    let mut state = State::default();
+    for snapshot in snapshots {
+        state.take(Arc::new(snapshot));
+    }
+    let log = (0..40).map(|number| format!("2026-11-21T08:00:{number:02}Z  INFO line {number}").into());
+    state.log(log.chain(["2026-11-21T08:00:40Z  WARN a warning".into()]).collect());
+    state
+}
+
+fn frame(state: &State, (width, height): (u16, u16), colour: bool) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, state, &run(), Look { colour })).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn text(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width);
+    let lines = buffer.content.chunks(width).map(|line| {
+        let line: String = line.iter().map(ratatui::buffer::Cell::symbol).collect();
+        line.trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn press(state: &mut State, keys: &str) {
+    for key in keys.chars() {
+        let _ = state.press(if key == '\t' { Key::Tab } else { Key::Char(key) });
+    }
+}
+
+/// Each page with the keys that lead to it.
+const PAGES: [(&str, &str); 6] =
+    [("overview", "1"), ("latency", "2"), ("viewers", "3ss"), ("errors", "4"), ("log", "5kk"), ("help", "?")];
+
+#[test]
+fn the_pages() {
+    for (name, keys) in PAGES {
+        for size in [(80, 24), (200, 60)] {
+            let mut state = state(series());
+            press(&mut state, keys);
+            let shown = text(&frame(&state, size, true));
+            assert_eq!(shown, text(&frame(&state, size, false)), "colour changes what is told");
+            insta::assert_snapshot!(format!("dashboard_{name}_{}x{}", size.0, size.1), shown);
+        }
+    }
+}
+
+#[test]
+fn before_the_first_figures_and_with_a_source_of_few() {
+    assert!(text(&frame(&State::default(), (80, 24), true)).contains("waiting for the first figures"));
+    let state = state(vec![stats(Source::Log).snapshot(SECOND)]);
+    let shown = text(&frame(&state, (80, 24), true));
+    assert!(shown.contains("log, INFERRED") && shown.contains("received -"), "{shown}");
+    assert!(shown.contains("nothing was measured so far"), "{shown}");
+}
+
+#[test]
+fn without_colour_there_is_none() {
+    for (_, keys) in PAGES {
+        let mut state = state(series());
+        press(&mut state, keys);
+        let buffer = frame(&state, (80, 24), false);
+        assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+        let colourful = frame(&state, (80, 24), true);
+        assert!(colourful.content.iter().any(|cell| cell.fg != Color::Reset));
+    }
+}
+
+#[test]
+fn keys_lead_where_help_says() {
+    let mut state = state(series());
+    for (number, page) in ('1'..).zip(Page::ALL) {
+        assert_eq!(state.press(Key::Char(number)), Reply::Redraw);
+        assert_eq!(state.page, page);
+    }
+    press(&mut state, "\t");
+    assert_eq!(state.page, Page::Overview);
+    assert_eq!(state.press(Key::BackTab), Reply::Redraw);
+    assert_eq!(state.page, Page::Log);
+    assert_eq!(state.press(Key::Char('x')), Reply::Nothing);
+    assert_eq!(state.press(Key::Char('q')), Reply::Quit);
+    press(&mut state, "?");
+    assert!(state.help);
+    let _ = state.press(Key::Escape);
+    assert!(!state.help);
+}
+
+#[test]
+fn a_selection_follows_its_viewer_through_orders() {
+    let mut state = state(series());
+    press(&mut state, "3jj");
+    assert_eq!(state.selected, 3);
+    press(&mut state, "s");
+    assert_eq!((state.selected, state.sort), (3, Sort::State));
+    // The stalled one comes first, the one that waits second.
+    let _ = state.press(Key::Home);
+    assert_eq!(state.selected, 7);
+    press(&mut state, "j");
+    assert_eq!(state.selected, 13);
+    let shown = text(&frame(&state, (80, 24), true));
+    assert!(shown.contains("last words Connection refused; exit code 1"), "{shown}");
+    let _ = state.press(Key::End);
+    assert_eq!(state.selected, 30);
+}
+
+#[test]
+fn each_order_goes_by_what_it_names() {
+    let rows = series().pop().unwrap().viewers;
+    for (sort, first) in [
+        (Sort::Number, 1),
+        (Sort::State, 7),
+        (Sort::Speed, 7),
+        (Sort::Drift, 7),
+        (Sort::Errors, 12),
+        (Sort::Starts, 9),
+        (Sort::Bytes, 5),
+    ] {
+        assert_eq!(order(&rows, sort)[0].viewer, first, "{}", sort.name());
+    }
+}
+
+#[test]
+fn a_frozen_display_stands_still_while_figures_go_on() {
+    let mut snapshots = series();
+    let last = snapshots.pop().unwrap();
+    let mut state = state(snapshots);
+    press(&mut state, " ");
+    let before = text(&frame(&state, (80, 24), true));
+    assert!(before.contains("FROZEN"));
+    state.take(Arc::new(last));
+    assert_eq!(text(&frame(&state, (80, 24), true)), before);
+    press(&mut state, " ");
+    let after = text(&frame(&state, (80, 24), true));
+    assert!(after.contains("0:40") && !after.contains("FROZEN"), "{after}");
+    assert_eq!(state.scene().history.iter().len(), 40);
+}
+
+#[test]
+fn history_is_bounded() {
+    let one = recorded().snapshot(12 * SECOND);
+    let many = (1..KEPT + 50).map(|second| Snapshot { elapsed_seconds: second as f64, ..one.clone() });
+    assert_eq!(state(many.collect()).scene().history.iter().len(), KEPT);
+}
+
+#[test]
+fn a_run_that_is_being_ended_says_so() {
+    let mut state = state(series());
+    state.stopping = true;
+    let buffer = frame(&state, (80, 24), false);
+    assert!(text(&buffer).lines().next().unwrap().contains("STOPPING"));
+    assert!(buffer.content.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_size_and_no_state_panics(
+        width in prop_oneof![1_u16..12, 1_u16..260],
+        height in prop_oneof![1_u16..12, 1_u16..90],
+        keys in prop::collection::vec(prop::sample::select(vec![
+            Key::Char('1'), Key::Char('2'), Key::Char('3'), Key::Char('4'), Key::Char('5'), Key::Char('?'),
+            Key::Char(' '), Key::Char('s'), Key::Tab, Key::BackTab, Key::Up, Key::Down, Key::PageUp,
+            Key::PageDown, Key::Home, Key::End, Key::Escape, Key::Char('x'),
+        ]), 0..24),
+        seen in 0_usize..=40,
+        colour: bool,
+    ) {
+        let mut snapshots = series();
+        snapshots.truncate(seen);
+        let mut state = state(snapshots);
+        for key in keys {
+            let _ = state.press(key);
+            frame(&state, (width, height), colour);
+        }
+    }
+
+    /// Figures beyond all reason are drawn, not stumbled over.
+    #[test]
+    fn no_figures_panic(
+        value in prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::MAX), Just(0.0), Just(-1.0), any::<f64>()],
+        count: u64,
+        page in 0_u32..5,
+    ) {
+        let mut state = State::default();
+        for second in 1..4_u32 {
+            let mut snapshot = recorded().snapshot(12 * SECOND);
+            snapshot.elapsed_seconds = f64::from(second);
+            snapshot.planned_seconds = Some(value);
+            (snapshot.playing_clients, snapshot.target_clients) = (count, count / 2);
+            snapshot.rates.segment_per_second = value;
+            snapshot.rates.bytes_per_second = value;
+            snapshot.playback.average_speed = Some(value);
+            snapshot.errors.rate = Some(value);
+            snapshot.latency_buckets.sum = value;
+            snapshot.latency_buckets.count += u64::from(second);
+            if let Some(total) = &mut snapshot.latency.segment_total {
+                (total.p95, total.p99) = (value, value);
+            }
+            for row in &mut snapshot.viewers {
+                (row.media_seconds, row.speed, row.drift_seconds) = (value, Some(value), Some(value));
+            }
+            state.take(Arc::new(snapshot));
+        }
+        let _ = state.press(Key::Char(char::from_digit(page + 1, 10).unwrap()));
+        for size in [(1, 1), (80, 24), (200, 60)] {
+            frame(&state, size, true);
+        }
+    }
+}

@@ -44,12 +44,21 @@ fn what_was_announced_can_be_fetched() {
     }
 }
 
+fn stands_still(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.starts_with('T')
+}
+
 /// A connection to each worker of nginx: while it is opened, all other workers are stopped.
 fn connection_to_each_worker(origin: &Origin) -> Vec<Connection> {
     let workers = descendants(origin.child_named("nginx").unwrap());
     let open = |worker: &Process| {
         let others: Vec<_> = workers.iter().filter(|other| other.pid != worker.pid).collect();
         others.iter().for_each(|other| send(other.pid, Signal::SIGSTOP));
+        // A worker that is still on its way to the stop would take the connection there with it.
+        eventually("the other workers stand still", Duration::from_secs(5), || {
+            others.iter().all(|other| stands_still(other.pid)).then_some(())
+        });
         let mut connection = Connection::open(origin.port()).unwrap();
         assert_eq!(connection.ask("GET", "/health").unwrap().status, 200);
         others.iter().for_each(|other| send(other.pid, Signal::SIGCONT));

@@ -87,7 +87,7 @@ fn histogram(buckets: &Buckets) -> Value {
 
 fn drop_rate(snapshot: &Snapshot) -> Value {
     let generator = &snapshot.generator;
-    let all = generator.lines_parsed + generator.lines_dropped;
+    let all = generator.lines_parsed;
     maybe((all > 0).then(|| generator.lines_dropped as f64 / all as f64))
 }
 
@@ -380,12 +380,16 @@ pub static METRICS: &[Metric] = &[
         "stats_lines_dropped_total",
         Counter,
         "stream",
-        "Lines of FFmpeg that were thrown away unread.",
+        "Lines of FFmpeg whose reason went past the bound and was not kept.",
         |s, _| Value::Labelled(vec![("stderr".to_owned(), s.generator.lines_dropped as f64)]),
     ),
-    metric("stats_drop_rate", Gauge, "", "Share of FFmpeg's lines that were thrown away, 0 to 1.", |s, _| {
-        drop_rate(s)
-    }),
+    metric(
+        "stats_drop_rate",
+        Gauge,
+        "",
+        "Share of FFmpeg's lines whose reason was not kept, 0 to 1.",
+        |s, _| drop_rate(s),
+    ),
     metric(
         "generator_cpu_percent",
         Gauge,

@@ -108,7 +108,7 @@ pub enum Event {
     Lines {
         /// Read.
         parsed: u64,
-        /// Thrown away.
+        /// Of these, reasons beyond the bound, which were not kept.
         dropped: u64,
     },
     /// The number of viewers that should be up now has changed.

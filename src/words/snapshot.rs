@@ -276,7 +276,7 @@ pub struct Generator {
     pub events_lost: u64,
     /// Lines of FFmpeg that were read.
     pub lines_parsed: u64,
-    /// Lines of FFmpeg beyond the bound, thrown away.
+    /// Of these, lines that gave a reason beyond the bound, which was not kept.
     pub lines_dropped: u64,
 }
 

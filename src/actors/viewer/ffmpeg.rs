@@ -162,6 +162,7 @@ struct Listening<'a> {
     media_us: u64,
     told_media_us: u64,
     lines: u64,
+    told_forgotten: u64,
     facts: Vec<Event>,
     cannot_start: Option<io::Error>,
     stopped_by_plan: bool,
@@ -181,6 +182,7 @@ impl<'a> Listening<'a> {
             media_us: 0,
             told_media_us: 0,
             lines: 0,
+            told_forgotten: 0,
             facts: Vec::new(),
             cannot_start: None,
             stopped_by_plan: false,
@@ -225,7 +227,9 @@ impl<'a> Listening<'a> {
     fn count_lines(&mut self) {
         if self.lines > 0 {
             let parsed = std::mem::take(&mut self.lines);
-            self.facts.push(Event::Lines { parsed, dropped: 0 });
+            let forgotten = self.log.reasons().forgotten();
+            let dropped = forgotten - std::mem::replace(&mut self.told_forgotten, forgotten);
+            self.facts.push(Event::Lines { parsed, dropped });
         }
     }
 

@@ -5,6 +5,7 @@
 
 use core::ffi::{c_int, c_void};
 
+use crate::network::Pace;
 use crate::sys::{self, Iovec, Msghdr};
 use crate::table::{self, watches};
 use crate::tls;
@@ -65,7 +66,7 @@ unsafe fn sends(fd: c_int, parts: *const Iovec, len: usize, call: impl FnOnce() 
     result
 }
 
-/// Runs a receive call into `len` buffers at `parts`.
+/// Runs a receive call into `len` buffers at `parts`; `call` is told how many bytes it may take.
 ///
 /// # Safety
 /// The buffers are valid for as many bytes as `call` returns.
@@ -74,21 +75,35 @@ unsafe fn receives(
     parts: *const Iovec,
     len: usize,
     flags: c_int,
-    call: impl FnOnce() -> isize,
+    call: impl FnOnce(usize) -> isize,
 ) -> isize {
     const MSG_OOB: c_int = 1;
     const MSG_ERRQUEUE: c_int = 0x2000;
+    const MSG_WAITALL: c_int = 0x100;
     // The latter two are about something else than the stream.
     if !watches(fd) || flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
-        return call();
+        return call(usize::MAX);
     }
-    let result = call();
+    let pace = if flags & (sys::MSG_PEEK | MSG_WAITALL) == 0 { Pace::told() } else { None };
+    let most = match &pace {
+        Some(pace) => {
+            let errno = sys::errno();
+            pace.wait();
+            sys::set_errno(errno);
+            pace.most()
+        }
+        None => usize::MAX,
+    };
+    let result = call(most);
     // A look takes no bytes; but a viewer may learn by it that there will be none.
     if result > 0 && flags & sys::MSG_PEEK != 0 {
         return result;
     }
     let errno = sys::errno();
     let now = sys::now();
+    if let (Some(pace), Ok(count)) = (&pace, usize::try_from(result)) {
+        pace.pay(count);
+    }
     if result > 0 {
         table::let_sender_go_first(fd);
     }
@@ -226,7 +241,7 @@ unsafe extern "C" fn sendmsg(fd: c_int, message: *const Msghdr, flags: c_int) ->
 unsafe extern "C" fn recv(fd: c_int, bytes: *mut c_void, len: usize, flags: c_int) -> isize {
     let part = Iovec { base: bytes, len };
     // SAFETY: the caller's arguments go to the real function.
-    unsafe { receives(fd, &raw const part, 1, flags, || sys::recv(fd, bytes, len, flags)) }
+    unsafe { receives(fd, &raw const part, 1, flags, |most| sys::recv(fd, bytes, len.min(most), flags)) }
 }
 
 /// Wraps the C library's function of this name.
@@ -243,7 +258,7 @@ unsafe extern "C" fn __recv_chk(
 ) -> isize {
     let part = Iovec { base: bytes, len };
     // SAFETY: the caller's arguments go to the real function.
-    unsafe { receives(fd, &raw const part, 1, flags, || sys::__recv_chk(fd, bytes, len, room, flags)) }
+    unsafe { receives(fd, &raw const part, 1, flags, |most| sys::__recv_chk(fd, bytes, len.min(most), room, flags)) }
 }
 
 /// Wraps the C library's function of this name.
@@ -262,7 +277,7 @@ unsafe extern "C" fn recvfrom(
     let part = Iovec { base: bytes, len };
     // SAFETY: the caller's arguments go to the real function.
     unsafe {
-        receives(fd, &raw const part, 1, flags, || sys::recvfrom(fd, bytes, len, flags, from, from_len))
+        receives(fd, &raw const part, 1, flags, |most| sys::recvfrom(fd, bytes, len.min(most), flags, from, from_len))
     }
 }
 
@@ -283,8 +298,8 @@ unsafe extern "C" fn __recvfrom_chk(
     let part = Iovec { base: bytes, len };
     // SAFETY: the caller's arguments go to the real function.
     unsafe {
-        receives(fd, &raw const part, 1, flags, || {
-            sys::__recvfrom_chk(fd, bytes, len, room, flags, from, from_len)
+        receives(fd, &raw const part, 1, flags, |most| {
+            sys::__recvfrom_chk(fd, bytes, len.min(most), room, flags, from, from_len)
         })
     }
 }
@@ -297,7 +312,7 @@ unsafe extern "C" fn __recvfrom_chk(
 unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, len: usize) -> isize {
     let part = Iovec { base: bytes, len };
     // SAFETY: the caller's arguments go to the real function.
-    unsafe { receives(fd, &raw const part, 1, 0, || sys::read(fd, bytes, len)) }
+    unsafe { receives(fd, &raw const part, 1, 0, |most| sys::read(fd, bytes, len.min(most))) }
 }
 
 /// Wraps the C library's function of this name.
@@ -308,7 +323,7 @@ unsafe extern "C" fn read(fd: c_int, bytes: *mut c_void, len: usize) -> isize {
 unsafe extern "C" fn __read_chk(fd: c_int, bytes: *mut c_void, len: usize, room: usize) -> isize {
     let part = Iovec { base: bytes, len };
     // SAFETY: the caller's arguments go to the real function.
-    unsafe { receives(fd, &raw const part, 1, 0, || sys::__read_chk(fd, bytes, len, room)) }
+    unsafe { receives(fd, &raw const part, 1, 0, |most| sys::__read_chk(fd, bytes, len.min(most), room)) }
 }
 
 /// Wraps the C library's function of this name.
@@ -319,7 +334,7 @@ unsafe extern "C" fn __read_chk(fd: c_int, bytes: *mut c_void, len: usize, room:
 unsafe extern "C" fn readv(fd: c_int, parts: *const Iovec, count: c_int) -> isize {
     let len = usize::try_from(count).unwrap_or(0);
     // SAFETY: the caller's arguments go to the real function.
-    unsafe { receives(fd, parts, len, 0, || sys::readv(fd, parts, count)) }
+    unsafe { receives(fd, parts, len, 0, |_| sys::readv(fd, parts, count)) }
 }
 
 /// Wraps the C library's function of this name.
@@ -331,5 +346,5 @@ unsafe extern "C" fn recvmsg(fd: c_int, message: *mut Msghdr, flags: c_int) -> i
     // SAFETY: the caller's message is null or valid.
     let (parts, len) = if watches(fd) { unsafe { parts_of(message) } } else { (core::ptr::null(), 0) };
     // SAFETY: the caller's arguments go to the real function.
-    unsafe { receives(fd, parts, len, flags, || sys::recvmsg(fd, message, flags)) }
+    unsafe { receives(fd, parts, len, flags, |_| sys::recvmsg(fd, message, flags)) }
 }

@@ -7,7 +7,7 @@ use core::ffi::{c_char, c_int, c_void};
 
 use crate::lookups::{self, Peer};
 use crate::sys::{self, Addrinfo};
-use crate::{pipe, table};
+use crate::{network, pipe, table};
 
 /// Wraps the C library's function of this name.
 ///
@@ -24,6 +24,14 @@ unsafe extern "C" fn getaddrinfo(
     // SAFETY: the caller's arguments go to the real function; `is_name` takes what it takes, and the
     // hints are null or valid.
     let (is_name, flags) = unsafe { (lookups::is_name(node), hints.as_ref().map_or(0, |hints| hints.flags)) };
+    if flags & AI_NUMERICHOST == 0 {
+        // SAFETY: node and service are null or zero-terminated, as the real function wants them.
+        let instead = unsafe { network::stands_for(node, service, pipe::viewer().saturating_sub(1)) };
+        if let Some(instead) = instead {
+            // SAFETY: as below; the text is zero-terminated. Nothing is looked up, so nothing is timed.
+            return unsafe { sys::getaddrinfo(instead.as_ptr().cast(), service, hints, result) };
+        }
+    }
     // FFmpeg asks this way whether a text is an address in digits; that looks up nothing.
     if !pipe::is_open() || !is_name || flags & AI_NUMERICHOST != 0 {
         // SAFETY: as above.
@@ -60,9 +68,15 @@ unsafe extern "C" fn connect(fd: c_int, address: *const c_void, len: u32) -> c_i
     // SAFETY: the caller vouches for `len` bytes at `address`.
     let peer = unsafe { Peer::read(address.cast(), len) }.filter(|_| sys::is_tcp(fd));
     let started = sys::now();
-    sys::set_errno(before);
-    // SAFETY: as above.
-    let result = unsafe { sys::connect(fd, address, len) };
+    let refused = peer.map_or(0, |peer| network::leave_from(fd, &peer));
+    let result = if refused == 0 {
+        sys::set_errno(before);
+        // SAFETY: as above.
+        unsafe { sys::connect(fd, address, len) }
+    } else {
+        sys::set_errno(refused);
+        -1
+    };
     if let Some(peer) = peer {
         let errno = sys::errno();
         let error = if result == 0 { 0 } else { errno };

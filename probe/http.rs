@@ -5,6 +5,8 @@
 //! as far as framing can be known, and counted.
 
 // The paths are spelt out because tests include this file into crates of their own.
+#[path = "http/playlist.rs"]
+mod playlist;
 #[path = "http/request.rs"]
 mod request;
 #[path = "http/response.rs"]
@@ -13,6 +15,7 @@ mod response;
 mod text;
 
 use super::wire::{CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, end};
+use playlist::Playlist;
 use text::Line;
 
 /// What [`Follower::send`] met.
@@ -100,6 +103,9 @@ pub struct Follower {
     response_left: u64,
     request_line: Line<272>,
     response_line: Line<512>,
+    playlist: Playlist,
+    /// How well the header is suited that the edge's name came from, 0 = none came.
+    edge_rank: u8,
 }
 
 impl Follower {
@@ -121,6 +127,8 @@ impl Follower {
         response_left: 0,
         request_line: Line::new(),
         response_line: Line::new(),
+        playlist: Playlist::NEW,
+        edge_rank: 0,
     };
 
     /// Back to [`Follower::NEW`], without a large copy.
@@ -169,6 +177,9 @@ impl Follower {
             return None;
         }
         let whole = self.response == Response::UntilClose && self.skip == 0 && self.record.status != 0;
+        if whole {
+            self.playlist.finish(&mut self.record);
+        }
         self.give_up();
         Some(if whole { end::COMPLETE } else { end::CLOSED_BY_PEER })
     }

@@ -1,19 +1,24 @@
 //! The socket probe: loaded into each FFmpeg by `LD_PRELOAD`, it watches that process's TCP sockets
 //! from the inside and writes one [`wire::Record`] per finished exchange into a shared pipe.
 //!
-//! Its first duty is to change nothing: every wrapper calls the real function with the arguments it
+//! Its first duty is to change nothing by itself: every wrapper calls the real function with the arguments it
 //! got and returns what that returned, `errno` included. It never allocates, never panics, never
 //! blocks, and leaves file descriptors alone on which it saw no TCP `connect()`. Without a proper
 //! [`wire::ENVIRONMENT`] it is a pass-through.
+//!
+//! It changes what it was told to change, and only that ([`network`]): addresses of names, the address
+//! that connections leave from, and the pace of reading.
 //!
 //! It only records facts; what they mean (playlist or segment, error or not) is for the reader.
 //!
 //! * [`sys`]: the C library: declarations, the real functions, clock, errno.
 //! * [`http`]: follows HTTP/1.1 in both directions; pure, tested outside the probe.
 //! * [`lookups`]: how long the latest name look-ups took.
+//! * [`network`]: what it was told to change.
 //! * [`socket`]: one connection: what happened on it, and its records.
 //! * [`table`]: the sockets by file descriptor, behind a try-lock.
 //! * [`pipe`]: the way out.
+//! * [`arguments`]: secrets that the command line must not show.
 //! * [`connections`], [`bytes`], [`tls`]: the wrappers that FFmpeg calls instead of the real functions.
 //!
 //! Not a member of the Cargo package: `build.rs` compiles it with plain rustc into a shared object
@@ -24,11 +29,13 @@
 #![deny(missing_docs, unreachable_pub, unsafe_op_in_unsafe_fn, unused, rust_2018_idioms)]
 #![allow(non_snake_case, reason = "the wrappers bear the names of what they wrap")]
 
+mod arguments;
 mod bytes;
 mod connections;
 #[allow(unreachable_pub, reason = "tests include it into a crate of their own")]
 mod http;
 mod lookups;
+mod network;
 mod pipe;
 mod socket;
 mod sys;
@@ -49,7 +56,9 @@ static FINISH: extern "C" fn() = finish;
 
 extern "C" fn start() {
     let errno = sys::errno();
+    network::open();
     pipe::open();
+    arguments::restore();
     sys::set_errno(errno);
 }
 

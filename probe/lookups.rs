@@ -56,6 +56,21 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// A `sockaddr` of this address with its length; the port is left to the kernel.
+    pub(crate) fn write(&self) -> ([u8; 28], u32) {
+        let mut raw = [0_u8; 28];
+        let (family, at, length) =
+            if self.family == 6 { (sys::AF_INET6, 8_usize, 28_u32) } else { (sys::AF_INET, 4, 16) };
+        let bytes = if self.family == 6 { 16 } else { 4 };
+        [raw[0], raw[1]] = family.to_ne_bytes();
+        for (place, &byte) in raw.iter_mut().skip(at).zip(self.address.iter().take(bytes)) {
+            *place = byte;
+        }
+        (raw, length)
+    }
+}
+
 struct Lookup {
     duration_ns: u64,
     /// 0 = taken or empty.

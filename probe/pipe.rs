@@ -43,12 +43,20 @@ pub(crate) fn open() {
     let mut hello = Record::EMPTY;
     hello.what = what::HELLO;
     hello.started_ns = sys::now();
+    if !crate::network::is_readable() {
+        hello.error = wire::BAD_NETWORK;
+    }
     write(hello);
 }
 
 /// The kernel's clock tick, nanoseconds.
 pub(crate) fn tick() -> u64 {
     TICK.load(Ordering::Relaxed)
+}
+
+/// The viewer's number, from 1.
+pub(crate) fn viewer() -> u32 {
+    VIEWER.load(Ordering::Relaxed)
 }
 
 /// Ends all writing; later calls of the host process pass through.

@@ -68,6 +68,13 @@ unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
     fn __errno_location() -> *mut c_int;
     pub(crate) safe fn abort() -> !;
+    static environ: *mut *mut c_char;
+}
+
+/// The list of the process's variables, ended by a null pointer.
+pub(crate) fn environment() -> *mut *mut c_char {
+    // SAFETY: read before the host's `main`, when nobody else changes it.
+    unsafe { environ }
 }
 
 /// The calling thread's errno.
@@ -172,6 +179,9 @@ real! {
     getaddrinfo(node: *const c_char, service: *const c_char, hints: *const Addrinfo, result: *mut *mut Addrinfo) -> c_int, or -4;
     connect(fd: c_int, address: *const c_void, len: u32) -> c_int, or -1;
     getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut u32) -> c_int, or -1;
+    bind(fd: c_int, address: *const c_void, len: u32) -> c_int, or -1;
+    setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, len: u32) -> c_int, or -1;
+    inet_pton(family: c_int, text: *const c_char, address: *mut c_void) -> c_int, or 0;
     getsockname(fd: c_int, address: *mut c_void, len: *mut u32) -> c_int, or -1;
     send(fd: c_int, bytes: *const c_void, len: usize, flags: c_int) -> isize, or -1;
     sendto(fd: c_int, bytes: *const c_void, len: usize, flags: c_int, to: *const c_void, to_len: u32) -> isize, or -1;
@@ -244,11 +254,11 @@ fn nanoseconds(time: &Timespec) -> u64 {
         .wrapping_add(u64::try_from(time.nanoseconds).unwrap_or(0))
 }
 
-/// Lets another thread run for so long.
-pub(crate) fn pause(nanoseconds: u32) {
+/// Sleeps for so long, less than a second; `false` if a signal ended the sleep.
+pub(crate) fn pause(nanoseconds: u32) -> bool {
     let time = Timespec { seconds: 0, nanoseconds: i64::from(nanoseconds) };
     // SAFETY: the pointer is valid for the call; nothing is to be written back.
-    unsafe { libc_more::nanosleep(&time, ptr::null_mut()) };
+    unsafe { libc_more::nanosleep(&time, ptr::null_mut()) == 0 }
 }
 
 /// This process.
@@ -279,6 +289,22 @@ pub(crate) fn local_port(fd: c_int) -> u16 {
     let result = unsafe { getsockname(fd, address.as_mut_ptr().cast(), &mut len) };
     // The port lies at the same place in sockaddr_in and sockaddr_in6.
     if result == 0 { u16::from_be_bytes([address[2], address[3]]) } else { 0 }
+}
+
+/// Sets an integer socket option; a kernel that does not know it leaves the socket as it is.
+pub(crate) fn set_option(fd: c_int, level: c_int, name: c_int, value: c_int) {
+    // SAFETY: the pointer is valid for the call and the length is that of the value.
+    unsafe { setsockopt(fd, level, name, (&raw const value).cast(), 4) };
+}
+
+/// Whether the socket has an address of its own already.
+pub(crate) fn is_bound(fd: c_int) -> bool {
+    let mut address = [0_u8; 28];
+    let mut len = 28_u32;
+    // SAFETY: both pointers are valid for the call and `len` tells the room.
+    let result = unsafe { getsockname(fd, address.as_mut_ptr().cast(), &mut len) };
+    // Port, and the address after it; IPv6 has its flow label, which is 0, in between.
+    result == 0 && address.iter().skip(2).any(|&byte| byte != 0)
 }
 
 /// What is used of the kernel's `struct tcp_info`.

@@ -12,8 +12,8 @@ use crate::socket::Socket;
 use crate::wire::end;
 use crate::{pipe, sys};
 
-/// Descriptors that can be followed. A viewer has about 20.
-pub(crate) const ROOM: usize = 1024;
+/// Descriptors that can be followed. A viewer has about 20, but may inherit others.
+pub(crate) const ROOM: usize = 4096;
 
 struct Entry {
     held: AtomicBool,
@@ -93,7 +93,7 @@ pub(crate) fn let_sender_go_first(fd: c_int) {
         if entry.sending.load(Ordering::Acquire) == 0 {
             return;
         }
-        sys::pause(PAUSE_NS);
+        let _ = sys::pause(PAUSE_NS);
     }
     pipe::lose();
 }

@@ -9,16 +9,31 @@
 /// First four bytes of every record.
 pub const MAGIC: u32 = 0x484c_5350;
 /// Layout version; changes with every change of [`Record`].
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of one record: below `PIPE_BUF`, so that a write is whole or not at all.
 pub const RECORD_BYTES: usize = core::mem::size_of::<Record>();
 /// Environment variable that carries `FD:VIEWER:GENERATION` (decimal) into the child.
 pub const ENVIRONMENT: &str = "HLS_SWARM_PROBE";
+/// Environment variable that carries what the probe is to change about the network, in words separated
+/// by one space: `cap=BITS_PER_SECOND`, `source=ADDRESS` (one of each family at most),
+/// `resolve=HOST/PORT/ADDRESS,ADDRESS…` (port 0 = any).
+pub const NETWORK_ENVIRONMENT: &str = "HLS_SWARM_NETWORK";
+/// Most bytes of it.
+pub const NETWORK_BYTES: usize = 4000;
+
+/// `Record::error` of a HELLO: the process will not connect to anything.
+pub const BAD_NETWORK: u16 = 22;
+/// What the names of variables begin with that hold a whole argument; a number follows.
+pub const SECRET: &str = "HLS_SWARM_SECRET_";
+/// What ends such a name where it stands for the argument: `{HLS_SWARM_SECRET_1}`.
+pub const SECRET_END: &str = "}";
 
 /// Room for the last element of a URL path.
 pub const NAME_BYTES: usize = 96;
 /// Room for a `Content-Type`.
 pub const CONTENT_TYPE_BYTES: usize = 40;
+/// Room for what the edge calls itself.
+pub const EDGE_BYTES: usize = 40;
 /// How many first bytes of an entity are kept, to tell playlists from segments by content.
 pub const SNIFF_BYTES: usize = 16;
 
@@ -26,6 +41,7 @@ pub const SNIFF_BYTES: usize = 16;
 pub mod what {
     /// The probe was loaded into a process. Only the common fields and `started_ns` hold. `sequence`
     /// counts from here: a process that executes another program keeps its pid and says hello again.
+    /// `error` is [`super::BAD_NETWORK`] if [`super::NETWORK_ENVIRONMENT`] could not be read.
     pub const HELLO: u8 = 1;
     /// A request and its response (or the lack of it) are over. Interim (1xx) responses are skipped;
     /// a redirect is an exchange of its own.
@@ -99,6 +115,11 @@ pub mod flag {
     /// The peer's FIN had come in before the request was sent into the kept connection, and no answer
     /// came: no server ever read the request. Viewers send such a one again (RFC 9112, 9.3.1).
     pub const STALE: u16 = 1 << 13;
+    /// The body is a media playlist (RFC 8216, 4.3.3). If it was read to its end ([`super::end::COMPLETE`]), `media_sequence`,
+    /// `segments`, `last_segment`, `discontinuity_sequence` and `target_duration_s` hold.
+    pub const MEDIA_PLAYLIST: u16 = 1 << 14;
+    /// With [`MEDIA_PLAYLIST`]: it has an EXT-X-ENDLIST.
+    pub const END_LIST: u16 = 1 << 15;
 }
 
 /// `Record::cache`: what the edge said about its cache (X-Cache, CF-Cache-Status, Cache-Status).
@@ -134,7 +155,7 @@ pub struct Record {
     /// Counts the records of this process from 0, lost ones included, so that gaps show.
     pub sequence: u32,
     /// Facts that this process could not record so far: records for which the pipe was full, and
-    /// events on sockets the probe could not follow (file descriptor above 1023, table entry busy).
+    /// events on sockets the probe could not follow (file descriptor above 4095, table entry busy).
     pub lost: u32,
     /// Connection, counted within the process from 1.
     pub connection: u32,
@@ -186,6 +207,18 @@ pub struct Record {
     pub age_s: u32,
     /// FNV-1a (64 bit) of the request, see [`url_hash`].
     pub url_hash: u64,
+    /// EXT-X-MEDIA-SEQUENCE of the playlist, 0 if it has none.
+    pub media_sequence: u64,
+    /// FNV-1a (64 bit) of the last element of the last segment's path; 0 = no segment.
+    pub last_segment: u64,
+    /// Segments in the playlist (EXTINF).
+    pub segments: u32,
+    /// EXT-X-TARGETDURATION of the playlist, seconds.
+    pub target_duration_s: u32,
+    /// EXT-X-DISCONTINUITY-SEQUENCE of the playlist, 0 if it has none.
+    pub discontinuity_sequence: u32,
+    /// How many of `edge` hold.
+    pub edge_len: u32,
     /// errno or EAI code, see `end`.
     pub error: u16,
     /// Own port.
@@ -214,6 +247,8 @@ pub struct Record {
     pub name: [u8; NAME_BYTES],
     /// `Content-Type`, cut if it is longer.
     pub content_type: [u8; CONTENT_TYPE_BYTES],
+    /// What the edge calls itself (X-Served-By, X-Amz-Cf-Pop, CF-Ray's place, Via), cut if it is longer.
+    pub edge: [u8; EDGE_BYTES],
 }
 
 impl Record {
@@ -251,6 +286,12 @@ impl Record {
         retransmits: 0,
         age_s: 0,
         url_hash: 0,
+        media_sequence: 0,
+        last_segment: 0,
+        segments: 0,
+        target_duration_s: 0,
+        discontinuity_sequence: 0,
+        edge_len: 0,
         error: 0,
         local_port: 0,
         peer_port: 0,
@@ -265,6 +306,7 @@ impl Record {
         reserved: [0; 4],
         name: [0; NAME_BYTES],
         content_type: [0; CONTENT_TYPE_BYTES],
+        edge: [0; EDGE_BYTES],
     };
 
     /// The record as it goes through the pipe.
@@ -304,6 +346,12 @@ impl Record {
         self.sniff.get(..usize::from(self.sniff_len)).unwrap_or(&self.sniff)
     }
 
+    /// The part of `edge` that holds.
+    #[must_use]
+    pub fn edge(&self) -> &[u8] {
+        self.edge.get(..self.edge_len as usize).unwrap_or(&self.edge)
+    }
+
     /// Whether every flag in `mask` is set.
     #[must_use]
     pub const fn has(&self, mask: u16) -> bool {
@@ -340,7 +388,8 @@ const _: () = assert!(
             + 2 * 2
             + 14 * 8
             + 4 * 4
-            + 8
+            + 3 * 8
+            + 4 * 4
             + 3 * 2
             + 2
             + 16
@@ -348,7 +397,8 @@ const _: () = assert!(
             + 4
             + 4
             + NAME_BYTES
-            + CONTENT_TYPE_BYTES,
+            + CONTENT_TYPE_BYTES
+            + EDGE_BYTES,
     "a record must have no hidden padding"
 );
 const _: () = assert!(RECORD_BYTES <= 512, "a record must stay far below PIPE_BUF (4096)");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ratatui::Frame;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::system::terminal::{self, Screen};
 use crate::views::dashboard::look::Look;
 use crate::views::dashboard::state::State;
 use crate::views::dashboard::{self as view};
+use crate::words::command::Command;
 use crate::words::key::{Key, Reply};
 use crate::words::run::Run;
 use crate::words::snapshot::Snapshot;
@@ -46,6 +47,7 @@ impl Stage {
         self,
         run: &Run,
         snapshots: watch::Receiver<Arc<Snapshot>>,
+        hands: mpsc::Sender<Command>,
         shutdown: Shutdown,
         done: CancellationToken,
     ) -> Option<JoinHandle<()>> {
@@ -57,7 +59,7 @@ impl Stage {
             }
         };
         let look = Look { colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
-        let picture = Dashboard { state: State::default(), run: run.clone(), log: self.log, look };
+        let picture = Dashboard { state: State::default(), run: run.clone(), log: self.log, look, hands };
         Some(tokio::spawn(show(screen, picture, snapshots, shutdown, done)))
     }
 }
@@ -76,6 +78,7 @@ struct Dashboard {
     run: Run,
     log: Recent,
     look: Look,
+    hands: mpsc::Sender<Command>,
 }
 
 impl Picture for Dashboard {
@@ -84,7 +87,12 @@ impl Picture for Dashboard {
     }
 
     fn press(&mut self, key: Key) -> Reply {
-        self.state.press(key)
+        let reply = self.state.press(key);
+        if let Reply::Command(command) = reply {
+            // Whoever holds a key down faster than the run can follow is not served more slowly for it.
+            let _ = self.hands.try_send(command);
+        }
+        reply
     }
 
     fn stopping(&mut self) {

@@ -26,13 +26,7 @@ pub fn start(
     verbose: bool,
     recent: Option<Recent>,
 ) -> Result<(), Failure> {
-    let level = if verbose { "debug" } else { level.unwrap_or("info") };
-    let known = ["error", "warn", "warning", "info", "debug", "trace"];
-    if !known.iter().any(|name| name.eq_ignore_ascii_case(level)) {
-        return Err(Failure::usage(format!("--log-level {level:?} is no level"))
-            .cure("pass error, warn, info, debug or trace"));
-    }
-    let level = if level.eq_ignore_ascii_case("warning") { "warn" } else { level };
+    let level = self::level(if verbose { Some("debug") } else { level })?;
     // Libraries speak up only when something is wrong.
     let filter = EnvFilter::new(format!("warn,hls_swarm={level}"));
     let terminal = std::io::stderr().is_terminal();
@@ -47,6 +41,20 @@ pub fn start(
         .map(|recent| fmt::layer().with_writer(move || recent.clone()).with_target(false).with_ansi(false));
     let started = tracing_subscriber::registry().with(filter).with(layer).with(recent).try_init();
     started.map_err(|error| Failure::internal("cannot start logging").because(error))
+}
+
+/// The level that is meant; `info` where none is named.
+///
+/// # Errors
+/// A usage failure: there is no such level.
+pub fn level(typed: Option<&str>) -> Result<&str, Failure> {
+    let level = typed.unwrap_or("info");
+    let known = ["error", "warn", "warning", "info", "debug", "trace"];
+    if !known.iter().any(|name| name.eq_ignore_ascii_case(level)) {
+        return Err(Failure::usage(format!("--log-level {level:?} is no level"))
+            .cure("pass error, warn, info, debug or trace"));
+    }
+    Ok(if level.eq_ignore_ascii_case("warning") { "warn" } else { level })
 }
 
 /// Prints what clap has to say (help, version, a usage error) and gives the exit code for it.

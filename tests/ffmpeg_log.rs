@@ -76,7 +76,7 @@ fn nanoseconds(seconds: &str) -> u64 {
 
 fn run(directory: &Path) -> Run {
     let case = directory.file_name().unwrap().to_str().unwrap();
-    let mut log = Log::new(case.ends_with("_trace"));
+    let mut log = Log::new(case.ends_with("_trace"), 16);
     let mut events = Vec::new();
     for (at_ns, line) in lines(&directory.join("stderr.log")) {
         log.feed(at_ns, &line, &mut |event| events.push(event));
@@ -402,7 +402,7 @@ fn sample() -> Vec<u8> {
 }
 
 fn events(portions: &[&[u8]]) -> (Vec<Event>, String) {
-    let (mut log, mut events) = (Log::new(true), Vec::new());
+    let (mut log, mut events) = (Log::new(true, 16), Vec::new());
     for portion in portions {
         log.feed(7, portion, &mut |event| events.push(event));
     }
@@ -457,7 +457,7 @@ proptest! {
 fn a_flood_costs_little() {
     let line = b"[mpegts @ 0x1] [warning] Packet corrupt (stream = 0, dts = 12345).\n";
     let flood = line.repeat(1000);
-    let mut log = Log::new(false);
+    let mut log = Log::new(false, 16);
     let mut corrupt = 0_u32;
     for at_ns in 0..200 {
         log.feed(at_ns, &flood, &mut |event| corrupt += u32::from(event == Event::PacketCorrupt));

@@ -474,3 +474,87 @@ proptest! {
         prop_assert_eq!(run(&cuts), run(&[]));
     }
 }
+
+/// A live playlist, and what it says.
+fn media_playlist(sequence: u64, names: &[String], ended: bool, end: &str) -> (Vec<u8>, u64) {
+    let mut text = format!("#EXTM3U{end}#EXT-X-TARGETDURATION:6{end}#EXT-X-MEDIA-SEQUENCE:{sequence}{end}");
+    text.push_str(&format!("#EXT-X-DISCONTINUITY-SEQUENCE:3{end}"));
+    for name in names {
+        text.push_str(&format!("#EXTINF:5.96,#EXT-X-ENDLIST{end}{end}https://h/a/b/{name}?t=x/y{end}"));
+    }
+    if ended {
+        // The last line may lack its end.
+        text.push_str("#EXT-X-ENDLIST");
+    }
+    let hash = |name: &String| name.bytes().fold(wire::URL_HASH_START, wire::hash_byte);
+    (text.into_bytes(), names.last().map_or(0, hash))
+}
+
+proptest! {
+    #[test]
+    fn a_playlist_says_the_same_however_it_is_cut(
+        sequence in any::<u64>(),
+        names in prop::collection::vec("[a-z0-9]{1,80}\\.ts", 0..6),
+        ended in any::<bool>(),
+        crlf in any::<bool>(),
+        chunked in any::<bool>(),
+        cuts in prop::collection::vec(1_usize..40, 0..60),
+    ) {
+        let (body, last) = media_playlist(sequence, &names, ended, if crlf { "\r\n" } else { "\n" });
+        let response = if chunked {
+            let mut text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            for part in body.chunks(23) {
+                text.extend(format!("{:x}\r\n", part.len()).bytes());
+                text.extend([part, b"\r\n"].concat());
+            }
+            [text, b"0\r\n\r\n".to_vec()].concat()
+        } else {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            [head.into_bytes(), body.clone()].concat()
+        };
+        let mut connection = Connection::new();
+        // A segment before on the same connection leaves nothing behind.
+        connection.send(GET);
+        connection.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nG#EXTM3U\n#EXT-X-ENDLIST\nnothing");
+        connection.send(GET);
+        pieces(&response, &cuts).into_iter().for_each(|piece| connection.receive(piece));
+        prop_assert_eq!(connection.over.len(), 2);
+        prop_assert!(!connection.over[0].1.has(flag::MEDIA_PLAYLIST));
+        let record = &connection.over[1].1;
+        prop_assert!(record.has(flag::MEDIA_PLAYLIST));
+        prop_assert_eq!(record.has(flag::END_LIST), ended);
+        prop_assert_eq!((record.media_sequence, record.segments as usize), (sequence, names.len()));
+        prop_assert_eq!((record.last_segment, record.target_duration_s), (last, 6));
+        prop_assert_eq!(record.discontinuity_sequence, 3);
+    }
+}
+
+#[test]
+fn what_is_no_media_playlist_says_nothing_of_one() {
+    let bodies: [&[u8]; 3] = [
+        b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n",
+        b"<html>\n#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:7\n",
+        b"\x47#EXTM3U\n#EXT-X-TARGETDURATION:6\n",
+    ];
+    for body in bodies {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        let record = *exchange(&[head.as_bytes(), body].concat()).only();
+        assert!(!record.has(flag::MEDIA_PLAYLIST));
+        assert_eq!((record.media_sequence, record.segments, record.last_segment), (0, 0, 0));
+    }
+}
+
+#[test]
+fn the_edge_is_named_by_the_header_that_tells_best() {
+    for (head, edge) in [
+        ("Via: 1.1 varnish, 1.1 edge-7", "1.1 edge-7"),
+        ("Via: 1.1 x\r\nX-Served-By: cache-lhr1, cache-fra2", "cache-fra2"),
+        ("X-Served-By: cache-fra2\r\nVia: 1.1 x", "cache-fra2"),
+        ("CF-Ray: 8f1e2d-FRA", "FRA"),
+        ("X-Amz-Cf-Pop: FRA56-P1\r\nVia: 1.1 abc.cloudfront.net (CloudFront)", "FRA56-P1"),
+        ("Server: nginx", ""),
+    ] {
+        let response = format!("HTTP/1.1 200 OK\r\n{head}\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(exchange(response.as_bytes()).only().edge(), edge.as_bytes(), "{head}");
+    }
+}

@@ -62,12 +62,12 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
         began_ns: 0,
         planned_seconds: Some(20.0),
         target_clients: viewers.len() as u32,
-        settled_seconds: 5.0,
+        start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
         sources,
     });
-    stats.apply(Event::Target { viewers: viewers.len() as u32 });
     for viewer in &viewers {
+        stats.apply(Event::Arrived { viewer: *viewer, at_ns: 0 });
         stats.apply(Event::Started { viewer: *viewer, generation: 1, at_ns: 0 });
     }
     for second in 0..20 {
@@ -325,7 +325,7 @@ fn the_page_needs_nothing_from_elsewhere() {
     for word in ["<script", "<link", "<img", "<iframe", "url(", "@import", " src=", " href=", "onload"] {
         assert!(!page.contains(word), "{word}");
     }
-    assert_eq!(page.matches("<figure>").count(), 6);
+    assert_eq!(page.matches("<figure>").count(), 8);
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("@media print"));
 }
 

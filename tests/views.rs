@@ -76,12 +76,12 @@ fn the_exposition_leaves_out_what_was_not_measured() {
 
 #[test]
 fn names_are_unique_and_follow_the_conventions() {
-    let mut names: Vec<&str> = metrics::METRICS.iter().map(|metric| metric.name).collect();
+    let mut names: Vec<&str> = metrics::all().map(|metric| metric.name).collect();
     names.sort_unstable();
     let all = names.len();
     names.dedup();
     assert_eq!(names.len(), all);
-    for metric in metrics::METRICS {
+    for metric in metrics::all() {
         let counter = metric.kind == metrics::Type::Counter;
         assert_eq!(metric.name.ends_with("_total"), counter, "{}: counters end in _total", metric.name);
         assert!(metric.help.ends_with('.'), "{}: {}", metric.name, metric.help);

@@ -1,7 +1,7 @@
 //! The receiving direction: status line, head, framing and body.
 
-use super::super::wire::{CONTENT_TYPE_BYTES, SNIFF_BYTES, cache, flag};
-use super::text::{cache_word, decimal, header, hexadecimal, last_of_list, trim};
+use super::super::wire::{CONTENT_TYPE_BYTES, EDGE_BYTES, SNIFF_BYTES, cache, flag};
+use super::text::{cache_word, decimal, edge_name, header, hexadecimal, last_of_list, trim};
 use super::{Follower, Received, Request, Response, request_facts};
 
 impl Follower {
@@ -68,6 +68,7 @@ impl Follower {
         let count = bytes.len() as u64;
         self.record.body_bytes = self.record.body_bytes.wrapping_add(count);
         self.record.entity_bytes = self.record.entity_bytes.wrapping_add(count);
+        self.playlist.take(bytes, &mut self.record);
         if usize::from(self.record.sniff_len) < SNIFF_BYTES {
             for &byte in bytes.iter().take(SNIFF_BYTES) {
                 let Some(place) = self.record.sniff.get_mut(usize::from(self.record.sniff_len)) else {
@@ -119,6 +120,7 @@ impl Follower {
         self.chunked = false;
         self.other_coding = false;
         self.started = false;
+        self.edge_rank = 0;
     }
 
     /// Clears what a response told, and keeps what the request told.
@@ -200,6 +202,16 @@ impl Follower {
             && matches!(record.cache, cache::UNKNOWN | cache::OTHER)
         {
             record.cache = cache_word(last_of_list(value));
+        } else if let Some((rank, edge)) = edge_name(name, value)
+            && rank > self.edge_rank
+        {
+            self.edge_rank = rank;
+            record.edge = [0; EDGE_BYTES];
+            record.edge_len = 0;
+            for (place, &byte) in record.edge.iter_mut().zip(edge) {
+                *place = byte;
+                record.edge_len = record.edge_len.wrapping_add(1);
+            }
         }
     }
 
@@ -219,6 +231,7 @@ impl Follower {
             self.request = Request::Opaque;
             return Some(over);
         }
+        self.playlist.begin();
         if self.answering == b'H' || status == 204 || status == 304 {
             return Some(self.complete());
         }
@@ -244,6 +257,7 @@ impl Follower {
             self.forget_response();
             return Received::Interim;
         }
+        self.playlist.finish(&mut self.record);
         self.in_flight = false;
         if self.request == Request::Unframed {
             self.request = Request::Idle;

@@ -94,6 +94,25 @@ pub(super) fn cache_word(member: &[u8]) -> u8 {
     }
 }
 
+/// What the server nearest to the viewer calls itself, and how well the header is suited to tell:
+/// Fastly and Varnish (`X-Served-By`), CloudFront (`X-Amz-Cf-Pop`), Cloudflare (the place behind the
+/// last `-` of `CF-Ray`), any proxy (`Via`).
+pub(super) fn edge_name<'text>(name: &[u8], value: &'text [u8]) -> Option<(u8, &'text [u8])> {
+    let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+    let rank = if is(b"x-served-by") {
+        4
+    } else if is(b"x-amz-cf-pop") {
+        3
+    } else if is(b"cf-ray") {
+        return Some((2, value.rsplit(|&byte| byte == b'-').next().unwrap_or(value)));
+    } else if is(b"via") {
+        1
+    } else {
+        return None;
+    };
+    Some((rank, last_of_list(value)))
+}
+
 fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len().max(1)).any(|window| window.eq_ignore_ascii_case(word))
 }

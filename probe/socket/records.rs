@@ -3,7 +3,7 @@
 use core::ffi::c_int;
 
 use super::{Socket, State};
-use crate::pipe;
+use crate::{network, pipe};
 use crate::sys::TcpInfo;
 use crate::wire::{Record, end, flag, what};
 
@@ -14,6 +14,7 @@ impl Socket {
         record.started_ns = self.connect_started;
         record.idle_ns = now.saturating_sub(self.connect_started);
         self.state = State::Free;
+        network::connect_failed();
         pipe::write(record);
     }
 
@@ -30,8 +31,9 @@ impl Socket {
             record.first_byte_ns = self.first_byte.saturating_sub(self.started);
             record.read_ns = self.last_byte.saturating_sub(self.first_byte);
             record.download_ns = record.read_ns;
-            // The kernel dates the arrival to within a tick.
+            // The kernel dates the arrival to within a tick. Under a cap it arrives when it is read.
             if let Some(arrival) = last_arrival
+                && !network::is_capped()
                 && self.last_byte.saturating_sub(arrival) >= READ_LATE_NS.saturating_add(pipe::tick())
             {
                 record.flags |= flag::ARRIVED_EARLIER;

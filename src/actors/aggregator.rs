@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::exchange_log::ExchangeLog;
-use crate::pure::stats::{Expectation, Stats};
+use crate::pure::stats::Stats;
 use crate::system::clock::now_ns;
 use crate::words::event::Event;
 use crate::words::failure::Failure;
@@ -24,12 +24,11 @@ const PUBLISH: Duration = Duration::from_secs(1);
 /// # Errors
 /// The exchange log cannot be written.
 pub async fn aggregate(
-    expectation: Expectation,
+    mut stats: Stats,
     mut events: mpsc::Receiver<Event>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     mut log: Option<ExchangeLog>,
 ) -> Result<(Arc<Snapshot>, Recording), Failure> {
-    let mut stats = Stats::new(expectation);
     let mut publish = interval(PUBLISH);
     // Ticks that stay on the grid of seconds: the series has a point for each.
     publish.set_missed_tick_behavior(MissedTickBehavior::Skip);

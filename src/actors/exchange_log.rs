@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::system::secrets;
 use crate::words::exchange::{Cache, Exchange, Kind, Outcome};
 use crate::words::failure::Failure;
 
@@ -36,9 +37,10 @@ impl ExchangeLog {
     /// The disk is full, or the file is gone.
     pub fn write(&mut self, exchange: &Exchange) -> Result<(), Failure> {
         let line = Line::from(exchange);
-        serde_json::to_writer(&mut self.out, &line)
+        serde_json::to_string(&line)
             .map_err(io::Error::from)
-            .and_then(|()| self.out.write_all(b"\n"))
+            // A secret may be part of a path.
+            .and_then(|line| writeln!(self.out, "{}", secrets::shown(&line)))
             .map_err(|error| self.failed(error))
     }
 

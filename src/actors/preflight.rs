@@ -1,15 +1,19 @@
 //! Everything that is looked at before the first viewer starts, and what it yields.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::scout::{self, Found};
 use super::trial::{self, Trial};
-use super::{interview, metrics_server, scout};
+use super::{interview, metrics_server};
 use crate::pure::ffmpeg::argv::{self, Play};
 use crate::pure::ffmpeg::capability::Capabilities;
-use crate::pure::plan::Plan;
+use crate::pure::mix::Mix;
+use crate::pure::plan::{Plan, Stream};
 use crate::pure::preflight::{Check, Mark, files_needed, resources};
+use crate::system::fetch::without_secrets;
 use crate::system::guard::Guard;
 use crate::system::limits;
 use crate::system::probe_object::ProbeObject;
@@ -18,13 +22,16 @@ use crate::words::cli::swarm::ProbeMode;
 use crate::words::exchange::Source;
 use crate::words::failure::Failure;
 
+/// The cure where no variant is as it was wished for.
+const WISH: &str = "pass a --variant that there is, or --probe-failure-policy fail to be stopped here";
+
 /// What a run starts with.
 #[derive(Debug)]
 pub struct Ready {
     /// What FFmpeg can do.
     pub can: Capabilities,
-    /// What is played.
-    pub play: Play,
+    /// The streams, and what is played of each.
+    pub plays: Mix<(Stream, Play)>,
     /// Where requests and bytes come from.
     pub source: Source,
     /// The probe, where it is the source.
@@ -52,9 +59,14 @@ pub async fn prepare(
             bad.push(check);
         }
     };
-    let clients = plan.ramp.clients;
+    let clients = plan.load.own_most();
     let open_files = limits::raise_open_files(files_needed(clients));
-    resources(clients, &limits::machine(open_files)).into_iter().for_each(&mut note);
+    let mut sources = plan.network.sources.clone();
+    sources.sort_unstable();
+    sources.dedup();
+    let machine = limits::machine(open_files, sources.len() as u64);
+    resources(clients, &machine).into_iter().for_each(&mut note);
+    leaving_from(&sources).into_iter().for_each(&mut note);
 
     let listener = match plan.results.metrics.map(metrics_server::bind) {
         Some(Ok(listener)) => {
@@ -71,7 +83,10 @@ pub async fn prepare(
 
     let ffmpeg = &plan.viewers.ffmpeg;
     let can = interview::capabilities(ffmpeg, guard).await.and_then(|can| {
-        can.check(&ffmpeg.display().to_string(), plan.stream.url.scheme() == "https")?;
+        can.check(
+            &ffmpeg.display().to_string(),
+            plan.streams.iter().any(|stream| stream.url.scheme() == "https"),
+        )?;
         Ok(can)
     });
     match &can {
@@ -79,33 +94,43 @@ pub async fn prepare(
         Err(failure) => note(from_failure("ffmpeg", failure)),
     }
 
-    let fallback = Play {
-        url: plan.stream.url.clone(),
-        live: true,
-        target_duration: plan.stream.target_duration.as_secs_f64(),
-    };
-    let play = match scout::look(&plan.stream).await {
-        Ok((play, finding)) => {
-            note(Check::good("stream", finding));
-            play
+    let mut found = Vec::new();
+    let mut outside = false;
+    for stream in plan.streams.iter() {
+        let looked = scout::look(stream, &plan.fence).await;
+        outside |= looked.is_err() && plan.fence.is_closed();
+        for mut check in checks(&looked) {
+            if plan.streams.count() > 1 {
+                check.finding = format!("{}: {}", without_secrets(&stream.url), check.finding);
+            }
+            note(check);
         }
-        Err(failure) => {
-            note(from_failure("stream", &failure));
-            fallback
-        }
-    };
+        found.push(looked.map_or_else(|_| (unseen(stream), Vec::new()), |found| (found.first, found.others)));
+    }
+    let mut found = found.into_iter();
+    let plays = plan.streams.spread(|stream| {
+        let (first, others) = found.next().unwrap_or_else(|| (unseen(stream), Vec::new()));
+        let of = |play| (stream.clone(), play);
+        (of(first), others.into_iter().map(of).collect())
+    });
 
     let (probe, reader) = match (plan.viewers.probe, &can) {
         (ProbeMode::Off, _) | (_, Err(_)) => (None, None),
         (mode, Ok(can)) => {
-            let look = (play.url.scheme() == "https").then(|| argv::look(&plan.stream, &play, can));
-            match trial::hold(ffmpeg, guard, look).await? {
+            let encrypted = plays.iter().find(|(_, play)| play.url.scheme() == "https");
+            let look = encrypted.map(|(stream, play)| plan.secrets.conceal(argv::look(stream, play, can)));
+            let rules = &plan.streams.first().resolve;
+            let network = trial::Network { told: plan.network.told(rules, 1), resolve: !rules.is_empty() };
+            match trial::hold(ffmpeg, guard, look, &network).await? {
                 Trial::Seen(object, pipe, reader) => {
                     note(Check::good("probe", "requests and bytes are measured inside each viewer"));
                     (Some((object, pipe)), Some(reader))
                 }
                 Trial::Unseen(failure) => {
-                    note(unmeasured(mode, &failure));
+                    note(match plan.network.needs_probe(rules) {
+                        Some(flag) => impossible(flag, &failure),
+                        None => unmeasured(mode, &failure),
+                    });
                     (None, None)
                 }
                 Trial::Broken(failure) => {
@@ -117,10 +142,43 @@ pub async fn prepare(
     };
 
     let source = if probe.is_some() { Source::Probe } else { Source::Log };
+    if source == Source::Log && plan.secrets.were_read() {
+        note(Check::bad(
+            "secrets",
+            "without the probe FFmpeg's command line would show them to every user of this machine",
+            "use an FFmpeg that the probe can be loaded into; --skip-preflight accepts it",
+        ));
+    }
     let can = can?;
+    // Without the probe these viewers would go elsewhere than they were told.
+    let lost = plan.network.needs_probe(&plan.streams.first().resolve).is_some() && probe.is_none();
     match bad.first() {
-        Some(first) if !plan.skip_preflight => Err(refusal(first, bad.len())),
-        _ => Ok(Ready { can, play, source, probe, reader, listener }),
+        Some(first) if !plan.skip_preflight || lost || outside => Err(refusal(first, bad.len())),
+        _ => Ok(Ready { can, plays, source, probe, reader, listener }),
+    }
+}
+
+fn checks(looked: &Result<Found, Failure>) -> Vec<Check> {
+    match looked {
+        Ok(Found { finding, instead: None, .. }) => vec![Check::good("stream", finding)],
+        Ok(Found { finding, instead: Some(why), .. }) => {
+            let warning = Check {
+                mark: Mark::Warning,
+                ..Check::bad("variant", format!("{why}; the URL is played as it was given"), WISH)
+            };
+            vec![warning, Check::good("stream", finding)]
+        }
+        Err(failure) => vec![from_failure("stream", failure)],
+    }
+}
+
+/// What is played where preflight is skipped and the stream could not be looked at.
+fn unseen(stream: &Stream) -> Play {
+    Play {
+        url: stream.url.clone(),
+        audio: None,
+        live: true,
+        target_duration: stream.target_duration.as_secs_f64(),
     }
 }
 
@@ -131,6 +189,29 @@ fn refusal(first: &Check, bad: usize) -> Failure {
     };
     Failure::preflight(format!("preflight failed: {}: {}{more}", first.name, first.finding))
         .cure(first.cure.clone())
+}
+
+/// Whether viewers can leave from these addresses.
+fn leaving_from(sources: &[IpAddr]) -> Option<Check> {
+    let missing = limits::not_local(sources);
+    let Some((first, error)) = missing.first() else {
+        let finding = format!("viewers leave from {} addresses of this machine", sources.len());
+        return (!sources.is_empty()).then(|| Check::good("source addresses", finding));
+    };
+    let more = match missing.len() {
+        1 => String::new(),
+        more => format!(" (and {} more)", more - 1),
+    };
+    let finding = format!("{first}{more} is no address of this machine: {error}");
+    let cure = format!("ip address add {first} dev INTERFACE, or leave it out of --source-ip");
+    Some(Check::bad("source addresses", finding, cure))
+}
+
+/// Without the probe nobody does what `flag` asks for.
+fn impossible(flag: &str, failure: &Failure) -> Check {
+    let check = from_failure("probe", failure);
+    let finding = format!("{}; and {flag} is done by the probe", check.finding);
+    Check { finding, cure: format!("use an FFmpeg with shared libraries, or leave out {flag}"), ..check }
 }
 
 /// Without the probe a run goes on with inferred figures, unless measured ones are required.

@@ -32,6 +32,10 @@ pub async fn carry(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: Can
         hand_over(batch, &mut reader, &events).await;
     }
     let mut rest = Vec::new();
+    match pipe.end() {
+        0 => {}
+        records => rest.push(Event::FactsLost { records }),
+    }
     reader.finish(&mut |event| rest.push(event));
     send(rest, &events).await;
 }

@@ -7,10 +7,14 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::pure::fence::Fence;
 use crate::pure::ffmpeg::argv::Play;
 use crate::pure::plan::Stream;
-use crate::pure::playlist::{self, Media, Playlist, choice};
+use crate::pure::playlist::choice::{Choice, choose, offer};
+use crate::pure::playlist::{self, Master, Media, Playlist, Variant};
 use crate::system::fetch::{self, without_secrets};
+use crate::system::site;
+use crate::words::cli::swarm::ProbeFailurePolicy;
 use crate::words::failure::Failure;
 
 /// Bad input has to show within seconds, however patient viewers are.
@@ -20,35 +24,120 @@ const SHORT_FETCH: Duration = Duration::from_secs(3);
 /// How long the answer to "has it ended?" holds; a thousand viewers may ask at once.
 const FRESH: Duration = Duration::from_secs(2);
 
+/// What there is to play.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What viewers play, in turn.
+    pub first: Play,
+    /// The rest of it.
+    pub others: Vec<Play>,
+    /// In words.
+    pub finding: String,
+    /// Why it is not what was wished for.
+    pub instead: Option<String>,
+}
+
 /// Looks at the stream as a player would, and says what will be played.
 ///
 /// # Errors
-/// A preflight failure: the stream cannot be fetched, or is no playlist.
-pub async fn look(stream: &Stream) -> Result<(Play, String), Failure> {
-    let (at, found) = fetch_playlist(stream, &stream.url).await?;
-    let (url, media, chosen) = match found {
-        Playlist::Media(media) => (stream.url.clone(), media, "one rendition".to_owned()),
-        Playlist::Master(master) => {
-            let choice = choice::choose(&master, stream.variant);
-            let of = format!("{} variants of {}", master.variants.len(), at.path());
-            let look_at = choice.or(master.variants.first()).ok_or_else(|| nothing_listed(&stream.url))?;
-            let (_, media) = fetch_playlist(stream, &look_at.url).await?;
-            let Playlist::Media(media) = media else { return Err(nothing_listed(&look_at.url)) };
-            let url = choice.map_or_else(|| stream.url.clone(), |variant| variant.url.clone());
-            let chosen = match choice {
-                Some(variant) => format!("{} bit/s of {of}", variant.bandwidth),
-                None => format!("all {of}"),
-            };
-            (url, media, chosen)
+/// A preflight failure: the stream cannot be fetched, is no playlist, leads where it may not, or has no
+/// variant as it is wished for and the plan takes no other.
+pub async fn look(stream: &Stream, fence: &Fence) -> Result<Found, Failure> {
+    let (at, found) = fetch_playlist(stream, &stream.url, fence).await?;
+    let master = match found {
+        Playlist::Media(media) => {
+            within(stream, &media, fence)?;
+            let finding = describe(&media, "one rendition");
+            return Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding));
         }
+        Playlist::Master(master) => master,
     };
-    Ok((play(url, &media, stream), describe(&media, &chosen)))
+    let of = format!("{} variants of {}", master.variants.len(), at.path());
+    let wished = match choose(&master, stream.variant) {
+        Ok(Choice::Whole) => return whole(stream, &master, &of, fence).await,
+        Ok(Choice::Of(variants)) => chosen(stream, &master, &variants, &of, fence).await,
+        Err(none) => Err(Failure::preflight(format!("--variant {}: {}", stream.variant, none))
+            .cure("pass one of them, or another --variant")),
+    };
+    match (wished, stream.no_variant) {
+        (Err(failure), ProbeFailurePolicy::Fallback) => {
+            let found = whole(stream, &master, &of, fence).await?;
+            Ok(Found { instead: Some(failure.chain()), ..found })
+        }
+        (wished, _) => wished,
+    }
 }
 
-fn play(url: Url, media: &Media, stream: &Stream) -> Play {
+/// Every variant at once, by the master playlist itself.
+async fn whole(stream: &Stream, master: &Master, of: &str, fence: &Fence) -> Result<Found, Failure> {
+    let first = master.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
+    let media = media(stream, &first.url, fence).await?;
+    for url in master.variants.iter().map(|one| &one.url).chain(master.audio.iter().map(|one| &one.url)) {
+        site::check(fence, url, &stream.resolve)?;
+    }
+    let finding = describe(&media, &format!("all {of}"));
+    Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding))
+}
+
+/// Some variants, by their media playlists: a master playlist would have FFmpeg open all of them.
+async fn chosen(
+    stream: &Stream,
+    master: &Master,
+    variants: &[&Variant],
+    of: &str,
+    fence: &Fence,
+) -> Result<Found, Failure> {
+    let mut plays = Vec::new();
+    let mut shown = None;
+    for variant in variants {
+        let media = media(stream, &variant.url, fence).await?;
+        let audio = master.audio_of(variant).cloned();
+        if let Some(url) = &audio {
+            self::media(stream, url, fence).await?;
+        }
+        plays.push(play(variant.url.clone(), audio, &media, stream));
+        shown.get_or_insert(media);
+    }
+    let mut plays = plays.into_iter();
+    let (Some(first), Some(media)) = (plays.next(), shown) else { return Err(nothing_listed(&stream.url)) };
+    let apart = if first.audio.is_some() { " with its separate audio" } else { "" };
+    let what = match variants {
+        [one] => format!("{}{apart}, of {of}", offer(one)),
+        many => format!("one of {} in turn{apart}, of {of}", many.len()),
+    };
+    let finding = describe(&media, &what);
+    Ok(Found { others: plays.collect(), ..Found::one(first, finding) })
+}
+
+impl Found {
+    const fn one(first: Play, finding: String) -> Self {
+        Self { first, others: Vec::new(), finding, instead: None }
+    }
+}
+
+async fn media(stream: &Stream, url: &Url, fence: &Fence) -> Result<Media, Failure> {
+    match fetch_playlist(stream, url, fence).await? {
+        (_, Playlist::Media(media)) => within(stream, &media, fence).map(|()| media),
+        _ => Err(nothing_listed(url)),
+    }
+}
+
+/// Segments may lie on other hosts than their playlist.
+fn within(stream: &Stream, media: &Media, fence: &Fence) -> Result<(), Failure> {
+    let mut known = None;
+    for (url, _) in &media.segments {
+        if known != url.host_str() {
+            site::check(fence, url, &stream.resolve)?;
+            known = url.host_str();
+        }
+    }
+    Ok(())
+}
+
+fn play(url: Url, audio: Option<Url>, media: &Media, stream: &Stream) -> Play {
     let promised = Some(media.target_duration).filter(|seconds| *seconds > 0.0);
     let target_duration = promised.unwrap_or(stream.target_duration.as_secs_f64());
-    Play { url, live: media.live, target_duration }
+    Play { url, audio, live: media.live, target_duration }
 }
 
 fn describe(media: &Media, chosen: &str) -> String {
@@ -64,13 +153,15 @@ fn nothing_listed(url: &Url) -> Failure {
         .cure("check the master playlist")
 }
 
-async fn fetch_playlist(stream: &Stream, url: &Url) -> Result<(Url, Playlist), Failure> {
+async fn fetch_playlist(stream: &Stream, url: &Url, fence: &Fence) -> Result<(Url, Playlist), Failure> {
     let response = fetch::get(fetch::Request {
         url: url.clone(),
         headers: stream.headers.clone(),
         user_agent: stream.preflight_user_agent(),
         timeout: stream.timeout.min(LONGEST_FETCH),
         verify_tls: stream.verify_tls,
+        resolve: stream.resolve.clone(),
+        fence: fence.clone(),
     })
     .await?;
     let text = String::from_utf8_lossy(&response.body);
@@ -91,7 +182,7 @@ pub struct StreamEnd {
 
 impl StreamEnd {
     /// Whether `stream` has ended. A stream that cannot be fetched has not: it is broken.
-    pub async fn reached(&self, stream: &Stream) -> bool {
+    pub async fn reached(&self, stream: &Stream, fence: &Fence) -> bool {
         let mut known = self.known.lock().await;
         match *known {
             // What has ended stays ended.
@@ -100,7 +191,7 @@ impl StreamEnd {
             _ => {}
         }
         let hurried = Stream { timeout: stream.timeout.min(SHORT_FETCH), ..stream.clone() };
-        let ended = look(&hurried).await.is_ok_and(|(play, _)| !play.live);
+        let ended = look(&hurried, fence).await.is_ok_and(|found| !found.first.live);
         *known = Some((Instant::now(), ended));
         ended
     }

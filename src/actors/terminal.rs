@@ -28,7 +28,7 @@ const SIGHUP: u8 = 1;
 pub trait Picture: Send {
     /// A new snapshot is there.
     fn take(&mut self, snapshot: &Arc<Snapshot>);
-    /// A key was pressed.
+    /// A key was pressed. A command is the picture's own to pass on.
     fn press(&mut self, key: Key) -> Reply;
     /// The run is being ended.
     fn stopping(&mut self);
@@ -72,7 +72,7 @@ pub async fn show(
                 };
                 keys.feed(bytes, &mut |key| match picture.press(key) {
                     Reply::Nothing => {}
-                    Reply::Redraw => stale = true,
+                    Reply::Redraw | Reply::Command(_) => stale = true,
                     Reply::Quit => shutdown.ask(SIGINT),
                 });
             }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::interview::OTHER_BINARY;
+use crate::pure::network::Rule;
+use crate::pure::secrets::Concealed;
 use crate::system::elf;
 use crate::system::guard::Guard;
 use crate::system::listener::Unheard;
@@ -17,7 +19,7 @@ use crate::system::probe_pipe::{ProbePipe, ProbeReader};
 use crate::system::process::{Answer, Program, ask, cannot_run};
 use crate::words::ending::Ending;
 use crate::words::failure::Failure;
-use crate::words::wire::{Record, flag, what};
+use crate::words::wire::{NETWORK_ENVIRONMENT, Record, flag, what};
 
 /// A refused connection takes a tenth of a second, on a loaded machine one or two.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -25,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 const LOOK_PATIENCE: Duration = Duration::from_secs(6);
 /// Records that were written before FFmpeg ended are there at once; readiness takes a moment.
 const SETTLE: Duration = Duration::from_millis(100);
+/// A name that no resolver knows (RFC 6761, 6.4).
+const NOBODY: &str = "trial.invalid";
 const DYNAMIC_BINARY: &str =
     "use an FFmpeg with shared libraries, or pass --probe off to accept inferred figures";
 
@@ -39,12 +43,26 @@ pub enum Trial {
     Broken(Failure),
 }
 
-/// Tries the probe on `ffmpeg`. `look` are the arguments of a short look at an https stream: only
-/// that tells whether the probe sees into FFmpeg's TLS.
+/// What the probe will have to change.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// What viewer 1 will be told.
+    pub told: Option<String>,
+    /// Whether names are to lead elsewhere: then the trial goes by a name that nobody has.
+    pub resolve: bool,
+}
+
+/// Tries the probe on `ffmpeg`. `look` are the arguments of a short look at an https stream, and the
+/// variables in which its secrets travel: only that tells whether the probe sees into FFmpeg's TLS.
 ///
 /// # Errors
 /// The operating system refuses a pipe, a memory file or a process.
-pub async fn hold(ffmpeg: &Path, guard: &Arc<Guard>, look: Option<Vec<String>>) -> Result<Trial, Failure> {
+pub async fn hold(
+    ffmpeg: &Path,
+    guard: &Arc<Guard>,
+    look: Option<Concealed>,
+    network: &Network,
+) -> Result<Trial, Failure> {
     // Bound and not listening: connections are refused, and nobody else gets the port meanwhile.
     let socket = Unheard::new()?;
     let nowhere = format!("http://{}/trial.m3u8", socket.address());
@@ -65,6 +83,17 @@ pub async fn hold(ffmpeg: &Path, guard: &Arc<Guard>, look: Option<Vec<String>>) 
         (crate::words::wire::ENVIRONMENT.into(), format!("{}:0:1", pipe.fd()).into()),
     ];
     probed.inherit = vec![pipe.fd(), object_fd];
+    let by_name = network.resolve.then(|| {
+        let (address, port) = (socket.address().ip(), socket.address().port());
+        let rule = Rule { host: NOBODY.to_owned(), port: None, addresses: vec![address] };
+        probed.environment.push((NETWORK_ENVIRONMENT.into(), rule.told().into()));
+        arguments.map(|word| {
+            if word == nowhere { format!("http://{NOBODY}:{port}/trial.m3u8") } else { word.to_owned() }
+        })
+    });
+    if let Some(by_name) = by_name {
+        probed.arguments = by_name.into_iter().map(Into::into).collect();
+    }
     let answer = attempt(&probed, guard, PATIENCE).await;
     let records = records(&mut reader).await;
     let refused =
@@ -73,8 +102,11 @@ pub async fn hold(ffmpeg: &Path, guard: &Arc<Guard>, look: Option<Vec<String>>) 
         let why = why_unseen(ffmpeg, answer.as_ref().ok(), &records);
         return Ok(broken(ffmpeg, &plain, guard).await.unwrap_or_else(|| unseen(why)));
     }
-    if let Some(look) = look {
-        probed.arguments = look.into_iter().map(Into::into).collect();
+    if let Some(Concealed { words, variables }) = look {
+        probed.arguments = words.into_iter().map(Into::into).collect();
+        probed.environment.retain(|(name, _)| name.as_os_str() != NETWORK_ENVIRONMENT);
+        probed.environment.extend(network.told.iter().map(|told| (NETWORK_ENVIRONMENT.into(), told.into())));
+        probed.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         // Whether the look itself succeeds is not the question; viewers will tell.
         drop(attempt(&probed, guard, LOOK_PATIENCE).await);
         if self::records(&mut reader).await.iter().any(|record| record.has(flag::HIDDEN)) {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use crate::system::terminal;
+use crate::system::{secrets, terminal};
 
 /// Lines that are kept; older ones are let go.
 const KEPT: usize = 500;
@@ -19,12 +19,13 @@ pub struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let line = shown(bytes);
         if !terminal::is_up() {
             release();
-            return io::stderr().write(bytes);
+            return io::stderr().write_all(&line).map(|()| bytes.len());
         }
         if let Ok(mut held) = HELD.lock() {
-            keep(&mut held, bytes.to_vec());
+            keep(&mut held, line);
         }
         Ok(bytes.len())
     }
@@ -58,7 +59,7 @@ impl Recent {
 impl Write for Recent {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Ok(mut lines) = self.0.lock() {
-            keep(&mut lines, String::from_utf8_lossy(bytes).trim_end().into());
+            keep(&mut lines, String::from_utf8_lossy(&shown(bytes)).trim_end().into());
         }
         Ok(bytes.len())
     }
@@ -66,6 +67,11 @@ impl Write for Recent {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// A line without secrets, whatever led them into it.
+fn shown(bytes: &[u8]) -> Vec<u8> {
+    secrets::shown(&String::from_utf8_lossy(bytes)).into_owned().into_bytes()
 }
 
 fn keep<T>(lines: &mut VecDeque<T>, line: T) {

@@ -20,6 +20,9 @@ const MOST_LAG_MS: f64 = 500.0;
 /// Kernel and probe have to agree on bytes this well.
 const LEAST_AGREEMENT: f64 = 0.999;
 
+/// Metrics that only the whole run has.
+const WHOLE_RUN: [&str; 3] = ["viewers_played", "peak_clients", "restarts"];
+
 /// Judges a run by its last snapshot. A threshold takes the place of the built-in criterion about the
 /// same metric. `broken_off` is the signal that ended the run before its planned end.
 #[must_use]
@@ -27,6 +30,7 @@ pub fn judge(snapshot: &Snapshot, thresholds: &[Threshold], broken_off: Option<u
     let mut criteria = built_in(snapshot);
     criteria.retain(|criterion| thresholds.iter().all(|threshold| threshold.metric() != criterion.name));
     criteria.extend(thresholds.iter().map(|threshold| held(threshold, snapshot)));
+    criteria.extend(levels(snapshot));
     let invalid_because = invalid(snapshot);
     let (word, exit) = if let (Some(signal), 0) = (broken_off, snapshot.lives.ever_played) {
         (Word::Aborted, Exit::Signal(signal))
@@ -44,6 +48,41 @@ pub fn judge(snapshot: &Snapshot, thresholds: &[Threshold], broken_off: Option<u
     Verdict { word, exit_code: exit.code(), criteria, invalid_because }
 }
 
+/// The verdict with one criterion more that was not met.
+#[must_use]
+pub fn worn_out(mut verdict: Verdict, criterion: Criterion) -> Verdict {
+    verdict.criteria.push(criterion);
+    if verdict.word == Word::Pass {
+        (verdict.word, verdict.exit_code) = (Word::Fail, Exit::Criteria.code());
+    }
+    verdict
+}
+
+/// The criteria that a stage is held against, whose account `snapshot` is.
+#[must_use]
+pub fn stage_criteria(snapshot: &Snapshot, thresholds: &[Threshold]) -> Vec<Criterion> {
+    let of_a_stage = |name: &str| !WHOLE_RUN.contains(&name);
+    let mut criteria = built_in(snapshot);
+    criteria.retain(|criterion| {
+        of_a_stage(&criterion.name) && thresholds.iter().all(|threshold| threshold.metric() != criterion.name)
+    });
+    let asked = thresholds.iter().filter(|threshold| of_a_stage(threshold.metric()));
+    criteria.extend(asked.map(|threshold| held(threshold, snapshot)));
+    criteria
+}
+
+/// Whether each stage that holds a level met its criteria.
+fn levels(snapshot: &Snapshot) -> Option<Criterion> {
+    let judged: Vec<bool> = snapshot.stages.iter().filter_map(|row| row.met).collect();
+    let met = judged.iter().filter(|met| **met).count();
+    (!judged.is_empty()).then(|| Criterion {
+        name: "stages".into(),
+        limit: "every stage that holds a level meets these criteria".into(),
+        value: Some(met as f64 / judged.len() as f64),
+        met: met == judged.len(),
+    })
+}
+
 fn held(threshold: &Threshold, snapshot: &Snapshot) -> Criterion {
     let value = threshold.measure(snapshot);
     // What was not measured has not been shown to hold.
@@ -52,11 +91,11 @@ fn held(threshold: &Threshold, snapshot: &Snapshot) -> Criterion {
 }
 
 fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
-    let ever_played = snapshot.lives.ever_played as f64 / snapshot.target_now.max(1) as f64;
+    let ever_played = snapshot.lives.ever_played as f64 / snapshot.lives.expected.max(1) as f64;
     let mut criteria = vec![
         Criterion {
             name: "viewers_played".into(),
-            limit: "every started viewer has played".into(),
+            limit: "every viewer that had the time has played".into(),
             value: Some(ever_played),
             met: ever_played >= 1.0,
         },
@@ -119,6 +158,7 @@ fn invalid(snapshot: &Snapshot) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::pure::stats::{Expectation, Stats};
+    use crate::pure::storm::Storm;
     use crate::words::exchange::Source;
     use crate::words::snapshot::{Sources, ViewerRow};
 
@@ -128,13 +168,13 @@ mod tests {
             began_ns: 0,
             planned_seconds: Some(60.0),
             target_clients: 2,
-            settled_seconds: 5.0,
+            start_up_seconds: 5.0,
             timeout_ns: 15_000_000_000,
             sources,
         };
         let mut snapshot = Stats::new(expectation).snapshot(0);
         snapshot.target_now = 2;
-        snapshot.lives.ever_played = 2;
+        (snapshot.lives.ever_played, snapshot.lives.expected) = (2, 2);
         snapshot.active_ratio = Some(1.0);
         snapshot.errors.rate = Some(0.0);
         snapshot.agreement.kernel_bytes = Some(1.0);
@@ -185,6 +225,21 @@ mod tests {
         assert_eq!(judged("error_rate<5%", |s| s.errors.rate = Some(0.02)), (0, all));
         // Nothing was measured, so nothing was shown.
         assert_eq!(judged("startup:p95<2s", |_| {}), (4, all + 1));
+    }
+
+    #[test]
+    fn a_run_that_was_given_up_is_no_pass_and_hides_nothing_worse() {
+        let storm = || Storm::default().criterion(Some(0.6));
+        let lenient = ["error_rate<90%".parse().unwrap()];
+        let verdict = judge(&good(), &lenient, None);
+        assert_eq!(verdict.exit_code, 0);
+        let given_up = worn_out(verdict, storm());
+        assert_eq!((given_up.word, given_up.exit_code), (Word::Fail, 4));
+        assert!(given_up.criteria.iter().any(|criterion| criterion.name == "error_storm" && !criterion.met));
+        let mut lost = good();
+        lost.generator.events_lost = 1;
+        let verdict = worn_out(judge(&lost, &[], None), storm());
+        assert_eq!((verdict.word, verdict.exit_code), (Word::Invalid, 5));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::kind::{Clues, kind};
 use crate::words::event::Event;
-use crate::words::exchange::{Cache, Exchange, Outcome};
-use crate::words::wire::{Record, cache, end, flag, what};
+use crate::words::exchange::{Cache, Exchange, MediaPlaylist, Outcome};
+use crate::words::wire::{BAD_NETWORK, Record, cache, end, flag, what};
 
 /// `EAI_*` codes of getaddrinfo (positive, as the probe reports them) in words.
 const NAME_ERRORS: [(u16, &str); 5] = [
@@ -42,6 +42,12 @@ impl Reader {
             out(connect_failed(&failed));
         }
         match record.what {
+            what::HELLO if record.error == BAD_NETWORK => out(Event::ConnectFailed {
+                viewer: record.viewer,
+                reason: "the probe could not read what it was told about the network".into(),
+                timed_out: false,
+                given_up_after_ns: None,
+            }),
             what::EXCHANGE => out(Event::Exchange(Box::new(exchange(record)))),
             what::CONNECT_FAILED => drop(self.failed.insert(record.pid, *record)),
             what::CLOSED => {
@@ -136,10 +142,23 @@ fn exchange(record: &Record) -> Exchange {
             _ => None,
         },
         age_s: record.has(flag::AGE).then_some(record.age_s),
+        edge: (record.edge_len > 0).then(|| String::from_utf8_lossy(record.edge()).into()),
+        playlist: playlist(record).filter(|_| complete && served),
         peer: peer(record),
         local_port: Some(record.local_port).filter(|port| *port != 0),
         name: name.into_boxed_str(),
     }
+}
+
+fn playlist(record: &Record) -> Option<MediaPlaylist> {
+    record.has(flag::MEDIA_PLAYLIST).then_some(MediaPlaylist {
+        sequence: record.media_sequence,
+        segments: record.segments,
+        last_segment: record.last_segment,
+        discontinuity_sequence: record.discontinuity_sequence,
+        target_seconds: record.target_duration_s,
+        ended: record.has(flag::END_LIST),
+    })
 }
 
 const fn outcome(record: &Record) -> Outcome {

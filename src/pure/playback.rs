@@ -82,7 +82,7 @@ impl Playback {
     pub fn assess(&mut self, at_ns: u64) -> Assessment {
         let speed = self.speed(at_ns);
         let slow = speed.is_some_and(|speed| speed < SLOW);
-        let since = if slow { Some(*self.slow_since.get_or_insert(at_ns)) } else { None };
+        let since = slow.then(|| self.slow_since.unwrap_or(at_ns).min(self.overdue_since(at_ns)));
         self.slow_since = since;
         let stalled = since.is_some_and(|since| at_ns.saturating_sub(since) > HOLD_NS.max(self.segment_ns));
         let change = match (self.stalled, slow, stalled) {
@@ -96,6 +96,13 @@ impl Playback {
             None => self.stalled,
         };
         Assessment { speed, drift_seconds: self.drift_seconds(at_ns), change }
+    }
+
+    /// When media was due that has not come, if it is late; else now. Silence shows only after two
+    /// segments, but it is slow from the moment on at which the next one was due.
+    fn overdue_since(&self, at_ns: u64) -> u64 {
+        let last = self.advances.back().map_or(at_ns, |(at, _)| *at);
+        if self.until(at_ns, last) == last { at_ns } else { last.saturating_add(self.segment_ns) }
     }
 
     fn window_ns(&self) -> u64 {
@@ -173,7 +180,8 @@ mod tests {
         bursts.extend((20..30).map(|k| (k * 2, (k - 7) * 2)));
         let changes = play(2, &bursts, 60);
         assert_eq!(changes.first().map(|(_, change)| *change), Some(Change::Stalled));
-        assert!((26..=33).contains(&changes[0].0), "stalled at {}", changes[0].0);
+        // The last burst came at 20, the next one was due at 22.
+        assert!((27..=28).contains(&changes[0].0), "stalled at {}", changes[0].0);
         assert_eq!(changes.get(1).map(|(_, change)| *change), Some(Change::Recovered));
         assert_eq!(changes.len(), 2);
     }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::needs::{
+    FILES_PER_VIEWER, MEMORY_PER_VIEWER, Needs, OWN_FILES, OWN_MEMORY, OWN_PROCESSES, PORTS_PER_VIEWER,
+};
 use crate::words::failure::Failure;
 
 /// What the machine has left; `None` = cannot be told, or no such limit.
@@ -13,7 +16,7 @@ pub struct Machine {
     pub processes: Option<u64>,
     /// Memory that may still be used, bytes.
     pub memory: Option<u64>,
-    /// Local ports, less those in TIME_WAIT.
+    /// Local ports, less those in TIME_WAIT; of all addresses that viewers leave from together.
     pub ports: Option<u64>,
     /// Connections that the connection-tracking table still has room for.
     pub conntrack: Option<u64>,
@@ -75,21 +78,10 @@ impl fmt::Display for Check {
     }
 }
 
-/// Files that one viewer may have open, and those of this program itself.
-const FILES_PER_VIEWER: u64 = 20;
-const OWN_FILES: u64 = 100;
-/// Processes beside the viewers.
-const OWN_PROCESSES: u64 = 50;
-/// Private memory of one FFmpeg from a distribution, and of this program, bytes.
-const MEMORY_PER_VIEWER: u64 = 19 << 20;
-const OWN_MEMORY: u64 = 64 << 20;
-/// Local ports per viewer: its connections, and those of a restart meanwhile.
-const PORTS_PER_VIEWER: u64 = 5;
-
 /// Open files that `viewers` viewers need.
 #[must_use]
 pub fn files_needed(viewers: u32) -> u64 {
-    u64::from(viewers) * FILES_PER_VIEWER + OWN_FILES
+    Needs::of(viewers).open_files
 }
 
 /// Fails if this program itself cannot live on `open_files`, let alone its viewers.
@@ -110,11 +102,8 @@ pub fn own_files(viewers: u32, open_files: Option<u64>) -> Result<(), Failure> {
 /// Holds the needs of `viewers` viewers against `machine`.
 #[must_use]
 pub fn resources(viewers: u32, machine: &Machine) -> Vec<Check> {
-    let n = u64::from(viewers);
-    let files = files_needed(viewers);
-    let processes = n + OWN_PROCESSES;
-    let memory = n * MEMORY_PER_VIEWER + OWN_MEMORY;
-    let ports = n * PORTS_PER_VIEWER;
+    let Needs { open_files: files, processes, memory_bytes: memory, local_ports: ports, .. } =
+        Needs::of(viewers);
     let fewer = |fits: u64| match fits {
         0 => String::new(),
         fits => format!("; or --clients {fits}, which fits"),

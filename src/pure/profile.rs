@@ -3,7 +3,7 @@
 use toml::Table;
 
 use super::nearest::nearest;
-use super::plan::Plan;
+use super::plan::{Plan, RAMP_RATE};
 use super::profile_text;
 use crate::words::cli::swarm::SwarmArgs;
 use crate::words::duration::GoDuration;
@@ -24,34 +24,56 @@ pub const BUILT_IN: [(&str, &str); 6] = [
 /// # Errors
 /// A usage failure that lists those there are.
 pub fn built_in(name: &str) -> Result<&'static str, Failure> {
-    let names = || BUILT_IN.iter().map(|(name, _)| *name);
-    BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
+    find(&BUILT_IN, "profile", name)
+}
+
+/// Finds `name` in a list of names and texts; `what` they are, to the user.
+pub(super) fn find(
+    list: &'static [(&'static str, &'static str)],
+    what: &str,
+    name: &str,
+) -> Result<&'static str, Failure> {
+    let names = || list.iter().map(|(name, _)| *name);
+    list.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
         let meant =
             nearest(name, names()).map_or_else(String::new, |meant| format!("did you mean {meant}? "));
         let all: Vec<&str> = names().collect();
-        Failure::usage(format!("there is no profile {name:?}"))
-            .cure(format!("{meant}Profiles: {}; or name a TOML file", all.join(", ")))
+        Failure::usage(format!("there is no {what} {name:?}"))
+            .cure(format!("{meant}There are: {}; or name a TOML file", all.join(", ")))
     })
 }
 
-/// What was typed, with the profile (its name and text) underneath.
+/// What was typed, with a profile or scenario underneath: what it is called to the user, and its text.
 ///
 /// # Errors
 /// A usage failure that names the profile, the line and the key.
 pub fn underlay(typed: SwarmArgs, (name, text): &(String, String)) -> Result<SwarmArgs, Failure> {
     let profile: SwarmArgs = profile_text::read(
-        &format!("profile {name}"),
+        name,
         text,
         "compare with `hls-swarm --dry-run URL`, which prints a complete profile",
     )?;
     let mut table = table(&profile)?;
+    // The streams that were typed take the place of those underneath, however either are named.
+    if typed.url.is_some() || !typed.streams.is_empty() {
+        table.remove("url");
+        table.remove("stream");
+    }
+    // And so does the shape of the load.
+    if typed.arrival_rate.is_some() {
+        table.remove("stage");
+    }
+    if !typed.stages.is_empty() {
+        table.remove("arrival_rate");
+        table.remove("session");
+    }
     table.extend(self::table(&typed)?);
     let merged: SwarmArgs = table.try_into().map_err(|error: toml::de::Error| {
         Failure::internal("cannot lay flags over a profile").because(error)
     })?;
     // These are no part of a profile, so they did not go through the table.
-    let SwarmArgs { profile, dry_run, check, print_cmd, .. } = typed;
-    Ok(SwarmArgs { profile, dry_run, check, print_cmd, ..merged })
+    let SwarmArgs { profile, scenario, dry_run, check, print_cmd, yes, .. } = typed;
+    Ok(SwarmArgs { profile, scenario, dry_run, check, print_cmd, yes, ..merged })
 }
 
 /// The resolved plan as a profile: what was typed, and every default that took effect.
@@ -59,12 +81,22 @@ pub fn underlay(typed: SwarmArgs, (name, text): &(String, String)) -> Result<Swa
 /// # Errors
 /// None that a plan can cause.
 pub fn text(args: &SwarmArgs, plan: &Plan) -> Result<String, Failure> {
-    let stream = &plan.stream;
+    toml::to_string(&resolved(args, plan)?).map_err(unwritable)
+}
+
+/// The same as a table: each key that has a value.
+///
+/// # Errors
+/// None that a plan can cause.
+pub fn resolved(args: &SwarmArgs, plan: &Plan) -> Result<Table, Failure> {
+    let (stream, watch) = (plan.streams.first(), &plan.watch);
+    let if_watched = |duration| watch.is_on().then_some(GoDuration(duration));
+    let staged = !args.stages.is_empty();
     let resolved = SwarmArgs {
-        clients: Some(plan.ramp.clients),
-        ramp_rate: Some(plan.ramp.per_second),
-        ramp_jitter: Some(GoDuration(plan.ramp.jitter)),
-        duration: Some(GoDuration(plan.duration.unwrap_or_default())),
+        clients: if staged { args.clients } else { Some(plan.load.most()) },
+        ramp_rate: args.ramp_rate.or((!staged && args.arrival_rate.is_none()).then_some(RAMP_RATE)),
+        ramp_jitter: Some(GoDuration(plan.load.jitter)),
+        duration: Some(GoDuration(plan.load.length.unwrap_or_default())),
         variant: Some(stream.variant),
         user_agent: Some(stream.user_agent.clone()),
         timeout: Some(GoDuration(stream.timeout)),
@@ -76,6 +108,8 @@ pub fn text(args: &SwarmArgs, plan: &Plan) -> Result<String, Failure> {
         max_restarts: Some(plan.viewers.max_restarts.unwrap_or(0)),
         metrics: Some(plan.results.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string())),
         tui: Some(plan.results.dashboard),
+        origin_metrics_interval: args.origin_metrics_interval.or(if_watched(watch.interval)),
+        origin_metrics_window: args.origin_metrics_window.or(if_watched(watch.window)),
         ..args.clone()
     };
     let mut table = table(&resolved)?;
@@ -83,7 +117,7 @@ pub fn text(args: &SwarmArgs, plan: &Plan) -> Result<String, Failure> {
     if let (None, Some(delay)) = (args.reconnect_delay, stream.reconnect_delay) {
         table.insert("reconnect_delay".into(), i64::try_from(delay.as_secs()).unwrap_or(i64::MAX).into());
     }
-    toml::to_string(&table).map_err(unwritable)
+    Ok(table)
 }
 
 fn table(args: &SwarmArgs) -> Result<Table, Failure> {
@@ -97,6 +131,8 @@ fn unwritable(error: toml::ser::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pure::load::Shape;
+    use crate::pure::load::schedule::Schedule;
     use crate::pure::plan::{Environment, resolve};
 
     fn typed() -> SwarmArgs {
@@ -104,7 +140,7 @@ mod tests {
     }
 
     fn under(args: SwarmArgs, text: &str) -> Result<SwarmArgs, Failure> {
-        underlay(args, &("test.toml".to_owned(), text.to_owned()))
+        underlay(args, &("profile test.toml".to_owned(), text.to_owned()))
     }
 
     #[test]
@@ -112,7 +148,7 @@ mod tests {
         for (name, text) in BUILT_IN {
             let args = under(typed(), text).unwrap_or_else(|failure| panic!("{name}: {}", failure.chain()));
             let plan = resolve(&args, &Environment::default()).unwrap();
-            assert!(plan.ramp.clients > 0, "{name}");
+            assert!(plan.load.most() > 0, "{name}");
         }
     }
 
@@ -121,10 +157,25 @@ mod tests {
         let args = SwarmArgs { clients: Some(7), ..typed() };
         let args = under(args, "clients = 50\nramp_rate = 2\nno_cache = true\ntimeout = \"3s\"\n").unwrap();
         let plan = resolve(&args, &Environment::default()).unwrap();
-        assert_eq!((plan.ramp.clients, plan.ramp.per_second), (7, 2.0));
-        assert_eq!(plan.stream.timeout.as_secs(), 3);
-        assert_eq!(plan.stream.headers.len(), 2);
-        assert_eq!(plan.stream.segment_retries, 3);
+        assert_eq!(plan.load.shape, Shape::Schedule(Schedule::ramp(7, 2.0)));
+        assert_eq!(plan.streams.first().timeout.as_secs(), 3);
+        assert_eq!(plan.streams.first().headers.len(), 2);
+        assert_eq!(plan.streams.first().segment_retries, 3);
+    }
+
+    #[test]
+    fn streams_that_are_typed_take_the_place_of_those_underneath() {
+        let text = "[[stream]]\nurl = \"http://a/x.m3u8\"\nweight = 2\n[[stream]]\nurl = \"http://b/x.m3u8\"\nvariant = \"first\"\n";
+        let hosts = |args: SwarmArgs| {
+            let plan = resolve(&under(args, text).unwrap(), &Environment::default()).unwrap();
+            (1..=3)
+                .map(|viewer| plan.streams.of(viewer).url.host_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(hosts(SwarmArgs::default()), ["a", "b", "a"]);
+        assert_eq!(hosts(typed()), ["127.0.0.1"; 3]);
+        let streams = vec!["http://c/x.m3u8".parse().unwrap()];
+        assert_eq!(hosts(SwarmArgs { streams, ..SwarmArgs::default() }), ["c"; 3]);
     }
 
     #[test]
@@ -137,6 +188,18 @@ mod tests {
                 metrics: Some("off".into()),
                 unpaced: Some(true),
                 ..typed()
+            },
+            SwarmArgs {
+                arrival_rate: Some(2.5),
+                session: Some("exp:5m".into()),
+                shard: Some("1/3".into()),
+                start_at: Some("20:00".into()),
+                ..typed()
+            },
+            SwarmArgs {
+                stages: vec!["1m:20".parse().unwrap(), "30s:0".parse().unwrap()],
+                streams: vec!["2:http://a/x.m3u8".parse().unwrap(), "http://b/x.m3u8".parse().unwrap()],
+                ..SwarmArgs::default()
             },
         ] {
             let plan = resolve(&args, &Environment::default()).unwrap();

@@ -46,16 +46,22 @@ type Times = fn(&Snapshot) -> Option<Quantiles>;
 type Statistic = fn(&Quantiles) -> f64;
 
 /// Metrics with one value each.
-const SCALARS: [(&str, Unit, Scalar); 10] = [
+const SCALARS: [(&str, Unit, Scalar); 13] = [
     ("error_rate", Unit::Share, |s| s.errors.rate),
     ("active_ratio", Unit::Share, |s| s.active_ratio),
-    ("viewers_played", Unit::Share, |s| Some(s.lives.ever_played as f64 / s.target_now.max(1) as f64)),
+    ("viewers_played", Unit::Share, |s| Some(s.lives.ever_played as f64 / s.lives.expected.max(1) as f64)),
     ("gave_up", Unit::Count, |s| Some(s.lives.gave_up as f64)),
     ("stalls", Unit::Count, |s| Some(s.lives.stalled as f64)),
     ("restarts", Unit::Count, |s| Some(s.lives.restarts as f64)),
     ("timeouts", Unit::Count, |s| Some(s.errors.timeouts as f64)),
     ("peak_clients", Unit::Count, |s| Some(s.peak_clients as f64)),
     ("speed", Unit::Count, |s| s.playback.average_speed),
+    ("rebuffering", Unit::Share, |s| s.watching.rebuffering()),
+    ("cache_hits", Unit::Share, |s| {
+        let answers = s.cache.0 + s.cache.1;
+        (answers > 0).then(|| s.cache.0 as f64 / answers as f64)
+    }),
+    ("throughput_ratio", Unit::Share, |s| s.watching.throughput_ratio(s.due_viewer_seconds)),
     ("throughput", Unit::Rate, |s| {
         (s.elapsed_seconds > 0.0).then(|| s.bytes.total() as f64 * 8.0 / s.elapsed_seconds)
     }),

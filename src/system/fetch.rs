@@ -2,14 +2,30 @@
 //! is measured never passes through here.
 
 use std::io::Read;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::http::header::{AUTHORIZATION, COOKIE, LOCATION};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
+use super::{secrets, site};
+use crate::pure::fence::Fence;
+use crate::pure::network::Rule;
 use crate::words::failure::Failure;
 
 /// A playlist is text; what is larger than this is something else.
 const LARGEST: u64 = 8 << 20;
+/// ureq's array of addresses has this much room.
+const MOST_ADDRESSES: usize = 16;
+/// How often an answer may lead elsewhere.
+const MOST_REDIRECTS: usize = 5;
+
+/// Longest time of an exchange with a collector, which may hold its answer back.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// How to ask.
 #[derive(Clone, Debug)]
@@ -24,6 +40,40 @@ pub struct Request {
     pub timeout: Duration,
     /// Whether the certificate has to be good.
     pub verify_tls: bool,
+    /// Names that lead to other addresses.
+    pub resolve: Vec<Rule>,
+    /// Where it may lead.
+    pub fence: Fence,
+}
+
+/// Asks the rules first, then the resolver of this machine.
+#[derive(Debug)]
+struct Names {
+    rules: Vec<Rule>,
+    system: DefaultResolver,
+}
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let secure = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let Some(rule) = self.rules.iter().find(|rule| rule.is_about(host, port)) else {
+            return self.system.resolve(uri, config, timeout);
+        };
+        let mut found = self.empty();
+        // As many as the connector takes; it tries one after the other.
+        for address in rule.addresses.iter().take(MOST_ADDRESSES) {
+            found.push(SocketAddr::new(*address, port));
+        }
+        Ok(found)
+    }
 }
 
 /// What came back.
@@ -41,42 +91,68 @@ pub struct Response {
 /// A preflight failure that names the address, what went wrong, and the cure.
 pub async fn get(request: Request) -> Result<Response, Failure> {
     let url = without_secrets(&request.url);
-    tokio::task::spawn_blocking(move || blocking(&request)).await.unwrap_or_else(|error| {
+    tokio::task::spawn_blocking(move || get_now(&request)).await.unwrap_or_else(|error| {
         Err(Failure::internal(format!("the fetch of {url} broke off")).because(error))
     })
 }
 
-fn blocking(request: &Request) -> Result<Response, Failure> {
+/// The same, for a program that has nothing else to do meanwhile.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_now(request: &Request) -> Result<Response, Failure> {
     let failed = |error: ureq::Error| explain(request, error);
     let tls = TlsConfig::builder()
         .root_certs(RootCerts::PlatformVerifier)
         .disable_verification(!request.verify_tls)
         .build();
-    let agent: ureq::Agent = ureq::Agent::config_builder()
+    let config = ureq::Agent::config_builder()
         .tls_config(tls)
         .timeout_global(Some(request.timeout))
         .user_agent(request.user_agent.as_str())
-        .max_redirects(5)
-        .save_redirect_history(true)
-        .build()
-        .into();
-    let mut get = agent.get(request.url.as_str());
-    for (name, value) in &request.headers {
-        get = get.header(name, value);
+        // Followed here: each step has to pass the fence before it is taken.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .build();
+    let names = Names { rules: request.resolve.clone(), system: DefaultResolver::default() };
+    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), names);
+    let mut url = request.url.clone();
+    for _ in 0..=MOST_REDIRECTS {
+        site::check(&request.fence, &url, &request.resolve)?;
+        let mut get = agent.get(url.as_str());
+        let elsewhere = url.host() != request.url.host();
+        for (name, value) in &request.headers {
+            let private =
+                [AUTHORIZATION, COOKIE].iter().any(|known| known.as_str().eq_ignore_ascii_case(name));
+            if !(elsewhere && private) {
+                get = get.header(name, value);
+            }
+        }
+        let response = get.call().map_err(failed)?;
+        if response.status().is_redirection()
+            && let Some(target) = response.headers().get(LOCATION)
+        {
+            let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
+            url = url.join(&target).map_err(|error| {
+                Failure::preflight(format!(
+                    "{} leads to {target:?}, which is no address",
+                    without_secrets(&url)
+                ))
+                .because(error)
+                .cure("look at the origin's own log")
+            })?;
+            continue;
+        }
+        let mut body = Vec::new();
+        response
+            .into_body()
+            .into_reader()
+            .take(LARGEST)
+            .read_to_end(&mut body)
+            .map_err(|error| failed(ureq::Error::Io(error)))?;
+        return Ok(Response { url, body });
     }
-    let response = get.call().map_err(failed)?;
-    let url = {
-        use ureq::ResponseExt;
-        url::Url::parse(&response.get_uri().to_string()).unwrap_or_else(|_| request.url.clone())
-    };
-    let mut body = Vec::new();
-    response
-        .into_body()
-        .into_reader()
-        .take(LARGEST)
-        .read_to_end(&mut body)
-        .map_err(|error| failed(ureq::Error::Io(error)))?;
-    Ok(Response { url, body })
+    Err(failed(ureq::Error::TooManyRedirects))
 }
 
 fn explain(request: &Request, error: ureq::Error) -> Failure {
@@ -121,5 +197,32 @@ pub fn without_secrets(url: &url::Url) -> String {
     if shown.query().is_some() {
         shown.set_query(Some("***"));
     }
-    shown.to_string()
+    secrets::shown(shown.as_str()).into_owned()
+}
+
+/// Sends `body` and returns status and text of the answer, whatever it is.
+///
+/// # Errors
+/// A preflight failure: there was no answer.
+pub async fn send(method: &'static str, url: url::Url, body: String) -> Result<(u16, String), Failure> {
+    let shown = without_secrets(&url);
+    let exchange = move || {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(LONGEST))
+            .build()
+            .into();
+        let request = ureq::http::Request::builder().method(method).uri(url.as_str()).body(body);
+        let answer = agent.run(request.map_err(ureq::Error::Http)?)?;
+        let status = answer.status().as_u16();
+        Ok::<_, ureq::Error>((status, answer.into_body().read_to_string()?))
+    };
+    let answer = tokio::task::spawn_blocking(exchange)
+        .await
+        .unwrap_or_else(|error| Err(ureq::Error::Other(Box::new(error))));
+    answer.map_err(|error| {
+        Failure::preflight(format!("cannot reach {shown}"))
+            .because(error)
+            .cure("check host and port, and that it runs")
+    })
 }

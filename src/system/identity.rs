@@ -23,14 +23,45 @@ pub fn worker_user() -> Option<(String, String)> {
         let group = Group::from_gid(user.gid).ok().flatten()?;
         Some((user.name, group.name))
     };
-    let nobody = User::from_name("nobody").ok().flatten().and_then(known);
+    // In a user namespace most users may be nobody that one could become.
+    let mapped = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let nobody = User::from_name("nobody")
+        .ok()
+        .flatten()
+        .filter(|user| maps(&mapped, user.uid.as_raw()))
+        .and_then(known);
     nobody
         .or_else(|| User::from_uid(Uid::from_raw(0)).ok().flatten().and_then(known))
         .or_else(|| Some(("root".to_owned(), "root".to_owned())))
+}
+
+/// Whether a user namespace's map (`uid_map`: first id inside, first id outside, count) holds `id`. A map
+/// that cannot be read forbids nothing.
+fn maps(map: &str, id: u32) -> bool {
+    let range = |line: &str| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().ok());
+        let (inside, _, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        Some(inside..inside + count)
+    };
+    map.is_empty() || map.lines().filter_map(range).any(|range| range.contains(&u64::from(id)))
 }
 
 /// Lets everybody read, and only us write, whatever this process and its children create from now
 /// on: nginx's workers are somebody else when root starts them.
 pub fn share_reading() {
     umask(Mode::from_bits_truncate(0o022));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_a_namespace() {
+        assert!(maps("         0          0 4294967295\n", 65_534));
+        assert!(
+            !maps("         0       1000          1\n", 65_534) && maps("0 1000 1\n1 100000 65536\n", 65_534)
+        );
+        assert!(maps("", 65_534));
+    }
 }

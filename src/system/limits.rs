@@ -1,6 +1,7 @@
 //! What the kernel allows this program, and what it has left.
 
 use std::fs;
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -20,10 +21,24 @@ pub fn raise_open_files(wanted: u64) -> Option<u64> {
     Some(target)
 }
 
-/// Looks at the machine. `open_files` is what [`raise_open_files`] reached.
+/// Looks at the machine. `open_files` is what [`raise_open_files`] reached, `sources` the number of
+/// addresses that viewers leave from: each has all ports.
 #[must_use]
-pub fn machine(open_files: Option<u64>) -> Machine {
-    Machine { open_files, processes: processes(), memory: memory(), ports: ports(), conntrack: conntrack() }
+pub fn machine(open_files: Option<u64>, sources: u64) -> Machine {
+    Machine {
+        open_files,
+        processes: processes(),
+        memory: memory(),
+        ports: ports(sources),
+        conntrack: conntrack(),
+    }
+}
+
+/// Of `addresses`, those that are none of this machine's, with what the kernel says.
+#[must_use]
+pub fn not_local(addresses: &[IpAddr]) -> Vec<(IpAddr, std::io::Error)> {
+    let bind = |address: &IpAddr| UdpSocket::bind((*address, 0)).err().map(|error| (*address, error));
+    addresses.iter().filter_map(bind).collect()
 }
 
 /// The smallest of: this user's limit, the kernel's, the control group's; less what is in use.
@@ -49,7 +64,7 @@ fn memory() -> Option<u64> {
     [available, group_room("memory.max", "memory.current")].into_iter().flatten().min()
 }
 
-fn ports() -> Option<u64> {
+fn ports(sources: u64) -> Option<u64> {
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
     let mut ends = range.split_whitespace().filter_map(|text| text.parse::<u64>().ok());
     let (low, high) = (ends.next()?, ends.next()?);
@@ -60,7 +75,8 @@ fn ports() -> Option<u64> {
         .and_then(|line| line.split_once(" tw "))
         .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<u64>().ok())
         .unwrap_or(0);
-    Some((high + 1).saturating_sub(low).saturating_sub(waiting))
+    let each = (high + 1).saturating_sub(low);
+    Some(each.saturating_mul(sources.max(1)).saturating_sub(waiting))
 }
 
 fn conntrack() -> Option<u64> {

@@ -1,6 +1,6 @@
 //! The one pipe through which the probes of all viewers report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
@@ -78,6 +78,11 @@ impl ProbeReader {
         }
     }
 
+    /// Records that are still awaited, when nothing comes any more: they are lost.
+    pub fn end(&mut self) -> u64 {
+        self.order.end()
+    }
+
     /// Takes what is in the pipe now, without waiting.
     ///
     /// # Errors
@@ -102,6 +107,10 @@ impl ProbeReader {
     }
 }
 
+/// How many later records of a process may overtake one. Its threads take a number and write in two
+/// steps, so that numbers next to each other may change places.
+const OVERTAKEN: u32 = 64;
+
 /// Sees what is missing from the records of each process.
 #[derive(Debug, Default)]
 struct Order {
@@ -110,33 +119,72 @@ struct Order {
 }
 
 /// What has been seen of one process.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
     /// The sequence number that comes next.
     next: u32,
+    /// Numbers below it that have not come.
+    awaited: BTreeSet<u32>,
+    /// Records that did not come in time.
+    overdue: u64,
     /// Facts that the process said it could not record.
-    lost: u32,
+    lost: u64,
+    /// What of both has been told already.
+    told: u64,
+}
+
+impl Seen {
+    fn take(&mut self, record: &Record) -> u64 {
+        self.awaited.remove(&record.sequence);
+        self.awaited.extend(self.next..record.sequence);
+        self.next = self.next.max(record.sequence.saturating_add(1));
+        let in_time = self.awaited.split_off(&self.next.saturating_sub(OVERTAKEN));
+        self.overdue += std::mem::replace(&mut self.awaited, in_time).len() as u64;
+        self.lost = self.lost.max(u64::from(record.lost));
+        self.tell()
+    }
+
+    /// The process has ended: what is awaited will not come any more.
+    fn end(&mut self) -> u64 {
+        self.overdue += std::mem::take(&mut self.awaited).len() as u64;
+        self.tell()
+    }
+
+    /// A record that did not fit into the pipe leaves a gap and is counted; a fact that came to no record
+    /// is only counted.
+    fn tell(&mut self) -> u64 {
+        let all = self.overdue.max(self.lost);
+        let new = all - self.told;
+        self.told = all;
+        new
+    }
 }
 
 impl Order {
     fn missing(&mut self, record: &Record) -> u64 {
         let (generation, processes) =
             self.viewers.entry(record.viewer).or_insert_with(|| (record.generation, HashMap::new()));
+        let mut missing = 0;
         if *generation < record.generation {
             *generation = record.generation;
-            processes.clear();
+            missing += processes.drain().map(|(_, mut seen)| seen.end()).sum::<u64>();
         }
-        // A wrapper that calls exec greets again under the same pid, counting from 0.
-        let fresh = record.what == what::HELLO && record.sequence == 0;
-        let before = processes.get(&record.pid).copied().filter(|_| !fresh).unwrap_or_default();
-        let next = record.sequence.wrapping_add(1);
-        processes.insert(record.pid, Seen { next, lost: record.lost.max(before.lost) });
-        // A record that did not fit into the pipe leaves a gap and is counted; a fact that came to no
-        // record is only counted.
-        let gap = record.sequence.saturating_sub(before.next);
-        let counted = record.lost.saturating_sub(before.lost);
         // A straggler of an earlier generation, whose count was cleared, proves no loss.
-        u64::from(gap.max(counted)) * u64::from(record.generation == *generation)
+        if record.generation < *generation {
+            return missing;
+        }
+        let seen = processes.entry(record.pid).or_default();
+        // A wrapper that calls exec greets again under the same pid, counting from 0.
+        if record.what == what::HELLO && record.sequence == 0 {
+            missing += std::mem::take(seen).end();
+        }
+        missing + seen.take(record)
+    }
+
+    /// What is still awaited when nothing comes any more.
+    fn end(&mut self) -> u64 {
+        let processes = self.viewers.values_mut().flat_map(|(_, processes)| processes.values_mut());
+        processes.map(Seen::end).sum()
     }
 }
 
@@ -149,25 +197,45 @@ mod tests {
         Record { viewer, generation, pid, sequence, what: kind, ..Record::EMPTY }
     }
 
+    fn missing(order: &mut Order, records: &[Record]) -> Vec<u64> {
+        records.iter().map(|record| order.missing(record)).collect()
+    }
+
     #[test]
-    fn gaps_are_counted_per_process() {
+    fn gaps_are_counted_per_process_when_it_ends() {
         let mut order = Order::default();
-        let lost: Vec<u64> = [
+        let records = [
             record(1, 1, 10, 0),
             record(2, 1, 11, 0),
             record(1, 1, 10, 1),
             record(1, 1, 10, 4),
             record(1, 1, 10, 0),
-            record(1, 1, 10, 1),
+            record(1, 1, 10, 2),
             record(1, 2, 12, 0),
             record(1, 2, 12, 2),
-        ]
-        .iter()
-        .map(|record| order.missing(record))
-        .collect();
-        assert_eq!(lost, [0, 0, 0, 2, 0, 0, 0, 1]);
-        // Two records did not fit (a gap of two), and one fact came to no record.
+            record(1, 1, 10, 9),
+        ];
+        assert_eq!(missing(&mut order, &records), [0, 0, 0, 0, 2, 0, 1, 0, 0]);
+        // Two records did not fit (a gap of two more), and one fact came to no record.
         assert_eq!(order.missing(&Record { lost: 4, ..record(1, 2, 12, 5) }), 4);
         assert_eq!(order.missing(&Record { lost: 4, ..record(1, 2, 12, 6) }), 0);
+        assert_eq!((order.end(), order.end()), (0, 0));
+    }
+
+    #[test]
+    fn threads_that_overtake_each_other_lose_nothing() {
+        let mut order = Order::default();
+        let records = [0, 2, 1, 3, 6, 5, 4, 7].map(|sequence| record(1, 1, 10, sequence));
+        assert_eq!(missing(&mut order, &records), [0; 8]);
+        assert_eq!(order.end(), 0);
+    }
+
+    #[test]
+    fn what_does_not_come_for_long_is_lost_before_the_end() {
+        let mut order = Order::default();
+        let records: Vec<Record> =
+            (0..100).filter(|sequence| *sequence != 7).map(|sequence| record(1, 1, 10, sequence)).collect();
+        assert_eq!(missing(&mut order, &records).iter().sum::<u64>(), 1);
+        assert_eq!(order.end(), 0);
     }
 }

@@ -7,7 +7,7 @@ use crate::words::report::Report;
 /// The columns. Counts are those of the step, gauges those at its end.
 const HEAD: &str = "unix_seconds,second,step_seconds,target,active,playing,stalled,manifest_requests,\
 segment_requests,bytes,errors,segment_p50_seconds,segment_p95_seconds,segment_p99_seconds,cpu_percent,\
-own_cpu_percent";
+own_cpu_percent,origin_cpu_percent,origin_transmit_bytes_per_second";
 
 /// The time series.
 #[must_use]
@@ -19,7 +19,7 @@ pub fn render(report: &Report) -> String {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\r\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\r\n",
             report.run.began_unix + point.second,
             point.second,
             series.step_seconds,
@@ -36,6 +36,8 @@ pub fn render(report: &Report) -> String {
             cell(point.latency.map(|latency| latency.p99)),
             cell(point.cpu_percent),
             cell(point.own_cpu_percent),
+            cell(point.origin_cpu_percent),
+            cell(point.origin_transmit_bytes_per_second),
         );
     }
     text

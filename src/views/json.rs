@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::words::exchange::Kind;
 use crate::words::report::{Report, SCHEMA};
 use crate::words::series::Series;
-use crate::words::snapshot::{ExchangeTimes, PerKind, Quantiles, Snapshot};
+use crate::words::snapshot::{
+    ExchangeTimes, Hands, Insight, Origin, PerKind, Quantiles, Snapshot, StageRow, StreamRow,
+};
 use crate::words::verdict::Verdict;
 
 #[derive(Serialize)]
@@ -19,7 +21,7 @@ struct Document<'a> {
     verdict: &'a Verdict,
     ended_because: &'a str,
     url: &'a str,
-    variant: &'static str,
+    variant: String,
     version: &'a str,
     ffmpeg: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,7 +58,14 @@ struct Document<'a> {
     exit_reasons: Vec<Value>,
     source: Value,
     agreement: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a Origin>,
+    insight: &'a Insight,
     generator: Value,
+    watching: Value,
+    stages: &'a [StageRow],
+    streams: &'a [StreamRow],
+    by_hand: &'a Hands,
     series: Box<RawValue>,
     histograms: &'a BTreeMap<String, String>,
     per_viewer: Value,
@@ -105,7 +114,13 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
         exit_reasons: reasons(&snapshot.exit_reasons),
         source: serde_json::to_value(snapshot.sources)?,
         agreement: serde_json::to_value(snapshot.agreement)?,
+        insight: &snapshot.insight,
+        origin: snapshot.origin.as_ref(),
         generator: serde_json::to_value(snapshot.generator)?,
+        watching: watching(snapshot)?,
+        stages: &snapshot.stages,
+        streams: &snapshot.streams,
+        by_hand: &snapshot.by_hand,
         series: series(&recording.series)?,
         histograms: &recording.histograms,
         per_viewer: serde_json::to_value(&snapshot.viewers)?,
@@ -125,6 +140,19 @@ fn series(series: &Series) -> serde_json::Result<Box<RawValue>> {
 
 fn reasons(counted: &[(String, u64)]) -> Vec<Value> {
     counted.iter().map(|(reason, count)| json!({ "reason": reason, "count": count })).collect()
+}
+
+/// With the ratios that follow, where there is something to divide by.
+fn watching(snapshot: &Snapshot) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(snapshot.watching)?;
+    let ratios = [
+        ("rebuffering", snapshot.watching.rebuffering()),
+        ("throughput_ratio", snapshot.watching.throughput_ratio(snapshot.due_viewer_seconds)),
+    ];
+    if let Some(map) = value.as_object_mut() {
+        map.extend(ratios.into_iter().filter_map(|(name, ratio)| Some((name.to_owned(), ratio?.into()))));
+    }
+    Ok(value)
 }
 
 fn bytes(bytes: &PerKind<u64>) -> serde_json::Result<Value> {

@@ -4,7 +4,10 @@ use std::fmt::{self, Write};
 
 use super::escape::markdown as safe;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
+use super::insight::{EDGE_HEAD, caches, edge_row, playlists};
+use super::load;
 use crate::words::report::Report;
+use crate::words::snapshot::{Snapshot, capacity};
 
 /// How many reasons are shown.
 const REASONS: usize = 5;
@@ -39,12 +42,56 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         let (name, limit) = (safe(&criterion.name), safe(&criterion.limit));
         writeln!(out, "| {mark} | {name} | {} | {limit} |", criterion.value_text())?;
     }
+    parts(out, report)?;
     figures(out, report)?;
+    insight(out, snapshot)?;
     if !snapshot.exit_reasons.is_empty() {
         writeln!(out, "\n**Why viewers ended**\n")?;
         for (reason, times) in snapshot.exit_reasons.iter().take(REASONS) {
             writeln!(out, "* {times} × {}", safe(reason))?;
         }
+    }
+    Ok(())
+}
+
+fn parts(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
+    if let Some(sentence) = capacity(&snapshot.stages) {
+        writeln!(out, "\n**{}**", safe(&sentence))?;
+    }
+    table(out, &load::STAGE, &load::stages(snapshot))?;
+    table(out, &load::STREAM, &load::streams(snapshot))?;
+    let notes = [load::sessions(&snapshot.lives), load::by_hand(&snapshot.by_hand)];
+    notes.into_iter().flatten().try_for_each(|note| writeln!(out, "\n{}", safe(&note)))
+}
+
+/// Rows below their heads; nothing if there are none.
+fn table<const N: usize>(out: &mut String, head: &[&str; N], rows: &[[String; N]]) -> fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n| {} |\n|{}", head.join(" | "), "---|".repeat(N))?;
+    rows.iter().try_for_each(|row| {
+        let cells: Vec<String> = row.iter().map(|cell| safe(cell)).collect();
+        writeln!(out, "| {} |", cells.join(" | "))
+    })
+}
+
+fn insight(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let found = &snapshot.insight;
+    if !found.edges.is_empty() {
+        writeln!(out, "\n| Edge{} |\n|---|--:|--:|--:|--:|--:|--:|--:|", EDGE_HEAD.join(" | "))?;
+    }
+    for edge in found.edges.iter().take(REASONS) {
+        writeln!(out, "| {} |", edge_row(edge).each_ref().map(|cell| safe(cell)).join(" | "))?;
+    }
+    let failed = found.failed.iter().take(REASONS);
+    let failed = failed.map(|one| format!("{} x {}: {}", one.count, one.name, one.what));
+    let told: Vec<String> = caches(found).into_iter().chain(playlists(found)).chain(failed).collect();
+    if !told.is_empty() {
+        writeln!(out, "\n**Caches, live playlists, objects that failed**\n")?;
+    }
+    for line in told {
+        writeln!(out, "* {}", safe(&line))?;
     }
     Ok(())
 }
@@ -60,6 +107,12 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     }
     let lives = &snapshot.lives;
     writeln!(out, "| Restarts, stalls | {}, {} |", lives.restarts, lives.stalled)?;
+    if let Some(share) = snapshot.agreement.origin_requests {
+        writeln!(out, "| Requests by viewers / by the origin's nginx | {share:.4} |")?;
+    }
+    for (name, factor, gauge) in snapshot.origin.iter().flat_map(|origin| origin.gauges()) {
+        writeln!(out, "| Origin, {name}: p95, max | {:.1}, {:.1} |", gauge.p95 * factor, gauge.max * factor)?;
+    }
     let rows = snapshot.latency.rows();
     if !rows.is_empty() {
         writeln!(out, "\n| Latency | p50 | p95 | p99 | max |\n|---|--:|--:|--:|--:|")?;

@@ -1,5 +1,6 @@
 //! How a snapshot looks. A view sees the run's name, a snapshot and a verdict, and nothing else.
 
+pub mod audit;
 pub mod comparison;
 pub mod csv;
 pub mod dashboard;
@@ -7,10 +8,15 @@ pub mod escape;
 pub mod figures;
 pub mod formats;
 pub mod html;
+pub mod insight;
 pub mod json;
 pub mod junit;
+pub mod kubernetes;
+pub mod load;
 pub mod markdown;
 pub mod metrics;
+pub mod monitoring;
 pub mod prometheus;
 pub mod status;
 pub mod summary;
+pub mod tuning;

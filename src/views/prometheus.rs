@@ -5,7 +5,7 @@ use prometheus::proto::{
 };
 use prometheus::{Encoder, TextEncoder};
 
-use super::metrics::{METRICS, Metric, PREFIX, Type, Value};
+use super::metrics::{self, Metric, PREFIX, Type, Value};
 use crate::words::run::Run;
 use crate::words::snapshot::Snapshot;
 
@@ -13,7 +13,7 @@ use crate::words::snapshot::Snapshot;
 #[must_use]
 pub fn render(snapshot: &Snapshot, run: &Run) -> String {
     let mut families = vec![info(run)];
-    families.extend(METRICS.iter().filter_map(|metric| family(metric, (metric.read)(snapshot, run))));
+    families.extend(metrics::all().filter_map(|metric| family(metric, (metric.read)(snapshot, run))));
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
         tracing::error!(%error, "cannot encode the metrics");
@@ -22,8 +22,8 @@ pub fn render(snapshot: &Snapshot, run: &Run) -> String {
 }
 
 fn info(run: &Run) -> MetricFamily {
-    let labels =
-        [("version", run.version.as_str()), ("stream_url", &run.url), ("variant", run.variant_name())];
+    let variant = run.variant_name();
+    let labels = [("version", run.version.as_str()), ("stream_url", &run.url), ("variant", &variant)];
     let mut sample = number(Type::Gauge, 1.0);
     sample.set_label(labels.map(|(name, value)| label(name, value)).to_vec());
     named("info", Type::Gauge, "What is tested, and with what.", vec![sample])
@@ -39,6 +39,16 @@ fn family(metric: &Metric, value: Value) -> Option<MetricFamily> {
             .map(|(name, value)| {
                 let mut sample = number(metric.kind, value);
                 sample.set_label(vec![label(metric.label, &name)]);
+                sample
+            })
+            .collect(),
+        Value::Grid(rows) if rows.is_empty() => return None,
+        Value::Grid(rows) => rows
+            .into_iter()
+            .map(|(values, value)| {
+                let mut sample = number(metric.kind, value);
+                let names = metric.label.split(' ');
+                sample.set_label(names.zip(&values).map(|(name, value)| label(name, value)).collect());
                 sample
             })
             .collect(),

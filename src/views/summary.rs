@@ -2,9 +2,11 @@
 
 use std::fmt::Write;
 
+use super::insight::{caches, edge_row, playlists};
+use super::load;
 use crate::words::exchange::Source;
 use crate::words::run::Run;
-use crate::words::snapshot::Snapshot;
+use crate::words::snapshot::{Snapshot, capacity};
 use crate::words::verdict::Verdict;
 
 /// How many reasons are shown.
@@ -37,6 +39,9 @@ fn write(
     requests(out, snapshot)?;
     latencies(out, snapshot)?;
     playback(out, snapshot)?;
+    insight(out, snapshot)?;
+    origin(out, snapshot)?;
+    parts(out, snapshot)?;
     generator(out, snapshot)?;
     reasons(out, snapshot)?;
     criteria(out, verdict)
@@ -153,6 +158,95 @@ fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+fn insight(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    let found = &snapshot.insight;
+    if !found.edges.is_empty() {
+        writeln!(out)?;
+    }
+    for (place, edge) in found.edges.iter().take(REASONS).enumerate() {
+        let word = if place == 0 { "edges" } else { "" };
+        let [name, requests, bytes, errors, connects, ttfb, hits, old] = edge_row(edge);
+        writeln!(
+            out,
+            "{word:<10} {name}: {requests} requests, {bytes}, {errors} errors, {connects} connects, \
+             ttfb p95 {ttfb}, cache hits {hits}, old playlists {old}"
+        )?;
+    }
+    for line in caches(found) {
+        writeln!(out, "cache      {line}")?;
+    }
+    for line in playlists(found) {
+        writeln!(out, "playlists  {line}")?;
+    }
+    for one in found.failed.iter().take(REASONS) {
+        writeln!(out, "failed     {} x {}: {}", one.count, one.name, one.what)?;
+    }
+    Ok(())
+}
+
+fn origin(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    let Some(origin) = &snapshot.origin else { return Ok(()) };
+    writeln!(out, "\n{:<18} {:>10} {:>10} {:>10} {:>10}", "origin", "last", "p50", "p95", "max")?;
+    for (name, factor, gauge) in origin.gauges() {
+        let [now, p50, p95, max] = [gauge.now, gauge.p50, gauge.p95, gauge.max].map(|value| value * factor);
+        writeln!(out, "{name:<18} {now:>10.1} {p50:>10.1} {p95:>10.1} {max:>10.1}")?;
+    }
+    if let Some((theirs, ours)) = origin.requests.zip(origin.viewer_requests) {
+        let agreement = snapshot.agreement.origin_requests;
+        let agreement = agreement.map_or_else(String::new, |share| format!("; agreement {share:.4}"));
+        writeln!(
+            out,
+            "requests   {theirs} counted by its nginx, {ours} by the viewers in that time{agreement}"
+        )?;
+    }
+    if let Some(dropped) = origin.connections_dropped.filter(|dropped| *dropped > 0) {
+        writeln!(out, "dropped    {dropped} connections that its nginx accepted and could not handle")?;
+    }
+    if let Some(sizes) = origin.segment_sizes {
+        writeln!(
+            out,
+            "sizes      {} of {} whole segments looked up, {} of them as large as published",
+            sizes.found, sizes.lookups, sizes.equal
+        )?;
+    }
+    for (target, times) in &origin.failures {
+        writeln!(out, "{times:>8} x {target} exporter could not be scraped")?;
+    }
+    match &origin.last_failure {
+        Some(why) => writeln!(out, "           last: {why}"),
+        None => Ok(()),
+    }
+}
+
+fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
+    if let Some(sessions) = load::sessions(&snapshot.lives) {
+        writeln!(out, "sessions   {sessions}")?;
+    }
+    if let Some(share) = snapshot.watching.rebuffering() {
+        writeln!(out, "buffering  {:.3} % of the viewing time", share * 100.0)?;
+    }
+    if let Some(changed) = load::by_hand(&snapshot.by_hand) {
+        writeln!(out, "by hand    {changed}")?;
+    }
+    if !snapshot.streams.is_empty() {
+        writeln!(out)?;
+        load::columns(&load::STREAM, &load::streams(snapshot))
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))?;
+    }
+    if !snapshot.stages.is_empty() {
+        writeln!(out)?;
+        load::columns(&load::STAGE, &load::stages(snapshot))
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))?;
+    }
+    match capacity(&snapshot.stages) {
+        Some(sentence) => writeln!(out, "{sentence}\n"),
+        None if snapshot.stages.is_empty() => Ok(()),
+        None => writeln!(out),
+    }
 }
 
 fn generator(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {

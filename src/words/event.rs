@@ -1,14 +1,16 @@
 //! What happened: the only thing that actors tell the aggregator.
 
+use super::command::Command;
 use super::ending::Ending;
 use super::exchange::Exchange;
+use super::scrape::Scraped;
 
 /// Why a viewer's process ended, as its life cycle sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndClass {
     /// It played the stream to its end (EXT-X-ENDLIST).
     Finished,
-    /// We stopped it, because the run is over.
+    /// We stopped it, because the run, its session or its part of the load is over.
     Stopped,
     /// It died, ended a stream that has no end, or stalled and was stopped for that.
     Failed,
@@ -36,6 +38,15 @@ pub enum Event {
         speed: Option<f64>,
         /// How far behind the wall clock it is since it began to play, seconds.
         drift_seconds: f64,
+    },
+    /// What a player with a start buffer of one segment would have shown since the last time.
+    Watched {
+        /// The viewer.
+        viewer: u32,
+        /// Media shown, microseconds.
+        shown_us: u64,
+        /// How long its buffer was empty, microseconds.
+        stalled_us: u64,
     },
     /// A viewer fell below real time for too long.
     Stalled {
@@ -106,20 +117,54 @@ pub enum Event {
     },
     /// FFmpeg's lines: how many were read, and how many of them went past the bound.
     Lines {
+        /// The viewer.
+        viewer: u32,
         /// Read.
         parsed: u64,
         /// Of these, reasons beyond the bound, which were not kept.
         dropped: u64,
     },
-    /// The number of viewers that should be up now has changed.
-    Target {
-        /// Viewers.
-        viewers: u32,
+    /// A viewer is to be there from now on.
+    Arrived {
+        /// The viewer.
+        viewer: u32,
+        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
+    /// A viewer is to be there no longer: it is being stopped, or has ended before.
+    Dismissed {
+        /// The viewer.
+        viewer: u32,
+        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
+    /// A viewer came for whom there was no room.
+    TurnedAway,
+    /// A stage of the load begins.
+    Stage {
+        /// Its place, from 0.
+        stage: usize,
+        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
+    /// The load was changed by hand.
+    ByHand {
+        /// How.
+        command: Command,
+        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
     },
     /// The run is over: viewers are being stopped, and what they do from now on is not playback.
     Closing {
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
+    },
+    /// The origin's exporters were asked.
+    Origin {
+        /// When the answer had come, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+        /// What they said.
+        scraped: Scraped,
     },
     /// How late a timer of ours fired.
     Lag {

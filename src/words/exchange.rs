@@ -70,6 +70,31 @@ pub enum Cache {
     Other,
 }
 
+/// What a media playlist said (RFC 8216, 4.3.3), as one viewer read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaPlaylist {
+    /// EXT-X-MEDIA-SEQUENCE.
+    pub sequence: u64,
+    /// How many segments it lists.
+    pub segments: u32,
+    /// Hash of the last segment's name; 0 = no segment.
+    pub last_segment: u64,
+    /// EXT-X-DISCONTINUITY-SEQUENCE.
+    pub discontinuity_sequence: u32,
+    /// EXT-X-TARGETDURATION, seconds.
+    pub target_seconds: u32,
+    /// Whether it has an EXT-X-ENDLIST.
+    pub ended: bool,
+}
+
+impl MediaPlaylist {
+    /// The media sequence number that the segment after the last one will have.
+    #[must_use]
+    pub const fn next_sequence(&self) -> u64 {
+        self.sequence.saturating_add(self.segments as u64)
+    }
+}
+
 /// Which source told of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -132,6 +157,10 @@ pub struct Exchange {
     pub cache: Option<Cache>,
     /// `Age` of the response, seconds.
     pub age_s: Option<u32>,
+    /// What the edge calls itself (X-Served-By, X-Amz-Cf-Pop, CF-Ray's place, Via).
+    pub edge: Option<Box<str>>,
+    /// What the media playlist said, if the body was one and arrived whole.
+    pub playlist: Option<MediaPlaylist>,
     /// The peer.
     pub peer: Option<(IpAddr, u16)>,
     /// Own port: with the peer it names the connection in a server's log.

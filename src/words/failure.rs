@@ -56,6 +56,12 @@ impl Failure {
         self
     }
 
+    /// The same failure with the thing it was met in, a file for example, in front.
+    #[must_use]
+    pub fn within(self, thing: impl fmt::Display) -> Self {
+        Self { what: format!("{thing}: {}", self.what), ..self }
+    }
+
     /// The exit code that this failure asks for.
     #[must_use]
     pub const fn exit(&self) -> Exit {

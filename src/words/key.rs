@@ -1,5 +1,7 @@
 //! What somebody at the terminal asks for: keys, and what pressing one leads to.
 
+use super::command::Command;
+
 /// A key of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
@@ -38,4 +40,6 @@ pub enum Reply {
     Redraw,
     /// The run is to end in good order.
     Quit,
+    /// The load is to change.
+    Command(Command),
 }

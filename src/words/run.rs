@@ -24,12 +24,7 @@ pub struct Run {
 impl Run {
     /// The variant as it is typed.
     #[must_use]
-    pub const fn variant_name(&self) -> &'static str {
-        match self.variant {
-            Variant::All => "all",
-            Variant::Highest => "highest",
-            Variant::Lowest => "lowest",
-            Variant::First => "first",
-        }
+    pub fn variant_name(&self) -> String {
+        self.variant.to_string()
     }
 }

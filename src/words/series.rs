@@ -32,6 +32,12 @@ pub struct Point {
     /// Share of one processor that this program used itself, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_cpu_percent: Option<f64>,
+    /// Busy share of the origin's processors, percent; absent unless scraped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_cpu_percent: Option<f64>,
+    /// Bytes per second that the origin's machine sent; absent unless scraped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin_transmit_bytes_per_second: Option<f64>,
 }
 
 /// Percentiles of one step, seconds.

@@ -87,6 +87,19 @@ impl Live {
         Self::write(ffmpeg, www, &renditions, "v%v/s.m3u8", "v2/s.m3u8")
     }
 
+    /// `www/master.m3u8`, two renditions of the picture in `v0` and `v1`, the sound of both in `v2`.
+    pub(crate) fn start_separate_audio(www: &Path) -> Self {
+        let mut ffmpeg = program("ffmpeg");
+        ffmpeg.args(["-v", "error", "-nostdin"]);
+        for number in 0..2 {
+            ffmpeg.args(["-re", "-stream_loop", "-1", "-i"]).arg(source(number));
+        }
+        ffmpeg.args(["-map", "0:v", "-map", "1:v", "-map", "0:a"]);
+        let map = "v:0,agroup:sound v:1,agroup:sound a:0,agroup:sound,default:yes";
+        let renditions = ["-var_stream_map", map, "-master_pl_name", "master.m3u8"];
+        Self::write(ffmpeg, www, &renditions, "v%v/s.m3u8", "v2/s.m3u8")
+    }
+
     fn write(mut ffmpeg: Command, www: &Path, arguments: &[&str], playlist: &str, awaited: &str) -> Self {
         ffmpeg.args(["-t", LONGEST, "-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "5"]);
         ffmpeg.args(["-hls_delete_threshold", "8", "-hls_flags", "delete_segments+temp_file"]);

@@ -47,7 +47,7 @@ impl Site {
         self
     }
 
-    fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("127.0.0.1:{}", if self.tls { self.nginx.tls } else { self.nginx.plain })
     }
 

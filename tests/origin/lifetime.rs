@@ -57,14 +57,14 @@ fn a_killed_encoder_comes_back_and_the_media_sequence_goes_on() {
             assert_eq!(origin.get(&format!("/{segment}")).status, 200, "{segment}");
         }
         let mended = listed.media_sequence + 4;
-        advance(20, &|sequence, text| sequence >= mended && !text.contains("DISCONTINUITY"));
+        advance(20, &|sequence, text| sequence >= mended && !text.contains("#EXT-X-DISCONTINUITY\n"));
     }
-    // What the killed ones left is removed as well: listed, lingering, being written, playlist,
-    // and what is not yet old enough.
+    // What the killed ones left is removed as well. There are: listed, lingering, being written, both
+    // playlists and FFmpeg's list.
     let www = origin.directory().join("www");
     eventually("strays are removed", Duration::from_secs(40), || {
         let files = std::fs::read_dir(&www).unwrap().count();
-        (files <= 4 + 5 + 2).then_some(())
+        (files <= 4 + 5 + 1 + 3).then_some(())
     });
 }
 

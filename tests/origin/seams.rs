@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm::pure::origin::argv;
+use hls_swarm::pure::origin::argv::{self, Pace, Place};
 use hls_swarm::pure::origin::derived::Derived;
+use hls_swarm::pure::origin::layout;
 use hls_swarm::pure::origin::playlist::PLAYLIST;
 use hls_swarm::pure::origin::profile;
-use hls_swarm::pure::origin::stream::{Source, Stream};
+use hls_swarm::pure::origin::stream::Stream;
 use hls_swarm::words::cli::origin::StreamArgs;
 use tempfile::TempDir;
 
@@ -44,28 +45,26 @@ fn assert_seamless(profile_name: &str, args: &StreamArgs) {
     let profile = profile::parse(profile_name, profile::built_in(profile_name).unwrap()).unwrap();
     let stream = Stream::resolve(profile, args).unwrap();
     let derived = Derived::of(&stream);
-    let Source::Loop { seconds } = stream.source else { panic!("a loop was asked for") };
-    let (_, complaints) = run("ffmpeg", &argv::encode_loop(&stream, &derived, seconds, &file));
+    let seconds = stream.loop_seconds;
+    let (_, complaints) = run("ffmpeg", &argv::encode_loop(&stream, &derived, &file));
     assert_eq!(complaints, "");
 
     // As the origin replays it, but as fast as it goes, five and a half loops long, all of it kept.
-    let kept = Stream { list_size: 1000, ..stream.clone() };
-    let mut replay = argv::replay(&kept, &file, home.path(), false);
-    replay.retain(|word| word != "-re");
-    let output = replay.iter().position(|word| word == "-c").unwrap();
-    let length = (seconds * 11 / 2).to_string();
-    replay.splice(output..output, ["-t".into(), length.clone().into()]);
+    let renditions = layout::renditions(&stream);
+    let place = Place { directory: home.path(), number: 0, key_info: None };
+    let replay = argv::replay(&stream, &renditions, &file, place, Pace::AtOnce(seconds * 11 / 2));
     let (_, complaints) = run("ffmpeg", &replay);
     assert_eq!(complaints, "");
 
-    let playlist = home.path().join(PLAYLIST);
-    let text = std::fs::read_to_string(&playlist).unwrap();
+    let list = home.path().join(renditions[0].list());
+    let text = std::fs::read_to_string(list).unwrap();
     let lengths: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("#EXTINF:")).collect();
     let whole = format!("{}.000000,", stream.segment_seconds);
     let (_, all_but_last) = lengths.split_last().unwrap();
     assert!(all_but_last.iter().all(|length| *length == whole), "{lengths:?}");
     assert!(lengths.len() >= usize::try_from(seconds * 5 / stream.segment_seconds).unwrap());
 
+    let playlist = home.path().join(PLAYLIST);
     std::fs::write(&playlist, format!("{text}#EXT-X-ENDLIST\n")).unwrap();
     let video = distances(&playlist, "v");
     assert_eq!(video.keys().collect::<Vec<_>>(), [&(90_000 / i64::from(stream.fps))], "{video:?}");

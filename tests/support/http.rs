@@ -47,7 +47,23 @@ impl Connection {
         let length = headers.get("content-length").filter(|_| method != "HEAD");
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         self.0.read_exact(&mut body)?;
+        if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+            body = self.chunks()?;
+        }
         Ok(Answer { status, headers, body })
+    }
+
+    fn chunks(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let length = usize::from_str_radix(&self.line()?, 16).unwrap();
+            let mut chunk = vec![0; length + 2];
+            self.0.read_exact(&mut chunk)?;
+            if length == 0 {
+                return Ok(body);
+            }
+            body.extend_from_slice(&chunk[..length]);
+        }
     }
 
     fn line(&mut self) -> std::io::Result<String> {

@@ -61,10 +61,16 @@ impl Origin {
         origin
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a test starts the product from outside")]
     pub(crate) fn start_with_cache(cache: &Path, arguments: &[&str]) -> Self {
         let mut command = command(arguments);
-        command.arg("--cache-dir").arg(cache).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.arg("--cache-dir").arg(cache);
+        Self::start_command(command)
+    }
+
+    /// Starts an origin by this command and waits until it is ready.
+    #[expect(clippy::disallowed_methods, reason = "a test starts the product from outside")]
+    pub(crate) fn start_command(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let stderr = std::thread::spawn(move || {

@@ -8,9 +8,10 @@ use hls_swarm::pure::stats::{Expectation, Stats};
 use hls_swarm::words::cli::swarm::Variant;
 use hls_swarm::words::ending::Ending;
 use hls_swarm::words::event::{EndClass, Event};
-use hls_swarm::words::exchange::{Cache, Exchange, Kind, Outcome, Source};
+use hls_swarm::words::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm::words::report::Report;
 use hls_swarm::words::run::Run;
+use hls_swarm::words::scrape::{NginxSample, NodeSample, Scraped};
 use hls_swarm::words::snapshot::Sources;
 
 pub const SECOND: u64 = 1_000_000_000;
@@ -36,7 +37,7 @@ pub fn stats_of(source: Source, target_clients: u32) -> Stats {
         began_ns: 0,
         planned_seconds: Some(60.0),
         target_clients,
-        settled_seconds: 5.0,
+        start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
         sources: Sources { requests: source, bytes: source },
     })
@@ -67,16 +68,49 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         retransmits: Some(0),
         rtt_us: Some(40),
         cache: (kind == Kind::Segment).then_some(Cache::Hit),
-        age_s: None,
-        peer: None,
+        age_s: (kind == Kind::Segment).then_some(3),
+        edge: Some("cache-fra1".into()),
+        playlist: (kind == Kind::Manifest).then_some(MediaPlaylist {
+            // It stands still from second 8 on.
+            sequence: at.min(8),
+            segments: 5,
+            last_segment: at.min(8),
+            discontinuity_sequence: 0,
+            target_seconds: 2,
+            ended: false,
+        }),
+        peer: Some(([192, 0, 2, 7].into(), 443)),
         local_port: None,
     }
+}
+
+/// The origin is idle for half of its time and sends a megabyte per second; nginx counts what viewers
+/// ask, and the looks at it.
+pub fn origin(stats: &mut Stats, second: u64) {
+    let node = NodeSample {
+        busy_seconds: second as f64,
+        all_seconds: second as f64 * 2.0,
+        memory_used: Some(0.25),
+        received_bytes: Some(second as f64 * 1e4),
+        transmitted_bytes: Some(second as f64 * 1e6),
+    };
+    let list = vec![("a".into(), 500_000)];
+    for scraped in [Scraped::Node(node), nginx(second * 6), Scraped::Sizes(list)] {
+        stats.apply(Event::Origin { at_ns: second * SECOND, scraped });
+    }
+}
+
+fn nginx(requests: u64) -> Scraped {
+    let requests = requests as f64;
+    Scraped::Nginx(NginxSample { active: 3.0, accepted: 3.0, handled: 3.0, requests })
 }
 
 /// Two viewers for twelve seconds; one meets a 404, dies and comes back.
 pub fn recorded() -> Stats {
     let mut stats = stats(Source::Probe);
-    stats.apply(Event::Target { viewers: 2 });
+    for viewer in [1, 2] {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+    }
     for viewer in [1, 2] {
         stats.apply(Event::Started { viewer, generation: 1, at_ns: SECOND });
     }
@@ -89,6 +123,7 @@ pub fn recorded() -> Stats {
         }
         stats.apply(Event::Machine { cpu_percent: 40.0, own_cpu_percent: 1.5 });
         stats.apply(Event::Lag { nanos: 1_500_000 });
+        origin(&mut stats, second);
         stats.tick(second * SECOND);
     }
     let missing = Exchange {
@@ -98,7 +133,8 @@ pub fn recorded() -> Stats {
         ..exchange(2, Kind::Segment, 12)
     };
     stats.apply(Event::Exchange(Box::new(missing)));
-    stats.apply(Event::Lines { parsed: 3, dropped: 0 });
+    stats.apply(Event::Origin { at_ns: 12 * SECOND, scraped: nginx(12 * 6 + 3) });
+    stats.apply(Event::Lines { viewer: 1, parsed: 3, dropped: 0 });
     stats.apply(Event::Ended {
         viewer: 2,
         class: EndClass::Failed,

@@ -9,18 +9,19 @@ use hls_swarm::views::dashboard::history::KEPT;
 use hls_swarm::views::dashboard::look::Look;
 use hls_swarm::views::dashboard::sort::{Sort, order};
 use hls_swarm::views::dashboard::state::{Page, State};
+use hls_swarm::words::command::Command;
 use hls_swarm::words::ending::Ending;
 use hls_swarm::words::event::{EndClass, Event};
 use hls_swarm::words::exchange::{Exchange, Kind, Outcome, Source};
 use hls_swarm::words::key::{Key, Reply};
-use hls_swarm::words::snapshot::Snapshot;
+use hls_swarm::words::snapshot::{Snapshot, StageRow};
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
 
-use crate::recorded::{SECOND, exchange, recorded, run, stats, stats_of};
+use crate::recorded::{SECOND, exchange, origin, recorded, run, stats, stats_of};
 
 /// Thirty viewers arrive within ten seconds; some stall, one meets errors, one dies and comes back.
 fn series() -> Vec<Snapshot> {
@@ -30,9 +31,9 @@ fn series() -> Vec<Snapshot> {
 
 fn at(stats: &mut Stats, second: u64) -> Snapshot {
     let up = u32::try_from(second.min(10) * 3).unwrap();
-    stats.apply(Event::Target { viewers: up });
     for viewer in 1..=up {
         if second <= 10 && viewer + 3 > up {
+            stats.apply(Event::Arrived { viewer, at_ns: second * SECOND });
             stats.apply(Event::Started { viewer, generation: 1, at_ns: second * SECOND });
         }
         // Answers take longer and longer, and longest for the last ones.
@@ -53,6 +54,7 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
             drift_seconds,
         });
     }
+    origin(stats, second);
     match second {
         20..=22 => stats.apply(Event::Exchange(Box::new(exchange(5, Kind::Segment, second)))),
         25 => stats.apply(Event::Stalled { viewer: 7 }),
@@ -137,8 +139,16 @@ fn press(state: &mut State, keys: &str) {
 }
 
 /// Each page with the keys that lead to it.
-const PAGES: [(&str, &str); 6] =
-    [("overview", "1"), ("latency", "2"), ("viewers", "3ss"), ("errors", "4"), ("log", "5kk"), ("help", "?")];
+const PAGES: [(&str, &str); 8] = [
+    ("overview", "1"),
+    ("latency", "2"),
+    ("viewers", "3ss"),
+    ("origin", "4"),
+    ("edges", "5"),
+    ("errors", "6"),
+    ("log", "7kk"),
+    ("help", "?"),
+];
 
 #[test]
 fn the_pages() {
@@ -232,15 +242,35 @@ fn a_frozen_display_stands_still_while_figures_go_on() {
     let mut snapshots = series();
     let last = snapshots.pop().unwrap();
     let mut state = state(snapshots);
-    press(&mut state, " ");
+    press(&mut state, "f");
     let before = text(&frame(&state, (80, 24), true));
     assert!(before.contains("FROZEN"));
     state.take(Arc::new(last));
     assert_eq!(text(&frame(&state, (80, 24), true)), before);
-    press(&mut state, " ");
+    press(&mut state, "f");
     let after = text(&frame(&state, (80, 24), true));
     assert!(after.contains("0:40") && !after.contains("FROZEN"), "{after}");
     assert_eq!(state.scene().history.iter().len(), 40);
+}
+
+#[test]
+fn keys_change_the_load_and_a_pause_is_shown() {
+    let mut state = state(series());
+    for (key, command) in [
+        ('+', Command::More(1)),
+        ('-', Command::Fewer(1)),
+        (']', Command::More(10)),
+        ('[', Command::Fewer(10)),
+        (' ', Command::Pause),
+    ] {
+        assert_eq!(state.press(Key::Char(key)), Reply::Command(command), "{key:?}");
+    }
+    let mut paused = series().pop().unwrap();
+    paused.by_hand.paused = true;
+    paused.stages = vec![StageRow { stage: 2, from: 300, clients: 300, ..StageRow::default() }];
+    state.take(Arc::new(paused));
+    let shown = text(&frame(&state, (80, 24), true));
+    assert!(shown.contains("PAUSED") && shown.contains("2: 300 viewers"), "{shown}");
 }
 
 #[test]

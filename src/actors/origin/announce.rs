@@ -1,7 +1,7 @@
 //! READY: said once playlist and first segment really came over HTTP.
 
 use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +10,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::house::House;
+use super::publisher::replace;
 use crate::pure::origin::derived::Derived;
+use crate::pure::origin::layout::{self, MASTER};
 use crate::pure::origin::playlist::{self, PLAYLIST};
+use crate::pure::origin::stream::Stream;
+use crate::system::notify;
 use crate::words::cli::origin::OriginArgs;
 use crate::words::failure::Failure;
 
@@ -23,19 +27,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What will be announced.
 #[derive(Debug)]
 pub(super) struct Announcement {
+    address: SocketAddr,
     base: String,
-    port: u16,
-    directory: PathBuf,
-    fresh: PathBuf,
+    /// Path of what viewers are given.
+    entry: String,
+    /// Paths of all media playlists.
+    playlists: Vec<String>,
+    more: serde_json::Map<String, serde_json::Value>,
+    directory: Option<PathBuf>,
+    fresh: Option<PathBuf>,
+    ready: CancellationToken,
     ready_file: Option<PathBuf>,
 }
 
 impl Announcement {
     /// Removes a READY file of an earlier start, which would be a lie from now on.
-    pub(super) fn new(args: &OriginArgs, socket: &TcpListener, house: &House) -> Result<Self, Failure> {
-        let address = socket
-            .local_addr()
-            .map_err(|error| Failure::internal("cannot tell the own address").because(error))?;
+    pub(super) fn new(
+        args: &OriginArgs,
+        stream: &Stream,
+        address: SocketAddr,
+        house: Option<&House>,
+    ) -> Result<Self, Failure> {
         if let Some(file) = &args.ready_file {
             match std::fs::remove_file(file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -44,49 +56,93 @@ impl Announcement {
                 _ => {}
             }
         }
+        let renditions = layout::renditions(stream);
+        let entry = if layout::has_choice(&renditions) { MASTER } else { PLAYLIST };
+        let base = format!("http://{}", reachable(address));
+        let mut more = serde_json::Map::new();
+        if !stream.further.is_empty() {
+            let urls: Vec<_> = stream.further.iter().map(|name| format!("{base}/{name}/{entry}")).collect();
+            more.insert("further".to_owned(), urls.into());
+        }
+        let folders =
+            std::iter::once(String::new()).chain(stream.further.iter().map(|name| format!("{name}/")));
         Ok(Self {
-            base: format!("http://{}", reachable(address)),
-            port: address.port(),
-            directory: house.root().to_owned(),
-            fresh: house.fresh(),
+            address: reachable(address),
+            base,
+            entry: entry.to_owned(),
+            playlists: folders
+                .flat_map(|folder| renditions.iter().map(move |one| format!("{folder}{}", one.playlist())))
+                .collect(),
+            more,
+            directory: house.map(|house| house.root().to_owned()),
+            fresh: house.map(House::fresh),
+            ready: CancellationToken::new(),
             ready_file: args.ready_file.clone(),
         })
+    }
+
+    /// Where this machine reaches the stream.
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Cancelled as soon as READY is said.
+    pub(super) fn ready(&self) -> CancellationToken {
+        self.ready.clone()
+    }
+
+    /// Adds where HTTPS is served, and the authority to be trusted.
+    pub(super) fn tell_tls(&mut self, address: SocketAddr, authority: &Path) {
+        self.tell("tls_url", format!("https://{}/{}", reachable(address), self.entry));
+        self.tell("tls_port", address.port());
+        self.tell("ca", authority.to_string_lossy().into_owned());
+    }
+
+    /// Adds a fact to READY's line of JSON.
+    pub(super) fn tell(&mut self, name: &str, value: impl Into<serde_json::Value>) {
+        self.more.insert(name.to_owned(), value.into());
     }
 
     /// Waits until the stream can be fetched, says so, and takes the READY file back at `stop`.
     pub(super) async fn make(
         &self,
         derived: &Derived,
-        encoder: Arc<AtomicBool>,
-        server: Arc<AtomicBool>,
+        settled: &[Arc<AtomicBool>],
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
         let patience = PATIENCE + Duration::from_secs(u64::from(derived.window_seconds));
         tokio::select! {
             fetched = tokio::time::timeout(patience, self.fetchable()) => fetched.map_err(|_| {
                 Failure::preflight(format!(
-                    "no segment could be fetched from {}/{PLAYLIST} within {} s",
-                    self.base, patience.as_secs()
+                    "no segment could be fetched from {}/{} within {} s",
+                    self.base, self.entry, patience.as_secs()
                 ))
                 .cure("is the machine overloaded? pass --encoder loop or a smaller --video-size; see --log-level debug")
             })?,
             () = stop.cancelled() => return Ok(()),
         }
-        encoder.store(true, Ordering::Relaxed);
-        server.store(true, Ordering::Relaxed);
-        let line = serde_json::json!({
+        settled.iter().for_each(|one| one.store(true, Ordering::Relaxed));
+        let mut line = serde_json::json!({
             "ready": true,
-            "url": format!("{}/{PLAYLIST}", self.base),
-            "port": self.port,
+            "url": format!("{}/{}", self.base, self.entry),
+            "port": self.address.port(),
             "pid": std::process::id(),
-            "directory": self.directory,
         });
+        if let Some(facts) = line.as_object_mut() {
+            facts.extend(self.directory.iter().map(|path| ("directory".to_owned(), serde_json::json!(path))));
+            facts.extend(self.more.clone());
+        }
         if let Some(file) = &self.ready_file {
-            write_whole(file, &format!("{line}\n")).map_err(|error| unwritable(file, error))?;
+            replace(file, &format!("{line}\n")).map_err(|error| unwritable(file, error))?;
+        }
+        self.ready.cancel();
+        if let Err(error) = notify::ready(&format!("{}/{}", self.base, self.entry)) {
+            tracing::warn!(%error, "cannot tell systemd that the stream is there");
         }
         // Whoever started us may not listen; the stream is there all the same.
-        drop(writeln!(std::io::stdout(), "READY {}/{PLAYLIST}\n{line}", self.base));
+        drop(writeln!(std::io::stdout(), "READY {}/{}\n{line}", self.base, self.entry));
         stop.cancelled().await;
+        drop(notify::stopping());
         if let Some(file) = &self.ready_file {
             drop(std::fs::remove_file(file));
         }
@@ -98,11 +154,11 @@ impl Announcement {
         loop {
             looks.tick().await;
             // No request before there can be an answer: the access log is for viewers.
-            if !self.fresh.exists() {
+            if self.fresh.as_ref().is_some_and(|fresh| !fresh.exists()) {
                 continue;
             }
-            let base = self.base.clone();
-            match tokio::task::spawn_blocking(move || fetch_first(&base)).await {
+            let (base, playlists) = (self.base.clone(), self.playlists.clone());
+            match tokio::task::spawn_blocking(move || fetch_first(&base, &playlists)).await {
                 Ok(Ok(())) => return,
                 Ok(Err(reason)) => tracing::debug!(reason, "not ready yet"),
                 Err(error) => tracing::debug!(%error, "not ready yet"),
@@ -111,8 +167,8 @@ impl Announcement {
     }
 }
 
-/// Fetches the playlist and the first segment in it, as a viewer would.
-fn fetch_first(base: &str) -> Result<(), String> {
+/// Fetches each playlist and the first segment in it, as a viewer would.
+fn fetch_first(base: &str, playlists: &[String]) -> Result<(), String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(FETCH_TIME))
         .http_status_as_error(false)
@@ -129,30 +185,27 @@ fn fetch_first(base: &str) -> Result<(), String> {
         let body = answer.body_mut().with_config().limit(u64::MAX);
         body.read_to_vec().map_err(|error| format!("{name}: {error}"))
     };
-    let text = fetch(PLAYLIST)?;
-    let listed = playlist::read(&String::from_utf8_lossy(&text)).ok_or("no playlist came")?;
-    let first = listed.segments.first().ok_or("the playlist is empty")?;
-    match fetch(first)?.len() {
-        0 => Err(format!("{first} is empty")),
-        _ => Ok(()),
+    for name in playlists {
+        let text = fetch(name)?;
+        let listed = playlist::read(&String::from_utf8_lossy(&text)).ok_or("no playlist came")?;
+        let first = listed.segments.first().ok_or("the playlist is empty")?;
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let first = format!("{folder}/{first}");
+        if fetch(first.trim_start_matches('/'))?.is_empty() {
+            return Err(format!("{first} is empty"));
+        }
     }
+    Ok(())
 }
 
 /// The address under which this machine reaches a socket that listens on `address`.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
     address
-}
-
-/// Writes a file so that nobody ever reads half of it.
-fn write_whole(file: &Path, text: &str) -> std::io::Result<()> {
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, file))
 }
 
 fn unwritable(file: &Path, error: std::io::Error) -> Failure {

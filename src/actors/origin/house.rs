@@ -2,12 +2,13 @@
 //!
 //! It is gone when the origin is gone; the guard sees to it if this program cannot.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::leftovers;
 use crate::system::guard::Guard;
 use crate::system::storage::Storage;
 use crate::words::failure::Failure;
@@ -17,6 +18,8 @@ use crate::words::failure::Failure;
 pub(super) struct House {
     root: PathBuf,
     guard: Arc<Guard>,
+    /// Locked while this origin lives, so that no other one takes the directory for a dead one's.
+    _alive: File,
     /// Nothing in it reaches a disk.
     pub(super) in_memory: bool,
 }
@@ -34,11 +37,12 @@ impl House {
                 "segments are written to a disk, which may slow serving down; pass --dir with a tmpfs"
             );
         }
+        leftovers::remove(&parent);
         Self::create(&parent, storage.in_memory, guard).map_err(|error| not_writable(&parent, error))
     }
 
     fn create(parent: &Path, in_memory: bool, guard: &Arc<Guard>) -> io::Result<Self> {
-        let name = format!("hls-origin-{}-{:06x}", std::process::id(), fastrand::u32(..0x100_0000));
+        let name = format!("{}{}-{:06x}", leftovers::NAME, std::process::id(), fastrand::u32(..0x100_0000));
         let root = std::path::absolute(parent)?.join(name);
         guard.watch_directory(&root);
         // nginx's workers may be somebody else: they pass through, they cannot look around.
@@ -46,7 +50,8 @@ impl House {
             guard.release_directory(&root);
             return Err(error);
         }
-        let house = Self { root, guard: Arc::clone(guard), in_memory };
+        let alive = leftovers::hold(&root).inspect_err(|_| drop(std::fs::remove_dir_all(&root)))?;
+        let house = Self { root, guard: Arc::clone(guard), _alive: alive, in_memory };
         // Whatever the umask was.
         std::fs::set_permissions(&house.root, Permissions::from_mode(0o711))?;
         DirBuilder::new().mode(0o755).create(house.www())?;

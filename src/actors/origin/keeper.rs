@@ -11,6 +11,8 @@ use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::faults::Strike;
+use super::vitals::Life;
 use crate::pure::origin::revival::Revival;
 use crate::system::guard::Guard;
 use crate::system::process::{Child, Patience, Program, cannot_run, drain};
@@ -19,6 +21,16 @@ use crate::words::failure::Failure;
 
 const KEPT_LINES: usize = 8;
 const LINE_BYTES: usize = 500;
+/// A start that had to wait this long waited for something else than the process: what ended before
+/// does not count any more.
+const WAITED: Duration = Duration::from_millis(400);
+
+/// Said at each start, and as it should be: nginx was handed its socket; FFmpeg's MPEG-TS muxer got sound
+/// that was encoded before, and its NUT muxer several pictures of one time.
+const EXPECTED: [&str; 3] =
+    ["using inherited sockets from", "frame size not set", "Multiple keyframes with same PTS"];
+/// A process that was killed on purpose comes back as quickly as after one failure.
+const STRUCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// One process that is to be kept alive.
 #[derive(Debug)]
@@ -29,28 +41,50 @@ pub(super) struct Keeper {
     /// Set once the process has proved that it works: from then on an end is worth a new start,
     /// before it the cause lies in what was asked.
     pub(super) settled: Arc<AtomicBool>,
+    pub(super) life: Arc<Life>,
+    /// By this it is killed on purpose, which does not count as a failure.
+    pub(super) strike: Arc<Strike>,
     /// Notified when the process lives but does nothing, and should be replaced.
     pub(super) stuck: Notify,
 }
 
 impl Keeper {
     pub(super) fn new(name: &'static str, guard: &Arc<Guard>) -> Self {
-        Self { name, guard: Arc::clone(guard), settled: Arc::default(), stuck: Notify::new() }
+        let (settled, life, strike) = Default::default();
+        Self { name, guard: Arc::clone(guard), settled, life, strike, stuck: Notify::new() }
     }
 
-    /// Keeps the process that `program` describes alive until `stop`.
+    /// Keeps the process that `program` describes alive until `stop`. `program` may wait until a start
+    /// makes sense.
     pub(super) async fn keep(
         &self,
         stop: &CancellationToken,
-        mut program: impl FnMut() -> Program,
+        mut program: impl AsyncFnMut() -> Program,
     ) -> Result<(), Failure> {
         let mut revival = Revival::default();
         loop {
-            let started = Instant::now();
-            let program = program();
-            let (ending, words) = self.live(stop, &program).await?;
+            let asked = Instant::now();
+            let program = program().await;
             if stop.is_cancelled() {
                 return Ok(());
+            }
+            let started = Instant::now();
+            if started - asked > WAITED {
+                revival = Revival::default();
+            }
+            self.life.starts.fetch_add(1, Ordering::Relaxed);
+            let lived = self.live(stop, &program).await;
+            self.life.up.store(false, Ordering::Relaxed);
+            let (ending, words) = lived?;
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            if let Some(down) = self.strike.taken() {
+                tracing::warn!(process = self.name, ?down, "killed by a fault; starts again after a pause");
+                tokio::select! {
+                    () = tokio::time::sleep(down.max(STRUCK_PAUSE)) => continue,
+                    () = stop.cancelled() => return Ok(()),
+                }
             }
             if !self.settled.load(Ordering::Relaxed) {
                 let what = format!("{} ended with {ending} before it had done anything", self.name);
@@ -79,11 +113,16 @@ impl Keeper {
             cannot_run(&program.path, error, "check that it is still there, and the limit of processes")
         })?;
         tracing::debug!(process = self.name, pid = child.pid(), "started");
-        let words = tokio::spawn(listen(self.name, child.stderr.take()));
+        self.life.up.store(true, Ordering::Relaxed);
+        let words = tokio::spawn(listen(self.name, child.stderr.take(), stop.clone()));
         let ending = tokio::select! {
             ending = child.wait() => ending,
             () = stop.cancelled() => child.stop(Patience::default()).await,
             () = self.stuck.notified() => self.kill(&mut child).await,
+            () = self.strike.dealt() => {
+                child.signal(Signal::SIGKILL);
+                child.wait().await
+            }
         };
         // The whole group is dead by now, so the pipe has ended.
         let words = tokio::time::timeout(Duration::from_secs(1), words).await;
@@ -91,23 +130,26 @@ impl Keeper {
     }
 
     async fn kill(&self, child: &mut Child) -> Ending {
-        tracing::warn!(process = self.name, pid = child.pid(), "does nothing any more; is replaced");
+        tracing::warn!(process = self.name, pid = child.pid(), "does not go on as it should; is replaced");
         child.signal(Signal::SIGKILL);
         child.wait().await
     }
 }
 
-fn given_up(failure: Failure, words: Option<String>) -> Failure {
+/// Adds what a process that was given up has said last.
+pub(super) fn given_up(failure: Failure, words: Option<String>) -> Failure {
     failure
         .because(words.unwrap_or_else(|| "it said nothing".to_owned()))
         .cure("read its words; --log-level debug shows the command")
 }
 
 /// Passes on what a process says, line by line, and returns the last lines when it falls silent.
-async fn listen(name: &'static str, pipe: Option<pipe::Receiver>) -> Option<String> {
+async fn listen(name: &'static str, pipe: Option<pipe::Receiver>, stop: CancellationToken) -> Option<String> {
     let pipe = pipe?;
     let (mut line, mut kept) = (Vec::new(), VecDeque::new());
     drain(&pipe, |bytes| {
+        // FFmpeg 7.0 that is asked to end while it replays says some 100000 lines a second about it.
+        let bytes = if stop.is_cancelled() { &[] } else { bytes };
         for byte in bytes {
             match byte {
                 b'\n' | b'\r' => take(name, &mut line, &mut kept),
@@ -127,8 +169,7 @@ fn take(name: &str, line: &mut Vec<u8>, kept: &mut VecDeque<String>) {
     if text.is_empty() {
         return;
     }
-    // nginx tells at each start that it was handed its socket, which is what we do.
-    if text.contains("using inherited sockets from") {
+    if EXPECTED.iter().any(|words| text.contains(words)) {
         tracing::debug!(process = name, "{text}");
         return;
     }

@@ -30,58 +30,61 @@ pub(super) struct Job<'a> {
     pub(super) tools: &'a Tools,
     pub(super) stream: &'a Stream,
     pub(super) derived: &'a Derived,
-    pub(super) seconds: u32,
     pub(super) house: &'a House,
     pub(super) keeper: &'a Keeper,
 }
 
 impl Job<'_> {
-    /// Puts the loop into the private directory, from the cache or by encoding. False when `stop`
-    /// came first.
-    pub(super) async fn make_ready(&self, stop: &CancellationToken) -> Result<bool, Failure> {
+    /// Puts the loop into the private directory, from the cache (unless encoding is to be `measured`) or
+    /// by encoding, and tells how long that took. None when `stop` came first.
+    pub(super) async fn make_ready(
+        &self,
+        measured: bool,
+        stop: &CancellationToken,
+    ) -> Result<Option<Option<Duration>>, Failure> {
         let Some(cache) = cache_directory(self.args.cache_dir.as_deref())? else {
-            return self.encode(stop).await;
+            return Ok(self.encode(stop).await?.map(Some));
         };
-        let Some(_lock) = lock(&cache, stop).await else { return Ok(false) };
+        let Some(_lock) = lock(&cache, stop).await else { return Ok(None) };
         let cached = cache.join(self.name());
-        if take(&cached, &self.house.loop_file()) {
+        if !measured && take(&cached, &self.house.loop_file()) {
             tracing::debug!(file = %cached.display(), "the loop comes from the cache");
-            return Ok(true);
+            return Ok(Some(None));
         }
-        if !self.encode(stop).await? {
-            return Ok(false);
-        }
+        let Some(time) = self.encode(stop).await? else { return Ok(None) };
         if let Err(error) = keep(&self.house.loop_file(), &cached) {
             tracing::warn!(%error, file = %cached.display(), "cannot cache the loop; the next start encodes again");
         }
         forget_oldest(&cache);
-        Ok(true)
+        Ok(Some(Some(time)))
     }
 
     fn name(&self) -> String {
-        let argv = argv::encode_loop(self.stream, self.derived, self.seconds, Path::new("loop"));
+        let argv = argv::encode_loop(self.stream, self.derived, Path::new("loop"));
         loop_key::file_name(argv.iter().map(AsRef::as_ref), &self.tools.ffmpeg_version)
     }
 
-    async fn encode(&self, stop: &CancellationToken) -> Result<bool, Failure> {
-        let Stream { size, fps, video_kbps, .. } = self.stream;
-        let seconds = self.seconds;
-        tracing::info!("encoding a loop of {seconds} s ({size}, {fps} fps, {video_kbps} kbit/s), once");
+    async fn encode(&self, stop: &CancellationToken) -> Result<Option<Duration>, Failure> {
+        let Stream { variants, fps, loop_seconds, .. } = self.stream;
+        let variants: Vec<_> =
+            variants.iter().map(|variant| format!("{} at {} kbit/s", variant.size, variant.kbps)).collect();
+        tracing::info!("encoding a loop of {loop_seconds} s ({}, {fps} fps), once", variants.join(", "));
         let started = Instant::now();
-        let argv = argv::encode_loop(self.stream, self.derived, seconds, &self.house.loop_file());
+        let argv = argv::encode_loop(self.stream, self.derived, &self.house.loop_file());
         let mut program = Program::new(&self.args.ffmpeg, argv);
         program.stdout = Output::Discard;
         let (ending, words) = self.keeper.live(stop, &program).await?;
         if stop.is_cancelled() {
-            return Ok(false);
+            return Ok(None);
         }
         if !ending.is_success() {
             return Err(Failure::preflight(format!("{} cannot encode the loop: {ending}", program.path.display()))
                 .because(words.unwrap_or_else(|| "it said nothing".to_owned()))
                 .cure("it needs the encoders libx264 and aac, and the sources testsrc2 and sine; pass --ffmpeg PATH"));
         }
-        tracing::info!("encoded in {:.1} s", started.elapsed().as_secs_f32());
-        Ok(true)
+        let time = started.elapsed();
+        tracing::info!("encoded in {:.1} s", time.as_secs_f32());
+        Ok(Some(time))
     }
 }
 

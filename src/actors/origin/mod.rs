@@ -2,30 +2,57 @@
 //!
 //! What to encode and how to serve it is decided in [`crate::pure::origin`].
 
+mod access_log;
 mod announce;
-mod encoder;
-mod freshness;
+mod certificate;
+mod channel;
+mod control;
+mod embedded;
+mod exporters;
+pub mod fault_client;
+mod faults;
+mod front;
+mod health;
 mod house;
 mod keeper;
+mod layer;
+mod leftovers;
 mod loop_cache;
+mod material;
+mod memory;
+mod pages;
+pub mod plan;
+mod position;
+mod publisher;
+pub mod render;
 mod server;
 mod tools;
+mod vitals;
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::io::Write;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio_util::sync::CancellationToken;
 
 use self::announce::Announcement;
-use self::encoder::Encoder;
+use self::channel::Channel;
+use self::exporters::Exporters;
 use self::house::House;
-use self::server::Server;
+use self::layer::Layer;
+use self::material::Material;
+use self::plan::Plan;
+use self::position::Shelf;
+use self::server::{Server, Sockets};
 use self::tools::Tools;
-use crate::pure::origin::{derived::Derived, profile, stream::Stream};
+use self::vitals::{Place, Vitals};
+use crate::pure::origin::fault::Victim;
+use crate::pure::origin::profile;
 use crate::system::guard::Guard;
+use crate::system::identity;
+use crate::system::listener;
 use crate::system::shutdown::Shutdown;
-use crate::system::{identity, listener};
 use crate::words::cli::origin::OriginArgs;
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
@@ -46,35 +73,108 @@ pub async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure>
 
 async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) -> Result<(), Failure> {
     identity::share_reading();
-    let stream = resolve(args)?;
-    let derived = Derived::of(&stream);
+    let plan = Plan::resolve(args)?;
+    if args.dry_run {
+        return print(&profile::to_toml(&plan.profile)?);
+    }
+    let Plan { stream, derived, serving, .. } = &plan;
+    if args.service.embedded {
+        return embedded::serve(args, &plan.profile, stream, serving, stop).await;
+    }
     let tools = Tools::ask(args, guard).await?;
-    let socket = listener::listen(SocketAddr::new(args.listen, args.port))?;
+    let sockets = Sockets::listen(&serving.serve)?;
+    let shelf = args.state_dir.as_deref().map(Shelf::open).transpose()?;
     let house = House::build(args.dir.as_deref(), derived.storage_bytes, guard)?;
-    let announcement = Announcement::new(args, &socket, &house)?;
-    let server = Server::prepare(args, &tools, &derived, socket, &house, guard).await?;
+    let mut announcement = Announcement::new(args, stream, sockets.plain()?, Some(&house))?;
+    if let Some(address) = sockets.tls()? {
+        let authority = certificate::make(house.root(), serving.serve.listen)?;
+        announcement.tell_tls(address, &authority);
+    }
+    let log = access_log::place(&serving.log, sockets.plain()?.port())?;
+    if let Some(log) = &log {
+        announcement.tell("access_log", log.as_str());
+    }
+    let layer = Layer::of(&args.service, serving, true, &mut announcement)?;
+    let faults = layer.as_ref().map(Layer::faults);
+    let (sockets, front) = match layer {
+        None => (sockets, None),
+        Some(layer) => {
+            let behind = listener::listen((Ipv4Addr::LOCALHOST, 0).into())?;
+            let front = layer.before(&behind, log.as_deref(), derived)?;
+            let (sockets, socket) = sockets.behind(behind);
+            (sockets, Some((front, socket)))
+        }
+    };
+    let exporters = Exporters::bind(&serving.serve, plan.profile.metrics)?;
+    for (name, address) in exporters.addresses() {
+        announcement.tell(name, format!("http://{}/metrics", announce::reachable(address)));
+    }
+    let vitals = Arc::new(Vitals::new(Place::Disk(house.www()), announcement.address(), faults.clone()));
+    let place = server::Place { sockets, behind_front: front.is_some(), access_log: log };
+    let server = Server::prepare(args, &tools, &plan, place, &house, guard).await?;
+    if let Some(faults) = &faults {
+        faults.victim(Victim::Server, server.strike());
+    }
+    vitals.watch("nginx", server.life());
 
-    let stream = async {
-        let Some(encoder) = Encoder::prepare(args, &tools, &stream, &derived, &house, guard, stop).await?
+    let streams = async {
+        let Some(material) = Material::prepare(args, &tools, stream, derived, &house, guard, stop).await?
         else {
             return Ok(());
         };
-        let announced = announcement.make(&derived, encoder.settled(), server.settled(), stop);
-        both(stop, encoder.keep(stop), announced).await
+        let names = std::iter::once("").chain(stream.further.iter().map(String::as_str));
+        let channels = names.map(|name| Channel::new(name, &material, shelf.as_ref(), guard));
+        let channels = channels.collect::<Result<Vec<_>, _>>()?;
+        for channel in &channels {
+            vitals.watch("ffmpeg", channel.life());
+            if let Some(faults) = &faults {
+                faults.victim(Victim::Encoder, channel.strike());
+            }
+        }
+        let settled: Vec<_> = channels.iter().map(Channel::settled).chain([server.settled()]).collect();
+        let announced = announcement.make(derived, &settled, stop);
+        let kept = all(stop, channels.iter().map(|channel| channel.keep(stop)));
+        tokio::select! {
+            outcome = both(stop, kept, announced) => outcome,
+            never = health::tell(&house, &channels) => match never {},
+        }
     };
-    both(stop, server.keep(stop), stream).await
+    let metrics = exporters.serve(Arc::clone(&vitals), house.root().to_owned(), stop);
+    let fronted = async {
+        match front {
+            Some((front, socket)) => front.serve(socket, stop).await,
+            None => Ok(()),
+        }
+    };
+    let served = both(stop, server.keep(stop), streams);
+    let (served, ()) = tokio::join!(both(stop, served, fronted), metrics);
+    served
 }
 
-fn resolve(args: &OriginArgs) -> Result<Stream, Failure> {
-    let name = &args.profile;
-    let profile = if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
-        let text = std::fs::read_to_string(name)
-            .map_err(|error| Failure::usage(format!("cannot read the profile {name}")).because(error))?;
-        profile::parse(name, &text)?
-    } else {
-        profile::parse(name, profile::built_in(name)?)?
-    };
-    Stream::resolve(profile, &args.stream)
+fn print(text: &str) -> Result<(), Failure> {
+    write!(std::io::stdout(), "{text}")
+        .map_err(|error| Failure::internal("cannot write to standard output").because(error))
+}
+
+/// Waits for all; a failure of one asks the others to stop.
+async fn all<F: Future<Output = Result<(), Failure>>>(
+    stop: &CancellationToken,
+    parts: impl Iterator<Item = F>,
+) -> Result<(), Failure> {
+    let mut parts: Vec<_> = parts.map(|part| (Box::pin(part), None)).collect();
+    std::future::poll_fn(|context| {
+        for (part, outcome) in parts.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
+            if let Poll::Ready(ended) = part.as_mut().poll(context) {
+                if ended.is_err() {
+                    stop.cancel();
+                }
+                *outcome = Some(ended);
+            }
+        }
+        if parts.iter().any(|(_, outcome)| outcome.is_none()) { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    parts.into_iter().filter_map(|(_, outcome)| outcome).collect()
 }
 
 /// Waits for both; a failure of one asks the other to stop.

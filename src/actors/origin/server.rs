@@ -4,7 +4,7 @@
 //! the port is ours from the first moment to the last: two starts never collide, and no restart
 //! of nginx loses it to somebody else. A viewer that connects in between waits instead of failing.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,18 +13,30 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::faults::Strike;
 use super::house::House;
 use super::keeper::Keeper;
+use super::plan::Plan;
 use super::tools::Tools;
-use crate::pure::origin::derived::Derived;
-use crate::pure::origin::nginx::{self, Facts};
+use super::vitals::Life;
+use crate::pure::origin::nginx::{self, Build, Facts, Site};
+use crate::pure::origin::profile::Serve;
 use crate::system::guard::Guard;
-use crate::system::identity;
 use crate::system::process::{Output, Program, ask, cannot_run};
+use crate::system::{identity, listener};
 use crate::words::cli::origin::OriginArgs;
 use crate::words::failure::Failure;
 
 const CHECK_TIME: Duration = Duration::from_secs(20);
+
+/// Where nginx stands, which is known once its sockets are open.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) sockets: Sockets,
+    pub(super) behind_front: bool,
+    /// The file for the log of requests, which the front writes as well.
+    pub(super) access_log: Option<String>,
+}
 
 /// nginx, ready to be started.
 #[derive(Debug)]
@@ -32,7 +44,55 @@ pub(super) struct Server {
     program: Program,
     keeper: Keeper,
     // Open for as long as nginx may have to be started.
-    _socket: TcpListener,
+    _sockets: Sockets,
+}
+
+/// Where nginx is to listen.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    plain: TcpListener,
+    tls: Option<TcpListener>,
+}
+
+impl Sockets {
+    pub(super) fn listen(serve: &Serve) -> Result<Self, Failure> {
+        let listen = |port| listener::listen(SocketAddr::new(serve.listen, port));
+        Ok(Self { plain: listen(serve.port)?, tls: serve.tls.then(|| listen(serve.tls_port)).transpose()? })
+    }
+
+    /// Address for HTTP.
+    pub(super) fn plain(&self) -> Result<SocketAddr, Failure> {
+        self.plain.local_addr().map_err(refused)
+    }
+
+    /// Address for HTTPS.
+    pub(super) fn tls(&self) -> Result<Option<SocketAddr>, Failure> {
+        self.tls.as_ref().map(|socket| socket.local_addr().map_err(refused)).transpose()
+    }
+
+    /// With nginx behind `socket`, and the one for HTTP left to a front.
+    pub(super) fn behind(self, socket: TcpListener) -> (Self, TcpListener) {
+        (Self { plain: socket, tls: self.tls }, self.plain)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &TcpListener> {
+        std::iter::once(&self.plain).chain(&self.tls)
+    }
+}
+
+fn refused(error: std::io::Error) -> Failure {
+    Failure::internal("the operating system refuses a fact").because(error)
+}
+
+/// What nginx.conf depends on in this machine.
+pub(super) fn facts(build: &Build, in_memory: bool) -> Result<Facts, Failure> {
+    Ok(Facts {
+        hard_open_files: identity::hard_open_files().map_err(refused)?,
+        worker_user: identity::worker_user(),
+        in_memory,
+        behind_front: false,
+        build: build.clone(),
+    })
 }
 
 impl Server {
@@ -40,33 +100,45 @@ impl Server {
     pub(super) async fn prepare(
         args: &OriginArgs,
         tools: &Tools,
-        derived: &Derived,
-        socket: TcpListener,
+        plan: &Plan,
+        place: Place,
         house: &House,
         guard: &Arc<Guard>,
     ) -> Result<Self, Failure> {
-        let refused = |error| Failure::internal("the operating system refuses a fact").because(error);
-        let facts = Facts {
-            hard_open_files: identity::hard_open_files().map_err(refused)?,
-            worker_user: identity::worker_user(),
-            in_memory: house.in_memory,
-            build: tools.nginx.clone(),
+        let Place { sockets, behind_front, access_log } = place;
+        let facts = Facts { behind_front, ..facts(&tools.nginx, house.in_memory)? };
+        let (listen, tls) = (sockets.plain()?, sockets.tls()?);
+        let site = Site {
+            derived: &plan.derived,
+            serving: &plan.serving,
+            listen,
+            tls,
+            access_log: access_log.as_deref(),
         };
-        let log = args.access_log.as_deref().map(quotable).transpose()?;
-        let address = socket.local_addr().map_err(refused)?;
-        // nginx takes an inherited socket as it is, and accepts until there is nobody left.
-        socket.set_nonblocking(true).map_err(refused)?;
-        let text = nginx::render(derived, address, log.as_deref(), &facts);
-        std::fs::write(house.nginx_conf(), text)
+        std::fs::write(house.nginx_conf(), nginx::render(&site, &facts))
             .map_err(|error| Failure::internal("cannot write nginx.conf").because(error))?;
 
         let argv = nginx::argv(&facts.build, &house.root().to_string_lossy());
         check(&args.nginx, &argv, guard).await?;
         let mut program = Program::new(&args.nginx, argv);
         program.stdout = Output::Discard;
-        program.environment.push(("NGINX".into(), format!("{};", socket.as_raw_fd()).into()));
-        program.inherit.push(socket.as_raw_fd());
-        Ok(Self { program, keeper: Keeper::new("nginx", guard), _socket: socket })
+        let mut inherited = String::new();
+        for socket in sockets.all() {
+            // nginx takes an inherited socket as it is, and accepts until there is nobody left.
+            socket.set_nonblocking(true).map_err(refused)?;
+            inherited.push_str(&format!("{};", socket.as_raw_fd()));
+            program.inherit.push(socket.as_raw_fd());
+        }
+        program.environment.push(("NGINX".into(), inherited.into()));
+        Ok(Self { program, keeper: Keeper::new("nginx", guard), _sockets: sockets })
+    }
+
+    pub(super) fn strike(&self) -> Arc<Strike> {
+        Arc::clone(&self.keeper.strike)
+    }
+
+    pub(super) fn life(&self) -> Arc<Life> {
+        Arc::clone(&self.keeper.life)
     }
 
     pub(super) fn settled(&self) -> Arc<AtomicBool> {
@@ -75,7 +147,7 @@ impl Server {
 
     /// Keeps nginx alive until `stop`.
     pub(super) async fn keep(&self, stop: &CancellationToken) -> Result<(), Failure> {
-        self.keeper.keep(stop, || self.program.clone()).await
+        self.keeper.keep(stop, async || self.program.clone()).await
     }
 }
 
@@ -95,16 +167,4 @@ async fn check(nginx: &Path, argv: &[String], guard: &Arc<Guard>) -> Result<(), 
     Err(Failure::preflight(format!("nginx -t refuses the configuration ({})", answer.ending))
         .because(last)
         .cure("name another --nginx, or the path that it cannot open"))
-}
-
-/// The path of the access log as it can stand between quotes in nginx.conf.
-fn quotable(path: &Path) -> Result<String, Failure> {
-    let absolute = std::path::absolute(path).ok();
-    let text = absolute.as_deref().and_then(Path::to_str);
-    let fits = |text: &&str| !text.contains(|letter: char| letter.is_control() || "\"$\\".contains(letter));
-    text.filter(fits).map(str::to_owned).ok_or_else(|| {
-        Failure::usage(format!("the access log's path {path:?} cannot be written into nginx.conf")).cure(
-            "choose a path that is UTF-8 and holds no quotes, dollars, backslashes or control characters",
-        )
-    })
 }

@@ -26,18 +26,24 @@ impl Tools {
     pub(super) async fn ask(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Self, Failure> {
         let (ffmpeg, nginx) = tokio::join!(
             question(&args.ffmpeg, "-version", "install FFmpeg, or pass --ffmpeg PATH", guard),
-            question(&args.nginx, "-V", "install nginx, or pass --nginx PATH", guard),
+            Self::ask_nginx(args, guard),
         );
         let (ffmpeg, nginx) = (ffmpeg?, nginx?);
         let version = String::from_utf8_lossy(&ffmpeg.stdout);
         let version = version.lines().next().filter(|line| line.starts_with("ffmpeg version"));
-        let build = Build::read(&String::from_utf8_lossy(&nginx.stderr));
         Ok(Self {
             ffmpeg_version: version
                 .ok_or_else(|| stranger(&args.ffmpeg, "-version", "FFmpeg", &ffmpeg))?
                 .to_owned(),
-            nginx: build.ok_or_else(|| stranger(&args.nginx, "-V", "nginx", &nginx))?,
+            nginx,
         })
+    }
+
+    /// How nginx was built.
+    pub(super) async fn ask_nginx(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Build, Failure> {
+        let answer = question(&args.nginx, "-V", "install nginx, or pass --nginx PATH", guard).await?;
+        Build::read(&String::from_utf8_lossy(&answer.stderr))
+            .ok_or_else(|| stranger(&args.nginx, "-V", "nginx", &answer))
     }
 }
 

@@ -7,15 +7,19 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::sync::CancellationToken;
 
-use super::{Crew, Life};
+use super::{Channel, Crew, Life};
+use crate::pure::buffer::Buffer;
 use crate::pure::ffmpeg::argv::arguments;
 use crate::pure::ffmpeg::inferred::{self, Author};
 use crate::pure::ffmpeg::log::Log;
 use crate::pure::ffmpeg::progress::Parser;
 use crate::pure::playback::{Change, Playback};
+use crate::pure::secrets::Concealed;
 use crate::system::clock::now_ns;
 use crate::system::process::{Child, Group, Patience, Program};
+use crate::system::secrets;
 use crate::words::ending::Ending;
 use crate::words::event::{EndClass, Event};
 use crate::words::exchange::Source;
@@ -24,8 +28,9 @@ use crate::words::wire;
 /// How much is read from one pipe before others get their turn.
 const TURN_BYTES: usize = 256 << 10;
 
-/// Starts viewer `viewer` for the `generation`th time and returns when it has ended.
-pub(super) async fn play(crew: &Crew, viewer: u32, generation: u32) -> Life {
+/// Starts viewer `viewer` for the `generation`th time and returns when it has ended; `stop` ends it in
+/// good order.
+pub(super) async fn play(crew: &Crew, viewer: u32, generation: u32, stop: &CancellationToken) -> Life {
     let started_ns = now_ns();
     crew.tell(Event::Started { viewer, generation, at_ns: started_ns }).await;
     let program = program(crew, viewer, generation);
@@ -33,7 +38,7 @@ pub(super) async fn play(crew: &Crew, viewer: u32, generation: u32) -> Life {
         Ok(child) => {
             let author = Author { viewer, generation, pid: child.pid() };
             let mut listening = Listening::new(crew, author, started_ns);
-            let (ending, killed) = attend(crew, child, &mut listening).await;
+            let (ending, killed) = attend(crew, child, &mut listening, stop).await;
             (ending, listening, killed)
         }
         Err(error) => {
@@ -44,7 +49,7 @@ pub(super) async fn play(crew: &Crew, viewer: u32, generation: u32) -> Life {
         }
     };
     let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
-    let class = listening.class(crew, ending).await;
+    let class = listening.class(stop, ending).await;
     let reason = listening.reason(class, ending, killed);
     tracing::debug!(viewer, generation, ?class, %ending, reason, "viewer ended");
     let uptime_seconds = uptime.as_secs_f64();
@@ -52,12 +57,24 @@ pub(super) async fn play(crew: &Crew, viewer: u32, generation: u32) -> Life {
     Life { class, uptime }
 }
 
+/// What FFmpeg is told for viewer `viewer`, secrets and all.
+#[must_use]
+pub fn command(crew: &Crew, viewer: u32) -> Vec<String> {
+    let Channel { stream, play, .. } = crew.channels.of(viewer);
+    arguments(stream, &crew.plan.viewers, play, crew.source, &crew.can, viewer)
+}
+
 /// The process to start, with the probe if there is one.
 #[must_use]
 pub fn program(crew: &Crew, viewer: u32, generation: u32) -> Program {
     let plan = &crew.plan;
-    let arguments = arguments(&plan.stream, &plan.viewers, &crew.play, crew.source, &crew.can, viewer);
-    let mut program = Program::new(&plan.viewers.ffmpeg, arguments);
+    let words = command(crew, viewer);
+    let Concealed { words, variables } = match crew.probe {
+        Some(_) => plan.secrets.conceal(words),
+        None => Concealed { words, ..Concealed::default() },
+    };
+    let mut program = Program::new(&plan.viewers.ffmpeg, words);
+    program.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
     // One arena: FFmpeg's threads are few, and each arena costs every viewer half a megabyte.
     program.environment.push(("MALLOC_ARENA_MAX".into(), "1".into()));
     if let Some((object, pipe)) = &crew.probe {
@@ -67,12 +84,21 @@ pub fn program(crew: &Crew, viewer: u32, generation: u32) -> Program {
         let already = std::env::var_os("LD_PRELOAD");
         program.environment.push(("LD_PRELOAD".into(), object.preload(object_fd, already.as_deref())));
         program.inherit.extend([pipe.fd(), object_fd]);
+        let rules = &crew.channels.of(viewer).stream.resolve;
+        if let Some(told) = plan.network.told(rules, viewer) {
+            program.environment.push((wire::NETWORK_ENVIRONMENT.into(), told.into()));
+        }
     }
     program
 }
 
 /// Attends to a child until it has ended. Returns how, and whether it had to be killed.
-async fn attend(crew: &Crew, mut child: Child, listening: &mut Listening<'_>) -> (Ending, bool) {
+async fn attend(
+    crew: &Crew,
+    mut child: Child,
+    listening: &mut Listening<'_>,
+    stop: &CancellationToken,
+) -> (Ending, bool) {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -96,7 +122,7 @@ async fn attend(crew: &Crew, mut child: Child, listening: &mut Listening<'_>) ->
                     stopping = Some(Stopping::begin(group, listening));
                 }
             }
-            () = crew.stop.cancelled(), if stopping.is_none() => {
+            () = stop.cancelled(), if stopping.is_none() => {
                 listening.stopped_by_plan = true;
                 stopping = Some(Stopping::begin(group, listening));
             }
@@ -155,14 +181,18 @@ impl Stopping {
 struct Listening<'a> {
     author: Author,
     crew: &'a Crew,
+    channel: &'a Channel,
     started_ns: u64,
     progress: Parser,
     log: Log,
     playback: Playback,
+    buffer: Buffer,
     media_us: u64,
     told_media_us: u64,
     lines: u64,
     told_forgotten: u64,
+    /// The line that FFmpeg has begun, where its lines are carried to our log.
+    unfinished: Vec<u8>,
     facts: Vec<Event>,
     cannot_start: Option<io::Error>,
     stopped_by_plan: bool,
@@ -171,18 +201,22 @@ struct Listening<'a> {
 
 impl<'a> Listening<'a> {
     fn new(crew: &'a Crew, author: Author, started_ns: u64) -> Self {
-        let segment_ns = (crew.play.target_duration * 1e9) as u64;
+        let channel = crew.channels.of(author.viewer);
+        let segment_ns = (channel.play.target_duration * 1e9) as u64;
         Self {
             author,
             crew,
+            channel,
             started_ns,
             progress: Parser::new(),
-            log: Log::new(crew.source == Source::Log),
+            log: Log::new(crew.source == Source::Log, crew.plan.viewers.reasons_kept),
             playback: Playback::new(started_ns, segment_ns),
+            buffer: Buffer::new(segment_ns),
             media_us: 0,
             told_media_us: 0,
             lines: 0,
             told_forgotten: 0,
+            unfinished: Vec::new(),
             facts: Vec::new(),
             cannot_start: None,
             stopped_by_plan: false,
@@ -191,20 +225,35 @@ impl<'a> Listening<'a> {
     }
 
     fn stdout(&mut self, bytes: &[u8]) {
-        let (playback, media_us) = (&mut self.playback, &mut self.media_us);
+        let Self { playback, buffer, media_us, .. } = self;
         self.progress.feed(bytes, &mut |progress| {
             if let Some(played) = progress.media_time_us.and_then(|time| u64::try_from(time).ok()) {
                 *media_us = (*media_us).max(played);
                 playback.report(now_ns(), played);
+                buffer.report(now_ns(), played);
             }
         });
     }
 
     fn stderr(&mut self, bytes: &[u8]) {
         self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.carry(bytes);
         let Self { log, facts, author, crew, .. } = self;
         let exchanges = crew.source == Source::Log;
         log.feed(now_ns(), bytes, &mut |fact| facts.extend(inferred::event(*author, fact, exchanges)));
+    }
+
+    /// Carries whole lines to our own log, where that is asked for.
+    fn carry(&mut self, bytes: &[u8]) {
+        if self.crew.plan.viewers.words.is_none() {
+            return;
+        }
+        self.unfinished.extend_from_slice(bytes);
+        let viewer = self.author.viewer;
+        while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.unfinished.drain(..=end).collect();
+            tracing::info!(viewer, ffmpeg = String::from_utf8_lossy(&line).trim_end());
+        }
     }
 
     /// It plays, and nobody was told so yet.
@@ -229,7 +278,8 @@ impl<'a> Listening<'a> {
             let parsed = std::mem::take(&mut self.lines);
             let forgotten = self.log.reasons().forgotten();
             let dropped = forgotten - std::mem::replace(&mut self.told_forgotten, forgotten);
-            self.facts.push(Event::Lines { parsed, dropped });
+            let viewer = self.author.viewer;
+            self.facts.push(Event::Lines { viewer, parsed, dropped });
         }
     }
 
@@ -244,6 +294,11 @@ impl<'a> Listening<'a> {
             speed: assessment.speed,
             drift_seconds: assessment.drift_seconds,
         });
+        self.buffer.advance(now_ns());
+        let (shown_us, stalled_us) = self.buffer.news();
+        if shown_us + stalled_us > 0 {
+            self.facts.push(Event::Watched { viewer, shown_us, stalled_us });
+        }
         match assessment.change {
             Some(Change::Stalled) => self.facts.push(Event::Stalled { viewer }),
             Some(Change::Recovered) => self.facts.push(Event::Recovered { viewer }),
@@ -259,15 +314,16 @@ impl<'a> Listening<'a> {
         }
     }
 
-    async fn class(&self, crew: &Crew, ending: Ending) -> EndClass {
+    async fn class(&self, stop: &CancellationToken, ending: Ending) -> EndClass {
         let played_well = ending.is_success() && self.playback.has_played() && !self.stopped_for_stall;
         if self.stopped_by_plan {
             return EndClass::Stopped;
         }
-        let at_its_end = async { !crew.play.live || crew.stream_end.reached(&crew.plan.stream).await };
+        let Channel { stream, play, end } = self.channel;
+        let at_its_end = async { !play.live || end.reached(stream, &self.crew.plan.fence).await };
         let finished = played_well
             && tokio::select! {
-                () = crew.stop.cancelled() => false,
+                () = stop.cancelled() => false,
                 ended = at_its_end => ended,
             };
         if finished { EndClass::Finished } else { EndClass::Failed }
@@ -278,11 +334,11 @@ impl<'a> Listening<'a> {
         if let Some(error) = &self.cannot_start {
             return format!("cannot start {}: {error}", self.crew.plan.viewers.ffmpeg.display());
         }
-        let said = self.log.reasons().cause().map(|cause| cause.text.clone());
+        let said = self.log.reasons().cause().map(|cause| secrets::shown(&cause.text));
         let how = match class {
             _ if self.stopped_for_stall => "stopped because it stalled".to_owned(),
             EndClass::Stopped if killed => "killed, because it did not stop when asked to".to_owned(),
-            EndClass::Failed if ending.is_success() && self.crew.play.live => {
+            EndClass::Failed if ending.is_success() && self.channel.play.live => {
                 "ended a live stream (exit code 0)".to_owned()
             }
             EndClass::Failed if ending.is_success() => {

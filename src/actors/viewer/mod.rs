@@ -2,7 +2,7 @@
 
 mod ffmpeg;
 
-pub use ffmpeg::program;
+pub use ffmpeg::{command, program};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::actors::scout::StreamEnd;
 use crate::pure::ffmpeg::argv::Play;
 use crate::pure::ffmpeg::capability::Capabilities;
-use crate::pure::plan::Plan;
+use crate::pure::mix::Mix;
+use crate::pure::plan::{Plan, Stream};
 use crate::pure::restart::Restarts;
 use crate::system::guard::Guard;
 use crate::system::probe_object::ProbeObject;
@@ -24,13 +25,24 @@ use crate::words::exchange::Source;
 /// A viewer that finished a stream in less time than this did not really play it.
 const SHORTEST_PLAY: Duration = Duration::from_secs(1);
 
+/// A stream that viewers play.
+#[derive(Debug)]
+pub struct Channel {
+    /// The stream, as the plan has it.
+    pub stream: Stream,
+    /// What is played of it.
+    pub play: Play,
+    /// Whether it has ended, if it is live.
+    pub end: StreamEnd,
+}
+
 /// What all viewers share.
 #[derive(Debug)]
 pub struct Crew {
     /// The run.
     pub plan: Plan,
     /// What they play.
-    pub play: Play,
+    pub channels: Mix<Channel>,
     /// What FFmpeg can do.
     pub can: Capabilities,
     /// Where requests and bytes come from.
@@ -41,8 +53,6 @@ pub struct Crew {
     pub guard: Arc<Guard>,
     /// Where facts go.
     pub events: mpsc::Sender<Event>,
-    /// Whether a live stream has ended.
-    pub stream_end: StreamEnd,
     /// The end of the run, in good order.
     pub stop: CancellationToken,
     /// The end of the run, at once.
@@ -63,17 +73,24 @@ struct Life {
     uptime: Duration,
 }
 
-/// Lives until the run ends or the viewer is given up. `chance` yields numbers from 0 to 1.
-pub async fn live(crew: Arc<Crew>, viewer: u32, mut chance: impl FnMut() -> f64) {
+/// Lives until `stop`, or the viewer is given up. Its first process is the `generation`th of this number;
+/// the answer is that of the last one. `chance` yields numbers from 0 to 1.
+pub async fn live(
+    crew: Arc<Crew>,
+    viewer: u32,
+    mut generation: u32,
+    stop: CancellationToken,
+    mut chance: impl FnMut() -> f64,
+) -> u32 {
     let mut restarts = Restarts::new(crew.plan.viewers.max_restarts);
-    for generation in 1.. {
-        let life = ffmpeg::play(&crew, viewer, generation).await;
+    loop {
+        let life = ffmpeg::play(&crew, viewer, generation, &stop).await;
         let pause = match life.class {
-            EndClass::Stopped => return,
+            EndClass::Stopped => return generation,
             // What was live is over; to play it again would be another test.
-            EndClass::Finished if crew.play.live => {
+            EndClass::Finished if crew.channels.of(viewer).play.live => {
                 crew.tell(Event::Left { viewer }).await;
-                return;
+                return generation;
             }
             // An audience that has seen a film to its end is followed by the next one.
             EndClass::Finished if life.uptime >= SHORTEST_PLAY => Some(Duration::ZERO),
@@ -81,11 +98,12 @@ pub async fn live(crew: Arc<Crew>, viewer: u32, mut chance: impl FnMut() -> f64)
         };
         let Some(pause) = pause else {
             crew.tell(Event::GaveUp { viewer }).await;
-            return;
+            return generation;
         };
         tokio::select! {
-            () = crew.stop.cancelled() => return,
+            () = stop.cancelled() => return generation,
             () = tokio::time::sleep(pause) => {}
         }
+        generation = generation.saturating_add(1);
     }
 }

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::capability::{Capabilities, Scope};
 use crate::pure::plan::{Stream, Viewers};
+use crate::words::cli::swarm::FfmpegLevel;
 use crate::words::exchange::Source;
 
 /// What a viewer plays, once the playlist has been looked at.
@@ -15,6 +16,8 @@ use crate::words::exchange::Source;
 pub struct Play {
     /// The playlist that FFmpeg is given: of one variant, or a master to play whole.
     pub url: Url,
+    /// The audio that is played beside it, where it has a playlist of its own.
+    pub audio: Option<Url>,
     /// Whether the stream has no end.
     pub live: bool,
     /// Segment duration that the playlist promises, seconds.
@@ -36,9 +39,29 @@ pub fn arguments(
     args.add(["-progress", "pipe:1"]);
     args.option(Scope::Tool, "stats_period", "1");
     // The probe tells what was requested; without it only the trace log tells it exactly.
-    let level = if source == Source::Probe { "warning" } else { "trace" };
+    let level = match source {
+        Source::Probe => viewers.words.map_or("warning", FfmpegLevel::name),
+        Source::Log => "trace",
+    };
     args.add(["-loglevel", &format!("repeat+level+{level}")]);
-    transport(&mut args, stream, play, &stream.user_agent_of(viewer));
+    let inputs = || std::iter::once(&play.url).chain(&play.audio);
+    for url in inputs() {
+        input(&mut args, stream, viewers, play, url, viewer);
+    }
+    for (place, _) in inputs().enumerate() {
+        args.add(["-map", &place.to_string()]);
+    }
+    args.add(["-ignore_unknown", "-c", "copy"]);
+    // Without parsing no frame of MPEG-TS is known as a key frame, and FFmpeg would wait for one
+    // before it plays: for ever, if there is no audio.
+    args.add(["-copyinkf", "-f", "null", "-"]);
+    args.list
+}
+
+/// One playlist that is played, with everything that has to be said of it: FFmpeg's options are those of
+/// the next input alone.
+fn input(args: &mut Arguments<'_>, stream: &Stream, viewers: &Viewers, play: &Play, url: &Url, viewer: u32) {
+    transport(args, stream, url, &stream.user_agent_of(viewer));
     // FFmpeg gives up on a live playlist that stands still; a viewer does not.
     args.option(Scope::Hls, "max_reload", "1000");
     args.option(Scope::Hls, "m3u8_hold_counters", "1000");
@@ -53,7 +76,7 @@ pub fn arguments(
     // A plain GET, answered with 200, as players send it.
     args.option(Scope::Hls, "http_seekable", "0");
     if !play.live && stream.paced {
-        if can.has_readrate() {
+        if args.can.has_readrate() {
             args.add(["-readrate", "1"]);
         } else {
             args.add(["-re"]);
@@ -66,12 +89,7 @@ pub fn arguments(
     args.add(["-fflags", "+noparse"]);
     args.add(["-threads", "1"]);
     args.list.extend(viewers.extra_arguments.iter().cloned());
-    args.add(["-i", play.url.as_str()]);
-    args.add(["-map", "0", "-ignore_unknown", "-c", "copy"]);
-    // Without parsing no frame of MPEG-TS is known as a key frame, and FFmpeg would wait for one
-    // before it plays: for ever, if there is no audio.
-    args.add(["-copyinkf", "-f", "null", "-"]);
-    args.list
+    args.add(["-i", url.as_str()]);
 }
 
 /// The arguments of a short look at the stream, to see whether the probe sees into this FFmpeg's TLS.
@@ -79,13 +97,13 @@ pub fn arguments(
 pub fn look(stream: &Stream, play: &Play, can: &Capabilities) -> Vec<String> {
     let mut args = Arguments { list: Vec::new(), can };
     args.add(["-hide_banner", "-nostdin", "-loglevel", "error"]);
-    transport(&mut args, stream, play, &stream.preflight_user_agent());
+    transport(&mut args, stream, &play.url, &stream.preflight_user_agent());
     args.add(["-i", play.url.as_str(), "-t", "0.1", "-map", "0", "-ignore_unknown", "-c", "copy"]);
     args.add(["-f", "null", "-"]);
     args.list
 }
 
-fn transport(args: &mut Arguments<'_>, stream: &Stream, play: &Play, user_agent: &str) {
+fn transport(args: &mut Arguments<'_>, stream: &Stream, url: &Url, user_agent: &str) {
     args.add(["-rw_timeout", &stream.timeout.as_micros().to_string()]);
     args.add(["-user_agent", user_agent]);
     args.option(Scope::Http, "icy", "0");
@@ -103,7 +121,7 @@ fn transport(args: &mut Arguments<'_>, stream: &Stream, play: &Play, user_agent:
         args.option(Scope::Http, "reconnect_delay_max", &delay.as_secs().to_string());
     }
     // Fatal for http:// URLs in every version.
-    if play.url.scheme() == "https" {
+    if url.scheme() == "https" {
         args.option(Scope::Tls, "tls_verify", if stream.verify_tls { "1" } else { "0" });
         // GnuTLS does not read SSL_CERT_FILE by itself.
         if let Some(file) = stream.ca_file.as_ref().filter(|_| stream.verify_tls) {

@@ -81,6 +81,8 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         rtt_us: None,
         cache: None,
         age_s: None,
+        edge: None,
+        playlist: None,
         peer: None,
         local_port: None,
     }

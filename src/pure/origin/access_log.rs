@@ -1,7 +1,7 @@
 //! The access log's format: one JSON object per line, so that a test can compare what the origin
 //! served with what viewers counted, request by request.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Name of the format within nginx.conf.
 pub const FORMAT_NAME: &str = "origin_json";
@@ -37,7 +37,7 @@ pub fn log_format() -> String {
 }
 
 /// One line of the access log.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Entry {
     /// When the response was over, in seconds since the epoch.
     pub msec: f64,

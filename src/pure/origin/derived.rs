@@ -1,5 +1,7 @@
 //! Everything that follows from a [`Stream`], computed in one place so that nothing disagrees.
 
+use serde::Serialize;
+
 use super::stream::{Source, Stream};
 
 /// Share of MPEG-TS and container overhead on top of the payload, in percent.
@@ -12,19 +14,20 @@ pub const AAC_FRAME: u64 = 1024;
 const SAMPLE_RATE: u64 = 48_000;
 
 /// What follows from a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Derived {
     /// Frames per group of pictures: one group is one segment.
     pub gop_frames: u32,
-    /// Upper estimate of one segment in bytes (at the ceiling of the rate, container included).
+    /// Upper estimate of one segment of every rendition of one stream, in bytes (at the ceiling of
+    /// the rates, container included).
     pub segment_bytes: u64,
     /// Media time in the playlist, in seconds.
     pub window_seconds: u32,
-    /// Bytes of the segments in the playlist.
+    /// Bytes of the segments in the playlists of all streams.
     pub window_bytes: u64,
     /// How long a segment can be fetched after it was first listed, in seconds.
     pub lifetime_seconds: u32,
-    /// Files that exist at once: listed, lingering, being written, and the playlist.
+    /// Files that exist at once: listed, lingering, being written, and the playlists.
     pub files: u32,
     /// Entries for nginx's open_file_cache: files of three lifetimes' turnover.
     pub open_file_cache_max: u32,
@@ -39,7 +42,7 @@ pub struct Derived {
     pub keepalive_seconds: u32,
     /// Samples of sound handed to the AAC encoder for a loop. The encoder puts one priming frame in
     /// front, so one frame less than the loop holds makes the loop whole.
-    pub loop_samples: Option<u64>,
+    pub loop_samples: u64,
     /// A playlist that has not changed for this many seconds is stale.
     pub stale_after_seconds: u32,
 }
@@ -49,35 +52,47 @@ impl Derived {
     #[must_use]
     pub fn of(stream: &Stream) -> Self {
         let segment = u64::from(stream.segment_seconds);
-        let payload = u64::from(stream.max_video_kbps) + u64::from(stream.audio_kbps);
+        let variants = u32::try_from(stream.variants.len()).unwrap_or(u32::MAX);
+        let streams = 1 + u32::try_from(stream.further.len()).unwrap_or(u32::MAX);
+        let sounds = if stream.separate_audio { 1 } else { variants };
+        let payload: u64 = stream.variants.iter().map(|variant| u64::from(variant.max_kbps)).sum::<u64>()
+            + u64::from(stream.audio_kbps) * u64::from(sounds);
         let bytes_per_second = payload * 125 * (100 + CONTAINER_PERCENT) / 100;
         let segment_bytes = bytes_per_second * segment;
-        let window_bytes = segment_bytes * u64::from(stream.list_size);
-        let files = stream.list_size + stream.delete_threshold + 2;
-        let (loop_bytes, loop_samples) = match stream.source {
-            Source::Live => (0, None),
-            Source::Loop { seconds } => {
-                let samples = u64::from(seconds) * SAMPLE_RATE;
-                (bytes_per_second * u64::from(seconds), Some(samples - AAC_FRAME))
+        let renditions = variants + u32::from(stream.separate_audio) + u32::from(stream.subtitles);
+        let (listed, kept) = match stream.source {
+            Source::Film(seconds) => {
+                let all = seconds.div_ceil(stream.segment_seconds);
+                (all, all)
+            }
+            Source::Loop | Source::Live => (stream.list_size, stream.list_size + stream.delete_threshold),
+        };
+        let window_bytes = segment_bytes * u64::from(listed) * u64::from(streams);
+        // Beside the segments: one being written, and the playlist.
+        let files = streams * renditions * (kept + 2);
+        let loop_bytes = bytes_per_second * u64::from(stream.loop_seconds);
+        let segments = match stream.source {
+            Source::Film(_) => window_bytes,
+            // Twice the window covers the segments that left the playlist and are still fetched,
+            // as long as there are fewer of them than listed ones; else they are counted.
+            Source::Loop | Source::Live => {
+                (2 * window_bytes).max(segment_bytes * u64::from(streams) * u64::from(kept + 2))
             }
         };
         Self {
             gop_frames: stream.fps * stream.segment_seconds,
             segment_bytes,
-            window_seconds: stream.segment_seconds * stream.list_size,
+            window_seconds: stream.segment_seconds * listed,
             window_bytes,
-            lifetime_seconds: stream.segment_seconds * (stream.list_size + stream.delete_threshold),
+            lifetime_seconds: stream.segment_seconds * kept,
             files,
             open_file_cache_max: 3 * files,
-            // Twice the window covers the segments that left the playlist and are still fetched,
-            // as long as there are fewer of them than listed ones; else they are counted.
-            storage_bytes: (2 * window_bytes).max(segment_bytes * u64::from(files))
-                + loop_bytes
-                + SLACK_BYTES,
+            // The loop is there twice for a moment, when it is measured before there are segments.
+            storage_bytes: segments.max(loop_bytes) + loop_bytes + SLACK_BYTES,
             playlist_max_age: stream.segment_seconds / 2,
             playlist_stale: stream.segment_seconds,
             keepalive_seconds: (10 * stream.segment_seconds).max(75),
-            loop_samples,
+            loop_samples: u64::from(stream.loop_seconds) * SAMPLE_RATE - AAC_FRAME,
             stale_after_seconds: 3 * stream.segment_seconds + 1,
         }
     }
@@ -105,7 +120,27 @@ mod tests {
         assert_eq!((derived.files, derived.open_file_cache_max), (17, 51));
         assert_eq!(derived.storage_bytes, 2 * 15_477_000 + 6_190_800 + (64 << 20));
         assert_eq!((derived.playlist_max_age, derived.playlist_stale), (1, 2));
-        assert_eq!(derived.loop_samples, Some(374 * 1024));
+        assert_eq!(derived.loop_samples, 374 * 1024);
+    }
+
+    #[test]
+    fn variants_streams_and_renditions_count() {
+        let profile = profile::parse("4k-abr", profile::built_in("4k-abr").unwrap()).unwrap();
+        let args =
+            StreamArgs { streams: Some(vec!["b".into()]), subtitles: Some(true), ..StreamArgs::default() };
+        let derived = Derived::of(&Stream::resolve(profile, &args).unwrap());
+        let set = (16_500 + 5500 + 2200 + 1100 + 550 + 5 * 128) * 125 * 11 / 10 * 2;
+        assert_eq!((derived.segment_bytes, derived.window_bytes), (set, set * 10 * 2));
+        assert_eq!(derived.files, 2 * 6 * 17);
+        assert_eq!(derived.storage_bytes, 2 * derived.window_bytes + 4 * set + (64 << 20));
+    }
+
+    #[test]
+    fn a_film_is_there_once_and_whole() {
+        let args = StreamArgs { vod: Some(61), ..StreamArgs::default() };
+        let derived = Derived::of(&stream(&args));
+        assert_eq!((derived.window_seconds, derived.window_bytes), (62, 31 * derived.segment_bytes));
+        assert_eq!(derived.storage_bytes, derived.window_bytes + 4 * derived.segment_bytes + (64 << 20));
     }
 
     proptest! {
@@ -124,8 +159,7 @@ mod tests {
             prop_assert!(derived.playlist_max_age < segment);
             prop_assert!(derived.keepalive_seconds > 3 * segment);
             // The sound of a loop, priming frame included, is exactly as long as its picture.
-            let Source::Loop { seconds } = stream.source else { panic!("the default is a loop") };
-            prop_assert_eq!(derived.loop_samples.unwrap() + 1024, u64::from(seconds) * 48_000);
+            prop_assert_eq!(derived.loop_samples + 1024, u64::from(stream.loop_seconds) * 48_000);
         }
     }
 }

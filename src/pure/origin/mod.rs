@@ -4,10 +4,22 @@
 
 pub mod access_log;
 pub mod argv;
+pub mod codecs;
 pub mod derived;
+pub mod exporter;
+pub mod fault;
+pub mod ladder;
+pub mod layout;
 pub mod loop_key;
+pub mod master;
 pub mod nginx;
 pub mod playlist;
 pub mod profile;
+pub mod publication;
+pub mod range;
 pub mod revival;
+pub mod serving;
 pub mod stream;
+pub mod synthetic;
+pub mod systemd;
+pub mod webvtt;

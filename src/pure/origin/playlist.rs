@@ -2,10 +2,10 @@
 //!
 //! This is no general parser: it reads what FFmpeg's muxer has just written.
 
+use super::publication::Finished;
+
 /// File name of the media playlist, and its path on the server.
 pub const PLAYLIST: &str = "stream.m3u8";
-/// File names of the segments, as FFmpeg's muxer takes them.
-pub const SEGMENT_PATTERN: &str = "seg_%05d.ts";
 
 /// The state of a media playlist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,18 @@ pub fn read(text: &str) -> Option<Listed> {
     Some(Listed { media_sequence, segments })
 }
 
+/// Reads the list that FFmpeg keeps for us: number and length of each finished segment. Empty if there
+/// is no list yet.
+#[must_use]
+pub fn finished(text: &str) -> Vec<Finished> {
+    let Some(Listed { media_sequence, .. }) = read(text) else { return Vec::new() };
+    let length = |line: &str| line.strip_prefix("#EXTINF:")?.split(',').next()?.parse().ok();
+    (media_sequence..)
+        .zip(text.lines().filter_map(length))
+        .map(|(number, seconds)| Finished { number, seconds })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +53,9 @@ mod tests {
         let listed = read(text).unwrap();
         assert_eq!(listed.media_sequence, 3);
         assert_eq!(listed.segments, ["seg_00003.ts", "seg_00004.ts"]);
+        let both = [Finished { number: 3, seconds: 2.0 }, Finished { number: 4, seconds: 2.0 }];
+        assert_eq!(finished(text), both);
+        assert_eq!(finished(""), []);
     }
 
     #[test]

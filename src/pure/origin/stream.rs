@@ -1,44 +1,13 @@
 //! What the origin is asked to serve: the profile with the flags on top, checked once.
 
-use std::fmt;
-use std::str::FromStr;
-
-use super::profile::{Mode, Profile};
+use super::ladder::{self, KBPS, Rung, Size};
+use super::profile::{Encryption, Format, Kind, Mode, Profile};
 use crate::words::cli::origin::StreamArgs;
 use crate::words::failure::Failure;
 
 /// AAC frames hold 1024 samples, so at 48 kHz only every 8 s a frame ends on a whole second: a loop
 /// of another length would have a gap or an overlap in the sound at each seam.
 pub const LOOP_UNIT_SECONDS: u32 = 8;
-
-/// Size of the picture in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
-    /// Pixels per line; even, as 4:2:0 asks.
-    pub width: u32,
-    /// Lines; even, as 4:2:0 asks.
-    pub height: u32,
-}
-
-impl FromStr for Size {
-    type Err = Failure;
-
-    fn from_str(text: &str) -> Result<Self, Failure> {
-        let number = |part: &str| part.parse::<u32>().ok().filter(|n| (16..=8192).contains(n) && n % 2 == 0);
-        text.split_once('x')
-            .and_then(|(width, height)| Some(Self { width: number(width)?, height: number(height)? }))
-            .ok_or_else(|| {
-                Failure::usage(format!("video size \"{text}\" is not WIDTHxHEIGHT"))
-                    .cure("give two even numbers from 16 to 8192, for example 1280x720")
-            })
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.width, self.height)
-    }
-}
 
 /// The stream to be served; its values fit together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,14 +18,18 @@ pub struct Stream {
     pub list_size: u32,
     /// Segments kept after they left the playlist.
     pub delete_threshold: u32,
-    /// Size of the picture.
-    pub size: Size,
+    /// Container of the segments.
+    pub format: Format,
+    /// Whether segments are encrypted.
+    pub encryption: Encryption,
+    /// Whether there is a WebVTT rendition.
+    pub subtitles: bool,
+    /// Names of further streams.
+    pub further: Vec<String>,
+    /// Variants, the first one first.
+    pub variants: Vec<Variant>,
     /// Frames per second.
     pub fps: u32,
-    /// Average rate of the picture in 1000 bit/s.
-    pub video_kbps: u32,
-    /// Ceiling of the picture's rate in 1000 bit/s.
-    pub max_video_kbps: u32,
     /// Preset of x264.
     pub preset: String,
     /// H.264 profile.
@@ -65,20 +38,34 @@ pub struct Stream {
     pub tune: Option<String>,
     /// Rate of the sound in 1000 bit/s.
     pub audio_kbps: u32,
+    /// The sound is a rendition of its own.
+    pub separate_audio: bool,
+    /// Length of the loop in seconds: a multiple of [`LOOP_UNIT_SECONDS`] and of the segment length.
+    pub loop_seconds: u32,
     /// Where the stream comes from.
     pub source: Source,
+}
+
+/// One variant of the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Size of the picture.
+    pub size: Size,
+    /// Average rate in 1000 bit/s.
+    pub kbps: u32,
+    /// Ceiling of the rate in 1000 bit/s.
+    pub max_kbps: u32,
 }
 
 /// Where the stream comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A loop of this many seconds, encoded once and replayed.
-    Loop {
-        /// Length of the loop, a multiple of [`LOOP_UNIT_SECONDS`] and of the segment length.
-        seconds: u32,
-    },
-    /// Encoding in real time.
+    /// The loop, replayed for ever.
+    Loop,
+    /// Encoding in real time; the loop where the machine is too slow for that.
     Live,
+    /// The loop, written as a film of this many seconds.
+    Film(u32),
 }
 
 impl Stream {
@@ -86,74 +73,113 @@ impl Stream {
     ///
     /// # Errors
     /// A value is out of its range, or values do not fit together.
-    pub fn resolve(profile: Profile, args: &StreamArgs) -> Result<Self, Failure> {
-        let Profile { segment_seconds, list_size, delete_threshold, video, audio, encoder } = profile;
-        let size = args.video_size.as_deref().unwrap_or(&video.size).parse()?;
-        let fps = within("fps", args.fps.unwrap_or(video.fps), 1, 240)?;
-        let segment_seconds =
-            within("segment-seconds", args.segment_seconds.unwrap_or(segment_seconds), 1, 60)?;
-        // RFC 8216 section 6.2.2: a live playlist must not be shorter than three target durations.
-        let list_size = within("list-size", args.list_size.unwrap_or(list_size), 3, 1000)?;
-        let video_kbps =
-            within("video-bitrate", args.video_bitrate.unwrap_or(video.bitrate_kbps), 16, 500_000)?;
-        // A given rate moves the ceiling along, in the profile's proportion.
-        let max_video_kbps = match args.video_bitrate {
-            None => within("max_bitrate_kbps", video.max_bitrate_kbps, video_kbps, 1_000_000)?,
-            Some(kbps) => ceiling(kbps, video.bitrate_kbps, video.max_bitrate_kbps),
-        };
-        let mode = args.encoder.map_or(encoder.mode, Into::into);
-        let source = match mode {
-            Mode::Live if args.loop_seconds.is_some() => {
-                return Err(Failure::usage("--loop-seconds has no meaning for a live encoder")
-                    .cure("drop it, or pass --encoder loop"));
+    pub fn resolve(mut profile: Profile, args: &StreamArgs) -> Result<Self, Failure> {
+        profile.apply_stream(args)?;
+        Self::of(&profile)
+    }
+
+    /// Checks the profile's values.
+    ///
+    /// # Errors
+    /// A value is out of its range, or values do not fit together.
+    pub fn of(profile: &Profile) -> Result<Self, Failure> {
+        let Profile { video, audio, encoder, .. } = profile;
+        let segment_seconds = within("segment-seconds", profile.segment_seconds, 1, 60)?;
+        if (profile.format, profile.encryption) == (Format::Fmp4, Encryption::Aes128) {
+            return Err(Failure::usage("segments in fMP4 cannot be encrypted with AES-128")
+                .cure("FFmpeg does it for MPEG-TS only: pass --format ts or --encryption none"));
+        }
+        let loop_seconds = loop_seconds(encoder.loop_seconds, segment_seconds)?;
+        let source = match (profile.kind, encoder.mode) {
+            (Kind::Vod, Mode::Live) => {
+                return Err(Failure::usage("a film is not encoded in real time")
+                    .cure("pass --encoder loop for a film, or --vod 0 for a live stream"));
             }
-            Mode::Live => Source::Live,
-            Mode::Loop => Source::Loop { seconds: loop_seconds(args.loop_seconds, segment_seconds)? },
+            (Kind::Vod, Mode::Loop) => {
+                // The playlist holds all of it.
+                Source::Film(within("vod", profile.vod_seconds, segment_seconds, 24 * 3600)?)
+            }
+            (Kind::Live, Mode::Loop) => Source::Loop,
+            (Kind::Live, Mode::Live) => Source::Live,
         };
         Ok(Self {
             segment_seconds,
-            list_size,
-            delete_threshold: within("delete_threshold", delete_threshold, 1, 1000)?,
-            size,
-            fps,
-            video_kbps,
-            max_video_kbps,
-            preset: word("preset", video.preset)?,
-            h264_profile: word("h264_profile", video.h264_profile)?,
-            tune: Some(word("tune", video.tune)?).filter(|tune| tune != "none"),
-            audio_kbps: within("audio bitrate_kbps", audio.bitrate_kbps, 16, 512)?,
+            // RFC 8216 section 6.2.2: a live playlist must not be shorter than three target durations.
+            list_size: within("list-size", profile.list_size, 3, 1000)?,
+            delete_threshold: within("delete-threshold", profile.delete_threshold, 1, 1000)?,
+            format: profile.format,
+            encryption: profile.encryption,
+            subtitles: profile.subtitles,
+            further: names(&profile.streams)?,
+            variants: variants(profile)?,
+            fps: within("fps", video.fps, 1, 240)?,
+            preset: word("preset", &video.preset)?,
+            h264_profile: word("h264_profile", &video.h264_profile)?,
+            tune: Some(word("tune", &video.tune)?).filter(|tune| tune != "none"),
+            audio_kbps: within("audio-bitrate", audio.bitrate_kbps, 16, 512)?,
+            separate_audio: audio.separate,
+            loop_seconds,
             source,
         })
     }
 }
 
-fn within(name: &str, value: u32, least: u32, most: u32) -> Result<u32, Failure> {
+fn variants(profile: &Profile) -> Result<Vec<Variant>, Failure> {
+    let video = &profile.video;
+    let kbps = within("video-bitrate", video.bitrate_kbps, *KBPS.start(), *KBPS.end())?;
+    let max_kbps = within("max_bitrate_kbps", video.max_bitrate_kbps, kbps, 1_000_000)?;
+    let mut variants = vec![Variant { size: video.size.parse()?, kbps, max_kbps }];
+    for rung in &video.ladder {
+        let Rung { size, kbps: rate } = rung.parse()?;
+        variants.push(Variant { size, kbps: rate, max_kbps: ladder::ceiling(rate, kbps, max_kbps) });
+    }
+    if variants.len() > 16 {
+        return Err(
+            Failure::usage(format!("{} variants are too many", variants.len())).cure("give at most 16")
+        );
+    }
+    Ok(variants)
+}
+
+/// Names that are folders on the server, and nothing else there.
+fn names(names: &[String]) -> Result<Vec<String>, Failure> {
+    let taken = ["health", "nginx_status", "files", "keys"];
+    for (index, name) in names.iter().enumerate() {
+        let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if !fits || !(1..=64).contains(&name.len()) || taken.contains(&name.as_str()) {
+            return Err(Failure::usage(format!("\"{name}\" cannot be the name of a stream"))
+                .cure(format!("give letters, digits, - and _; taken are {}", taken.join(", "))));
+        }
+        if names.iter().take(index).any(|other| other == name) {
+            return Err(Failure::usage(format!("two streams are called \"{name}\"")).cure("name each once"));
+        }
+    }
+    within("the number of streams", u32::try_from(names.len()).unwrap_or(u32::MAX), 0, 100)?;
+    Ok(names.to_vec())
+}
+
+pub(super) fn within(name: &str, value: u32, least: u32, most: u32) -> Result<u32, Failure> {
     if (least..=most).contains(&value) {
         return Ok(value);
     }
     Err(Failure::usage(format!("{name} {value} is out of range")).cure(format!("give {least} to {most}")))
 }
 
-fn word(name: &str, value: String) -> Result<String, Failure> {
+fn word(name: &str, value: &str) -> Result<String, Failure> {
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Ok(value);
+        return Ok(value.to_owned());
     }
     Err(Failure::usage(format!("{name} \"{value}\" is not a name that x264 knows"))
         .cure("see `ffmpeg -h encoder=libx264`"))
 }
 
-fn ceiling(kbps: u32, profile_kbps: u32, profile_max: u32) -> u32 {
-    let scaled = u64::from(kbps) * u64::from(profile_max) / u64::from(profile_kbps.max(1));
-    u32::try_from(scaled).unwrap_or(u32::MAX).max(kbps)
-}
-
 /// The shortest loop that has no seam, or the asked one if it has none.
-fn loop_seconds(asked: Option<u32>, segment: u32) -> Result<u32, Failure> {
+fn loop_seconds(asked: u32, segment: u32) -> Result<u32, Failure> {
     let unit = least_common_multiple(LOOP_UNIT_SECONDS, segment);
     match asked {
-        None => Ok(unit),
-        Some(seconds) if seconds > 0 && seconds % unit == 0 && seconds <= 3600 => Ok(seconds),
-        Some(seconds) => Err(Failure::usage(format!(
+        0 => Ok(unit),
+        seconds if seconds % unit == 0 && seconds <= 3600 => Ok(seconds),
+        seconds => Err(Failure::usage(format!(
             "a loop of {seconds} s would have a gap at each seam: AAC frames at 48 kHz end on a whole second \
              every {LOOP_UNIT_SECONDS} s only, and segments of {segment} s must fit in"
         ))
@@ -179,37 +205,52 @@ mod tests {
     use super::*;
     use crate::pure::origin::profile;
 
-    fn default_profile() -> Profile {
-        profile::parse("default", profile::built_in("default").unwrap()).unwrap()
+    fn profile(name: &str) -> Profile {
+        profile::parse(name, profile::built_in(name).unwrap()).unwrap()
     }
 
     #[test]
     fn the_profile_alone_is_the_stream() {
-        let stream = Stream::resolve(default_profile(), &StreamArgs::default()).unwrap();
-        assert_eq!(stream.size, Size { width: 1920, height: 1080 });
-        assert_eq!(stream.source, Source::Loop { seconds: 8 });
-        assert_eq!((stream.video_kbps, stream.max_video_kbps, stream.tune), (5000, 5500, None));
+        let stream = Stream::of(&profile("default")).unwrap();
+        let size = Size { width: 1920, height: 1080 };
+        assert_eq!(stream.variants, [Variant { size, kbps: 5000, max_kbps: 5500 }]);
+        assert_eq!((stream.source, stream.loop_seconds, stream.tune), (Source::Loop, 8, None));
+    }
+
+    #[test]
+    fn a_ladder_has_its_ceilings_in_proportion() {
+        let stream = Stream::of(&profile("4k-abr")).unwrap();
+        let rates: Vec<_> = stream.variants.iter().map(|one| (one.kbps, one.max_kbps)).collect();
+        assert_eq!(rates, [(15000, 16500), (5000, 5500), (2000, 2200), (1000, 1100), (500, 550)]);
     }
 
     #[test]
     fn a_loop_with_a_seam_is_refused_with_the_next_one_that_has_none() {
         let args = StreamArgs { loop_seconds: Some(10), segment_seconds: Some(3), ..StreamArgs::default() };
-        let failure = Stream::resolve(default_profile(), &args).unwrap_err();
+        let failure = Stream::resolve(profile("default"), &args).unwrap_err();
         assert_eq!(failure.cure_text(), Some("give a multiple of 24 up to 3600, for example 24"));
     }
 
     #[test]
-    fn a_flag_moves_the_ceiling_along() {
-        let args = StreamArgs { video_bitrate: Some(300), ..StreamArgs::default() };
-        let stream = Stream::resolve(default_profile(), &args).unwrap();
-        assert_eq!((stream.video_kbps, stream.max_video_kbps), (300, 330));
-    }
-
-    #[test]
-    fn what_cannot_be_a_size_is_refused() {
-        for wrong in ["", "1920", "1920x", "x1080", "1921x1080", "0x0", "1920X1080", "1280x720x3", "16384x16"]
-        {
-            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+    fn what_does_not_fit_together_is_refused() {
+        let refused = |change: &dyn Fn(&mut Profile)| {
+            let mut profile = profile("default");
+            change(&mut profile);
+            Stream::of(&profile).unwrap_err().chain()
+        };
+        let both = |profile: &mut Profile| {
+            (profile.format, profile.encryption) = (Format::Fmp4, Encryption::Aes128);
+        };
+        assert_eq!(refused(&both), "segments in fMP4 cannot be encrypted with AES-128");
+        let film = |profile: &mut Profile| (profile.kind, profile.encoder.mode) = (Kind::Vod, Mode::Live);
+        assert_eq!(refused(&film), "a film is not encoded in real time");
+        for (names, complaint) in [
+            (["a", "../b"], "\"../b\" cannot be the name of a stream"),
+            (["a", "health"], "\"health\" cannot be the name of a stream"),
+            (["a", "a"], "two streams are called \"a\""),
+        ] {
+            let streams = |profile: &mut Profile| profile.streams = names.map(str::to_owned).to_vec();
+            assert_eq!(refused(&streams), complaint);
         }
     }
 
@@ -221,11 +262,12 @@ mod tests {
             let args = StreamArgs {
                 segment_seconds: Some(segment), video_bitrate: Some(kbps), fps: Some(fps), ..StreamArgs::default()
             };
-            let stream = Stream::resolve(default_profile(), &args).unwrap();
-            let Source::Loop { seconds } = stream.source else { panic!("the default is a loop") };
-            prop_assert_eq!(seconds % segment, 0);
-            prop_assert_eq!(u64::from(seconds) * 48_000 % 1024, 0);
-            prop_assert!(stream.max_video_kbps >= stream.video_kbps);
+            let stream = Stream::resolve(profile("4k-abr"), &args).unwrap();
+            prop_assert_eq!(stream.loop_seconds % segment, 0);
+            prop_assert_eq!(u64::from(stream.loop_seconds) * 48_000 % 1024, 0);
+            for variant in stream.variants {
+                prop_assert!(variant.max_kbps >= variant.kbps);
+            }
         }
     }
 }

@@ -25,8 +25,19 @@ pub enum Playlist {
 pub struct Master {
     /// Variants in the order of the text.
     pub variants: Vec<Variant>,
-    /// Whether any variant has renditions of their own (EXT-X-MEDIA with URI).
-    pub separate_renditions: bool,
+    /// Audio renditions that have playlists of their own.
+    pub audio: Vec<Audio>,
+}
+
+impl Master {
+    /// The audio that a player takes beside `variant`: the default of its group, or the first one.
+    /// `None` where the audio comes with the variant's own segments.
+    #[must_use]
+    pub fn audio_of(&self, variant: &Variant) -> Option<&Url> {
+        let mut group = self.audio.iter().filter(|audio| Some(&audio.group) == variant.audio.as_ref());
+        let first = group.clone().next();
+        group.find(|audio| audio.default).or(first).map(|audio| &audio.url)
+    }
 }
 
 /// A variant stream (EXT-X-STREAM-INF).
@@ -38,6 +49,19 @@ pub struct Variant {
     pub bandwidth: u64,
     /// RESOLUTION: width and height.
     pub resolution: Option<(u32, u32)>,
+    /// AUDIO: the group of its separate audio renditions.
+    pub audio: Option<String>,
+}
+
+/// An audio rendition with a playlist of its own (EXT-X-MEDIA, TYPE=AUDIO).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audio {
+    /// GROUP-ID.
+    pub group: String,
+    /// Address of its media playlist.
+    pub url: Url,
+    /// DEFAULT: what plays unless the user chose another one.
+    pub default: bool,
 }
 
 /// A media playlist.
@@ -119,13 +143,35 @@ pub fn parse(text: &str, base: &Url) -> Result<Playlist, NotAPlaylist> {
     reader.finish()
 }
 
+/// What EXT-X-STREAM-INF says of the variant whose address comes next.
+struct Announced {
+    bandwidth: u64,
+    resolution: Option<(u32, u32)>,
+    audio: Option<String>,
+}
+
+impl Announced {
+    fn read(list: &str) -> Self {
+        // The peak decides what fits through a line; the average is better than nothing.
+        let bandwidth = ["BANDWIDTH", "AVERAGE-BANDWIDTH"]
+            .into_iter()
+            .find_map(|name| attribute(list, name)?.parse().ok())
+            .unwrap_or(0);
+        let resolution = attribute(list, "RESOLUTION").and_then(|text| {
+            let (width, height) = text.split_once(['x', 'X'])?;
+            Some((width.parse().ok()?, height.parse().ok()?))
+        });
+        Self { bandwidth, resolution, audio: attribute(list, "AUDIO").map(str::to_owned) }
+    }
+}
+
 /// A playlist half read.
 struct Reader<'a> {
     base: &'a Url,
     master: Master,
     media: Media,
     /// Of the variant whose address comes next.
-    variant: Option<(u64, Option<(u32, u32)>)>,
+    variant: Option<Announced>,
     /// Of the segment whose address comes next.
     duration: Option<f64>,
 }
@@ -147,15 +193,10 @@ impl<'a> Reader<'a> {
         let (tag, value) = line.split_once(':').unwrap_or((line, ""));
         match tag {
             "#EXT-X-STREAM-INF" => {
-                let bandwidth = attribute(value, "BANDWIDTH").and_then(|text| text.parse().ok()).unwrap_or(0);
-                let resolution = attribute(value, "RESOLUTION").and_then(|text| {
-                    let (width, height) = text.split_once(['x', 'X'])?;
-                    Some((width.parse().ok()?, height.parse().ok()?))
-                });
-                self.variant = Some((bandwidth, resolution));
+                self.variant = Some(Announced::read(value));
             }
             "#EXT-X-MEDIA" => {
-                self.master.separate_renditions |= attribute(value, "URI").is_some();
+                self.rendition(value)?;
             }
             "#EXT-X-TARGETDURATION" => self.media.target_duration = number(value)?,
             "#EXT-X-MEDIA-SEQUENCE" => {
@@ -172,10 +213,25 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    fn resolved(&self, address: &str) -> Result<Url, String> {
+        self.base.join(address).map_err(|error| format!("{address:?} is no address: {error}"))
+    }
+
+    fn rendition(&mut self, list: &str) -> Result<(), String> {
+        // Without an address it comes with the variant's own segments.
+        if let (Some("AUDIO"), Some(group), Some(address)) =
+            (attribute(list, "TYPE"), attribute(list, "GROUP-ID"), attribute(list, "URI"))
+        {
+            let default = attribute(list, "DEFAULT") == Some("YES");
+            self.master.audio.push(Audio { group: group.to_owned(), url: self.resolved(address)?, default });
+        }
+        Ok(())
+    }
+
     fn address(&mut self, line: &str) -> Result<(), String> {
-        let url = self.base.join(line).map_err(|error| format!("{line:?} is no address: {error}"))?;
-        if let Some((bandwidth, resolution)) = self.variant.take() {
-            self.master.variants.push(Variant { url, bandwidth, resolution });
+        let url = self.resolved(line)?;
+        if let Some(Announced { bandwidth, resolution, audio }) = self.variant.take() {
+            self.master.variants.push(Variant { url, bandwidth, resolution, audio });
         } else if let Some(duration) = self.duration.take() {
             self.media.segments.push((url, duration));
         }
@@ -217,10 +273,16 @@ mod tests {
     #[test]
     fn a_master_playlist() {
         let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"audio.m3u8\"\n\
-                    #EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360\nlow.m3u8\n\
-                    #EXT-X-STREAM-INF:BANDWIDTH=5000000\nhttps://cdn/high.m3u8\n";
+                    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"en.m3u8\",DEFAULT=YES\n\
+                    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"muxed\"\n\
+                    #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",URI=\"subs.m3u8\"\n\
+                    #EXT-X-STREAM-INF:BANDWIDTH=800000,RESOLUTION=640x360,AUDIO=\"a\"\nlow.m3u8\n\
+                    #EXT-X-STREAM-INF:AVERAGE-BANDWIDTH=5000000\nhttps://cdn/high.m3u8\n";
         let Playlist::Master(master) = read(text).unwrap() else { panic!("not master") };
-        assert!(master.separate_renditions);
+        assert_eq!(master.audio.len(), 2);
+        let audio = |place: usize| master.audio_of(&master.variants[place]).map(Url::as_str);
+        assert_eq!((audio(0), audio(1)), (Some("http://host/live/en.m3u8"), None));
+        assert_eq!(master.variants[1].bandwidth, 5_000_000);
         assert_eq!(master.variants[0].resolution, Some((640, 360)));
         assert_eq!(master.variants[1].url.as_str(), "https://cdn/high.m3u8");
     }

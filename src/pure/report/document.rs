@@ -7,7 +7,8 @@ use serde::Deserialize;
 use crate::words::cli::swarm::Variant;
 use crate::words::series::Series;
 use crate::words::snapshot::{
-    Agreement, Errors, Generator, Lives, PerKind, Playback, Quantiles, Sources, ViewerRow,
+    Agreement, Errors, Generator, Hands, Insight, Lives, Origin, PerKind, Playback, Quantiles, Sources,
+    StageRow, StreamRow, ViewerRow, Watching,
 };
 use crate::words::verdict::Verdict;
 
@@ -54,7 +55,18 @@ pub struct Document {
     pub(super) exit_reasons: Vec<Reason>,
     pub(super) source: Sources,
     pub(super) agreement: Agreement,
+    #[serde(default)]
+    pub(super) insight: Insight,
+    pub(super) origin: Option<Origin>,
     pub(super) generator: Generator,
+    #[serde(default)]
+    pub(super) watching: Watching,
+    #[serde(default)]
+    pub(super) stages: Vec<StageRow>,
+    #[serde(default)]
+    pub(super) streams: Vec<StreamRow>,
+    #[serde(default)]
+    pub(super) by_hand: Hands,
     pub(super) series: Option<Series>,
     #[serde(default)]
     pub(super) histograms: BTreeMap<String, String>,

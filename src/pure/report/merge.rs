@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::merged_verdict;
+use super::merge_load;
+use super::{merged_insight, merged_origin, merged_verdict};
 use crate::pure::stats::distribution::Distribution;
 use crate::pure::stats::series::{MOST, added, halved};
 use crate::words::exchange::{Kind, Source};
@@ -12,7 +13,7 @@ use crate::words::report::{Recording, Report};
 use crate::words::run::Run;
 use crate::words::series::{Point, Series};
 use crate::words::snapshot::{
-    Agreement, Buckets, Errors, ExchangeTimes, Exits, Generator, Latency, Lives, PerKind, Playback,
+    Agreement, Buckets, Errors, ExchangeTimes, Exits, Generator, Latency, Lives, Origin, PerKind, Playback,
     Quantiles, Rates, Snapshot, Sources, ViewerRow,
 };
 
@@ -78,6 +79,7 @@ fn largest(report: &Report) -> BTreeMap<String, f64> {
     let mut largest: BTreeMap<String, f64> =
         snapshot.latency.rows().into_iter().map(|(name, _, quantiles)| (name, quantiles.max)).collect();
     largest.extend(snapshot.uptime.map(|quantiles| ("uptime".to_owned(), quantiles.max)));
+    largest.extend(merge_load::largest(snapshot));
     if report.recording.histograms.contains_key("lag") {
         largest.insert("lag".to_owned(), snapshot.generator.max_lag_ms / 1000.0);
     }
@@ -126,7 +128,7 @@ fn series(reports: &[&Report]) -> Series {
 }
 
 /// The mean of values with weights; without any weight, all count the same.
-fn mean(values: &[(Option<f64>, f64)]) -> Option<f64> {
+pub(super) fn mean(values: &[(Option<f64>, f64)]) -> Option<f64> {
     let known: Vec<(f64, f64)> =
         values.iter().filter_map(|(value, weight)| Some(((*value)?, *weight))).collect();
     let weights: f64 = known.iter().map(|(_, weight)| weight).sum();
@@ -177,6 +179,7 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
     // The one that is farthest off: a good shard must not hide a bad one.
     let agreements = each().filter_map(|s| s.agreement.kernel_bytes);
     let kernel_bytes = agreements.max_by(|a, b| (a - 1.0).abs().total_cmp(&(b - 1.0).abs()));
+    let origin = merged_origin::merged(each().filter_map(|s| s.origin.as_ref()));
     Snapshot {
         elapsed_seconds: end(|s| Some(s.elapsed_seconds)).unwrap_or(0.0),
         planned_seconds: end(|s| s.planned_seconds),
@@ -196,6 +199,7 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         stale_requests: sum(|s| s.stale_requests),
         in_flight_at_stop: sum(|s| s.in_flight_at_stop),
         cache: (sum(|s| s.cache.0), sum(|s| s.cache.1)),
+        insight: merged_insight::merged(each().map(|s| &s.insight)),
         rates: Rates::default(),
         latency: latency(quantiles),
         latency_buckets: Buckets::default(),
@@ -208,8 +212,17 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         uptime: quantiles("uptime"),
         uptime_buckets: Buckets::default(),
         sources: Sources { requests: source(|s| s.requests), bytes: source(|s| s.bytes) },
-        agreement: Agreement { kernel_bytes },
+        agreement: Agreement {
+            kernel_bytes,
+            origin_requests: origin.as_ref().and_then(Origin::requests_agreement),
+            segment_sizes: origin.as_ref().and_then(Origin::sizes_agreement),
+        },
+        origin,
         generator: generator(reports, quantiles("lag")),
+        watching: merge_load::watching(reports),
+        stages: merge_load::stages(reports, distributions),
+        streams: merge_load::streams(reports, distributions),
+        by_hand: merge_load::by_hand(reports),
         viewers: viewers(reports),
     }
 }
@@ -245,6 +258,10 @@ fn peak(reports: &[&Report]) -> u64 {
 
 fn lives(sum: impl Fn(fn(&Snapshot) -> u64) -> u64) -> Lives {
     Lives {
+        arrived: sum(|s| s.lives.arrived),
+        dismissed: sum(|s| s.lives.dismissed),
+        turned_away: sum(|s| s.lives.turned_away),
+        expected: sum(|s| s.lives.expected),
         starts: sum(|s| s.lives.starts),
         restarts: sum(|s| s.lives.restarts),
         stalled: sum(|s| s.lives.stalled),
@@ -309,6 +326,9 @@ fn generator(reports: &[&Report], lag: Option<Quantiles>) -> Generator {
         events_lost: sum(|g| g.events_lost),
         lines_parsed: sum(|g| g.lines_parsed),
         lines_dropped: sum(|g| g.lines_dropped),
+        // Known of the whole only if it is known of every part.
+        clients_degraded: each().map(|g| g.clients_degraded).sum(),
+        peak_drop_rate: each().filter_map(|g| g.peak_drop_rate).reduce(f64::max),
     }
 }
 

@@ -2,5 +2,8 @@
 
 mod document;
 pub mod merge;
+mod merge_load;
+mod merged_insight;
+mod merged_origin;
 mod merged_verdict;
 pub mod read;

@@ -77,7 +77,13 @@ fn report(document: Document) -> Report {
         uptime: document.uptime_seconds,
         sources: source,
         agreement,
+        insight: document.insight,
+        origin: document.origin,
         generator,
+        watching: document.watching,
+        stages: document.stages,
+        streams: document.streams,
+        by_hand: document.by_hand,
         viewers: document.per_viewer,
     };
     let recording =

@@ -36,6 +36,17 @@ pub struct Exchanges {
     connect_failures: BTreeMap<String, u64>,
 }
 
+/// How an exchange failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The status code was 400 or above.
+    Http,
+    /// The peer or the network broke it off.
+    Broken,
+    /// The viewer gave it up after its time-out.
+    TimedOut,
+}
+
 /// How many different reasons of failed connects are kept apart.
 const REASONS: usize = 50;
 
@@ -136,18 +147,28 @@ impl Exchanges {
         self.timeout_ns.saturating_sub(100_000_000)
     }
 
-    fn judge(&mut self, exchange: &Exchange) {
+    /// How an exchange failed, if it did. One that was in flight when its viewer was stopped did not.
+    #[must_use]
+    pub fn fault(&self, exchange: &Exchange) -> Option<Fault> {
         let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.patience_ns());
-        let count = match exchange.outcome {
-            _ if exchange.status.is_some_and(|status| status >= 400) => &mut self.errors.http,
-            Outcome::Complete => return,
-            Outcome::ClosedByPeer | Outcome::SocketError(_) => &mut self.errors.broken,
-            _ if given_up => &mut self.errors.timeouts,
-            Outcome::ClosedByViewer | Outcome::ProcessExit => {
+        match exchange.outcome {
+            _ if exchange.status.is_some_and(|status| status >= 400) => Some(Fault::Http),
+            Outcome::Complete => None,
+            Outcome::ClosedByPeer | Outcome::SocketError(_) => Some(Fault::Broken),
+            _ => given_up.then_some(Fault::TimedOut),
+        }
+    }
+
+    fn judge(&mut self, exchange: &Exchange) {
+        let count = match (self.fault(exchange), exchange.outcome) {
+            (Some(Fault::Http), _) => &mut self.errors.http,
+            (Some(Fault::Broken), _) => &mut self.errors.broken,
+            (Some(Fault::TimedOut), _) => &mut self.errors.timeouts,
+            (None, Outcome::ClosedByViewer | Outcome::ProcessExit) => {
                 self.in_flight_at_stop += 1;
                 return;
             }
-            Outcome::Superseded | Outcome::Stale => return,
+            (None, _) => return,
         };
         *count += 1;
         self.failed += 1;
@@ -249,6 +270,12 @@ impl Exchanges {
             tls: self.tls.quantiles(),
             startup: None,
         }
+    }
+
+    /// The whole distribution of segment latency, for the report.
+    #[must_use]
+    pub fn segment_total_encoded(&self) -> Option<String> {
+        self.segment_total.encoded()
     }
 
     /// Segment latency as a Prometheus histogram.

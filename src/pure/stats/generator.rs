@@ -1,5 +1,7 @@
 //! The load generator's own condition: was it fit to measure?
 
+use std::collections::BTreeSet;
+
 use super::distribution::Distribution;
 use super::series::Totals;
 use crate::words::snapshot::Generator;
@@ -18,6 +20,11 @@ pub struct Condition {
     events_lost: u64,
     lines_parsed: u64,
     lines_dropped: u64,
+    /// Viewers of which lines were dropped.
+    degraded: BTreeSet<u32>,
+    /// Lines read and dropped since the last tick, and the worst share of all ticks.
+    since_tick: (u64, u64),
+    peak_drop: Option<f64>,
 }
 
 impl Default for Condition {
@@ -31,6 +38,9 @@ impl Default for Condition {
             events_lost: 0,
             lines_parsed: 0,
             lines_dropped: 0,
+            degraded: BTreeSet::new(),
+            since_tick: (0, 0),
+            peak_drop: None,
         }
     }
 }
@@ -40,9 +50,24 @@ impl Condition {
         self.events_lost += records;
     }
 
-    pub(super) fn lines(&mut self, parsed: u64, dropped: u64) {
+    pub(super) fn lines(&mut self, viewer: u32, parsed: u64, dropped: u64) {
         self.lines_parsed += parsed;
         self.lines_dropped += dropped;
+        self.since_tick.0 += parsed;
+        self.since_tick.1 += dropped;
+        if dropped > 0 {
+            self.degraded.insert(viewer);
+        }
+    }
+
+    /// The time between two ticks is over.
+    pub(super) fn tick(&mut self) {
+        let (parsed, dropped) = std::mem::take(&mut self.since_tick);
+        if parsed > 0 {
+            // A reason is dropped when a later one pushes it out, so both may fall into different ticks.
+            let share = (dropped as f64 / parsed as f64).min(1.0);
+            self.peak_drop = Some(self.peak_drop.map_or(share, |peak| peak.max(share)));
+        }
     }
 
     pub(super) fn lag(&mut self, nanos: u64) {
@@ -78,6 +103,8 @@ impl Condition {
             events_lost: self.events_lost,
             lines_parsed: self.lines_parsed,
             lines_dropped: self.lines_dropped,
+            clients_degraded: Some(self.degraded.len() as u64),
+            peak_drop_rate: self.peak_drop,
         }
     }
 }

@@ -3,19 +3,31 @@
 pub mod distribution;
 mod exchanges;
 mod generator;
+mod insight;
+mod lookup;
+mod origin;
+mod parts;
 mod rates;
 pub mod series;
+mod staging;
 mod viewers;
 
+use crate::pure::mix::Mix;
+use crate::pure::plan::Watch;
+use crate::pure::threshold::Threshold;
 use crate::words::event::Event;
 use crate::words::exchange::{Kind, Outcome};
 use crate::words::report::Recording;
-use crate::words::snapshot::{Agreement, Latency, Playback, Snapshot, Sources};
+use crate::words::snapshot::{Agreement, Latency, Origin, Playback, Snapshot, Sources};
 
 use exchanges::Exchanges;
 use generator::Condition;
+use origin::Watched;
+use parts::Parts;
+pub use parts::StagePlan;
 use rates::Recent;
 use series::{History, Totals};
+use staging::Manual;
 use viewers::Viewers;
 
 /// What the fold has to know of the plan.
@@ -27,13 +39,18 @@ pub struct Expectation {
     pub planned_seconds: Option<f64>,
     /// Viewers that the plan asks for.
     pub target_clients: u32,
-    /// Seconds after which every viewer should have started to play.
-    pub settled_seconds: f64,
+    /// Seconds that a viewer has to begin to play; after that it is due.
+    pub start_up_seconds: f64,
     /// The viewers' network time-out, nanoseconds.
     pub timeout_ns: u64,
     /// Where requests and bytes come from.
     pub sources: Sources,
 }
+
+/// What percentiles of the origin's figures cover, unless told otherwise.
+const ORIGIN_WINDOW_NS: u64 = 30_000_000_000;
+/// Segments whose published size is remembered, unless told otherwise.
+const SEGMENTS_KEPT: usize = 300;
 
 /// All figures of a run.
 #[derive(Clone, Debug)]
@@ -44,9 +61,13 @@ pub struct Stats {
     recent: Recent,
     condition: Condition,
     history: History,
-    target_now: u32,
+    watched: Watched,
+    parts: Parts,
+    thresholds: Vec<Threshold>,
+    manual: Manual,
+    insight: insight::Watch,
     reconnections: u64,
-    /// Viewer-seconds played and due since the run settled.
+    /// Viewer-seconds played and due, of viewers that have had the time to begin.
     played: f64,
     due: f64,
     ticked_ns: u64,
@@ -65,13 +86,25 @@ impl Stats {
             recent: Recent::default(),
             condition: Condition::default(),
             history: History::default(),
-            target_now: 0,
+            watched: Watched::new(ORIGIN_WINDOW_NS, SEGMENTS_KEPT, true),
+            parts: Parts::new(expectation.timeout_ns, Vec::new(), Mix::one(String::new())),
+            thresholds: Vec::new(),
+            manual: Manual::default(),
+            insight: insight::Watch::default(),
             reconnections: 0,
             played: 0.0,
             due: 0.0,
             ticked_ns: expectation.began_ns,
             closed: None,
         }
+    }
+
+    /// The origin's exporters are asked so.
+    #[must_use]
+    pub fn watching(self, watch: &Watch) -> Self {
+        let window_ns = u64::try_from(watch.window.as_nanos()).unwrap_or(u64::MAX);
+        let sizes_counted = watch.sizes.as_ref().is_some_and(|sizes| sizes.beside_stream);
+        Self { watched: Watched::new(window_ns, watch.segments_kept, sizes_counted), ..self }
     }
 
     /// Takes one event.
@@ -93,13 +126,17 @@ impl Stats {
                 self.viewers.received(exchange.viewer, exchange.received_bytes.unwrap_or(0));
             }
             Event::Exchange(exchange) => {
+                self.insight.add(&exchange, self.exchanges.fault(&exchange));
                 self.recent.add(exchange.kind, exchange.body_bytes);
+                self.parts.add(&exchange);
                 if let Some(nanos) = self.exchanges.add(&exchange) {
                     self.history.segment(nanos);
                 }
                 self.viewers.exchange(&exchange);
+                self.watched.exchange(&exchange);
             }
-            Event::ConnectFailed { reason, timed_out, given_up_after_ns, .. } => {
+            Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns } => {
+                self.parts.connect_failed(viewer, timed_out, given_up_after_ns);
                 self.exchanges.connect_failed(reason, timed_out, given_up_after_ns);
             }
             Event::Received { viewer, bytes, tls } => {
@@ -108,12 +145,27 @@ impl Stats {
             }
             Event::Reconnecting { .. } => self.reconnections += 1,
             Event::FactsLost { records } => self.condition.facts_lost(records),
-            Event::Lines { parsed, dropped } => self.condition.lines(parsed, dropped),
-            Event::Target { viewers } => self.target_now = viewers,
+            Event::Lines { viewer, parsed, dropped } => self.condition.lines(viewer, parsed, dropped),
+            Event::Arrived { viewer, at_ns } => self.viewers.arrived(viewer, at_ns),
+            Event::Dismissed { viewer, at_ns } => {
+                self.viewers.dismissed(viewer, at_ns, self.start_up_ns());
+            }
+            Event::TurnedAway => self.viewers.turned_away += 1,
+            Event::Stage { stage, at_ns } => self.stage(stage, at_ns),
+            Event::ByHand { command, at_ns } => self.by_hand(command, at_ns),
+            Event::Watched { viewer, shown_us, stalled_us } if self.closed.is_none() => {
+                self.viewers.watched(viewer, shown_us, stalled_us);
+            }
+            Event::Watched { .. } => {}
             Event::Closing { at_ns } => {
                 self.tick(at_ns);
+                self.stage_ends(at_ns);
                 self.history.close(self.elapsed(at_ns), self.totals());
                 self.closed = Some((at_ns, self.viewers.playback(), self.viewers.playing()));
+            }
+            Event::Origin { at_ns, scraped } => {
+                let asked = self.exchanges.requests.total();
+                self.watched.scraped(at_ns, scraped, asked, self.closed.is_some());
             }
             Event::Lag { nanos } => self.condition.lag(nanos),
             Event::Machine { cpu_percent, own_cpu_percent } => {
@@ -125,24 +177,28 @@ impl Stats {
     /// Lets time pass up to `at_ns`. Call it a few times per second.
     pub fn tick(&mut self, at_ns: u64) {
         let elapsed = self.elapsed(at_ns);
+        self.condition.tick();
         self.recent.advance(elapsed as u64);
         if self.closed.is_none() && self.history.is_due(elapsed) {
             self.history.advance(elapsed, self.totals());
         }
         let step = at_ns.saturating_sub(self.ticked_ns) as f64 / 1e9;
         self.ticked_ns = at_ns;
-        if self.closed.is_none() && elapsed >= self.expectation.settled_seconds {
-            self.played += step * self.viewers.playing() as f64;
-            // Who has seen a live stream to its end is not due any more.
-            let due = u64::from(self.target_now).saturating_sub(self.viewers.gone);
+        if self.closed.is_none() {
+            let (due, played) = self.viewers.pass(at_ns, self.start_up_ns());
             self.due += step * due as f64;
+            self.played += step * played as f64;
         }
+    }
+
+    fn start_up_ns(&self) -> u64 {
+        (self.expectation.start_up_seconds * 1e9) as u64
     }
 
     fn totals(&self) -> Totals {
         let exchanges = &self.exchanges;
         Totals {
-            target: u64::from(self.target_now),
+            target: self.viewers.wanted,
             active: self.viewers.active,
             playing: self.viewers.playing(),
             stalled: self.viewers.stalled_now(),
@@ -150,6 +206,7 @@ impl Stats {
             segments: exchanges.requests[Kind::Segment],
             bytes: exchanges.bytes.total(),
             errors: exchanges.failed,
+            origin: self.watched.load(),
             ..self.condition.totals()
         }
     }
@@ -165,7 +222,10 @@ impl Stats {
         let named = self.exchanges.distributions().into_iter().chain(own);
         Recording {
             series: self.history.series(self.totals()),
-            histograms: named.filter_map(|(name, times)| Some((name, times.encoded()?))).collect(),
+            histograms: named
+                .filter_map(|(name, times)| Some((name, times.encoded()?)))
+                .chain(self.parts.histograms())
+                .collect(),
         }
     }
 
@@ -189,16 +249,28 @@ impl Stats {
     /// Everything that is known at `at_ns`.
     #[must_use]
     pub fn snapshot(&self, at_ns: u64) -> Snapshot {
+        Snapshot {
+            stages: self.stage_rows(at_ns),
+            streams: self.stream_rows(),
+            viewers: self.viewers.rows(),
+            ..self.whole(at_ns)
+        }
+    }
+
+    /// The same without its parts.
+    fn whole(&self, at_ns: u64) -> Snapshot {
         let Self { exchanges, viewers, .. } = self;
         let (playback, playing) = match self.closed {
             Some((_, playback, playing)) => (playback, playing),
             None => (viewers.playback(), viewers.playing()),
         };
+        let origin = self.watched.origin(exchanges.requests.total(), self.closed.is_some());
+        let with_origin = |of: fn(&Origin) -> Option<f64>| origin.as_ref().and_then(of);
         Snapshot {
             elapsed_seconds: self.elapsed(at_ns),
-            planned_seconds: self.expectation.planned_seconds,
+            planned_seconds: self.planned_seconds(at_ns),
             target_clients: u64::from(self.expectation.target_clients),
-            target_now: u64::from(self.target_now),
+            target_now: viewers.wanted,
             active_clients: viewers.active,
             playing_clients: playing,
             peak_clients: viewers.peak,
@@ -213,6 +285,7 @@ impl Stats {
             in_flight_at_stop: exchanges.in_flight_at_stop,
             stale_requests: exchanges.stale,
             cache: (exchanges.hits, exchanges.misses),
+            insight: self.insight.insight(),
             rates: self.recent.rates(),
             latency: Latency { startup: viewers.startup.quantiles(), ..exchanges.latency() },
             latency_buckets: exchanges.latency_buckets(),
@@ -220,14 +293,23 @@ impl Stats {
             errors: exchanges.errors(),
             connect_failures: exchanges.connect_failures(),
             reconnections: self.reconnections,
-            lives: viewers.lives,
+            lives: viewers.lives(at_ns, self.start_up_ns()),
             exit_reasons: viewers.reasons(),
             uptime: viewers.uptime.quantiles(),
             uptime_buckets: viewers.uptime.buckets(),
             sources: self.expectation.sources,
-            agreement: Agreement { kernel_bytes: exchanges.kernel_agreement() },
+            agreement: Agreement {
+                kernel_bytes: exchanges.kernel_agreement(),
+                origin_requests: with_origin(Origin::requests_agreement),
+                segment_sizes: with_origin(Origin::sizes_agreement),
+            },
+            origin,
             generator: self.condition.generator(),
-            viewers: viewers.rows(),
+            watching: viewers.watching,
+            stages: Vec::new(),
+            streams: Vec::new(),
+            by_hand: self.hands(),
+            viewers: Vec::new(),
         }
     }
 }

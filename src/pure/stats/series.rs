@@ -20,6 +20,8 @@ pub struct Totals {
     pub(super) cpu: f64,
     pub(super) own_cpu: f64,
     pub(super) samples: u64,
+    /// The origin's load now: percent, and bytes per second sent.
+    pub(super) origin: (Option<f64>, Option<f64>),
 }
 
 /// The series so far.
@@ -81,7 +83,7 @@ impl History {
     fn point(&self, now: Totals) -> Point {
         let before = &self.before;
         let samples = now.samples.saturating_sub(before.samples);
-        let mean = |sum: f64| (samples > 0).then(|| (sum / samples as f64 * 10.0).round() / 10.0);
+        let mean = |sum: f64| (samples > 0).then(|| tenth(sum / samples as f64));
         Point {
             second: self.step * self.series.step_seconds,
             target: now.target,
@@ -95,6 +97,8 @@ impl History {
             latency: percentiles(&self.latencies),
             cpu_percent: mean(now.cpu - before.cpu),
             own_cpu_percent: mean(now.own_cpu - before.own_cpu),
+            origin_cpu_percent: now.origin.0.map(tenth),
+            origin_transmit_bytes_per_second: now.origin.1.map(f64::round),
         }
     }
 
@@ -119,6 +123,10 @@ impl History {
         }
         series
     }
+}
+
+fn tenth(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 fn percentiles(micros: &[u64]) -> Option<Percentiles> {
@@ -181,6 +189,12 @@ pub fn added(one: &Point, other: &Point) -> Point {
         latency,
         cpu_percent: larger(one.cpu_percent, other.cpu_percent),
         own_cpu_percent: larger(one.own_cpu_percent, other.own_cpu_percent),
+        // All runs look at the same origin.
+        origin_cpu_percent: larger(one.origin_cpu_percent, other.origin_cpu_percent),
+        origin_transmit_bytes_per_second: larger(
+            one.origin_transmit_bytes_per_second,
+            other.origin_transmit_bytes_per_second,
+        ),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the fold: events in, figures out.
 
 use super::*;
+use crate::words::command::Command;
 use crate::words::ending::Ending;
 use crate::words::event::EndClass;
 use crate::words::exchange::{Exchange, Kind, Outcome, Source};
@@ -13,13 +14,13 @@ fn stats(target_clients: u32) -> Stats {
         began_ns: 0,
         planned_seconds: Some(60.0),
         target_clients,
-        settled_seconds: 5.0,
+        start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
         sources: Sources { requests: Source::Probe, bytes: Source::Probe },
     })
 }
 
-fn segment(viewer: u32) -> Exchange {
+pub(super) fn segment(viewer: u32) -> Exchange {
     Exchange {
         viewer,
         generation: 1,
@@ -45,6 +46,8 @@ fn segment(viewer: u32) -> Exchange {
         rtt_us: Some(30),
         cache: None,
         age_s: None,
+        edge: None,
+        playlist: None,
         peer: None,
         local_port: None,
     }
@@ -196,7 +199,9 @@ fn a_flood_of_different_reasons_stays_bounded() {
 #[test]
 fn the_active_ratio_is_a_mean_over_time_after_the_ramp() {
     let mut stats = stats(2);
-    stats.apply(Event::Target { viewers: 2 });
+    for viewer in [1, 2] {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+    }
     for viewer in [1, 2] {
         stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
         stats.apply(Event::Progress { viewer, media_us: 1, speed: None, drift_seconds: 0.0 });
@@ -215,7 +220,7 @@ fn the_active_ratio_is_a_mean_over_time_after_the_ramp() {
 #[test]
 fn stopping_viewers_is_no_part_of_the_run() {
     let mut stats = stats(1);
-    stats.apply(Event::Target { viewers: 1 });
+    stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
     stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
     stats.apply(Event::Progress { viewer: 1, media_us: 1, speed: Some(1.0), drift_seconds: 0.0 });
     stats.tick(10 * SECOND);
@@ -235,4 +240,125 @@ fn stopping_viewers_is_no_part_of_the_run() {
     assert_eq!(snapshot.playing_clients, 1);
     assert_eq!(snapshot.playback.average_speed, Some(1.0));
     assert_eq!(snapshot.lives.exits.success, 1);
+}
+
+/// Ten seconds of a stage: `viewers` get a segment per second, of which every `nth` fails.
+fn hold(stats: &mut Stats, from: u64, viewers: u32, nth: u32) {
+    for second in from..from + 10 {
+        for viewer in 1..=viewers {
+            let fails = nth > 0 && viewer % nth == 0;
+            apply(stats, Exchange { status: Some(if fails { 503 } else { 200 }), ..segment(viewer) });
+            let media_us = (second + 1) * 1_000_000;
+            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.0 });
+            stats.apply(Event::Watched { viewer, shown_us: 900_000, stalled_us: 100_000 });
+        }
+        stats.tick((second + 1) * SECOND);
+    }
+}
+
+#[test]
+fn each_stage_has_an_account_and_a_verdict_of_its_own() {
+    let plan = |from, clients| StagePlan { name: None, seconds: 10.0, from, clients };
+    let plans = vec![plan(2, 2), plan(2, 4), plan(4, 4), plan(4, 4)];
+    let thresholds = vec!["error_rate<10%".parse().unwrap()];
+    let mut stats = stats(4).in_parts(plans, Mix::one(String::new()), thresholds);
+    let arrive = |stats: &mut Stats, viewer, at_ns| {
+        stats.apply(Event::Arrived { viewer, at_ns });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns });
+    };
+    for stage in 0..4_u64 {
+        stats.apply(Event::Stage { stage: stage as usize, at_ns: stage * 10 * SECOND });
+        let coming: &[u32] = match stage {
+            0 => &[1, 2],
+            1 => &[3, 4],
+            _ => &[],
+        };
+        coming.iter().for_each(|viewer| arrive(&mut stats, *viewer, stage * 10 * SECOND));
+        let (up, nth) = if stage == 0 { (2, 0) } else { (4, 4) };
+        hold(&mut stats, stage * 10, up, nth);
+    }
+    stats.apply(Event::Closing { at_ns: 40 * SECOND });
+    let snapshot = stats.snapshot(40 * SECOND);
+    let rows: Vec<_> = snapshot
+        .stages
+        .iter()
+        .map(|row| (row.clients, row.requests[Kind::Segment], row.errors.http, row.met))
+        .collect();
+    assert_eq!(
+        rows,
+        [(2, 20, 0, Some(true)), (4, 40, 10, None), (4, 40, 10, Some(false)), (4, 40, 10, Some(false))]
+    );
+    assert_eq!(snapshot.stages[2].broken[0].name, "error_rate");
+    assert_eq!(snapshot.stages[2].active_ratio, Some(1.0));
+    let sentence = crate::words::snapshot::capacity(&snapshot.stages).unwrap();
+    assert!(sentence.starts_with("holds 2 viewers, fails at 4 (error_rate 0.2500"), "{sentence}");
+    // The parts add up to the whole.
+    assert_eq!(rows.iter().map(|row| row.1).sum::<u64>(), snapshot.requests[Kind::Segment]);
+    assert!((snapshot.watching.rebuffering().unwrap() - 0.1).abs() < 1e-9);
+    assert!((snapshot.watching.throughput_ratio(snapshot.due_viewer_seconds).unwrap() - 0.9).abs() < 0.01);
+}
+
+#[test]
+fn a_stage_that_is_cut_short_may_fail_but_not_hold() {
+    let plans = || vec![StagePlan { name: None, seconds: 60.0, from: 2, clients: 2 }];
+    for (nth, met) in [(0, None), (2, Some(false))] {
+        let mut stats = stats(2).in_parts(plans(), Mix::one(String::new()), Vec::new());
+        stats.apply(Event::Stage { stage: 0, at_ns: 0 });
+        hold(&mut stats, 0, 2, nth);
+        stats.apply(Event::Closing { at_ns: 10 * SECOND });
+        assert_eq!(stats.snapshot(10 * SECOND).stages[0].met, met);
+    }
+}
+
+#[test]
+fn streams_have_accounts_of_their_own_that_add_up() {
+    let names = Mix::weighted(vec![("a".to_owned(), 2), ("b".to_owned(), 1)]).unwrap();
+    let mut stats = stats(3).in_parts(Vec::new(), names, Vec::new());
+    for viewer in 1..=3 {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+    }
+    hold(&mut stats, 0, 3, 2);
+    let snapshot = stats.snapshot(10 * SECOND);
+    let rows: Vec<_> = snapshot
+        .streams
+        .iter()
+        .map(|row| (row.stream.as_str(), row.clients, row.playing, row.requests.total(), row.errors.http))
+        .collect();
+    assert_eq!(rows, [("a", 2, 2, 20, 0), ("b", 1, 1, 10, 10)]);
+}
+
+#[test]
+fn who_was_dismissed_is_neither_due_nor_a_failure() {
+    let mut stats = stats(2);
+    for viewer in [1, 2] {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+    }
+    hold(&mut stats, 0, 2, 0);
+    stats.apply(Event::Dismissed { viewer: 2, at_ns: 10 * SECOND });
+    hold(&mut stats, 10, 1, 0);
+    let snapshot = stats.snapshot(20 * SECOND);
+    assert_eq!((snapshot.active_ratio, snapshot.target_now, snapshot.playing_clients), (Some(1.0), 1, 1));
+    assert_eq!((snapshot.lives.arrived, snapshot.lives.dismissed, snapshot.lives.expected), (2, 1, 2));
+    // The number is used again: another viewer, not a restart; it has gone before it had to play.
+    stats.apply(Event::Arrived { viewer: 2, at_ns: 20 * SECOND });
+    stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });
+    stats.apply(Event::Dismissed { viewer: 2, at_ns: 21 * SECOND });
+    let lives = stats.snapshot(21 * SECOND).lives;
+    assert_eq!((lives.arrived, lives.restarts, lives.expected, lives.ever_played), (3, 0, 2, 2));
+}
+
+#[test]
+fn a_pause_moves_the_planned_end_and_is_told() {
+    let mut stats = stats(1);
+    stats.apply(Event::ByHand { command: Command::Pause, at_ns: 10 * SECOND });
+    let paused = stats.snapshot(15 * SECOND);
+    assert_eq!((paused.planned_seconds, paused.by_hand.paused), (Some(65.0), true));
+    stats.apply(Event::ByHand { command: Command::Pause, at_ns: 20 * SECOND });
+    stats.apply(Event::ByHand { command: Command::More(10), at_ns: 21 * SECOND });
+    let hands = stats.snapshot(30 * SECOND);
+    assert_eq!((hands.planned_seconds, hands.by_hand.changes), (Some(70.0), 3));
+    let told: Vec<_> = hands.by_hand.first.iter().map(|change| change.change.as_str()).collect();
+    assert_eq!(told, ["paused", "resumed", "10 more"]);
 }

@@ -6,7 +6,7 @@ use super::distribution::Distribution;
 use crate::words::ending::Ending;
 use crate::words::event::EndClass;
 use crate::words::exchange::{Exchange, Kind};
-use crate::words::snapshot::{Lives, Playback, ViewerRow, ViewerState};
+use crate::words::snapshot::{Lives, Playback, ViewerRow, ViewerState, Watching};
 
 /// Bounds of the uptime histogram, seconds.
 const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
@@ -24,8 +24,14 @@ pub struct Viewers {
     pub(super) lives: Lives,
     pub(super) active: u64,
     pub(super) peak: u64,
-    /// Viewers that saw a live stream to its end and left.
-    pub(super) gone: u64,
+    /// Viewers that are to be there now.
+    pub(super) wanted: u64,
+    /// Viewers that came and found no room.
+    pub(super) turned_away: u64,
+    /// Viewers that are no longer there and should have played while they were.
+    expected_before: u64,
+    /// What viewers got to see.
+    pub(super) watching: Watching,
     pub(super) startup: Distribution,
     pub(super) uptime: Distribution,
     reasons: BTreeMap<String, u64>,
@@ -35,12 +41,39 @@ pub struct Viewers {
 struct Viewer {
     row: ViewerRow,
     started_ns: u64,
+    /// Since when it is to be there; `None` = not now.
+    arrived_ns: Option<u64>,
+    /// It is being stopped, or was.
+    dismissed: bool,
+    /// Media that a player would have shown since time last passed, seconds.
+    shown_seconds: f64,
+    /// It came in place of another one, and has not been started yet.
+    fresh: bool,
+    /// It saw a live stream to its end: nothing more is due.
+    left: bool,
+    failed: bool,
     /// Media seconds of the processes before the present one.
     played_before: f64,
     ever_played: bool,
     /// Its last process played the stream to its end.
     finished: bool,
     awaits_first_segment: bool,
+}
+
+impl Viewer {
+    /// It has had the time to begin, and nothing has excused it.
+    fn is_due(&self, at_ns: u64, start_up_ns: u64) -> bool {
+        let since = self.arrived_ns.filter(|_| !self.left);
+        since.is_some_and(|since| at_ns.saturating_sub(since) >= start_up_ns)
+    }
+
+    /// It should have played: it did, it had the time, or it tried and failed.
+    fn is_expected(&self, at_ns: u64, start_up_ns: u64) -> bool {
+        let since = self.arrived_ns;
+        since.is_some_and(|since| {
+            self.ever_played || self.failed || at_ns.saturating_sub(since) >= start_up_ns
+        })
+    }
 }
 
 impl Default for Viewers {
@@ -50,7 +83,10 @@ impl Default for Viewers {
             lives: Lives::default(),
             active: 0,
             peak: 0,
-            gone: 0,
+            wanted: 0,
+            turned_away: 0,
+            expected_before: 0,
+            watching: Watching::default(),
             startup: Distribution::new(),
             uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
             reasons: BTreeMap::new(),
@@ -65,6 +101,70 @@ impl Viewers {
         viewer
     }
 
+    /// A viewer is to be there from now on; its number may have been another one's before.
+    pub fn arrived(&mut self, number: u32, at_ns: u64) {
+        let viewer = self.viewer(number);
+        (viewer.ever_played, viewer.failed, viewer.left, viewer.finished) = (false, false, false, false);
+        (viewer.fresh, viewer.dismissed) = (true, false);
+        if viewer.arrived_ns.replace(at_ns).is_none() {
+            self.wanted += 1;
+        }
+        self.lives.arrived += 1;
+    }
+
+    /// A viewer is to be there no longer.
+    pub fn dismissed(&mut self, number: u32, at_ns: u64, start_up_ns: u64) {
+        let viewer = self.viewer(number);
+        let expected = viewer.is_expected(at_ns, start_up_ns);
+        viewer.dismissed = true;
+        if viewer.arrived_ns.take().is_some() {
+            self.wanted = self.wanted.saturating_sub(1);
+            self.expected_before += u64::from(expected);
+            self.lives.dismissed += 1;
+        }
+    }
+
+    /// Time passes: viewers that have had the time to begin by now, and how many of them play. What
+    /// reached them in time is noted.
+    pub fn pass(&mut self, at_ns: u64, start_up_ns: u64) -> (u64, u64) {
+        let (mut due, mut playing) = (0, 0);
+        for viewer in self.rows.values_mut() {
+            let shown = std::mem::take(&mut viewer.shown_seconds);
+            if viewer.is_due(at_ns, start_up_ns) {
+                due += 1;
+                playing += u64::from(viewer.row.state == ViewerState::Playing);
+                self.watching.due_media_seconds += shown;
+            }
+        }
+        (due, playing)
+    }
+
+    /// What a player would have shown.
+    pub fn watched(&mut self, number: u32, shown_us: u64, stalled_us: u64) {
+        self.viewer(number).shown_seconds += shown_us as f64 / 1e6;
+        self.watching.viewed_seconds += shown_us as f64 / 1e6;
+        self.watching.stalled_seconds += stalled_us as f64 / 1e6;
+    }
+
+    /// Of the viewers whose number is `mine`: how many are to be there, and how many of them play.
+    #[must_use]
+    pub fn of(&self, mine: &dyn Fn(u32) -> bool) -> (u64, u64) {
+        let wanted = || {
+            let there = |viewer: &&Viewer| viewer.arrived_ns.is_some() && mine(viewer.row.viewer);
+            self.rows.values().filter(there)
+        };
+        let playing = wanted().filter(|viewer| viewer.row.state == ViewerState::Playing).count();
+        (wanted().count() as u64, playing as u64)
+    }
+
+    /// Life cycles so far.
+    #[must_use]
+    pub fn lives(&self, at_ns: u64, start_up_ns: u64) -> Lives {
+        let expected =
+            self.rows.values().filter(|viewer| viewer.is_expected(at_ns, start_up_ns)).count() as u64;
+        Lives { expected: self.expected_before + expected, turned_away: self.turned_away, ..self.lives }
+    }
+
     /// A process was started.
     pub fn started(&mut self, number: u32, generation: u32, at_ns: u64) {
         let viewer = self.viewer(number);
@@ -72,11 +172,12 @@ impl Viewers {
         if !viewer.finished {
             viewer.row.state = ViewerState::Starting;
         }
+        let first = std::mem::take(&mut viewer.fresh);
         viewer.row.starts = generation;
         viewer.started_ns = at_ns;
         viewer.awaits_first_segment = true;
         self.lives.starts += 1;
-        self.lives.restarts += u64::from(generation > 1);
+        self.lives.restarts += u64::from(generation > 1 && !first);
         self.active += 1;
         self.peak = self.peak.max(self.active);
     }
@@ -120,6 +221,7 @@ impl Viewers {
         viewer.played_before = viewer.row.media_seconds;
         (viewer.row.speed, viewer.row.drift_seconds) = (None, None);
         viewer.finished = class == EndClass::Finished;
+        viewer.failed |= class == EndClass::Failed;
         viewer.row.state = match class {
             EndClass::Stopped => ViewerState::Ended,
             EndClass::Finished => ViewerState::Playing,
@@ -147,8 +249,9 @@ impl Viewers {
 
     /// A viewer has seen a live stream to its end.
     pub fn left(&mut self, number: u32) {
-        self.viewer(number).row.state = ViewerState::Ended;
-        self.gone += 1;
+        let viewer = self.viewer(number);
+        viewer.row.state = ViewerState::Ended;
+        viewer.left = true;
     }
 
     /// A viewer will not be started again.
@@ -187,7 +290,8 @@ impl Viewers {
     /// Viewers that play now.
     #[must_use]
     pub fn playing(&self) -> u64 {
-        self.count(|row| row.state == ViewerState::Playing)
+        let playing = |viewer: &&Viewer| !viewer.dismissed && viewer.row.state == ViewerState::Playing;
+        self.rows.values().filter(playing).count() as u64
     }
 
     /// Viewers that are stalled now.

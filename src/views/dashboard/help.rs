@@ -7,12 +7,14 @@ use ratatui::widgets::Paragraph;
 
 use super::look::Look;
 
-const TEXT: [&str; 17] = [
-    "1-5, Tab, Shift+Tab, left, right    go to a page",
+const TEXT: [&str; 19] = [
+    "1-7, Tab, Shift+Tab, left, right    go to a page",
     "s                                   viewers: next sort order",
     "up, down, j, k, Page Up/Down        viewers: select; log: scroll",
     "Home, End                           the first, the last",
-    "space                               freeze the display, and let it go again",
+    "+, -, ], [                          one viewer more, fewer; ten more, fewer",
+    "space                               pause the load: nobody comes; and go on",
+    "f                                   freeze the display, and let it go again",
     "q, Ctrl+C                           end the run in good order, with its verdict",
     "Ctrl+C twice                        end it at once",
     "",

@@ -20,6 +20,10 @@ pub struct Point {
     pub bits: f64,
     /// Mean speed.
     pub speed: Option<f64>,
+    /// Busy share of the origin's processors, percent.
+    pub origin_cpu: Option<f64>,
+    /// Bits per second that the origin's machine sends.
+    pub origin_bits: Option<f64>,
     /// Errors per second since the point before.
     pub errors: f64,
     /// Mean segment latency of the requests since the point before, seconds.
@@ -62,12 +66,17 @@ impl History {
         }
         let answered = now.latency_count.saturating_sub(before.latency_count);
         let total = snapshot.latency.segment_total;
+        let origin = snapshot.origin.as_ref();
         self.points.push_back(Point {
             at: now.at,
             playing: snapshot.playing_clients as f64,
             segments: snapshot.rates.segment_per_second,
             bits: snapshot.rates.bytes_per_second * 8.0,
             speed: snapshot.playback.average_speed,
+            origin_cpu: origin.and_then(|origin| origin.cpu_percent).map(|cpu| cpu.now),
+            origin_bits: origin
+                .and_then(|origin| origin.transmit_bytes_per_second)
+                .map(|sent| sent.now * 8.0),
             errors: now.errors.saturating_sub(before.errors) as f64 / step,
             segment_mean: (answered > 0).then(|| (now.latency_sum - before.latency_sum) / answered as f64),
             segment_p95: total.map(|total| total.p95),

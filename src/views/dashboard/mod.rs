@@ -9,8 +9,10 @@ pub mod state;
 
 mod errors;
 mod help;
+mod insight;
 mod latency;
 mod log;
+mod origin;
 mod overview;
 mod viewers;
 
@@ -51,6 +53,8 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, run: &Run, look: Look) {
         Page::Overview => overview::draw(frame, body, snapshot, &scene.history, look),
         Page::Latency => latency::draw(frame, body, snapshot, &scene.history, look),
         Page::Viewers => viewers::draw(frame, body, snapshot, state, look),
+        Page::Origin => origin::draw(frame, body, snapshot, &scene.history, look),
+        Page::Insight => insight::draw(frame, body, snapshot, look),
         Page::Errors => errors::draw(frame, body, snapshot, look),
         Page::Log => log::draw(frame, body, &scene.log, state.log_back, look),
     }
@@ -63,6 +67,12 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, state: &State, run: &Run, look:
     }
     if state.is_frozen() {
         right.push_str(" FROZEN ");
+    }
+    if state.scene().snapshot.as_ref().is_some_and(|snapshot| snapshot.by_hand.paused) {
+        right.push_str(" PAUSED ");
+    }
+    if let Some(stage) = state.scene().snapshot.as_ref().and_then(|snapshot| snapshot.stages.last()) {
+        right.push_str(&format!(" {}: {} ", stage.stage, stage.title()));
     }
     if let Some(snapshot) = &state.scene().snapshot {
         right.push_str(&format!(" {} ", clock(snapshot.elapsed_seconds)));
@@ -92,9 +102,11 @@ fn draw_tabs(frame: &mut Frame<'_>, area: Rect, state: &State, look: Look) {
 fn keys(state: &State) -> &'static str {
     match state.page {
         _ if state.help => "? or Esc closes help   q quits",
-        Page::Viewers => "? help   1-5/Tab pages   s sort   arrows select   space freezes   q quits",
-        Page::Log => "? help   1-5/Tab pages   arrows scroll   space freezes   q quits",
-        Page::Overview | Page::Latency | Page::Errors => "? help   1-5/Tab pages   space freezes   q quits",
+        Page::Viewers => "? help   1-7/Tab pages   s sort   arrows select   f freezes   q quits",
+        Page::Log => "? help   1-7/Tab pages   arrows scroll   f freezes   q quits",
+        Page::Overview | Page::Latency | Page::Origin | Page::Insight | Page::Errors => {
+            "? help   1-7/Tab pages   +/- viewers   space pauses   f freezes   q quits"
+        }
     }
 }
 

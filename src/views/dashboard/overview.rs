@@ -173,7 +173,7 @@ fn condition_lines(snapshot: &Snapshot, look: Look) -> Vec<Line<'static>> {
 }
 
 /// A name with a unit, and what is drawn under it.
-type Curve = (&'static str, fn(&Point) -> Option<f64>);
+pub(super) type Curve = (&'static str, fn(&Point) -> Option<f64>);
 
 fn draw_charts(frame: &mut Frame<'_>, area: Rect, history: &History, look: Look) {
     let curves: [Curve; 4] = [
@@ -182,6 +182,17 @@ fn draw_charts(frame: &mut Frame<'_>, area: Rect, history: &History, look: Look)
         ("bit/s", |point| Some(point.bits)),
         ("errors/s", |point| Some(point.errors)),
     ];
+    draw_curves(frame, area, &curves, history, look);
+}
+
+/// Curves below each other.
+pub(super) fn draw_curves(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    curves: &[Curve],
+    history: &History,
+    look: Look,
+) {
     // Each its share; where there are fewer lines than curves, the first ones.
     let shown = usize::from(area.height).min(curves.len());
     let rows = Layout::vertical(vec![Constraint::Fill(1); shown.max(1)]).split(area);

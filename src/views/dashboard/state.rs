@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::words::command::Command;
 use crate::words::key::{Key, Reply};
 use crate::words::snapshot::Snapshot;
 
@@ -11,6 +12,8 @@ use super::sort::{Sort, order};
 
 /// How far page up and page down go.
 const LEAP: isize = 10;
+/// How many viewers come or go with ] and [.
+const MANY: u32 = 10;
 
 /// A page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub enum Page {
     Latency,
     /// One row per viewer.
     Viewers,
+    /// What the origin's exporters say.
+    Origin,
+    /// Edges, caches and playlists.
+    Insight,
     /// What went wrong.
     Errors,
     /// The program's own log lines.
@@ -30,7 +37,8 @@ pub enum Page {
 
 impl Page {
     /// All pages, in the order of their keys.
-    pub const ALL: [Self; 5] = [Self::Overview, Self::Latency, Self::Viewers, Self::Errors, Self::Log];
+    pub const ALL: [Self; 7] =
+        [Self::Overview, Self::Latency, Self::Viewers, Self::Origin, Self::Insight, Self::Errors, Self::Log];
 
     /// The title.
     #[must_use]
@@ -39,6 +47,8 @@ impl Page {
             Self::Overview => "overview",
             Self::Latency => "latency",
             Self::Viewers => "viewers",
+            Self::Origin => "origin",
+            Self::Insight => "edges",
             Self::Errors => "errors",
             Self::Log => "log",
         }
@@ -110,13 +120,21 @@ impl State {
             Key::Char('q') => return Reply::Quit,
             Key::Char('?' | 'h') => self.help = !self.help,
             Key::Escape if self.help => self.help = false,
-            Key::Char(digit @ '1'..='5') => {
+            Key::Char(digit @ '1'..='9') => {
                 let index = digit as usize - '1' as usize;
-                self.open(Page::ALL.get(index).copied().unwrap_or_default());
+                match Page::ALL.get(index) {
+                    Some(page) => self.open(*page),
+                    None => return Reply::Nothing,
+                }
             }
             Key::Tab | Key::Right => self.open(self.page.step(1)),
             Key::BackTab | Key::Left => self.open(self.page.step(Page::ALL.len() - 1)),
-            Key::Char(' ') => {
+            Key::Char(' ') => return Reply::Command(Command::Pause),
+            Key::Char('+' | '=') => return Reply::Command(Command::More(1)),
+            Key::Char('-') => return Reply::Command(Command::Fewer(1)),
+            Key::Char(']') => return Reply::Command(Command::More(MANY)),
+            Key::Char('[') => return Reply::Command(Command::Fewer(MANY)),
+            Key::Char('f') => {
                 self.frozen = if self.is_frozen() { None } else { Some(Box::new(self.now.clone())) };
             }
             Key::Char('s') if self.page == Page::Viewers => self.sort = self.sort.next(),
@@ -158,7 +176,7 @@ impl State {
                 self.log_back = back.min(lines.saturating_sub(1));
                 Reply::Redraw
             }
-            Page::Overview | Page::Latency | Page::Errors => Reply::Nothing,
+            Page::Overview | Page::Latency | Page::Origin | Page::Insight | Page::Errors => Reply::Nothing,
         }
     }
 }

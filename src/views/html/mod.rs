@@ -1,6 +1,7 @@
 //! The report as one HTML page: verdict on top, then the criteria, plots and tables. It loads nothing
 //! and runs nothing; its own policy forbids both.
 
+mod parts;
 mod plot;
 mod plots;
 mod tables;
@@ -39,11 +40,14 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "<main>")?;
     tiles(out, report)?;
     tables::criteria(out, verdict)?;
+    parts::write(out, report)?;
     plots::write(out, report)?;
     tables::requests(out, report)?;
     tables::latencies(out, report)?;
     tables::reasons(out, "Why viewers ended", &report.snapshot.exit_reasons)?;
     tables::reasons(out, "Why connections failed", &report.snapshot.connect_failures)?;
+    tables::insight(out, report)?;
+    tables::origin(out, report)?;
     tables::viewers(out, report)?;
     writeln!(out, "</main>")?;
     footer(out, report)?;

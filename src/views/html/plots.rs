@@ -43,6 +43,8 @@ pub fn write(out: &mut String, report: &Report) -> fmt::Result {
         curve("all processors busy", "three", 1.0, |p| p.cpu_percent),
         curve("this program, of one processor", "one", 1.0, |p| p.own_cpu_percent),
     ];
+    let origin = vec![curve("all processors busy", "three", 1.0, |p| p.origin_cpu_percent)];
+    let sent = vec![curve("sent by its devices", "one", 8e-6, |p| p.origin_transmit_bytes_per_second)];
     let plots = [
         plot("Viewers", "", viewers),
         plot("Throughput", "Mbit/s", bytes),
@@ -50,6 +52,8 @@ pub fn write(out: &mut String, report: &Report) -> fmt::Result {
         plot("Errors", "/s", errors),
         plot("Requests", "/s", requests),
         plot("Load generator", "%", load),
+        plot("Origin", "%", origin),
+        plot("Origin, network", "Mbit/s", sent),
     ];
     writeln!(out, "<h2>Over time</h2>\n<div class=\"plots\">")?;
     for plot in plots.iter().filter(|plot| plot.curves.iter().any(|curve| !curve.points.is_empty())) {

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::views::escape::markup as safe;
 use crate::views::figures::{bytes, count, milliseconds};
+use crate::views::insight::{EDGE_HEAD, caches, edge_row, playlists};
 use crate::words::report::Report;
 use crate::words::verdict::Verdict;
 
@@ -11,7 +12,7 @@ use crate::words::verdict::Verdict;
 const REASONS: usize = 30;
 
 /// Writes a table; cells are markup already.
-fn table(out: &mut String, title: &str, head: &[&str], rows: &[Vec<String>]) -> fmt::Result {
+pub(super) fn table(out: &mut String, title: &str, head: &[&str], rows: &[Vec<String>]) -> fmt::Result {
     writeln!(out, "<h2>{title}</h2>\n<div class=\"table\"><table>\n<thead><tr>")?;
     for name in head {
         // Words stand on the left, figures on the right.
@@ -25,11 +26,11 @@ fn table(out: &mut String, title: &str, head: &[&str], rows: &[Vec<String>]) -> 
     writeln!(out, "</tbody></table></div>")
 }
 
-fn first(text: &str) -> String {
+pub(super) fn first(text: &str) -> String {
     format!("<th scope=\"row\">{}</th>", safe(text))
 }
 
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     format!("<td>{}</td>", safe(text))
 }
 
@@ -120,6 +121,65 @@ pub fn reasons(out: &mut String, title: &str, reasons: &[(String, u64)]) -> fmt:
         rows.push(vec![cell("…"), text(&format!("and {} more reasons", more + 1))]);
     }
     table(out, title, &["Count", "Reason"], &rows)
+}
+
+/// Edges, and what stands out about caches, playlists and objects; nothing if nothing was seen.
+pub fn insight(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
+    let found = &snapshot.insight;
+    let row = |edge| {
+        let [name, figures @ ..] = edge_row(edge);
+        let mut row = vec![first(&name)];
+        row.extend(figures.each_ref().map(|figure| cell(figure)));
+        row
+    };
+    let rows: Vec<Vec<String>> = found.edges.iter().take(REASONS).map(row).collect();
+    if !rows.is_empty() {
+        table(out, "Edges", &EDGE_HEAD, &rows)?;
+    }
+    let failed = found
+        .failed
+        .iter()
+        .map(|one| vec![cell(&count(one.count)), text(&format!("{}: {}", one.name, one.what))]);
+    let failed: Vec<Vec<String>> = failed.collect();
+    if !failed.is_empty() {
+        table(out, "Objects that failed", &["Count", "Reason"], &failed)?;
+    }
+    let told: Vec<Vec<String>> =
+        caches(found).iter().chain(&playlists(found)).map(|line| vec![text(line)]).collect();
+    if told.is_empty() { Ok(()) } else { table(out, "Caches and live playlists", &["Reason"], &told) }
+}
+
+/// What the origin's exporters told; nothing if they were not asked.
+pub fn origin(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
+    let Some(origin) = &snapshot.origin else { return Ok(()) };
+    let gauges: Vec<Vec<String>> = origin
+        .gauges()
+        .into_iter()
+        .map(|(name, factor, gauge)| {
+            let values = [gauge.now, gauge.p50, gauge.p95, gauge.max];
+            std::iter::once(first(name))
+                .chain(values.map(|value| cell(&format!("{:.1}", value * factor))))
+                .collect()
+        })
+        .collect();
+    if !gauges.is_empty() {
+        table(out, "The origin's own account", &["", "Last", "p50", "p95", "Max"], &gauges)?;
+    }
+    let mut rows = Vec::new();
+    rows.extend(origin.requests.map(|n| ("requests counted by its nginx", count(n))));
+    rows.extend(origin.viewer_requests.map(|n| ("requests of the viewers in that time", count(n))));
+    rows.extend(snapshot.agreement.origin_requests.map(|a| ("viewers' over nginx's", format!("{a:.4}"))));
+    rows.extend(origin.connections_dropped.map(|n| ("connections it could not handle", count(n))));
+    if let Some(sizes) = origin.segment_sizes {
+        rows.push(("segments whose size was looked up", count(sizes.lookups)));
+        rows.push(("of these, published", count(sizes.found)));
+        rows.push(("of these, of exactly that size", count(sizes.equal)));
+    }
+    let mut rows: Vec<_> = rows.iter().map(|(name, value)| vec![first(name), cell(value)]).collect();
+    for (target, times) in &origin.failures {
+        rows.push(vec![first(&format!("failed scrapes of {target}")), cell(&count(*times))]);
+    }
+    table(out, "Agreement with the origin", &["", ""], &rows)
 }
 
 /// Life cycles and the generator's own condition.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::load::{StageArg, StreamArg};
+pub use super::variant::Variant;
 use crate::words::duration::GoDuration;
 
 /// Load test an HLS stream with real FFmpeg viewers and measure exactly what each of them got.
@@ -27,7 +29,12 @@ pub struct SwarmArgs {
     #[serde(skip)]
     pub dry_run: Option<bool>,
 
-    /// Concurrent viewers [default: 10]
+    /// Scenario: a built-in name, or a TOML file; goes over the profile, flags and environment over it
+    #[arg(long, value_name = "NAME|FILE")]
+    #[serde(skip)]
+    pub scenario: Option<String>,
+
+    /// Concurrent viewers [default: 10]; stages have numbers of their own
     #[arg(long, env = "CLIENTS", value_name = "N", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clients: Option<u32>,
@@ -43,19 +50,54 @@ pub struct SwarmArgs {
     #[arg(long, value_name = "DURATION", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration: Option<GoDuration>,
+    /// Go to CLIENTS viewers on a straight line over DURATION, up, down or level; repeat for more stages
+    #[arg(long = "stage", value_name = "DURATION:CLIENTS", help_heading = "Load")]
+    #[serde(rename = "stage", skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageArg>,
+    /// Viewers that come by themselves, per second in the mean; CLIENTS is the most at once
+    #[arg(long, value_name = "PER_SECOND", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrival_rate: Option<f64>,
+    /// How long each of them stays: 5m, exp:5m (exponential, the mean) or file:PATH (one duration per line)
+    #[arg(long, value_name = "LENGTH", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Begin at a moment (2026-12-01T20:00:00Z) or the next time that the clock shows 20:00
+    #[arg(long, value_name = "WHEN", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<String>,
+    /// Only share I (from 0) of N of the viewers, for a run that is divided over machines
+    #[arg(long, value_name = "I/N", help_heading = "Load")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
     /// Seed of all random choices, to repeat a run [default: random, printed in the report]
     #[arg(long, value_name = "N", help_heading = "Load")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
 
-    /// Which variants of a master playlist to play [default: all]
-    #[arg(long, env = "VARIANT", value_enum, help_heading = "Stream")]
+    /// A stream with its share of the viewers, WEIGHT:URL, in place of HLS_URL; may be repeated
+    #[arg(long = "stream", value_name = "[WEIGHT:]URL", help_heading = "Stream")]
+    #[serde(rename = "stream", skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamArg>,
+    /// Which variants of a master playlist to play: all, each (one per viewer in turn), highest, lowest,
+    /// first, a height (720p), or a bandwidth (<=3M, >=800k) [default: all]
+    #[arg(long, env = "VARIANT", value_name = "VARIANT", help_heading = "Stream")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<Variant>,
-    /// Extra request header, "Name: value"; may be repeated
+    /// Where there is no such variant: play the URL as given, or fail [default: fallback]
+    #[arg(long, value_enum, value_name = "POLICY", help_heading = "Stream")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_failure_policy: Option<ProbeFailurePolicy>,
+    /// Extra request header, "Name: value"; {env:NAME} and {file:PATH} stand for secrets, in the URL too;
+    /// may be repeated
     #[arg(long = "header", value_name = "HEADER", help_heading = "Stream")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<String>,
+    /// File with extra request headers, one per line, that must not be seen: they are in no report,
+    /// no list of processes, and not in what --dry-run prints
+    #[arg(long, value_name = "FILE", help_heading = "Stream")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_file: Option<PathBuf>,
     /// Viewer k sends USER_AGENT/client-k [default: hls-swarm/VERSION]
     #[arg(long, value_name = "USER_AGENT", help_heading = "Stream")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +139,21 @@ pub struct SwarmArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dangerous: Option<bool>,
 
+    /// Connect to this address; host name, SNI and TLS verification stay: ADDRESS, HOST:ADDRESS or
+    /// HOST:PORT:ADDRESS; several addresses (commas, or repeated) are dealt out in turn
+    #[arg(long, value_name = "ADDRESS", help_heading = "Network")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resolve: Vec<String>,
+    /// Local address that viewers connect from: addresses, ranges (10.0.0.1-10.0.0.50) and networks
+    /// (10.0.0.0/24), dealt out in turn; may be repeated
+    #[arg(long, value_name = "ADDRESSES", help_heading = "Network")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source_ip: Vec<String>,
+    /// Most that a viewer reads, bits per second: 3M, or several with weights (3M,2*8M) dealt out in turn
+    #[arg(long, value_name = "RATES", help_heading = "Network")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth_cap: Option<String>,
+
     /// FFmpeg binary [default: ffmpeg]
     #[arg(long, value_name = "PATH", help_heading = "Viewers")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,6 +162,22 @@ pub struct SwarmArgs {
     #[arg(long, value_enum, help_heading = "Viewers")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<ProbeMode>,
+    /// Read FFmpeg's log where the probe cannot be loaded; without it such a run is refused [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Viewers")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats: Option<bool>,
+    /// How many different reasons in FFmpeg's words are kept of one viewer [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Viewers")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats_buffer: Option<u32>,
+    /// How much FFmpeg says with --ffmpeg-debug [default: debug; the log fallback always needs trace]
+    #[arg(long, value_enum, value_name = "LEVEL", help_heading = "Viewers")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats_loglevel: Option<FfmpegLevel>,
+    /// Carry every line that FFmpeg says to our own log
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Viewers")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ffmpeg_debug: Option<bool>,
     /// Stop and start a stalled viewer
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Viewers")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,10 +203,72 @@ pub struct SwarmArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skip_preflight: Option<bool>,
 
-    /// Criterion of the verdict, e.g. 'segment_ttfb:p95<500ms' or 'error_rate<0.1%'; may be repeated
-    #[arg(long = "threshold", value_name = "EXPRESSION", help_heading = "Results")]
+    /// Hosts that may be loaded, names or *.example.com; may be repeated [default: any, after a question]
+    #[arg(long = "allow-host", value_name = "HOST", help_heading = "Safety")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_hosts: Vec<String>,
+    /// Load a public address with many viewers without being asked
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Safety")]
+    #[serde(skip)]
+    pub yes: Option<bool>,
+    /// End the run when this share of the requests fails for this long, RATE:DURATION, or off [default: 50%:10s]
+    #[arg(long, value_name = "RATE:DURATION", help_heading = "Safety")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_storm: Option<String>,
+
+    /// Host of the origin's exporters: sets --origin-metrics, --nginx-metrics and --segment-sizes-url
+    #[arg(long, value_name = "HOST", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_metrics_host: Option<String>,
+    /// Port of the node exporter there [default: 9100]
+    #[arg(long, value_name = "PORT", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_metrics_node_port: Option<u16>,
+    /// Port of the nginx exporter there [default: 9113]
+    #[arg(long, value_name = "PORT", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_metrics_nginx_port: Option<u16>,
+    /// Node exporter of the origin, shown beside our own figures, or off
+    #[arg(long, value_name = "URL", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_metrics: Option<String>,
+    /// Nginx exporter of the origin, or off
+    #[arg(long, value_name = "URL", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nginx_metrics: Option<String>,
+    /// How often exporters are asked [default: 2s]
+    #[arg(long, value_name = "DURATION", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_metrics_interval: Option<GoDuration>,
+    /// What percentiles of the origin's figures cover, at most 300s [default: 30s]
+    #[arg(long, value_name = "DURATION", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin_metrics_window: Option<GoDuration>,
+    /// Segment sizes that the origin publishes as JSON, held against what viewers read, or off
+    #[arg(long, value_name = "URL", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_sizes_url: Option<String>,
+    /// How often the sizes are fetched [default: 1s]
+    #[arg(long, value_name = "DURATION", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_sizes_interval: Option<GoDuration>,
+    /// Random delay added to each fetch [default: 500ms]
+    #[arg(long, value_name = "DURATION", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_sizes_jitter: Option<GoDuration>,
+    /// Segments whose size is remembered [default: 300]
+    #[arg(long, value_name = "N", help_heading = "Origin")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_cache_window: Option<u32>,
+
+    /// Criterion of the verdict, e.g. 'segment_ttfb:p95<500ms', or a set: standard, aws; may be repeated
+    #[arg(long = "threshold", value_name = "EXPRESSION|SET", help_heading = "Results")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<String>,
+    /// End the run (exit code 4) once a threshold has failed for so long; 0 = never [default: 0]
+    #[arg(long, value_name = "DURATION", help_heading = "Results")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abort_after: Option<GoDuration>,
     /// Address of the Prometheus endpoint, or off [default: 0.0.0.0:17091; port from METRICS_PORT]
     #[arg(long, value_name = "ADDRESS", help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +285,10 @@ pub struct SwarmArgs {
     #[arg(long, value_name = "FILE", help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange_log: Option<PathBuf>,
+    /// Address of `hls-swarm collect`: start together with all shards, and leave the verdict to it
+    #[arg(long, env = "COLLECTOR", value_name = "URL", help_heading = "Results")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collector: Option<String>,
     /// Live dashboard; log lines instead where there is no terminal, or TERM is dumb [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,19 +307,49 @@ pub struct SwarmArgs {
     pub verbose: Option<bool>,
 }
 
-/// Variants of a master playlist.
+/// What happens where a master playlist has no variant as it is wished for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Variant {
-    /// Every variant at once, each viewer all of them.
+pub enum ProbeFailurePolicy {
+    /// The URL is played as it was given, with a warning.
     #[default]
-    All,
-    /// The variant of the highest BANDWIDTH.
-    Highest,
-    /// The variant of the lowest BANDWIDTH.
-    Lowest,
-    /// The variant that stands first.
-    First,
+    Fallback,
+    /// Nothing is started.
+    Fail,
+}
+
+/// How much FFmpeg says where its words are carried to our log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum FfmpegLevel {
+    /// Only what failed.
+    Error,
+    /// What went wrong.
+    Warning,
+    /// What it does.
+    Info,
+    /// In detail.
+    Verbose,
+    /// Every request.
+    #[default]
+    Debug,
+    /// Every line of every response.
+    Trace,
+}
+
+impl FfmpegLevel {
+    /// As FFmpeg calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+            Self::Verbose => "verbose",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
 }
 
 /// Where requests and bytes are to come from.
@@ -211,6 +380,7 @@ Examples:
   hls-swarm http://127.0.0.1:17080/stream.m3u8
   hls-swarm --clients 100 --ramp-rate 20 --duration 5m --report run.json https://cdn.example/live.m3u8
   hls-swarm report show run.json     (also: compare A B, merge A B…; hls-swarm report --help)
+  hls-swarm config show --profile stress     (what it means; also: config check FILE)
 
 Exit codes:
   0 pass   1 internal   2 usage   3 preflight   4 a criterion was not met

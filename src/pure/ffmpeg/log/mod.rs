@@ -17,11 +17,6 @@ pub use line::{Context, Kind, Level, Line, MAX_LINE_BYTES, Splitter};
 pub use reason::reason;
 pub use reasons::{Reason, Reasons};
 
-/// How many different reasons of one viewer are kept from its beginning.
-const FIRST_REASONS: usize = 8;
-/// How many different reasons of one viewer are kept from its end.
-const LAST_REASONS: usize = 8;
-
 /// One viewer's standard error, from bytes to events and reasons, in bounded memory.
 #[derive(Debug)]
 pub struct Log {
@@ -32,13 +27,14 @@ pub struct Log {
 
 impl Log {
     /// A log at its beginning. `trace`: FFmpeg was started with `-loglevel repeat+level+trace`, so
-    /// that the absence of an `http_code=` line is a fact.
+    /// that the absence of an `http_code=` line is a fact. `kept`: how many different reasons are kept, half
+    /// of them from the beginning.
     #[must_use]
-    pub fn new(trace: bool) -> Self {
+    pub fn new(trace: bool, kept: usize) -> Self {
         Self {
             splitter: Splitter::new(),
             interpreter: Interpreter::new(trace),
-            reasons: Reasons::new(FIRST_REASONS, LAST_REASONS),
+            reasons: Reasons::new(kept / 2, kept - kept / 2),
         }
     }
 

@@ -1,0 +1,130 @@
+//! The wiring of `hls-swarm collect`: many shards, one verdict. And the shards' side of it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::task::LocalSet;
+use url::Url;
+
+use crate::actors::collector;
+use crate::pure::collection::Collection;
+use crate::pure::load::shard::Shard;
+use crate::system::fetch::{self, without_secrets};
+use crate::system::shutdown::Shutdown;
+use crate::views::json;
+use crate::words::cli::collect::CollectArgs;
+use crate::words::failure::Failure;
+use crate::words::report::{Format, Report};
+use crate::{logging, reports};
+
+/// The first word of a command line that collects.
+pub const WORD: &str = "collect";
+
+/// How long a shard tries to reach its collector, which may be starting still.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// `main` of `hls-swarm collect`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let words = std::iter::once("hls-swarm collect".into()).chain(std::env::args_os().skip(2));
+    let args = match CollectArgs::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => return logging::clap_exit(&error),
+    };
+    serve(&args).unwrap_or_else(|failure| {
+        failure.print("hls-swarm collect", &mut std::io::stderr());
+        failure.exit().into()
+    })
+}
+
+fn serve(args: &CollectArgs) -> Result<ExitCode, Failure> {
+    logging::start(None, None, false, None)?;
+    let files = Format::of_all(&args.reports)?;
+    reports::check(&files)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
+    let collection = LocalSet::new().block_on(&runtime, async {
+        let shutdown = Shutdown::listen()?;
+        let listener = collector::bind(args.listen)?;
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!("collecting {} shards on http://{address}", args.shards);
+        }
+        let collection = Collection::new(args.shards);
+        collector::collect(listener, collection, args.ready_timeout.0, args.report_timeout.0, &shutdown).await
+    })?;
+    let report = collection.conclude()?;
+    reports::say(&report);
+    reports::write(&files, &report)?;
+    Ok(ExitCode::from(report.verdict.exit_code))
+}
+
+/// Waits until the collector lets all shards start.
+///
+/// # Errors
+/// A preflight failure: the collector cannot be reached, or does not know this shard.
+pub async fn wait_for_all(collector: &Url, shard: Shard, planned: Option<Duration>) -> Result<(), Failure> {
+    let seconds = planned.map_or_else(String::new, |planned| format!("&seconds={}", planned.as_secs_f64()));
+    let url = place(collector, &format!("shards/{}/ready?of={}{seconds}", shard.index(), shard.of()))?;
+    tracing::info!("ready; waiting for the other shards at {}", without_secrets(collector));
+    let mut tried = Duration::ZERO;
+    loop {
+        match fetch::send("POST", url.clone(), String::new()).await {
+            Ok((200, _)) => {
+                tracing::info!("all shards are ready: starting");
+                return Ok(());
+            }
+            Ok((202, _)) => tried = Duration::ZERO,
+            Ok((status, said)) => return Err(refused(collector, status, &said)),
+            Err(failure) if tried >= PATIENCE => return Err(failure),
+            Err(_) => tried += PAUSE,
+        }
+        tokio::time::sleep(if tried.is_zero() { Duration::ZERO } else { PAUSE }).await;
+    }
+}
+
+/// Hands a report over.
+///
+/// # Errors
+/// The collector cannot be reached any more, or refuses it.
+pub async fn hand_over(collector: &Url, shard: Shard, report: &Report) -> Result<(), Failure> {
+    let text = json::render(report)
+        .map_err(|error| Failure::internal("cannot write the report as JSON").because(error))?;
+    let url = place(collector, &format!("shards/{}/report", shard.index()))?;
+    let mut tried = Duration::ZERO;
+    loop {
+        match fetch::send("PUT", url.clone(), text.clone()).await {
+            Ok((200, _)) => return Ok(()),
+            Ok((status, said)) => return Err(refused(collector, status, &said)),
+            Err(failure) if tried >= PATIENCE => return Err(failure),
+            Err(_) => tried += PAUSE,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn place(collector: &Url, path: &str) -> Result<Url, Failure> {
+    let mut base = collector.clone();
+    if !base.path().ends_with('/') {
+        let path = format!("{}/", base.path());
+        base.set_path(&path);
+    }
+    base.join(path).map_err(|error| {
+        Failure::usage(format!("--collector {}: no address to build on", without_secrets(collector)))
+            .because(error)
+            .cure("pass http://HOST:PORT")
+    })
+}
+
+fn refused(collector: &Url, status: u16, said: &str) -> Failure {
+    Failure::preflight(format!(
+        "the collector at {} refuses: {status} {}",
+        without_secrets(collector),
+        said.trim()
+    ))
+    .cure("compare --shard of this run with --shards of `hls-swarm collect`")
+}

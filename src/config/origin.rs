@@ -1,0 +1,67 @@
+//! The wiring of `hls-origin config`: what the origin would serve, and what follows from it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::{Shown, exit, read};
+use crate::actors::origin::plan::Plan;
+use crate::logging;
+use crate::pure::origin::derived::Derived;
+use crate::pure::origin::profile::{self, Profile};
+use crate::pure::origin::serving::Serving;
+use crate::pure::origin::stream::Stream;
+use crate::words::cli::config::{CheckArgs, OriginConfigArgs, OriginConfigCommand, ShowArgs};
+use crate::words::cli::origin::OriginArgs;
+use crate::words::failure::Failure;
+
+/// `main` of `hls-origin config`.
+#[must_use]
+pub fn main() -> ExitCode {
+    // The first two words, as help texts repeat them.
+    let words = std::iter::once("hls-origin config".into()).chain(std::env::args_os().skip(2));
+    let args = match OriginConfigArgs::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => return logging::clap_exit(&error),
+    };
+    let served = match args.command {
+        OriginConfigCommand::Show { output, origin } => show(output, &origin),
+        OriginConfigCommand::Check(CheckArgs { files }) => files.iter().try_for_each(|file| check(file)),
+    };
+    exit("hls-origin config", served)
+}
+
+fn show(output: ShowArgs, args: &OriginArgs) -> Result<(), Failure> {
+    let Plan { profile, derived, .. } = Plan::resolve(args)?;
+    Shown {
+        program: "hls-origin",
+        version: env!("CARGO_PKG_VERSION"),
+        profile: Some(&args.profile),
+        scenario: None,
+        settings: profile,
+        derived,
+    }
+    .print(output)
+}
+
+/// What a profile means, or why it means nothing.
+fn meaning(profile: &Profile) -> Result<(Stream, Derived), Failure> {
+    let stream = Stream::of(profile)?;
+    Serving::of(profile)?;
+    let derived = Derived::of(&stream);
+    Ok((stream, derived))
+}
+
+/// Reads a profile as the origin would, flags and environment left out.
+fn check(file: &Path) -> Result<(), Failure> {
+    let text = read(file)?;
+    let name = file.display().to_string();
+    let profile = profile::parse(&name, &text)?;
+    let (stream, derived) = meaning(&profile).map_err(|failure| failure.within(&name))?;
+    let (variants, room) = (stream.variants.len(), derived.storage_bytes.div_ceil(1 << 20));
+    let variants = if variants == 1 { "1 variant".to_owned() } else { format!("{variants} variants") };
+    drop(writeln!(std::io::stdout(), "{name}: good: {variants}, {room} MiB of room"));
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! The word of somebody before many viewers load a public address: asked for on a terminal, given by
+//! `--yes` or a list of hosts, and needed before the first connection.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use crate::pure::plan::Plan;
+use crate::system::site;
+use crate::words::failure::Failure;
+
+/// Sees to it that the streams of `plan` may be loaded.
+///
+/// # Errors
+/// A preflight failure: a host is on no list, or is public and nobody gave their word.
+pub fn obtain(plan: &mut Plan) -> Result<(), Failure> {
+    for stream in plan.streams.iter() {
+        plan.fence.admit(&stream.url)?;
+    }
+    let (mut asked, mut public) = (false, false);
+    for stream in plan.streams.iter() {
+        let url = &stream.url;
+        let addresses = site::addresses(url, &stream.resolve);
+        public |= plan.fence.is_public(url, &addresses);
+        if !plan.fence.asks(url, &addresses) {
+            continue;
+        }
+        if !answered(&plan.fence.question(url, &addresses)) {
+            return Err(plan.fence.refusal(url, &addresses));
+        }
+        asked = true;
+    }
+    if asked {
+        plan.fence.consented();
+    }
+    if public {
+        plan.fence.meets_public();
+    }
+    Ok(())
+}
+
+/// Asks whoever sits at the terminal. Without one the answer is no.
+fn answered(question: &str) -> bool {
+    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
+    if !(stdin.is_terminal() && stderr.is_terminal()) {
+        return false;
+    }
+    let asked = write!(stderr, "{question}. Is it yours to load? [y/N] ").and_then(|()| stderr.flush());
+    let mut answer = String::new();
+    asked.and_then(|()| stdin.lock().read_line(&mut answer)).is_ok()
+        && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}

@@ -1,0 +1,36 @@
+//! The wiring of `hls-swarm plan`: an overlay for a load that needs many pods.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::logging;
+use crate::pure::fleet::divide;
+use crate::views::kubernetes;
+use crate::words::cli::fleet::FleetArgs;
+use crate::words::exit::Exit;
+
+/// The first word of a command line that plans. No URL of a stream is spelled like this.
+pub const WORD: &str = "plan";
+
+/// `main` of `hls-swarm plan`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let words = std::iter::once("hls-swarm plan".into()).chain(std::env::args_os().skip(2));
+    let args = match FleetArgs::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => return logging::clap_exit(&error),
+    };
+    match divide(&args) {
+        Ok(fleet) => {
+            // The reader may be gone; there is no one left to tell.
+            drop(write!(std::io::stdout(), "{}", kubernetes::render(&fleet)));
+            Exit::Pass.into()
+        }
+        Err(failure) => {
+            failure.print("hls-swarm plan", &mut std::io::stderr());
+            failure.exit().into()
+        }
+    }
+}

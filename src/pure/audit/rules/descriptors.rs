@@ -1,0 +1,151 @@
+//! Open files and connections of nginx's workers.
+
+use super::{Case, Found, Outcome};
+use crate::pure::audit::capacity::{CONNECTIONS_PER_VIEWER, Descriptors};
+use crate::pure::audit::nginx_conf::Directive;
+use crate::pure::audit::patch::{Edit, instead};
+use crate::words::audit::Severity;
+
+/// nginx's default of `worker_connections`.
+const DEFAULT_CONNECTIONS: u64 = 512;
+/// Connections per worker at least.
+pub(in crate::pure::audit) const CONNECTIONS_WANTED: u64 = 10_000;
+/// What systemd and shells give where nobody asks for more.
+pub(in crate::pure::audit) const USUAL_LIMIT: u64 = 1024;
+
+/// The limit of open files that holds for a worker, where it is known, and how that is known.
+pub(in crate::pure::audit) fn limit(case: &Case<'_>) -> (Option<u64>, Vec<String>) {
+    let configured = case.site.at_top("worker_rlimit_nofile");
+    let mut evidence = Vec::new();
+    let mut least: Option<u64> = None;
+    for process in case.facts.processes.iter().filter(|process| process.worker) {
+        let Some((soft, hard)) = process.open_files else { continue };
+        if least.is_none_or(|least| soft < least) {
+            least = Some(soft);
+            let now = process.open_now.map_or_else(String::new, |now| format!(", {now} open now"));
+            evidence = vec![format!(
+                "/proc/{}/limits: soft limit of open files {soft}, hard limit {hard}{now}",
+                process.pid
+            )];
+        }
+    }
+    match configured {
+        Some(directive) => {
+            evidence.push(format!("{}: {directive}", directive.place()));
+            let wanted = directive.value().parse().ok();
+            // What runs is what counts: it may have been started before the file was changed.
+            (least.or(wanted), evidence)
+        }
+        None => {
+            evidence
+                .push("no worker_rlimit_nofile: workers keep the limit that nginx was started with".into());
+            (least, evidence)
+        }
+    }
+}
+
+pub(super) fn open_files(case: &Case<'_>) -> Outcome {
+    if case.site.http.is_none() {
+        return Outcome::Unknown("no http block in nginx's configuration".into());
+    }
+    let (known, mut evidence) = limit(case);
+    let limit = known.unwrap_or(USUAL_LIMIT);
+    if known.is_none() {
+        evidence.push(format!("{USUAL_LIMIT} is what systemd and shells give where nobody asks for more"));
+    }
+    let need = Descriptors::of(case).needed(case.viewers);
+    let wanted = case.profile.limits.as_ref().map_or(100_000, |limits| limits.nofile).max(need);
+    if limit >= need && limit >= CONNECTIONS_WANTED {
+        return Outcome::Good(format!("{limit} per worker, {need} needed"));
+    }
+    let fits = Descriptors::of(case).viewers(limit);
+    let severity = if limit < need { Severity::Critical } else { Severity::Moderate };
+    // A worker without CAP_SYS_RESOURCE cannot go beyond the hard limit, and keeps the old one if it tries.
+    let hard = case.facts.processes.iter().filter_map(|process| Some(process.open_files?.1)).min();
+    let directly = wanted.min(hard.unwrap_or(wanted));
+    let edit = match case.site.at_top("worker_rlimit_nofile") {
+        Some(directive) => instead(directive, &[format!("worker_rlimit_nofile {directly};")], case.files()),
+        None => at_top(
+            case,
+            &[
+                "# A connection is a descriptor, and so is a file that is being sent.".to_owned(),
+                format!("worker_rlimit_nofile {directly};"),
+            ],
+        ),
+    };
+    Outcome::found(
+        Found::new(severity, format!("workers may open {limit} files, {} viewers need {need}", case.viewers))
+            .evidence(evidence)
+            .effect(format!(
+                "the wall stands at about {fits} of {} viewers: nginx logs \"Too many open files\", refuses connections and answers 500",
+                case.viewers
+            ))
+            .fix(format!(
+                "worker_rlimit_nofile {directly}, and LimitNOFILE={wanted} for its service (`hls-swarm tune persist --profile origin --only limit.`)"
+            ))
+            .commands(["hls-swarm tune persist --profile origin --only limit. && systemctl daemon-reload && systemctl restart nginx".to_owned()])
+            .edits(edit),
+    )
+}
+
+/// Puts lines before the first block of the main file.
+fn at_top(case: &Case<'_>, lines: &[String]) -> Option<Edit> {
+    let anchor: &Directive = case.site.top.iter().find(|directive| directive.block.is_some())?;
+    let text = case.files().get(&anchor.file)?;
+    let own = text.lines().nth(anchor.line.checked_sub(1)?)?;
+    own.trim_start().starts_with(&anchor.name).then(|| Edit {
+        file: anchor.file.clone(),
+        after: anchor.line - 1,
+        remove: 0,
+        lines: lines.to_vec(),
+    })
+}
+
+/// Connections per worker as configured, and where.
+pub(in crate::pure::audit) fn connections(case: &Case<'_>) -> (u64, String) {
+    match case.site.event("worker_connections") {
+        Some(directive) => {
+            let number = directive.value().parse().unwrap_or(DEFAULT_CONNECTIONS);
+            (number, format!("{}: {directive}", directive.place()))
+        }
+        None => {
+            (DEFAULT_CONNECTIONS, format!("no worker_connections: nginx's default is {DEFAULT_CONNECTIONS}"))
+        }
+    }
+}
+
+pub(super) fn worker_connections(case: &Case<'_>) -> Outcome {
+    if case.site.http.is_none() {
+        return Outcome::Unknown("no http block in nginx's configuration".into());
+    }
+    let (number, evidence) = connections(case);
+    let workers = case.site.workers(case.facts.processors);
+    let each = CONNECTIONS_PER_VIEWER + u64::from(case.site.passes().next().is_some());
+    let need = (u64::from(case.viewers) * each).div_ceil(workers);
+    if number >= need {
+        return Outcome::Good(format!("{number} per worker, {need} needed by {}", count_workers(workers)));
+    }
+    let wanted = CONNECTIONS_WANTED.max(need);
+    let edit = case
+        .site
+        .event("worker_connections")
+        .and_then(|directive| instead(directive, &[format!("worker_connections {wanted};")], case.files()));
+    Outcome::found(
+        Found::new(
+            Severity::Critical,
+            format!("{number} connections per worker, {} viewers need {need}", case.viewers),
+        )
+        .evidence([evidence, format!("{}, {each} connections per viewer", count_workers(workers))])
+        .effect(format!(
+            "at about {} of {} viewers nginx logs \"worker_connections are not enough\" and closes new connections",
+            number * workers / each,
+            case.viewers
+        ))
+        .fix(format!("worker_connections {wanted} in the events block"))
+        .edits(edit),
+    )
+}
+
+fn count_workers(workers: u64) -> String {
+    super::count(usize::try_from(workers).unwrap_or(usize::MAX), "worker")
+}

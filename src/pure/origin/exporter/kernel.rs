@@ -1,0 +1,171 @@
+//! What the kernel says of the host, as texts of /proc, and how such tables are read.
+
+/// The texts and numbers that [`super::node`] reads. A text that the kernel does not have, or hides,
+/// is empty.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kernel {
+    /// /proc/stat.
+    pub stat: String,
+    /// /proc/meminfo.
+    pub meminfo: String,
+    /// /proc/loadavg.
+    pub loadavg: String,
+    /// /proc/vmstat.
+    pub vmstat: String,
+    /// /proc/net/dev.
+    pub net_dev: String,
+    /// /proc/net/snmp.
+    pub snmp: String,
+    /// /proc/net/netstat.
+    pub netstat: String,
+    /// /proc/net/sockstat and, behind it, /proc/net/sockstat6.
+    pub sockstat: String,
+    /// /proc/net/softnet_stat.
+    pub softnet: String,
+    /// /proc/sys/fs/file-nr.
+    pub file_nr: String,
+    /// /proc/sys/net/netfilter/nf_conntrack_count.
+    pub conntrack_count: String,
+    /// /proc/sys/net/netfilter/nf_conntrack_max.
+    pub conntrack_max: String,
+    /// Clock ticks per second in /proc/stat.
+    pub ticks_per_second: u64,
+    /// Bytes of a page.
+    pub page_bytes: u64,
+    /// Seconds since the epoch.
+    pub now: f64,
+    /// System, release, version, machine, host name, domain name.
+    pub uname: Option<[String; 6]>,
+    /// The file systems that matter.
+    pub filesystems: Vec<Filesystem>,
+}
+
+/// A mounted file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filesystem {
+    /// What is mounted.
+    pub device: String,
+    /// Its type.
+    pub kind: String,
+    /// Where it is mounted.
+    pub mount_point: String,
+    /// Nothing may be written.
+    pub read_only: bool,
+    /// All bytes.
+    pub size_bytes: u64,
+    /// Free bytes.
+    pub free_bytes: u64,
+    /// Free bytes for users other than root.
+    pub available_bytes: u64,
+    /// All file nodes.
+    pub files: u64,
+    /// Free file nodes.
+    pub files_free: u64,
+}
+
+/// The number in a text that holds one.
+#[must_use]
+pub fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok()
+}
+
+/// The numbers of the line that begins with the word `name`.
+#[must_use]
+pub fn row<'a>(text: &'a str, name: &str) -> Option<Vec<f64>> {
+    let words = |line: &'a str| line.split_whitespace();
+    let line = text.lines().find(|line| words(line).next() == Some(name))?;
+    words(line).skip(1).map(|word| word.parse().ok()).collect()
+}
+
+/// Reads tables of two lines each, `Tcp: NAME NAME` above `Tcp: 1 2`, as (`Tcp`, NAME, number).
+#[must_use]
+pub fn paired(text: &str) -> Vec<(&str, &str, f64)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for pair in lines.chunks_exact(2) {
+        let [names, values] = pair else { continue };
+        let (Some((table, names)), Some((other, values))) = (names.split_once(':'), values.split_once(':'))
+        else {
+            continue;
+        };
+        if table == other {
+            let rows = names.split_whitespace().zip(values.split_whitespace());
+            found.extend(rows.filter_map(|(name, value)| Some((table, name, value.parse().ok()?))));
+        }
+    }
+    found
+}
+
+/// Reads lines of `TCP: inuse 1 orphan 0` as (`TCP`, `inuse`, 1).
+#[must_use]
+pub fn named_pairs(text: &str) -> Vec<(&str, &str, f64)> {
+    let mut found = Vec::new();
+    for (table, rest) in text.lines().filter_map(|line| line.split_once(':')) {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        for pair in words.chunks_exact(2) {
+            if let [name, value] = pair
+                && let Ok(value) = value.parse()
+            {
+                found.push((table, *name, value));
+            }
+        }
+    }
+    found
+}
+
+/// Reads /proc/meminfo: the name as node_exporter writes it (`Active(anon)` is `Active_anon_bytes`)
+/// and the number, in bytes where the kernel names a unit.
+#[must_use]
+pub fn memory(text: &str) -> Vec<(String, f64)> {
+    let line = |line: &str| {
+        let (name, rest) = line.split_once(':')?;
+        let name = name.replace('(', "_").replace(')', "");
+        let mut words = rest.split_whitespace();
+        let value: f64 = words.next()?.parse().ok()?;
+        // The kernel's kB are 1024 bytes.
+        Some(if words.next() == Some("kB") { (name + "_bytes", value * 1024.0) } else { (name, value) })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn tables_of_two_lines() {
+        let text = "TcpExt: SyncookiesSent ListenDrops\nTcpExt: 1 2\nIpExt: InOctets\nIpExt: 3\n";
+        assert_eq!(
+            paired(text),
+            [("TcpExt", "SyncookiesSent", 1.0), ("TcpExt", "ListenDrops", 2.0), ("IpExt", "InOctets", 3.0)]
+        );
+    }
+
+    #[test]
+    fn tables_of_pairs_and_rows() {
+        let text = "sockets: used 37\nTCP: inuse 1 orphan 0\n";
+        assert_eq!(
+            named_pairs(text),
+            [("sockets", "used", 37.0), ("TCP", "inuse", 1.0), ("TCP", "orphan", 0.0)]
+        );
+        assert_eq!(row("ctxt 5\nbtime 77\n", "btime"), Some(vec![77.0]));
+        assert_eq!(row("ctxt 5\n", "btime"), None);
+    }
+
+    #[test]
+    fn memory_has_units() {
+        let text = "MemFree:  100 kB\nActive(anon):  2 kB\nHugePages_Total:  7\n";
+        let expected =
+            [("MemFree_bytes", 102_400.0), ("Active_anon_bytes", 2048.0), ("HugePages_Total", 7.0)];
+        assert_eq!(memory(text), expected.map(|(name, value)| (name.to_owned(), value)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[a-z: 0-9\n]*") {
+            drop((paired(&text), named_pairs(&text), memory(&text), row(&text, "a")));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What stands out about the stream and the caches before it.
+
+use serde::{Deserialize, Serialize};
+
+use super::latency::Quantiles;
+
+/// What was wrong with media playlists, counted over all viewers (RFC 8216).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlaylistFaults {
+    /// Times that a viewer's copy stood still for more than 1.5 x target duration (6.2.1).
+    pub stale: u64,
+    /// Times that a viewer got an older list than the one before (6.2.2).
+    pub went_back: u64,
+    /// Segments that no list showed, because it went on by more than it held.
+    pub skipped: u64,
+    /// Responses that were older than what another viewer had got a target duration before.
+    pub disagreed: u64,
+    /// The longest that a list stood still, seconds; absent if none was stale.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longest_stale_seconds: Option<f64>,
+    /// The most that a copy was behind another viewer's, seconds; absent if none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub farthest_behind_seconds: Option<f64>,
+}
+
+impl PlaylistFaults {
+    /// Whether there is anything to tell.
+    #[must_use]
+    pub const fn any(&self) -> bool {
+        self.stale + self.went_back + self.skipped + self.disagreed > 0
+    }
+
+    /// The counts with their names in reports and their words for people.
+    #[must_use]
+    pub const fn rows(&self) -> [(&'static str, &'static str, u64); 4] {
+        [
+            ("stale", "stale", self.stale),
+            ("went_back", "went back", self.went_back),
+            ("skipped", "segments skipped", self.skipped),
+            ("disagreed", "older than another viewer's", self.disagreed),
+        ]
+    }
+
+    /// Adds what another run, or another playlist, had.
+    pub fn add(&mut self, other: &Self) {
+        self.stale += other.stale;
+        self.went_back += other.went_back;
+        self.skipped += other.skipped;
+        self.disagreed += other.disagreed;
+        let most = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+        self.longest_stale_seconds = most(self.longest_stale_seconds, other.longest_stale_seconds);
+        self.farthest_behind_seconds = most(self.farthest_behind_seconds, other.farthest_behind_seconds);
+    }
+}
+
+/// One media playlist that something was wrong with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FaultyPlaylist {
+    /// Last element of its path.
+    pub name: String,
+    /// What was wrong.
+    #[serde(flatten)]
+    pub faults: PlaylistFaults,
+}
+
+/// An object that viewers could not get, other than a playlist.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedObject {
+    /// Last element of its path.
+    pub name: String,
+    /// The status code, or what came in its place.
+    pub what: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What caches said about objects of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheCounts {
+    /// The kind of object.
+    pub kind: String,
+    /// Served from the cache.
+    pub hits: u64,
+    /// Fetched from behind it.
+    pub misses: u64,
+    /// Another word: expired, stale, revalidated, bypass…
+    pub others: u64,
+}
+
+/// How old objects of one kind were, by their `Age` header, seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ages {
+    /// The kind of object.
+    pub kind: String,
+    /// Order statistics.
+    pub seconds: Quantiles,
+}
+
+/// A server that viewers were connected to, by its address.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The address.
+    pub address: String,
+    /// What it calls itself, if it does; the names behind one address may be several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Requests.
+    pub requests: u64,
+    /// Body bytes.
+    pub bytes: u64,
+    /// Exchanges that failed: status 400 or above, broken off, timed out.
+    pub errors: u64,
+    /// Connections made.
+    pub connects: u64,
+    /// Playlists that were older than what another viewer had got a target duration before.
+    pub old_playlists: u64,
+    /// From the request to the first byte, over successful exchanges; absent in merged reports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttfb: Option<Quantiles>,
+    /// What its cache said, by kind of object; kinds about which it said nothing are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cache: Vec<CacheCounts>,
+}
+
+impl Edge {
+    /// Hits over hits and misses, 0 to 1; absent if its cache said nothing.
+    #[must_use]
+    pub fn hit_rate(&self) -> Option<f64> {
+        let sum = |of: fn(&CacheCounts) -> u64| self.cache.iter().map(of).sum::<u64>();
+        let (hits, misses) = (sum(|counts| counts.hits), sum(|counts| counts.misses));
+        (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64)
+    }
+}
+
+/// What stands out about the stream and the caches before it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Insight {
+    /// What was wrong with media playlists; absent if none was seen from inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub playlists: Option<PlaylistFaults>,
+    /// The playlists that something was wrong with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faulty: Vec<FaultyPlaylist>,
+    /// Objects that viewers could not get, most frequent first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedObject>,
+    /// How old objects were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ages: Vec<Ages>,
+    /// The servers that viewers were connected to, the busiest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edges: Vec<Edge>,
+}

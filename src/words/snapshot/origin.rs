@@ -1,0 +1,103 @@
+//! What the origin's own exporters say, beside what the viewers got.
+
+use serde::{Deserialize, Serialize};
+
+/// Order statistics of a gauge over the last scrapes (`--origin-metrics-window`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gauge {
+    /// The newest value.
+    pub now: f64,
+    /// Median over the window.
+    pub p50: f64,
+    /// 95th percentile over the window.
+    pub p95: f64,
+    /// Largest since the run began.
+    pub max: f64,
+}
+
+/// The segment sizes that the origin publishes, held against what viewers read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentSizes {
+    /// Segments whose size is known now.
+    pub known: u64,
+    /// Whole segments that were looked up.
+    pub lookups: u64,
+    /// Of these, segments whose size the origin had published.
+    pub found: u64,
+    /// Of these, segments that had exactly that size.
+    pub equal: u64,
+}
+
+/// The origin, as its exporters describe it. What was not scraped is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Busy share of all its processors, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<Gauge>,
+    /// Share of its memory in use, percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<Gauge>,
+    /// Bytes per second that its network devices transmitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transmit_bytes_per_second: Option<Gauge>,
+    /// Bytes per second that they received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receive_bytes_per_second: Option<Gauge>,
+    /// Connections open at nginx.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Gauge>,
+    /// Requests per second at nginx.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<Gauge>,
+    /// Requests that nginx counted from the first scrape to the last, this program's own scrapes and
+    /// look-ups left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// What the viewers had asked in the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewer_requests: Option<u64>,
+    /// Connections that nginx accepted and could not handle, from the first scrape to the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_dropped: Option<u64>,
+    /// Segment sizes, if they are looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_sizes: Option<SegmentSizes>,
+    /// Scrapes that brought something.
+    pub scrapes: u64,
+    /// Scrapes that failed, by target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<(String, u64)>,
+    /// Why the last one failed, if the newest of its target did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+}
+
+impl Origin {
+    /// Viewers' requests over the origin's count of them.
+    #[must_use]
+    pub fn requests_agreement(&self) -> Option<f64> {
+        let (ours, theirs) = self.viewer_requests.zip(self.requests)?;
+        (theirs > 0).then(|| ours as f64 / theirs as f64)
+    }
+
+    /// Segments of the published size over those whose size was published.
+    #[must_use]
+    pub fn sizes_agreement(&self) -> Option<f64> {
+        let sizes = self.segment_sizes?;
+        (sizes.found > 0).then(|| sizes.equal as f64 / sizes.found as f64)
+    }
+
+    /// Each gauge that was measured: its name in tables, the factor to its unit there, and the values.
+    #[must_use]
+    pub fn gauges(&self) -> Vec<(&'static str, f64, Gauge)> {
+        let gauges = [
+            ("cpu %", 1.0, self.cpu_percent),
+            ("memory %", 1.0, self.memory_percent),
+            ("sends Mbit/s", 8e-6, self.transmit_bytes_per_second),
+            ("receives Mbit/s", 8e-6, self.receive_bytes_per_second),
+            ("connections", 1.0, self.connections),
+            ("requests/s", 1.0, self.requests_per_second),
+        ];
+        gauges.into_iter().filter_map(|(name, factor, gauge)| Some((name, factor, gauge?))).collect()
+    }
+}

@@ -1,0 +1,182 @@
+//! Four shards as one run: they start together, what they counted adds up to the origin's own log, and
+//! the verdict on all of them names the one that failed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise, its helpers too"
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+mod support {
+    pub(crate) mod http;
+    pub(crate) mod origin;
+    pub(crate) mod patience;
+    pub(crate) mod processes;
+    pub(crate) mod swarm;
+}
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use support::origin::Origin;
+use support::patience::eventually;
+use support::swarm::{Running, Swarm};
+use tempfile::TempDir;
+
+/// A collector on a free port, in a folder of its own.
+struct Collector {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+    heard: Vec<String>,
+    url: String,
+    folder: TempDir,
+}
+
+impl Collector {
+    #[expect(clippy::disallowed_methods, reason = "a test starts the product from outside")]
+    fn start(arguments: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+        command.args(["collect", "--listen=127.0.0.1:0", "--report=merged.json"]).args(arguments);
+        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (sender, lines) = std::sync::mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)))
+        });
+        let mut collector = Self { child, lines, heard: Vec::new(), url: String::new(), folder };
+        collector.url = eventually("the collector's address", Duration::from_secs(10), || {
+            let line = collector.lines.recv_timeout(Duration::from_secs(10)).ok()?;
+            let url = line
+                .split("http://")
+                .nth(1)
+                .map(|rest| format!("http://{}", rest.trim_end_matches(['"', '}', ','])));
+            collector.heard.push(line);
+            url
+        });
+        collector
+    }
+
+    /// Exit code, standard output, standard error.
+    fn end(mut self) -> (Option<i32>, String, String, Option<Value>) {
+        let mut said = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        let code = self.child.wait().unwrap().code();
+        self.heard.extend(self.lines.try_iter());
+        let report = std::fs::read_to_string(self.folder.path().join("merged.json")).ok();
+        let report = report.map(|text| serde_json::from_str(&text).unwrap());
+        (code, said, self.heard.join("\n"), report)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn shard(number: usize, collector: &str, stream: &str, more: &[&str]) -> Running {
+    let shard = format!("--shard={number}/4");
+    let common = ["--clients=8", "--ramp-rate=40", "--ramp-jitter=0s", "--duration=10s", "--log-format=json"];
+    let own = [&shard, "--collector", collector, stream];
+    Swarm::new(&[&common[..], &own, more].concat()).start()
+}
+
+/// When a shard said that it starts, in seconds of the day.
+fn started(stderr: &str) -> f64 {
+    let line = stderr.lines().find(|line| line.contains("all shards are ready: starting")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    let time = line["timestamp"].as_str().unwrap().split('T').nth(1).unwrap().trim_end_matches('Z');
+    time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap())
+}
+
+/// Requests of viewers by number, as nginx saw them.
+fn asked(log: &Path) -> BTreeMap<u64, u64> {
+    let mut asked = BTreeMap::new();
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let agent = line["http_user_agent"].as_str().unwrap();
+        if let Some((_, viewer)) = agent.split_once("/client-") {
+            *asked.entry(viewer.parse().unwrap()).or_default() += 1;
+        }
+    }
+    asked
+}
+
+/// The exit code that is expected, or that of a run on a machine that was too busy with other things.
+fn or_busy(report: &Value, code: i32) -> i32 {
+    let reasons = report["invalid_because"].as_array().unwrap();
+    let machine = ["all processors of this machine", "this program itself was"];
+    let of_machine = |reason: &Value| machine.iter().any(|words| reason.as_str().unwrap().contains(words));
+    if !reasons.is_empty() && reasons.iter().all(of_machine) { 5 } else { code }
+}
+
+#[test]
+fn four_shards_start_together_and_add_up_to_the_origins_log() {
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("access.log");
+    let origin = Origin::start(&["--access-log", log.to_str().unwrap()]);
+    let stream = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    let collector = Collector::start(&["--shards=4"]);
+    let shards: Vec<Running> = (0..4)
+        .map(|number| {
+            std::thread::sleep(Duration::from_millis(200));
+            shard(number, &collector.url, &stream, &[])
+        })
+        .collect();
+    let ended: Vec<_> = shards.into_iter().map(Running::end).collect();
+    let (code, said, heard, report) = collector.end();
+    assert_eq!(code, Some(or_busy(report.as_ref().unwrap(), 0)), "{said}\n{heard}");
+    let starts: Vec<f64> = ended.iter().map(|shard| started(&shard.stderr)).collect();
+    let spread = starts.iter().copied().fold(0.0, f64::max) - starts.iter().copied().fold(f64::MAX, f64::min);
+    assert!(spread < 0.2, "{starts:?}");
+
+    let report = report.unwrap();
+    drop(origin);
+    let by_viewer = asked(&log);
+    assert_eq!(
+        by_viewer.keys().copied().collect::<Vec<_>>(),
+        (1..=8).collect::<Vec<_>>(),
+        "each number once"
+    );
+    let ours: u64 =
+        report["requests"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(ours, by_viewer.values().sum::<u64>());
+    assert_eq!(report["target_clients"], 8);
+}
+
+#[test]
+fn the_shard_that_fails_is_named() {
+    let origin = Origin::start(&[]);
+    let stream = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    let collector = Collector::start(&["--shards=4"]);
+    let impossible = ["--threshold", "segment_ttfb:p50<1us"];
+    let shards: Vec<Running> = (0..4)
+        .map(|number| shard(number, &collector.url, &stream, if number == 2 { &impossible } else { &[] }))
+        .collect();
+    shards.into_iter().map(Running::end).for_each(|shard| assert_eq!(shard.code(), 0, "it has delivered"));
+    let (code, said, heard, report) = collector.end();
+    assert_eq!(code, Some(or_busy(report.as_ref().unwrap(), 4)), "{said}\n{heard}");
+    assert!(said.contains("shard 2"), "{said}");
+}
+
+#[test]
+fn who_is_not_ready_is_named_and_a_stranger_is_refused() {
+    let origin = Origin::start(&[]);
+    let stream = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    let collector = Collector::start(&["--shards=3", "--ready-timeout=4s"]);
+    let stranger = shard(1, &collector.url, &stream, &[]).end();
+    assert_eq!(stranger.code(), 3);
+    assert!(stranger.stderr.contains("this collector has 3 shards"), "{}", stranger.stderr);
+    let (code, _, heard, _) = collector.end();
+    assert_eq!(code, Some(3), "{heard}");
+    // The failure itself is printed on standard error.
+    assert!(heard.contains("shards 0, 1, 2 were not ready"), "{heard}");
+}

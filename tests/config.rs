@@ -1,0 +1,144 @@
+//! `hls-swarm config`: what it shows is what a run would take, and what it refuses is named.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn run(program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).env_clear().output().unwrap()
+}
+
+fn swarm(arguments: &[&str]) -> Output {
+    run(env!("CARGO_BIN_EXE_hls-swarm"), arguments)
+}
+
+fn origin(arguments: &[&str]) -> Output {
+    run(env!("CARGO_BIN_EXE_hls-origin"), arguments)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn shown(arguments: &[&str]) -> Value {
+    let output = swarm(&[&["config", "show", "--json"], arguments].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn flags_go_over_the_profile_and_the_rest_follows() {
+    let shown = shown(&["--profile", "gentle", "-clients", "500", "-reconnect=false"]);
+    let settings = &shown["settings"];
+    assert_eq!((&settings["clients"], &settings["ramp_rate"]), (&500.into(), &1.0.into()));
+    assert_eq!((&settings["reconnect"], &settings["timeout"]), (&false.into(), &"30s".into()));
+    assert_eq!(shown["profile"], "gentle");
+    assert_eq!(shown["derived"]["open_files"], 10_100);
+    assert_eq!(shown["derived"]["ramp_seconds"], 499.5);
+}
+
+#[test]
+fn what_is_shown_as_text_is_a_profile_that_is_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shown.toml");
+    let output = swarm(&["config", "show", "--profile", "extreme"]);
+    assert!(text(&output.stdout).contains("\n#   open_files = 10100\n"), "{}", text(&output.stdout));
+    std::fs::write(&file, &output.stdout).unwrap();
+    let name = file.to_str().unwrap();
+    let checked = swarm(&["config", "check", name]);
+    assert_eq!(text(&checked.stdout), format!("{name}: good: 500 viewers, 10100 open files\n"));
+    assert_eq!(shown(&["--profile", name])["settings"], shown(&["--profile", "extreme"])["settings"]);
+}
+
+#[test]
+fn the_ports_are_those_of_the_network_file() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("vms/network.toml");
+    let network: toml::Table = std::fs::read_to_string(file).unwrap().parse().unwrap();
+    let metrics = network["metrics_port"].as_integer().unwrap();
+    assert_eq!(shown(&[])["settings"]["metrics"], format!("0.0.0.0:{metrics}"));
+    let output = origin(&["config", "show", "--json"]);
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["settings"]["serve"]["port"], network["stream_port"].as_integer().unwrap());
+}
+
+#[test]
+fn what_cannot_be_run_is_named_with_its_file_and_a_cure() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join("bad.toml");
+    let name = name.to_str().unwrap();
+    for (content, said, cure) in [
+        (
+            "clients = 3\nramp_rat = 2\n",
+            "bad.toml, line 2: unknown field `ramp_rat`",
+            "did you mean `ramp_rate`?",
+        ),
+        ("clients = \"many\"\n", "bad.toml, line 1: invalid type: string \"many\"", "compare with"),
+        ("clients = 0\n", "bad.toml: --clients 0: the number of viewers is out of range", "from 1 to"),
+        ("timeout = \"3 parsecs\"\n", "unknown unit", "compare with"),
+        ("thresholds = [\"speed>fast\"]\n", "--threshold \"speed>fast\"", "write it like"),
+        ("metrics = \"99999\"\n", "--metrics \"99999\" is no port", "0 to 65535"),
+        ("log_level = \"loud\"\n", "bad.toml: --log-level \"loud\" is no level", "pass error"),
+        ("url = \"rtmp://a/b\"\n", "rtmp:// is not played", "http://"),
+        ("clients = \n", "bad.toml, line 1:", "compare with"),
+    ] {
+        std::fs::write(name, content).unwrap();
+        let output = swarm(&["config", "check", name]);
+        let complaint = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{content}: {complaint}");
+        assert!(complaint.contains(said), "{content}: {complaint}");
+        assert!(complaint.contains(cure), "{content}: {complaint}");
+    }
+    let output = swarm(&["config", "check", "no/such.toml"]);
+    assert!(text(&output.stderr).contains("no/such.toml: cannot be read"));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn the_origin_shows_and_checks_its_profiles_too() {
+    let output = origin(&["config", "show", "--profile", "low-latency", "--segment-seconds", "3"]);
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("segment_seconds = 3\n"), "{shown}");
+    assert!(shown.contains("\n#   gop_frames = 90\n"), "{shown}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("origin.toml");
+    let name = file.to_str().unwrap();
+    std::fs::write(name, &shown).unwrap();
+    let checked = text(&origin(&["config", "check", name]).stdout);
+    assert!(checked.starts_with(&format!("{name}: good: 1 variant, ")), "{checked}");
+
+    for (content, said) in [
+        ("segment_secs = 2\n", "line 1: unknown field `segment_secs`"),
+        ("segment_seconds = 0\n", "origin.toml: segment-seconds 0 is out of range"),
+        ("[video]\nsize = \"big\"\n", "origin.toml: video size \"big\" is not WIDTHxHEIGHT"),
+        ("[serve]\nport = 70000\n", "line 2"),
+    ] {
+        std::fs::write(name, content).unwrap();
+        let output = origin(&["config", "check", name]);
+        assert_eq!(output.status.code(), Some(2), "{content}");
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn secret_headers_are_sent_and_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("headers");
+    let name = file.to_str().unwrap();
+    let url = "http://127.0.0.1:9/stream.m3u8";
+    std::fs::write(name, "# the CDN's\n\nAuthorization: Bearer hush\n").unwrap();
+    for command in [vec!["--dry-run"], vec!["config", "show"], vec!["config", "show", "--json"]] {
+        let output = swarm(&[command, vec!["--header-file", name, url]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(said.contains(name) && !said.contains("hush"), "{said}");
+    }
+    std::fs::write(name, "Authorization Bearer hush\n").unwrap();
+    let said = text(&swarm(&["--header-file", name, url]).stderr);
+    assert!(said.contains("--header-file, header 1: there is no colon") && !said.contains("hush"), "{said}");
+    let said = text(&swarm(&["--header-file", "no/such", url]).stderr);
+    assert!(said.contains("--header-file no/such: cannot be read"), "{said}");
+}

@@ -1,0 +1,87 @@
+//! Hands on the dashboard of a real run, on a pseudo-terminal: one viewer more, a pause, one viewer fewer;
+//! the report tells all of it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(clippy::disallowed_methods, reason = "a test starts its own processes")]
+
+#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+mod support {
+    pub(crate) mod fake_ffmpeg;
+    pub(crate) mod patience;
+    pub(crate) mod program;
+    pub(crate) mod server;
+    pub(crate) mod stream;
+}
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::libc;
+use nix::pty::{Winsize, openpty};
+use serde_json::Value;
+use support::fake_ffmpeg::FakeFfmpeg;
+use support::patience::eventually;
+use support::stream::endless;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn keys_change_a_real_run_and_the_report_says_so() {
+    let (server, fake, home) = (endless(), FakeFfmpeg::playing("play 100"), tempfile::tempdir().unwrap());
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let desk = openpty(Some(&size), None).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+    command.args(["--clients", "1", "--ramp-jitter", "0s", "--metrics", "off", "--report", "report.json"]);
+    command.args(["--ffmpeg", &fake.path(), &server.url("/live.m3u8")]).current_dir(home.path());
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    let slave = || desk.slave.try_clone().unwrap();
+    command.stdin(slave()).stdout(slave()).stderr(slave());
+    // SAFETY: setsid and ioctl may be called between fork and exec, and nothing else is.
+    unsafe {
+        command.pre_exec(|| {
+            let led = libc::setsid() >= 0 && libc::ioctl(0, libc::TIOCSCTTY, 0) == 0;
+            if led { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+        });
+    }
+    let mut child = command.spawn().unwrap();
+    let mut keys = File::from(desk.master);
+    let screen = Arc::new(Mutex::new(String::new()));
+    let (mut reader, seen) = (keys.try_clone().unwrap(), Arc::clone(&screen));
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = reader.read(&mut buffer) {
+            seen.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+    });
+    let shows = |text: &str| {
+        eventually(text, PATIENCE, || screen.lock().unwrap().contains(text).then_some(()));
+    };
+    shows("1 of 1 play");
+    keys.write_all(b"+").unwrap();
+    // Only what has changed on the screen is drawn.
+    std::thread::sleep(Duration::from_millis(2500));
+    keys.write_all(b" ").unwrap();
+    shows("PAUSED");
+    keys.write_all(b"-").unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    keys.write_all(b"q").unwrap();
+    let status = eventually("it ends", PATIENCE, || child.try_wait().unwrap());
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(home.path().join("report.json")).unwrap()).unwrap();
+    let told: Vec<&str> = report["by_hand"]["first"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| change["change"].as_str().unwrap())
+        .collect();
+    assert_eq!(told, ["1 more", "paused", "1 fewer"], "{status}");
+    assert_eq!(
+        (report["peak_clients"].as_u64(), report["viewers"]["dismissed"].as_u64()),
+        (Some(2), Some(1))
+    );
+    assert_eq!(report["viewers"]["exits"]["error"], 0);
+}

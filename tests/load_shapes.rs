@@ -1,0 +1,133 @@
+//! The shape of the load, as real runs keep it: stages up and down, an audience that comes and goes, shards,
+//! several streams, a start at an hour, a threshold that ends the run, and hands on the dashboard.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise, its helpers too"
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+mod support {
+    pub(crate) mod fake_ffmpeg;
+    pub(crate) mod patience;
+    pub(crate) mod processes;
+    pub(crate) mod program;
+    pub(crate) mod server;
+    pub(crate) mod stream;
+    pub(crate) mod swarm;
+}
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::fake_ffmpeg::FakeFfmpeg;
+use support::stream::endless;
+use support::swarm::{Outcome, Swarm};
+
+/// Asks for the playlist once per second and plays in real time.
+fn viewer() -> FakeFfmpeg {
+    FakeFfmpeg::playing(
+        "n=0; while [ $n -lt 100 ]; do fetch; n=$((n + 1)); echo \"out_time_us=${n}000000\"; \
+         echo progress=continue; sleep 1 & wait $!; done",
+    )
+}
+
+fn run(arguments: &[&str]) -> Outcome {
+    let (server, fake) = (endless(), viewer());
+    let url = server.url("/live.m3u8");
+    let common = ["--ramp-jitter", "0s", "--ffmpeg", &fake.path(), &url];
+    Swarm::new(&[arguments, &common].concat()).run()
+}
+
+fn column(outcome: &Outcome, pointer: &str, field: &str) -> Vec<Value> {
+    let rows = outcome.report.pointer(pointer).and_then(Value::as_array).unwrap();
+    rows.iter().map(|row| row[field].clone()).collect()
+}
+
+#[test]
+fn stages_go_up_and_down_and_who_leaves_has_not_failed() {
+    let outcome = run(&["--stage", "2s:4", "--stage", "3s:4", "--stage", "1s:1", "--stage", "2s:1"]);
+    assert_eq!(column(&outcome, "/stages", "clients"), [4, 4, 1, 1]);
+    assert_eq!(column(&outcome, "/stages", "met"), [Value::Null, true.into(), Value::Null, true.into()]);
+    assert_eq!(outcome.number("/viewers/arrived"), 4.0);
+    assert_eq!(outcome.number("/viewers/dismissed"), 3.0);
+    assert_eq!((outcome.number("/peak_clients"), outcome.number("/viewers/exits/success")), (4.0, 4.0));
+    for none in ["/viewers/gave_up", "/viewers/restarts", "/viewers/killed", "/viewers/exits/error"] {
+        assert_eq!(outcome.number(none), 0.0, "{none}");
+    }
+    assert!((outcome.number("/elapsed_seconds") - 8.0).abs() < 0.5, "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("holds 4 viewers, the most that were tried"), "{}", outcome.stdout);
+    outcome.assert_judged(0, "pass");
+}
+
+#[test]
+fn an_audience_comes_and_goes_and_who_finds_no_room_is_counted() {
+    let arrivals = ["--arrival-rate", "8", "--session", "2s", "--clients", "4", "--duration", "7s"];
+    let outcome = run(&[&arrivals[..], &["--seed", "5"]].concat());
+    let number = |name: &str| outcome.number(&format!("/viewers/{name}"));
+    assert!(outcome.number("/peak_clients") <= 4.0);
+    assert!(number("arrived") > 4.0 && number("dismissed") > 2.0, "{}", outcome.stdout);
+    let came = number("arrived") + number("turned_away");
+    assert!(number("turned_away") > 5.0 && (30.0..85.0).contains(&came), "{}", outcome.stdout);
+    assert_eq!((number("restarts"), number("exits/error"), number("gave_up")), (0.0, 0.0, 0.0));
+    assert_eq!(number("exits/success"), number("starts"));
+    assert!(outcome.stdout.contains("found no room"), "{}", outcome.stdout);
+    outcome.assert_judged(0, "pass");
+}
+
+#[test]
+fn shards_share_the_viewers_and_their_streams() {
+    let (server, fake) = (endless(), viewer());
+    let streams = [format!("2:{}", server.url("/a.m3u8")), server.url("/b.m3u8")];
+    let start = |shard: &str| {
+        let load = ["--stage", "1s:7", "--stage", "2s:7", "--ramp-jitter", "0s", "--shard", shard];
+        let what = ["--ffmpeg", &fake.path(), "--stream", &streams[0], "--stream", &streams[1]];
+        Swarm::new(&[&load[..], &what].concat()).start()
+    };
+    let (one, other) = (start("0/2"), start("1/2"));
+    let (one, other) = (one.end(), other.end());
+    assert_eq!(column(&one, "/per_viewer", "viewer"), [1, 3, 5, 7]);
+    assert_eq!(column(&other, "/per_viewer", "viewer"), [2, 4, 6]);
+    assert_eq!(column(&one, "/stages", "clients"), [4, 4]);
+    // The deal is a, b, a by viewer number, whoever has it.
+    assert_eq!(column(&one, "/streams", "clients"), [3, 1]);
+    assert_eq!(column(&other, "/streams", "clients"), [2, 1]);
+    for outcome in [one, other] {
+        let of_streams: u64 = column(&outcome, "/streams", "requests")
+            .iter()
+            .map(|kinds| {
+                kinds.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum::<u64>()
+            })
+            .sum();
+        let all = outcome.report["requests"].as_object().unwrap();
+        assert_eq!(of_streams, all.values().map(|count| count.as_u64().unwrap()).sum::<u64>());
+    }
+}
+
+#[test]
+fn a_threshold_that_goes_on_failing_ends_the_run() {
+    let threshold = ["--threshold", "peak_clients>100", "--abort-after", "2s"];
+    let outcome = run(&[&["--clients", "2", "--duration", "60s"][..], &threshold].concat());
+    assert!(outcome.number("/elapsed_seconds") < 10.0, "{}", outcome.stdout);
+    let because = outcome.report["ended_because"].as_str().unwrap();
+    assert!(because.contains("peak_clients>100"), "{because}");
+    outcome.assert_judged(4, "fail");
+}
+
+#[test]
+fn an_hour_is_waited_for_and_may_be_given_up() {
+    let (server, fake) = (endless(), viewer());
+    let url = server.url("/live.m3u8");
+    let at = |when: &str| Swarm::new(&["--ffmpeg", &fake.path(), "--start-at", when, &url]);
+    let waiting = at("2999-01-01T00:00:00Z").start();
+    waiting.hear("waiting until 2999-01-01T00:00:00Z");
+    waiting.signal(Signal::SIGINT);
+    let outcome = waiting.end();
+    assert_eq!((outcome.code(), outcome.report), (130, Value::Null));
+    assert!(outcome.elapsed < Duration::from_secs(20));
+    let missed = at("2020-01-01T00:00:00Z").run();
+    assert_eq!(missed.code(), 2, "{}", missed.stderr);
+    assert!(missed.stderr.contains("--start-at 2020-01-01T00:00:00Z was"), "{}", missed.stderr);
+}

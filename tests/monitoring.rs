@@ -1,0 +1,214 @@
+//! What Prometheus and Grafana are given: the files are what the program prints, every metric they name
+//! exists, each alert fires and keeps silent where it should, and a real Prometheus that scrapes a real
+//! run has an answer to every query of the dashboard.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise, its helpers too"
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+mod support {
+    pub(crate) mod http;
+    pub(crate) mod origin;
+    pub(crate) mod patience;
+    pub(crate) mod processes;
+    pub(crate) mod program;
+    pub(crate) mod swarm;
+}
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use hls_swarm::views::metrics::{self, PREFIX};
+use hls_swarm::views::monitoring::{dashboard, names, rules, scrape};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::http::ask;
+use support::origin::Origin;
+use support::patience::eventually;
+use support::program::{Companion, program};
+use support::swarm::{Running, Swarm};
+use tempfile::TempDir;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/observability");
+
+/// All expressions, each with where it stands.
+fn expressions() -> Vec<(String, &'static str)> {
+    let alerts = rules::ALERTS.iter().map(|alert| (alert.name.to_owned(), alert.expression));
+    let panels = dashboard::ROWS.iter().flat_map(|(_, panels)| panels.iter());
+    let queries = panels.flat_map(|panel| {
+        panel.queries.iter().map(|(legend, expression)| (format!("{}: {legend}", panel.title), *expression))
+    });
+    alerts.chain(queries).collect()
+}
+
+#[test]
+fn the_files_are_what_the_program_prints() {
+    // The hosts are the services of containers/compose.yaml.
+    let hosts = ["swarm:17091", "origin:9100", "origin:9113"].map(|host| [host.to_owned()]);
+    let [swarm, node, nginx] = &hosts;
+    let composed: [scrape::Job<'_>; 3] =
+        [("hls-swarm", swarm), ("origin-node", node), ("origin-nginx", nginx)];
+    let printed = [
+        ("prometheus-rules.yml", rules::render()),
+        ("grafana-dashboard.json", dashboard::render().unwrap()),
+        ("../containers/prometheus.yml", scrape::render("prometheus-rules.yml", &composed)),
+    ];
+    for (name, text) in printed {
+        let path = Path::new(FOLDER).join(name);
+        if std::env::var_os("UPDATE_REFERENCE").is_some() {
+            std::fs::write(&path, text).unwrap();
+            continue;
+        }
+        let stands = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(stands, text, "observability/{name} is old: run `make reference`");
+    }
+}
+
+#[test]
+fn every_metric_that_is_named_exists() {
+    let known: BTreeSet<&str> = metrics::all().map(|metric| metric.name).collect();
+    let mut named = BTreeSet::new();
+    for (place, expression) in expressions() {
+        for name in names(expression, PREFIX) {
+            let short = name.trim_start_matches(PREFIX).trim_end_matches("_bucket");
+            assert!(known.contains(short), "{place} asks for {name}, which is no metric");
+            named.insert(name);
+        }
+    }
+    assert!(named.len() > 30, "{named:?}");
+}
+
+#[test]
+fn each_alert_fires_and_keeps_silent_where_it_should() {
+    let tests = std::fs::read_to_string(Path::new(FOLDER).join("prometheus-rules-test.yml")).unwrap();
+    for alert in rules::ALERTS {
+        for (name, count) in [
+            (format!("name: {} fires\n", alert.name), 1),
+            (format!("name: {} keeps silent\n", alert.name), 1),
+        ] {
+            assert_eq!(tests.matches(&name).count(), count, "{name}");
+        }
+    }
+    let told = promtool(&["check", "rules", "prometheus-rules.yml"], "");
+    assert!(told.contains(&format!("{} rules found", rules::ALERTS.len())), "{told}");
+    let told = promtool(&["test", "rules", "prometheus-rules-test.yml"], "");
+    assert!(told.contains("SUCCESS"), "{told}");
+}
+
+/// Runs promtool in the folder of the files; a failure is one of the test.
+fn promtool(arguments: &[&str], input: &str) -> String {
+    let mut command = program("promtool");
+    command
+        .args(arguments)
+        .current_dir(FOLDER)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    #[expect(clippy::disallowed_methods, reason = "a test's own process, awaited below")]
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8(told).unwrap();
+    assert!(output.status.success(), "promtool {arguments:?}: {told}");
+    told
+}
+
+/// A run of viewers against an origin of its own, both scraped by a real Prometheus.
+struct Watched {
+    _origin: Origin,
+    running: Running,
+    swarm: String,
+    _prometheus: Companion,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let origin = Origin::start(&[]);
+        let fact = |name: &str| origin.facts[name].as_str().unwrap().to_owned();
+        let stream = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+        let (node, nginx) = (fact("node_metrics"), fact("nginx_metrics"));
+        let running = Swarm::new(&[
+            "--clients=3",
+            "--metrics",
+            "127.0.0.1:0",
+            "--origin-metrics-interval=500ms",
+            "--origin-metrics",
+            &node,
+            "--nginx-metrics",
+            &nginx,
+            &stream,
+        ])
+        .start();
+        let host = |url: &str| url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+        let line = running.hear("✓ metrics: http://");
+        let swarm = host(line.rsplit_once("metrics: ").unwrap().1.trim());
+        let folder = TempDir::new().unwrap();
+        let rules = folder.path().join("rules.yml");
+        std::fs::write(&rules, rules::render()).unwrap();
+        let configuration = folder.path().join("prometheus.yml");
+        let jobs: [scrape::Job<'_>; 2] =
+            [("hls-swarm", std::slice::from_ref(&swarm)), ("origin-nginx", &[host(&nginx)])];
+        let text =
+            scrape::render(&rules.display().to_string(), &jobs).replace("interval: 2s", "interval: 1s");
+        std::fs::write(&configuration, text).unwrap();
+        // Prometheus cannot tell which port it took, so it is given one that was free a moment ago.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let prometheus = Companion::start(
+            program("prometheus")
+                .arg(format!("--config.file={}", configuration.display()))
+                .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+                .arg("--log.level=error"),
+        );
+        Self { running, swarm, _prometheus: prometheus, port, _folder: folder, _origin: origin }
+    }
+
+    /// What Prometheus answers to a query; `None` while it has no sample.
+    fn query(&self, expression: &str) -> Option<usize> {
+        let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
+        let answer = ask(self.port, "GET", &format!("/api/v1/query?query={encoded}")).ok()?;
+        // Not ready yet.
+        if answer.status == 503 {
+            return None;
+        }
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(answer["status"], "success", "{expression}: {answer}");
+        let samples = answer["data"]["result"].as_array().unwrap();
+        (!samples.is_empty()).then_some(samples.len())
+    }
+}
+
+#[test]
+fn a_real_prometheus_answers_every_query_of_the_dashboard() {
+    let watched = Watched::start();
+    for (_, panels) in dashboard::ROWS {
+        for panel in panels {
+            for (legend, expression) in panel.queries {
+                let expression = expression.replace("$instance", ".*");
+                let what = format!("data for {}: {legend}: {expression}", panel.title);
+                eventually(&what, Duration::from_secs(40), || watched.query(&expression));
+            }
+        }
+    }
+    let told = ask(watched.port, "GET", "/api/v1/rules").unwrap();
+    let told: Value = serde_json::from_slice(&told.body).unwrap();
+    let rules = told["data"]["groups"][0]["rules"].as_array().unwrap();
+    assert_eq!(rules.len(), rules::ALERTS.len());
+    assert!(rules.iter().all(|rule| rule["health"] == "ok"), "{told}");
+
+    // The same scrape, by the rules of Prometheus for names, types and help.
+    let port = watched.swarm.rsplit_once(':').unwrap().1.parse().unwrap();
+    let scraped = String::from_utf8(ask(port, "GET", "/metrics").unwrap().body).unwrap();
+    promtool(&["check", "metrics"], &scraped);
+    watched.running.signal(Signal::SIGINT);
+    watched.running.end().assert_judged(0, "pass");
+}

@@ -1,0 +1,24 @@
+# The modules by the names of the flake's nixosModules.
+rec {
+  swarm-client = ./swarm.nix;
+  test-origin = ./origin.nix;
+  tuning = ./tuning.nix;
+  dashboards = ./dashboards.nix;
+
+  # Tuning alone, for hosts that run the programs in another way.
+  swarm-client-sysctl = {
+    imports = [ tuning ];
+    hls.tuning.roles = [ "client" ];
+  };
+  test-origin-sysctl = {
+    imports = [ tuning ];
+    hls.tuning.roles = [ "origin" ];
+  };
+
+  default.imports = [
+    swarm-client
+    test-origin
+    tuning
+    dashboards
+  ];
+}

@@ -1,0 +1,59 @@
+# The options that instances of both programs have in common: a profile, and settings on top of it.
+{
+  lib,
+  format,
+  facts,
+  program,
+  profiles,
+}:
+let
+  names = builtins.attrNames profiles;
+in
+rec {
+  options = {
+    enable = lib.mkEnableOption "this instance" // {
+      default = true;
+    };
+
+    profile = lib.mkOption {
+      type = lib.types.either (lib.types.enum names) lib.types.path;
+      default = "default";
+      example = lib.literalExpression "./evening.toml";
+      description = ''
+        The profile underneath {option}`settings`: one that comes with ${program}
+        (${lib.concatMapStringsSep ", " (name: "`${name}`") names}), or a TOML file.
+      '';
+    };
+  };
+
+  # What a name among `known`, a file or null holds.
+  contentOf =
+    known: profile:
+    if profile == null then
+      { }
+    else if lib.isString profile && known ? ${profile} then
+      known.${profile}
+    else
+      lib.importTOML profile;
+
+  # Settings without what was not set.
+  set = lib.filterAttrsRecursive (_: value: value != null);
+
+  # A profile with settings over it.
+  resolve = profile: settings: facts.merge (contentOf profiles profile) (set settings);
+
+  # The settings as a file that the program itself has read and found good.
+  checked =
+    pkgs: package: name: settings:
+    let
+      file = format.generate name settings;
+      canRun = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+    in
+    if canRun then
+      pkgs.runCommand name { nativeBuildInputs = [ package ]; } ''
+        ${program} config check ${file}
+        cp ${file} $out
+      ''
+    else
+      file;
+}

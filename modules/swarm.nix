@@ -1,0 +1,266 @@
+# services.hls-swarm: load tests as units. An instance is one run: a profile, settings on top of it,
+# a hardened unit whose limits follow from the number of viewers.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.hls-swarm;
+  facts = import ../nix/profiles.nix;
+  format = pkgs.formats.toml { };
+  common = import ./profile-option.nix {
+    inherit lib format facts;
+    program = "hls-swarm";
+    inherit (facts.swarm) profiles;
+  };
+  hardening = import ./hardening.nix;
+
+  packages = pkgs.extend (import ../nix/overlay.nix);
+
+  enabled = lib.filterAttrs (_: instance: instance.enable) cfg.instances;
+
+  instance =
+    { config, ... }:
+    {
+      options = common.options // {
+        settings = lib.mkOption {
+          type = lib.types.submodule {
+            freeformType = format.type;
+            options = {
+              url = lib.mkOption {
+                type = lib.types.nullOr (lib.types.strMatching "https?://.+");
+                default = null;
+                example = "https://cdn.example/live/stream.m3u8";
+                description = "The playlist to play.";
+              };
+              clients = lib.mkOption {
+                type = lib.types.nullOr lib.types.ints.positive;
+                default = null;
+                example = 200;
+                description = "Concurrent viewers; by profile if null.";
+              };
+              duration = lib.mkOption {
+                type = lib.types.nullOr lib.types.str;
+                default = null;
+                example = "5m";
+                description = "Length of the run as Go writes it; until stopped if null and the profile says nothing.";
+              };
+              metrics = lib.mkOption {
+                type = lib.types.str;
+                default = "0.0.0.0:${toString facts.network.metrics_port}";
+                defaultText = lib.literalMD "`0.0.0.0`, at the port that the program uses when nothing is said";
+                example = "off";
+                description = "Address of the Prometheus endpoint, or `off`.";
+              };
+              reports = lib.mkOption {
+                type = lib.types.listOf lib.types.str;
+                default = [ "report.json" ];
+                example = [
+                  "report.json"
+                  "report.html"
+                ];
+                description = "Reports to write, below the instance's state directory.";
+              };
+              ffmpeg = lib.mkOption {
+                type = lib.types.str;
+                default = lib.getExe cfg.ffmpeg;
+                defaultText = lib.literalExpression "lib.getExe config.services.hls-swarm.ffmpeg";
+                description = "The FFmpeg that viewers run.";
+              };
+            };
+          };
+          default = { };
+          example = {
+            clients = 200;
+            thresholds = [ "segment_ttfb:p95<500ms" ];
+          };
+          description = ''
+            Settings on top of the profile: the flags of {command}`hls-swarm` with underscores for
+            dashes. {command}`hls-swarm config check` reads them when the system is built.
+          '';
+        };
+
+        scenario = lib.mkOption {
+          type = lib.types.nullOr (
+            lib.types.either (lib.types.enum (builtins.attrNames facts.scenario.profiles)) lib.types.path
+          );
+          default = null;
+          example = "progressive";
+          description = ''
+            The course of the run, between profile and settings: one that comes with the program
+            (${lib.concatMapStringsSep ", " (name: "`${name}`") (builtins.attrNames facts.scenario.profiles)}),
+            or a TOML file.
+          '';
+        };
+
+        headerFile = lib.mkOption {
+          type = lib.types.nullOr lib.types.path;
+          default = null;
+          example = "/run/secrets/cdn-headers";
+          description = ''
+            Request headers that must not be read by others, one `Name: value` per line. Handed to the
+            unit as a credential; the file is read when the unit starts and never enters the store.
+          '';
+        };
+
+        autoStart = lib.mkOption {
+          type = lib.types.bool;
+          default = false;
+          description = "Whether the run starts with the machine, rather than by hand or by {option}`startAt`.";
+        };
+
+        startAt = lib.mkOption {
+          type = lib.types.either lib.types.str (lib.types.listOf lib.types.str);
+          default = [ ];
+          example = "daily";
+          description = "When the run starts, as {manpage}`systemd.time(7)` writes calendar events.";
+        };
+
+        openFirewall = lib.mkOption {
+          type = lib.types.bool;
+          default = false;
+          description = "Whether the port of the Prometheus endpoint is opened in the firewall.";
+        };
+
+        metricsPort = lib.mkOption {
+          type = lib.types.nullOr lib.types.port;
+          readOnly = true;
+          default =
+            let
+              digits = builtins.match "(.*:)?([0-9]+)" config.settings.metrics;
+            in
+            if digits == null then null else lib.toInt (lib.last digits);
+          defaultText = lib.literalMD "the port in {option}`settings.metrics`";
+          description = "The port of the Prometheus endpoint; null if it is off.";
+        };
+
+        resolved = lib.mkOption {
+          inherit (format) type;
+          readOnly = true;
+          internal = true;
+          default = common.resolve config.profile (
+            facts.merge (common.contentOf facts.scenario.profiles config.scenario) (common.set config.settings)
+          );
+          description = "Profile, scenario and settings as one.";
+        };
+      };
+    };
+
+  service =
+    name: instance:
+    let
+      settings = instance.resolved;
+      needs = facts.swarm.derive settings;
+      file = common.checked pkgs cfg.package "hls-swarm-${name}.toml" settings;
+    in
+    {
+      description = "HLS load test ${name}";
+      wants = [ "network-online.target" ];
+      after = [ "network-online.target" ];
+      wantedBy = lib.optional instance.autoStart "multi-user.target";
+      inherit (instance) startAt;
+      serviceConfig = hardening // {
+        Type = "exec";
+        ExecStart = lib.escapeShellArgs (
+          [
+            (lib.getExe cfg.package)
+            "--profile"
+            file
+            "--tui=false"
+          ]
+          ++ lib.optionals (instance.headerFile != null) [
+            "--header-file"
+            "%d/headers"
+          ]
+        );
+        LoadCredential = lib.optional (instance.headerFile != null) "headers:${instance.headerFile}";
+        StateDirectory = "hls-swarm/${name}";
+        WorkingDirectory = "%S/hls-swarm/${name}";
+        LimitNOFILE = needs.open_files_limit;
+        # Threads count as tasks, and how many FFmpeg starts is its own business.
+        TasksMax = "infinity";
+        # Viewers get TERM from the program, and time to say goodbye.
+        KillMode = "mixed";
+        TimeoutStopSec = 30;
+      };
+    };
+
+  ports = lib.filter (port: port != null) (
+    lib.mapAttrsToList (_: instance: instance.metricsPort) enabled
+  );
+in
+{
+  options.services.hls-swarm = {
+    enable = lib.mkEnableOption "load tests of HTTP Live Streaming as systemd units";
+
+    package = lib.mkOption {
+      type = lib.types.package;
+      default = packages.hls-swarm;
+      defaultText = lib.literalExpression "hls-swarm of this flake";
+      description = "The package that holds {command}`hls-swarm`.";
+    };
+
+    ffmpeg = lib.mkOption {
+      type = lib.types.package;
+      default = packages.hls-viewer-ffmpeg;
+      defaultText = lib.literalExpression "hls-viewer-ffmpeg of this flake";
+      example = lib.literalExpression "pkgs.ffmpeg-headless";
+      description = "The FFmpeg of the viewers. The default can only be a viewer, at a quarter of the memory.";
+    };
+
+    instances = lib.mkOption {
+      type = lib.types.attrsOf (lib.types.submodule instance);
+      default = { };
+      example = lib.literalExpression ''
+        {
+          evening = {
+            profile = "stress";
+            settings.url = "https://cdn.example/live/stream.m3u8";
+          };
+        }
+      '';
+      description = "Runs, each the unit {file}`hls-swarm-NAME.service`.";
+    };
+  };
+
+  config = lib.mkIf cfg.enable {
+    assertions =
+      lib.concatLists (
+        lib.mapAttrsToList (name: instance: [
+          {
+            assertion = instance.resolved ? url || instance.resolved ? stream;
+            message = "services.hls-swarm.instances.${name}: no stream is named; set settings.url to a playlist.";
+          }
+          {
+            assertion = builtins.match "[a-zA-Z0-9_-]+" name != null;
+            message = "services.hls-swarm.instances: \"${name}\" is no name for a unit; use letters, digits, - and _.";
+          }
+          {
+            assertion = !(instance.openFirewall && instance.metricsPort == null);
+            message = "services.hls-swarm.instances.${name}: openFirewall has no port to open, because settings.metrics is off.";
+          }
+          {
+            assertion =
+              instance.headerFile == null || !lib.hasPrefix builtins.storeDir (toString instance.headerFile);
+            message = "services.hls-swarm.instances.${name}: headerFile lies in the Nix store, where everybody can read it; name a path outside, as a string.";
+          }
+        ]) enabled
+      )
+      ++ [
+        {
+          assertion = lib.allUnique ports;
+          message = "services.hls-swarm: two instances share a port for metrics; give each a settings.metrics of its own, or off.";
+        }
+      ];
+
+    environment.systemPackages = [ cfg.package ];
+    systemd.services = lib.mapAttrs' (
+      name: instance: lib.nameValuePair "hls-swarm-${name}" (service name instance)
+    ) enabled;
+    networking.firewall.allowedTCPPorts = lib.concatLists (
+      lib.mapAttrsToList (_: instance: lib.optional instance.openFirewall instance.metricsPort) enabled
+    );
+  };
+}

@@ -1,0 +1,117 @@
+# hls.tuning: the kernel, limits and disks as profiles/sysctl/*.toml want them, each key with its
+# reason there. The programs check and apply the same files (`hls-swarm tune`).
+{ config, lib, ... }:
+let
+  cfg = config.hls.tuning;
+  facts = import ../nix/profiles.nix;
+  kernel = config.boot.kernelPackages.kernel.version;
+
+  # The keys of a role: the variant's in place of its own, those that this kernel has.
+  keysOf =
+    role:
+    let
+      profile = facts.sysctl.${role};
+      keys = profile.key // (profile.variant.${toString cfg.variant} or { key = { }; }).key;
+    in
+    lib.filterAttrs (_: key: lib.versionAtLeast kernel (key.since or "0")) keys;
+
+  # nixpkgs wants numbers where it takes the highest of several.
+  value = text: if builtins.match "[0-9]{1,18}" text != null then lib.toInt text else text;
+
+  variants = lib.unique (
+    lib.concatMap (role: builtins.attrNames (facts.sysctl.${role}.variant or { })) cfg.roles
+  );
+
+  disks = facts.sysctl.origin.disk;
+  rule =
+    match: disk:
+    "ACTION==\"add|change\", SUBSYSTEM==\"block\", ENV{DEVTYPE}==\"disk\", ${match}"
+    + lib.optionalString (disk ? scheduler) ", ATTR{queue/scheduler}=\"${disk.scheduler}\""
+    + lib.optionalString (
+      disk ? read_ahead_kb
+    ) ", ATTR{queue/read_ahead_kb}=\"${toString disk.read_ahead_kb}\"";
+in
+{
+  options.hls.tuning = {
+    roles = lib.mkOption {
+      type = lib.types.listOf (lib.types.enum (builtins.attrNames facts.sysctl));
+      default = [ ];
+      example = [ "client" ];
+      description = ''
+        What the host is tuned for: `client` runs viewers, `origin` serves. With both, the origin's
+        values hold where they differ. Anything in {option}`boot.kernel.sysctl` goes before.
+      '';
+    };
+
+    variant = lib.mkOption {
+      type = lib.types.nullOr lib.types.str;
+      default = null;
+      example = "bbr";
+      description = "A variant of the sets of keys, as in {command}`hls-swarm tune --variant`.";
+    };
+
+    limits = lib.mkOption {
+      type = lib.types.bool;
+      default = true;
+      description = "Whether users may have as many open files and processes as the sets ask for.";
+    };
+
+    disks = lib.mkOption {
+      type = lib.types.bool;
+      default = false;
+      description = "Whether scheduler and read-ahead of the disks are set as an origin wants them.";
+    };
+  };
+
+  config = lib.mkIf (cfg.roles != [ ]) {
+    assertions = [
+      {
+        assertion = cfg.variant == null || lib.elem cfg.variant variants;
+        message = "hls.tuning.variant: there is no variant \"${toString cfg.variant}\"; there are ${lib.concatStringsSep ", " variants}.";
+      }
+      {
+        assertion = cfg.disks -> lib.elem "origin" cfg.roles;
+        message = "hls.tuning.disks sets disks as an origin wants them; add \"origin\" to hls.tuning.roles.";
+      }
+    ];
+
+    # Below what a user sets, above what nixpkgs has for defaults.
+    boot.kernel.sysctl = lib.mkMerge (
+      lib.imap0 (
+        place: role: lib.mapAttrs (_: key: lib.mkOverride (950 - place) (value key.value)) (keysOf role)
+      ) (lib.sort (a: b: a < b) (lib.unique cfg.roles))
+    );
+
+    security.pam.loginLimits = lib.mkIf cfg.limits (
+      lib.concatMap
+        (
+          item:
+          map
+            (type: {
+              domain = "*";
+              inherit type item;
+              value = toString (
+                lib.foldl' lib.max 0 (map (role: facts.sysctl.${role}.limits.${item} or 0) cfg.roles)
+              );
+            })
+            [
+              "soft"
+              "hard"
+            ]
+        )
+        [
+          "nofile"
+          "nproc"
+        ]
+    );
+
+    services.udev.extraRules = lib.mkIf cfg.disks (
+      lib.concatStringsSep "\n" [
+        (rule "ATTR{queue/rotational}==\"1\", KERNEL!=\"md*\"" disks.rotating)
+        (rule "KERNEL==\"md*\"" (removeAttrs disks.raid [ "scheduler" ]))
+        (rule "KERNEL==\"nvme*\"" disks.nvme)
+      ]
+      + "\n"
+    );
+  };
+}

@@ -1,0 +1,14 @@
+# The checks, by kind: eval-* compares values that Nix works out, wrong configurations included;
+# conf-* asks the programs, nginx and systemd about what was generated; nixos-* boots machines.
+arguments:
+let
+  inherit (arguments) lib;
+  prefixed = prefix: lib.mapAttrs' (name: lib.nameValuePair "${prefix}-${name}");
+  hostOf = import ./host.nix arguments;
+in
+prefixed "eval" (import ./eval.nix (arguments // { inherit hostOf; }))
+// prefixed "eval-refused" (
+  lib.mapAttrs (_: case: case.check) (import ./refused.nix (arguments // { inherit hostOf; }))
+)
+// prefixed "conf" (import ./conf.nix arguments)
+// prefixed "nixos" (import ../../vms/tests arguments)

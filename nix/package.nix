@@ -1,0 +1,63 @@
+# hls-swarm and hls-origin. The viewer's FFmpeg lies where hls-swarm looks for it first; hls-origin
+# finds FFmpeg (which has to encode) and nginx behind whatever PATH offers.
+{
+  lib,
+  rustPlatform,
+  makeBinaryWrapper,
+  ffmpeg-headless,
+  hls-viewer-ffmpeg,
+  nginx,
+}:
+let
+  manifest = lib.importTOML ../Cargo.toml;
+in
+rustPlatform.buildRustPackage {
+  pname = manifest.package.name;
+  inherit (manifest.package) version;
+
+  src = lib.fileset.toSource {
+    root = ../.;
+    fileset = lib.fileset.unions [
+      ../Cargo.toml
+      ../Cargo.lock
+      ../build.rs
+      ../clippy.toml
+      ../LICENSE
+      ../README.md
+      ../benches
+      ../probe
+      ../profiles
+      ../src
+      ../tests
+      ../vms/network.toml
+    ];
+  };
+  cargoLock.lockFile = ../Cargo.lock;
+
+  nativeBuildInputs = [ makeBinaryWrapper ];
+
+  # What needs no other program; `make test` and the nixosTests do the rest.
+  cargoTestFlags = [
+    "--lib"
+    "--test=config"
+    "--test=layers"
+  ];
+
+  postInstall = ''
+    install -d $out/libexec/hls-swarm
+    ln -s ${lib.getExe hls-viewer-ffmpeg} $out/libexec/hls-swarm/
+    wrapProgram $out/bin/hls-origin --suffix PATH : ${
+      lib.makeBinPath [
+        ffmpeg-headless
+        nginx
+      ]
+    }
+  '';
+
+  meta = {
+    inherit (manifest.package) description;
+    license = lib.licenses.mit;
+    mainProgram = "hls-swarm";
+    platforms = lib.platforms.linux;
+  };
+}

@@ -1,0 +1,17 @@
+# What `make` needs, so that nothing has to be installed.
+{ pkgs }:
+pkgs.mkShell {
+  inputsFrom = [ pkgs.hls-swarm ];
+  packages = with pkgs; [
+    clippy
+    curl
+    ffmpeg-headless
+    iproute2
+    nginx
+    nix
+    nixfmt-tree
+    openssl
+    rust-analyzer
+    rustfmt
+  ];
+}

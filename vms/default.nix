@@ -1,0 +1,42 @@
+# The machines of the lab, by name, as NixOS configurations: an origin for each profile and a client.
+# Profiles that begin with "tap" sit on the lab's bridge (scripts/network), all others have user
+# networking with ports forwarded from the host. Addresses, MACs and ports: network.toml.
+{
+  pkgs,
+  lib,
+  facts,
+  modules,
+  microvm,
+}:
+let
+  machine =
+    module: arguments:
+    lib.nixosSystem {
+      specialArgs = {
+        inherit facts;
+      }
+      // arguments;
+      modules = [
+        { nixpkgs.pkgs = pkgs; }
+        microvm
+        modules.default
+        ./base.nix
+        module
+      ];
+    };
+
+  originName =
+    profile: if profile == "default" then "test-origin-vm" else "test-origin-vm-${profile}";
+in
+lib.mapAttrs' (
+  profile: _:
+  lib.nameValuePair (originName profile) (
+    machine ./origin.nix {
+      inherit profile;
+      onBridge = lib.hasPrefix "tap" profile;
+    }
+  )
+) facts.origin.profiles
+// {
+  swarm-client-microvm = machine ./client.nix { };
+}

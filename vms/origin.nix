@@ -1,0 +1,48 @@
+# The machine of the test origin, with one profile.
+{
+  config,
+  lib,
+  facts,
+  profile,
+  onBridge,
+  ...
+}:
+let
+  inherit (facts) network;
+  settings = config.services.hls-origin.instances.main.resolved;
+  derived = facts.origin.derive settings;
+  mebibyte = 1024 * 1024;
+in
+{
+  imports = [
+    (import ./interface.nix {
+      inherit lib facts onBridge;
+      role = "origin";
+      forwards = {
+        origin_stream_forward = "stream_port";
+        origin_node_forward = "node_port";
+        origin_nginx_forward = "nginx_port";
+        origin_ssh_forward = "ssh_port";
+      };
+    })
+  ];
+
+  networking.hostName = "hls-origin";
+
+  # The system, and a tmpfs with room for the stream: by default it may take half of the memory.
+  microvm.mem = 768 + 2 * (derived.storage_bytes / mebibyte);
+
+  hls.tuning.roles = [ "origin" ];
+  services.hls-origin = {
+    enable = true;
+    instances.main = {
+      inherit profile;
+      settings.serve = {
+        # From outside, whatever the profile says.
+        listen = "0.0.0.0";
+        port = network.stream_port;
+      };
+      openFirewall = true;
+    };
+  };
+}

@@ -1,0 +1,105 @@
+# An origin that logs every request and a client that plays the lab's scenario against it. Machines are
+# dear, so one pair serves all tests; each is a function in a file of its own.
+{
+  lib,
+  facts,
+  modules,
+  ...
+}:
+let
+  inherit (facts) network;
+  stream = "http://origin:${toString network.stream_port}/stream.m3u8";
+
+  machine = role: {
+    imports = [ modules.default ];
+    virtualisation = {
+      cores = 2;
+      memorySize = 1536;
+    };
+    documentation.enable = false;
+    hls.tuning.roles = [ role ];
+  };
+
+  # Function and file, what it shows. In this order: what changes the machines comes last.
+  tests = [
+    (lib.nameValuePair "tuned" "the kernel holds what profiles/sysctl says")
+    (lib.nameValuePair "counted" "the report's requests are those of nginx's log")
+    (lib.nameValuePair "merged" "two instances at the same time, one report")
+    (lib.nameValuePair "impaired" "viewers play on behind the lab's standard impairment")
+    (lib.nameValuePair "killed" "the origin is killed, and viewers come back by themselves")
+  ];
+in
+{
+  nodes = {
+    origin = {
+      imports = [ (machine "origin") ];
+      boot.kernelModules = [ "sch_netem" ];
+      services.hls-origin = {
+        enable = true;
+        instances.main = {
+          profile = "low-latency";
+          settings = {
+            serve.listen = "0.0.0.0";
+            log.access = "all";
+          };
+          openFirewall = true;
+        };
+      };
+    };
+
+    client = {
+      imports = [ (machine "client") ];
+      services.hls-swarm = {
+        enable = true;
+        instances = {
+          lab = {
+            scenario = "lab";
+            settings.url = stream;
+          };
+          second = {
+            scenario = "lab";
+            settings = {
+              url = stream;
+              metrics = "off";
+              user_agent = "second";
+            };
+          };
+          long = {
+            scenario = "lab";
+            settings = {
+              url = stream;
+              metrics = "off";
+              duration = "90s";
+            };
+          };
+        };
+      };
+    };
+  };
+
+  testScript = lib.concatStringsSep "\n\n" (
+    [
+      (builtins.readFile ./common.py)
+      ''
+        STREAM = "${stream}"
+        SYSCTL = json.loads('${
+          builtins.toJSON (lib.mapAttrs (_: role: lib.mapAttrs (_: key: key.value) role.key) facts.sysctl)
+        }')
+      ''
+    ]
+    ++ map (test: builtins.readFile (./. + "/${test.name}.py")) tests
+    ++ [
+      ''
+        start_all()
+        origin.wait_for_unit("hls-origin-main.service")
+        client.wait_for_unit("multi-user.target")
+        # Ready means that the stream can be fetched at once.
+        client.succeed(f"curl --fail --silent {STREAM} | grep -q EXTINF")
+      ''
+    ]
+    ++ map (test: ''
+      with subtest("${test.value}"):
+          ${test.name}()
+    '') tests
+  );
+}

@@ -1,0 +1,250 @@
+//! The images, the compose stack, and a load of four containers, on a real engine. Grafana is not among
+//! them: its image comes from a registry only, and its dashboard's queries are asked of Prometheus instead.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise, its helpers too"
+)]
+
+#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+mod support {
+    pub(crate) mod docker;
+    pub(crate) mod http;
+    pub(crate) mod patience;
+    pub(crate) mod program;
+}
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::docker::{self, Container, Network, Stack, image};
+use support::http::ask;
+use support::patience::eventually;
+use tempfile::TempDir;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// A stream that 2 processors carry along with its viewers, and a log to hold counts against.
+const SMALL: [&str; 6] =
+    ["--video-size", "320x180", "--video-bitrate", "200", "--access-log", "/run/hls-origin/access.log"];
+
+/// A folder that the images' user may write to.
+fn reports() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    folder
+}
+
+fn read(report: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap()
+}
+
+fn requests(report: &Value) -> u64 {
+    report["requests"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum()
+}
+
+/// Requests of viewers by number, as nginx saw them.
+fn asked(origin: &Container) -> BTreeMap<u64, u64> {
+    let log = origin.exec(&["cat", "/run/hls-origin/access.log"]).stdout;
+    let mut asked = BTreeMap::new();
+    for line in String::from_utf8(log).unwrap().lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        if let Some((_, viewer)) = line["http_user_agent"].as_str().unwrap().split_once("/client-") {
+            *asked.entry(viewer.parse().unwrap()).or_default() += 1;
+        }
+    }
+    asked
+}
+
+/// The exit code that is expected, or that of a run on a machine that was too busy with other things.
+fn or_busy(report: &Value, code: i64) -> i64 {
+    let reasons = report["invalid_because"].as_array().unwrap();
+    let machine = ["all processors of this machine", "this program itself was"];
+    let of_machine = |reason: &Value| machine.iter().any(|words| reason.as_str().unwrap().contains(words));
+    if !reasons.is_empty() && reasons.iter().all(of_machine) { 5 } else { code }
+}
+
+fn healthy(container: &Container, what: &str) {
+    eventually(what, MINUTE, || {
+        assert_eq!(container.fact("/State/Running"), true, "{what}: {}", container.log());
+        (container.fact("/State/Health/Status") == "healthy").then_some(())
+    });
+}
+
+/// Holds what the kernel says about the first process against what is promised of it.
+fn locked_up(container: &Container) {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid())).unwrap();
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    assert_eq!(field("Uid:").split_whitespace().next(), Some("65532"));
+    assert_eq!(field("CapEff:"), "0000000000000000");
+    assert_eq!(field("CapBnd:"), "0000000000000000");
+    let touched = container.exec(&["touch", "/usr/bin/x"]);
+    assert!(String::from_utf8_lossy(&touched.stderr).contains("Read-only file system"), "{touched:?}");
+}
+
+/// States of the children of the container's first process.
+fn children(container: &Container) -> Vec<char> {
+    let parent = container.pid().to_string();
+    let stats = std::fs::read_dir("/proc").unwrap().flatten();
+    let stats = stats.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let of = stats.filter_map(|stat| {
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let (state, rest) = rest.split_once(' ')?;
+        (rest.split(' ').next()? == parent).then(|| state.chars().next())?
+    });
+    of.collect()
+}
+
+#[test]
+#[ignore = "needs a container engine: make container-test"]
+fn what_is_missing_is_named() {
+    let swarm = Container::start(&[], &image("swarm"), &[]);
+    assert_eq!(swarm.wait(MINUTE), 2);
+    assert!(swarm.log().contains("no stream was named"), "{}", swarm.log());
+    let few = ["--ulimit=nofile=64:64", "--env=STREAM_URL=http://127.0.0.1:1/x.m3u8", "--env=CLIENTS=50"];
+    let swarm = Container::start(&few, &image("swarm"), &[]);
+    assert_eq!(swarm.wait(MINUTE), 3);
+    assert!(swarm.log().contains("open files: 64 available, 1100 needed for 50 viewers"), "{}", swarm.log());
+    let odd = ["--env=EXTRA_ARGS=--header 'X"];
+    let swarm = Container::start(&odd, &image("swarm"), &[]);
+    assert_eq!(swarm.wait(MINUTE), 2);
+    assert!(swarm.log().contains("a quote is not closed"), "{}", swarm.log());
+}
+
+#[test]
+#[ignore = "needs a container engine: make container-test"]
+fn the_compose_stack_counts_as_nginx_does_and_is_scraped() {
+    let folder = reports();
+    let stack = Stack::up(vec![
+        ("CLIENTS", "20".to_owned()),
+        ("EXTRA_ARGS", "--ramp-rate 20 --report run.json".to_owned()),
+        ("ORIGIN_ARGS", SMALL.join(" ")),
+        ("REPORTS", folder.path().to_str().unwrap().to_owned()),
+        ("ORIGIN_PORT", "0".to_owned()),
+        ("SWARM_PORT", "0".to_owned()),
+        ("PROMETHEUS_PORT", "0".to_owned()),
+    ]);
+    let (origin, swarm) = (stack.service("origin"), stack.service("swarm"));
+    for container in [&origin, &swarm] {
+        healthy(container, &container.log());
+        locked_up(container);
+    }
+    // What outlives its parent becomes a child of the first process, which has to wait for it.
+    let program = children(&swarm).len();
+    let orphan = swarm.exec(&["sh", "-c", "sleep 1 >/dev/null 2>&1 &"]);
+    assert!(orphan.status.success(), "{orphan:?}");
+    assert_eq!(children(&swarm).len(), program + 1, "the orphan has come to the first process");
+    eventually("the orphan has been reaped", MINUTE, || (children(&swarm).len() == program).then_some(()));
+
+    let port = stack.service("prometheus").published(9090);
+    let query = |expression: &str| -> Option<Vec<Value>> {
+        let encoded: String = url::form_urlencoded::byte_serialize(expression.as_bytes()).collect();
+        let answer = ask(port, "GET", &format!("/api/v1/query?query={encoded}")).ok()?;
+        let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+        Some(answer["data"]["result"].as_array()?.clone())
+    };
+    let up = eventually("all jobs are up", MINUTE, || {
+        let all = query("up == 1")?;
+        (all.len() == 3).then_some(all)
+    });
+    let jobs: std::collections::BTreeSet<_> = up.iter().map(|one| one["metric"]["job"].as_str()).collect();
+    assert_eq!(jobs.len(), 3, "{up:?}");
+    eventually("Prometheus has heard of 20 viewers", MINUTE, || {
+        let viewers = query("sum(hls_swarm_active_clients)")?;
+        (viewers.first()?["value"][1] == "20").then_some(())
+    });
+    let dashboard = include_str!("../observability/grafana-dashboard.json");
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let target = panels.filter_map(|panel| panel["targets"][0]["expr"].as_str()).next().unwrap();
+    let expression = target.replace("$instance", ".*").replace("$job", ".*");
+    eventually(&expression, MINUTE, || query(&expression).filter(|found| !found.is_empty()));
+
+    let asked_to_end = Instant::now();
+    docker::docker(&["stop", "--time", "20", &swarm.id]);
+    assert!(asked_to_end.elapsed() < Duration::from_secs(10), "{:?}", asked_to_end.elapsed());
+    let report = read(&folder.path().join("run.json"));
+    let code = swarm.wait(MINUTE);
+    assert_eq!(code, or_busy(&report, 0), "stopped on request: {}", swarm.log());
+    let by_viewer = asked(&origin);
+    assert_eq!(by_viewer.len(), 20, "{by_viewer:?}");
+    assert_eq!(requests(&report), by_viewer.values().sum::<u64>());
+}
+
+/// Four shards against one origin, as the indexed Job starts them.
+struct Fleet {
+    collector: Container,
+    shards: Vec<Container>,
+    folder: TempDir,
+}
+
+impl Fleet {
+    fn start(network: &Network, seconds: u32, more: impl Fn(usize) -> &'static str) -> Self {
+        let folder = reports();
+        let join = format!("--network={}", network.name);
+        let mount = format!("--volume={}:/reports", folder.path().display());
+        let collect = ["collect", "--shards=4", "--report=merged.json", "--ready-timeout=60s"];
+        let options = [&join, "--network-alias=collector", &mount, "--no-healthcheck"];
+        let collector = Container::start(&options, &image("swarm"), &collect);
+        let shard = |index| {
+            let extra = format!(
+                "--env=EXTRA_ARGS=--shard {index}/4 --collector http://collector:17092 --duration {seconds}s \
+                 --ramp-rate 40 --ramp-jitter 0s {}",
+                more(index)
+            );
+            let stream = "--env=STREAM_URL=http://origin:17080/stream.m3u8";
+            Container::start(&[&join, stream, "--env=CLIENTS=8", &extra], &image("swarm"), &[])
+        };
+        let shards = (0..4).map(shard).collect();
+        Self { collector, shards, folder }
+    }
+
+    /// The collector's exit code, what it said, and the merged report.
+    fn end(&self) -> (i64, String, Value) {
+        let code = self.collector.wait(3 * MINUTE / 2);
+        for shard in &self.shards {
+            assert_eq!(shard.wait(MINUTE), 0, "it has delivered: {}", shard.log());
+        }
+        (code, self.collector.log(), read(&self.folder.path().join("merged.json")))
+    }
+}
+
+/// When a shard said that it starts, in seconds of the day.
+fn started(shard: &Container) -> f64 {
+    let log = shard.log();
+    let line = log.lines().find(|line| line.contains("all shards are ready: starting"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    let line: Value = serde_json::from_str(line).unwrap();
+    let time = line["timestamp"].as_str().unwrap().split('T').nth(1).unwrap().trim_end_matches('Z');
+    time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap())
+}
+
+#[test]
+#[ignore = "needs a container engine: make container-test"]
+fn four_containers_are_one_load() {
+    let network = Network::new("shards");
+    let join = format!("--network={}", network.name);
+    let memory = "--tmpfs=/run/hls-origin:uid=65532,gid=65532,mode=0700";
+    let options = [&join, "--network-alias=origin", memory, "--tmpfs=/tmp"];
+    let origin = Container::start(&options, &image("origin"), &SMALL);
+    healthy(&origin, "the origin");
+
+    let fleet = Fleet::start(&network, 10, |_| "");
+    let (code, said, report) = fleet.end();
+    assert_eq!(code, or_busy(&report, 0), "{said}");
+    let starts: Vec<f64> = fleet.shards.iter().map(started).collect();
+    let spread = starts.iter().copied().fold(0.0, f64::max) - starts.iter().copied().fold(f64::MAX, f64::min);
+    assert!(spread < 0.2, "{starts:?}");
+    let by_viewer = asked(&origin);
+    assert_eq!(by_viewer.keys().copied().collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+    assert_eq!(requests(&report), by_viewer.values().sum::<u64>());
+    assert_eq!(report["target_clients"], 8);
+
+    let impossible = |index| if index == 2 { "--threshold 'segment_ttfb:p50<1us'" } else { "" };
+    let (code, said, report) = Fleet::start(&network, 5, impossible).end();
+    assert_eq!(code, or_busy(&report, 4), "{said}");
+    assert!(said.contains("shard 2"), "{said}");
+}

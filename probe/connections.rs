@@ -5,7 +5,8 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
-use crate::lookups::{self, Peer};
+use crate::lookups;
+use crate::peer::Peer;
 use crate::sys::{self, Addrinfo};
 use crate::{network, pipe, table};
 

@@ -36,6 +36,7 @@ mod connections;
 mod http;
 mod lookups;
 mod network;
+mod peer;
 mod pipe;
 mod socket;
 mod sys;

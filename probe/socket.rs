@@ -7,15 +7,19 @@
 mod records;
 
 use core::ffi::c_int;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::http::{Follower, Received, Sent};
-use crate::lookups::{self, Peer};
+use crate::lookups;
+use crate::peer::Peer;
 use crate::sys::{self, TcpInfo};
-use crate::table;
 use crate::wire::{end, flag};
 
 /// First byte of what a TLS client sends first (RFC 8446, 5.1). No HTTP method begins with it.
 const TLS_HANDSHAKE_RECORD: u8 = 22;
+
+/// Connections that were begun so far: each gets a number.
+static CONNECTIONS: AtomicU32 = AtomicU32::new(0);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -122,7 +126,7 @@ impl Socket {
         self.vanished(now);
         self.state = State::Connecting;
         self.pid = sys::pid();
-        self.connection = table::next_connection();
+        self.connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         self.requests = 0;
         self.peer = peer;
         self.local_port = 0;

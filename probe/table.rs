@@ -34,7 +34,6 @@ static FOLLOWED: [AtomicBool; ROOM] = [const { AtomicBool::new(false) }; ROOM];
 static SESSIONS: [AtomicUsize; ROOM] = [const { AtomicUsize::new(0) }; ROOM];
 /// One more than the highest descriptor followed so far.
 static USED: AtomicUsize = AtomicUsize::new(0);
-static CONNECTIONS: AtomicU32 = AtomicU32::new(0);
 
 fn index(fd: c_int) -> Option<usize> {
     usize::try_from(fd).ok().filter(|&index| index < ROOM)
@@ -114,11 +113,6 @@ pub(crate) fn follow(fd: c_int) -> bool {
     }
     USED.fetch_max(index.wrapping_add(1), Ordering::Relaxed);
     true
-}
-
-/// A number for a new connection.
-pub(crate) fn next_connection() -> u32 {
-    CONNECTIONS.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
 }
 
 /// The descriptor is about to be closed. In a forked child only its own sockets are let go.

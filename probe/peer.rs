@@ -1,0 +1,59 @@
+//! Who is at the other end of a connection.
+
+use crate::sys;
+
+/// An address of a peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Peer {
+    /// 4, 6, or 0 = none.
+    pub(crate) family: u8,
+    /// In host order; 0 = any.
+    pub(crate) port: u16,
+    /// The first 4 bytes for IPv4.
+    pub(crate) address: [u8; 16],
+}
+
+impl Peer {
+    pub(crate) const NONE: Self = Self { family: 0, port: 0, address: [0; 16] };
+
+    /// Reads a `sockaddr`; `None` if it is neither IPv4 nor IPv6.
+    ///
+    /// # Safety
+    /// `address` is null or points to `len` readable bytes.
+    pub(crate) unsafe fn read(address: *const u8, len: u32) -> Option<Self> {
+        if address.is_null() || len < 16 {
+            return None;
+        }
+        // SAFETY: there are at least 16 bytes (checked, and vouched for by the caller).
+        let head = unsafe { core::ptr::read_unaligned(address.cast::<[u8; 16]>()) };
+        let family = u16::from_ne_bytes([head[0], head[1]]);
+        let port = u16::from_be_bytes([head[2], head[3]]);
+        let mut peer = Self { family: 4, port, address: [0; 16] };
+        match family {
+            sys::AF_INET => {
+                peer.address = [head[4], head[5], head[6], head[7], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                Some(peer)
+            }
+            sys::AF_INET6 if len >= 24 => {
+                peer.family = 6;
+                // SAFETY: there are at least 24 bytes; the address lies at 8.
+                peer.address = unsafe { core::ptr::read_unaligned(address.wrapping_add(8).cast()) };
+                Some(peer)
+            }
+            _ => None,
+        }
+    }
+
+    /// A `sockaddr` of this address with its length; the port is left to the kernel.
+    pub(crate) fn write(&self) -> ([u8; 28], u32) {
+        let mut raw = [0_u8; 28];
+        let (family, at, length) =
+            if self.family == 6 { (sys::AF_INET6, 8_usize, 28_u32) } else { (sys::AF_INET, 4, 16) };
+        let bytes = if self.family == 6 { 16 } else { 4 };
+        [raw[0], raw[1]] = family.to_ne_bytes();
+        for (place, &byte) in raw.iter_mut().skip(at).zip(self.address.iter().take(bytes)) {
+            *place = byte;
+        }
+        (raw, length)
+    }
+}

@@ -47,6 +47,7 @@ impl Reader {
                 reason: "the probe could not read what it was told about the network".into(),
                 timed_out: false,
                 given_up_after_ns: None,
+                handshake_left: false,
             }),
             what::EXCHANGE => out(Event::Exchange(Box::new(exchange(record)))),
             what::CONNECT_FAILED => drop(self.failed.insert(record.pid, *record)),
@@ -59,9 +60,13 @@ impl Reader {
                     });
                 }
                 if handshake_failed(record) {
-                    let reason = "TLS handshake failed".into();
-                    let viewer = record.viewer;
-                    out(Event::ConnectFailed { viewer, reason, timed_out: false, given_up_after_ns: None });
+                    out(Event::ConnectFailed {
+                        viewer: record.viewer,
+                        reason: "TLS handshake failed".into(),
+                        timed_out: false,
+                        given_up_after_ns: None,
+                        handshake_left: matches!(record.end, end::CLOSED_BY_VIEWER | end::PROCESS_EXIT),
+                    });
                 }
             }
             _ => {}
@@ -97,6 +102,7 @@ fn connect_failed(record: &Record) -> Event {
         reason: connect_failure(record),
         timed_out: record.error == ETIMEDOUT,
         given_up_after_ns: given_up.then_some(record.idle_ns),
+        handshake_left: false,
     }
 }
 
@@ -311,7 +317,12 @@ mod tests {
     #[test]
     fn a_handshake_that_came_to_nothing_is_an_error() {
         let closed = Record { what: what::CLOSED, flags: flag::TLS, ..Record::EMPTY };
-        assert!(matches!(events(&[closed])[..], [Event::ConnectFailed { .. }]));
+        let left = |record| match events(&[record])[..] {
+            [Event::ConnectFailed { handshake_left, .. }] => Some(handshake_left),
+            _ => None,
+        };
+        assert_eq!(left(closed), Some(false));
+        assert_eq!(left(Record { end: end::CLOSED_BY_VIEWER, ..closed }), Some(true));
         let hidden = Record { flags: flag::TLS | flag::HIDDEN, ..closed };
         assert!(events(&[hidden]).is_empty());
     }

@@ -1,4 +1,4 @@
-//! Files that a run writes at its end: checked at its beginning, and replaced whole or not at all.
+//! Files that are replaced whole or not at all, and those a run writes at its end, checked at its beginning.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -31,15 +31,25 @@ pub fn check(flag: &str, path: &Path) -> Result<(), Failure> {
 /// # Errors
 /// The disk is full or the directory is gone; the previous content of `path` is untouched then.
 pub fn write(path: &Path, content: &str) -> Result<(), Failure> {
-    let temporary = temporary(path);
-    let written = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|error: io::Error| {
-        // A part of a report is worse than none; it may not exist at all.
-        drop(fs::remove_file(&temporary));
+    replace(path, content).map_err(|error| {
         Failure::internal(format!("cannot write {}", path.display()))
             .because(error)
             .cure("make room on the disk; the summary above holds the same figures")
     })
+}
+
+/// Writes a file so that nobody ever reads half of it, through a temporary file beside it.
+///
+/// # Errors
+/// As the operating system says; the previous content of `path` is untouched then.
+pub fn replace(path: &Path, content: &str) -> io::Result<()> {
+    let temporary = temporary(path);
+    let outcome = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    if outcome.is_err() {
+        // It may not exist at all.
+        drop(fs::remove_file(&temporary));
+    }
+    outcome
 }
 
 fn temporary(path: &Path) -> PathBuf {

@@ -95,6 +95,9 @@ pub enum Event {
         timed_out: bool,
         /// How long the viewer had waited when it gave up without an answer, nanoseconds.
         given_up_after_ns: Option<u64>,
+        /// The viewer closed it in the middle of the TLS handshake: because that failed, or because the
+        /// viewer was being stopped.
+        handshake_left: bool,
     },
     /// The kernel received bytes on a connection that no exchange accounts for.
     Received {

@@ -75,6 +75,7 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
             reason: "Connection refused".into(),
             timed_out: false,
             given_up_after_ns: None,
+            handshake_left: false,
         }),
         36 => {
             stats.apply(Event::Ended {

@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::house::House;
-use super::publisher::replace;
 use crate::pure::origin::derived::Derived;
 use crate::pure::origin::layout::{self, MASTER};
 use crate::pure::origin::playlist::{self, PLAYLIST};
 use crate::pure::origin::stream::Stream;
 use crate::system::notify;
+use crate::system::output_file::replace;
 use crate::words::cli::origin::OriginArgs;
 use crate::words::failure::Failure;
 

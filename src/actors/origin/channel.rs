@@ -12,13 +12,14 @@ use super::faults::Strike;
 use super::keeper::{self, Keeper};
 use super::material::Material;
 use super::position::Shelf;
-use super::publisher::{Look, Publisher, replace};
+use super::publisher::{Look, Publisher};
 use super::vitals::Life;
 use crate::pure::origin::argv::{self, Pace, Place};
 use crate::pure::origin::layout::MASTER;
 use crate::pure::origin::publication::{Position, Publication};
 use crate::pure::origin::stream::Source;
 use crate::system::guard::Guard;
+use crate::system::output_file::replace;
 use crate::system::process::{Output, Program};
 use crate::words::failure::Failure;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::front::Playlists;
+use super::past_playlists::Playlists;
 use crate::pure::origin::exporter::own;
 use crate::pure::origin::fault::book::{Book, Decision};
 use crate::pure::origin::fault::{Fault, Kind, Victim};

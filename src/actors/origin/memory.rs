@@ -14,7 +14,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::front::Traffic;
+use super::traffic::Traffic;
 use crate::pure::origin::derived::Derived;
 use crate::pure::origin::exporter::nginx::Status;
 use crate::pure::origin::exporter::own;

@@ -21,12 +21,14 @@ mod loop_cache;
 mod material;
 mod memory;
 mod pages;
+mod past_playlists;
 pub mod plan;
 mod position;
 mod publisher;
 pub mod render;
 mod server;
 mod tools;
+mod traffic;
 mod vitals;
 
 use std::io::Write;

@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::publisher::replace;
 use crate::pure::origin::publication::Position;
+use crate::system::output_file::replace;
 use crate::words::failure::Failure;
 
 /// The directory, held for this program alone.

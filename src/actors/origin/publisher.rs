@@ -9,10 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use super::position::Memory;
 use crate::pure::origin::derived::Derived;
 use crate::pure::origin::layout::Media;
-use crate::pure::origin::playlist;
+use crate::pure::origin::playlist::{self, Finished};
 use crate::pure::origin::profile::Format;
-use crate::pure::origin::publication::{Finished, Publication};
+use crate::pure::origin::publication::Publication;
 use crate::pure::origin::webvtt;
+use crate::system::output_file::replace;
 use crate::system::storage::Storage;
 
 /// What a look at the stream's directory has shown.
@@ -188,15 +189,4 @@ impl Publisher {
             }
         }
     }
-}
-
-/// Writes a file so that nobody ever reads half of it.
-pub(super) fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let mut part = file.as_os_str().to_owned();
-    part.push(".part");
-    let outcome = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, file));
-    if outcome.is_err() {
-        drop(std::fs::remove_file(&part));
-    }
-    outcome
 }

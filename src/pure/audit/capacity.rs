@@ -2,72 +2,15 @@
 //! fixes, in the worst moment, when every viewer has all its connections and a file open. What a server
 //! really holds is measured by `hls-swarm`.
 
+use super::case::Case;
+use super::descriptors::{
+    CONNECTIONS_PER_VIEWER, CONNECTIONS_WANTED, Descriptors, OTHER_FILES, USUAL_LIMIT, connections, limit,
+};
 use super::nginx_conf::Directive;
-use super::rules::Case;
-use super::rules::descriptors::{CONNECTIONS_WANTED, USUAL_LIMIT, connections, limit};
-use super::site::Leaf;
 use crate::words::audit::{Capacity, Wall};
 
-/// Connections that a viewer keeps: FFmpeg holds one for playlists and one for segments.
-pub const CONNECTIONS_PER_VIEWER: u64 = 2;
-/// Descriptors of a worker besides: listeners, logs, epoll, channels.
-const OTHER_FILES: u64 = 32;
 /// How long a closed connection keeps its local port (TIME_WAIT), seconds.
 const TIME_WAIT_SECONDS: f64 = 60.0;
-
-fn cache<'a>(leaf: &Leaf<'a>) -> Option<&'a Directive> {
-    leaf.effective("open_file_cache").filter(|cache| cache.value() != "off")
-}
-
-/// What descriptors of a worker go to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Descriptors {
-    workers: u64,
-    /// Per viewer: its connections, a file that it is sent, a connection to an upstream.
-    per_viewer: u64,
-    /// Files in `open_file_cache`.
-    cached: u64,
-}
-
-impl Descriptors {
-    /// As configured.
-    #[must_use]
-    pub fn of(case: &Case<'_>) -> Self {
-        let without = case.site.segments().any(|leaf| cache(leaf).is_none());
-        let cached = case.site.segments().filter_map(cache).filter_map(|cache| {
-            cache.arguments.iter().find_map(|argument| argument.strip_prefix("max=")?.parse::<u64>().ok())
-        });
-        let passes = case.site.passes().next().is_some();
-        Self {
-            workers: case.site.workers(case.facts.processors),
-            per_viewer: CONNECTIONS_PER_VIEWER + u64::from(without) + u64::from(passes),
-            cached: cached.sum(),
-        }
-    }
-
-    /// Descriptors per worker for `viewers` viewers.
-    #[must_use]
-    pub fn needed(self, viewers: u32) -> u64 {
-        (u64::from(viewers) * self.per_viewer).div_ceil(self.workers.max(1)) + self.cached + OTHER_FILES
-    }
-
-    /// Viewers that fit into `limit` descriptors per worker.
-    #[must_use]
-    pub fn viewers(self, limit: u64) -> u64 {
-        limit.saturating_sub(self.cached + OTHER_FILES) * self.workers / self.per_viewer.max(1)
-    }
-
-    fn wall(self, limit: u64) -> Wall {
-        let Self { workers, per_viewer, cached } = self;
-        Wall {
-            name: "open files".into(),
-            viewers: Some(self.viewers(limit)),
-            formula: format!(
-                "workers {workers} x (limit {limit} - others {OTHER_FILES} - cached {cached}) / {per_viewer} per viewer"
-            ),
-        }
-    }
-}
 
 /// The walls before and after the fixes.
 #[must_use]
@@ -88,8 +31,8 @@ pub fn estimate(case: &Case<'_>) -> Capacity {
     };
     let (slots, _) = connections(case);
     Capacity {
-        before: walls(case, now.wall(limit_now), slots, upstream(case)),
-        after: walls(case, then.wall(limit_then), slots.max(CONNECTIONS_WANTED), None),
+        before: walls(case, open_files(now, limit_now), slots, upstream(case)),
+        after: walls(case, open_files(then, limit_then), slots.max(CONNECTIONS_WANTED), None),
     }
 }
 
@@ -102,6 +45,17 @@ fn walls(case: &Case<'_>, files: Wall, slots: u64, upstream: Option<Wall>) -> Ve
         formula: format!("workers {workers} x worker_connections {slots} / {each} per viewer"),
     };
     [Some(files), Some(connections), upstream, network(case)].into_iter().flatten().collect()
+}
+
+fn open_files(descriptors: Descriptors, limit: u64) -> Wall {
+    let Descriptors { workers, per_viewer, cached } = descriptors;
+    Wall {
+        name: "open files".into(),
+        viewers: Some(descriptors.viewers(limit)),
+        formula: format!(
+            "workers {workers} x (limit {limit} - others {OTHER_FILES} - cached {cached}) / {per_viewer} per viewer"
+        ),
+    }
 }
 
 /// Ports of connections to upstreams that are not kept.

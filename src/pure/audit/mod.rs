@@ -4,6 +4,8 @@
 //! server that nobody should run can be audited in a test.
 
 pub mod capacity;
+pub mod case;
+pub mod descriptors;
 pub mod facts;
 pub mod folder;
 pub mod nginx_conf;
@@ -12,8 +14,9 @@ pub mod redis;
 pub mod rules;
 pub mod site;
 
+use case::Case;
 use facts::Facts;
-use rules::{Case, Outcome};
+use rules::Outcome;
 
 use crate::pure::tuning::profile;
 use crate::words::audit::{Audit, Finding, Unknown};

@@ -31,11 +31,23 @@ pub fn event(author: Author, fact: log::Event, exchanges: bool) -> Option<Event>
         log::Event::ConnectFailed { error } if exchanges => {
             let timed_out = error.contains("timed out");
             let reason = format!("connect: {error}");
-            Some(Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns: None })
+            Some(Event::ConnectFailed {
+                viewer,
+                reason,
+                timed_out,
+                given_up_after_ns: None,
+                handshake_left: false,
+            })
         }
         log::Event::NameNotResolved { error } if exchanges => {
             let reason = format!("name look-up: {error}");
-            Some(Event::ConnectFailed { viewer, reason, timed_out: false, given_up_after_ns: None })
+            Some(Event::ConnectFailed {
+                viewer,
+                reason,
+                timed_out: false,
+                given_up_after_ns: None,
+                handshake_left: false,
+            })
         }
         _ => None,
     }

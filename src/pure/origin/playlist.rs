@@ -2,8 +2,6 @@
 //!
 //! This is no general parser: it reads what FFmpeg's muxer has just written.
 
-use super::publication::Finished;
-
 /// File name of the media playlist, and its path on the server.
 pub const PLAYLIST: &str = "stream.m3u8";
 
@@ -14,6 +12,15 @@ pub struct Listed {
     pub media_sequence: u64,
     /// File names of the listed segments, oldest first.
     pub segments: Vec<String>,
+}
+
+/// A segment that FFmpeg has finished.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Finished {
+    /// Its number.
+    pub number: u64,
+    /// Its length in seconds.
+    pub seconds: f64,
 }
 
 /// Reads a media playlist; none if the text is not a whole one.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, VecDeque};
 
 use super::layout::{KEY, MASTER, Media, Rendition};
+use super::playlist::Finished;
 use super::profile::{Encryption, Format};
 use super::stream::{Source, Stream};
 
@@ -19,15 +20,6 @@ pub struct Position {
     pub next: u64,
     /// Discontinuities before it.
     pub discontinuities: u64,
-}
-
-/// A segment that FFmpeg has finished.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Finished {
-    /// Its number.
-    pub number: u64,
-    /// Its length in seconds.
-    pub seconds: f64,
 }
 
 /// One published segment, in all renditions.

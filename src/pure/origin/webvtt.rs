@@ -43,7 +43,8 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pure::origin::publication::{Finished, Position, Publication};
+    use crate::pure::origin::playlist::Finished;
+    use crate::pure::origin::publication::{Position, Publication};
     use crate::pure::origin::stream::Stream;
     use crate::pure::origin::{layout, profile};
     use crate::words::cli::origin::StreamArgs;

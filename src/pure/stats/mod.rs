@@ -135,7 +135,9 @@ impl Stats {
                 self.viewers.exchange(&exchange);
                 self.watched.exchange(&exchange);
             }
-            Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns } => {
+            Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
+                let stopped = self.closed.is_some() || self.viewers.is_dismissed(viewer);
+                let given_up_after_ns = if handshake_left && stopped { Some(0) } else { given_up_after_ns };
                 self.parts.connect_failed(viewer, timed_out, given_up_after_ns);
                 self.exchanges.connect_failed(reason, timed_out, given_up_after_ns);
             }

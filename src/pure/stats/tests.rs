@@ -118,6 +118,7 @@ fn each_failure_counts_once_in_the_error_rate() {
         reason: "connect".into(),
         timed_out: false,
         given_up_after_ns: Some(after),
+        handshake_left: false,
     };
     stats.apply(given_up(15 * SECOND));
     // Stopped while it waited: no failure.
@@ -128,6 +129,26 @@ fn each_failure_counts_once_in_the_error_rate() {
     assert!((errors.rate.unwrap() - 5.0 / 6.0).abs() < 1e-9, "{errors:?}");
     assert_eq!(snapshot.unanswered, 2);
     assert_eq!(snapshot.http_status.get(&404), Some(&1));
+}
+
+#[test]
+fn a_handshake_that_its_viewer_leaves_has_failed_unless_the_viewer_was_stopped() {
+    let mut stats = stats(2);
+    let left = |viewer| Event::ConnectFailed {
+        viewer,
+        reason: "TLS handshake failed".into(),
+        timed_out: false,
+        given_up_after_ns: None,
+        handshake_left: true,
+    };
+    apply(&mut stats, segment(1));
+    stats.apply(left(1));
+    stats.apply(Event::Dismissed { viewer: 2, at_ns: SECOND });
+    stats.apply(left(2));
+    stats.apply(Event::Closing { at_ns: 2 * SECOND });
+    stats.apply(left(1));
+    let snapshot = stats.snapshot(3 * SECOND);
+    assert_eq!((snapshot.errors.connect, snapshot.in_flight_at_stop), (1, 2));
 }
 
 #[test]

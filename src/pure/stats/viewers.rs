@@ -124,6 +124,12 @@ impl Viewers {
         }
     }
 
+    /// Whether the viewer is being stopped, or was.
+    #[must_use]
+    pub fn is_dismissed(&self, number: u32) -> bool {
+        self.rows.get(&number).is_some_and(|viewer| viewer.dismissed)
+    }
+
     /// Time passes: viewers that have had the time to begin by now, and how many of them play. What
     /// reached them in time is noted.
     pub fn pass(&mut self, at_ns: u64, start_up_ns: u64) -> (u64, u64) {

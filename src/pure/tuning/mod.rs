@@ -3,6 +3,7 @@
 
 pub mod accept;
 pub mod judge;
+pub mod kernel;
 pub mod limits;
 pub mod persist;
 pub mod place;

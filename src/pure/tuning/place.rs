@@ -1,6 +1,7 @@
 //! Where a program runs, as far as it decides which settings are its to change: kernel, container,
 //! virtual machine, network namespace.
 
+use super::kernel::version;
 use super::profile::Scope;
 
 /// The place as it was found.
@@ -57,13 +58,6 @@ impl Place {
     }
 }
 
-/// Major and minor of a kernel version: `6.11`, `6.18.44-fc`, `5.10-rc3`.
-#[must_use]
-pub fn version(text: &str) -> Option<(u32, u32)> {
-    let mut parts = text.split(|c: char| !c.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-}
-
 /// Why this kernel has no such key.
 #[must_use]
 pub fn lack(key: &str, since: Option<&str>, place: &Place) -> String {
@@ -95,13 +89,6 @@ mod tests {
         ] {
             assert!(lack(key, since, &place).starts_with(why), "{}", lack(key, since, &place));
         }
-    }
-
-    #[test]
-    fn versions() {
-        assert_eq!(version("6.18.44-fc-v669"), Some((6, 18)));
-        assert_eq!(version("5.10-rc3"), Some((5, 10)));
-        assert_eq!(version("six"), None);
     }
 
     #[test]

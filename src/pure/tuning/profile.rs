@@ -178,7 +178,7 @@ pub fn parse(name: &str, text: &str, variant: Option<&str>) -> Result<Profile, F
             return Err(Failure::usage(format!("{what}: the value of {name} is empty or more than a line")));
         }
         if let Some(since) = &key.since
-            && super::place::version(since).is_none()
+            && super::kernel::version(since).is_none()
         {
             return Err(Failure::usage(format!("{what}: since = {since:?} of {name} is no kernel version"))
                 .cure("write it like since = \"6.11\""));

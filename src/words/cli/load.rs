@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::swarm::Variant;
+use super::variant::Variant;
 use crate::words::duration::GoDuration;
 
 /// What stands before the path of a file of session lengths.

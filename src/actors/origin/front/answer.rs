@@ -12,10 +12,10 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::super::past_playlists::Whole;
 use super::Backend;
 use super::body::{Body, Cut, Late, Told, whole};
 use super::journal::Line;
-use super::playlists::Whole;
 use super::upstream::collected;
 use super::visit::Visit;
 use crate::pure::kind::{self, Clues};

@@ -11,7 +11,7 @@ use hyper::Request;
 use hyper::header::{HeaderName, RANGE, USER_AGENT};
 use tokio::time::Instant;
 
-use super::wire::Sent;
+use super::sent::Sent;
 use crate::pure::origin::access_log::Entry;
 use crate::words::failure::Failure;
 

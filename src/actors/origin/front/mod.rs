@@ -5,25 +5,26 @@
 
 mod answer;
 mod body;
+mod connection;
 mod journal;
-mod playlists;
+mod sent;
 mod upstream;
 mod visit;
 mod wire;
 
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::journal::Journal;
-pub(super) use self::playlists::Playlists;
 pub(super) use self::upstream::Upstream;
 use super::faults::Faults;
 use super::memory::Memory;
+use super::traffic::Traffic;
 use crate::words::failure::Failure;
 
 /// Who answers what is not made wrong on purpose.
@@ -44,15 +45,6 @@ pub(super) struct Front {
     pub(super) traffic: Arc<Traffic>,
     /// How long a connection may be idle.
     pub(super) idle: Duration,
-}
-
-/// Counts of connections and requests, as stub_status has them.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    pub(super) accepted: AtomicU64,
-    pub(super) active: AtomicU64,
-    pub(super) requests: AtomicU64,
-    pub(super) answering: AtomicU64,
 }
 
 impl Front {
@@ -81,7 +73,7 @@ impl Front {
                 front.traffic.active.fetch_add(1, Ordering::Relaxed);
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = visit::serve(&front, stream, peer, number) => {}
+                    () = connection::serve(&front, stream, peer, number) => {}
                 }
                 front.traffic.active.fetch_sub(1, Ordering::Relaxed);
             });

@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use super::playlists::Whole;
+use super::super::past_playlists::Whole;
 
 /// What the origin asks for itself is told apart by this name.
 const NAME: &str = concat!("hls-origin/", env!("CARGO_PKG_VERSION"));

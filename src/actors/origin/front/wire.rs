@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::journal::{Journal, Line};
+use super::sent::Sent;
 
 /// A slowed connection sends in portions of this time.
 const PORTION: Duration = Duration::from_millis(20);
@@ -35,31 +36,6 @@ struct Inner {
     line: Option<Line>,
     pace: Option<Pace>,
     waiting: Option<Waker>,
-}
-
-/// Bytes of a response that were handed to the kernel.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sent {
-    pub(super) head: u64,
-    pub(super) body: u64,
-    /// Letters of the empty line that ends the head, as far as they were seen.
-    end: usize,
-}
-
-impl Sent {
-    fn take(&mut self, mut bytes: &[u8]) {
-        const END: &[u8; 4] = b"\r\n\r\n";
-        while self.end < END.len() {
-            let Some((byte, rest)) = bytes.split_first() else { return };
-            self.end = match END.get(self.end) {
-                Some(expected) if expected == byte => self.end + 1,
-                _ => usize::from(*byte == b'\r'),
-            };
-            self.head += 1;
-            bytes = rest;
-        }
-        self.body += bytes.len() as u64;
-    }
 }
 
 /// A limit in bytes per second.
@@ -126,7 +102,7 @@ impl State {
     /// Ready once `bytes` of the body were handed to the kernel.
     pub(super) fn poll_sent(&self, bytes: u64, cx: &Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
-        if inner.sent.end == 4 && inner.sent.body >= bytes {
+        if inner.sent.past_head() && inner.sent.body >= bytes {
             return Poll::Ready(());
         }
         inner.waiting = Some(cx.waker().clone());
@@ -234,21 +210,5 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn head_and_body_are_told_apart_wherever_they_are_cut() {
-        let response = b"HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n\r\nbody\r\n\r\n!";
-        for cut in 0..response.len() {
-            let mut sent = Sent::default();
-            sent.take(&response[..cut]);
-            sent.take(&response[cut..]);
-            assert_eq!((sent.head, sent.body), (26, 11), "{cut}");
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! `open_file_cache` where segments are served.
 
-use super::{Case, Found, Outcome};
+use super::{Found, Outcome};
+use crate::pure::audit::case::Case;
 use crate::pure::audit::patch::{Edit, into_block};
 use crate::pure::audit::site::Leaf;
 use crate::words::audit::Severity;

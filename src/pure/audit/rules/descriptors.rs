@@ -1,48 +1,13 @@
-//! Open files and connections of nginx's workers.
+//! Whether open files and connections of nginx's workers are enough.
 
-use super::{Case, Found, Outcome};
-use crate::pure::audit::capacity::{CONNECTIONS_PER_VIEWER, Descriptors};
+use super::{Found, Outcome};
+use crate::pure::audit::case::Case;
+use crate::pure::audit::descriptors::{
+    CONNECTIONS_PER_VIEWER, CONNECTIONS_WANTED, Descriptors, USUAL_LIMIT, connections, limit,
+};
 use crate::pure::audit::nginx_conf::Directive;
 use crate::pure::audit::patch::{Edit, instead};
 use crate::words::audit::Severity;
-
-/// nginx's default of `worker_connections`.
-const DEFAULT_CONNECTIONS: u64 = 512;
-/// Connections per worker at least.
-pub(in crate::pure::audit) const CONNECTIONS_WANTED: u64 = 10_000;
-/// What systemd and shells give where nobody asks for more.
-pub(in crate::pure::audit) const USUAL_LIMIT: u64 = 1024;
-
-/// The limit of open files that holds for a worker, where it is known, and how that is known.
-pub(in crate::pure::audit) fn limit(case: &Case<'_>) -> (Option<u64>, Vec<String>) {
-    let configured = case.site.at_top("worker_rlimit_nofile");
-    let mut evidence = Vec::new();
-    let mut least: Option<u64> = None;
-    for process in case.facts.processes.iter().filter(|process| process.worker) {
-        let Some((soft, hard)) = process.open_files else { continue };
-        if least.is_none_or(|least| soft < least) {
-            least = Some(soft);
-            let now = process.open_now.map_or_else(String::new, |now| format!(", {now} open now"));
-            evidence = vec![format!(
-                "/proc/{}/limits: soft limit of open files {soft}, hard limit {hard}{now}",
-                process.pid
-            )];
-        }
-    }
-    match configured {
-        Some(directive) => {
-            evidence.push(format!("{}: {directive}", directive.place()));
-            let wanted = directive.value().parse().ok();
-            // What runs is what counts: it may have been started before the file was changed.
-            (least.or(wanted), evidence)
-        }
-        None => {
-            evidence
-                .push("no worker_rlimit_nofile: workers keep the limit that nginx was started with".into());
-            (least, evidence)
-        }
-    }
-}
 
 pub(super) fn open_files(case: &Case<'_>) -> Outcome {
     if case.site.http.is_none() {
@@ -99,19 +64,6 @@ fn at_top(case: &Case<'_>, lines: &[String]) -> Option<Edit> {
         remove: 0,
         lines: lines.to_vec(),
     })
-}
-
-/// Connections per worker as configured, and where.
-pub(in crate::pure::audit) fn connections(case: &Case<'_>) -> (u64, String) {
-    match case.site.event("worker_connections") {
-        Some(directive) => {
-            let number = directive.value().parse().unwrap_or(DEFAULT_CONNECTIONS);
-            (number, format!("{}: {directive}", directive.place()))
-        }
-        None => {
-            (DEFAULT_CONNECTIONS, format!("no worker_connections: nginx's default is {DEFAULT_CONNECTIONS}"))
-        }
-    }
 }
 
 pub(super) fn worker_connections(case: &Case<'_>) -> Outcome {

@@ -1,6 +1,7 @@
 //! Disks that hold the segments, held against the origin's profile of settings.
 
-use super::{Case, Found, Outcome};
+use super::{Found, Outcome};
+use crate::pure::audit::case::Case;
 use crate::pure::tuning::judge::Disk;
 use crate::pure::tuning::profile::{self, DiskKind};
 use crate::words::audit::Severity;

@@ -1,6 +1,7 @@
 //! The kernel's settings, held against the origin's profile.
 
-use super::{Case, Found, Outcome};
+use super::{Found, Outcome};
+use crate::pure::audit::case::Case;
 use crate::pure::tuning::judge::Found as Value;
 use crate::words::audit::Severity;
 

@@ -1,6 +1,7 @@
 //! Limits of requests and connections per address.
 
-use super::{Case, Found, Outcome};
+use super::{Found, Outcome};
+use crate::pure::audit::case::Case;
 use crate::pure::audit::patch::{Edit, into_block};
 use crate::words::audit::Severity;
 

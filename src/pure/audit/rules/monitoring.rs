@@ -1,6 +1,7 @@
 //! Whether anybody can see how the server is doing.
 
-use super::{Case, Found, Outcome};
+use super::{Found, Outcome};
+use crate::pure::audit::case::Case;
 use crate::pure::audit::patch::into_block;
 use crate::words::audit::Severity;
 

@@ -1,6 +1,7 @@
 //! Redis beside the server.
 
-use super::{Case, Found, Outcome};
+use super::{Found, Outcome};
+use crate::pure::audit::case::Case;
 use crate::words::audit::Severity;
 
 pub(super) fn memory(case: &Case<'_>) -> Outcome {

@@ -1,6 +1,7 @@
 //! Segments and playlists in the folders.
 
-use super::{Case, Found, Outcome, count};
+use super::{Found, Outcome, count};
+use crate::pure::audit::case::Case;
 use crate::pure::audit::folder::{STALE_SECONDS, Stream};
 use crate::words::audit::Severity;
 

@@ -1,6 +1,7 @@
 //! Connections to upstreams that are kept.
 
-use super::{Case, Found, Outcome};
+use super::{Found, Outcome};
+use crate::pure::audit::case::Case;
 use crate::pure::audit::nginx_conf::Directive;
 use crate::pure::audit::patch::{Edit, into_block};
 use crate::pure::audit::site::{Leaf, host};

@@ -17,7 +17,7 @@ pub(super) type Whole = Response<Bytes>;
 
 /// The memory.
 #[derive(Debug, Default)]
-pub(in super::super) struct Playlists(Mutex<Inner>);
+pub(super) struct Playlists(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {

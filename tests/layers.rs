@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each layer and what it may use.
@@ -77,6 +77,73 @@ fn a_layer_uses_only_those_below_it() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The file of a module, by its path below `src`; none if that names no module.
+fn file_of(module: &[&str]) -> Option<PathBuf> {
+    let base = module.iter().fold(root(), |path, name| path.join(name));
+    [base.with_extension("rs"), base.join("mod.rs")].into_iter().find(|file| file.is_file())
+}
+
+/// The files that the imports of a file lead to. What it takes from the module it is a part of, and what
+/// that takes from its parts, is the same room.
+fn imports(file: &Path) -> BTreeSet<PathBuf> {
+    let own = file.strip_prefix(root()).unwrap().with_extension("");
+    let mut module: Vec<&str> = own.iter().map(|part| part.to_str().unwrap()).collect();
+    module.pop_if(|last| *last == "mod");
+    let mut found = BTreeSet::new();
+    for statement in code(file).split("use ").skip(1).filter_map(|rest| rest.split(';').next()) {
+        let (path, names) = statement.split_once("::{").unwrap_or((statement, ""));
+        let mut words: Vec<&str> = path.trim().split("::").collect();
+        let mut base = match words.first() {
+            Some(&"crate") => Vec::new(),
+            Some(&"super") => module.clone(),
+            _ => continue,
+        };
+        while words.first().is_some_and(|word| matches!(*word, "super" | "crate")) {
+            if words.remove(0) == "super" {
+                base.pop();
+            }
+        }
+        base.extend(words);
+        let names = names.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|name| !name.is_empty());
+        let paths = names.map(|name| [&base[..], &[name]].concat()).chain([base.clone()]);
+        for path in paths {
+            // The longest beginning that is a module: what follows is a name in it.
+            let module_of = (1..=path.len()).rev().find_map(|length| file_of(&path[..length]));
+            found.extend(module_of.filter(|other| other != file));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let all: BTreeMap<PathBuf, BTreeSet<PathBuf>> = sources(&root())
+        .into_iter()
+        .filter(|file| !file.ends_with("mod.rs") && !file.ends_with("lib.rs"))
+        .map(|file| (file.clone(), imports(&file)))
+        .collect();
+    assert!(all.values().map(BTreeSet::len).sum::<usize>() > 500, "imports are not read any more");
+    // A file that imports nothing that is left can be in no circle; so is then who imports only such files.
+    let mut left = all;
+    loop {
+        let files: BTreeSet<PathBuf> = left.keys().cloned().collect();
+        left.retain(|_, imports| imports.iter().any(|other| files.contains(other)));
+        if left.len() == files.len() {
+            break;
+        }
+    }
+    // Nor can a file that nothing that is left imports.
+    loop {
+        let imported: BTreeSet<PathBuf> = left.values().flatten().cloned().collect();
+        let before = left.len();
+        left.retain(|file, _| imported.contains(file));
+        if left.len() == before {
+            break;
+        }
+    }
+    assert!(left.is_empty(), "a circle runs through {:#?}", left.keys());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::merge::mean;
+use super::mean::mean;
 use crate::pure::stats::distribution::Distribution;
 use crate::words::report::Report;
 use crate::words::snapshot::{Errors, Hands, PerKind, Quantiles, Snapshot, StageRow, StreamRow, Watching};

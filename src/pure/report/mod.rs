@@ -1,6 +1,7 @@
 //! Reports of runs that are over: read again and merged. Files and printing are not its part.
 
 mod document;
+mod mean;
 pub mod merge;
 mod merge_load;
 mod merged_insight;

@@ -214,11 +214,10 @@ async fn play(
     let name = describe(&plan, &ready, seed);
     let expectation = expectation(&plan, &ready);
     let (events, inbox) = mpsc::channel(aggregator::QUEUE);
-    let stats = Stats::new(expectation).watching(&plan.watch).in_parts(
-        stages(&plan),
-        stream_names(&plan),
-        plan.thresholds.clone(),
-    );
+    let stats = Stats::new(expectation)
+        .watching(&plan.watch)
+        .in_parts(stages(&plan), stream_names(&plan), plan.thresholds.clone())
+        .bearing(&plan.thresholds, plan.abort_after);
     let nothing_yet = Arc::new(stats.snapshot(expectation.began_ns));
     let (publish, snapshots) = watch::channel(nothing_yet);
     let channels = ready.plays.map(|(stream, play)| Channel {

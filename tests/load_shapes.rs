@@ -23,7 +23,8 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::fake_ffmpeg::FakeFfmpeg;
-use support::stream::endless;
+use support::server::Server;
+use support::stream::{endless, list};
 use support::swarm::{Outcome, Swarm};
 
 /// Asks for the playlist once per second and plays in real time.
@@ -113,6 +114,43 @@ fn a_threshold_that_goes_on_failing_ends_the_run() {
     assert!(outcome.number("/elapsed_seconds") < 10.0, "{}", outcome.stdout);
     let because = outcome.report["ended_because"].as_str().unwrap();
     assert!(because.contains("peak_clients>100"), "{because}");
+    outcome.assert_judged(4, "fail");
+}
+
+/// Two viewers who ask once per second each; the server's answer to its k-th request is bad if `broken(k)`.
+fn run_against(broken: impl Fn(usize) -> bool + Send + Sync + 'static, arguments: &[&str]) -> Outcome {
+    let server = Server::start(move |_, before| {
+        let mut answer = list();
+        if broken(before) {
+            answer.pieces = vec![b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n".to_vec()];
+        }
+        answer
+    });
+    let (fake, url) = (viewer(), server.url("/live.m3u8"));
+    let common = ["--clients", "2", "--ramp-jitter", "0s", "--ffmpeg", &fake.path(), &url];
+    Swarm::new(&[arguments, &common].concat()).run()
+}
+
+/// The first request is preflight's.
+#[test]
+fn a_run_that_began_badly_and_recovered_goes_on() {
+    let arguments = ["--threshold", "error_rate<10%", "--abort-after", "9s", "--duration", "16s"];
+    let outcome = run_against(|before| (1..5).contains(&before), &arguments);
+    assert_eq!(outcome.report["ended_because"], "its planned length was over", "{}", outcome.stdout);
+    // Over the whole run too much failed at any moment, which the verdict does not forget.
+    assert!(outcome.number("/errors/rate") > 0.1, "{}", outcome.stdout);
+    outcome.assert_judged(4, "fail");
+}
+
+#[test]
+fn a_run_that_was_fine_and_breaks_is_given_up_in_time() {
+    let arguments = ["--threshold", "error_rate<60%", "--abort-after", "6s", "--duration", "60s"];
+    let outcome = run_against(|before| before > 24, &arguments);
+    // 12 s of good answers, two thirds of a window of 2 s, and the 6 s that are borne.
+    assert!((17.0..27.0).contains(&outcome.number("/elapsed_seconds")), "{}", outcome.stdout);
+    assert!(outcome.number("/errors/rate") < 0.6, "{}", outcome.stdout);
+    let because = outcome.report["ended_because"].as_str().unwrap();
+    assert!(because.contains("error_rate<60%"), "{because}");
     outcome.assert_judged(4, "fail");
 }
 

@@ -10,10 +10,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::viewer::{self, Crew};
-use crate::pure::endurance::Endurance;
 use crate::pure::fence::Fence;
 use crate::pure::load::crowd::{Crowd, Do};
-use crate::pure::plan::Plan;
 use crate::pure::preflight::files_needed;
 use crate::pure::storm::{Storm, Watcher};
 use crate::system::clock::now_ns;
@@ -56,7 +54,7 @@ pub async fn supervise(
     let began = Instant::now();
     let mut crowd = Crowd::new(&crew.plan.load);
     let mut viewers = Viewers::default();
-    let mut worn_out = std::pin::pin!(worn_out(snapshots.clone(), &crew.plan));
+    let mut worn_out = std::pin::pin!(worn_out(snapshots.clone()));
     let mut stormy = std::pin::pin!(stormy(snapshots.clone(), crew.plan.storm));
     let mut hopeless = std::pin::pin!(hopeless(snapshots, crew.plan.streams.first().timeout + FIRST_PICTURE));
     let cause = loop {
@@ -172,18 +170,14 @@ impl Viewers {
 }
 
 /// Returns when a threshold has failed for longer than the plan bears.
-async fn worn_out(mut snapshots: watch::Receiver<Arc<Snapshot>>, plan: &Plan) -> Criterion {
-    let Some(after) = plan.abort_after else { return std::future::pending().await };
-    let mut endurance = Endurance::new(&plan.thresholds, after);
-    loop {
-        let worn = endurance.look(&snapshots.borrow_and_update());
-        if let Some(criterion) = worn {
+async fn worn_out(mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Criterion {
+    while snapshots.changed().await.is_ok() {
+        let worn_out = snapshots.borrow_and_update().worn_out.clone();
+        if let Some(criterion) = worn_out {
             return criterion;
         }
-        if snapshots.changed().await.is_err() {
-            return std::future::pending().await;
-        }
     }
+    std::future::pending().await
 }
 
 /// Returns when it is clear that nobody will ever play.

@@ -113,6 +113,17 @@ impl Threshold {
         self.metric
     }
 
+    /// Whether it is about single durations.
+    #[must_use]
+    pub const fn is_of_times(&self) -> bool {
+        matches!(self.source, Source::Statistic(..))
+    }
+
+    /// The names of all metrics.
+    pub fn metrics() -> impl Iterator<Item = &'static str> {
+        SCALARS.iter().map(|(name, ..)| *name).chain(TIMES.iter().map(|(name, _)| *name))
+    }
+
     /// What was measured; `None` if nothing was.
     #[must_use]
     pub fn measure(&self, snapshot: &Snapshot) -> Option<f64> {
@@ -189,9 +200,9 @@ fn find(name: &str, statistic: Option<&str>) -> Result<(&'static str, Unit, Sour
             None => Err(NotAThreshold(format!("{name} needs one of :p50, :p95, :p99, :max"))),
         };
     }
-    let names = || SCALARS.iter().map(|(name, ..)| *name).chain(TIMES.iter().map(|(name, _)| *name));
-    let meant = nearest(name, names()).map_or_else(String::new, |meant| format!(", did you mean {meant}?"));
-    let all: Vec<&str> = names().collect();
+    let meant = nearest(name, Threshold::metrics())
+        .map_or_else(String::new, |meant| format!(", did you mean {meant}?"));
+    let all: Vec<&str> = Threshold::metrics().collect();
     Err(NotAThreshold(format!("there is no metric {name:?}{meant} (there are: {})", all.join(", "))))
 }
 

@@ -213,6 +213,7 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         stages: merge_load::stages(reports, distributions),
         streams: merge_load::streams(reports, distributions),
         by_hand: merge_load::by_hand(reports),
+        worn_out: None,
         viewers: viewers(reports),
     }
 }

@@ -84,6 +84,8 @@ fn report(document: Document) -> Report {
         stages: document.stages,
         streams: document.streams,
         by_hand: document.by_hand,
+        // It stands among the criteria.
+        worn_out: None,
         viewers: document.per_viewer,
     };
     let recording =

@@ -36,6 +36,35 @@ pub struct Exchanges {
     connect_failures: BTreeMap<String, u64>,
 }
 
+/// How long the parts of an exchange took, nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    pub(super) ttfb: Option<u64>,
+    pub(super) download: Option<u64>,
+    pub(super) segment_total: Option<u64>,
+    pub(super) connect: Option<u64>,
+    pub(super) dns: Option<u64>,
+    pub(super) tls: Option<u64>,
+}
+
+impl Times {
+    /// What of `exchange` counts. An error page comes fast; it must not make the stream look fast.
+    pub(super) fn of(exchange: &Exchange) -> Self {
+        let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
+        let (ttfb, download) =
+            if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
+        let whole = ttfb.zip(download).map(|(ttfb, download)| ttfb + download);
+        Self {
+            ttfb,
+            download,
+            segment_total: whole.filter(|_| exchange.kind == Kind::Segment),
+            connect: exchange.connect_ns,
+            dns: exchange.dns_ns,
+            tls: exchange.tls_ns,
+        }
+    }
+}
+
 /// How an exchange failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -175,7 +204,7 @@ impl Exchanges {
     }
 
     fn time(&mut self, exchange: &Exchange) -> Option<u64> {
-        let mut segment = None;
+        let took = Times::of(exchange);
         let (ttfb, download) =
             self.times.entry(exchange.kind).or_insert_with(|| (Distribution::new(), Distribution::new()));
         let add = |into: &mut Distribution, nanos: Option<u64>| {
@@ -183,19 +212,13 @@ impl Exchanges {
                 into.add_ns(nanos);
             }
         };
-        // An error page comes fast; it must not make the stream look fast.
-        if exchange.status.is_some_and(|status| (200..300).contains(&status)) {
-            add(ttfb, exchange.first_byte_ns);
-            add(download, exchange.download_ns);
-            if exchange.kind == Kind::Segment {
-                segment = exchange.first_byte_ns.zip(exchange.download_ns).map(|(a, b)| a + b);
-                add(&mut self.segment_total, segment);
-            }
-        }
-        add(&mut self.connect, exchange.connect_ns);
-        add(&mut self.dns, exchange.dns_ns);
-        add(&mut self.tls, exchange.tls_ns);
-        segment
+        add(ttfb, took.ttfb);
+        add(download, took.download);
+        add(&mut self.segment_total, took.segment_total);
+        add(&mut self.connect, took.connect);
+        add(&mut self.dns, took.dns);
+        add(&mut self.tls, took.tls);
+        took.segment_total
     }
 
     fn weigh(&mut self, exchange: &Exchange) {

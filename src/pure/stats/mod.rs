@@ -4,6 +4,7 @@ pub mod distribution;
 mod exchanges;
 mod generator;
 mod insight;
+mod lately;
 mod lookup;
 mod origin;
 mod parts;
@@ -18,10 +19,11 @@ use crate::pure::threshold::Threshold;
 use crate::words::event::Event;
 use crate::words::exchange::{Kind, Outcome};
 use crate::words::report::Recording;
-use crate::words::snapshot::{Agreement, Latency, Origin, Playback, Snapshot, Sources};
+use crate::words::snapshot::{Agreement, Insight, Latency, Origin, Playback, Snapshot, Sources};
 
 use exchanges::Exchanges;
 use generator::Condition;
+use lately::Lately;
 use origin::Watched;
 use parts::Parts;
 pub use parts::StagePlan;
@@ -66,6 +68,7 @@ pub struct Stats {
     thresholds: Vec<Threshold>,
     manual: Manual,
     insight: insight::Watch,
+    lately: Option<Lately>,
     reconnections: u64,
     /// Viewer-seconds played and due, of viewers that have had the time to begin.
     played: f64,
@@ -91,6 +94,7 @@ impl Stats {
             thresholds: Vec::new(),
             manual: Manual::default(),
             insight: insight::Watch::default(),
+            lately: None,
             reconnections: 0,
             played: 0.0,
             due: 0.0,
@@ -132,7 +136,11 @@ impl Stats {
                 if let Some(nanos) = self.exchanges.add(&exchange) {
                     self.history.segment(nanos);
                 }
-                self.viewers.exchange(&exchange);
+                let startup = self.viewers.exchange(&exchange);
+                if let Some(lately) = &mut self.lately {
+                    lately.exchange(&exchange);
+                    startup.into_iter().for_each(|nanos| lately.startup(nanos));
+                }
                 self.watched.exchange(&exchange);
             }
             Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
@@ -190,6 +198,7 @@ impl Stats {
             let (due, played) = self.viewers.pass(at_ns, self.start_up_ns());
             self.due += step * due as f64;
             self.played += step * played as f64;
+            self.look_back(at_ns);
         }
     }
 
@@ -255,12 +264,23 @@ impl Stats {
             stages: self.stage_rows(at_ns),
             streams: self.stream_rows(),
             viewers: self.viewers.rows(),
+            worn_out: self.worn_out(),
             ..self.whole(at_ns)
         }
     }
 
     /// The same without its parts.
     fn whole(&self, at_ns: u64) -> Snapshot {
+        let Self { exchanges, viewers, .. } = self;
+        Snapshot {
+            latency: Latency { startup: viewers.startup.quantiles(), ..exchanges.latency() },
+            insight: self.insight.insight(),
+            ..self.figures(at_ns)
+        }
+    }
+
+    /// The same without what takes long: percentiles of the run, and what stands out.
+    fn figures(&self, at_ns: u64) -> Snapshot {
         let Self { exchanges, viewers, .. } = self;
         let (playback, playing) = match self.closed {
             Some((_, playback, playing)) => (playback, playing),
@@ -287,9 +307,9 @@ impl Stats {
             in_flight_at_stop: exchanges.in_flight_at_stop,
             stale_requests: exchanges.stale,
             cache: (exchanges.hits, exchanges.misses),
-            insight: self.insight.insight(),
+            insight: Insight::default(),
             rates: self.recent.rates(),
-            latency: Latency { startup: viewers.startup.quantiles(), ..exchanges.latency() },
+            latency: Latency::default(),
             latency_buckets: exchanges.latency_buckets(),
             playback,
             errors: exchanges.errors(),
@@ -311,6 +331,7 @@ impl Stats {
             stages: Vec::new(),
             streams: Vec::new(),
             by_hand: self.hands(),
+            worn_out: None,
             viewers: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use crate::pure::criteria::stage_criteria;
 use crate::pure::mix::Mix;
 use crate::pure::threshold::Threshold;
 use crate::words::command::Command;
-use crate::words::snapshot::{ByHand, Hands, Latency, Lives, Snapshot, StageRow, StreamRow, Watching};
+use crate::words::snapshot::{ByHand, Hands, Latency, Lives, Snapshot, StageRow, StreamRow};
 
 /// Changes by hand that are kept one by one.
 const CHANGES: usize = 100;
@@ -70,11 +70,7 @@ impl Stats {
                 gave_up: now.gave_up - before.gave_up,
                 ..self.viewers.lives
             },
-            watching: Watching {
-                viewed_seconds: now.watching.viewed_seconds - before.watching.viewed_seconds,
-                stalled_seconds: now.watching.stalled_seconds - before.watching.stalled_seconds,
-                due_media_seconds: now.watching.due_media_seconds - before.watching.due_media_seconds,
-            },
+            watching: now.watching.since(&before.watching),
             ..self.whole(at_ns)
         };
         let plan = self.parts.plan(current.place);

@@ -7,9 +7,9 @@ use crate::words::event::EndClass;
 use crate::words::exchange::{Exchange, Kind, Outcome, Source};
 use crate::words::snapshot::ViewerState;
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
-fn stats(target_clients: u32) -> Stats {
+pub(super) fn stats(target_clients: u32) -> Stats {
     Stats::new(Expectation {
         began_ns: 0,
         planned_seconds: Some(60.0),

@@ -266,8 +266,8 @@ impl Viewers {
         self.lives.gave_up += 1;
     }
 
-    /// Credits an exchange to its viewer.
-    pub fn exchange(&mut self, exchange: &Exchange) {
+    /// Credits an exchange to its viewer; tells how long it needed, nanoseconds, for a first segment.
+    pub fn exchange(&mut self, exchange: &Exchange) -> Option<u64> {
         let viewer = self.viewer(exchange.viewer);
         let row = &mut viewer.row;
         row.requests[exchange.kind] += 1;
@@ -285,7 +285,9 @@ impl Viewers {
             let arrived = exchange.started_ns + ttfb + download;
             let startup = arrived.saturating_sub(viewer.started_ns);
             self.startup.add_ns(startup);
+            return Some(startup);
         }
+        None
     }
 
     /// Credits bytes that no exchange accounts for.

@@ -265,7 +265,8 @@ pub struct SwarmArgs {
     #[arg(long = "threshold", value_name = "EXPRESSION|SET", help_heading = "Results")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thresholds: Vec<String>,
-    /// End the run (exit code 4) once a threshold has failed for so long; 0 = never [default: 0]
+    /// End the run (exit code 4) once a threshold has failed for so long, held against the last seconds of
+    /// the run; 0 = never [default: 0]
     #[arg(long, value_name = "DURATION", help_heading = "Results")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abort_after: Option<GoDuration>,

@@ -158,6 +158,16 @@ impl Watching {
         (viewing > 0.0).then(|| self.stalled_seconds / viewing)
     }
 
+    /// What came after `before`, an earlier moment of the same run.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            viewed_seconds: self.viewed_seconds - before.viewed_seconds,
+            stalled_seconds: self.stalled_seconds - before.stalled_seconds,
+            due_media_seconds: self.due_media_seconds - before.due_media_seconds,
+        }
+    }
+
     /// Media that came in time over media that was due; at whatever bit rate it has, that is throughput
     /// over the throughput that the viewers need. What is read ahead does not make it more than 1.
     #[must_use]

@@ -28,6 +28,8 @@ pub use viewer::{ViewerRow, ViewerState};
 
 use std::collections::BTreeMap;
 
+use super::verdict::Criterion;
+
 /// Everything known at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -108,6 +110,8 @@ pub struct Snapshot {
     pub streams: Vec<StreamRow>,
     /// What was changed by hand.
     pub by_hand: Hands,
+    /// The threshold that has failed for longer than the run bears, if one has.
+    pub worn_out: Option<Criterion>,
     /// One row per viewer.
     pub viewers: Vec<ViewerRow>,
 }

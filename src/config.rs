@@ -9,15 +9,16 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use serde::Serialize;
 
 use crate::logging;
 use crate::pure::needs::Needs;
+use crate::pure::plan::idle::{self, Typed};
 use crate::pure::plan::{self, Environment, Plan};
 use crate::pure::secrets::Secrets;
 use crate::pure::{go_style, profile};
-use crate::settings::{environment, laid_under};
+use crate::settings::{self, environment, laid_under};
 use crate::words::cli::config::{CheckArgs, ShowArgs, SwarmConfigArgs, SwarmConfigCommand};
 use crate::words::cli::swarm::SwarmArgs;
 use crate::words::exit::Exit;
@@ -45,12 +46,17 @@ pub fn main() -> ExitCode {
     // The first two words, as help texts repeat them; Go's flags as everywhere.
     let words = std::iter::once("hls-swarm config".into()).chain(std::env::args_os().skip(2));
     let words = go_style::translate(words, &SwarmArgs::command());
-    let args = match SwarmConfigArgs::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
+    let parsed = SwarmConfigArgs::command().try_get_matches_from(words);
+    let (args, parsed) =
+        match parsed.and_then(|parsed| Ok((SwarmConfigArgs::from_arg_matches(&parsed)?, parsed))) {
+            Ok(both) => both,
+            Err(error) => return logging::clap_exit(&error),
+        };
+    let typed = parsed.subcommand().map(|(_, parsed)| parsed);
     let served = match args.command {
-        SwarmConfigCommand::Show { output, run } => show(output, run),
+        SwarmConfigCommand::Show { output, run } => {
+            show(output, run, &typed.map(settings::typed).unwrap_or_default())
+        }
         SwarmConfigCommand::Check(CheckArgs { files }) => files.iter().try_for_each(|file| check(file)),
     };
     exit("hls-swarm config", served)
@@ -67,11 +73,12 @@ fn exit(program: &str, served: Result<(), Failure>) -> ExitCode {
     }
 }
 
-fn show(output: ShowArgs, run: SwarmArgs) -> Result<(), Failure> {
+fn show(output: ShowArgs, run: SwarmArgs, typed: &Typed) -> Result<(), Failure> {
     let args = laid_under(run)?;
     logging::level(args.log_level.as_deref())?;
     let environment = Environment { ssl_cert_file: None, secrets: Secrets::made_up(), ..environment(&args)? };
     let plan = resolve(&args, &environment)?;
+    warn(&idle::check(&args, typed)?);
     let derived = Derived {
         ramp_seconds: plan.load.last_start().as_secs_f64(),
         needs: Needs::of(plan.load.own_most()),
@@ -85,6 +92,13 @@ fn show(output: ShowArgs, run: SwarmArgs) -> Result<(), Failure> {
         derived,
     }
     .print(output)
+}
+
+/// Tells which values have no effect.
+fn warn(idle: &[String]) {
+    for warning in idle {
+        drop(writeln!(std::io::stderr(), "hls-swarm config: {warning}"));
+    }
 }
 
 fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Failure> {
@@ -107,6 +121,7 @@ fn check(file: &Path) -> Result<(), Failure> {
     let plan = logging::level(args.log_level.as_deref())
         .and_then(|_| resolve(&args, &alone(&args)?))
         .map_err(|failure| failure.within(&name))?;
+    warn(&idle::check(&args, &Typed::default()).map_err(|failure| failure.within(&name))?);
     let Needs { open_files, .. } = Needs::of(plan.load.own_most());
     drop(writeln!(
         std::io::stdout(),

@@ -1,7 +1,11 @@
 //! The wiring of settings: files and the environment, read for what was typed. What they mean is
 //! `pure::plan`'s.
 
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory};
+
 use crate::pure::plan::Environment;
+use crate::pure::plan::idle::Typed;
 use crate::pure::{profile, scenario};
 use crate::system::viewer_ffmpeg;
 use crate::words::cli::load::SESSION_FILE;
@@ -21,6 +25,20 @@ pub fn laid_under(mut typed: SwarmArgs) -> Result<SwarmArgs, Failure> {
         typed.profile.clone().map(|name| read("profile", name, profile::built_in)),
     ];
     files.into_iter().flatten().try_fold(typed, |over, file| profile::underlay(over, &file?))
+}
+
+/// Which values stood on the command line and which in the environment, by their names in profiles.
+#[must_use]
+pub fn typed(parsed: &ArgMatches) -> Typed {
+    let from = |source| {
+        let command = SwarmArgs::command();
+        let names = command.get_arguments().filter_map(|argument| {
+            let given = parsed.value_source(argument.get_id().as_str()) == Some(source);
+            argument.get_long().filter(|_| given).map(|name| name.replace('-', "_"))
+        });
+        names.collect()
+    };
+    Typed { flags: from(ValueSource::CommandLine), environment: from(ValueSource::EnvVariable) }
 }
 
 /// What else a plan depends on; secrets are left out, for not everybody needs them.

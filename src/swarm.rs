@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use jiff::Zoned;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -26,13 +26,14 @@ use crate::pure::criteria::{judge, worn_out};
 use crate::pure::extra_args;
 use crate::pure::load::start_at::Wait;
 use crate::pure::mix::Mix;
+use crate::pure::plan::idle::Typed;
 use crate::pure::plan::{self, Environment, Plan};
 use crate::pure::preflight::{files_needed, own_files};
 use crate::pure::secrets as pure_secrets;
 use crate::pure::stats::{Expectation, StagePlan, Stats};
 use crate::pure::{go_style, profile};
 use crate::reports;
-use crate::settings::{environment, laid_under};
+use crate::settings::{self, environment, laid_under};
 use crate::system::clock::now_ns;
 use crate::system::fetch::without_secrets;
 use crate::system::guard::Guard;
@@ -84,11 +85,12 @@ pub fn main() -> ExitCode {
         Ok(typed) => go_style::translate(typed, &SwarmArgs::command()),
         Err(failure) => return complain(&failure),
     };
-    let args = match SwarmArgs::try_parse_from(typed) {
-        Ok(args) => args,
+    let parsed = SwarmArgs::command().try_get_matches_from(typed);
+    let (args, typed) = match parsed.and_then(|parsed| Ok((SwarmArgs::from_arg_matches(&parsed)?, parsed))) {
+        Ok((args, parsed)) => (args, settings::typed(&parsed)),
         Err(error) => return logging::clap_exit(&error),
     };
-    match init::step_aside().and_then(|first| first.map_or_else(|| start(args), Ok)) {
+    match init::step_aside().and_then(|first| first.map_or_else(|| start(args, &typed), Ok)) {
         Ok(exit) => exit,
         Err(failure) => complain(&failure),
     }
@@ -103,7 +105,7 @@ fn complain(failure: &Failure) -> ExitCode {
     failure.exit().into()
 }
 
-fn start(args: SwarmArgs) -> Result<ExitCode, Failure> {
+fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
     let args = laid_under(args)?;
     let environment = Environment {
         secret_headers: args.header_file.as_deref().map_or_else(|| Ok(Vec::new()), header_file::read)?,
@@ -113,9 +115,11 @@ fn start(args: SwarmArgs) -> Result<ExitCode, Failure> {
     };
     let mut plan = plan::resolve(&args, &environment)?;
     secrets::keep(&plan.secrets);
+    let idle = plan::idle::check(&args, typed)?;
     let stage = Stage::choose(&plan);
     let recent = stage.as_ref().map(Stage::log);
     logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false), recent)?;
+    idle.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.dry_run.unwrap_or(false) {
         drop(write!(std::io::stdout(), "{}", profile::text(&args, &plan)?));
         return Ok(Exit::Pass.into());

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use clap::{CommandFactory, Parser};
 use hls_swarm::pure::go_style::translate;
-use hls_swarm::pure::plan::{Environment, Plan, resolve};
+use hls_swarm::pure::plan::{Environment, Plan, idle, resolve};
 use hls_swarm::words::cli::swarm::SwarmArgs;
 
 /// Every flag that takes a value, with one that means something. A flag that is missing here fails the test.
@@ -68,6 +68,14 @@ const VALUES: &[(&str, &str)] = &[
 
 /// Flags that mean nothing without another one.
 const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session", "--arrival-rate=2")];
+
+/// Flags that have their effect whatever else is typed, or of which only the stream and the machine can tell
+/// (`unpaced` of a live stream). All others have a rule in `pure::plan::idle`.
+const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream header header-file user-agent no-cache \
+    timeout reconnect seg-retry target-duration unpaced insecure resolve source-ip bandwidth-cap ffmpeg probe stats \
+    stats-buffer ffmpeg-debug restart-on-stall max-restarts ffmpeg-arg skip-preflight allow-host error-storm \
+    origin-metrics nginx-metrics segment-sizes-url threshold metrics report exchange-log collector tui log-format \
+    verbose";
 
 /// Every flag that is on or off.
 const SWITCHES: &[&str] = &[
@@ -160,6 +168,54 @@ fn every_flag_is_in_the_table_and_every_flag_of_the_field_is_a_flag() {
     for name in FIELD.split_whitespace() {
         assert!(command.get_arguments().any(|argument| argument.get_long() == Some(name)), "--{name}");
     }
+}
+
+#[test]
+fn every_flag_has_a_rule_about_its_effect_or_always_has_one() {
+    let ruled: Vec<String> = idle::flags().collect();
+    let always: Vec<&str> = ALWAYS.split_whitespace().collect();
+    for name in SwarmArgs::command().get_arguments().filter_map(clap::Arg::get_long) {
+        let (ruled, always) = (ruled.contains(&format!("--{name}")), always.contains(&name));
+        assert!(ruled != always, "--{name}: has it always an effect ({always}), or a rule ({ruled})?");
+    }
+}
+
+/// What a run with these flags and variables says about them, and its exit code.
+fn said(flags: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_hls-swarm"))
+        .args(["--dry-run", "--log-format=text", "http://127.0.0.1:9/a.m3u8"])
+        .args(flags)
+        .env_clear()
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_value_without_effect_is_refused_or_warned_about_wherever_it_comes_from() {
+    let (code, told) = said(&["-clients", "5", "--stage=1m:9"], &[]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("--clients 5 has no effect beside --stage"), "{told}");
+    for (flags, variables, expected) in [
+        (
+            &["--stage=1m:9"][..],
+            &[("CLIENTS", "5")][..],
+            "CLIENTS=5 (environment) has no effect beside --stage:",
+        ),
+        (
+            &["--scenario=spike", "--clients=5"],
+            &[],
+            "beside --stage (profile or scenario): stages have numbers",
+        ),
+        (&["--abort-after=30s"], &[], "--abort-after 30s has no effect without --threshold"),
+        (&[], &[("EXTRA_ARGS", "--dangerous")], "--dangerous has no effect without --insecure"),
+    ] {
+        let (code, told) = said(flags, variables);
+        assert_eq!(code, Some(0), "{told}");
+        assert!(told.contains("WARN") && told.contains(expected), "{told}");
+    }
+    assert_eq!(said(&["--scenario=spike", "--profile=stress"], &[]), (Some(0), String::new()));
 }
 
 /// The resolved profile of a run with these flags and variables, on top of a profile with these lines.

@@ -2,6 +2,7 @@
 //! then profile (laid underneath by [`super::profile`]), then default. Everything after this file
 //! works from the plan alone.
 
+pub mod idle;
 mod load;
 mod results;
 mod safety;

@@ -1,8 +1,8 @@
 //! One viewer: its lives, and the pauses between them.
 
 mod ffmpeg;
-
-pub use ffmpeg::{command, program};
+mod listening;
+mod pipes;
 
 use std::sync::Arc;
 use std::time::Duration;

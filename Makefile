@@ -4,11 +4,12 @@ URL ?= http://127.0.0.1:17080/stream.m3u8
 RELEASE := target/release
 REPORT ?= demo-report.json
 DEST ?= $(RELEASE)
+PREFIX ?= /usr/local
 # nginx lives in /usr/sbin, which is not in every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev demo test test-unit test-integration lint fmt reference check \
+.PHONY: help build install uninstall rust cc run dev demo test test-unit test-integration lint fmt reference check \
 	test-origin test-origin-low-latency test-origin-4k-abr test-origin-stress test-origin-logged test-origin-debug \
 	nginx-config bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
 	container container-load container-run container-tools container-test compose-up compose-down compose-test \
@@ -18,44 +19,55 @@ export PATH := $(PATH):/usr/sbin:/sbin
 help: ## list the targets
 	@grep -hE '^[a-z0-9%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 26
 
+rust:
+	@command -v $(CARGO) >/dev/null || { echo "$(CARGO) is missing: install Rust from https://rustup.rs, then open a new shell"; exit 3; }
+
+cc:
+	@scripts/install-tools cc
+
 tools:
 	@scripts/install-tools ffmpeg nginx cc
 
 demo-tools:
-	@scripts/install-tools cc
-	@scripts/install-tools ffmpeg nginx || echo "going on without them: the demo's origin can"
+	@scripts/install-tools cc ffmpeg nginx || echo "going on without FFmpeg or nginx, as far as that goes"
 
 test-tools:
 	@scripts/install-tools ffmpeg nginx cc curl openssl patch nix-instantiate prometheus kubectl
 
-build: ## build both programs, optimized
+build: rust cc ## build both programs, optimized
 	$(CARGO) build --release --locked
+
+install: ## copy the programs that make build has made, manual pages and completions below PREFIX=/usr/local (with sudo)
+	@scripts/install $(RELEASE) "$(DESTDIR)$(PREFIX)"
+
+uninstall: ## remove what make install has copied
+	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
 
 run: build ## load test URL=… (FLAGS=… for more)
 	$(RELEASE)/hls-swarm $(FLAGS) $(URL)
 
-dev: ## the same, not optimized
+dev: rust cc ## the same, not optimized
 	$(CARGO) run --bin hls-swarm -- $(FLAGS) $(URL)
 
-demo: demo-tools build ## origin, 20 real viewers for 30 s, summary, report; installs what is missing
+demo: rust demo-tools build ## origin, 20 real viewers for 30 s, summary, report; installs what is missing
 	@REPORT=$(REPORT) scripts/demo $(RELEASE) $(FLAGS)
 
-test: test-tools ## all tests; installs what is missing
+test: rust test-tools ## all tests; installs what is missing
 	$(CARGO) test --locked --no-fail-fast
 
-test-unit: ## the tests of the library alone
+test-unit: rust cc ## the tests of the library alone
 	$(CARGO) test --locked --lib
 
-test-integration: test-tools ## the tests against real programs
+test-integration: rust test-tools ## the tests against real programs
 	$(CARGO) test --locked --tests
 
-lint: ## formatting, lints, documentation
+lint: rust cc ## formatting, lints, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets
 	scripts/lint-probe
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
-reference: ## write anew what is generated from tables and stands in the repository
+reference: rust cc ## write anew what is generated from tables and stands in the repository
 	UPDATE_REFERENCE=1 $(CARGO) test --locked --test monitoring --test reference _are
 
 fmt: ## format the code
@@ -84,7 +96,7 @@ load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000: load-test
 viewer-ffmpeg: ## an FFmpeg that can only be a viewer, from Debian's source package (DEST=… to install elsewhere)
 	scripts/viewer-ffmpeg $(DEST)
 
-bench-overhead: tools ## what the orchestrator and a viewer cost
+bench-overhead: rust tools ## what the orchestrator and a viewer cost
 	$(CARGO) bench --locked --bench overhead
 
 check-nix: ## the Nix side, as far as this machine can; says what it cannot

@@ -24,6 +24,9 @@ pub fn main() -> ExitCode {
     };
     match divide(&args) {
         Ok(fleet) => {
+            if fleet.without_consent {
+                drop(writeln!(std::io::stderr(), "hls-swarm plan: {}", kubernetes::consent(&fleet)));
+            }
             // The reader may be gone; there is no one left to tell.
             drop(write!(std::io::stdout(), "{}", kubernetes::render(&fleet)));
             Exit::Pass.into()

@@ -6,9 +6,11 @@ use std::fmt::Write;
 use clap::{Arg, Command};
 
 use crate::manual;
+use crate::pure::presets::PRESETS;
 use crate::pure::{profile, scenario};
 use crate::views::metrics::{self, PREFIX, Type};
 use crate::words::exit::Exit;
+use crate::words::measure::MEASURES;
 
 /// File names below `docs/reference/`, and what stands in them.
 #[must_use]
@@ -24,6 +26,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         ("origin-flags.md", flags(&manual::origin(), "")),
         ("metrics.md", metrics()),
         ("profiles.md", profiles()),
+        ("thresholds.md", thresholds()),
         ("exit-codes.md", exit_codes()),
     ]
 }
@@ -122,6 +125,22 @@ fn profiles() -> String {
         for (name, toml) in list {
             let _ = write!(text, "\n## `--{flag} {name}`\n\n```toml\n{}\n```\n", toml.trim());
         }
+    }
+    text
+}
+
+fn thresholds() -> String {
+    let mut text = format!(
+        "{ORIGIN}# Thresholds of `hls-swarm`\n\n`--threshold 'METRIC OP LIMIT'` or `--threshold 'METRIC:PERCENTILE OP LIMIT'`; \
+         OP is <, <=, >, >= or ==; PERCENTILE is p50, p95, p99 or max.\n\n| metric | example | what it tells |\n|---|---|---|\n"
+    );
+    for measure in &MEASURES {
+        let example = cell(&format!("{}{}", measure.name, measure.example));
+        let _ = writeln!(text, "| `{}` | {example} | {} |", measure.name, cell(measure.meaning));
+    }
+    text += "\n## Sets\n\n| `--threshold` | asks for |\n|---|---|\n";
+    for (name, thresholds) in PRESETS {
+        let _ = writeln!(text, "| `{name}` | `{}` |", thresholds.join("`, `"));
     }
     text
 }

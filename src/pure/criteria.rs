@@ -5,6 +5,7 @@
 
 use super::threshold::Threshold;
 use crate::words::exit::Exit;
+use crate::words::measure::Unit;
 use crate::words::snapshot::Snapshot;
 use crate::words::verdict::{Criterion, Verdict, Word};
 
@@ -109,13 +110,13 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
     // A run that ends within its ramp has no settled time to judge.
     criteria.extend(snapshot.active_ratio.map(|ratio| Criterion {
         name: "active_ratio".into(),
-        limit: format!(">= {LEAST_ACTIVE}"),
+        limit: format!(">= {}", Unit::Share.text(LEAST_ACTIVE)),
         value: Some(ratio),
         met: ratio >= LEAST_ACTIVE,
     }));
     criteria.push(Criterion {
         name: "error_rate".into(),
-        limit: format!("<= {MOST_ERRORS}"),
+        limit: format!("<= {}", Unit::Share.text(MOST_ERRORS)),
         value: snapshot.errors.rate,
         met: snapshot.errors.rate.is_some_and(|rate| rate <= MOST_ERRORS),
     });

@@ -5,6 +5,7 @@ use clap::Parser;
 use url::Url;
 
 use super::extra_args;
+use super::fence::ASK_ABOVE;
 use super::needs::Needs;
 use crate::words::cli::fleet::FleetArgs;
 use crate::words::cli::swarm::SwarmArgs;
@@ -34,7 +35,7 @@ pub fn divide(args: &FleetArgs) -> Result<Fleet, Failure> {
     }
     let flags = format!("--duration {} {}", args.duration, args.extra_args).trim_end().to_owned();
     let words = extra_args::appended(vec!["hls-swarm".into()], Some(&flags))?;
-    SwarmArgs::try_parse_from(words).map_err(|error| {
+    let typed = SwarmArgs::try_parse_from(words).map_err(|error| {
         Failure::usage(format!("--extra-args {:?} does not suit hls-swarm", args.extra_args))
             .because(error)
             .cure("hls-swarm --help lists the flags")
@@ -42,6 +43,7 @@ pub fn divide(args: &FleetArgs) -> Result<Fleet, Failure> {
     let pods = args.clients.div_ceil(args.per_pod);
     let most = args.clients.div_ceil(pods);
     let needs = Needs::of(most);
+    let consent = typed.yes.unwrap_or(false) || !typed.allow_hosts.is_empty();
     Ok(Fleet {
         clients: args.clients,
         pods,
@@ -54,6 +56,7 @@ pub fn divide(args: &FleetArgs) -> Result<Fleet, Failure> {
         open_files: needs.open_files,
         collector_memory_mib: u64::from(pods) * REPORT_MIB + COLLECTOR_MIB,
         base: args.base.clone(),
+        without_consent: args.stream_url.is_some() && most > ASK_ABOVE && !consent,
     })
 }
 
@@ -73,6 +76,19 @@ mod tests {
         assert_eq!((odd.pods, odd.most), (3, 334));
         let few = fleet(&["--clients=3"]).unwrap();
         assert_eq!((few.pods, few.most), (1, 3));
+    }
+
+    #[test]
+    fn a_word_of_consent_is_missed_where_pods_would_be_asked() {
+        let missed = |words: &[&str]| fleet(words).unwrap().without_consent;
+        let url = "--stream-url=https://cdn.test/live.m3u8";
+        assert!(missed(&["--clients=1000", url]));
+        assert!(!missed(&["--clients=1000"]), "the base's own origin");
+        assert!(!missed(&["--clients=1000", "--per-pod=100", url]), "no pod is asked");
+        assert!(missed(&["--clients=1010", "--per-pod=101", url]));
+        assert!(!missed(&["--clients=1000", url, "--extra-args=--yes"]));
+        assert!(missed(&["--clients=1000", url, "--extra-args=--yes=false"]));
+        assert!(!missed(&["--clients=1000", url, "--extra-args=--allow-host cdn.test"]));
     }
 
     #[test]

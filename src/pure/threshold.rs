@@ -7,6 +7,7 @@ use std::str::FromStr;
 use super::nearest::nearest;
 use crate::words::duration::GoDuration;
 use crate::words::exchange::Kind;
+use crate::words::measure::{MEASURES, Unit, measure};
 use crate::words::snapshot::{Quantiles, Snapshot};
 
 /// How a measured value is held against a limit.
@@ -28,43 +29,28 @@ const OPERATORS: [(&str, Operator); 5] = [
     (">", Operator::Greater),
 ];
 
-/// What a limit is given in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
-    /// A Go duration.
-    Time,
-    /// 0 to 1, or percent.
-    Share,
-    /// Bits per second, with k, M or G.
-    Rate,
-    /// A number.
-    Count,
-}
-
 type Scalar = fn(&Snapshot) -> Option<f64>;
 type Times = fn(&Snapshot) -> Option<Quantiles>;
 type Statistic = fn(&Quantiles) -> f64;
 
 /// Metrics with one value each.
-const SCALARS: [(&str, Unit, Scalar); 13] = [
-    ("error_rate", Unit::Share, |s| s.errors.rate),
-    ("active_ratio", Unit::Share, |s| s.active_ratio),
-    ("viewers_played", Unit::Share, |s| Some(s.lives.ever_played as f64 / s.lives.expected.max(1) as f64)),
-    ("gave_up", Unit::Count, |s| Some(s.lives.gave_up as f64)),
-    ("stalls", Unit::Count, |s| Some(s.lives.stalled as f64)),
-    ("restarts", Unit::Count, |s| Some(s.lives.restarts as f64)),
-    ("timeouts", Unit::Count, |s| Some(s.errors.timeouts as f64)),
-    ("peak_clients", Unit::Count, |s| Some(s.peak_clients as f64)),
-    ("speed", Unit::Count, |s| s.playback.average_speed),
-    ("rebuffering", Unit::Share, |s| s.watching.rebuffering()),
-    ("cache_hits", Unit::Share, |s| {
+const SCALARS: [(&str, Scalar); 13] = [
+    ("error_rate", |s| s.errors.rate),
+    ("active_ratio", |s| s.active_ratio),
+    ("viewers_played", |s| Some(s.lives.ever_played as f64 / s.lives.expected.max(1) as f64)),
+    ("gave_up", |s| Some(s.lives.gave_up as f64)),
+    ("stalls", |s| Some(s.lives.stalled as f64)),
+    ("restarts", |s| Some(s.lives.restarts as f64)),
+    ("timeouts", |s| Some(s.errors.timeouts as f64)),
+    ("peak_clients", |s| Some(s.peak_clients as f64)),
+    ("speed", |s| s.playback.average_speed),
+    ("rebuffering", |s| s.watching.rebuffering()),
+    ("cache_hits", |s| {
         let answers = s.cache.0 + s.cache.1;
         (answers > 0).then(|| s.cache.0 as f64 / answers as f64)
     }),
-    ("throughput_ratio", Unit::Share, |s| s.watching.throughput_ratio(s.due_viewer_seconds)),
-    ("throughput", Unit::Rate, |s| {
-        (s.elapsed_seconds > 0.0).then(|| s.bytes.total() as f64 * 8.0 / s.elapsed_seconds)
-    }),
+    ("throughput_ratio", |s| s.watching.throughput_ratio(s.due_viewer_seconds)),
+    ("throughput", |s| (s.elapsed_seconds > 0.0).then(|| s.bytes.total() as f64 * 8.0 / s.elapsed_seconds)),
 ];
 
 /// Metrics that are distributions of times.
@@ -121,7 +107,7 @@ impl Threshold {
 
     /// The names of all metrics.
     pub fn metrics() -> impl Iterator<Item = &'static str> {
-        SCALARS.iter().map(|(name, ..)| *name).chain(TIMES.iter().map(|(name, _)| *name))
+        MEASURES.iter().map(|measure| measure.name)
     }
 
     /// What was measured; `None` if nothing was.
@@ -181,22 +167,22 @@ impl FromStr for Threshold {
             left.split_once(':').map_or((left, None), |(name, statistic)| (name, Some(statistic)));
         let (metric, unit, source) = find(name, statistic)?;
         let limit =
-            read_limit(limit, unit).ok_or_else(|| wrong(format!("{limit:?} is no {}", unit.words())))?;
+            read_limit(limit, unit).ok_or_else(|| wrong(format!("{limit:?} is no {}", words(unit))))?;
         Ok(Self { metric, source, operator: *operator, limit, text })
     }
 }
 
 fn find(name: &str, statistic: Option<&str>) -> Result<(&'static str, Unit, Source), NotAThreshold> {
-    if let Some((metric, unit, read)) = SCALARS.iter().find(|(known, ..)| *known == name) {
+    if let Some((metric, read)) = SCALARS.iter().find(|(known, _)| *known == name) {
         return match statistic {
-            None => Ok((metric, *unit, Source::Scalar(*read))),
+            None => Ok((metric, unit(metric), Source::Scalar(*read))),
             Some(statistic) => Err(NotAThreshold(format!("{name} is one number and has no {statistic:?}"))),
         };
     }
     if let Some((metric, read)) = TIMES.iter().find(|(known, _)| *known == name) {
         let found = statistic.and_then(|typed| STATISTICS.iter().find(|(known, _)| *known == typed));
         return match found {
-            Some((_, of)) => Ok((metric, Unit::Time, Source::Statistic(*read, *of))),
+            Some((_, of)) => Ok((metric, unit(metric), Source::Statistic(*read, *of))),
             None => Err(NotAThreshold(format!("{name} needs one of :p50, :p95, :p99, :max"))),
         };
     }
@@ -206,14 +192,17 @@ fn find(name: &str, statistic: Option<&str>) -> Result<(&'static str, Unit, Sour
     Err(NotAThreshold(format!("there is no metric {name:?}{meant} (there are: {})", all.join(", "))))
 }
 
-impl Unit {
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Time => "duration, for example 500ms",
-            Self::Share => "share, for example 0.01 or 1%",
-            Self::Rate => "rate, for example 50Mbit (per second)",
-            Self::Count => "number",
-        }
+/// Every metric has one; a test compares the tables.
+fn unit(metric: &str) -> Unit {
+    measure(metric).map_or(Unit::Count, |measure| measure.unit)
+}
+
+const fn words(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Time => "duration, for example 500ms",
+        Unit::Share => "share, for example 0.01 or 1%",
+        Unit::Rate => "rate, for example 50Mbit (per second)",
+        Unit::Count => "number",
     }
 }
 
@@ -244,6 +233,20 @@ mod tests {
 
     fn read(text: &str) -> Result<Threshold, NotAThreshold> {
         text.parse()
+    }
+
+    #[test]
+    fn every_metric_that_is_told_can_be_measured() {
+        let scalars = SCALARS.iter().map(|(name, _)| (*name, false));
+        let measured: Vec<(&str, bool)> =
+            scalars.chain(TIMES.iter().map(|(name, _)| (*name, true))).collect();
+        let told: Vec<(&str, bool)> =
+            MEASURES.iter().map(|measure| (measure.name, measure.distribution)).collect();
+        assert_eq!(measured, told);
+        for measure in &MEASURES {
+            let example = format!("{}{}", measure.name, measure.example);
+            assert_eq!(read(&example).unwrap().metric(), measure.name);
+        }
     }
 
     #[test]

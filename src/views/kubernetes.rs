@@ -43,6 +43,16 @@ patches:
     )
 }
 
+/// What to do about a load that nobody gave their word for.
+#[must_use]
+pub fn consent(fleet: &Fleet) -> String {
+    format!(
+        "pods of {} viewers refuse to load a public address without a word; if the stream is at one and yours \
+         to load, plan again with --extra-args '--allow-host HOST' or '--yes'",
+        fleet.most
+    )
+}
+
 /// Sets the variable at `place` in the base; kustomize refuses the overlay if another stands there.
 fn variable(place: usize, name: &str, value: &str) -> String {
     let value = serde_json::Value::from(value);

@@ -278,7 +278,7 @@ fn criteria(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     for criterion in &verdict.criteria {
         let mark = if criterion.met { '✓' } else { '✗' };
         let value = criterion.value_text();
-        writeln!(out, "{mark} {:<16} {value} ({})", criterion.name, criterion.limit)?;
+        writeln!(out, "{mark} {:<16} {value:<9} ({})", criterion.name, criterion.limit)?;
     }
     for reason in &verdict.invalid_because {
         writeln!(out, "! invalid: {reason}")?;

@@ -11,6 +11,7 @@ pub mod exit;
 pub mod failure;
 pub mod fleet;
 pub mod key;
+pub mod measure;
 pub mod report;
 pub mod run;
 pub mod scrape;

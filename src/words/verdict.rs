@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::measure::{Unit, measure};
+
 /// The verdict in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -47,7 +49,14 @@ impl Criterion {
     /// What was measured, for people.
     #[must_use]
     pub fn value_text(&self) -> String {
-        self.value.map_or_else(|| "nothing measured".to_owned(), |value| format!("{value:.4}"))
+        let unit = measure(&self.name).map_or(Unit::Count, |measure| measure.unit);
+        self.value.map_or_else(|| "nothing measured".to_owned(), |value| unit.text(value))
+    }
+
+    /// What it is about; `None` for names that this version does not know.
+    #[must_use]
+    pub fn meaning(&self) -> Option<&'static str> {
+        measure(&self.name).map(|measure| measure.meaning)
     }
 }
 

@@ -312,7 +312,7 @@ fn each_stage_has_an_account_and_a_verdict_of_its_own() {
     assert_eq!(snapshot.stages[2].broken[0].name, "error_rate");
     assert_eq!(snapshot.stages[2].active_ratio, Some(1.0));
     let sentence = crate::words::snapshot::capacity(&snapshot.stages).unwrap();
-    assert!(sentence.starts_with("holds 2 viewers, fails at 4 (error_rate 0.2500"), "{sentence}");
+    assert!(sentence.starts_with("holds 2 viewers, fails at 4 (error_rate 25 %"), "{sentence}");
     // The parts add up to the whole.
     assert_eq!(rows.iter().map(|row| row.1).sum::<u64>(), snapshot.requests[Kind::Segment]);
     assert!((snapshot.watching.rebuffering().unwrap() - 0.1).abs() < 1e-9);

@@ -74,9 +74,13 @@ fn header(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn sentences(verdict: &Verdict) -> Vec<String> {
-    let unmet: Vec<&str> =
-        verdict.criteria.iter().filter(|criterion| !criterion.met).map(|c| c.name.as_str()).collect();
-    let not_met = || format!("Not met: {}", unmet.join(", "));
+    let unmet: Vec<String> = verdict
+        .criteria
+        .iter()
+        .filter(|criterion| !criterion.met)
+        .map(|criterion| format!("{}: {} ({})", criterion.name, criterion.value_text(), criterion.limit))
+        .collect();
+    let not_met = || format!("Not met: {}", unmet.join("; "));
     match verdict.word {
         Word::Pass => vec![format!("All {} criteria were met.", verdict.criteria.len())],
         Word::Fail if unmet.is_empty() => vec!["No viewer ever played.".to_owned()],

@@ -30,6 +30,12 @@ pub(super) fn first(text: &str) -> String {
     format!("<th scope=\"row\">{}</th>", safe(text))
 }
 
+/// A name with what it means in small letters below.
+fn explained(name: &str, meaning: Option<&str>) -> String {
+    let meaning = meaning.map_or_else(String::new, |text| format!("<small>{}</small>", safe(text)));
+    format!("<th scope=\"row\">{}{meaning}</th>", safe(name))
+}
+
 pub(super) fn cell(text: &str) -> String {
     format!("<td>{}</td>", safe(text))
 }
@@ -46,7 +52,7 @@ pub fn criteria(out: &mut String, verdict: &Verdict) -> fmt::Result {
         .map(|criterion| {
             let (class, mark) = if criterion.met { ("met", "✓ met") } else { ("unmet", "✗ not met") };
             vec![
-                first(&criterion.name),
+                explained(&criterion.name, criterion.meaning()),
                 format!("<td class=\"{class}\">{mark}</td>"),
                 cell(&criterion.value_text()),
                 text(&criterion.limit),

@@ -76,7 +76,7 @@ impl StageRow {
     }
 }
 
-/// The levels in one sentence, such as "holds 300 viewers, fails at 400 (error_rate 0.0210)"; `None`
+/// The levels in one sentence, such as "holds 300 viewers, fails at 400 (error_rate 2.1 %, wanted error_rate<1%)"; `None`
 /// if no stage held a level long enough to be judged.
 #[must_use]
 pub fn capacity(stages: &[StageRow]) -> Option<String> {
@@ -198,7 +198,7 @@ mod tests {
             capacity(&rows.iter().map(|(clients, met)| row(*clients, *met)).collect::<Vec<_>>())
         };
         let (holds, fails) = (Some(true), Some(false));
-        let why = "(error_rate 0.0210, wanted error_rate<1%)";
+        let why = "(error_rate 2.1 %, wanted error_rate<1%)";
         assert_eq!(say(&[(100, None)]), None);
         assert_eq!(
             say(&[(100, holds), (0, None), (200, holds)]).unwrap(),

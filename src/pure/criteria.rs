@@ -137,7 +137,8 @@ fn invalid(snapshot: &Snapshot) -> Vec<String> {
     let saturated = generator.saturated_seconds as f64 / generator.sampled_seconds.max(1) as f64;
     if saturated > MOST_SATURATED {
         because.push(format!(
-            "all processors of this machine were busy in {} of {} seconds: fewer viewers, or more machines",
+            "all processors of this machine were busy in {} of {} seconds: end what else runs here, or take \
+             fewer viewers or more machines",
             generator.saturated_seconds, generator.sampled_seconds
         ));
     }

@@ -4,7 +4,7 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Paragraph;
+use ratatui::widgets::{Paragraph, Wrap};
 
 use crate::words::snapshot::Snapshot;
 
@@ -54,7 +54,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look:
     ));
     counted(&mut lines, "why viewers ended", &snapshot.exit_reasons, look);
     counted(&mut lines, "why connects failed", &snapshot.connect_failures, look);
-    frame.render_widget(Paragraph::new(lines), area);
+    // Reasons are in FFmpeg's words, and long.
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
 }
 
 fn counted<'a>(lines: &mut Vec<Line<'a>>, title: &'a str, reasons: &'a [(String, u64)], look: Look) {

@@ -7,7 +7,7 @@ use ratatui::widgets::Paragraph;
 
 use super::look::Look;
 
-const TEXT: [&str; 19] = [
+const TEXT: [&str; 20] = [
     "1-7, Tab, Shift+Tab, left, right    go to a page",
     "s                                   viewers: next sort order",
     "up, down, j, k, Page Up/Down        viewers: select; log: scroll",
@@ -27,6 +27,7 @@ const TEXT: [&str; 19] = [
     "drift     how far a viewer is behind the wall clock since it began to play",
     "stalled   below real time for too long, now",
     "4xx, 5xx  responses with such a status",
+    "cpu, timers late, lost  of this machine; too much of them makes a run INVALID",
 ];
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: Look) {

@@ -17,8 +17,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, histo
         let lines = [
             Line::raw("The origin is not asked."),
             Line::default(),
-            Line::raw("--origin-metrics-host HOST asks its node exporter (9100), its nginx exporter (9113)"),
-            Line::raw("and its list of segment sizes; hls-origin has all three."),
+            Line::raw("--origin-metrics-host HOST asks its node exporter (port 9100), its nginx"),
+            Line::raw("exporter (9113) and its list of segment sizes; hls-origin has all three."),
         ];
         return frame.render_widget(Paragraph::new(lines.to_vec()), area);
     };

@@ -12,6 +12,7 @@ use super::escape::markup as safe;
 use super::figures::{bit_rate, count, length, milliseconds, percent, utc};
 use crate::words::exchange::Source;
 use crate::words::report::Report;
+use crate::words::snapshot::capacity;
 use crate::words::verdict::{Verdict, Word};
 
 const STYLE: &str = include_str!("style.css");
@@ -60,6 +61,9 @@ fn header(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "<header>\n<div class=\"verdict {}\"><strong>{word}</strong>", word.to_lowercase())?;
     for sentence in sentences(verdict) {
         writeln!(out, "<p>{}</p>", safe(&sentence))?;
+    }
+    if let Some(capacity) = capacity(&snapshot.stages) {
+        writeln!(out, "<p>It {}.</p>", safe(&capacity))?;
     }
     writeln!(out, "</div>\n<h1>{}</h1>", safe(&run.url))?;
     writeln!(

@@ -1,4 +1,4 @@
-//! The load in parts: stages with the sentence about what held, streams, changes by hand.
+//! The load in parts: stages, streams, changes by hand.
 
 use std::fmt::{self, Write};
 
@@ -6,12 +6,10 @@ use super::tables::{cell, first, table};
 use crate::views::escape::markup as safe;
 use crate::views::load;
 use crate::words::report::Report;
-use crate::words::snapshot::capacity;
 
 /// What there is of them.
 pub fn write(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
-    let notes =
-        [capacity(&snapshot.stages), load::sessions(&snapshot.lives), load::by_hand(&snapshot.by_hand)];
+    let notes = [load::sessions(&snapshot.lives), load::by_hand(&snapshot.by_hand)];
     for note in notes.into_iter().flatten() {
         writeln!(out, "<p>{}</p>", safe(&note))?;
     }

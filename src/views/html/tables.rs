@@ -16,7 +16,7 @@ pub(super) fn table(out: &mut String, title: &str, head: &[&str], rows: &[Vec<St
     writeln!(out, "<h2>{title}</h2>\n<div class=\"table\"><table>\n<thead><tr>")?;
     for name in head {
         // Words stand on the left, figures on the right.
-        let class = if ["Limit", "Reason"].contains(name) { " class=\"text\"" } else { "" };
+        let class = if ["Limit", "Reason", "What was seen"].contains(name) { " class=\"text\"" } else { "" };
         writeln!(out, "<th scope=\"col\"{class}>{name}</th>")?;
     }
     writeln!(out, "</tr></thead>\n<tbody>")?;
@@ -110,7 +110,13 @@ pub fn latencies(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Res
     if rows.is_empty() {
         return Ok(());
     }
-    table(out, "Latency, milliseconds", &["", "Count", "p50", "p95", "p99", "Max"], &rows)
+    table(out, "Latency, milliseconds", &["", "Count", "p50", "p95", "p99", "Max"], &rows)?;
+    writeln!(
+        out,
+        "<p class=\"soft\">ttfb: from the request to the first byte; download: from there to the last one; start-up: \
+         from the start of a viewer to its first whole segment. p95: 95 of 100 took no longer. Successful \
+         responses only.</p>"
+    )
 }
 
 /// Reasons, most frequent first; nothing if there are none.
@@ -152,7 +158,7 @@ pub fn insight(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Resul
     }
     let told: Vec<Vec<String>> =
         caches(found).iter().chain(&playlists(found)).map(|line| vec![text(line)]).collect();
-    if told.is_empty() { Ok(()) } else { table(out, "Caches and live playlists", &["Reason"], &told) }
+    if told.is_empty() { Ok(()) } else { table(out, "Caches and live playlists", &["What was seen"], &told) }
 }
 
 /// What the origin's exporters told; nothing if they were not asked.

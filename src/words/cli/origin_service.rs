@@ -53,10 +53,16 @@ impl ServiceArgs {
 
 /// Turn faults of a running origin on and off. It has to run with --faults or --fault.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "hls-origin fault", version, max_term_width = 100)]
+#[command(name = "hls-origin fault", bin_name = "hls-origin fault", version, max_term_width = 100)]
 pub struct FaultArgs {
     /// Where the origin's control of faults is, as READY says
-    #[arg(long, env = "HLS_ORIGIN_CONTROL", default_value = "127.0.0.1:17081", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        global = true,
+        env = "HLS_ORIGIN_CONTROL",
+        default_value = "127.0.0.1:17081",
+        value_name = "ADDRESS:PORT"
+    )]
     pub control: String,
 
     /// What to do.

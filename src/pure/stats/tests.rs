@@ -182,6 +182,8 @@ fn an_error_page_does_not_make_the_stream_look_fast() {
 fn the_first_whole_segment_is_the_start_up() {
     let mut stats = stats(1);
     stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: SECOND / 2 });
+    apply(&mut stats, Exchange { status: Some(403), started_ns: SECOND / 2, ..segment(1) });
+    assert_eq!(stats.snapshot(SECOND).latency.startup, None, "an error page is no segment");
     apply(&mut stats, segment(1));
     apply(&mut stats, Exchange { started_ns: 9 * SECOND, ..segment(1) });
     let startup = stats.snapshot(SECOND).latency.startup.unwrap();

@@ -277,7 +277,9 @@ impl Viewers {
         if let Some(status) = exchange.status {
             *row.http_status.entry(status).or_default() += 1;
         }
-        let whole = exchange.first_byte_ns.zip(exchange.download_ns);
+        // The page that comes with an error is no segment, however quickly it comes.
+        let good = exchange.status.is_none_or(|status| status < 400);
+        let whole = exchange.first_byte_ns.zip(exchange.download_ns).filter(|_| good);
         if let (Kind::Segment, Some((ttfb, download)), true) =
             (exchange.kind, whole, viewer.awaits_first_segment)
         {

@@ -1,17 +1,17 @@
 //! The wiring of `hls-origin`: start-up and end on one screen; the work is in [`crate::actors::origin`].
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use crate::actors::origin::{self, fault_client, render};
 use crate::system::guard::Guard;
 use crate::system::init;
 use crate::words::cli::origin::{OriginArgs, RenderArgs};
 use crate::words::cli::origin_service::FaultArgs;
+use crate::words::cli::swarm::LogFormat;
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
 use crate::{config, health, logging, manual};
@@ -29,9 +29,9 @@ pub fn main() -> ExitCode {
         Some(config::WORD) => return config::origin::main(),
         Some(health::WORD) => return health::main(health::ORIGIN),
         Some(manual::MAN | manual::COMPLETIONS) => return manual::main(manual::origin()),
-        Some(FAULT) => FaultArgs::try_parse_from(std::env::args_os().skip(1))
+        Some(FAULT) => FaultArgs::try_parse_from(words("hls-origin fault"))
             .map(|args| fault_client::run(&args).map(ExitCode::from)),
-        Some(RENDER) => RenderArgs::try_parse_from(std::env::args_os().skip(1))
+        Some(RENDER) => RenderArgs::try_parse_from(words("hls-origin render"))
             .map(|args| start("info", async |guard| render::print(&args.command, guard).await)),
         _ => OriginArgs::try_parse()
             .map(|args| start(&args.log_level, async |guard| origin::run(&args, guard).await)),
@@ -46,6 +46,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What was typed behind a sub-command, with the name that its help is to show.
+fn words(name: &str) -> impl Iterator<Item = OsString> {
+    std::iter::once(name.into()).chain(std::env::args_os().skip(2))
+}
+
 fn start(
     level: &str,
     work: impl AsyncFnOnce(&Arc<Guard>) -> Result<Exit, Failure>,
@@ -53,10 +58,9 @@ fn start(
     if let Some(exit) = init::step_aside()? {
         return Ok(exit);
     }
-    let filter = EnvFilter::try_new(level)
-        .map_err(|error| Failure::usage(format!("log level \"{level}\"")).because(error))?;
+    logging::level(Some(level))?;
     let guard = Arc::new(Guard::start()?);
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    logging::start(Some(LogFormat::Text), Some(level), false, None)?;
     // One thread: the kernel ties children to the life of the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::internal("cannot start tokio").because(error))?;

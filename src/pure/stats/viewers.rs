@@ -278,7 +278,7 @@ impl Viewers {
             *row.http_status.entry(status).or_default() += 1;
         }
         // The page that comes with an error is no segment, however quickly it comes.
-        let good = exchange.status.is_none_or(|status| status < 400);
+        let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
         let whole = exchange.first_byte_ns.zip(exchange.download_ns).filter(|_| good);
         if let (Kind::Segment, Some((ttfb, download)), true) =
             (exchange.kind, whole, viewer.awaits_first_segment)

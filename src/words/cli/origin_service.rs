@@ -53,7 +53,7 @@ impl ServiceArgs {
 
 /// Turn faults of a running origin on and off. It has to run with --faults or --fault.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "hls-origin fault", bin_name = "hls-origin fault", version, max_term_width = 100)]
+#[command(name = "hls-origin fault", version, max_term_width = 100)]
 pub struct FaultArgs {
     /// Where the origin's control of faults is, as READY says
     #[arg(

@@ -1,6 +1,6 @@
 //! What stands out about the stream and its caches, in words for the summary and the reports.
 
-use crate::words::snapshot::{CacheCounts, Edge, Insight};
+use crate::words::snapshot::{CacheCounts, Edge, Insight, OTHER_ADDRESSES};
 
 use super::figures::{bytes, count, milliseconds, percent};
 
@@ -26,6 +26,22 @@ pub fn edge_row(edge: &Edge) -> [String; 8] {
         edge.hit_rate().map_or_else(|| ABSENT.to_owned(), percent),
         count(edge.old_playlists),
     ]
+}
+
+/// What is not in a table of the first `shown` edges; `None` if that is nothing.
+#[must_use]
+pub fn further_edges(insight: &Insight, shown: usize) -> Option<String> {
+    let (others, edges): (Vec<&Edge>, Vec<&Edge>) =
+        insight.edges.iter().skip(shown).partition(|edge| edge.address == OTHER_ADDRESSES);
+    let requests = |edges: &[&Edge]| count(edges.iter().map(|edge| edge.requests).sum());
+    let mut parts = Vec::new();
+    if !edges.is_empty() {
+        parts.push(format!("{} more edges with {} requests", edges.len(), requests(&edges)));
+    }
+    if !others.is_empty() {
+        parts.push(format!("{} requests to {OTHER_ADDRESSES}, which are not told apart", requests(&others)));
+    }
+    (!parts.is_empty()).then(|| format!("and {}", parts.join(", ")))
 }
 
 /// What was wrong with playlists, one sentence each; none if all were sound.

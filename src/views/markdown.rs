@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use super::escape::markdown as safe;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
-use super::insight::{EDGE_HEAD, caches, edge_row, playlists};
+use super::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
 use super::load;
 use crate::words::report::Report;
 use crate::words::snapshot::{Snapshot, capacity};
@@ -83,6 +83,9 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     }
     for edge in found.edges.iter().take(REASONS) {
         writeln!(out, "| {} |", edge_row(edge).each_ref().map(|cell| safe(cell)).join(" | "))?;
+    }
+    if let Some(further) = further_edges(found, REASONS) {
+        writeln!(out, "\n{}", safe(&further))?;
     }
     let failed = found.failed.iter().take(REASONS);
     let failed = failed.map(|one| format!("{} x {}: {}", one.count, one.name, one.what));

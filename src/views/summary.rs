@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::insight::{caches, edge_row, playlists};
+use super::insight::{caches, edge_row, further_edges, playlists};
 use super::load;
 use crate::words::exchange::Source;
 use crate::words::run::Run;
@@ -173,6 +173,9 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
             "{word:<10} {name}: {requests} requests, {bytes}, {errors} errors, {connects} connects, \
              ttfb p95 {ttfb}, cache hits {hits}, old playlists {old}"
         )?;
+    }
+    if let Some(further) = further_edges(found, REASONS) {
+        writeln!(out, "           {further}")?;
     }
     for line in caches(found) {
         writeln!(out, "cache      {line}")?;

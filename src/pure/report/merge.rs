@@ -88,17 +88,29 @@ fn largest(report: &Report) -> BTreeMap<String, f64> {
 }
 
 fn distributions(parts: &[(String, Report)]) -> Result<BTreeMap<String, Distribution>, Failure> {
-    let mut merged = BTreeMap::<String, Distribution>::new();
+    let (mut merged, mut partly) = (BTreeMap::<String, Distribution>::new(), BTreeSet::new());
     for (name, report) in parts {
+        let unreadable = |key: &str| {
+            Failure::usage(format!("{name}: holds no histogram of {key} that can be read"))
+                .cure("merge reports that this version of hls-swarm has written")
+        };
         for (key, max) in largest(report) {
             let text = report.recording.histograms.get(&key);
             let into = merged.entry(key.clone()).or_default();
-            text.and_then(|text| into.add_encoded(text, max)).ok_or_else(|| {
-                Failure::usage(format!("{name}: holds no histogram of {key} that can be read"))
-                    .cure("merge reports that this version of hls-swarm has written")
-            })?;
+            text.and_then(|text| into.add_encoded(text, max)).ok_or_else(|| unreadable(&key))?;
+        }
+        for (key, max) in merged_insight::largest(&report.snapshot.insight) {
+            match report.recording.histograms.get(&key) {
+                Some(text) => {
+                    let into = merged.entry(key.clone()).or_default();
+                    into.add_encoded(text, max).ok_or_else(|| unreadable(&key))?;
+                }
+                // Earlier versions had none of these; a sum of some parts would be the sum of none.
+                None => drop(partly.insert(key)),
+            }
         }
     }
+    merged.retain(|key, _| !partly.contains(key));
     Ok(merged)
 }
 
@@ -189,7 +201,7 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         stale_requests: sum(|s| s.stale_requests),
         in_flight_at_stop: sum(|s| s.in_flight_at_stop),
         cache: (sum(|s| s.cache.0), sum(|s| s.cache.1)),
-        insight: merged_insight::merged(each().map(|s| &s.insight)),
+        insight: merged_insight::merged(each().map(|s| &s.insight), distributions),
         rates: Rates::default(),
         latency: latency(quantiles),
         latency_buckets: Buckets::default(),

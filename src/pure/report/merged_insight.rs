@@ -2,15 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use crate::words::snapshot::{CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, PlaylistFaults};
+use crate::pure::stats::distribution::Distribution;
+use crate::words::exchange::Kind;
+use crate::words::snapshot::{
+    Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, PlaylistFaults,
+};
 
-/// Adds the runs up. Percentiles do not add up, so edges and ages are without them, unless there is but
-/// one run.
-pub(super) fn merged<'a>(insights: impl Iterator<Item = &'a Insight> + Clone) -> Insight {
-    let mut all = insights.clone();
-    if let (Some(only), None) = (all.next(), all.next()) {
-        return only.clone();
-    }
+/// The largest value of each distribution, by its name.
+pub(super) fn largest(insight: &Insight) -> impl Iterator<Item = (String, f64)> {
+    let edges =
+        insight.edges.iter().filter_map(|edge| Some((Edge::histogram(&edge.address), edge.ttfb?.max)));
+    edges.chain(insight.ages.iter().map(|ages| (Ages::histogram(&ages.kind), ages.seconds.max)))
+}
+
+/// Adds the runs up. Percentiles are those of the added distributions, absent where a run has none.
+pub(super) fn merged<'a>(
+    insights: impl Iterator<Item = &'a Insight> + Clone,
+    distributions: &BTreeMap<String, Distribution>,
+) -> Insight {
+    let quantiles = |name: &str| distributions.get(name).and_then(Distribution::quantiles);
     let playlists = insights.clone().filter_map(|insight| insight.playlists).reduce(|mut sum, other| {
         sum.add(&other);
         sum
@@ -35,9 +45,17 @@ pub(super) fn merged<'a>(insights: impl Iterator<Item = &'a Insight> + Clone) ->
         .collect();
     failed.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
     let mut edges: Vec<Edge> = edges.into_values().collect();
-    edges.sort_by_key(|edge| std::cmp::Reverse(edge.requests));
+    for edge in &mut edges {
+        edge.ttfb = quantiles(&Edge::histogram(&edge.address));
+        edge.cache.sort_by_key(|counts| Kind::ALL.iter().position(|kind| kind.name() == counts.kind));
+    }
+    Edge::sort(&mut edges);
+    let ages = Kind::ALL.into_iter().filter_map(|kind| {
+        let seconds = quantiles(&Ages::histogram(kind.name()))?;
+        Some(Ages { kind: kind.name().to_owned(), seconds })
+    });
     let faulty = faulty.into_iter().map(|(name, faults)| FaultyPlaylist { name: name.to_owned(), faults });
-    Insight { playlists, faulty: faulty.collect(), failed, ages: Vec::new(), edges }
+    Insight { playlists, faulty: faulty.collect(), failed, ages: ages.collect(), edges }
 }
 
 fn add(sum: &mut Edge, one: &Edge) {

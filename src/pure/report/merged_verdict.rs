@@ -32,10 +32,10 @@ pub fn judge_merged(parts: &[(String, Report)], merged: &Snapshot) -> Verdict {
     let mut verdict = judge(merged, &thresholds, None);
     let failed = parts.iter().filter(|(_, report)| report.verdict.word != Word::Pass);
     let failed: Vec<&str> = failed.map(|(name, _)| name.as_str()).collect();
-    let but = if failed.is_empty() { String::new() } else { format!(", but not {}", failed.join(", ")) };
+    let who = if failed.is_empty() { String::new() } else { format!(" (not so: {})", failed.join(", ")) };
     verdict.criteria.push(Criterion {
         name: "merged_runs".to_owned(),
-        limit: format!("each of the merged runs passed{but}"),
+        limit: format!("each of the merged runs passes{who}"),
         value: Some((parts.len() - failed.len()) as f64 / parts.len() as f64),
         met: failed.is_empty(),
     });

@@ -230,7 +230,7 @@ impl Stats {
             ("uptime".to_owned(), &self.viewers.uptime),
             ("lag".to_owned(), self.condition.lag_distribution()),
         ];
-        let named = self.exchanges.distributions().into_iter().chain(own);
+        let named = self.exchanges.distributions().into_iter().chain(own).chain(self.insight.distributions());
         Recording {
             series: self.history.series(self.totals()),
             histograms: named

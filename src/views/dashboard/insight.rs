@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 
-use crate::views::insight::{caches, edge_row, playlists};
+use crate::views::insight::{caches, edge_row, further_edges, playlists};
 use crate::words::snapshot::Snapshot;
 
 use super::look::Look;
@@ -23,11 +23,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look:
     if insight.edges.is_empty() {
         lines.push(Line::raw("no edge was seen"));
     }
-    for edge in &insight.edges {
+    // The rest of the page needs about half of it.
+    let shown = usize::from(area.height / 2).saturating_sub(2).max(5);
+    for edge in insight.edges.iter().take(shown) {
         let cells = edge_row(edge);
         let text = row(cells.each_ref().map(String::as_str));
         lines.push(Line::styled(text, look.bad_if(edge.errors + edge.old_playlists > 0)));
     }
+    lines.extend(further_edges(insight, shown).map(Line::raw));
     let mut section = |title: &'static str, told: Vec<String>, none: &'static str, bad: bool| {
         lines.push(Line::default());
         lines.push(Line::styled(title, look.heading()));

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use crate::views::escape::markup as safe;
 use crate::views::figures::{bytes, count, milliseconds};
-use crate::views::insight::{EDGE_HEAD, caches, edge_row, playlists};
+use crate::views::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
 use crate::words::report::Report;
 use crate::words::verdict::Verdict;
 
@@ -144,7 +144,8 @@ pub fn insight(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Resul
         row.extend(figures.each_ref().map(|figure| cell(figure)));
         row
     };
-    let rows: Vec<Vec<String>> = found.edges.iter().take(REASONS).map(row).collect();
+    let mut rows: Vec<Vec<String>> = found.edges.iter().take(REASONS).map(row).collect();
+    rows.extend(further_edges(found, REASONS).map(|further| vec![first(&further)]));
     if !rows.is_empty() {
         table(out, "Edges", &EDGE_HEAD, &rows)?;
     }

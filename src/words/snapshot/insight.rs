@@ -96,10 +96,21 @@ pub struct Ages {
     pub seconds: Quantiles,
 }
 
+impl Ages {
+    /// The name of their whole distribution in reports.
+    #[must_use]
+    pub fn histogram(kind: &str) -> String {
+        format!("age.{kind}")
+    }
+}
+
+/// What stands for the addresses beyond those that are told apart.
+pub const OTHER_ADDRESSES: &str = "other addresses";
+
 /// A server that viewers were connected to, by its address.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Edge {
-    /// The address.
+    /// The address, or [`OTHER_ADDRESSES`].
     pub address: String,
     /// What it calls itself, if it does; the names behind one address may be several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -114,7 +125,7 @@ pub struct Edge {
     pub connects: u64,
     /// Playlists that were older than what another viewer had got a target duration before.
     pub old_playlists: u64,
-    /// From the request to the first byte, over successful exchanges; absent in merged reports.
+    /// From the request to the first byte, over successful exchanges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttfb: Option<Quantiles>,
     /// What its cache said, by kind of object; kinds about which it said nothing are left out.
@@ -123,6 +134,20 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// The busiest first; those that are not told apart last, for they are no single server.
+    pub fn sort(edges: &mut [Self]) {
+        edges.sort_by(|a, b| {
+            let place = |edge: &Self| (edge.address == OTHER_ADDRESSES, std::cmp::Reverse(edge.requests));
+            place(a).cmp(&place(b)).then_with(|| a.address.cmp(&b.address))
+        });
+    }
+
+    /// The name of the whole distribution of its times to the first byte in reports.
+    #[must_use]
+    pub fn histogram(address: &str) -> String {
+        format!("edge.{address}.ttfb")
+    }
+
     /// Hits over hits and misses, 0 to 1; absent if its cache said nothing.
     #[must_use]
     pub fn hit_rate(&self) -> Option<f64> {
@@ -147,7 +172,8 @@ pub struct Insight {
     /// How old objects were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ages: Vec<Ages>,
-    /// The servers that viewers were connected to, the busiest first.
+    /// The servers that viewers were connected to, the busiest first; 64 at most, and one row
+    /// for all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edges: Vec<Edge>,
 }

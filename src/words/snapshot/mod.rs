@@ -15,7 +15,9 @@ mod trust;
 mod viewer;
 
 pub use errors::Errors;
-pub use insight::{Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, PlaylistFaults};
+pub use insight::{
+    Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, OTHER_ADDRESSES, PlaylistFaults,
+};
 pub use latency::{Buckets, ExchangeTimes, Latency, Quantiles};
 pub use lives::{Exits, Lives};
 pub use load::{ByHand, Hands, StageRow, StreamRow, Watching, capacity};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::distribution::Distribution;
 use super::exchanges::Fault;
 use crate::words::exchange::{Exchange, Kind};
-use crate::words::snapshot::{Ages, Insight};
+use crate::words::snapshot::{Ages, Edge, Insight};
 
 use edges::Edges;
 use objects::Objects;
@@ -35,6 +35,12 @@ impl Watch {
         if let Some(age) = exchange.age_s {
             self.ages.entry(exchange.kind).or_default().add_ns(u64::from(age).saturating_mul(1_000_000_000));
         }
+    }
+
+    /// Whole distributions by name, for the report.
+    pub fn distributions(&self) -> impl Iterator<Item = (String, &Distribution)> {
+        let edges = self.edges.distributions().map(|(address, times)| (Edge::histogram(&address), times));
+        edges.chain(self.ages.iter().map(|(kind, ages)| (Ages::histogram(kind.name()), ages)))
     }
 
     /// All of it.

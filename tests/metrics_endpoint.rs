@@ -68,7 +68,7 @@ fn assert_in_the_table(scraped: &Exposition) {
         assert_eq!((family.kind.as_str(), family.help.as_str()), (kind, metric.help), "{name}");
         for sample in family.samples.keys().filter(|_| metric.kind != Type::Histogram) {
             let labels = sample.strip_prefix(name).unwrap();
-            let expected = format!("{{{}=\"", metric.label);
+            let expected = format!("{{{}=\"", metric.label.split(' ').next().unwrap());
             assert!(if metric.label.is_empty() { labels.is_empty() } else { labels.starts_with(&expected) });
         }
     }
@@ -182,6 +182,52 @@ fn without_a_probe_what_only_it_can_tell_is_absent_and_viewers_are_told_apart_on
             !first.contains_key("hls_swarm_error_rate")
                 && !first.contains_key("hls_swarm_manifest_ttfb_seconds")
         );
+    }
+}
+
+#[test]
+fn stages_and_streams_have_series_that_end_where_the_report_does() {
+    let server = support::stream::endless();
+    let fake = FakeFfmpeg::playing("play 2; sleep 1000");
+    let streams = [format!("2:{}", server.url("/a.m3u8")), server.url("/b.m3u8")];
+    let load = ["--stage", "1s:3", "--stage", "60s:3", "--ramp-jitter", "0s"];
+    let what = ["--ffmpeg", &fake.path(), "--stream", &streams[0], "--stream", &streams[1]];
+    let running = Swarm::new(&[&METRICS_FLAG[..], &load, &what].concat()).start();
+    let port = port(&running);
+    let label = |stream: usize| {
+        let url = server.url(["/a.m3u8", "/b.m3u8"][stream - 1]);
+        format!("{{stream=\"{stream}\",url=\"{url}\"}}")
+    };
+    let stages = ["{stage=\"1\",name=\"up to 3\"}", "{stage=\"2\",name=\"3 viewers\"}"];
+    let last = eventually("all have asked, and the level is held", Duration::from_secs(30), || {
+        let scraped = ask(port, "GET", "/metrics").is_ok().then(|| scrape(port))?;
+        let asked = sample(&scraped, "manifest_requests_total");
+        let late =
+            sample(&scraped, &format!("stage_seconds{}", stages[1])).is_some_and(|lasted| lasted > 3.0);
+        (asked == Some(3.0) && late).then_some(scraped)
+    });
+    running.signal(Signal::SIGINT);
+    let outcome = running.end();
+    let scraped = |name: &str| sample(&last, name);
+    assert_eq!(scraped("stage"), Some(2.0));
+    for (place, label) in (0..).zip(stages) {
+        let reported = |field: &str| outcome.number(&format!("/stages/{place}/{field}"));
+        assert_eq!(scraped(&format!("stage_clients{label}")), Some(reported("clients")));
+        assert_eq!(scraped(&format!("stage_requests_total{label}")), Some(reported("requests/manifest")));
+        assert_eq!(scraped(&format!("stage_bytes_total{label}")), Some(reported("bytes/manifest")));
+        // It was cut short, and no segment was seen.
+        assert_eq!(scraped(&format!("stage_met{label}")), None);
+        assert_eq!(scraped(&format!("stage_segment_p95_seconds{label}")), None);
+    }
+    for (place, clients) in [(1, 2.0), (2, 1.0)] {
+        let (label, reported) =
+            (label(place), |field: &str| outcome.number(&format!("/streams/{}/{field}", place - 1)));
+        assert_eq!(scraped(&format!("stream_clients{label}")), Some(clients));
+        assert_eq!(scraped(&format!("stream_playing_clients{label}")), Some(clients));
+        assert_eq!(scraped(&format!("stream_requests_total{label}")), Some(clients));
+        assert_eq!(reported("requests/manifest"), clients);
+        assert_eq!(scraped(&format!("stream_bytes_total{label}")), Some(reported("bytes/manifest")));
+        assert_eq!(scraped(&format!("stream_error_rate{label}")), Some(0.0));
     }
 }
 

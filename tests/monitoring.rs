@@ -134,10 +134,11 @@ impl Watched {
     fn start() -> Self {
         let origin = Origin::start(&[]);
         let fact = |name: &str| origin.facts[name].as_str().unwrap().to_owned();
-        let stream = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+        let stream = |weight| format!("--stream={weight}:http://127.0.0.1:{}/stream.m3u8", origin.port());
         let (node, nginx) = (fact("node_metrics"), fact("nginx_metrics"));
         let running = Swarm::new(&[
-            "--clients=3",
+            "--stage=2s:3",
+            "--stage=1h:3",
             "--metrics",
             "127.0.0.1:0",
             "--origin-metrics-interval=500ms",
@@ -145,7 +146,8 @@ impl Watched {
             &node,
             "--nginx-metrics",
             &nginx,
-            &stream,
+            &stream(2),
+            &stream(1),
         ])
         .start();
         let host = |url: &str| url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
@@ -210,5 +212,6 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() {
     let scraped = String::from_utf8(ask(port, "GET", "/metrics").unwrap().body).unwrap();
     promtool(&["check", "metrics"], &scraped);
     watched.running.signal(Signal::SIGINT);
-    watched.running.end().assert_judged(0, "pass");
+    // The stages were to last for an hour.
+    watched.running.end().assert_judged(130, "aborted");
 }

@@ -9,6 +9,7 @@ mod insight;
 mod latency;
 mod lives;
 mod origin;
+mod parts;
 mod progress;
 mod requests;
 mod tool;
@@ -98,12 +99,13 @@ fn histogram(buckets: &Buckets) -> Value {
 }
 
 /// The table, in the order of the exposition.
-static TABLES: [&[Metric]; 10] = [
+static TABLES: [&[Metric]; 11] = [
     progress::TABLE,
     requests::TABLE,
     latency::TABLE,
     health::TABLE,
     errors::TABLE,
+    parts::TABLE,
     insight::TABLE,
     lives::TABLE,
     origin::TABLE,

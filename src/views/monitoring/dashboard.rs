@@ -24,7 +24,7 @@ const fn panel(title: &'static str, unit: &'static str, queries: &'static [Query
 }
 
 /// All rows. Sums go over all instances that were chosen: one load generator, or many shards.
-pub const ROWS: [Row; 6] = [
+pub const ROWS: [Row; 7] = [
     (
         "Viewers",
         &[
@@ -181,6 +181,43 @@ pub const ROWS: [Row; 6] = [
                         "sum by (category) (increase(hls_swarm_client_exits_total{instance=~\"$instance\"}[1m]))",
                     ),
                 ],
+            ),
+        ],
+    ),
+    (
+        "Streams and stages, where there are several",
+        &[
+            panel(
+                "Requests by stream",
+                "reqps",
+                &[(
+                    "{{stream}}: {{url}}",
+                    "sum by (stream, url) (rate(hls_swarm_stream_requests_total{instance=~\"$instance\"}[10s]))",
+                )],
+            ),
+            panel(
+                "Segments by stream, p95, whole run",
+                "s",
+                &[(
+                    "{{stream}}: {{url}}",
+                    "max by (stream, url) (hls_swarm_stream_segment_p95_seconds{instance=~\"$instance\"})",
+                )],
+            ),
+            panel(
+                "Share of requests that failed, by stage",
+                "percentunit",
+                &[(
+                    "{{stage}}: {{name}}",
+                    "max by (stage, name) (hls_swarm_stage_error_rate{instance=~\"$instance\"})",
+                )],
+            ),
+            panel(
+                "Segments by stage, p95",
+                "s",
+                &[(
+                    "{{stage}}: {{name}}",
+                    "max by (stage, name) (hls_swarm_stage_segment_p95_seconds{instance=~\"$instance\"})",
+                )],
             ),
         ],
     ),

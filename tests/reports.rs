@@ -2,21 +2,26 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use hls_swarm::pure::criteria::judge;
+use hls_swarm::pure::mix::Mix;
 use hls_swarm::pure::report::{merge::merge, read::read};
-use hls_swarm::pure::stats::{Expectation, Stats};
-use hls_swarm::views::{comparison, formats};
+use hls_swarm::pure::stats::{Expectation, StagePlan, Stats};
+use hls_swarm::pure::threshold::Threshold;
+use hls_swarm::views::{comparison, formats, prometheus, summary};
 use hls_swarm::words::event::Event;
-use hls_swarm::words::exchange::{Exchange, Kind, Source};
+use hls_swarm::words::exchange::{Cache, Exchange, Kind, Source};
 use hls_swarm::words::report::{Format, Report};
-use hls_swarm::words::snapshot::Sources;
+use hls_swarm::words::snapshot::{Edge, OTHER_ADDRESSES, Sources, StageRow};
 use hls_swarm::words::verdict::{Criterion, Word};
 use proptest::prelude::*;
+use serde_json::Value;
 
 #[path = "support/recorded.rs"]
 mod recorded;
 
-use recorded::{SECOND, exchange, report, run};
+use recorded::{SECOND, exchange, report, report_in_parts, run};
 
 fn text(format: Format, report: &Report) -> String {
     formats::render(format, report).unwrap()
@@ -28,10 +33,62 @@ fn named(reports: Vec<Report>) -> Vec<(String, Report)> {
 
 #[test]
 fn reading_loses_nothing() {
-    let written = text(Format::Json, &report());
-    let again = read("a.json", &written).unwrap();
-    for (_, format) in Format::ENDINGS {
-        assert_eq!(text(format, &again), text(format, &report()));
+    for report in [report(), report_in_parts()] {
+        let written = text(Format::Json, &report);
+        let again = read("a.json", &written).unwrap();
+        for (_, format) in Format::ENDINGS {
+            assert_eq!(text(format, &again), text(format, &report));
+        }
+    }
+}
+
+/// The names in code spans of a page.
+fn spans(page: &str) -> BTreeSet<&str> {
+    // Code in blocks is no prose.
+    let prose = page.split("\n```").step_by(2);
+    let spans = prose.flat_map(str::lines).flat_map(|line| line.split('`').skip(1).step_by(2));
+    spans.flat_map(|span| span.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).collect()
+}
+
+/// All fields below `value`, each with where it was met first.
+fn fields(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(map) => {
+            // Status codes and names of distributions are no fields.
+            for (name, below) in
+                map.iter().filter(|_| !path.ends_with("http_status") && path != ".histograms")
+            {
+                found.entry(name.clone()).or_insert_with(|| format!("{path}.{name}"));
+                fields(below, &format!("{path}.{name}"), found);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|below| fields(below, path, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_in_the_documentation() {
+    let page = include_str!("../docs/report.md");
+    let documented = spans(page);
+    let mut found = BTreeMap::new();
+    for report in [report(), report_in_parts()] {
+        let written: Value = serde_json::from_str(&text(Format::Json, &report)).unwrap();
+        fields(&written, "", &mut found);
+    }
+    assert!(found.len() > 150, "{}", found.len());
+    let missing: Vec<&String> =
+        found.iter().filter(|(name, _)| !documented.contains(name.as_str())).map(|(_, path)| path).collect();
+    assert!(missing.is_empty(), "not in docs/report.md: {missing:?}");
+}
+
+#[test]
+fn every_metric_of_a_threshold_is_said_to_have_a_window_or_none() {
+    let page = include_str!("../docs/scenarios.md");
+    let (_, page) = page.split_once("| metrics | in the window |").unwrap();
+    let documented = spans(page.split("\n\n").next().unwrap());
+    for metric in Threshold::metrics() {
+        assert!(documented.contains(metric), "{metric} is not in docs/scenarios.md");
     }
 }
 
@@ -56,7 +113,11 @@ type Sample = (u32, u64, bool, u64, u64, bool, u64);
 
 /// A run over the samples that belong to the viewers `mine`.
 fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
-    let viewers: Vec<u32> = (0..8).filter(|viewer| mine(*viewer)).collect();
+    let viewers: Vec<u32> = (1..=8).filter(|viewer| mine(*viewer)).collect();
+    let all = u32::try_from(viewers.len()).unwrap();
+    let stage = |seconds, from, clients| StagePlan { name: None, seconds, from, clients };
+    let streams = [("http://a/".to_owned(), 3), ("http://b/".to_owned(), 1)].to_vec();
+    let threshold: Threshold = "segment_ttfb:p95<10s".parse().unwrap();
     let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
     let mut stats = Stats::new(Expectation {
         began_ns: 0,
@@ -65,12 +126,21 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
         start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
         sources,
-    });
+    })
+    .in_parts(
+        vec![stage(8.0, 0, all), stage(12.0, all, all)],
+        Mix::weighted(streams).unwrap(),
+        vec![threshold.clone()],
+    );
+    stats.apply(Event::Stage { stage: 0, at_ns: 0 });
     for viewer in &viewers {
         stats.apply(Event::Arrived { viewer: *viewer, at_ns: 0 });
         stats.apply(Event::Started { viewer: *viewer, generation: 1, at_ns: 0 });
     }
     for second in 0..20 {
+        if second == 8 {
+            stats.apply(Event::Stage { stage: 1, at_ns: second * SECOND });
+        }
         for (viewer, _, segment, ttfb, download, fine, bytes) in
             samples.iter().filter(|sample| sample.1 == second && mine(sample.0)).copied()
         {
@@ -81,6 +151,12 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
                 status: Some(if fine { 200 } else { 503 }),
                 body_bytes: bytes,
                 received_bytes: Some(bytes + 300),
+                // Which edge, how old and from where: something that differs within a shard and between them.
+                peer: Some(([192, 0, 2, u8::try_from(bytes % 3).unwrap()].into(), 80)),
+                age_s: (bytes % 2 == 0).then_some((ttfb % 100) as u32),
+                cache: [Some(Cache::Hit), Some(Cache::Miss), Some(Cache::Other), None][(bytes % 4) as usize],
+                // Viewers are compared with each other there, which shards cannot do.
+                playlist: None,
                 ..exchange(viewer, kind, second)
             })));
         }
@@ -94,14 +170,14 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
     }
     stats.apply(Event::Closing { at_ns: 20 * SECOND });
     let snapshot = stats.snapshot(20 * SECOND);
-    let verdict = judge(&snapshot, &["segment_ttfb:p95<10s".parse().unwrap()], None);
+    let verdict = judge(&snapshot, &[threshold], None);
     let ended_because = "its planned length was over".to_owned();
     Report { run: run(), verdict, snapshot, recording: stats.recording(), ended_because }
 }
 
 fn sample() -> impl Strategy<Value = Sample> {
     let (ttfb, download) = (50_u64..3_000_000, 50_u64..9_000_000);
-    (0_u32..8, 0_u64..20, any::<bool>(), ttfb, download, prop::bool::weighted(0.97), 0_u64..2_000_000)
+    (1_u32..9, 0_u64..20, any::<bool>(), ttfb, download, prop::bool::weighted(0.97), 0_u64..2_000_000)
 }
 
 proptest! {
@@ -115,7 +191,8 @@ proptest! {
             let report = play(&samples, |viewer| viewer % 4 == shard);
             read("shard.json", &text(Format::Json, &report)).unwrap()
         });
-        let merged = merge(&named(shards.collect())).unwrap();
+        let parts = named(shards.collect());
+        let merged = merge(&parts).unwrap();
         let (got, want) = (&merged.snapshot, &whole.snapshot);
         prop_assert_eq!(got.requests, want.requests);
         prop_assert_eq!(got.bytes, want.bytes);
@@ -130,6 +207,20 @@ proptest! {
         prop_assert!(close(got.active_ratio, want.active_ratio));
         // Cells of a histogram are the same everywhere: percentiles are not near, they are equal.
         prop_assert_eq!(got.latency, want.latency);
+        prop_assert_eq!(&got.insight, &want.insight);
+        prop_assert_eq!(got.streams.len(), 2);
+        prop_assert_eq!(&got.streams, &want.streams);
+        prop_assert_eq!(got.stages.len(), 2);
+        for (got, want) in got.stages.iter().zip(&want.stages) {
+            let same = |row: &StageRow| StageRow { active_ratio: None, met: None, broken: Vec::new(), ..row.clone() };
+            prop_assert_eq!(same(got), same(want));
+            prop_assert!(got.active_ratio.is_some() == want.active_ratio.is_some());
+            prop_assert!(want.active_ratio.is_none() || close(got.active_ratio, want.active_ratio));
+            // A level counts as held only if it was by every shard; that is more than the sum shows.
+            prop_assert!(got.met != Some(true) || want.met == Some(true));
+        }
+        let held = |report: &Report| report.snapshot.stages.iter().all(|row| row.met != Some(false));
+        prop_assert_eq!(held(&merged), parts.iter().all(|(_, part)| held(part)));
         let (got, want) = (&merged.recording.series, &whole.recording.series);
         prop_assert_eq!(got.points.len(), want.points.len());
         for (got, want) in got.points.iter().zip(&want.points) {
@@ -140,12 +231,15 @@ proptest! {
             prop_assert_eq!(got.latency.is_some(), want.latency.is_some());
         }
         let judged = |report: &Report| {
-            let own = report.verdict.criteria.iter().filter(|criterion| criterion.name != "merged_runs");
+            let own = report.verdict.criteria.iter().filter(|criterion| !SHARDS.contains(&criterion.name.as_str()));
             own.map(|criterion| (criterion.name.clone(), criterion.met)).collect::<Vec<_>>()
         };
         prop_assert_eq!(judged(&merged), judged(&whole));
     }
 }
+
+/// Criteria that look at each shard, and may so be stricter than one run.
+const SHARDS: [&str; 2] = ["merged_runs", "stages"];
 
 fn shard(second: u64, change: impl FnOnce(&mut Report)) -> Report {
     let mut report = report();
@@ -177,6 +271,61 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
     assert_eq!(proves_nothing.invalid_because, ["2.json: too late"]);
     let never = merged(shard(0, verdict(Word::Fail, 6)), shard(1, invalid));
     assert_eq!(never.exit_code, 6);
+}
+
+#[test]
+fn the_runs_that_did_not_pass_are_named() {
+    let pass = |report: &mut Report| (report.verdict.word, report.verdict.exit_code) = (Word::Pass, 0);
+    let limit = |one: Report, other: Report| {
+        let parts = vec![("shard 0".to_owned(), one), ("shard 2".to_owned(), other)];
+        let merged = merge(&parts).unwrap().verdict;
+        let criterion =
+            merged.criteria.into_iter().find(|criterion| criterion.name == "merged_runs").unwrap();
+        (criterion.limit, criterion.met)
+    };
+    assert_eq!(
+        limit(shard(0, pass), shard(1, |_| {})),
+        ("each of the merged runs passes (not so: shard 2)".to_owned(), false)
+    );
+    assert_eq!(limit(shard(0, pass), shard(1, pass)), ("each of the merged runs passes".to_owned(), true));
+}
+
+#[test]
+fn edges_of_reports_without_their_distributions_are_merged_without_percentiles() {
+    let whole = merge(&named(vec![shard(0, |_| {}), shard(1, |_| {})])).unwrap().snapshot.insight;
+    assert_eq!(
+        whole.edges[0].ttfb.unwrap().count,
+        2 * report().snapshot.insight.edges[0].ttfb.unwrap().count
+    );
+    assert_eq!(whole.ages[0].seconds.count, 2 * report().snapshot.insight.ages[0].seconds.count);
+    let early = shard(1, |report| {
+        report.recording.histograms.retain(|name, _| !name.starts_with("edge.") && !name.starts_with("age."));
+    });
+    let partly = merge(&named(vec![shard(0, |_| {}), early])).unwrap().snapshot.insight;
+    // Half of the percentiles would be the percentiles of half.
+    assert_eq!((partly.edges[0].requests, partly.edges[0].ttfb), (whole.edges[0].requests, None));
+    assert!(partly.ages.is_empty());
+}
+
+#[test]
+fn edges_that_no_table_has_room_for_are_told() {
+    let many = shard(0, |report| {
+        let edge = report.snapshot.insight.edges[0].clone();
+        let of = |address: String, requests| Edge { address, requests, ..edge.clone() };
+        let mut edges: Vec<Edge> = (0..64).map(|k| of(format!("192.0.2.{k}"), 100 - k)).collect();
+        edges.push(of(OTHER_ADDRESSES.to_owned(), 345));
+        report.snapshot.insight.edges = edges;
+    });
+    let further = "345 requests to other addresses, which are not told apart";
+    for format in [Format::Html, Format::Markdown] {
+        let text = text(format, &many);
+        assert!(text.contains("more edges with") && text.contains(further), "{text}");
+    }
+    let Report { run, snapshot, verdict, ended_because, .. } = &many;
+    let summary = summary::render(snapshot, run, verdict, ended_because);
+    assert!(summary.contains(further) && summary.contains(" more edges with "), "{summary}");
+    let scraped = prometheus::render(snapshot, run);
+    assert!(scraped.contains("hls_swarm_edge_requests_total{edge=\"other addresses\"} 345"), "{scraped}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod dashboard;
 #[path = "support/recorded.rs"]
 mod recorded;
 
-use recorded::{SECOND, recorded, report, run, stats};
+use recorded::{SECOND, recorded, report, report_in_parts, run, stats};
 
 fn shown(format: Format) -> String {
     formats::render(format, &report()).unwrap()
@@ -48,6 +48,23 @@ fn the_comment() {
 #[test]
 fn the_series() {
     insta::assert_snapshot!(shown(Format::Csv));
+}
+
+/// A run with stages and several streams, in every format that tells of them.
+#[test]
+fn a_run_in_parts() {
+    let report = report_in_parts();
+    let Report { run, snapshot, verdict, ended_because, .. } = &report;
+    insta::assert_snapshot!("parts_summary", summary::render(snapshot, run, verdict, ended_because));
+    for (name, format) in [
+        ("json", Format::Json),
+        ("page", Format::Html),
+        ("junit", Format::Xml),
+        ("comment", Format::Markdown),
+    ] {
+        insta::assert_snapshot!(format!("parts_{name}"), formats::render(format, &report).unwrap());
+    }
+    insta::assert_snapshot!("parts_exposition", prometheus::render(snapshot, run));
 }
 
 #[test]

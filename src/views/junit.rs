@@ -1,12 +1,12 @@
 //! The report as JUnit's XML, as Jenkins, GitLab and GitHub's actions read it: one test case for the
-//! run as such (an error if it proves nothing), and one for each criterion.
+//! run as such (an error if it proves nothing), one for each criterion, and one for each stage that was judged.
 
 use std::fmt::{self, Write};
 
 use super::escape::markup as safe;
 use super::figures::utc;
 use crate::words::report::Report;
-use crate::words::verdict::Word;
+use crate::words::verdict::{Criterion, Word};
 
 /// The report.
 #[must_use]
@@ -32,10 +32,12 @@ fn error(report: &Report) -> Option<(&'static str, String)> {
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     let Report { run, snapshot, verdict, .. } = report;
     let error = error(report);
+    let judged = || snapshot.stages.iter().filter_map(|row| Some((row, row.met?)));
     let counts = format!(
         "tests=\"{}\" failures=\"{}\" errors=\"{}\"",
-        verdict.criteria.len() + 1,
-        verdict.criteria.iter().filter(|criterion| !criterion.met).count(),
+        verdict.criteria.len() + judged().count() + 1,
+        verdict.criteria.iter().filter(|criterion| !criterion.met).count()
+            + judged().filter(|(_, met)| !met).count(),
         u8::from(error.is_some()),
     );
     let time = format!("time=\"{:.3}\"", snapshot.elapsed_seconds);
@@ -56,18 +58,29 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         None => writeln!(out, "/>")?,
     }
     for criterion in &verdict.criteria {
-        let (name, limit, value) = (safe(&criterion.name), safe(&criterion.limit), criterion.value_text());
-        write!(out, "    <testcase name=\"{name}\" classname=\"hls-swarm.criteria\" time=\"0\"")?;
-        if criterion.met {
-            writeln!(out, "/>")?;
-        } else {
-            let message = format!("{name}: {value}, asked for: {limit}");
-            writeln!(out, ">")?;
-            writeln!(out, "      <failure type=\"criterion\" message=\"{message}\">{message}</failure>")?;
-            writeln!(out, "    </testcase>")?;
-        }
+        let why = (!criterion.met).then(|| unmet(criterion));
+        case(out, &criterion.name, "criteria", "time=\"0\"", why.as_deref())?;
+    }
+    for (row, met) in judged() {
+        let broken: Vec<String> = row.broken.iter().map(unmet).collect();
+        let name = format!("stage {}: {}", row.stage, row.title());
+        let time = format!("time=\"{:.3}\"", row.seconds);
+        case(out, &name, "stages", &time, (!met).then(|| broken.join("; ")).as_deref())?;
     }
     writeln!(out, "  </testsuite>\n</testsuites>")
+}
+
+fn unmet(criterion: &Criterion) -> String {
+    format!("{}: {}, asked for: {}", criterion.name, criterion.value_text(), criterion.limit)
+}
+
+/// One test case; `why` it failed, if it did.
+fn case(out: &mut String, name: &str, class: &str, time: &str, why: Option<&str>) -> fmt::Result {
+    write!(out, "    <testcase name=\"{}\" classname=\"hls-swarm.{class}\" {time}", safe(name))?;
+    let Some(why) = why.map(safe) else { return writeln!(out, "/>") };
+    writeln!(out, ">")?;
+    writeln!(out, "      <failure type=\"criterion\" message=\"{why}\">{why}</failure>")?;
+    writeln!(out, "    </testcase>")
 }
 
 fn properties(

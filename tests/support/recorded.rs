@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use hls_swarm::pure::criteria::judge;
-use hls_swarm::pure::stats::{Expectation, Stats};
+use hls_swarm::pure::mix::Mix;
+use hls_swarm::pure::stats::{Expectation, StagePlan, Stats};
+use hls_swarm::pure::threshold::Threshold;
 use hls_swarm::words::cli::swarm::Variant;
 use hls_swarm::words::ending::Ending;
 use hls_swarm::words::event::{EndClass, Event};
@@ -145,6 +147,75 @@ pub fn recorded() -> Stats {
     });
     stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 12 * SECOND });
     stats
+}
+
+/// Three viewers on two streams for 24 seconds: up, a level that holds, one of them away again, and a level
+/// that fails, because the second stream breaks.
+pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
+    let thresholds = vec!["error_rate<5%".parse().unwrap()];
+    let stage = |name: Option<&str>, seconds, from, clients| StagePlan {
+        name: name.map(str::to_owned),
+        seconds,
+        from,
+        clients,
+    };
+    let stages = vec![
+        stage(None, 2.0, 0, 3),
+        stage(Some("evening"), 10.0, 3, 3),
+        stage(None, 2.0, 3, 2),
+        stage(None, 10.0, 2, 2),
+    ];
+    let streams = [("http://a.example/live.m3u8", 2), ("http://b.example/live.m3u8 (lowest)", 1)];
+    let streams = streams.map(|(name, weight)| (name.to_owned(), weight)).to_vec();
+    let mut stats =
+        stats_of(Source::Probe, 3).in_parts(stages, Mix::weighted(streams).unwrap(), thresholds.clone());
+    for second in 0..24 {
+        if let Some(stage) = [0, 2, 12, 14].iter().position(|begin| *begin == second) {
+            stats.apply(Event::Stage { stage, at_ns: second * SECOND });
+        }
+        for viewer in (1..=3).filter(|_| second == 0) {
+            stats.apply(Event::Arrived { viewer, at_ns: 0 });
+            stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+        }
+        if second == 12 {
+            stats.apply(Event::Dismissed { viewer: 3, at_ns: second * SECOND });
+        }
+        for viewer in (1..=3).filter(|viewer| *viewer < 3 || second < 12) {
+            // Viewer 2 is the one on the second stream.
+            let broken = viewer == 2 && second >= 18;
+            let answer = |kind| Exchange {
+                status: Some(if broken { 503 } else { 200 }),
+                peer: Some(([192, 0, 2, u8::try_from(viewer).unwrap()].into(), 443)),
+                ..exchange(viewer, kind, second)
+            };
+            stats.apply(Event::Exchange(Box::new(answer(Kind::Manifest))));
+            stats.apply(Event::Exchange(Box::new(answer(Kind::Segment))));
+            let media_us = (second + 1) * 1_000_000;
+            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.25 });
+            stats.apply(Event::Watched { viewer, shown_us: 1_000_000, stalled_us: 0 });
+        }
+        if second == 20 {
+            stats.apply(Event::Stalled { viewer: 2 });
+        }
+        stats.apply(Event::Machine { cpu_percent: 40.0, own_cpu_percent: 1.5 });
+        stats.apply(Event::Lag { nanos: 1_500_000 });
+        stats.tick((second + 1) * SECOND);
+    }
+    stats.apply(Event::Closing { at_ns: 24 * SECOND });
+    (stats, thresholds)
+}
+
+/// The run in parts as a report.
+pub fn report_in_parts() -> Report {
+    let (stats, thresholds) = recorded_in_parts();
+    let snapshot = stats.snapshot(24 * SECOND);
+    Report {
+        run: Run { url: "http://a.example/live.m3u8 http://b.example/live.m3u8".into(), ..run() },
+        verdict: judge(&snapshot, &thresholds, None),
+        snapshot,
+        recording: stats.recording(),
+        ended_because: "its planned length was over".into(),
+    }
 }
 
 /// The recorded run as a report.

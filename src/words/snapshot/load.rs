@@ -93,7 +93,10 @@ pub fn capacity(stages: &[StageRow]) -> Option<String> {
             Some(format!("holds {} viewers, fails at {}{why}", held.clients, failed.clients))
         }
         (None, Some(failed)) => {
-            Some(format!("fails at {} viewers, the least that were tried{why}", failed.clients))
+            // It is not the number alone that decides then.
+            let more = judged().filter(|row| row.met == Some(true)).map(|row| row.clients).max();
+            let though = more.map_or_else(String::new, |more| format!(", though {more} were held"));
+            Some(format!("fails at {} viewers, the least that were tried{why}{though}", failed.clients))
         }
         (None, None) => None,
     }
@@ -211,6 +214,16 @@ mod tests {
         assert_eq!(
             say(&[(100, fails)]).unwrap(),
             format!("fails at 100 viewers, the least that were tried {why}")
+        );
+    }
+
+    #[test]
+    fn a_level_that_failed_below_one_that_held_is_no_capacity() {
+        let rows = [row(300, Some(true)), row(100, Some(false))];
+        assert_eq!(
+            capacity(&rows).unwrap(),
+            "fails at 100 viewers, the least that were tried (error_rate 0.0210, wanted error_rate<1%), \
+             though 300 were held"
         );
     }
 

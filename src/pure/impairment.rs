@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::nearest::nearest;
+use super::built_in::find;
 use super::profile_text;
 use crate::words::duration::GoDuration;
 use crate::words::failure::Failure;
@@ -46,14 +46,7 @@ pub struct Impairment {
 /// # Errors
 /// A usage failure that lists those there are.
 pub fn built_in(name: &str) -> Result<&'static str, Failure> {
-    let names = || BUILT_IN.iter().map(|(name, _)| *name);
-    BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
-        let meant =
-            nearest(name, names()).map_or_else(String::new, |meant| format!("did you mean {meant}? "));
-        let all: Vec<&str> = names().collect();
-        Failure::usage(format!("there is no impairment {name:?}"))
-            .cure(format!("{meant}Impairments: {}; or name a TOML file", all.join(", ")))
-    })
+    find(&BUILT_IN, "impairment", name)
 }
 
 /// Reads an impairment and makes sure that netem can do it.

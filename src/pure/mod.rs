@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod buffer;
+pub mod built_in;
 pub mod collection;
 pub mod criteria;
 pub mod endurance;

@@ -2,7 +2,7 @@
 
 use toml::Table;
 
-use super::nearest::nearest;
+use super::built_in::find;
 use super::plan::{Plan, RAMP_RATE};
 use super::profile_text;
 use crate::words::cli::swarm::SwarmArgs;
@@ -25,22 +25,6 @@ pub const BUILT_IN: [(&str, &str); 6] = [
 /// A usage failure that lists those there are.
 pub fn built_in(name: &str) -> Result<&'static str, Failure> {
     find(&BUILT_IN, "profile", name)
-}
-
-/// Finds `name` in a list of names and texts; `what` they are, to the user.
-pub(super) fn find(
-    list: &'static [(&'static str, &'static str)],
-    what: &str,
-    name: &str,
-) -> Result<&'static str, Failure> {
-    let names = || list.iter().map(|(name, _)| *name);
-    list.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
-        let meant =
-            nearest(name, names()).map_or_else(String::new, |meant| format!("did you mean {meant}? "));
-        let all: Vec<&str> = names().collect();
-        Failure::usage(format!("there is no {what} {name:?}"))
-            .cure(format!("{meant}There are: {}; or name a TOML file", all.join(", ")))
-    })
 }
 
 /// What was typed, with a profile or scenario underneath: what it is called to the user, and its text.

@@ -1,6 +1,6 @@
 //! Scenarios: the same keys as a profile, for what a run is to show rather than how its viewers are.
 
-use super::profile::find;
+use super::built_in::find;
 use crate::words::failure::Failure;
 
 /// The scenarios that come with the program: name and text.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::accept::Accept;
-use crate::pure::nearest::nearest;
+use crate::pure::built_in::find;
 use crate::pure::profile_text;
 use crate::words::failure::Failure;
 
@@ -138,14 +138,7 @@ pub struct Disk {
 /// # Errors
 /// A usage failure that lists those there are.
 pub fn built_in(name: &str) -> Result<&'static str, Failure> {
-    let names = || BUILT_IN.iter().map(|(name, _)| *name);
-    BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
-        let meant =
-            nearest(name, names()).map_or_else(String::new, |meant| format!("did you mean {meant}? "));
-        let all: Vec<&str> = names().collect();
-        Failure::usage(format!("there is no profile {name:?} of settings"))
-            .cure(format!("{meant}Profiles: {}; or name a TOML file", all.join(", ")))
-    })
+    find(&BUILT_IN, "sysctl profile", name)
 }
 
 /// Reads a profile and lays `variant` over it.
@@ -273,7 +266,7 @@ mod tests {
         }
         assert_eq!(
             built_in("cliant").unwrap_err().cure_text().unwrap(),
-            "did you mean client? Profiles: client, origin; or name a TOML file"
+            "did you mean client? There are: client, origin; or name a TOML file"
         );
     }
 }

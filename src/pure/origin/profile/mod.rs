@@ -6,7 +6,7 @@
 mod flags;
 mod tables;
 
-use crate::pure::nearest::nearest;
+use crate::pure::built_in::find;
 use crate::pure::profile_text;
 use crate::words::failure::Failure;
 
@@ -33,14 +33,7 @@ const DEFAULT: &str = include_str!("../../../../profiles/origin/default.toml");
 /// # Errors
 /// There is no such profile; the failure lists those there are.
 pub fn built_in(name: &str) -> Result<&'static str, Failure> {
-    BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text).ok_or_else(|| {
-        let names = BUILT_IN.map(|(known, _)| known);
-        let cure = match nearest(name, names) {
-            Some(near) => format!("did you mean {near}? Profiles: {}", names.join(", ")),
-            None => format!("profiles: {}; or give the path of a TOML file", names.join(", ")),
-        };
-        Failure::usage(format!("there is no origin profile \"{name}\"")).cure(cure)
-    })
+    find(&BUILT_IN, "origin profile", name)
 }
 
 /// Reads a profile from its text, with the profile `default` underneath; `name` is for the error
@@ -111,7 +104,7 @@ mod tests {
         assert_eq!(
             failure.cure_text(),
             Some(
-                "did you mean default? Profiles: default, low-latency, 4k-abr, stress, logged, debug, tap, tap-logged"
+                "did you mean default? There are: default, low-latency, 4k-abr, stress, logged, debug, tap, tap-logged; or name a TOML file"
             )
         );
     }

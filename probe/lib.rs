@@ -7,7 +7,7 @@
 //! [`wire::ENVIRONMENT`] it is a pass-through.
 //!
 //! It changes what it was told to change, and only that ([`network`]): addresses of names, the address
-//! that connections leave from, and the pace of reading.
+//! that connections leave from, the pace of reading, and which certificates are believed.
 //!
 //! It only records facts; what they mean (playlist or segment, error or not) is for the reader.
 //!
@@ -19,7 +19,8 @@
 //! * [`table`]: the sockets by file descriptor, behind a try-lock.
 //! * [`pipe`]: the way out.
 //! * [`arguments`]: secrets that the command line must not show.
-//! * [`connections`], [`bytes`], [`tls`]: the wrappers that FFmpeg calls instead of the real functions.
+//! * [`connections`], [`bytes`], [`tls`], [`certificates`]: the wrappers that FFmpeg calls instead of the
+//!   real functions.
 //!
 //! Not a member of the Cargo package: `build.rs` compiles it with plain rustc into a shared object
 //! that links nothing, not even the C library (whose symbols the host process brings along), so
@@ -31,6 +32,7 @@
 
 mod arguments;
 mod bytes;
+mod certificates;
 mod connections;
 #[allow(unreachable_pub, reason = "tests include it into a crate of their own")]
 mod http;

@@ -1,5 +1,6 @@
 //! What the probe changes about the network, because it was told to: names that stand for other
-//! addresses, the address that connections leave from, and how fast the viewer may read.
+//! addresses, the address that connections leave from, how fast the viewer may read, and which
+//! certificates it believes.
 //!
 //! Told by [`wire::NETWORK_ENVIRONMENT`]; without it nothing is changed. Words that cannot be read are
 //! never passed over: such a process says so in its HELLO and connects to nothing.
@@ -86,6 +87,8 @@ fn is_understood(key: &[u8], value: &[u8]) -> bool {
     match key {
         b"cap" => number(value).is_some_and(|bits| bits > 0),
         b"source" => address(value).is_some(),
+        b"verify" => value == b"no",
+        b"trust" => value == b"SSL_CERT_FILE",
         b"resolve" => rule(value).is_some_and(|(host, _, addresses)| {
             !host.is_empty() && addresses.split(|&byte| byte == b',').all(|text| address(text).is_some())
         }),
@@ -198,6 +201,20 @@ pub(crate) fn leave_from(fd: c_int, peer: &Peer) -> c_int {
     }
     // A connection from another address would not be what was asked for.
     if told { EADDRNOTAVAIL } else { 0 }
+}
+
+/// Whether every certificate is believed.
+pub(crate) fn is_unverified() -> bool {
+    words().any(|(key, _)| key == b"verify")
+}
+
+/// The file of the authorities that take the place of the system's, if so told.
+pub(crate) fn authorities() -> Option<&'static CStr> {
+    words().find(|(key, _)| *key == b"trust")?;
+    // SAFETY: the name is zero-terminated, and nobody changes the environment while FFmpeg runs.
+    let file = unsafe { sys::getenv(c"SSL_CERT_FILE".as_ptr()) };
+    // SAFETY: getenv returns a zero-terminated text or null.
+    (!file.is_null()).then(|| unsafe { CStr::from_ptr(file) })
 }
 
 /// Whether the viewer's reading is slowed down.

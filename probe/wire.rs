@@ -16,7 +16,8 @@ pub const RECORD_BYTES: usize = core::mem::size_of::<Record>();
 pub const ENVIRONMENT: &str = "HLS_SWARM_PROBE";
 /// Environment variable that carries what the probe is to change about the network, in words separated
 /// by one space: `cap=BITS_PER_SECOND`, `source=ADDRESS` (one of each family at most),
-/// `resolve=HOST/PORT/ADDRESS,ADDRESS…` (port 0 = any).
+/// `resolve=HOST/PORT/ADDRESS,ADDRESS…` (port 0 = any), `verify=no` (every certificate is believed),
+/// `trust=SSL_CERT_FILE` (the authorities in the file that this variable names, not the system's).
 pub const NETWORK_ENVIRONMENT: &str = "HLS_SWARM_NETWORK";
 /// Most bytes of it.
 pub const NETWORK_BYTES: usize = 4000;

@@ -182,6 +182,25 @@ fn what_cannot_be_done_ends_the_run_before_it_begins() {
     assert!(edge.served().iter().all(|line| line.viewer == "preflight" && line.sni == "origin.test"));
 }
 
+/// An FFmpeg that verifies every certificate, as 9.0 does, is told otherwise by the probe or not at all.
+#[test]
+fn whoever_cannot_be_told_what_to_believe_is_not_started() {
+    let edge = Edge::start(|folder| film(folder, 10));
+    let url = edge.url("127.0.0.1");
+    let verifying = FakeFfmpeg::always(
+        "case \" $* \" in\n*' -h full '*) said=$(ffmpeg \"$@\") || exit 1\n\
+         echo \"$said\" | sed '/ -tls_verify /s/(default [^)]*)/(default 1)/' ;;\n*) exec ffmpeg \"$@\" ;;\nesac",
+    );
+    let path = verifying.path();
+    let what = ["--dangerous", "--insecure", "--clients", "1", "--duration", "4s", "--ffmpeg", &path, &url];
+    let outcome = edge.run(&[&["--probe", "off"], &what[..]].concat());
+    assert_eq!(outcome.code(), 3, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("only the probe passes --insecure on"), "{}", outcome.stderr);
+    let outcome = edge.run(&[&["--probe", "require"], &what[..]].concat());
+    outcome.assert_judged(0, "pass");
+    assert!(outcome.number("/requests/segment") >= 3.0, "{}", outcome.stdout);
+}
+
 /// Two viewers of a stream of 4 Mbit/s: one may read 2 Mbit/s, the other one 40. nginx's log tells how
 /// fast each of them was served.
 #[test]

@@ -20,7 +20,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm::words::wire::{Record, end, flag, what};
+use hls_swarm::words::wire::{NETWORK_ENVIRONMENT, Record, end, flag, what};
 use nginx::Nginx;
 use program::program;
 use served::Logged;
@@ -177,4 +177,45 @@ fn curl_refuses_the_certificate() {
     assert!(closed[0].has(flag::TLS | flag::CONNECT) && !closed[0].has(flag::TLS_HANDSHAKE));
     assert!(closed[0].received > 0, "the certificate came in");
     assert!(served::log(nginx).is_empty());
+}
+
+/// Who verifies certificates believes those that the probe was told to believe, for the name that was
+/// asked for, and no others.
+#[test]
+fn certificates_are_believed_as_told() {
+    let (folder, nginx) = origin();
+    let (own, other) = (nginx.certificate(), folder.path().join("other.pem"));
+    let mut openssl = program("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+    openssl.args(["-days", "2", "-subj", "/CN=other", "-keyout", "/dev/null", "-out"]).arg(&other);
+    assert!(openssl.output().unwrap().status.success());
+
+    // GnuTLS, in FFmpeg.
+    let plays = |host: &str, told: &str, authorities: &Path| {
+        let mut ffmpeg = program("ffmpeg");
+        let url = format!("https://{host}:{}/s.m3u8", nginx.tls);
+        ffmpeg.args(["-v", "error", "-nostdin", "-tls_verify", "1", "-i", &url, "-map", "0:v"]);
+        ffmpeg.args(["-c", "copy", "-f", "framecrc", "-"]).env(NETWORK_ENVIRONMENT, told);
+        ffmpeg.env("SSL_CERT_FILE", authorities).env_remove("http_proxy").env_remove("https_proxy");
+        let output = run(&mut ffmpeg).output;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() || said.contains("certificate"), "{said}");
+        output.status.success()
+    };
+    let (numbers, name) = ("127.0.0.1", "origin.test");
+    let elsewhere = format!("resolve={name}/0/{numbers}");
+    assert!(!plays(numbers, "cap=1000000000", &own), "nobody said whom to trust");
+    assert!(plays(numbers, "trust=SSL_CERT_FILE", &own));
+    assert!(!plays(numbers, "trust=SSL_CERT_FILE", &other), "it trusts that file alone");
+    assert!(!plays(name, &format!("trust=SSL_CERT_FILE {elsewhere}"), &own), "it is of another name");
+    assert!(plays(name, &format!("verify=no {elsewhere}"), &other));
+
+    // OpenSSL.
+    let connects = |told: &str| {
+        let mut client = program("openssl");
+        client.args(["s_client", "-verify", "1", "-verify_return_error", "-CAfile"]).arg(&other);
+        client.args(["-connect", &format!("{numbers}:{}", nginx.tls)]).env(NETWORK_ENVIRONMENT, told);
+        run(&mut client).output.status.success()
+    };
+    assert!(!connects("cap=1000000000") && connects("verify=no"));
 }

@@ -11,6 +11,7 @@ use super::{interview, metrics_server};
 use crate::pure::ffmpeg::argv::{self, Play};
 use crate::pure::ffmpeg::capability::Capabilities;
 use crate::pure::mix::Mix;
+use crate::pure::network::Certificates;
 use crate::pure::plan::{Plan, Stream};
 use crate::pure::preflight::{Check, Mark, files_needed, resources};
 use crate::system::fetch::without_secrets;
@@ -114,13 +115,15 @@ pub async fn prepare(
         (of(first), others.into_iter().map(of).collect())
     });
 
+    let encrypted = plays.iter().find(|(_, play)| play.url.scheme() == "https");
+    let certificates = can.as_ref().ok().and_then(|can| Certificates::needed(plan.streams.first(), can));
     let (probe, reader) = match (plan.viewers.probe, &can) {
         (ProbeMode::Off, _) | (_, Err(_)) => (None, None),
         (mode, Ok(can)) => {
-            let encrypted = plays.iter().find(|(_, play)| play.url.scheme() == "https");
             let look = encrypted.map(|(stream, play)| plan.secrets.conceal(argv::look(stream, play, can)));
             let rules = &plan.streams.first().resolve;
-            let network = trial::Network { told: plan.network.told(rules, 1), resolve: !rules.is_empty() };
+            let told = plan.network.told(rules, certificates, 1);
+            let network = trial::Network { told, resolve: !rules.is_empty() };
             match trial::hold(ffmpeg, guard, look, &network).await? {
                 Trial::Seen(object, pipe, reader) => {
                     note(Check::good("probe", "requests and bytes are measured inside each viewer"));
@@ -140,6 +143,10 @@ pub async fn prepare(
             }
         }
     };
+
+    if let (Some(certificates), Some(_), None) = (certificates, encrypted, &probe) {
+        note(unbelieved(certificates));
+    }
 
     let source = if probe.is_some() { Source::Probe } else { Source::Log };
     if source == Source::Log && plan.secrets.were_read() {
@@ -212,6 +219,21 @@ fn impossible(flag: &str, failure: &Failure) -> Check {
     let check = from_failure("probe", failure);
     let finding = format!("{}; and {flag} is done by the probe", check.finding);
     Check { finding, cure: format!("use an FFmpeg with shared libraries, or leave out {flag}"), ..check }
+}
+
+/// Without the probe nobody tells an FFmpeg that verifies every certificate what it may believe.
+fn unbelieved(certificates: Certificates) -> Check {
+    let asked = certificates.asked();
+    let finding = format!(
+        "this FFmpeg verifies each segment's certificate, and only the probe passes {asked} on to it"
+    );
+    let cure = match certificates {
+        Certificates::All => "use an FFmpeg that the probe can be loaded into, or leave out --insecure",
+        Certificates::OfFile => {
+            "add the authority to this system's certificates (update-ca-certificates), or use an FFmpeg that the probe can be loaded into"
+        }
+    };
+    Check::bad("certificates", finding, cure)
 }
 
 /// Without the probe a run goes on with inferred figures, unless measured ones are required.

@@ -12,6 +12,7 @@ use super::pipes::{keep, last, some};
 use super::{Channel, Crew, Life};
 use crate::pure::ffmpeg::argv::arguments;
 use crate::pure::ffmpeg::inferred::Author;
+use crate::pure::network::Certificates;
 use crate::pure::playback::Change;
 use crate::pure::secrets::Concealed;
 use crate::system::clock::now_ns;
@@ -69,8 +70,8 @@ fn program(crew: &Crew, viewer: u32, generation: u32) -> Program {
         let already = std::env::var_os("LD_PRELOAD");
         program.environment.push(("LD_PRELOAD".into(), object.preload(object_fd, already.as_deref())));
         program.inherit.extend([pipe.fd(), object_fd]);
-        let rules = &stream.resolve;
-        if let Some(told) = plan.network.told(rules, viewer) {
+        let certificates = Certificates::needed(stream, &crew.can);
+        if let Some(told) = plan.network.told(&stream.resolve, certificates, viewer) {
             program.environment.push((wire::NETWORK_ENVIRONMENT.into(), told.into()));
         }
     }

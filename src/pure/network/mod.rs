@@ -1,10 +1,12 @@
 //! What is changed about viewers' network: where names lead to, which address viewers leave from, how
-//! fast they may read. The probe does it inside each viewer, and is told so in words of its own.
+//! fast they may read, and which certificates they believe. The probe does it inside each viewer, and is told so in words of its own.
 
+mod certificates;
 mod rate;
 mod resolve;
 mod source;
 
+pub use certificates::Certificates;
 pub use rate::{LEAST_RATE, rates};
 pub use resolve::{Rule, rules};
 pub use source::{MOST_SOURCES, sources};
@@ -47,7 +49,7 @@ impl Network {
 
     /// What the probe of viewer `viewer` (from 1) is told; `None` = to change nothing.
     #[must_use]
-    pub fn told(&self, rules: &[Rule], viewer: u32) -> Option<String> {
+    pub fn told(&self, rules: &[Rule], certificates: Option<Certificates>, viewer: u32) -> Option<String> {
         let mut words = String::new();
         // Writing to a String cannot fail.
         if let Some(caps) = &self.caps {
@@ -55,6 +57,9 @@ impl Network {
         }
         if let Some(source) = self.source_of(viewer) {
             let _ = write!(words, "source={source} ");
+        }
+        if let Some(certificates) = certificates {
+            let _ = write!(words, "{} ", certificates.told());
         }
         for rule in rules {
             let _ = write!(words, "{} ", rule.told());
@@ -68,7 +73,7 @@ impl Network {
 /// # Errors
 /// A usage failure: there are too many.
 pub fn check_room(rules: &[Rule]) -> Result<(), Failure> {
-    /// Room for `cap=` and `source=`.
+    /// Room for `cap=`, `source=` and what is said of certificates.
     const OTHERS: usize = 120;
     let bytes: usize = rules.iter().map(|rule| rule.told().len() + 1).sum();
     if bytes + OTHERS > NETWORK_BYTES {

@@ -140,6 +140,8 @@ const SURVIVED: &[&str] =
     &["Packet corrupt", "PES packet size mismatch", "keepalive request failed", "Will reconnect"];
 /// Errors that only say that something else failed.
 const ECHOES: &[&str] = &["Error opening input: Option not found", "Error opening input: Input/output error"];
+/// An error that says where, not why; FFmpeg from 6.1 on mostly said why before.
+const WHERE: &str = "Error when loading first segment";
 
 fn weight(reason: &Reason) -> u8 {
     let text = reason.text.as_str();
@@ -147,7 +149,8 @@ fn weight(reason: &Reason) -> u8 {
         Some(Level::Warning) if SURVIVED.iter().any(|start| text.starts_with(start)) => 0,
         Some(Level::Warning) => 1,
         _ if ECHOES.contains(&text) => 2,
-        _ => 3,
+        _ if text.starts_with(WHERE) => 3,
+        _ => 4,
     }
 }
 
@@ -180,6 +183,15 @@ mod tests {
         let cause = reasons.cause().unwrap();
         assert_eq!(cause.text, "Peer certificate failed verification");
         assert_eq!(cause.example, "[tls @ 0x1] [error] Peer certificate failed verification");
+    }
+
+    #[test]
+    fn the_cause_is_not_the_place() {
+        let place = "[in#0 @ 0x1] [error] Error when loading first segment 'https://a/1.ts'\n\
+            [in#0 @ 0x1] [error] Error opening input: Input/output error\n";
+        assert_eq!(of(place).cause().unwrap().text, "Error when loading first segment 'URL'");
+        let whole = format!("[tls @ 0x1] [error] Peer certificate failed verification\n{place}");
+        assert_eq!(of(&whole).cause().unwrap().text, "Peer certificate failed verification");
     }
 
     #[test]

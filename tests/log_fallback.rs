@@ -80,11 +80,14 @@ fn requests_of_each_viewer_equal_the_origins_access_log() {
     }
 }
 
-/// A static program that is FFmpeg in all but what the dynamic linker would have done for it.
+/// A static program that is FFmpeg in all but what the dynamic linker would have done for it. As a viewer it
+/// dies where real ones do, when it may load character sets.
 fn static_ffmpeg(directory: &Path) -> PathBuf {
     let (source, made) = (directory.join("static.c"), directory.join("static-ffmpeg"));
     let code = format!(
-        "#include <stdlib.h>\n#include <unistd.h>\nint main(int count, char **words) {{ (void)count; \
+        "#include <signal.h>\n#include <stdlib.h>\n#include <string.h>\n#include <unistd.h>\n\
+         int main(int count, char **words) {{ for (int i = 1; i < count; i++) \
+         if (!strcmp(words[i], \"-progress\") && !getenv(\"GCONV_PATH\")) raise(SIGSEGV); \
          unsetenv(\"LD_PRELOAD\"); words[0] = \"{0}\"; execv(\"{0}\", words); return 127; }}\n",
         real().display()
     );

@@ -20,6 +20,7 @@ use crate::pure::criteria::{judge, worn_out};
 use crate::pure::plan::Plan;
 use crate::pure::stats::Stats;
 use crate::reports;
+use crate::system::elf;
 use crate::system::guard::Guard;
 use crate::system::shutdown::Shutdown;
 use crate::system::terminal;
@@ -60,6 +61,7 @@ pub(super) async fn play(
             end: StreamEnd::default(),
         }),
         can: ready.can,
+        is_static: elf::is_static(&plan.viewers.ffmpeg) == Some(true),
         source: ready.source,
         probe: ready.probe,
         guard,

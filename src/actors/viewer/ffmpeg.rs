@@ -63,6 +63,11 @@ fn program(crew: &Crew, viewer: u32, generation: u32) -> Program {
     program.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
     // One arena: FFmpeg's threads are few, and each arena costs every viewer half a megabyte.
     program.environment.push(("MALLOC_ARENA_MAX".into(), "1".into()));
+    // A static C library takes its character sets from this machine's, and with them the machine's own C
+    // library: FFmpeg dies of it as soon as MPEG-TS names its service. It goes without where there are none.
+    if crew.is_static && std::env::var_os("GCONV_PATH").is_none() {
+        program.environment.push(("GCONV_PATH".into(), "/nonexistent".into()));
+    }
     if let Some((object, pipe)) = &crew.probe {
         let report = format!("{}:{viewer}:{generation}", pipe.fd());
         program.environment.push((wire::ENVIRONMENT.into(), report.into()));

@@ -45,6 +45,8 @@ pub struct Crew {
     pub channels: Mix<Channel>,
     /// What FFmpeg can do.
     pub can: Capabilities,
+    /// FFmpeg is statically linked.
+    pub is_static: bool,
     /// Where requests and bytes come from.
     pub source: Source,
     /// The probe and its pipe, where it is the source.

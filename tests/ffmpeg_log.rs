@@ -411,6 +411,30 @@ fn events(portions: &[&[u8]]) -> (Vec<Event>, String) {
     (events, reasons)
 }
 
+/// FFmpeg 9.0 with OpenSSL: the handshake has its last words when the request is out already.
+#[test]
+fn what_tls_says_while_a_response_is_awaited_does_not_end_it() {
+    let said = "[in#0 @ 0x1] [debug] Opening 'https://127.0.0.1:33599/stream.m3u8' for reading\n\
+        [tcp @ 0x2] [verbose] Successfully connected to 127.0.0.1 port 33599\n\
+        [tls @ 0x3] [debug] Info method=SSL_connect state=TWFIN(SSLv3/TLS write finished), where=4097, ret=1\n\
+        [https @ 0x4] [debug] request: GET /stream.m3u8 HTTP/1.1\r\nConnection: close\r\nHost: 127.0.0.1:33599\r\n\r\n\n\
+        [tls @ 0x3] [debug] Info method=SSL_connect state=SSLOK(SSL negotiation finished successfully), where=4097, ret=1\n\
+        [tls @ 0x3] [debug] Info method=SSL_connect state=TRST(SSLv3/TLS read server session ticket), where=4097, ret=1\n\
+        [https @ 0x4] [trace] header='HTTP/1.1 206 Partial Content'\n[https @ 0x4] [trace] http_code=206\n\
+        [https @ 0x4] [trace] header='Content-Length: 197'\n[https @ 0x4] [trace] header=''\n";
+    let (events, _) = events(&[said.as_bytes()]);
+    let exchanges: Vec<&Exchange> = events
+        .iter()
+        .filter_map(|event| if let Event::Exchange(exchange) = event { Some(exchange) } else { None })
+        .collect();
+    let [exchange] = exchanges[..] else { panic!("{exchanges:?}") };
+    assert_eq!(
+        (exchange.path.as_str(), exchange.status, exchange.ending),
+        ("/stream.m3u8", Some(206), Ending::Answered)
+    );
+    assert!(exchange.secure && !exchange.kept_connection && exchange.content_length == Some(197));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -52,11 +52,10 @@ impl Interpreter {
             (Kind::Status, _) => {}
             (_, "http" | "https") => self.http(line, out),
             (_, "tcp") => self.tcp(line, out),
-            (_, "tls") => {
+            // Anything else is said while a response is awaited, too: OpenSSL takes session tickets then.
+            (_, "tls") if line.level.is_some_and(|level| level <= Level::Error) => {
                 self.moved_on(out);
-                if line.level.is_some_and(|level| level <= Level::Error) {
-                    out(Event::TlsFailed { error: clip(line.text) });
-                }
+                out(Event::TlsFailed { error: clip(line.text) });
             }
             (_, "AVIOContext") => {
                 if let Some(bytes) = number_between(line.text, "Statistics: ", " bytes read") {

@@ -78,6 +78,8 @@ fn input(args: &mut Arguments<'_>, stream: &Stream, viewers: &Viewers, play: &Pl
     if !play.live && stream.paced {
         if args.can.has_readrate() {
             args.add(["-readrate", "1"]);
+            // From 8.0 on half a second is read at once, and a film ends so much too early. 0 means the default.
+            args.option(Scope::Tool, "readrate_initial_burst", "0.001");
         } else {
             args.add(["-re"]);
         }

@@ -50,6 +50,7 @@ async fn nginx_conf(args: &OriginArgs, guard: &Arc<Guard>) -> Result<String, Fai
         tls: serve.tls.then(|| SocketAddr::new(serve.listen, serve.tls_port)),
         access_log: log.as_deref(),
     };
+    nginx::check(&site, &facts)?;
     Ok(nginx::render(&site, &facts))
 }
 

@@ -115,6 +115,7 @@ impl Server {
             tls,
             access_log: access_log.as_deref(),
         };
+        nginx::check(&site, &facts)?;
         std::fs::write(house.nginx_conf(), nginx::render(&site, &facts))
             .map_err(|error| Failure::internal("cannot write nginx.conf").because(error))?;
 

@@ -1,5 +1,6 @@
 //! Limits of rate and of connections, per address and per token.
 
+use super::Build;
 use crate::pure::origin::profile::Limits;
 
 /// Shared memory of a zone: about 80000 keys.
@@ -30,6 +31,17 @@ const fn limit_name(limit: &Limit) -> &'static str {
         Limit::Rate(_) => "rate",
         Limit::Connections(_) => "connections",
     }
+}
+
+/// The module that these limits need and that this nginx was built without; small builds leave them out.
+pub(super) fn missing_module(limits: &Limits, build: &Build) -> Option<&'static str> {
+    zones(limits)
+        .iter()
+        .map(|(_, _, limit)| match limit {
+            Limit::Rate(_) => "http_limit_req_module",
+            Limit::Connections(_) => "http_limit_conn_module",
+        })
+        .find(|module| build.has(&format!("--without-{module}")))
 }
 
 /// What goes into `http`: the zones. Empty without limits.

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 
 use super::derived::Derived;
 use super::serving::Serving;
+use crate::words::failure::Failure;
 
 pub use build::{Build, argv};
 
@@ -50,6 +51,17 @@ pub struct Site<'a> {
     pub tls: Option<SocketAddr>,
     /// Path of the access log, without quotes, dollars and control characters.
     pub access_log: Option<&'a str>,
+}
+
+/// Whether this nginx has what is asked of it.
+///
+/// # Errors
+/// A preflight failure: a module is missing.
+pub fn check(site: &Site<'_>, facts: &Facts) -> Result<(), Failure> {
+    let Some(module) = limits::missing_module(&site.serving.limits, &facts.build) else { return Ok(()) };
+    Err(Failure::preflight(format!("this nginx was built without {module}, which the limits need")).cure(
+        "install a build that has it (on Debian 11 nginx-core, not nginx-light), or leave the limits out",
+    ))
 }
 
 /// Renders nginx.conf.
@@ -123,6 +135,23 @@ mod tests {
             site.access_log = Some("/var/log/access.json.gz");
         });
         insta::assert_snapshot!("nginx_tls_limits", text);
+    }
+
+    #[test]
+    fn limits_without_their_module_are_refused() {
+        let light = "--without-http_limit_req_module --without-http_limit_conn_module";
+        let refusal = |limits: &str, arguments: &str| {
+            let mut refusal = None;
+            rendered(&format!("[limits]\n{limits}\n"), |site, facts| {
+                facts.build.arguments = arguments.to_owned();
+                refusal = check(site, facts).err().map(|failure| failure.to_string());
+            });
+            refusal
+        };
+        assert_eq!(refusal("", light), None);
+        assert!(refusal("token_connections = 1", light).unwrap().contains("http_limit_conn_module"));
+        assert!(refusal("address_requests_per_second = 1", light).unwrap().contains("http_limit_req_module"));
+        assert_eq!(refusal("token_connections = 1", "--without-http_limit_req_module"), None);
     }
 
     #[test]

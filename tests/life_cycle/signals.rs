@@ -25,7 +25,11 @@ fn a_run_that_is_stopped_has_a_verdict_and_one_that_is_cut_short_is_aborted() {
     let until_stopped = Swarm::new(&["--clients", "2", &url]).start();
     let cut_short = Swarm::new(&["--clients", "2", "--duration", "1h", &url]).start();
     let hung_up = Swarm::new(&["--clients", "1", "--duration", "1h", &url]).start();
-    std::thread::sleep(Duration::from_secs(6));
+    for (running, all) in
+        [(&until_stopped, "playing 2/2"), (&cut_short, "playing 2/2"), (&hung_up, "playing 1/1")]
+    {
+        running.hear(all);
+    }
     let asked = Instant::now();
     until_stopped.signal(Signal::SIGINT);
     cut_short.signal(Signal::SIGTERM);

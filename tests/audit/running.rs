@@ -54,7 +54,7 @@ fn free_port() -> u16 {
 fn start(folder: &Path, port: u16) -> (Companion, u32) {
     let nginx = program("nginx").get_program().to_owned();
     let mut shell = program("sh");
-    shell.args(["-c", "ulimit -Sn 1024; exec \"$0\" -e \"$1/error.log\" -c \"$1/nginx.conf\""]);
+    shell.args(["-c", "ulimit -Sn 1024; exec \"$0\" -c \"$1/nginx.conf\""]);
     let mut process = Companion::start(shell.arg(nginx).arg(folder));
     let begun = Instant::now();
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
@@ -108,7 +108,7 @@ fn a_bad_nginx_is_found_out_and_its_fixes_fix_it() {
     let playlists = site.split_once("location ~ \\.m3u8$ {").expect("a place for playlists").1;
     assert!(playlists.trim_start().starts_with("open_file_cache off;"), "{site}");
     let configuration = format!("{at}/nginx.conf");
-    let tested = program("nginx").args(["-t", "-e", "stderr", "-c", &configuration]).output().unwrap();
+    let tested = program("nginx").args(["-t", "-c", &configuration]).output().unwrap();
     assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
     let what =
         ["--config", &configuration, "--viewers", "600", "--no-host", "--redis", "off", "--format", "json"];

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
+use hls_swarm::pure::origin::profile::BUILT_IN;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -158,6 +159,50 @@ fn a_full_file_system_is_reported_and_survived() {
     assert_eq!(origin.end(), Some(0));
     let said = origin.complaints();
     assert!(said.contains("there is no room for segments") && said.contains("there is room again"), "{said}");
+}
+
+/// nginx itself says what it thinks of each profile, plain and with every option, whichever version it is.
+/// A warning counts too: what a version calls deprecated, the next one refuses.
+#[test]
+fn every_profile_with_every_option_is_what_nginx_takes() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key, log) = (path("certificate.pem"), path("certificate.key"), path("access.log"));
+    ["temp", "www"].iter().for_each(|name| std::fs::create_dir(path(name)).unwrap());
+    let output = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=localhost", "-keyout", &key, "-out", &certificate])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let every = [
+        ["--tls", "--http2=true"].as_slice(),
+        &["--address-requests-per-second=50", "--address-connections=10", "--limit-burst=7"],
+        &["--token-requests-per-second=5", "--token-connections=3", "--limit-status=503"],
+        &["--streams=b,c", "--access-log", &log],
+    ]
+    .concat();
+    for (profile, _) in BUILT_IN {
+        for options in [[].as_slice(), &every] {
+            let rendered = Command::new(env!("CARGO_BIN_EXE_hls-origin"))
+                .args(["render", "nginx", "--profile", profile, "--listen", "127.0.0.1"])
+                .args(options)
+                .env("LOGS_DIRECTORY", folder.path())
+                .output()
+                .unwrap();
+            assert!(rendered.status.success(), "{}", String::from_utf8_lossy(&rendered.stderr));
+            std::fs::write(path("nginx.conf"), rendered.stdout).unwrap();
+            let tested = Command::new("nginx")
+                .args(["-t", "-p", folder.path().to_str().unwrap(), "-c", "nginx.conf"])
+                .output()
+                .unwrap();
+            let said = String::from_utf8(tested.stderr).unwrap();
+            // Without -e, which 1.18 lacks, an ordinary user is told that the log of the system is not his.
+            let complaints =
+                said.lines().filter(|line| line.contains("nginx: [") && !line.contains("[alert]"));
+            assert!(tested.status.success() && complaints.count() == 0, "{profile} {options:?}: {said}");
+        }
+    }
 }
 
 #[test]

@@ -94,8 +94,9 @@ impl Drop for Nginx {
 
 /// Starts nginx and waits until it answers; `None` if it ends instead.
 fn launch(folder: &Path, port: u16) -> Option<Companion> {
+    // No `-e`: versions before 1.19.5 lack it.
     let mut command = program("nginx");
-    command.arg("-e").arg(folder.join("error.log")).arg("-c").arg(folder.join("nginx.conf"));
+    command.arg("-c").arg(folder.join("nginx.conf"));
     let mut process = Companion::start(&mut command);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(5) && process.ended().is_none() {

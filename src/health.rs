@@ -29,6 +29,8 @@ pub struct Where {
     pub port: u16,
     /// Path that answers.
     pub path: &'static str,
+    /// What to do if nobody answers.
+    pub cure: &'static str,
 }
 
 /// `hls-swarm`: its metrics.
@@ -37,11 +39,17 @@ pub const SWARM: Where = Where {
     variable: "METRICS_PORT",
     port: crate::pure::plan::METRICS_PORT,
     path: "/metrics",
+    cure: "metrics are served as long as a run lasts, and not with --metrics off; another port? METRICS_PORT or a URL",
 };
 
 /// `hls-origin`: its `/health`.
-pub const ORIGIN: Where =
-    Where { program: "hls-origin health", variable: "HLS_ORIGIN_PORT", port: 17_080, path: "/health" };
+pub const ORIGIN: Where = Where {
+    program: "hls-origin health",
+    variable: "HLS_ORIGIN_PORT",
+    port: 17_080,
+    path: "/health",
+    cure: "start hls-origin, or look at what it logged; another port? HLS_ORIGIN_PORT or a URL",
+};
 
 /// `main` of both.
 #[must_use]
@@ -76,5 +84,5 @@ fn ask(place: Where, args: HealthArgs) -> Result<(), Failure> {
         resolve: Vec::new(),
         fence: crate::pure::fence::Fence::default(),
     };
-    fetch::get_now(&request).map(drop)
+    fetch::get_now(&request).map(drop).map_err(|failure| failure.cure(place.cure))
 }

@@ -74,9 +74,11 @@ pub const MEASURES: [Measure; 22] = [
 ];
 
 /// Criteria that no threshold can name.
-const BUILT_IN: [Measure; 3] = [
+const BUILT_IN: [Measure; 5] = [
     one("stages", Unit::Share, "", "stages that held a level and met the criteria, of all such stages"),
     one("error_storm", Unit::Share, "", "the run was ended because most requests failed"),
+    one("merged_runs", Unit::Share, "", "parts of the load that passed by themselves, of all"),
+    one("shards_reported", Unit::Share, "", "shards that handed in their report, of all"),
     times("abort_after", "", "the run was ended because a threshold had failed for so long"),
 ];
 

@@ -368,6 +368,8 @@ fn who_was_dismissed_is_neither_due_nor_a_failure() {
     stats.apply(Event::Arrived { viewer: 2, at_ns: 20 * SECOND });
     stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });
     stats.apply(Event::Dismissed { viewer: 2, at_ns: 21 * SECOND });
+    // What it plays while it is being stopped counts for nobody.
+    stats.apply(Event::Progress { viewer: 2, media_us: 1_000_000, speed: None, drift_seconds: 0.0 });
     let lives = stats.snapshot(21 * SECOND).lives;
     assert_eq!((lives.arrived, lives.restarts, lives.expected, lives.ever_played), (3, 0, 2, 2));
 }

@@ -197,7 +197,9 @@ impl Viewers {
         if media_us > 0 && viewer.row.state == ViewerState::Starting {
             viewer.row.state = ViewerState::Playing;
         }
-        if media_us > 0 && !std::mem::replace(&mut viewer.ever_played, true) {
+        // What FFmpeg plays while it is being stopped is nobody's any more: whoever left before the first picture
+        // was not expected to have one.
+        if media_us > 0 && !viewer.dismissed && !std::mem::replace(&mut viewer.ever_played, true) {
             self.lives.ever_played += 1;
         }
     }

@@ -18,6 +18,8 @@ use hls_swarm::words::verdict::{Criterion, Word};
 use proptest::prelude::*;
 use serde_json::Value;
 
+#[path = "reports/mutated.rs"]
+mod mutated;
 #[path = "support/recorded.rs"]
 mod recorded;
 

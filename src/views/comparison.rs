@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::escape::terminal;
 use crate::words::report::Report;
 
 /// A figure: its name, and what it is in a report.
@@ -14,7 +15,7 @@ pub fn render(before: (&str, &Report), after: (&str, &Report)) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut text, before, after);
-    text
+    terminal(&text)
 }
 
 fn write(out: &mut String, before: (&str, &Report), after: (&str, &Report)) -> std::fmt::Result {

@@ -39,6 +39,12 @@ pub fn markdown(text: &str) -> String {
     safe
 }
 
+/// Text for a terminal, of several lines: a name that a server chose must not move the cursor.
+#[must_use]
+pub fn terminal(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +52,7 @@ mod tests {
     #[test]
     fn nothing_breaks_out() {
         assert_eq!(markup("<script>'\"&\u{1}"), "&lt;script&gt;&#39;&quot;&amp;\u{fffd}");
+        assert_eq!(terminal("a\u{1b}[2J\u{9b}1mb\r\n"), "a\u{fffd}[2J\u{fffd}1mb\u{fffd}\n");
         assert_eq!(markdown("a|b\n<img> [x](y) @all"), r"a\|b &lt;img> \[x\](y) &#64;all");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::escape::terminal;
 use super::insight::{caches, edge_row, further_edges, playlists};
 use super::load;
 use crate::words::exchange::Source;
@@ -18,7 +19,7 @@ pub fn render(snapshot: &Snapshot, run: &Run, verdict: &Verdict, ended_because: 
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut text, snapshot, run, verdict, ended_because);
-    text
+    terminal(&text)
 }
 
 fn write(

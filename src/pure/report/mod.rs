@@ -1,5 +1,6 @@
 //! Reports of runs that are over: read again and merged. Files and printing are not its part.
 
+mod countable;
 mod document;
 mod mean;
 pub mod merge;

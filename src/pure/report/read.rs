@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::countable::Countable;
 use super::document::{Document, LatencyTable, Reason};
 use crate::words::exchange::Kind;
 use crate::words::failure::Failure;
@@ -29,7 +30,12 @@ pub fn read(name: &str, text: &str) -> Result<Report, Failure> {
         return Err(Failure::usage(format!("{name}: has schema {schema}, and this program reads {SCHEMA}"))
             .cure("use the version of hls-swarm that wrote it"));
     }
-    serde_json::from_str(text).map(report).map_err(no_report)
+    serde_json::from_str::<Countable>(text).map_err(no_report)?;
+    let document: Document = serde_json::from_str(text).map_err(no_report)?;
+    if document.series.as_ref().is_some_and(|series| series.step_seconds == 0) {
+        return Err(no_report(serde::de::Error::custom("its series has steps of 0 s")));
+    }
+    Ok(report(document))
 }
 
 fn report(document: Document) -> Report {

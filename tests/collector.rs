@@ -17,7 +17,7 @@ mod support {
 }
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -179,4 +179,37 @@ fn who_is_not_ready_is_named_and_a_stranger_is_refused() {
     assert_eq!(code, Some(3), "{heard}");
     // The failure itself is printed on standard error.
     assert!(heard.contains("shards 0, 1, 2 were not ready"), "{heard}");
+}
+
+/// Sends one request to the collector and returns the status.
+fn posted(url: &str, request: &str, body: &str) -> u16 {
+    let mut stream = std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    let head = format!(
+        "{request} HTTP/1.1\r\nHost: collector\r\nConnection: close\r\nContent-Length: {}",
+        body.len()
+    );
+    stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn what_no_shard_would_send_brings_nothing_down() {
+    let collector = Collector::start(&["--shards=1"]);
+    for (request, body, status) in [
+        ("POST /shards/0/ready", "", 400),
+        ("POST /shards/-1/ready?of=1", "", 400),
+        ("POST /shards/0/ready?of=%ff&seconds=NaN", "", 400),
+        // Longer than any clock runs.
+        ("POST /shards/0/ready?of=1&seconds=1e19", "", 200),
+        ("PUT /shards/0/report", "{\"schema\": 1}", 400),
+        ("PUT /shards/99999999999/report", "{}", 400),
+    ] {
+        assert_eq!(posted(&collector.url, request, body), status, "{request}");
+    }
+    support::processes::send(collector.child.id(), nix::sys::signal::Signal::SIGTERM);
+    let (code, _, heard, _) = collector.end();
+    assert_eq!(code, Some(6), "{heard}");
+    assert!(heard.contains("none of 1 shards has reported"), "{heard}");
 }

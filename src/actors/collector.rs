@@ -79,7 +79,7 @@ async fn watch(
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     let mut started = None;
-    let mut deadline = Some(Instant::now() + ready_within);
+    let mut deadline = Instant::now().checked_add(ready_within);
     loop {
         {
             let collection = desk.collection.borrow();
@@ -87,8 +87,10 @@ async fn watch(
                 tracing::info!("all shards are ready and start");
                 started = Some(Instant::now());
                 let planned = collection.planned_seconds();
-                deadline = planned.map(|seconds| {
-                    Instant::now() + Duration::try_from_secs_f64(seconds).unwrap_or_default() + report_within
+                // A moment that no clock reaches is none.
+                deadline = planned.and_then(|seconds| {
+                    let planned = Duration::try_from_secs_f64(seconds).ok()?;
+                    Instant::now().checked_add(planned)?.checked_add(report_within)
                 });
             }
             if collection.is_complete() {

@@ -204,6 +204,25 @@ fn files_that_cannot_be_written() {
     refused(Swarm::new(&["--report", "tmp", &url]), 2, &["--report tmp", ".json, .html, .xml (JUnit), .md"]);
     refused(Swarm::new(&["--report", "a.json", "--report", "b.pdf", &url]), 2, &["--report b.pdf"]);
     refused(Swarm::new(&["--exchange-log", "missing/log", &url]), 2, &["--exchange-log", "missing/log"]);
+    refused(
+        Swarm::new(&["--report", "a.json", "--exchange-log", "./a.json", &url]),
+        2,
+        &["--exchange-log ./a.json", "the same file"],
+    );
+}
+
+#[test]
+fn a_disk_that_fills_up_costs_the_exchange_log_and_nothing_else() {
+    let server = live();
+    let url = server.url("/live.m3u8");
+    let outcome =
+        Swarm::new(&["--clients", "1", "--duration", "3s", "--exchange-log", "/dev/full", &url]).run();
+    assert_eq!(outcome.code(), 1, "{}", outcome.stderr);
+    for words in ["cannot write the exchange log /dev/full", "No space left", "cure: "] {
+        assert!(outcome.stderr.contains(words), "no {words:?} in {}", outcome.stderr);
+    }
+    assert!(outcome.number("/requests/manifest") > 0.0, "the report is whole: {:#}", outcome.report);
+    assert!(outcome.stdout.contains("report: report.json"), "{}", outcome.stdout);
 }
 
 #[test]
@@ -315,6 +334,21 @@ fn a_stream_that_is_gone_when_the_viewers_come() {
     let outcome = never_played(Swarm::new(&["--clients", "2", &server.url("/live.m3u8")]), "404");
     assert!(outcome.number("/http_status/404") >= 5.0, "{:#}", outcome.report);
     assert!(outcome.number("/errors/rate") == 1.0);
+}
+
+/// As HTTP/1.0 has it: the body ends with the connection. FFmpeg can be told to take that for a failure.
+#[test]
+fn a_playlist_without_a_length_is_not_asked_for_again_and_again() {
+    let server = Server::start(|target, _| match target {
+        "/live.m3u8" => {
+            let head = format!("HTTP/1.0 200 OK\r\nContent-Type: {PLAYLIST}\r\nAccept-Ranges: bytes\r\n\r\n");
+            Answer::new(head + LIVE, Then::Close)
+        }
+        _ => Answer::ok("video/mp2t", &[0x47; 188]),
+    });
+    let outcome = Swarm::new(&["--clients", "1", "--duration", "4s", &server.url("/live.m3u8")]).run();
+    let count = |kind: &str| outcome.number(&format!("/requests/{kind}"));
+    assert!(count("segment") > 0.0 && count("manifest") < 20.0, "{:#}", outcome.report["requests"]);
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn within(stream: &Stream, media: &Media, fence: &Fence) -> Result<(), Failure> 
 }
 
 fn play(url: Url, audio: Option<Url>, media: &Media, stream: &Stream) -> Play {
-    let promised = Some(media.target_duration).filter(|seconds| *seconds > 0.0);
+    let promised = Some(media.longest_segment()).filter(|seconds| *seconds > 0.0);
     let target_duration = promised.unwrap_or(stream.target_duration.as_secs_f64());
     Play { url, audio, live: media.live, target_duration }
 }

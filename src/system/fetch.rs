@@ -17,8 +17,8 @@ use crate::pure::fence::Fence;
 use crate::pure::network::Rule;
 use crate::words::failure::Failure;
 
-/// A playlist is text; what is larger than this is something else.
-const LARGEST: u64 = 8 << 20;
+/// Half a million segments with long addresses fit; what is larger is something else.
+const LARGEST: u64 = 64 << 20;
 /// ureq's array of addresses has this much room.
 const MOST_ADDRESSES: usize = 16;
 /// How often an answer may lead elsewhere.
@@ -81,7 +81,7 @@ impl Resolver for Names {
 pub struct Response {
     /// Where it came from, redirects followed.
     pub url: url::Url,
-    /// The body, cut at 8 MiB.
+    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -147,9 +147,18 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
         response
             .into_body()
             .into_reader()
-            .take(LARGEST)
+            .take(LARGEST + 1)
             .read_to_end(&mut body)
             .map_err(|error| failed(ureq::Error::Io(error)))?;
+        if body.len() as u64 > LARGEST {
+            // A part of a film looks like a live stream: its end is what is missing.
+            return Err(Failure::preflight(format!(
+                "{} is larger than {} MiB, which is no playlist",
+                without_secrets(&url),
+                LARGEST >> 20
+            ))
+            .cure("pass the URL of a playlist (.m3u8), not of a segment"));
+        }
         return Ok(Response { url, body });
     }
     Err(failed(ureq::Error::TooManyRedirects))

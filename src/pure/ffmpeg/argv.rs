@@ -116,10 +116,10 @@ fn transport(args: &mut Arguments<'_>, stream: &Stream, url: &Url, user_agent: &
     }
     if let Some(delay) = stream.reconnect_delay {
         // These only act while the first playlist is opened; later failures end FFmpeg, and the
-        // supervisor starts it again.
-        for name in ["reconnect", "reconnect_streamed", "reconnect_on_network_error"] {
-            args.option(Scope::Http, name, "1");
-        }
+        // supervisor starts it again. Neither `reconnect` nor `reconnect_streamed`: they take the end of a
+        // playlist that came without a length for a failure, and ask for it again, hundreds of times per
+        // second and for ever.
+        args.option(Scope::Http, "reconnect_on_network_error", "1");
         args.option(Scope::Http, "reconnect_delay_max", &delay.as_secs().to_string());
     }
     // Fatal for http:// URLs in every version.

@@ -64,6 +64,9 @@ pub struct Audio {
     pub default: bool,
 }
 
+/// A target duration of so many times the longest segment is a mistake: nobody would ever count as stalled.
+const ABSURD: f64 = 10.0;
+
 /// A media playlist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Media {
@@ -78,6 +81,15 @@ pub struct Media {
 }
 
 impl Media {
+    /// The longest that a segment lasts, seconds: what the playlist promises, unless its segments show that
+    /// the promise means nothing. 0 if nothing is known.
+    #[must_use]
+    pub fn longest_segment(&self) -> f64 {
+        let listed = self.segments.iter().map(|(_, seconds)| *seconds).fold(0.0, f64::max);
+        let absurd = listed > 0.0 && self.target_duration > (ABSURD * listed).max(60.0);
+        if absurd { listed.ceil() } else { self.target_duration }
+    }
+
     /// Sum of all segment durations, seconds.
     #[must_use]
     pub fn duration(&self) -> f64 {
@@ -96,6 +108,8 @@ pub enum NotAPlaylist {
     NoHeader(String),
     /// A master playlist without variants, or a media playlist without segments.
     NothingListed,
+    /// It begins with a byte order mark, which RFC 8216 forbids and FFmpeg does not read.
+    ByteOrderMark,
     /// A line cannot be understood.
     BadLine {
         /// Line number, from 1.
@@ -111,6 +125,9 @@ impl fmt::Display for NotAPlaylist {
             Self::Empty => f.write_str("the response is empty"),
             Self::Html => f.write_str("the response is an HTML page, not a playlist"),
             Self::NoHeader(start) => write!(f, "the response begins with {start:?} instead of #EXTM3U"),
+            Self::ByteOrderMark => {
+                f.write_str("the playlist begins with a byte order mark (EF BB BF), which players refuse")
+            }
             Self::NothingListed => f.write_str("the playlist lists neither variants nor segments"),
             Self::BadLine { line, what } => write!(f, "line {line} of the playlist: {what}"),
         }
@@ -124,7 +141,9 @@ impl std::error::Error for NotAPlaylist {}
 /// # Errors
 /// [`NotAPlaylist`] if it is none, or lists nothing.
 pub fn parse(text: &str, base: &Url) -> Result<Playlist, NotAPlaylist> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.starts_with('\u{feff}') {
+        return Err(NotAPlaylist::ByteOrderMark);
+    }
     let start = text.trim_start();
     if start.is_empty() {
         return Err(NotAPlaylist::Empty);
@@ -183,7 +202,10 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self, line: &str) -> Result<(), String> {
-        let number = |text: &str| text.trim().parse::<f64>().map_err(|_| format!("{text:?} is no number"));
+        let number = |text: &str| {
+            let number = text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+            number.ok_or_else(|| format!("{text:?} is no number"))
+        };
         if line.is_empty() {
             return Ok(());
         }
@@ -198,7 +220,10 @@ impl<'a> Reader<'a> {
             "#EXT-X-MEDIA" => {
                 self.rendition(value)?;
             }
-            "#EXT-X-TARGETDURATION" => self.media.target_duration = number(value)?,
+            "#EXT-X-TARGETDURATION" => match number(value)? {
+                seconds if seconds < 0.0 => return Err(format!("{value} is no duration")),
+                seconds => self.media.target_duration = seconds,
+            },
             "#EXT-X-MEDIA-SEQUENCE" => {
                 self.media.media_sequence =
                     value.trim().parse().map_err(|_| format!("{value:?} is no media sequence"))?;
@@ -271,6 +296,17 @@ mod tests {
     }
 
     #[test]
+    fn a_promise_that_means_nothing_is_not_taken_for_a_segments_length() {
+        for (promised, listed, longest) in
+            [(6.0, 4.0, 6.0), (50.0, 1.0, 50.0), (1e6, 1.5, 2.0), (0.0, 1.5, 0.0)]
+        {
+            let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:{promised}\n#EXTINF:{listed},\na.ts\n");
+            let Playlist::Media(media) = read(&text).unwrap() else { panic!("not media") };
+            assert_eq!(media.longest_segment(), longest, "{promised} promised, {listed} listed");
+        }
+    }
+
+    #[test]
     fn a_master_playlist() {
         let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"audio.m3u8\"\n\
                     #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"en.m3u8\",DEFAULT=YES\n\
@@ -293,6 +329,11 @@ mod tests {
         assert_eq!(read("<!DOCTYPE html><html>"), Err(NotAPlaylist::Html));
         assert_eq!(read("#EXTM3U\n#EXT-X-VERSION:3\n"), Err(NotAPlaylist::NothingListed));
         assert!(matches!(read("hello"), Err(NotAPlaylist::NoHeader(_))));
+        assert_eq!(read("\u{feff}#EXTM3U\n#EXTINF:2,\na.ts\n"), Err(NotAPlaylist::ByteOrderMark));
+        for line in ["#EXT-X-TARGETDURATION:-5", "#EXT-X-TARGETDURATION:inf", "#EXTINF:nan,"] {
+            let bad = read(&format!("#EXTM3U\n{line}\n#EXTINF:2,\na.ts\n"));
+            assert!(matches!(bad, Err(NotAPlaylist::BadLine { line: 2, .. })), "{line}: {bad:?}");
+        }
         let bad = read("#EXTM3U\n#EXTINF:two,\na.ts\n").unwrap_err();
         assert_eq!(bad.to_string(), "line 2 of the playlist: \"two\" is no number");
     }

@@ -18,6 +18,9 @@ const MOST_ERRORS: f64 = 0.01;
 const MOST_SATURATED: f64 = 0.5;
 /// Timers that fire later than this (99th percentile) make our own figures late too, milliseconds.
 const MOST_LAG_MS: f64 = 500.0;
+/// A program that stood still for longer than this once has judged what viewers did meanwhile too late, and
+/// counted stalls that were its own, milliseconds.
+const MOST_STANDSTILL_MS: f64 = 3000.0;
 /// Kernel and probe have to agree on bytes this well.
 const LEAST_AGREEMENT: f64 = 0.999;
 
@@ -148,6 +151,13 @@ fn invalid(snapshot: &Snapshot) -> Vec<String> {
             generator.p99_lag_ms
         ));
     }
+    if generator.max_lag_ms > MOST_STANDSTILL_MS {
+        because.push(format!(
+            "this program itself was stopped or starved for {:.1} s, and saw too late what viewers did meanwhile: \
+             the machine is overloaded, or somebody stopped it",
+            generator.max_lag_ms / 1000.0
+        ));
+    }
     if let Some(agreement) = snapshot.agreement.kernel_bytes
         && !(LEAST_AGREEMENT..=2.0 - LEAST_AGREEMENT).contains(&agreement)
     {
@@ -202,6 +212,8 @@ mod tests {
         assert_eq!(verdict(|s| s.errors.rate = Some(0.02), None), (Word::Fail, 4));
         assert_eq!(verdict(|s| s.generator.events_lost = 1, None), (Word::Invalid, 5));
         assert_eq!(verdict(|s| s.generator.p99_lag_ms = 501.0, None), (Word::Invalid, 5));
+        assert_eq!(verdict(|s| s.generator.max_lag_ms = 2900.0, None), (Word::Pass, 0));
+        assert_eq!(verdict(|s| s.generator.max_lag_ms = 9800.0, None), (Word::Invalid, 5));
         assert_eq!(verdict(|s| s.agreement.kernel_bytes = Some(0.99), None), (Word::Invalid, 5));
         let unseen = |s: &mut Snapshot| {
             s.viewers.push(ViewerRow { media_seconds: 2.0, ..ViewerRow::default() });

@@ -15,6 +15,7 @@ use crate::pure::go_style;
 use crate::pure::tuning::profile;
 use crate::system::guard::Guard;
 use crate::system::nginx_found::{self, Files, Master};
+use crate::system::standard_output;
 use crate::system::{hls_folder, output_file, redis, sysctl};
 use crate::views::audit as view;
 use crate::words::audit::Audit;
@@ -47,13 +48,13 @@ fn serve(args: &AuditArgs) -> Result<Exit, Failure> {
         args.reports.iter().map(|path| Ok((format_of(path)?, path))).collect::<Result<_, Failure>>()?;
     reports.iter().try_for_each(|(_, path)| output_file::check("--report", path))?;
     let audit = crate::pure::audit::audit(&gather(args)?, args.viewers)?;
-    drop(std::io::stdout().write_all(view::render(args.format, &audit)?.as_bytes()));
+    let said = standard_output::say(&view::render(args.format, &audit)?);
     for (format, path) in reports {
         output_file::write(path, &view::render(format, &audit)?)?;
         // Standard output may be JSON or a patch.
         drop(writeln!(std::io::stderr(), "report: {}", path.display()));
     }
-    Ok(exit(args, &audit))
+    said.map(|()| exit(args, &audit))
 }
 
 fn exit(args: &AuditArgs, audit: &Audit) -> Exit {

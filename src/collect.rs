@@ -58,8 +58,7 @@ fn serve(args: &CollectArgs) -> Result<ExitCode, Failure> {
         collector::collect(listener, collection, args.ready_timeout.0, args.report_timeout.0, &shutdown).await
     })?;
     let report = collection.conclude()?;
-    reports::say(&report);
-    reports::write(&files, &report)?;
+    reports::publish(&files, &report)?;
     Ok(ExitCode::from(report.verdict.exit_code))
 }
 
@@ -87,11 +86,27 @@ pub async fn wait_for_all(collector: &Url, shard: Shard, planned: Option<Duratio
     }
 }
 
-/// Hands a report over.
+/// Hands a report over. A signal ends that: the run itself is over.
 ///
 /// # Errors
-/// The collector cannot be reached any more, or refuses it.
-pub async fn hand_over(collector: &Url, shard: Shard, report: &Report) -> Result<(), Failure> {
+/// The collector cannot be reached any more, or refuses it, or a signal came.
+pub async fn hand_over(
+    collector: &Url,
+    shard: Shard,
+    report: &Report,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    tokio::select! {
+        handed = deliver(collector, shard, report) => handed,
+        () = shutdown.at_once.cancelled() => Err(Failure::internal(format!(
+            "the report was not handed over to the collector at {}: a signal came first",
+            without_secrets(collector)
+        ))
+        .cure("look whether the collector runs; --report FILE.json keeps what a shard has measured")),
+    }
+}
+
+async fn deliver(collector: &Url, shard: Shard, report: &Report) -> Result<(), Failure> {
     let text = json::render(report)
         .map_err(|error| Failure::internal("cannot write the report as JSON").because(error))?;
     let url = place(collector, &format!("shards/{}/report", shard.index()))?;

@@ -19,6 +19,7 @@ use crate::pure::plan::{self, Environment, Plan};
 use crate::pure::secrets::Secrets;
 use crate::pure::{go_style, profile};
 use crate::settings::{self, environment, laid_under};
+use crate::system::standard_output;
 use crate::words::cli::config::{CheckArgs, ShowArgs, SwarmConfigArgs, SwarmConfigCommand};
 use crate::words::cli::swarm::SwarmArgs;
 use crate::words::exit::Exit;
@@ -123,12 +124,8 @@ fn check(file: &Path) -> Result<(), Failure> {
         .map_err(|failure| failure.within(&name))?;
     warn(&idle::check(&args, &Typed::default()).map_err(|failure| failure.within(&name))?);
     let Needs { open_files, .. } = Needs::of(plan.load.own_most());
-    drop(writeln!(
-        std::io::stdout(),
-        "{name}: good: {} viewers, {open_files} open files",
-        plan.load.own_most()
-    ));
-    Ok(())
+    let viewers = plan.load.own_most();
+    standard_output::say(&format!("{name}: good: {viewers} viewers, {open_files} open files\n"))
 }
 
 /// The text of a file that is to be checked.
@@ -168,8 +165,6 @@ impl<S: Serialize, D: Serialize> Shown<'_, S, D> {
             let settings = toml::to_string(&self.settings).map_err(text)?;
             format!("{settings}\n# What follows from it:\n{derived}")
         };
-        // The reader may be gone; there is no one left to tell.
-        drop(std::io::stdout().write_all(text.as_bytes()));
-        Ok(())
+        standard_output::say(&text)
     }
 }

@@ -7,6 +7,7 @@ use clap::Parser;
 
 use crate::logging;
 use crate::pure::fleet::divide;
+use crate::system::standard_output;
 use crate::views::kubernetes;
 use crate::words::cli::fleet::FleetArgs;
 use crate::words::exit::Exit;
@@ -22,15 +23,14 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return logging::clap_exit(&error),
     };
-    match divide(&args) {
-        Ok(fleet) => {
-            if fleet.without_consent {
-                drop(writeln!(std::io::stderr(), "hls-swarm plan: {}", kubernetes::consent(&fleet)));
-            }
-            // The reader may be gone; there is no one left to tell.
-            drop(write!(std::io::stdout(), "{}", kubernetes::render(&fleet)));
-            Exit::Pass.into()
+    let planned = divide(&args).and_then(|fleet| {
+        if fleet.without_consent {
+            drop(writeln!(std::io::stderr(), "hls-swarm plan: {}", kubernetes::consent(&fleet)));
         }
+        standard_output::say(&kubernetes::render(&fleet))
+    });
+    match planned {
+        Ok(()) => Exit::Pass.into(),
         Err(failure) => {
             failure.print("hls-swarm plan", &mut std::io::stderr());
             failure.exit().into()

@@ -1,6 +1,5 @@
 //! The wiring of `hls-swarm impair`: from a name to what tc has set.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use crate::logging;
 use crate::pure::impairment::{self, Impairment};
 use crate::system::guard::Guard;
 use crate::system::process::{Program, ask, cannot_run};
+use crate::system::standard_output;
 use crate::words::cli::impair::ImpairArgs;
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
@@ -44,8 +44,7 @@ fn serve(args: &ImpairArgs) -> Result<(), Failure> {
     let device = args.device.as_str();
     if args.show {
         let argv = impairment.tc(device).unwrap_or_else(|| impairment::tc_clean(device));
-        drop(writeln!(std::io::stdout(), "tc {}", argv.join(" ")));
-        return Ok(());
+        return standard_output::say(&format!("tc {}\n", argv.join(" ")));
     }
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
@@ -65,8 +64,7 @@ async fn apply(impairment: &Impairment, device: &str, guard: &Arc<Guard>) -> Res
         }
         None => {}
     }
-    drop(writeln!(std::io::stdout(), "{device}: {}", impairment.description));
-    Ok(())
+    standard_output::say(&format!("{device}: {}\n", impairment.description))
 }
 
 fn read(name: &str) -> Result<Impairment, Failure> {

@@ -2,12 +2,12 @@
 //! that the programs read.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser};
 
 use crate::logging;
+use crate::system::standard_output;
 use crate::words::cli::audit::AuditArgs;
 use crate::words::cli::collect::CollectArgs;
 use crate::words::cli::config::SwarmConfigArgs;
@@ -69,17 +69,13 @@ pub fn main(program: Command) -> ExitCode {
             Ok(text)
         })
     };
-    match text {
+    match text.map(|text| text.and_then(|text| standard_output::say(&String::from_utf8_lossy(&text)))) {
         Err(error) => logging::clap_exit(&error),
         Ok(Err(failure)) => {
             failure.print("hls-swarm", &mut std::io::stderr());
             failure.exit().into()
         }
-        Ok(Ok(text)) => {
-            // The reader may be gone; there is no one left to tell.
-            drop(std::io::stdout().write_all(&text));
-            Exit::Pass.into()
-        }
+        Ok(Ok(())) => Exit::Pass.into(),
     }
 }
 

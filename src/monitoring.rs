@@ -1,11 +1,11 @@
 //! The wiring of `hls-swarm monitoring`: prints what Prometheus and Grafana need to watch runs.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::logging;
+use crate::system::standard_output;
 use crate::views::monitoring::{dashboard, rules, scrape};
 use crate::words::cli::monitoring::{MonitoringArgs, MonitoringCommand};
 use crate::words::exit::Exit;
@@ -22,12 +22,8 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return logging::clap_exit(&error),
     };
-    match render(&args.what) {
-        Ok(text) => {
-            // A reader that has read enough is no failure of ours.
-            drop(std::io::stdout().write_all(text.as_bytes()));
-            Exit::Pass.into()
-        }
+    match render(&args.what).and_then(|text| standard_output::say(&text)) {
+        Ok(()) => Exit::Pass.into(),
         Err(failure) => {
             failure.print("hls-swarm monitoring", &mut std::io::stderr());
             failure.exit().into()

@@ -1,6 +1,5 @@
 //! The wiring of reports: files that a run leaves, and what can be done with them later.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,6 +8,7 @@ use clap::Parser;
 use crate::logging;
 use crate::pure::report::{merge, read};
 use crate::system::output_file;
+use crate::system::standard_output;
 use crate::views::{comparison, formats, summary};
 use crate::words::cli::report::{ReportArgs, ReportCommand};
 use crate::words::exit::Exit;
@@ -42,14 +42,13 @@ fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
             let files = Format::of_all(&reports)?;
             check(&files)?;
             let (_, report) = open(&file)?;
-            say(&report);
-            write(&files, &report)?;
+            publish(&files, &report)?;
             Ok(Exit::Pass.into())
         }
         ReportCommand::Compare { before, after } => {
             let ((a, before), (b, after)) = (open(&before)?, open(&after)?);
             let text = comparison::render((&a, &before), (&b, &after));
-            drop(write!(std::io::stdout(), "{text}"));
+            standard_output::say(&text)?;
             Ok(Exit::Pass.into())
         }
         ReportCommand::Merge { files, reports } => {
@@ -57,8 +56,7 @@ fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
             check(&into)?;
             let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
             let merged = merge::merge(&parts)?;
-            say(&merged);
-            write(&into, &merged)?;
+            publish(&into, &merged)?;
             Ok(ExitCode::from(merged.verdict.exit_code))
         }
     }
@@ -84,22 +82,39 @@ pub fn check(files: &[(Format, PathBuf)]) -> Result<(), Failure> {
     files.iter().try_for_each(|(_, path)| output_file::check("--report", path))
 }
 
-/// Prints the summary.
-pub fn say(report: &Report) {
-    let Report { run, snapshot, verdict, ended_because, .. } = report;
-    drop(write!(std::io::stdout(), "{}", summary::render(snapshot, run, verdict, ended_because)));
+/// Makes sure that no report takes the place of the exchange log.
+///
+/// # Errors
+/// A usage failure that names the file.
+pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(), Failure> {
+    let place = |path: &Path| std::path::absolute(path).ok();
+    match log.filter(|log| files.iter().any(|(_, path)| place(path) == place(log))) {
+        Some(log) => {
+            Err(Failure::usage(format!("--exchange-log {0}: --report {0} is the same file", log.display()))
+                .cure("give each a file of its own"))
+        }
+        None => Ok(()),
+    }
 }
 
-/// Writes the report into each file. One that cannot be written does not keep the others from it.
+/// Prints the summary and writes the report into each file. What cannot be written does not keep the rest
+/// from it.
 ///
 /// # Errors
 /// The first failure.
-pub fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
+pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
+    let Report { run, snapshot, verdict, ended_because, .. } = report;
+    let said = standard_output::say(&summary::render(snapshot, run, verdict, ended_because));
+    write(files, report).and(said)
+}
+
+fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     let mut failed = Ok(());
     for (format, path) in files {
         let written = formats::render(*format, report).and_then(|text| output_file::write(path, &text));
         match written {
-            Ok(()) => drop(writeln!(std::io::stdout(), "report: {}", path.display())),
+            // If standard output cannot be written to, the summary has said so.
+            Ok(()) => drop(standard_output::say(&format!("report: {}\n", path.display()))),
             Err(failure) => failed = failed.and(Err(failure)),
         }
     }

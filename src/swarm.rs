@@ -34,6 +34,7 @@ use crate::system::limits;
 use crate::system::secrets;
 use crate::system::shutdown::Shutdown;
 use crate::system::site;
+use crate::system::standard_output;
 use crate::tune;
 use crate::words::cli::swarm::SwarmArgs;
 use crate::words::exit::Exit;
@@ -98,7 +99,7 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
     logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false), recent)?;
     idle.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.dry_run.unwrap_or(false) {
-        drop(write!(std::io::stdout(), "{}", profile::text(&args, &plan)?));
+        standard_output::say(&profile::text(&args, &plan)?)?;
         return Ok(Exit::Pass.into());
     }
     if !args.print_cmd.unwrap_or(false) {
@@ -127,6 +128,7 @@ async fn run(
 ) -> Result<ExitCode, Failure> {
     let shutdown = Shutdown::listen()?;
     reports::check(&plan.results.reports)?;
+    reports::check_beside(plan.results.exchange_log.as_deref(), &plan.results.reports)?;
     let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
     let mut say = |check: &crate::pure::preflight::Check| {
         let line = check.to_string();

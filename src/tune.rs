@@ -15,6 +15,7 @@ use crate::pure::tuning::judge::{Asked, judge};
 use crate::pure::tuning::persist;
 use crate::pure::tuning::profile::{self, Profile};
 use crate::pure::tuning::saved::Saved;
+use crate::system::standard_output;
 use crate::system::{output_file, sysctl};
 use crate::views::tuning as view;
 use crate::words::cli::tune::{
@@ -79,22 +80,22 @@ fn is_flag_of_show(word: &str) -> bool {
 
 fn show(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = look(what)?;
-    say(&print(&table, what.format, |_| true)?);
+    standard_output::say(&print(&table, what.format, |_| true)?)?;
     Ok(Exit::Pass)
 }
 
 fn check(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = look(what)?;
-    say(&print(&table, what.format, |setting| setting.state != State::Good)?);
+    standard_output::say(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
     Ok(if table.settings.iter().any(Setting::differs) { Exit::Criteria } else { Exit::Pass })
 }
 
 fn diff(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = look(what)?;
     match what.format {
-        TableFormat::Text => say(&view::diff(&table)),
-        TableFormat::Json => say(&view::json(&table)?),
-    }
+        TableFormat::Text => standard_output::say(&view::diff(&table)),
+        TableFormat::Json => standard_output::say(&view::json(&table)?),
+    }?;
     Ok(Exit::Pass)
 }
 
@@ -105,8 +106,8 @@ fn print(table: &Table, format: TableFormat, keep: impl Fn(&Setting) -> bool) ->
     }
 }
 
+/// Tells of what was done, which has been done whether or not anybody hears of it.
 fn say(text: &str) {
-    // The reader may be gone; there is no one left to tell.
     drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
@@ -232,7 +233,9 @@ fn read_state(file: &Path) -> Result<Option<Saved>, Failure> {
     match fs::read_to_string(file) {
         Ok(text) => Saved::read(&file.display().to_string(), &text).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::usage(format!("cannot read {}", file.display())).because(error)),
+        Err(error) => Err(Failure::usage(format!("cannot read {}", file.display()))
+            .because(error)
+            .cure("run it as root, or name the file that `tune apply` wrote (--state FILE)")),
     }
 }
 

@@ -142,3 +142,28 @@ fn secret_headers_are_sent_and_never_shown() {
     let said = text(&swarm(&["--header-file", "no/such", url]).stderr);
     assert!(said.contains("--header-file no/such: cannot be read"), "{said}");
 }
+
+/// What a command prints is what it is for: `> file` on a full disk must not look like success.
+#[test]
+fn what_cannot_be_printed_is_no_success() {
+    let url = "http://127.0.0.1:1/a.m3u8";
+    for words in [
+        &["--dry-run", url][..],
+        &["config", "show", url],
+        &["man"],
+        &["completions", "bash"],
+        &["monitoring", "rules"],
+        &["plan", "--clients", "1000"],
+        &["tune", "show", "--format", "json"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+        let output = command.args(words).stdout(full).output().unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(
+            said.contains("cannot write to standard output: No space left") && said.contains("cure: "),
+            "{said}"
+        );
+    }
+}

@@ -19,20 +19,30 @@ pub const QUEUE: usize = 4096;
 /// How often a snapshot is published.
 const PUBLISH: Duration = Duration::from_secs(1);
 
-/// Folds events until all senders are gone, then returns the last snapshot and the recording.
-///
-/// # Errors
-/// The exchange log cannot be written.
+/// What a run comes to.
+#[derive(Debug)]
+pub struct Account {
+    /// The last snapshot.
+    pub last: Arc<Snapshot>,
+    /// The series and the distributions.
+    pub recording: Recording,
+    /// Why the exchange log is not whole, if it is not.
+    pub log: Result<(), Failure>,
+}
+
+/// Folds events until all senders are gone. An exchange log that cannot be written any more costs
+/// nothing but itself.
 pub async fn aggregate(
     mut stats: Stats,
     mut events: mpsc::Receiver<Event>,
     snapshots: watch::Sender<Arc<Snapshot>>,
     mut log: Option<ExchangeLog>,
-) -> Result<(Arc<Snapshot>, Recording), Failure> {
+) -> Account {
     let mut publish = interval(PUBLISH);
     // Ticks that stay on the grid of seconds: the series has a point for each.
     publish.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut batch = Vec::with_capacity(256);
+    let mut written = Ok(());
     loop {
         tokio::select! {
             received = events.recv_many(&mut batch, 256) => {
@@ -40,8 +50,12 @@ pub async fn aggregate(
                     break;
                 }
                 for event in batch.drain(..) {
-                    if let (Some(log), Event::Exchange(exchange)) = (&mut log, &event) {
-                        log.write(exchange)?;
+                    if let (Some(open), Event::Exchange(exchange)) = (&mut log, &event)
+                        && let Err(failure) = open.write(exchange)
+                    {
+                        // A long run must not go on in the belief that it is being logged.
+                        tracing::error!("{}; the run goes on without it", failure.chain());
+                        (log, written) = (None, Err(failure));
                     }
                     stats.apply(event);
                 }
@@ -53,10 +67,8 @@ pub async fn aggregate(
             }
         }
     }
-    if let Some(log) = log {
-        log.finish()?;
-    }
+    let log = written.and_then(|()| log.map_or(Ok(()), ExchangeLog::finish));
     let last = Arc::new(stats.snapshot(now_ns()));
     snapshots.send_replace(Arc::clone(&last));
-    Ok((last, stats.recording()))
+    Account { last, recording: stats.recording(), log }
 }

@@ -1,6 +1,5 @@
 //! The wiring of `hls-origin config`: what the origin would serve, and what follows from it.
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,6 +12,7 @@ use crate::pure::origin::derived::Derived;
 use crate::pure::origin::profile::{self, Profile};
 use crate::pure::origin::serving::Serving;
 use crate::pure::origin::stream::Stream;
+use crate::system::standard_output;
 use crate::words::cli::config::{CheckArgs, OriginConfigArgs, OriginConfigCommand, ShowArgs};
 use crate::words::cli::origin::OriginArgs;
 use crate::words::failure::Failure;
@@ -62,6 +62,5 @@ fn check(file: &Path) -> Result<(), Failure> {
     let (stream, derived) = meaning(&profile).map_err(|failure| failure.within(&name))?;
     let (variants, room) = (stream.variants.len(), derived.storage_bytes.div_ceil(1 << 20));
     let variants = if variants == 1 { "1 variant".to_owned() } else { format!("{variants} variants") };
-    drop(writeln!(std::io::stdout(), "{name}: good: {variants}, {room} MiB of room"));
-    Ok(())
+    standard_output::say(&format!("{name}: good: {variants}, {room} MiB of room\n"))
 }

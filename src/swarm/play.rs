@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::description;
+use crate::actors::aggregator::Account;
 use crate::actors::exchange_log::ExchangeLog;
 use crate::actors::preflight::Ready;
 use crate::actors::scout::StreamEnd;
@@ -100,8 +101,8 @@ pub(super) async fn play(
     if let Some(screen) = screen {
         dashboard::close(screen).await;
     }
-    let (last, recording) =
-        figures.await.map_err(|error| Failure::internal("the aggregator broke off").because(error))??;
+    let Account { last, recording, log } =
+        figures.await.map_err(|error| Failure::internal("the aggregator broke off").because(error))?;
 
     let verdict = judge(&last, &thresholds, broken_off);
     let verdict = match &cause {
@@ -110,15 +111,16 @@ pub(super) async fn play(
     };
     let snapshot = Arc::unwrap_or_clone(last);
     let report = Report { run: name, snapshot, recording, verdict, ended_because: words(&cause) };
-    reports::say(&report);
-    reports::write(&files, &report)?;
+    let kept = reports::publish(&files, &report).and(log);
     if let Some((collector, shard)) = collector {
-        collect::hand_over(&collector, shard, &report).await?;
+        // Somebody else waits for it, whatever could not be written here.
+        collect::hand_over(&collector, shard, &report, shutdown).await?;
+        kept?;
         let word = report.verdict.word.shout();
         tracing::info!("handed over a report that says {word}; the collector gives the verdict");
         return Ok(Exit::Pass.into());
     }
-    Ok(ExitCode::from(report.verdict.exit_code))
+    kept.map(|()| ExitCode::from(report.verdict.exit_code))
 }
 
 /// All chances of a run. Shards that were given the same seed must not throw the same dice.

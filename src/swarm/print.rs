@@ -7,6 +7,7 @@ use crate::actors::preflight::Ready;
 use crate::pure::ffmpeg::argv::arguments;
 use crate::pure::plan::Plan;
 use crate::system::secrets;
+use crate::system::standard_output;
 use crate::words::exchange::Source;
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
@@ -29,7 +30,7 @@ pub(super) fn command(plan: &Plan, ready: &Ready) -> Result<ExitCode, Failure> {
     let line = words.map(quote).collect::<Vec<String>>().join(" ");
     // What was typed in the open is shown, so that the command can be tried.
     let line = if plan.secrets.were_read() { secrets::shown(&line).into_owned() } else { line };
-    drop(writeln!(std::io::stdout(), "{line}"));
+    standard_output::say(&format!("{line}\n"))?;
     if ready.source == Source::Probe {
         drop(writeln!(std::io::stderr(), "(the socket probe is added by LD_PRELOAD when it runs)"));
     }

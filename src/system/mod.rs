@@ -22,6 +22,7 @@ pub mod redis;
 pub mod secrets;
 pub mod shutdown;
 pub mod site;
+pub mod standard_output;
 pub mod storage;
 pub mod sysctl;
 pub mod terminal;

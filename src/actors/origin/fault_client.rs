@@ -1,11 +1,11 @@
 //! `hls-origin fault`: speaks to the control of a running origin.
 
-use std::io::Write;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::pure::origin::fault::Fault;
+use crate::system::standard_output;
 use crate::words::cli::origin_service::{FaultAction, FaultArgs};
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
@@ -39,8 +39,7 @@ pub fn run(args: &FaultArgs) -> Result<Exit, Failure> {
     if text.is_empty() {
         text.push_str("no faults are on\n");
     }
-    drop(std::io::stdout().write_all(text.as_bytes()));
-    Ok(Exit::Pass)
+    standard_output::say(&text).map(|()| Exit::Pass)
 }
 
 fn asked(control: &str, method: &str, path: &str, body: &str) -> Result<Value, Failure> {

@@ -31,7 +31,6 @@ mod tools;
 mod traffic;
 mod vitals;
 
-use std::io::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::task::Poll;
@@ -55,6 +54,7 @@ use crate::system::guard::Guard;
 use crate::system::identity;
 use crate::system::listener;
 use crate::system::shutdown::Shutdown;
+use crate::system::standard_output;
 use crate::words::cli::origin::OriginArgs;
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
@@ -77,7 +77,7 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
     identity::share_reading();
     let plan = Plan::resolve(args)?;
     if args.dry_run {
-        return print(&profile::to_toml(&plan.profile)?);
+        return standard_output::say(&profile::to_toml(&plan.profile)?);
     }
     let Plan { stream, derived, serving, .. } = &plan;
     if args.service.embedded {
@@ -151,11 +151,6 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
     let served = both(stop, server.keep(stop), streams);
     let (served, ()) = tokio::join!(both(stop, served, fronted), metrics);
     served
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    write!(std::io::stdout(), "{text}")
-        .map_err(|error| Failure::internal("cannot write to standard output").because(error))
 }
 
 /// Waits for all; a failure of one asks the others to stop.

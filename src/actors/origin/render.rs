@@ -1,7 +1,6 @@
 //! `hls-origin render`: what would run, printed instead of run.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use crate::pure::origin::profile::Encryption;
 use crate::pure::origin::stream::Source;
 use crate::pure::origin::systemd::{self, Unit};
 use crate::system::guard::Guard;
+use crate::system::standard_output;
 use crate::words::cli::origin::{OriginArgs, RenderCommand};
 use crate::words::exit::Exit;
 use crate::words::failure::Failure;
@@ -33,9 +33,7 @@ pub async fn print(command: &RenderCommand, guard: &Arc<Guard>) -> Result<Exit, 
         RenderCommand::Ffmpeg(args) => ffmpeg(args, &Plan::resolve(args)?),
         RenderCommand::Systemd(args) => unit(args, &Plan::resolve(args)?)?,
     };
-    write!(std::io::stdout(), "{text}")
-        .map_err(|error| Failure::internal("cannot write to standard output").because(error))?;
-    Ok(Exit::Pass)
+    standard_output::say(&text).map(|()| Exit::Pass)
 }
 
 async fn nginx_conf(args: &OriginArgs, guard: &Arc<Guard>) -> Result<String, Failure> {

@@ -206,6 +206,9 @@ fn the_guard_cleans_up(guard: Arc<Guard>, watched: TempDir) {
         guard.watch_directory(directory);
     }
     guard.release_directory(&kept);
+    let file = watched.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    guard.watch_directory(&file);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mut child, grandchild) = runtime.block_on(async {
         let mut child = shell("trap '' TERM; sleep 1000 & echo $!; wait").start(&guard).unwrap();
@@ -226,6 +229,9 @@ fn the_guard_cleans_up(guard: Arc<Guard>, watched: TempDir) {
     let began = Instant::now();
     drop(guard);
     assert!(began.elapsed() < Duration::from_secs(2), "the guard is waited for: {:?}", began.elapsed());
-    assert!(exists(&kept.join("deep/file")) && !exists(&gone), "only what was registered is removed");
+    assert!(
+        exists(&kept.join("deep/file")) && !exists(&gone) && !exists(&file),
+        "only what was registered is removed"
+    );
     assert!(zombies(std::process::id()).is_empty(), "nor is anything of the guard left");
 }

@@ -74,6 +74,9 @@ pub async fn hold(
     }
 
     let object = ProbeObject::new()?;
+    if let Some(path) = object.path() {
+        guard.watch_directory(path);
+    }
     let (pipe, mut reader) = ProbePipe::new()?;
     let mut probed = plain.clone();
     let object_fd = object.fd().as_raw_fd();

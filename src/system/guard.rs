@@ -65,7 +65,7 @@ impl Guard {
         self.tell(b"-g", group.to_string().as_bytes());
     }
 
-    /// Registers a directory to be removed with all it holds when this program ends.
+    /// Registers a directory, or a file, to be removed with all it holds when this program ends.
     pub fn watch_directory(&self, directory: &Path) {
         self.tell(b"+d", directory.as_os_str().as_bytes());
     }
@@ -126,11 +126,17 @@ fn keep_watch(pipe: OwnedFd) {
     }
     for directory in directories {
         // A killed process may still be writing into it; a second pass takes what appeared.
-        if std::fs::remove_dir_all(&directory).is_err() {
+        if !remove(&directory) {
             std::thread::sleep(std::time::Duration::from_millis(200));
-            drop(std::fs::remove_dir_all(&directory));
+            remove(&directory);
         }
     }
+}
+
+/// Removes a directory or a file; whether it is gone.
+fn remove(path: &Path) -> bool {
+    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    removed.is_ok() || !path.exists()
 }
 
 /// Lets go of the caller's files: whoever reads our standard output must not wait for the guard.

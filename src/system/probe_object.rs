@@ -60,6 +60,12 @@ impl ProbeObject {
             .cure("set TMPDIR to a writable directory whose path has no space or colon, or pass --probe off"))
     }
 
+    /// Where it lies, if it is no memory file: the guard removes it if this program cannot.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// The descriptor that a child must inherit for [`ProbeObject::preload`] to hold. It is
     /// close-on-exec here: duplicate it in the child.
     #[must_use]

@@ -4,6 +4,7 @@
 //! name in one step. A lock on the cache keeps two starts from encoding the same.
 
 use std::fs::{DirBuilder, File, FileTimes, TryLockError};
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,15 +14,18 @@ use tokio_util::sync::CancellationToken;
 use super::house::House;
 use super::keeper::Keeper;
 use super::tools::Tools;
+use crate::pure::origin::argv;
 use crate::pure::origin::derived::Derived;
+use crate::pure::origin::loop_key::{self, Sum};
 use crate::pure::origin::stream::Stream;
-use crate::pure::origin::{argv, loop_key};
 use crate::system::process::{Output, Program};
 use crate::words::cli::origin::OriginArgs;
 use crate::words::failure::Failure;
 
 /// Loops kept in the cache; the ones unused for longest go first.
 const KEPT_LOOPS: usize = 8;
+/// An encoder that has written nothing for so long hangs: even one that is much too slow writes now and then.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Everything a loop depends on, and where it goes.
 #[derive(Debug)]
@@ -46,22 +50,22 @@ impl Job<'_> {
             return Ok(self.encode(stop).await?.map(Some));
         };
         let Some(_lock) = lock(&cache, stop).await else { return Ok(None) };
-        let cached = cache.join(self.name());
-        if !measured && take(&cached, &self.house.loop_file()) {
+        let key = self.key();
+        if !measured && let Some(cached) = take(&cache, &key, &self.house.loop_file()) {
             tracing::debug!(file = %cached.display(), "the loop comes from the cache");
             return Ok(Some(None));
         }
         let Some(time) = self.encode(stop).await? else { return Ok(None) };
-        if let Err(error) = keep(&self.house.loop_file(), &cached) {
-            tracing::warn!(%error, file = %cached.display(), "cannot cache the loop; the next start encodes again");
+        if let Err(error) = keep(&self.house.loop_file(), &cache, &key) {
+            tracing::warn!(%error, cache = %cache.display(), "cannot cache the loop; the next start encodes again");
         }
         forget_oldest(&cache);
         Ok(Some(Some(time)))
     }
 
-    fn name(&self) -> String {
+    fn key(&self) -> String {
         let argv = argv::encode_loop(self.stream, self.derived, Path::new("loop"));
-        loop_key::file_name(argv.iter().map(AsRef::as_ref), &self.tools.ffmpeg_version)
+        loop_key::key(argv.iter().map(AsRef::as_ref), &self.tools.ffmpeg_version)
     }
 
     async fn encode(&self, stop: &CancellationToken) -> Result<Option<Duration>, Failure> {
@@ -73,7 +77,18 @@ impl Job<'_> {
         let argv = argv::encode_loop(self.stream, self.derived, &self.house.loop_file());
         let mut program = Program::new(&self.args.ffmpeg, argv);
         program.stdout = Output::Discard;
-        let (ending, words) = self.keeper.live(stop, &program).await?;
+        let made = self.house.loop_file();
+        let (ending, words) = tokio::select! {
+            lived = self.keeper.live(stop, &program) => lived?,
+            () = stands_still(&made, QUIET) => {
+                return Err(Failure::preflight(format!(
+                    "{} has added nothing to the loop for {} s",
+                    program.path.display(),
+                    QUIET.as_secs()
+                ))
+                .cure("pass --ffmpeg PATH, or a --video-size that this machine can encode"));
+            }
+        };
         if stop.is_cancelled() {
             return Ok(None);
         }
@@ -149,19 +164,66 @@ async fn lock(cache: &Path, stop: &CancellationToken) -> Option<Option<File>> {
     }
 }
 
-/// Copies a cached loop, and marks it as used.
-fn take(cached: &Path, target: &Path) -> bool {
-    let Ok(file) = File::options().read(true).write(true).open(cached) else { return false };
-    drop(file.set_times(FileTimes::new().set_modified(SystemTime::now())));
-    std::fs::copy(cached, target).is_ok_and(|bytes| bytes > 0)
+/// Returns when `file` has not grown for at least so long.
+async fn stands_still(file: &Path, quiet: Duration) {
+    let length = || std::fs::metadata(file).map_or(0, |found| found.len());
+    let mut known = length();
+    loop {
+        tokio::time::sleep(quiet).await;
+        let now = length();
+        if now == known {
+            return;
+        }
+        known = now;
+    }
+}
+
+/// Copies the cached loop of this key, and marks it as used. One that is not what was put there goes.
+fn take(cache: &Path, key: &str, target: &Path) -> Option<PathBuf> {
+    let mine = format!("{key}-");
+    let entries = std::fs::read_dir(cache).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let loops = entries.filter(|path| {
+        let name = path.file_name().map(std::ffi::OsStr::as_encoded_bytes).unwrap_or_default();
+        name.starts_with(mine.as_bytes()) && name.ends_with(b".nut")
+    });
+    for cached in loops {
+        match copy(&cached, target) {
+            Ok(sum) if cached.ends_with(loop_key::file_name(key, &sum)) => {
+                let used = FileTimes::new().set_modified(SystemTime::now());
+                drop(File::options().write(true).open(&cached).and_then(|file| file.set_times(used)));
+                return Some(cached);
+            }
+            Ok(_) => {
+                tracing::warn!(file = %cached.display(), "the cached loop is damaged, and encoded anew");
+                drop(std::fs::remove_file(&cached));
+            }
+            Err(error) => tracing::debug!(%error, file = %cached.display(), "cannot take the cached loop"),
+        }
+    }
+    None
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<Sum> {
+    let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+    let (mut sum, mut buffer) = (Sum::default(), vec![0; 64 << 10]);
+    loop {
+        let read = from.read(&mut buffer)?;
+        let piece = buffer.get(..read).unwrap_or_default();
+        if piece.is_empty() {
+            return Ok(sum);
+        }
+        to.write_all(piece)?;
+        sum.add(piece);
+    }
 }
 
 /// Puts a whole loop into the cache in one step.
-fn keep(made: &Path, cached: &Path) -> std::io::Result<()> {
-    let part = cached.with_extension("part");
-    let outcome = std::fs::copy(made, &part)
-        .and_then(|_| File::open(&part)?.sync_all())
-        .and_then(|()| std::fs::rename(&part, cached));
+fn keep(made: &Path, cache: &Path, key: &str) -> std::io::Result<()> {
+    let part = cache.join(format!("{key}.part"));
+    let outcome = copy(made, &part).and_then(|sum| {
+        File::open(&part)?.sync_all()?;
+        std::fs::rename(&part, cache.join(loop_key::file_name(key, &sum)))
+    });
     if outcome.is_err() {
         drop(std::fs::remove_file(&part));
     }
@@ -186,5 +248,46 @@ fn forget_oldest(cache: &Path) {
     let parts = parts.into_iter().filter(|path| path.extension().is_some_and(|end| end == "part"));
     for path in loops.into_iter().take(excess).map(|(_, path)| path).chain(parts) {
         drop(std::fs::remove_file(path));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_loop_is_not_taken_again() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (made, target) = (folder.path().join("made"), folder.path().join("target"));
+        let cache = folder.path().join("cache");
+        std::fs::create_dir(&cache).unwrap();
+        std::fs::write(&made, [7; 100_000]).unwrap();
+        keep(&made, &cache, "loop-1").unwrap();
+        assert_eq!(take(&cache, "loop-2", &target), None);
+        let cached = take(&cache, "loop-1", &target).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), [7; 100_000]);
+        // Cut short, as by a disk that was full.
+        File::options().write(true).open(&cached).unwrap().set_len(50_000).unwrap();
+        assert_eq!(take(&cache, "loop-1", &target), None);
+        assert!(!cached.exists(), "it is gone, and the next start finds a good one");
+    }
+
+    #[tokio::test]
+    async fn an_encoder_that_hangs_is_noticed_and_one_that_is_slow_is_not() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("loop");
+        let quiet = Duration::from_millis(300);
+        let slow = async {
+            for bytes in 1..6 {
+                std::fs::write(&file, vec![0; bytes]).unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = slow => {}
+            () = stands_still(&file, quiet) => panic!("it grew"),
+        }
+        tokio::time::timeout(Duration::from_secs(10), stands_still(&file, quiet)).await.unwrap();
     }
 }

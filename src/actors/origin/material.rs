@@ -106,7 +106,11 @@ impl<'a> Material<'a> {
         keeper: &Keeper,
         stop: &CancellationToken,
     ) -> Result<Option<Vec<Measured>>, Failure> {
-        let refused = |error| Failure::internal("cannot measure the loop's segments").because(error);
+        let refused = |error| {
+            Failure::internal("cannot measure the loop's segments")
+                .because(error)
+                .cure("look whether there is room, and whether --ffmpeg names a sound FFmpeg")
+        };
         let directory = self.house.root().join("rehearsal");
         std::fs::create_dir_all(&directory).map_err(refused)?;
         let place = Place { directory: &directory, number: 0, key_info: None };

@@ -1,20 +1,45 @@
-//! The name of a cached loop: the same settings and the same FFmpeg give the same name.
+//! The name of a cached loop: the same settings and the same FFmpeg give the same key, and its contents the
+//! rest, so that a loop that a disk has damaged is known as such.
 
 use std::ffi::OsStr;
 
-/// File name of the loop that `argv` makes with the FFmpeg that calls itself `version`. The target
-/// must not be among `argv`.
+/// What the name of the loop begins with that `argv` makes with the FFmpeg that calls itself `version`. The
+/// target must not be among `argv`.
 #[must_use]
-pub fn file_name<'a>(argv: impl IntoIterator<Item = &'a OsStr>, version: &str) -> String {
+pub fn key<'a>(argv: impl IntoIterator<Item = &'a OsStr>, version: &str) -> String {
     let mut hash = Fnv::new();
     for word in argv {
         hash.take(word.as_encoded_bytes());
     }
     hash.take(version.trim().as_bytes());
-    format!("loop-{:016x}.nut", hash.0)
+    format!("loop-{:016x}", hash.0)
+}
+
+/// File name of the loop with this key and these contents.
+#[must_use]
+pub fn file_name(key: &str, contents: &Sum) -> String {
+    format!("{key}-{:016x}.nut", contents.0.0)
+}
+
+/// A sum over the contents of a loop.
+#[derive(Debug)]
+pub struct Sum(Fnv);
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self(Fnv::new())
+    }
+}
+
+impl Sum {
+    /// Adds the next piece.
+    pub fn add(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0.byte(*byte));
+    }
 }
 
 /// FNV-1a, 64 bits: a hash whose values never change, unlike the standard library's.
+#[derive(Debug)]
 struct Fnv(u64);
 
 impl Fnv {
@@ -25,8 +50,12 @@ impl Fnv {
     /// Takes a word and its end, so that `ab c` and `a bc` differ.
     fn take(&mut self, word: &[u8]) {
         for byte in word.iter().copied().chain([0]) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            self.byte(byte);
         }
+    }
+
+    const fn byte(&mut self, byte: u8) {
+        self.0 = (self.0 ^ byte as u64).wrapping_mul(0x0000_0100_0000_01b3);
     }
 }
 
@@ -35,7 +64,7 @@ mod tests {
     use super::*;
 
     fn name(argv: &[&str], version: &str) -> String {
-        file_name(argv.iter().map(OsStr::new), version)
+        key(argv.iter().map(OsStr::new), version)
     }
 
     #[test]

@@ -100,7 +100,8 @@ fn gather(args: &AuditArgs) -> Result<Facts, Failure> {
         Site::of(&configuration).roots(&prefix).into_iter().map(PathBuf::from).collect();
     for folder in &args.folders {
         if !folder.is_dir() {
-            return Err(Failure::usage(format!("--folder {}: there is no such folder", folder.display())));
+            return Err(Failure::usage(format!("--folder {}: there is no such folder", folder.display()))
+                .cure("name a folder with playlists and segments"));
         }
         paths.push(folder.clone());
     }

@@ -29,15 +29,17 @@ impl Plan {
     /// There is no such profile, it cannot be read, or values do not fit together.
     pub fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
         let name = &args.profile;
-        let mut profile = if name.contains('/')
-            || Path::new(name).extension().is_some_and(|end| end == "toml")
-        {
-            let text = std::fs::read_to_string(name)
-                .map_err(|error| Failure::usage(format!("cannot read the profile {name}")).because(error))?;
-            profile::parse(name, &text)?
-        } else {
-            profile::parse(name, profile::built_in(name)?)?
-        };
+        let mut profile =
+            if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
+                let text = std::fs::read_to_string(name).map_err(|error| {
+                    Failure::usage(format!("cannot read the profile {name}"))
+                        .because(error)
+                        .cure("name a TOML file that you may read, or a profile that comes with the program")
+                })?;
+                profile::parse(name, &text)?
+            } else {
+                profile::parse(name, profile::built_in(name)?)?
+            };
         profile.apply_stream(&args.stream)?;
         profile.apply_serving(&args.serving);
         profile.apply_service(&args.service);

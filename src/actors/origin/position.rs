@@ -54,7 +54,7 @@ impl Shelf {
                 .cure("remove the file to begin at 0, which viewers see as going back")
         };
         let position = match std::fs::read_to_string(&file) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| unreadable(error.into()))?,
+            Ok(text) => read(&text).map_err(unreadable)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Position::default(),
             Err(error) => return Err(unreadable(error.into())),
         };
@@ -62,9 +62,40 @@ impl Shelf {
     }
 }
 
+/// More segments than any stream comes to; beyond it FFmpeg and players count wrongly.
+const MOST: u64 = 1 << 50;
+
+fn read(text: &str) -> Result<Position, Box<dyn std::error::Error + Send + Sync>> {
+    let position: Position = serde_json::from_str(text)?;
+    if position.next > MOST || position.discontinuities > MOST {
+        return Err(
+            format!("no stream comes to segment {}", position.next.max(position.discontinuities)).into()
+        );
+    }
+    Ok(position)
+}
+
 impl Memory {
     /// Keeps the position.
     pub(super) fn keep(&self, position: Position) -> io::Result<()> {
         replace(&self.0, &serde_json::to_string(&position)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_that_no_stream_has_is_refused() {
+        assert_eq!(read(r#"{"next":5,"discontinuities":1}"#).unwrap().next, 5);
+        for text in [
+            "",
+            "{}",
+            r#"{"next":18446744073709551615,"discontinuities":0}"#,
+            r#"{"next":-1,"discontinuities":0}"#,
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 }

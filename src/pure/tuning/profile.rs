@@ -168,7 +168,8 @@ pub fn parse(name: &str, text: &str, variant: Option<&str>) -> Result<Profile, F
                 .cure("write it like net.ipv4.tcp_rmem, in quotes"));
         }
         if key.value.trim().is_empty() || key.value.contains(['\n', '\r', '\0']) {
-            return Err(Failure::usage(format!("{what}: the value of {name} is empty or more than a line")));
+            return Err(Failure::usage(format!("{what}: the value of {name} is empty or more than a line"))
+                .cure("give it one line, as /proc/sys shows it"));
         }
         if let Some(since) = &key.since
             && super::kernel::version(since).is_none()

@@ -7,6 +7,8 @@ use hls_swarm::views::{formats, metrics, prometheus, summary};
 use hls_swarm::words::exchange::Source;
 use hls_swarm::words::report::{Format, Report};
 use hls_swarm::words::run::Run;
+use hls_swarm::words::snapshot::StageRow;
+use hls_swarm::words::verdict::Word;
 
 #[path = "views/dashboard.rs"]
 mod dashboard;
@@ -33,6 +35,21 @@ fn the_report() {
 #[test]
 fn the_page() {
     insta::assert_snapshot!(shown(Format::Html));
+}
+
+#[test]
+fn what_a_stream_holds_stands_on_top_unless_the_run_proves_nothing() {
+    let page = |word| {
+        let mut report = report();
+        report.snapshot.stages = vec![StageRow { clients: 12, met: Some(true), ..StageRow::default() }];
+        report.verdict.word = word;
+        formats::render(Format::Html, &report).unwrap()
+    };
+    for (word, told) in
+        [(Word::Pass, true), (Word::Fail, true), (Word::Invalid, false), (Word::Aborted, false)]
+    {
+        assert_eq!(page(word).contains("It holds 12 viewers"), told, "{word:?}");
+    }
 }
 
 #[test]

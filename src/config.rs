@@ -79,7 +79,7 @@ fn show(output: ShowArgs, run: SwarmArgs, typed: &Typed) -> Result<(), Failure> 
     logging::level(args.log_level.as_deref())?;
     let environment = Environment { ssl_cert_file: None, secrets: Secrets::made_up(), ..environment(&args)? };
     let plan = resolve(&args, &environment)?;
-    warn(&idle::check(&args, typed)?);
+    warn("hls-swarm config", &idle::check(&args, typed)?);
     let derived = Derived {
         ramp_seconds: plan.load.last_start().as_secs_f64(),
         needs: Needs::of(plan.load.own_most()),
@@ -96,9 +96,9 @@ fn show(output: ShowArgs, run: SwarmArgs, typed: &Typed) -> Result<(), Failure> 
 }
 
 /// Tells which values have no effect.
-fn warn(idle: &[String]) {
+fn warn(program: &str, idle: &[String]) {
     for warning in idle {
-        drop(writeln!(std::io::stderr(), "hls-swarm config: {warning}"));
+        drop(writeln!(std::io::stderr(), "{program}: {warning}"));
     }
 }
 
@@ -122,7 +122,10 @@ fn check(file: &Path) -> Result<(), Failure> {
     let plan = logging::level(args.log_level.as_deref())
         .and_then(|_| resolve(&args, &alone(&args)?))
         .map_err(|failure| failure.within(&name))?;
-    warn(&idle::check(&args, &Typed::default()).map_err(|failure| failure.within(&name))?);
+    warn(
+        "hls-swarm config",
+        &idle::check(&args, &Typed::default()).map_err(|failure| failure.within(&name))?,
+    );
     let Needs { open_files, .. } = Needs::of(plan.load.own_most());
     let viewers = plan.load.own_most();
     standard_output::say(&format!("{name}: good: {viewers} viewers, {open_files} open files\n"))

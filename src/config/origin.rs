@@ -34,7 +34,8 @@ pub fn main() -> ExitCode {
 }
 
 fn show(output: ShowArgs, args: &OriginArgs) -> Result<(), Failure> {
-    let Plan { profile, derived, .. } = Plan::resolve(args)?;
+    let Plan { profile, derived, idle, .. } = Plan::resolve(args)?;
+    super::warn("hls-origin config", &idle);
     Shown {
         program: "hls-origin",
         version: env!("CARGO_PKG_VERSION"),

@@ -76,6 +76,7 @@ pub async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure>
 async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) -> Result<(), Failure> {
     identity::share_reading();
     let plan = Plan::resolve(args)?;
+    plan.idle.iter().for_each(|told| tracing::warn!("{told}"));
     if args.dry_run {
         return standard_output::say(&profile::to_toml(&plan.profile)?);
     }

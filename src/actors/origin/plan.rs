@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::pure::origin::derived::Derived;
+use crate::pure::origin::idle::idle;
 use crate::pure::origin::profile::{self, Profile};
 use crate::pure::origin::serving::Serving;
 use crate::pure::origin::stream::Stream;
@@ -20,6 +21,8 @@ pub struct Plan {
     pub serving: Serving,
     /// What follows from the stream.
     pub derived: Derived,
+    /// Which flags have no effect, one sentence each.
+    pub idle: Vec<String>,
 }
 
 impl Plan {
@@ -49,6 +52,7 @@ impl Plan {
             serving.log.gzip_level = 0;
         }
         let derived = Derived::of(&stream);
-        Ok(Self { profile, stream, serving, derived })
+        let idle = idle(args, &profile);
+        Ok(Self { profile, stream, serving, derived, idle })
     }
 }

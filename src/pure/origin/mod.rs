@@ -8,6 +8,7 @@ pub mod codecs;
 pub mod derived;
 pub mod exporter;
 pub mod fault;
+pub mod idle;
 pub mod ladder;
 pub mod layout;
 pub mod loop_key;

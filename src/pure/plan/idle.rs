@@ -55,7 +55,8 @@ const RULES: &[(&str, Rule)] = &[
     ("ramp_jitter", |a| a.ramp_jitter.filter(|jitter| !jitter.0.is_zero()).and_then(|_| comes_and_goes(a))),
     ("duration", |a| {
         let endless = a.duration.is_some_and(|length| length.0.is_zero());
-        (endless && staged(a)).then_some(Against("stage", "the run ends with its last stage"))
+        // Images and wrappers say 0 for "as long as it likes".
+        (endless && staged(a)).then_some(Beside("stage", "the run ends with its last stage"))
     }),
     ("stage", |a| {
         let cut = never_begins(a);

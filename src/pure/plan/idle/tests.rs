@@ -38,7 +38,6 @@ fn checked(words: &str, layer: &str) -> Result<Vec<String>, String> {
 const REFUSED: &[(&str, &str, &str)] = &[
     ("--clients=5 --stage=1m:9", "--clients 5", "--stage"),
     ("--ramp-rate=2 --stage=1m:9", "--ramp-rate 2", "--stage"),
-    ("--duration=0 --stage=1m:9", "--duration 0s", "--stage"),
     ("--ramp-rate=2 --arrival-rate=1 --session=1m", "--ramp-rate 2", "--arrival-rate"),
     ("--ramp-jitter=1s --arrival-rate=1 --session=1m", "--ramp-jitter 1s", "--arrival-rate"),
     ("--reconnect=false --reconnect-delay=3", "--reconnect-delay 3", "--reconnect"),
@@ -65,6 +64,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
 
 /// What is warned about: typed over a profile, and what the only warning says.
 const WARNED: &[(&str, &str, &[&str])] = &[
+    ("--duration=0 --stage=1m:9", "", &["--duration 0s has", "beside --stage", "last stage"]),
     ("--check --clients=5 --stage=1m:9", "", &["--clients 5, --stage have", "beside --check"]),
     (
         "--check --ramp-rate=2 --duration=1m --arrival-rate=2 --session=1m --start-at=20:00 --shard=0/2",

@@ -14,7 +14,7 @@ use hls_swarm::words::ending::Ending;
 use hls_swarm::words::event::{EndClass, Event};
 use hls_swarm::words::exchange::{Exchange, Kind, Outcome, Source};
 use hls_swarm::words::key::{Key, Reply};
-use hls_swarm::words::snapshot::{Snapshot, StageRow};
+use hls_swarm::words::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow};
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -272,6 +272,25 @@ fn keys_change_the_load_and_a_pause_is_shown() {
     state.take(Arc::new(paused));
     let shown = text(&frame(&state, (80, 24), true));
     assert!(shown.contains("PAUSED") && shown.contains("2: 300 viewers"), "{shown}");
+}
+
+#[test]
+fn edges_that_the_page_has_no_room_for_are_told() {
+    let mut last = series().pop().unwrap();
+    let edge = last.insight.edges[0].clone();
+    let row = |address: String, requests| Edge { address, requests, ..edge.clone() };
+    last.insight.edges = (0..64).map(|k| row(format!("192.0.2.{k}"), 100 - k)).collect();
+    last.insight.edges.push(row(OTHER_ADDRESSES.to_owned(), 345));
+    let mut state = state(vec![last]);
+    press(&mut state, "5");
+    for size in [(80, 24), (200, 60)] {
+        let shown = text(&frame(&state, size, true));
+        let listed = shown.lines().filter(|line| line.starts_with("192.0.2.")).count();
+        assert!(shown.contains(&format!("and {} more edges with", 64 - listed)), "{shown}");
+        assert!(shown.contains("345 requests to other addresses"), "{shown}");
+        // What else the page tells is still there.
+        assert!(shown.contains("live playlists"), "{shown}");
+    }
 }
 
 #[test]

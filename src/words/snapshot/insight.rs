@@ -172,7 +172,7 @@ pub struct Insight {
     /// How old objects were.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ages: Vec<Ages>,
-    /// The servers that viewers were connected to, the busiest first; 64 at most, and one row
+    /// The servers that viewers were connected to, the busiest first; 64 at most of each run, and one row
     /// for all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edges: Vec<Edge>,

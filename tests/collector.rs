@@ -68,7 +68,8 @@ impl Collector {
         let mut said = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
         let code = self.child.wait().unwrap().code();
-        self.heard.extend(self.lines.try_iter());
+        // Its last words may still be on their way; the channel ends after them.
+        self.heard.extend(std::iter::from_fn(|| self.lines.recv_timeout(Duration::from_secs(5)).ok()));
         let report = std::fs::read_to_string(self.folder.path().join("merged.json")).ok();
         let report = report.map(|text| serde_json::from_str(&text).unwrap());
         (code, said, self.heard.join("\n"), report)

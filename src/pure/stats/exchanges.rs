@@ -152,7 +152,6 @@ impl Exchanges {
     pub fn connect_failed(&mut self, reason: String, timed_out: bool, given_up_after_ns: Option<u64>) {
         let stopped = given_up_after_ns.is_some_and(|waited| waited < self.patience_ns());
         if stopped {
-            self.in_flight_at_stop += 1;
             return;
         }
         let timed_out = timed_out || given_up_after_ns.is_some();

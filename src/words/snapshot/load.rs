@@ -222,7 +222,7 @@ mod tests {
         let rows = [row(300, Some(true)), row(100, Some(false))];
         assert_eq!(
             capacity(&rows).unwrap(),
-            "fails at 100 viewers, the least that were tried (error_rate 0.0210, wanted error_rate<1%), \
+            "fails at 100 viewers, the least that were tried (error_rate 2.1 %, wanted error_rate<1%), \
              though 300 were held"
         );
     }

@@ -204,6 +204,12 @@ fn files_that_cannot_be_written() {
     refused(Swarm::new(&["--report", "tmp", &url]), 2, &["--report tmp", ".json, .html, .xml (JUnit), .md"]);
     refused(Swarm::new(&["--report", "a.json", "--report", "b.pdf", &url]), 2, &["--report b.pdf"]);
     refused(Swarm::new(&["--exchange-log", "missing/log", &url]), 2, &["--exchange-log", "missing/log"]);
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.json");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let pipe = pipe.to_str().unwrap();
+    refused(Swarm::new(&["--report", pipe, &url]), 2, &["--report", pipe, "is no ordinary file"]);
+    refused(Swarm::new(&["--exchange-log", pipe, &url]), 2, &["--exchange-log", pipe, "cannot be written"]);
     refused(
         Swarm::new(&["--report", "a.json", "--exchange-log", "./a.json", &url]),
         2,

@@ -2,19 +2,26 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use crate::system::secrets;
 use crate::words::exchange::{Cache, Exchange, Kind, Outcome};
 use crate::words::failure::Failure;
 
+/// How long the reader of a pipe may take to make room, milliseconds.
+const MOMENT: u16 = 1000;
+
 /// An open exchange log.
 #[derive(Debug)]
 pub struct ExchangeLog {
     path: PathBuf,
-    out: BufWriter<File>,
+    out: BufWriter<Patient>,
 }
 
 impl ExchangeLog {
@@ -23,10 +30,10 @@ impl ExchangeLog {
     /// # Errors
     /// A usage failure that names the path.
     pub fn create(path: &Path) -> Result<Self, Failure> {
-        let out = File::create(path).map_err(|error| {
+        let out = Patient::open(path).map_err(|error| {
             Failure::usage(format!("--exchange-log {}: cannot be written", path.display()))
                 .because(error)
-                .cure("name a file in a directory that exists and that you may write to")
+                .cure("name a file in a directory that exists and that you may write to, or a pipe that is read")
         })?;
         Ok(Self { path: path.to_owned(), out: BufWriter::with_capacity(64 << 10, out) })
     }
@@ -56,6 +63,40 @@ impl ExchangeLog {
         Failure::internal(format!("cannot write the exchange log {}", self.path.display()))
             .because(error)
             .cure("make room on the disk, or run without --exchange-log")
+    }
+}
+
+/// The file, or a pipe to another program, which has a moment to take what is written: a run must not stand
+/// still, deaf to signals, because a reader of its log does.
+#[derive(Debug)]
+struct Patient(File);
+
+impl Patient {
+    /// Opens it for writing, empty. A pipe that nobody reads is refused at once.
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut how = File::options();
+        how.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        how.open(path).map(Self)
+    }
+}
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let mut room = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
+                if poll(&mut room, PollTimeout::from(MOMENT))? == 0 {
+                    let why = "whoever reads it does not keep up";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                }
+                self.0.write(bytes)
+            }
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -133,5 +174,26 @@ impl<'a> From<&'a Exchange> for Line<'a> {
             cache: exchange.cache,
             age: exchange.age_s,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_stands_still_does_not_stop_the_run() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(Patient::open(&pipe).is_err(), "nobody reads it");
+        let reader = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&pipe).unwrap();
+        let mut out = Patient::open(&pipe).unwrap();
+        let began = std::time::Instant::now();
+        let error = (0..1000).find_map(|_| out.write_all(&[b'x'; 4096]).err()).unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        assert!(began.elapsed() < std::time::Duration::from_secs(10));
+        drop(reader);
+        assert!(out.write_all(b"x").is_err(), "its reader has left");
     }
 }

@@ -11,13 +11,19 @@ use crate::words::failure::Failure;
 /// # Errors
 /// A usage failure that names `flag` and the path.
 pub fn check(flag: &str, path: &Path) -> Result<(), Failure> {
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        // A pipe would wait for its reader, and nobody could stop it.
+        return Err(Failure::usage(format!("{flag} {}: is no ordinary file", path.display()))
+            .cure("name a file in a directory that exists and that you may write to"));
+    }
     let existed = path.exists();
     let tried = OpenOptions::new().create(true).append(true).open(path).map(drop).and_then(|()| {
         // `write` needs a neighbour for its temporary file too.
         let neighbour = temporary(path);
         fs::write(&neighbour, b"")?;
         fs::remove_file(neighbour)?;
-        if existed { Ok(()) } else { fs::remove_file(path) }
+        // Where a link leads nowhere yet, its target has just been made.
+        if existed { Ok(()) } else { fs::remove_file(fs::canonicalize(path)?) }
     });
     tried.map_err(|error| {
         Failure::usage(format!("{flag} {}: cannot be written", path.display()))
@@ -26,15 +32,16 @@ pub fn check(flag: &str, path: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Writes `content` to `path`, through a temporary file beside it.
+/// Writes `content` to `path`, through a temporary file beside it. What a link leads to is meant, not the link.
 ///
 /// # Errors
 /// The disk is full or the directory is gone; the previous content of `path` is untouched then.
 pub fn write(path: &Path, content: &str) -> Result<(), Failure> {
-    replace(path, content).map_err(|error| {
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    replace(&place, content).map_err(|error| {
         Failure::internal(format!("cannot write {}", path.display()))
             .because(error)
-            .cure("make room on the disk; the summary above holds the same figures")
+            .cure("see that there is room and the directory is still there; the summary above holds the same figures")
     })
 }
 
@@ -56,4 +63,35 @@ fn temporary(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.part", std::process::id()));
     path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    use super::*;
+
+    #[test]
+    fn a_link_stays_a_link_and_a_pipe_is_refused() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let [file, link, pipe, nowhere] =
+            ["a.json", "link.json", "pipe.json", "nowhere.json"].map(|name| folder.path().join(name));
+        fs::write(&file, "before").unwrap();
+        std::os::unix::fs::symlink("a.json", &link).unwrap();
+        std::os::unix::fs::symlink("not-yet.json", &nowhere).unwrap();
+        for link in [&link, &nowhere] {
+            check("--report", link).unwrap();
+            assert!(fs::symlink_metadata(link).unwrap().is_symlink());
+        }
+        write(&link, "after").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "after");
+        mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+        for path in [&pipe, &folder.path().to_owned()] {
+            let failure = check("--report", path).unwrap_err();
+            assert!(failure.to_string().contains("is no ordinary file"), "{failure}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "and nothing is left behind");
+    }
 }

@@ -7,9 +7,10 @@ use super::stream::{Source, Stream, Variant};
 
 const AUDIO_GROUP: &str = "audio";
 const SUBTITLES_GROUP: &str = "subtitles";
-/// MPEG-TS repeats its three tables by the clock: in a later round of the loop, a segment may hold one more
-/// of each than the one that was measured. A packet has 188 bytes.
-const TABLES_BITS: u64 = 3 * 188 * 8;
+/// In a later round of the loop the same media may take more packets of MPEG-TS than in the round that was
+/// measured: tables are repeated by the clock, and sound is put together anew. FFmpeg 9.0 took one more per
+/// segment, 4.4 seven. A packet has 188 bytes.
+const PACKETS_BITS: u64 = 8 * 188 * 8;
 
 /// What was measured of a rendition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,9 +90,9 @@ pub fn render(stream: &Stream, renditions: &[Rendition], measured: &[Measured]) 
         let Some(Variant { size, max_kbps, .. }) = stream.variants.get(index) else { continue };
         let both =
             own.clone().and(audio.map(|(_, measured)| measured)).and(subtitles.map(|(_, measured)| measured));
-        let tables = match stream.format {
+        let packets = match stream.format {
             Format::Ts => {
-                (1 + u64::from(audio.is_some())) * TABLES_BITS / u64::from(stream.segment_seconds).max(1)
+                (1 + u64::from(audio.is_some())) * PACKETS_BITS / u64::from(stream.segment_seconds).max(1)
             }
             Format::Fmp4 => 0,
         };
@@ -100,7 +101,7 @@ pub fn render(stream: &Stream, renditions: &[Rendition], measured: &[Measured]) 
             // What is encoded while it is played may come to the ceiling at any time, and small rates a
             // little above: the container weighs more there, and no later picture was measured.
             Source::Live => (both.peak * 11 / 10).max(ceiling),
-            Source::Loop | Source::Film(_) => both.peak + tables,
+            Source::Loop | Source::Film(_) => both.peak + packets,
         };
         let mut attributes = format!("BANDWIDTH={bandwidth},AVERAGE-BANDWIDTH={}", both.average);
         if !both.codecs.is_empty() {

@@ -61,6 +61,10 @@ test-unit: rust cc ## the tests of the library alone
 test-integration: rust test-tools ## the tests against real programs
 	$(CARGO) test --locked --tests
 
+.PHONY: test-versions
+test-versions: rust test-tools ## the tests that meet FFmpeg and nginx, with other versions of both (VERSIONS="sid …" for some; about 40 minutes)
+	@scripts/test-versions $(VERSIONS)
+
 lint: rust cc ## formatting, lints, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets

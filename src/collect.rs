@@ -10,6 +10,7 @@ use url::Url;
 use crate::actors::collector;
 use crate::pure::collection::Collection;
 use crate::pure::load::shard::Shard;
+use crate::pure::plan::Plan;
 use crate::system::fetch::{self, without_secrets};
 use crate::system::shutdown::Shutdown;
 use crate::views::json;
@@ -65,10 +66,18 @@ fn serve(args: &CollectArgs) -> Result<ExitCode, Failure> {
 /// Waits until the collector lets all shards start.
 ///
 /// # Errors
-/// A preflight failure: the collector cannot be reached, or does not know this shard.
-pub async fn wait_for_all(collector: &Url, shard: Shard, planned: Option<Duration>) -> Result<(), Failure> {
-    let seconds = planned.map_or_else(String::new, |planned| format!("&seconds={}", planned.as_secs_f64()));
-    let url = place(collector, &format!("shards/{}/ready?of={}{seconds}", shard.index(), shard.of()))?;
+/// A preflight failure: the collector cannot be reached, or does not take this shard.
+pub async fn wait_for_all(collector: &Url, plan: &Plan) -> Result<(), Failure> {
+    let shard = plan.load.shard;
+    let mut url = place(collector, &format!("shards/{}/ready", shard.index()))?;
+    {
+        let mut told = url.query_pairs_mut();
+        told.append_pair("of", &shard.of().to_string());
+        told.append_pair("variant", &plan.streams.first().variant.to_string());
+        if let Some(planned) = plan.load.length {
+            told.append_pair("seconds", &planned.as_secs_f64().to_string());
+        }
+    }
     tracing::info!("ready; waiting for the other shards at {}", without_secrets(collector));
     let mut tried = Duration::ZERO;
     loop {

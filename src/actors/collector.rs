@@ -1,5 +1,5 @@
 //! The collector of a load's shards: an HTTP server that lets all of them start at once and takes their
-//! reports. `POST /shards/I/ready?of=N&seconds=S` answers 200 when all may start and 202 when it is to be
+//! reports. `POST /shards/I/ready?of=N&variant=V&seconds=S` answers 200 when all may start and 202 when it is to be
 //! asked again; `PUT /shards/I/report` takes a report as JSON.
 
 use std::cell::RefCell;
@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::pure::collection::Collection;
+use crate::pure::collection::{Collection, Ready};
 use crate::system::shutdown::Shutdown;
 use crate::words::failure::Failure;
 
@@ -171,7 +171,8 @@ async fn ready(shard: &str, query: Option<&str>, desk: &Desk) -> Result<(StatusC
     let told: HashMap<_, _> = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect();
     let of = told.get("of").and_then(|of| of.parse().ok()).unwrap_or(0);
     let planned = told.get("seconds").and_then(|seconds| seconds.parse().ok());
-    desk.collection.borrow_mut().ready(shard, of, planned)?;
+    let variant = told.get("variant").map(|variant| variant.clone().into_owned());
+    desk.collection.borrow_mut().ready(Ready { shard, of, planned, variant })?;
     tracing::debug!(shard, "is ready");
     desk.changed.notify_waiters();
     let all = async {

@@ -17,26 +17,51 @@ pub struct Collection {
     reports: BTreeMap<u32, Report>,
     /// Longest planned length that a shard told, seconds; `None` = until stopped.
     planned: Option<f64>,
+    /// What the shards that are ready play, as their `--variant` has it, and which one said so first.
+    variant: Option<(u32, String)>,
+}
+
+/// A shard that is ready to start.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Its number, from 0.
+    pub shard: u32,
+    /// Shards that it knows of.
+    pub of: u32,
+    /// Planned length of its run, seconds; `None` = until stopped.
+    pub planned: Option<f64>,
+    /// What its viewers play, as `--variant` has it, if it tells.
+    pub variant: Option<String>,
 }
 
 impl Collection {
     /// A load of so many shards, none of which has been heard of.
     #[must_use]
     pub const fn new(shards: u32) -> Self {
-        Self { shards, ready: BTreeSet::new(), reports: BTreeMap::new(), planned: Some(0.0) }
+        Self { shards, ready: BTreeSet::new(), reports: BTreeMap::new(), planned: Some(0.0), variant: None }
     }
 
-    /// A shard is ready to start. `planned`: the length of its run, seconds.
+    /// A shard is ready to start.
     ///
     /// # Errors
-    /// It is a shard of another load.
-    pub fn ready(&mut self, shard: u32, of: u32, planned: Option<f64>) -> Result<(), Failure> {
+    /// It is a shard of another load, or plays what could not be merged with the others afterwards.
+    pub fn ready(&mut self, ready: Ready) -> Result<(), Failure> {
+        let Ready { shard, of, planned, variant } = ready;
         if of != self.shards || shard >= of {
             return Err(Failure::usage(format!(
                 "shard {shard}/{of}: this collector has {} shards",
                 self.shards
             ))
             .cure(format!("start shards 0/{0} to {1}/{0}", self.shards, self.shards - 1)));
+        }
+        if let Some(variant) = variant {
+            let (first, known) = self.variant.get_or_insert_with(|| (shard, variant.clone()));
+            if *known != variant {
+                return Err(Failure::usage(format!(
+                    "shard {shard}/{of} plays {variant}, and shard {first} plays {known}: no verdict is about both"
+                ))
+                .cure("give all shards the same --variant"));
+            }
         }
         if self.ready.insert(shard) {
             self.planned = self.planned.zip(planned).map(|(longest, planned)| longest.max(planned));
@@ -125,24 +150,42 @@ impl Collection {
 mod tests {
     use super::*;
 
+    fn ready(shard: u32, of: u32, planned: Option<f64>) -> Ready {
+        Ready { shard, of, planned, variant: None }
+    }
+
+    #[test]
+    fn a_shard_that_plays_something_else_is_refused_before_anybody_plays() {
+        let mut collection = Collection::new(3);
+        let plays = |shard, variant: &str| Ready { variant: Some(variant.into()), ..ready(shard, 3, None) };
+        collection.ready(plays(0, "highest")).unwrap();
+        let refused = collection.ready(plays(1, "lowest")).unwrap_err().to_string();
+        assert!(refused.contains("shard 1/3 plays lowest, and shard 0 plays highest"), "{refused}");
+        assert_eq!(collection.not_ready(), [1, 2]);
+        collection.ready(plays(1, "highest")).unwrap();
+        // One of an older version does not tell.
+        collection.ready(ready(2, 3, None)).unwrap();
+        assert!(collection.may_start());
+    }
+
     #[test]
     fn all_have_to_be_ready_before_any_starts() {
         let mut collection = Collection::new(2);
-        collection.ready(0, 2, Some(10.0)).unwrap();
-        collection.ready(0, 2, Some(10.0)).unwrap();
+        collection.ready(ready(0, 2, Some(10.0))).unwrap();
+        collection.ready(ready(0, 2, Some(10.0))).unwrap();
         assert!(!collection.may_start());
         assert_eq!(collection.not_ready(), [1]);
-        collection.ready(1, 2, Some(30.0)).unwrap();
+        collection.ready(ready(1, 2, Some(30.0))).unwrap();
         assert!(collection.may_start());
         assert_eq!(collection.planned_seconds(), Some(30.0));
-        assert!(collection.ready(2, 3, None).unwrap_err().to_string().contains("2/3"));
+        assert!(collection.ready(ready(2, 3, None)).unwrap_err().to_string().contains("2/3"));
     }
 
     #[test]
     fn one_that_runs_until_stopped_has_no_end_to_wait_for() {
         let mut collection = Collection::new(2);
-        collection.ready(0, 2, None).unwrap();
-        collection.ready(1, 2, Some(30.0)).unwrap();
+        collection.ready(ready(0, 2, None)).unwrap();
+        collection.ready(ready(1, 2, Some(30.0))).unwrap();
         assert_eq!(collection.planned_seconds(), None);
     }
 

@@ -17,7 +17,7 @@ const WATCH: Duration = Duration::from_secs(10);
 pub(super) async fn wait(plan: &Plan) -> Result<(), Failure> {
     wait_for_moment(plan).await?;
     match &plan.results.collector {
-        Some(collector) => collect::wait_for_all(collector, plan.load.shard, plan.load.length).await,
+        Some(collector) => collect::wait_for_all(collector, plan).await,
         None => Ok(()),
     }
 }

@@ -59,7 +59,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     }
     for criterion in &verdict.criteria {
         let why = (!criterion.met).then(|| unmet(criterion));
-        case(out, &criterion.name, "criteria", "time=\"0\"", why.as_deref())?;
+        case(out, name(criterion, &verdict.criteria), "criteria", "time=\"0\"", why.as_deref())?;
     }
     for (row, met) in judged() {
         let broken: Vec<String> = row.broken.iter().map(unmet).collect();
@@ -68,6 +68,13 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         case(out, &name, "stages", &time, (!met).then(|| broken.join("; ")).as_deref())?;
     }
     writeln!(out, "  </testsuite>\n</testsuites>")
+}
+
+/// What a criterion is called: by its metric, which stays the same where a limit is changed; of two about the
+/// same metric, by the limit.
+fn name<'a>(criterion: &'a Criterion, all: &[Criterion]) -> &'a str {
+    let alone = all.iter().filter(|other| other.name == criterion.name).count() == 1;
+    if alone { &criterion.name } else { &criterion.limit }
 }
 
 fn unmet(criterion: &Criterion) -> String {
@@ -105,4 +112,26 @@ fn properties(
         writeln!(out, "      <property name=\"{name}\" value=\"{}\"/>", safe(&value))?;
     }
     writeln!(out, "    </properties>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_limits_of_one_metric_are_two_test_cases() {
+        let criterion = |name: &str, limit: &str| Criterion {
+            name: name.into(),
+            limit: limit.into(),
+            value: Some(0.1),
+            met: true,
+        };
+        let all = [
+            criterion("segment_ttfb", "segment_ttfb:p95<500ms"),
+            criterion("segment_ttfb", "segment_ttfb:p99<1s"),
+            criterion("error_rate", "<= 0.01"),
+        ];
+        let names: Vec<&str> = all.iter().map(|one| name(one, &all)).collect();
+        assert_eq!(names, ["segment_ttfb:p95<500ms", "segment_ttfb:p99<1s", "error_rate"]);
+    }
 }

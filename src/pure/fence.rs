@@ -44,8 +44,10 @@ pub struct Fence {
     /// Most viewers, and who says so.
     most: Option<(u32, String)>,
     ask_above: u32,
-    /// Viewers of this process.
-    clients: u32,
+    /// Viewers of the load, those of other shards too: a server feels all of them.
+    whole: u32,
+    /// Those of other shards.
+    elsewhere: u32,
     /// Somebody gave their word, or is not needed to.
     consent: bool,
     /// A stream is at a public address that stands on no list.
@@ -85,8 +87,8 @@ impl Pattern {
 }
 
 impl Fence {
-    /// The rules for `clients` viewers: `typed` hosts (flags and profile), and the rules of `sites` (file and
-    /// content). `consent`: somebody typed that it is meant.
+    /// The rules for a load of `whole` viewers, `clients` of them on this machine: `typed` hosts (flags and
+    /// profile), and the rules of `sites` (file and content). `consent`: somebody typed that it is meant.
     ///
     /// # Errors
     /// A usage failure: a host is none, or there are more viewers than a site allows.
@@ -94,9 +96,11 @@ impl Fence {
         typed: &[String],
         sites: &[(String, Site)],
         clients: u32,
+        whole: u32,
         consent: bool,
     ) -> Result<Self, Failure> {
-        let mut fence = Self { clients, consent, ask_above: ASK_ABOVE, ..Self::default() };
+        let elsewhere = whole.saturating_sub(clients);
+        let mut fence = Self { whole, elsewhere, consent, ask_above: ASK_ABOVE, ..Self::default() };
         let from_files = sites
             .iter()
             .filter_map(|(name, site)| Some((format!("{name}: allow_hosts"), site.allow_hosts.as_deref()?)));
@@ -156,14 +160,14 @@ impl Fence {
     /// go on with.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
-        !self.lists.is_empty() || (self.clients > self.ask_above && !self.consent)
+        !self.lists.is_empty() || (self.whole > self.ask_above && !self.consent)
     }
 
     /// Whether so many viewers need somebody's word before they load `url`, which is at `addresses`.
     /// A host that stands on a list has it.
     #[must_use]
     pub fn asks(&self, url: &Url, addresses: &[IpAddr]) -> bool {
-        self.clients > self.ask_above && !self.consent && self.is_public(url, addresses)
+        self.whole > self.ask_above && !self.consent && self.is_public(url, addresses)
     }
 
     /// Whether `url`, which is at `addresses`, is somebody's whom no list names.
@@ -187,7 +191,7 @@ impl Fence {
             Some((most, name)) if viewers > *most => {
                 Err(format!("{name} allows {most} viewers on this machine"))
             }
-            _ if self.public && !self.consent && viewers > self.ask_above => {
+            _ if self.public && !self.consent && viewers.saturating_add(self.elsewhere) > self.ask_above => {
                 Err(format!("more than {} viewers of a public address need --yes", self.ask_above))
             }
             _ => Ok(()),
@@ -200,7 +204,7 @@ impl Fence {
         let host = url.host_str().unwrap_or_default();
         let address = addresses.iter().find(|address| !is_local(**address));
         let address = address.map_or_else(String::new, |address| format!(" ({address})"));
-        format!("{} viewers would load {host}{address}, which is a public address", self.clients)
+        format!("{} viewers would load {host}{address}, which is a public address", self.whole)
     }
 
     /// What is said where nobody can be asked, or the answer was no.
@@ -247,7 +251,7 @@ mod tests {
     fn fence(typed: &[&str], site: &str, clients: u32) -> Result<Fence, Failure> {
         let typed: Vec<String> = typed.iter().map(|host| (*host).to_owned()).collect();
         let sites = [("/etc/site.toml".to_owned(), Site::read("/etc/site.toml", site).unwrap())];
-        Fence::new(&typed, &sites, clients, false)
+        Fence::new(&typed, &sites, clients, clients, false)
     }
 
     fn url(host: &str) -> Url {
@@ -295,6 +299,17 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_is_a_part_of_the_crowd() {
+        let mut shard = Fence::new(&[], &[], 10, 101, false).unwrap();
+        assert!(asks(&shard, "cdn.test", "8.8.8.8") && shard.is_closed());
+        assert!(shard.question(&url("cdn.test"), &[]).starts_with("101 viewers"));
+        shard = Fence::new(&[], &[], 10, 90, false).unwrap();
+        assert!(!asks(&shard, "cdn.test", "8.8.8.8"));
+        shard.meets_public();
+        assert!(shard.by_hand(20).is_ok() && shard.by_hand(21).is_err());
+    }
+
+    #[test]
     fn a_crowd_at_a_public_address_needs_a_word() {
         let many = fence(&[], "", 101).unwrap();
         assert!(asks(&many, "cdn.test", "93.184.215.14") && asks(&many, "cdn.test", "2606:2800::1"));
@@ -314,7 +329,7 @@ mod tests {
         assert!(!asks(&fence(&[], "", 100).unwrap(), "cdn.test", "8.8.8.8"));
         assert!(asks(&fence(&[], "ask_above = 5", 6).unwrap(), "cdn.test", "8.8.8.8"));
         assert!(!asks(&fence(&["cdn.test"], "", 101).unwrap(), "cdn.test", "8.8.8.8"));
-        assert!(!asks(&Fence::new(&[], &[], 101, true).unwrap(), "cdn.test", "8.8.8.8"));
+        assert!(!asks(&Fence::new(&[], &[], 101, 101, true).unwrap(), "cdn.test", "8.8.8.8"));
         let refusal = many.refusal(&url("cdn.test"), &["8.8.8.8".parse().unwrap()]);
         assert_eq!(
             refusal.to_string(),
@@ -326,8 +341,8 @@ mod tests {
     fn the_lowest_cap_of_all_files_holds() {
         let sites =
             [3, 2].map(|most| (format!("{most}.toml"), Site { max_clients: Some(most), ..Site::default() }));
-        assert!(Fence::new(&[], &sites, 2, true).is_ok());
-        let failure = Fence::new(&[], &sites, 3, true).unwrap_err();
+        assert!(Fence::new(&[], &sites, 2, 20, true).is_ok());
+        let failure = Fence::new(&[], &sites, 3, 20, true).unwrap_err();
         assert!(failure.to_string().contains("2.toml allows 2 viewers"), "{failure}");
     }
 }

@@ -56,7 +56,7 @@ pub fn divide(args: &FleetArgs) -> Result<Fleet, Failure> {
         open_files: needs.open_files,
         collector_memory_mib: u64::from(pods) * REPORT_MIB + COLLECTOR_MIB,
         base: args.base.clone(),
-        without_consent: args.stream_url.is_some() && most > ASK_ABOVE && !consent,
+        without_consent: args.stream_url.is_some() && args.clients > ASK_ABOVE && !consent,
     })
 }
 
@@ -84,8 +84,8 @@ mod tests {
         let url = "--stream-url=https://cdn.test/live.m3u8";
         assert!(missed(&["--clients=1000", url]));
         assert!(!missed(&["--clients=1000"]), "the base's own origin");
-        assert!(!missed(&["--clients=1000", "--per-pod=100", url]), "no pod is asked");
-        assert!(missed(&["--clients=1010", "--per-pod=101", url]));
+        assert!(missed(&["--clients=1000", "--per-pod=10", url]), "the whole load counts");
+        assert!(!missed(&["--clients=100", url]));
         assert!(!missed(&["--clients=1000", url, "--extra-args=--yes"]));
         assert!(missed(&["--clients=1000", url, "--extra-args=--yes=false"]));
         assert!(!missed(&["--clients=1000", url, "--extra-args=--allow-host cdn.test"]));

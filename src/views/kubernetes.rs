@@ -47,9 +47,9 @@ patches:
 #[must_use]
 pub fn consent(fleet: &Fleet) -> String {
     format!(
-        "pods of {} viewers refuse to load a public address without a word; if the stream is at one and yours \
+        "the pods of a load of {} viewers refuse a public address without a word; if the stream is at one and yours \
          to load, plan again with --extra-args '--allow-host HOST' or '--yes'",
-        fleet.most
+        fleet.clients
     )
 }
 

@@ -25,6 +25,6 @@ pub struct Fleet {
     pub collector_memory_mib: u64,
     /// Folder of the base, as seen from the overlay.
     pub base: String,
-    /// Pods refuse to start if the stream is at a public address: too many viewers each, and nobody's word.
+    /// Pods refuse to start if the stream is at a public address: too many viewers in all, and nobody's word.
     pub without_consent: bool,
 }

@@ -128,7 +128,13 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
             .cure(format!("leave out --probe off, or {flag}")));
     }
     Ok(Plan {
-        fence: Fence::new(&args.allow_hosts, &environment.sites, load.own_most(), yes(args.yes))?,
+        fence: Fence::new(
+            &args.allow_hosts,
+            &environment.sites,
+            load.own_most(),
+            load.most(),
+            yes(args.yes),
+        )?,
         storm: safety::storm(args.error_storm.as_deref())?,
         secrets,
         watch: watch::resolve(args, &streams.first().url)?,

@@ -1,7 +1,10 @@
 //! A set of durations: percentiles within 0.1 % of the true value, and Prometheus buckets.
 
+use std::io::Read;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
 
@@ -85,7 +88,7 @@ impl Distribution {
     /// so the caller passes it, in seconds. `None` if the text is no histogram.
     #[must_use]
     pub fn add_encoded(&mut self, text: &str, max_seconds: f64) -> Option<()> {
-        let bytes = STANDARD.decode(text).ok()?;
+        let bytes = inflated(&STANDARD.decode(text).ok()?)?;
         let other: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
         self.histogram.as_mut()?.add(&other).ok()?;
         self.max_us = self.max_us.max((max_seconds * 1e6).round() as u64);
@@ -103,10 +106,51 @@ impl Distribution {
     }
 }
 
+/// A compressed histogram as it was before compression. `None` if it is none of ours: the library believes
+/// whatever length a few bytes tell, and takes 4 GiB for them.
+fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
+    /// A count for each cell of three digits over all of u64 takes half of that.
+    const LARGEST: u64 = 1 << 20;
+    /// Cookie and length, before the compressed part.
+    const OUTER: usize = 8;
+    /// Cookie, length of the counts, offset, digits, lowest and highest value, ratio.
+    const INNER: usize = 40;
+    let mut bytes = Vec::new();
+    ZlibDecoder::new(compressed.get(OUTER..)?).take(LARGEST).read_to_end(&mut bytes).ok()?;
+    let field = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let counts = usize::try_from(field(4)?).ok()?;
+    let ours = counts == bytes.len().checked_sub(INNER)? && field(12)? == u32::from(DIGITS);
+    ours.then_some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// What a forger would send: these inner bytes, compressed.
+    fn forged(inner: &[u8]) -> String {
+        let mut compressed = vec![0x1c, 0x84, 0x93, 0x14, 0, 0, 0, 0];
+        let mut deflate = flate2::read::ZlibEncoder::new(inner, flate2::Compression::fast());
+        deflate.read_to_end(&mut compressed).unwrap();
+        STANDARD.encode(compressed)
+    }
+
+    #[test]
+    fn what_a_forger_says_of_lengths_is_not_believed() {
+        let mut honest = Distribution::new();
+        honest.add_ns(5_000_000);
+        let inner = inflated(&STANDARD.decode(honest.encoded().unwrap()).unwrap()).unwrap();
+        let add = |inner: &[u8]| Distribution::new().add_encoded(&forged(inner), 1.0);
+        let mut long = inner.clone();
+        long[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(add(&long), None, "4 GiB of counts that are not there");
+        let mut precise = inner;
+        precise[15] = 5;
+        assert_eq!(add(&precise), None, "cells of five digits");
+        assert_eq!(add(&vec![0; 3 << 20]), None, "longer than any");
+        assert_eq!(add(&[]), None);
+    }
 
     proptest! {
         #[test]

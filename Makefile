@@ -9,7 +9,7 @@ PREFIX ?= /usr/local
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help build install uninstall rust cc run dev demo test test-unit test-integration lint fmt reference check \
+.PHONY: help build install uninstall rust cc run dev demo test test-unit test-integration soak lint fmt reference check \
 	test-origin test-origin-low-latency test-origin-4k-abr test-origin-stress test-origin-logged test-origin-debug \
 	nginx-config bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
 	container container-load container-run container-tools container-test compose-up compose-down compose-test \
@@ -64,6 +64,9 @@ test-integration: rust test-tools ## the tests against real programs
 .PHONY: test-versions
 test-versions: rust test-tools ## the tests that meet FFmpeg and nginx, with other versions of both (VERSIONS="sid …" for some; about 40 minutes)
 	@scripts/test-versions $(VERSIONS)
+
+soak: rust test-tools ## the origin's long tests: 20 deaths under 20 viewers, every profile for three minutes
+	$(CARGO) test --locked --test origin -- --ignored --nocapture
 
 lint: rust cc ## formatting, lints, documentation
 	$(CARGO) fmt --all --check

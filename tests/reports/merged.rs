@@ -1,0 +1,132 @@
+//! What merged reports say, and which cannot be merged.
+
+use hls_swarm::pure::report::merge::merge;
+use hls_swarm::views::{prometheus, summary};
+use hls_swarm::words::report::{Format, Report};
+use hls_swarm::words::snapshot::{Edge, OTHER_ADDRESSES};
+use hls_swarm::words::verdict::{Criterion, Word};
+
+use super::recorded::{report, run};
+use super::{named, shard, text};
+
+#[test]
+fn a_merged_run_is_no_better_than_its_worst_part() {
+    let verdict = |word, exit_code| {
+        move |report: &mut Report| {
+            (report.verdict.word, report.verdict.exit_code) = (word, exit_code);
+        }
+    };
+    let invalid = |report: &mut Report| {
+        verdict(Word::Invalid, 5)(report);
+        report.verdict.invalid_because = vec!["too late".into()];
+    };
+    // The recorded run itself fails by its error rate.
+    let merged = |one: Report, other: Report| merge(&named(vec![one, other])).unwrap().verdict;
+    let fail = merged(shard(0, |_| {}), shard(1, |_| {}));
+    assert_eq!((fail.word, fail.exit_code), (Word::Fail, 4));
+    let aborted = merged(shard(0, verdict(Word::Aborted, 130)), shard(1, |_| {}));
+    assert_eq!((aborted.word, aborted.exit_code), (Word::Aborted, 130));
+    let proves_nothing = merged(shard(0, verdict(Word::Aborted, 130)), shard(1, invalid));
+    assert_eq!((proves_nothing.word, proves_nothing.exit_code), (Word::Invalid, 5));
+    assert_eq!(proves_nothing.invalid_because, ["2.json: too late"]);
+    let never = merged(shard(0, verdict(Word::Fail, 6)), shard(1, invalid));
+    assert_eq!(never.exit_code, 6);
+}
+
+#[test]
+fn the_runs_that_did_not_pass_are_named() {
+    let pass = |report: &mut Report| (report.verdict.word, report.verdict.exit_code) = (Word::Pass, 0);
+    let limit = |one: Report, other: Report| {
+        let parts = vec![("shard 0".to_owned(), one), ("shard 2".to_owned(), other)];
+        let merged = merge(&parts).unwrap().verdict;
+        let criterion =
+            merged.criteria.into_iter().find(|criterion| criterion.name == "merged_runs").unwrap();
+        (criterion.limit, criterion.met)
+    };
+    assert_eq!(
+        limit(shard(0, pass), shard(1, |_| {})),
+        ("each of the merged runs passes (not so: shard 2)".to_owned(), false)
+    );
+    assert_eq!(limit(shard(0, pass), shard(1, pass)), ("each of the merged runs passes".to_owned(), true));
+}
+
+#[test]
+fn edges_of_reports_without_their_distributions_are_merged_without_percentiles() {
+    let whole = merge(&named(vec![shard(0, |_| {}), shard(1, |_| {})])).unwrap().snapshot.insight;
+    assert_eq!(
+        whole.edges[0].ttfb.unwrap().count,
+        2 * report().snapshot.insight.edges[0].ttfb.unwrap().count
+    );
+    assert_eq!(whole.ages[0].seconds.count, 2 * report().snapshot.insight.ages[0].seconds.count);
+    let early = shard(1, |report| {
+        report.recording.histograms.retain(|name, _| !name.starts_with("edge.") && !name.starts_with("age."));
+    });
+    let partly = merge(&named(vec![shard(0, |_| {}), early])).unwrap().snapshot.insight;
+    // Half of the percentiles would be the percentiles of half.
+    assert_eq!((partly.edges[0].requests, partly.edges[0].ttfb), (whole.edges[0].requests, None));
+    assert!(partly.ages.is_empty());
+}
+
+#[test]
+fn edges_that_no_table_has_room_for_are_told() {
+    let many = shard(0, |report| {
+        let edge = report.snapshot.insight.edges[0].clone();
+        let of = |address: String, requests| Edge { address, requests, ..edge.clone() };
+        let mut edges: Vec<Edge> = (0..64).map(|k| of(format!("192.0.2.{k}"), 100 - k)).collect();
+        edges.push(of(OTHER_ADDRESSES.to_owned(), 345));
+        report.snapshot.insight.edges = edges;
+    });
+    let further = "345 requests to other addresses, which are not told apart";
+    for format in [Format::Html, Format::Markdown] {
+        let text = text(format, &many);
+        assert!(text.contains("more edges with") && text.contains(further), "{text}");
+    }
+    let Report { run, snapshot, verdict, ended_because, .. } = &many;
+    let summary = summary::render(snapshot, run, verdict, ended_because);
+    assert!(summary.contains(further) && summary.contains(" more edges with "), "{summary}");
+    let scraped = prometheus::render(snapshot, run);
+    assert!(scraped.contains("hls_swarm_edge_requests_total{edge=\"other addresses\"} 345"), "{scraped}");
+}
+
+#[test]
+fn thresholds_hold_over_all() {
+    let strict = |report: &mut Report| {
+        let limit = "segment_ttfb:max<1ms".to_owned();
+        report.verdict.criteria.push(Criterion {
+            name: "segment_ttfb".into(),
+            limit,
+            value: None,
+            met: true,
+        });
+    };
+    let merged = merge(&named(vec![shard(0, strict), shard(1, |_| {})])).unwrap();
+    let judged = merged.verdict.criteria.iter().find(|criterion| criterion.name == "segment_ttfb").unwrap();
+    assert_eq!((judged.value, judged.met), (Some(0.012), false));
+}
+
+#[test]
+fn runs_are_joined_by_the_wall_clock() {
+    let merged = merge(&named(vec![shard(3, |_| {}), shard(0, |_| {})])).unwrap();
+    let points = &merged.recording.series.points;
+    assert_eq!((points[0].second, points[0].active), (0, 2));
+    assert_eq!((points[3].second, points[3].active, points[3].segments), (3, 4, 4));
+    assert_eq!(points.last().unwrap().second, 15);
+    assert_eq!(merged.snapshot.elapsed_seconds, 15.0);
+    assert_eq!((merged.run.began_unix, merged.run.seed), (run().began_unix, None));
+    // One after the other they were never up together.
+    let later = merge(&named(vec![shard(0, |_| {}), shard(60, |_| {})])).unwrap();
+    assert_eq!((merged.snapshot.peak_clients, later.snapshot.peak_clients), (4, 2));
+}
+
+#[test]
+fn what_cannot_be_merged_is_named() {
+    let refused = |reports: Vec<Report>| merge(&named(reports)).unwrap_err().to_string();
+    assert_eq!(refused(vec![report()]), "one report alone cannot be merged");
+    assert_eq!(refused(vec![report(), report()]), "2.json: is the same run as 1.json");
+    let old = shard(1, |report| report.recording.histograms.clear());
+    assert!(refused(vec![report(), old]).starts_with("2.json: holds no histogram of "));
+    let broken = shard(1, |report| {
+        report.recording.histograms.insert("connect".into(), "SElTVA==".into());
+    });
+    assert_eq!(refused(vec![report(), broken]), "2.json: holds no histogram of connect that can be read");
+}

@@ -20,7 +20,7 @@ rustPlatform.buildRustPackage {
     fileset = lib.fileset.unions [
       ../Cargo.toml
       ../Cargo.lock
-      ../build.rs
+      ../crates
       ../clippy.toml
       ../LICENSE
       ../README.md
@@ -40,7 +40,6 @@ rustPlatform.buildRustPackage {
   cargoTestFlags = [
     "--lib"
     "--test=config"
-    "--test=layers"
   ];
 
   postInstall = ''

@@ -1,6 +1,6 @@
 # The profiles as Nix reads them, and what follows from one. A unit's limits and a machine's memory
-# must be known before any program runs, so the arithmetic of the programs (src/pure/needs.rs,
-# src/pure/origin/derived.rs) stands here a second time; tests/nix_profiles.rs holds both against each
+# must be known before any program runs, so the arithmetic of the programs (crates/base/src/sizing.rs,
+# crates/origin/src/profile/derived.rs) stands here a second time; tests/nix_profiles.rs holds both against each
 # other for every profile and key.
 #
 # Builtins only, so that CI can evaluate it without nixpkgs.

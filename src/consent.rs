@@ -3,9 +3,10 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use crate::pure::plan::Plan;
-use crate::system::site;
-use crate::words::failure::Failure;
+use hls_swarm_base::error::Failure;
+use hls_swarm_http::site_rules;
+
+use crate::config::plan::Plan;
 
 /// Sees to it that the streams of `plan` may be loaded.
 ///
@@ -18,7 +19,7 @@ pub fn obtain(plan: &mut Plan) -> Result<(), Failure> {
     let (mut asked, mut public) = (false, false);
     for stream in plan.streams.iter() {
         let url = &stream.url;
-        let addresses = site::addresses(url, &stream.resolve);
+        let addresses = site_rules::addresses(url, &stream.resolve);
         public |= plan.fence.is_public(url, &addresses);
         if !plan.fence.asks(url, &addresses) {
             continue;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hls_swarm::swarm::main()
+    hls_swarm::run::main()
 }

@@ -5,12 +5,13 @@ use std::fmt::Write;
 
 use clap::{Arg, Command};
 
+use hls_swarm_base::exit::Exit;
+use hls_swarm_model::metric::MEASURES;
+
+use crate::config::presets::PRESETS;
+use crate::config::{profile, scenario};
 use crate::manual;
-use crate::pure::presets::PRESETS;
-use crate::pure::{profile, scenario};
-use crate::views::metrics::{self, PREFIX, Type};
-use crate::words::exit::Exit;
-use crate::words::measure::MEASURES;
+use crate::output::metrics::{self, PREFIX, Type};
 
 /// File names below `docs/reference/`, and what stands in them.
 #[must_use]
@@ -23,7 +24,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
                 "Each is also a key of a profile, with underscores for dashes, except those that only make sense when typed.",
             ),
         ),
-        ("origin-flags.md", flags(&manual::origin(), "")),
+        ("origin-flags.md", flags(&hls_swarm_origin::command(), "")),
         ("metrics.md", metrics()),
         ("profiles.md", profiles()),
         ("thresholds.md", thresholds()),

@@ -23,10 +23,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
+
 use support::origin::Origin;
 use support::patience::eventually;
 use support::swarm::{Running, Swarm};
-use tempfile::TempDir;
 
 /// A collector on a free port, in a folder of its own.
 struct Collector {

@@ -21,10 +21,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
+
 use support::docker::{self, Container, Network, Stack, image};
 use support::http::ask;
 use support::patience::eventually;
-use tempfile::TempDir;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A stream that 2 processors carry along with its viewers, and a log to hold counts against.

@@ -23,6 +23,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::pty::{Winsize, openpty};
 use serde_json::Value;
+
 use support::fake_ffmpeg::FakeFfmpeg;
 use support::patience::eventually;
 use support::stream::endless;

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::Path;
 
-use hls_swarm::pure::ffmpeg::capability::{Capabilities, Interview, Scope, TlsBackend};
+use hls_swarm::engine::ffmpeg::capability::{Capabilities, Interview, Scope, TlsBackend};
 
 fn asked(binary: &str, knows_datetime: bool) -> Capabilities {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/capability").join(binary);

@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hls_swarm::pure::ffmpeg::log::{Ending, Event, Exchange, Log};
-use hls_swarm::pure::ffmpeg::progress::{Parser, Progress};
 use proptest::prelude::*;
+
+use hls_swarm::engine::ffmpeg::log::{Ending, Event, Exchange, Log};
+use hls_swarm::engine::ffmpeg::progress::{Parser, Progress};
 
 /// One line of the origin's access log.
 #[derive(Debug)]

@@ -20,9 +20,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
+
 use support::patience::eventually;
 use support::program::program;
-use tempfile::TempDir;
 
 /// The command in a PID namespace of its own, whose first process it is. `unshare` forks it, ends with
 /// its exit code, and takes it along when it is killed.

@@ -6,9 +6,10 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use clap::{CommandFactory, Parser};
-use hls_swarm::pure::go_style::translate;
-use hls_swarm::pure::plan::{Environment, Plan, idle, resolve};
-use hls_swarm::words::cli::swarm::SwarmArgs;
+
+use hls_swarm::cli::run::SwarmArgs;
+use hls_swarm::config::plan::{Environment, Plan, resolve, unused_options};
+use hls_swarm_cli::go_style::translate;
 
 /// Every flag that takes a value, with one that means something. A flag that is missing here fails the test.
 const VALUES: &[(&str, &str)] = &[
@@ -70,7 +71,7 @@ const VALUES: &[(&str, &str)] = &[
 const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session", "--arrival-rate=2")];
 
 /// Flags that have their effect whatever else is typed, or of which only the stream and the machine can tell
-/// (`unpaced` of a live stream). All others have a rule in `pure::plan::idle`.
+/// (`unpaced` of a live stream). All others have a rule in `config::plan::unused_options`.
 const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream header header-file user-agent no-cache \
     timeout reconnect seg-retry target-duration unpaced insecure resolve source-ip bandwidth-cap ffmpeg probe stats \
     stats-buffer ffmpeg-debug restart-on-stall max-restarts ffmpeg-arg skip-preflight allow-host error-storm \
@@ -172,7 +173,7 @@ fn every_flag_is_in_the_table_and_every_flag_of_the_field_is_a_flag() {
 
 #[test]
 fn every_flag_has_a_rule_about_its_effect_or_always_has_one() {
-    let ruled: Vec<String> = idle::flags().collect();
+    let ruled: Vec<String> = unused_options::flags().collect();
     let always: Vec<&str> = ALWAYS.split_whitespace().collect();
     for name in SwarmArgs::command().get_arguments().filter_map(clap::Arg::get_long) {
         let (ruled, always) = (ruled.contains(&format!("--{name}")), always.contains(&name));

@@ -19,6 +19,7 @@ mod support {
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
+
 use support::http::ask;
 use support::origin::Origin;
 use support::patience::eventually;

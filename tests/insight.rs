@@ -23,6 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+
 use support::nginx::{Nginx, Site};
 use support::patience::eventually;
 use support::program::{Companion, program};

@@ -16,12 +16,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::Parser;
-use hls_swarm::words::cli::collect::CollectArgs;
-use hls_swarm::words::cli::swarm::SwarmArgs;
 use serde::Deserialize;
 use serde_json::Value;
-use support::program::program;
 use tempfile::TempDir;
+
+use hls_swarm::cli::collect::CollectArgs;
+use hls_swarm::cli::run::SwarmArgs;
+
+use support::program::program;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
 
@@ -223,7 +225,7 @@ fn a_planned_load_holds_together() {
 
 #[test]
 fn the_tuning_overlay_calls_commands_that_exist() {
-    use hls_swarm::words::cli::tune::TuneArgs;
+    use hls_swarm_host::tuning::args::TuneArgs;
     let objects = objects(&Path::new(FOLDER).join("overlays/tuning"));
     let script = text(container(named(&objects, "DaemonSet", "hls-swarm-tune")), "/args/0");
     let calls: Vec<&str> = script.split("hls-swarm tune ").skip(1).collect();

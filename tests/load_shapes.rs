@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+
 use support::fake_ffmpeg::FakeFfmpeg;
 use support::server::Server;
 use support::stream::{endless, list};

@@ -22,12 +22,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
+
 use support::fake_ffmpeg::real;
 use support::origin::Origin;
 use support::patience::eventually;
 use support::program::program;
 use support::swarm::Swarm;
-use tempfile::TempDir;
 
 /// Requests per viewer in the origin's access log; the preflight's have a name of their own.
 fn logged(log: &Path, agent: &str) -> BTreeMap<u64, Vec<(String, u64)>> {

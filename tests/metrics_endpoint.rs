@@ -24,8 +24,11 @@ mod support {
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hls_swarm::views::metrics::{self, PREFIX, Type};
 use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use hls_swarm::output::metrics::{self, PREFIX, Type};
+
 use support::exposition::{Exposition, read};
 use support::fake_ffmpeg::{FakeFfmpeg, real};
 use support::http::{Answer, ask};
@@ -33,7 +36,6 @@ use support::nginx::{Nginx, Site};
 use support::patience::eventually;
 use support::stream::film;
 use support::swarm::{Outcome, Running, Swarm};
-use tempfile::TempDir;
 
 const METRICS_FLAG: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 

@@ -24,16 +24,19 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use hls_swarm::views::metrics::{self, PREFIX};
-use hls_swarm::views::monitoring::{dashboard, names, rules, scrape};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tempfile::TempDir;
+
+use hls_swarm::monitoring::output::names;
+use hls_swarm::monitoring::{dashboard, rules, scrape};
+use hls_swarm::output::metrics::{self, PREFIX};
+
 use support::http::ask;
 use support::origin::Origin;
 use support::patience::eventually;
 use support::program::{Companion, program};
 use support::swarm::{Running, Swarm};
-use tempfile::TempDir;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/observability");
 

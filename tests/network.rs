@@ -24,12 +24,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use support::fake_ffmpeg::FakeFfmpeg;
 use support::nginx::{Nginx, Site};
 use support::program::program;
 use support::stream::film;
 use support::swarm::{Outcome, Swarm};
-use tempfile::TempDir;
 
 /// nginx before `folder/www`, once more on a port of its own, on two addresses, with a certificate for
 /// origin.test that an authority of its own signed.

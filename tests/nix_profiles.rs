@@ -11,8 +11,9 @@ mod program;
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm::words::duration::GoDuration;
 use serde_json::{Map, Value};
+
+use hls_swarm_base::duration::GoDuration;
 
 /// One attribute of `nix/profiles.nix`.
 fn nix(attribute: &str) -> Map<String, Value> {

@@ -24,7 +24,8 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hls_swarm::words::wire::{Record, end, flag, url_hash, what};
+use hls_swarm_probe::record::{Record, end, flag, url_hash, what};
+
 use program::program;
 use server::{Answer, Served, Server, Then};
 use watched::{Pipe, own_viewer, run, run_into, run_with};

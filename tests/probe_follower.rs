@@ -4,14 +4,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 #[allow(dead_code, unreachable_pub, reason = "the probe's own module, included as it is")]
-#[path = "../probe/http.rs"]
+#[path = "../probe/object/http.rs"]
 mod http;
 #[allow(dead_code, unreachable_pub, reason = "the probe's own module, included as it is")]
-#[path = "../probe/wire.rs"]
+#[path = "../probe/src/record.rs"]
 mod wire;
 
-use http::{Follower, Received, Sent};
 use proptest::prelude::*;
+
+use http::{Follower, Received, Sent};
 use wire::{Record, cache, end, flag};
 
 /// One connection as the probe would follow it: finished exchanges and how they ended.

@@ -20,7 +20,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm::words::wire::{NETWORK_ENVIRONMENT, Record, end, flag, what};
+use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, end, flag, what};
+
 use nginx::Nginx;
 use program::program;
 use served::Logged;

@@ -18,14 +18,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hls_swarm::system::guard::Guard;
-use hls_swarm::system::process::{Patience, Program, ask, drain};
-use hls_swarm::words::ending::Ending;
 use nix::libc::{SIGKILL, SIGSEGV, SIGTERM};
 use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use hls_swarm_base::exit_status::Ending;
+use hls_swarm_os::guard::Guard;
+use hls_swarm_os::process::{Patience, Program, ask, drain};
+
 use support::patience::eventually;
 use support::processes::{self, zombies};
-use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -71,7 +73,7 @@ fn alive(pid: u32) -> bool {
 }
 
 /// Starts a script that prints the number of a process in its group, and reads it.
-async fn number(child: &mut hls_swarm::system::process::Child) -> u32 {
+async fn number(child: &mut hls_swarm_os::process::Child) -> u32 {
     let stdout = child.stdout.as_ref().unwrap();
     let mut text = String::new();
     while !text.ends_with('\n') {

@@ -4,19 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hls_swarm::pure::criteria::judge;
-use hls_swarm::pure::mix::Mix;
-use hls_swarm::pure::report::{merge::merge, read::read};
-use hls_swarm::pure::stats::{Expectation, StagePlan, Stats};
-use hls_swarm::pure::threshold::Threshold;
-use hls_swarm::views::{comparison, formats};
-use hls_swarm::words::event::Event;
-use hls_swarm::words::exchange::{Cache, Exchange, Kind, Source};
-use hls_swarm::words::report::{Format, Report};
-use hls_swarm::words::snapshot::{Sources, StageRow};
-use hls_swarm::words::verdict::Word;
 use proptest::prelude::*;
 use serde_json::Value;
+
+use hls_swarm::output::{comparison, formats};
+use hls_swarm_base::weighted::Mix;
+use hls_swarm_model::event::Event;
+use hls_swarm_model::exchange::{Cache, Exchange, Kind, Source};
+use hls_swarm_model::merge::read::read;
+use hls_swarm_model::merge::run::merge;
+use hls_swarm_model::report::{Format, Report};
+use hls_swarm_model::snapshot::{Sources, StageRow};
+use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
+use hls_swarm_model::verdict::Word;
+use hls_swarm_model::verdict::criteria::judge;
+use hls_swarm_model::verdict::threshold::Threshold;
 
 #[path = "reports/merged.rs"]
 mod merged;
@@ -228,7 +230,7 @@ proptest! {
         let (got, want) = (&merged.recording.series, &whole.recording.series);
         prop_assert_eq!(got.points.len(), want.points.len());
         for (got, want) in got.points.iter().zip(&want.points) {
-            let counts = |p: &hls_swarm::words::series::Point| {
+            let counts = |p: &hls_swarm_model::series::Point| {
                 (p.second, p.target, p.active, p.playing, p.manifests, p.segments, p.bytes, p.errors)
             };
             prop_assert_eq!(counts(got), counts(want));

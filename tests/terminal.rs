@@ -12,17 +12,18 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hls_swarm::actors::terminal::{Picture, show};
-use hls_swarm::system::shutdown::Shutdown;
-use hls_swarm::system::terminal::{Screen, is_up};
-use hls_swarm::words::exchange::Source;
-use hls_swarm::words::key::{Key, Reply};
-use hls_swarm::words::snapshot::Snapshot;
 use nix::libc;
 use nix::sys::termios::{Termios, tcgetattr};
 use ratatui::Frame;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use hls_swarm::tui::key::{Key, Reply};
+use hls_swarm::tui::terminal::{Picture, show};
+use hls_swarm_model::exchange::Source;
+use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_os::shutdown::Shutdown;
+use hls_swarm_os::terminal::{Screen, is_up};
 
 #[path = "support/recorded.rs"]
 mod recorded;

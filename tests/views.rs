@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use hls_swarm::views::{formats, metrics, prometheus, summary};
-use hls_swarm::words::exchange::Source;
-use hls_swarm::words::report::{Format, Report};
-use hls_swarm::words::run::Run;
-use hls_swarm::words::snapshot::StageRow;
-use hls_swarm::words::verdict::Word;
+use hls_swarm::output::{formats, metrics, prometheus, summary};
+use hls_swarm_model::exchange::Source;
+use hls_swarm_model::report::{Format, Report};
+use hls_swarm_model::run::Run;
+use hls_swarm_model::snapshot::StageRow;
+use hls_swarm_model::verdict::Word;
 
 #[path = "views/dashboard.rs"]
 mod dashboard;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    hls_swarm::test_origin::main()
+    hls_swarm_origin::main()
 }

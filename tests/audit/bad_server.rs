@@ -6,11 +6,11 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use hls_swarm::pure::audit::facts::Facts;
-use hls_swarm::pure::audit::nginx_conf::assemble;
-use hls_swarm::pure::tuning::judge::{Disk, Found};
-use hls_swarm::pure::tuning::profile::DiskKind;
-use hls_swarm::system::{hls_folder, nginx_found};
+use hls_swarm_host::audit::facts::Facts;
+use hls_swarm_host::audit::gather::{folder, nginx};
+use hls_swarm_host::audit::nginx_conf::assemble;
+use hls_swarm_host::tuning::check::{Disk, Found};
+use hls_swarm_host::tuning::profile::DiskKind;
 
 /// Segments that stopped streams left behind.
 pub(crate) const STALE: usize = 764;
@@ -108,13 +108,13 @@ pub(crate) fn disk() -> Disk {
 
 /// The facts that files alone tell.
 pub(crate) fn facts(configuration: &Path, folder: &Path) -> Facts {
-    let (main, files) = nginx_found::read(configuration).unwrap();
+    let (main, files) = nginx::read(configuration).unwrap();
     Facts {
         subject: "a server".into(),
         configuration: assemble(&main, files).unwrap(),
         prefix: folder.display().to_string(),
         processors: 2,
-        folders: hls_folder::look(folder).into_iter().collect(),
+        folders: folder::look(folder).into_iter().collect(),
         ..Facts::default()
     }
 }

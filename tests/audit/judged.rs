@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use hls_swarm::pure::audit::audit;
-use hls_swarm::pure::audit::facts::{Facts, Process, Redis};
-use hls_swarm::words::audit::{Audit, Capacity, Severity};
 use tempfile::TempDir;
+
+use hls_swarm_host::audit::audit;
+use hls_swarm_host::audit::facts::{Facts, Process, Redis};
+use hls_swarm_host::audit::findings::{Audit, Capacity, Severity};
 
 use crate::bad_server;
 
@@ -81,7 +82,7 @@ fn the_server_of_the_field_gets_exactly_the_expected_findings() {
 fn the_capacity_shows_its_arithmetic() {
     let (_folder, facts) = bad();
     let Capacity { before, after } = audit(&facts, 600).unwrap().capacity;
-    let wall = |walls: &[hls_swarm::words::audit::Wall], name: &str| {
+    let wall = |walls: &[hls_swarm_host::audit::findings::Wall], name: &str| {
         walls.iter().find(|wall| wall.name == name).map(|wall| (wall.viewers.unwrap(), wall.formula.clone()))
     };
     assert_eq!(

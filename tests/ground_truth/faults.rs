@@ -1,9 +1,8 @@
 //! Servers that fail, and servers that are slow: by how much, the test knows.
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use super::account::settle;
 use super::media::Live;

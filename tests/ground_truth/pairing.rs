@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
-use hls_swarm::words::wire::url_hash;
+use hls_swarm_probe::record::url_hash;
 
 use super::swarm::{Exchange, Run};
 use super::truth::Served;

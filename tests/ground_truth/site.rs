@@ -4,8 +4,9 @@ use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hls_swarm::pure::origin::access_log;
 use tempfile::TempDir;
+
+use hls_swarm_origin::access_log::format;
 
 use super::nginx::{self, Nginx};
 use super::pairing::Circumstances;
@@ -36,7 +37,7 @@ impl Site {
         let www = folder.path().join("www");
         fs::create_dir(&www).unwrap();
         let stream = Box::new(fill(&www));
-        let log_format = access_log::log_format().replace(access_log::FORMAT_NAME, "truth");
+        let log_format = format::log_format().replace(format::FORMAT_NAME, "truth");
         let site = nginx::Site { log_format: &log_format, http: "", server };
         let nginx = Nginx::start(folder.path(), site);
         Self { nginx, _stream: stream, folder, tls: false }

@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::process::Command;
 use std::time::Duration;
 
-use hls_swarm::system::clock::now_ns;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use hls_swarm_os::clock::now_ns;
 
 use super::program::Companion;
 

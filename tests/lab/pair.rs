@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hls_swarm::pure::origin::access_log::Entry;
 use serde_json::Value;
+
+use hls_swarm_origin::access_log::format::Entry;
 
 use crate::machines::{Played, ask, play, script, ssh};
 use crate::patience::eventually;

@@ -49,7 +49,7 @@ fn one(families: &Families, sample: &str) -> f64 {
 fn the_hosts_metrics_are_a_part_of_what_node_exporter_publishes() {
     let origin = Origin::start(&[]);
     let families = metrics(port(&origin, "node_metrics"));
-    let real: BTreeMap<&str, &str> = include_str!("../corpus/exporters/node.txt")
+    let real: BTreeMap<&str, &str> = include_str!("../../crates/origin/tests/corpus/exporters/node.txt")
         .lines()
         .map(|line| line.split_once(' ').unwrap())
         .map(|(name, rest)| (name, rest.split(' ').next().unwrap()))
@@ -97,8 +97,10 @@ fn nginx_and_the_origin_tell_of_themselves() {
         assert_eq!(viewer.ask("GET", "/stream.m3u8").unwrap().status, 200);
     }
     let after = metrics(exporter);
-    let real: BTreeSet<String> =
-        include_str!("../corpus/exporters/nginx.txt").lines().map(str::to_owned).collect();
+    let real: BTreeSet<String> = include_str!("../../crates/origin/tests/corpus/exporters/nginx.txt")
+        .lines()
+        .map(str::to_owned)
+        .collect();
     let ours = |(name, (kind, _)): (&String, &(String, _))| format!("{name} {kind}");
     let ours: BTreeSet<String> =
         after.iter().filter(|(name, _)| name.starts_with("nginx_")).map(ours).collect();

@@ -5,9 +5,10 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use hls_swarm::pure::origin::access_log::Entry;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use hls_swarm_origin::access_log::format::Entry;
 
 use crate::support::http::{Answer, Connection, ask};
 use crate::support::origin::{Origin, refusal};
@@ -76,7 +77,9 @@ fn segment(origin: &Origin) -> String {
 }
 
 fn sequence(answer: &Answer) -> u64 {
-    hls_swarm::pure::origin::playlist::read(&String::from_utf8_lossy(&answer.body)).unwrap().media_sequence
+    hls_swarm_origin::publisher::playlist::read(&String::from_utf8_lossy(&answer.body))
+        .unwrap()
+        .media_sequence
 }
 
 /// What the front answers itself stands in the same log as what nginx answers, whichever way the profile asks

@@ -5,9 +5,10 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
-use hls_swarm::pure::origin::profile::BUILT_IN;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use hls_swarm_origin::profile::BUILT_IN;
 
 use crate::support::http::ask;
 use crate::support::origin::{Origin, command};

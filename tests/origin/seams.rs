@@ -5,14 +5,14 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm::pure::origin::argv::{self, Pace, Place};
-use hls_swarm::pure::origin::derived::Derived;
-use hls_swarm::pure::origin::layout;
-use hls_swarm::pure::origin::playlist::PLAYLIST;
-use hls_swarm::pure::origin::profile;
-use hls_swarm::pure::origin::stream::Stream;
-use hls_swarm::words::cli::origin::StreamArgs;
 use tempfile::TempDir;
+
+use hls_swarm_origin::cli::StreamArgs;
+use hls_swarm_origin::encoder::argv::{self, Pace, Place};
+use hls_swarm_origin::profile::derived::Derived;
+use hls_swarm_origin::profile::stream::Stream;
+use hls_swarm_origin::publisher::playlist::PLAYLIST;
+use hls_swarm_origin::{layout, profile};
 
 fn run(program: &str, arguments: &[OsString]) -> (String, String) {
     let output = Command::new(program).args(arguments).output().unwrap();

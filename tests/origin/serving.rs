@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use hls_swarm::pure::origin::access_log::Entry;
-use hls_swarm::pure::origin::playlist;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::publisher::playlist;
 
 use crate::support::http::{Connection, ask};
 use crate::support::origin::Origin;

@@ -4,11 +4,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm::pure::origin::profile;
-use hls_swarm::pure::origin::stream::Stream;
-use hls_swarm::pure::origin::synthetic::segment::Synthetic;
-use hls_swarm::words::cli::origin::StreamArgs;
 use tempfile::TempDir;
+
+use hls_swarm_origin::cli::StreamArgs;
+use hls_swarm_origin::embedded::synthetic::segment::Synthetic;
+use hls_swarm_origin::profile;
+use hls_swarm_origin::profile::stream::Stream;
 
 fn synthetic(size: &str, fps: u32, seconds: u32, kbps: u32) -> Synthetic {
     let args = StreamArgs {

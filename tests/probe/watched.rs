@@ -7,10 +7,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 
-use hls_swarm::system::probe_object::ProbeObject;
-use hls_swarm::words::wire::{ENVIRONMENT, RECORD_BYTES, Record, what};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
+
+use hls_swarm::engine::probe::object::ProbeObject;
+use hls_swarm_probe::record::{ENVIRONMENT, RECORD_BYTES, Record, what};
 
 /// Descriptors in the child.
 const OBJECT_FD: i32 = 200;

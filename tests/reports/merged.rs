@@ -1,10 +1,10 @@
 //! What merged reports say, and which cannot be merged.
 
-use hls_swarm::pure::report::merge::merge;
-use hls_swarm::views::{prometheus, summary};
-use hls_swarm::words::report::{Format, Report};
-use hls_swarm::words::snapshot::{Edge, OTHER_ADDRESSES};
-use hls_swarm::words::verdict::{Criterion, Word};
+use hls_swarm::output::{prometheus, summary};
+use hls_swarm_model::merge::run::merge;
+use hls_swarm_model::report::{Format, Report};
+use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES};
+use hls_swarm_model::verdict::{Criterion, Word};
 
 use super::recorded::{report, run};
 use super::{named, shard, text};

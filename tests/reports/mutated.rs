@@ -1,11 +1,13 @@
 //! Reports that something has happened to, on a disk or in somebody's editor: each is refused with the
 //! reason, or can be shown, compared and merged. None brings the program down.
 
-use hls_swarm::pure::report::{merge::merge, read::read};
-use hls_swarm::views::{comparison, formats, summary};
-use hls_swarm::words::failure::Failure;
-use hls_swarm::words::report::{Format, Report};
 use serde_json::{Value, json};
+
+use hls_swarm::output::{comparison, formats, summary};
+use hls_swarm_base::error::Failure;
+use hls_swarm_model::merge::read::read;
+use hls_swarm_model::merge::run::merge;
+use hls_swarm_model::report::{Format, Report};
 
 use super::recorded::report;
 
@@ -50,7 +52,7 @@ fn use_up(report: &Report, other: &Report) {
     }
 }
 
-fn later(report: &Report) -> hls_swarm::words::run::Run {
+fn later(report: &Report) -> hls_swarm_model::run::Run {
     let mut run = report.run.clone();
     run.began_unix += 2;
     run

@@ -1,12 +1,11 @@
 //! A real nginx with a certificate of its own. What it serves and logs is the test's business; its
 //! access log is the ground truth.
 
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use nix::sys::signal::Signal;
 

@@ -6,9 +6,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use hls_swarm::pure::origin::playlist::{self, Listed};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+
+use hls_swarm_origin::publisher::playlist::{self, Listed};
 
 use super::http::{Answer, ask};
 use super::processes::{processes, send};

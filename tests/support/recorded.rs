@@ -3,18 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 #![allow(dead_code, reason = "each test uses its part")]
 
-use hls_swarm::pure::criteria::judge;
-use hls_swarm::pure::mix::Mix;
-use hls_swarm::pure::stats::{Expectation, StagePlan, Stats};
-use hls_swarm::pure::threshold::Threshold;
-use hls_swarm::words::cli::swarm::Variant;
-use hls_swarm::words::ending::Ending;
-use hls_swarm::words::event::{EndClass, Event};
-use hls_swarm::words::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
-use hls_swarm::words::report::Report;
-use hls_swarm::words::run::Run;
-use hls_swarm::words::scrape::{NginxSample, NodeSample, Scraped};
-use hls_swarm::words::snapshot::Sources;
+use hls_swarm::cli::run::Variant;
+use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::weighted::Mix;
+use hls_swarm_model::event::{EndClass, Event};
+use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
+use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
+use hls_swarm_model::report::Report;
+use hls_swarm_model::run::Run;
+use hls_swarm_model::snapshot::Sources;
+use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
+use hls_swarm_model::verdict::criteria::judge;
+use hls_swarm_model::verdict::threshold::Threshold;
 
 pub const SECOND: u64 = 1_000_000_000;
 

@@ -3,23 +3,24 @@
 
 use std::sync::Arc;
 
-use hls_swarm::pure::stats::Stats;
-use hls_swarm::views::dashboard::draw;
-use hls_swarm::views::dashboard::history::KEPT;
-use hls_swarm::views::dashboard::look::Look;
-use hls_swarm::views::dashboard::sort::{Sort, order};
-use hls_swarm::views::dashboard::state::{Page, State};
-use hls_swarm::words::command::Command;
-use hls_swarm::words::ending::Ending;
-use hls_swarm::words::event::{EndClass, Event};
-use hls_swarm::words::exchange::{Exchange, Kind, Outcome, Source};
-use hls_swarm::words::key::{Key, Reply};
-use hls_swarm::words::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow};
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
+
+use hls_swarm::tui::key::{Key, Reply};
+use hls_swarm::tui::view::draw;
+use hls_swarm::tui::view::history::KEPT;
+use hls_swarm::tui::view::sort::{Sort, order};
+use hls_swarm::tui::view::state::{Page, State};
+use hls_swarm::tui::view::style::Look;
+use hls_swarm_base::exit_status::Ending;
+use hls_swarm_model::command::Command;
+use hls_swarm_model::event::{EndClass, Event};
+use hls_swarm_model::exchange::{Exchange, Kind, Outcome, Source};
+use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow};
+use hls_swarm_model::stats::Stats;
 
 use crate::recorded::{SECOND, exchange, origin, recorded, run, stats, stats_of};
 

@@ -1,0 +1,189 @@
+//! Durations as Go writes them (`30s`, `1h30m`, `1.5s`, `200ms`), because the field's scripts do.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A duration typed or printed in Go's notation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct GoDuration(pub Duration);
+
+const UNITS: [(&str, u64); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("μs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// Why a text is no duration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotADuration(String);
+
+impl fmt::Display for NotADuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (durations look like 30s, 200ms, 5m, 1h30m, or 0)", self.0)
+    }
+}
+
+impl std::error::Error for NotADuration {}
+
+impl FromStr for GoDuration {
+    type Err = NotADuration;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if text == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        let mut rest = text;
+        let mut total = 0_u64;
+        if rest.is_empty() {
+            return Err(NotADuration("empty".into()));
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
+            let (number, tail) = rest.split_at(digits);
+            let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+            let (unit, next) = tail.split_at(letters);
+            if number.is_empty() {
+                return Err(NotADuration(format!("no number before {unit:?}")));
+            }
+            if unit.is_empty() {
+                return Err(NotADuration(format!("no unit after {number}")));
+            }
+            let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+                return Err(NotADuration(format!("unknown unit {unit:?}")));
+            };
+            let part = nanoseconds(number, *scale)
+                .ok_or_else(|| NotADuration(format!("{number}{unit} is not a number in range")))?;
+            total = total.checked_add(part).ok_or_else(|| NotADuration("too long".into()))?;
+            rest = next;
+        }
+        Ok(Self(Duration::from_nanos(total)))
+    }
+}
+
+impl TryFrom<String> for GoDuration {
+    type Error = NotADuration;
+
+    fn try_from(text: String) -> Result<Self, NotADuration> {
+        text.parse()
+    }
+}
+
+impl From<GoDuration> for String {
+    fn from(duration: GoDuration) -> Self {
+        duration.to_string()
+    }
+}
+
+/// `number` (digits with at most one point) times `scale`, exactly.
+fn nanoseconds(number: &str, scale: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
+    let mut total = whole.checked_mul(scale)?;
+    let mut unit = scale;
+    for digit in fraction.chars() {
+        unit /= 10;
+        total = total.checked_add(u64::from(digit.to_digit(10)?) * unit)?;
+    }
+    Some(total)
+}
+
+impl fmt::Display for GoDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = self.0.as_nanos();
+        let decimal = |unit: u128, name: &str| {
+            let text = format!("{}.{:09}", nanos / unit, nanos % unit * 1_000_000_000 / unit);
+            format!("{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
+        };
+        match nanos {
+            0 => f.write_str("0s"),
+            1..1_000 => write!(f, "{nanos}ns"),
+            1_000..1_000_000 => f.write_str(&decimal(1_000, "µs")),
+            1_000_000..1_000_000_000 => f.write_str(&decimal(1_000_000, "ms")),
+            _ => {
+                let (hours, minutes) = (nanos / 3_600_000_000_000, nanos / 60_000_000_000 % 60);
+                let seconds = GoSeconds(nanos % 60_000_000_000);
+                match (hours, minutes) {
+                    (0, 0) => write!(f, "{seconds}"),
+                    (0, _) => write!(f, "{minutes}m{seconds}"),
+                    _ => write!(f, "{hours}h{minutes}m{seconds}"),
+                }
+            }
+        }
+    }
+}
+
+struct GoSeconds(u128);
+
+impl fmt::Display for GoSeconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000);
+        write!(f, "{}s", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn go_notation_is_read_and_written_as_go_does() {
+        for (typed, printed) in [
+            ("30s", "30s"),
+            ("5m", "5m0s"),
+            ("1h30m", "1h30m0s"),
+            ("24h", "24h0m0s"),
+            ("200ms", "200ms"),
+            ("1.5s", "1.5s"),
+            (".5s", "500ms"),
+            ("0", "0s"),
+            ("1500us", "1.5ms"),
+            ("2µs", "2µs"),
+        ] {
+            assert_eq!(typed.parse::<GoDuration>().unwrap().to_string(), printed, "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (typed, said) in [
+            ("", "empty"),
+            ("30", "no unit after 30"),
+            ("s", "no number before"),
+            ("5 m", "unknown unit"),
+            ("3x", "unknown unit"),
+            ("1.2.3s", "not a number"),
+            ("99999999999h", "not a number in range"),
+        ] {
+            let error = typed.parse::<GoDuration>().unwrap_err().to_string();
+            assert!(error.contains(said), "{typed:?}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn printing_and_reading_agree(nanos in 0_u64..1_000_000_000_000_000) {
+            let duration = GoDuration(Duration::from_nanos(nanos));
+            prop_assert_eq!(duration.to_string().parse::<GoDuration>().unwrap(), duration);
+        }
+
+        #[test]
+        fn no_text_panics(text in ".*") {
+            drop(text.parse::<GoDuration>());
+        }
+    }
+}

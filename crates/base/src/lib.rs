@@ -1,0 +1,14 @@
+//! What every crate of hls-swarm needs: errors, exit codes, durations, profile texts, secrets.
+//!
+//! Nothing in this crate does I/O.
+
+pub mod built_in;
+pub mod duration;
+pub mod error;
+pub mod exit;
+pub mod exit_status;
+pub mod nearest;
+pub mod profile_text;
+pub mod secrets;
+pub mod sizing;
+pub mod weighted;

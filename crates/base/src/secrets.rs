@@ -1,0 +1,237 @@
+//! Secrets: `{env:NAME}` and `{file:PATH}` in headers and addresses, and what must not be shown of what
+//! they stand for.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use url::Url;
+
+use crate::error::Failure;
+
+/// What stands for a secret where it is shown.
+pub const SHOWN: &str = "***";
+/// A shorter text is found everywhere, and no secret.
+pub const SHORTEST: usize = 4;
+/// Values that stand in the open are only hidden if they are long enough to mean something.
+const SHORTEST_TYPED: usize = 8;
+/// Headers whose value is a secret wherever it comes from.
+const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "token", "key"];
+
+/// Where a secret is to be found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reference {
+    /// A variable of the environment.
+    Variable(String),
+    /// A file; its last line break is no part of the secret.
+    File(String),
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "{{env:{name}}}"),
+            Self::File(path) => write!(f, "{{file:{path}}}"),
+        }
+    }
+}
+
+/// A text in pieces: as it stands, or a secret in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    Text(&'a str),
+    Secret(Reference),
+}
+
+/// The references in `text`.
+///
+/// # Errors
+/// A usage failure: one is not closed, or names nothing.
+pub fn references(text: &str) -> Result<Vec<Reference>, Failure> {
+    let secret = |piece| match piece {
+        Piece::Secret(reference) => Some(reference),
+        Piece::Text(_) => None,
+    };
+    Ok(pieces(text)?.into_iter().filter_map(secret).collect())
+}
+
+fn pieces(mut text: &str) -> Result<Vec<Piece<'_>>, Failure> {
+    let mut pieces = Vec::new();
+    while let Some(at) = ["{env:", "{file:"].iter().filter_map(|start| text.find(start)).min() {
+        let (before, from) = text.split_at(at);
+        let wrong = || {
+            Failure::usage(format!("{from:?} stands for no secret"))
+                .cure("write {env:NAME} or {file:PATH}, with the closing brace")
+        };
+        let (inside, after) = from[1..].split_once('}').ok_or_else(wrong)?;
+        let (kind, name) = inside.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(wrong)?;
+        pieces.push(Piece::Text(before));
+        pieces.push(Piece::Secret(match kind {
+            "env" => Reference::Variable(name.to_owned()),
+            _ => Reference::File(name.to_owned()),
+        }));
+        text = after;
+    }
+    pieces.push(Piece::Text(text));
+    Ok(pieces)
+}
+
+/// What is known of the secrets of a run.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secrets {
+    found: BTreeMap<Reference, String>,
+    /// Every text that must not be shown, the longest first.
+    hidden: Vec<String>,
+    /// Any came from a file or the environment.
+    read: bool,
+    /// A configuration is only looked at: what was not read is made up.
+    made_up: bool,
+}
+
+// Whoever prints a plan must not print them.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.hidden.len())
+    }
+}
+
+impl Secrets {
+    /// Those that were read.
+    #[must_use]
+    pub fn of(found: BTreeMap<Reference, String>) -> Self {
+        let mut secrets = Self { read: !found.is_empty(), found, ..Self::default() };
+        let values: Vec<String> = secrets.found.values().cloned().collect();
+        values.iter().for_each(|value| secrets.hide(value));
+        secrets
+    }
+
+    /// None were read, and none are needed: a configuration is looked at, not run.
+    #[must_use]
+    pub fn made_up() -> Self {
+        Self { made_up: true, ..Self::default() }
+    }
+
+    /// Whether any came from files or the environment.
+    #[must_use]
+    pub fn were_read(&self) -> bool {
+        self.read
+    }
+
+    /// `text` with the secrets in the places that stand for them.
+    ///
+    /// # Errors
+    /// A usage failure: one is not closed, or was not read.
+    pub fn expand(&self, text: &str) -> Result<String, Failure> {
+        pieces(text)?
+            .into_iter()
+            .map(|piece| match piece {
+                Piece::Text(text) => Ok(text.to_owned()),
+                Piece::Secret(_) if self.made_up => Ok("secret".to_owned()),
+                Piece::Secret(reference) => self
+                    .found
+                    .get(&reference)
+                    .cloned()
+                    .ok_or_else(|| Failure::internal(format!("the secret {reference} was not read"))),
+            })
+            .collect()
+    }
+
+    /// Notes a text that came from a file as a whole.
+    pub fn hide_read(&mut self, text: &str) {
+        self.read = true;
+        self.hide(text);
+    }
+
+    /// Notes what must not be shown of a header that was typed.
+    pub fn hide_header(&mut self, name: &str, value: &str) {
+        let name = name.to_ascii_lowercase();
+        if SECRET_HEADERS.iter().any(|part| name.contains(part)) {
+            // Of "Bearer abc" the word Bearer is no secret.
+            let token = value.rsplit(' ').next().unwrap_or(value);
+            self.hide_typed(value);
+            self.hide_typed(token);
+        }
+    }
+
+    /// Notes what must not be shown of an address that was typed: password and values of the query.
+    pub fn hide_address(&mut self, url: &Url) {
+        self.hide_typed(url.password().unwrap_or_default());
+        for pair in url.query().unwrap_or_default().split('&') {
+            self.hide_typed(pair.split_once('=').map_or(pair, |(_, value)| value));
+        }
+    }
+
+    fn hide_typed(&mut self, text: &str) {
+        if text.len() >= SHORTEST_TYPED {
+            self.hide(text);
+        }
+    }
+
+    /// Notes a text, and what it turns into inside addresses and JSON.
+    fn hide(&mut self, text: &str) {
+        let encoded = |url: String| Url::parse(&url).ok();
+        let query = encoded(format!("http://h/?{text}")).and_then(|url| url.query().map(str::to_owned));
+        let path = encoded(format!("http://h/{text}")).map(|url| url.path()[1..].to_owned());
+        let json = text.replace('\\', "\\\\").replace('"', "\\\"");
+        for form in [Some(text.to_owned()), query, path, Some(json)].into_iter().flatten() {
+            if form.len() >= SHORTEST && !self.hidden.contains(&form) {
+                self.hidden.push(form);
+            }
+        }
+        self.hidden.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    }
+
+    /// `text` as it may be shown.
+    #[must_use]
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut text = Cow::Borrowed(text);
+        for hidden in &self.hidden {
+            if text.contains(hidden.as_str()) {
+                text = Cow::Owned(text.replace(hidden.as_str(), SHOWN));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(value: &str) -> Secrets {
+        Secrets::of(BTreeMap::from([(Reference::Variable("TOKEN".into()), value.to_owned())]))
+    }
+
+    #[test]
+    fn references_are_found_and_expanded_and_other_braces_left_alone() {
+        let text = "a{b}{env:TOKEN}c{file:/run/x y}";
+        let found = references(text).unwrap();
+        assert_eq!(found, [Reference::Variable("TOKEN".into()), Reference::File("/run/x y".into())]);
+        assert_eq!(secrets("s3cret").expand("t={env:TOKEN}&{x}").unwrap(), "t=s3cret&{x}");
+        assert_eq!(Secrets::made_up().expand("{env:A}{file:b}").unwrap(), "secretsecret");
+        for wrong in ["{env:TOKEN", "{file:}"] {
+            assert!(references(wrong).unwrap_err().cure_text().is_some(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_is_not_shown_in_any_form() {
+        let secrets = secrets("s3 c\"ret");
+        for text in ["x s3 c\"ret", "/s3%20c%22ret/a", r#"{"a":"s3 c\"ret"}"#] {
+            let shown = secrets.redact(text);
+            assert!(shown.contains(SHOWN) && !shown.contains("ret\"") && !shown.contains("22ret"), "{shown}");
+        }
+        assert!(matches!(secrets.redact("nothing"), Cow::Borrowed(_)));
+        assert_eq!(format!("{secrets:?}"), "Secrets(3)");
+    }
+
+    #[test]
+    fn what_is_typed_in_the_open_is_hidden_where_it_looks_like_a_secret() {
+        let mut secrets = Secrets::default();
+        secrets.hide_header("Authorization", "Bearer abcdefgh");
+        secrets.hide_header("X-Trace", "abcdefghij0");
+        secrets.hide_address(&Url::parse("http://u:passphrase@h/a?q=1&token=0123456789").unwrap());
+        assert_eq!(secrets.redact("abcdefgh passphrase 0123456789 q=1"), "*** *** *** q=1");
+        assert_eq!(secrets.redact("X-Trace: xyz"), "X-Trace: xyz");
+    }
+}

@@ -1,0 +1,63 @@
+//! What a number of viewers needs of a machine. Whether a machine has it is `preflight::resources`'s.
+
+use serde::Serialize;
+
+/// Files that one viewer may have open, and those of this program itself.
+pub const FILES_PER_VIEWER: u64 = 20;
+/// Files that this program itself may have open.
+pub const OWN_FILES: u64 = 100;
+/// Processes beside the viewers.
+pub const OWN_PROCESSES: u64 = 50;
+/// Private memory of one FFmpeg from a distribution, and of this program, bytes.
+pub const MEMORY_PER_VIEWER: u64 = 19 << 20;
+/// Memory of this program itself, bytes.
+pub const OWN_MEMORY: u64 = 64 << 20;
+/// Local ports per viewer: its connections, and those of a restart meanwhile.
+pub const PORTS_PER_VIEWER: u64 = 5;
+
+/// What a limit that is set once should leave room for: few viewers, then more.
+const RECOMMENDED_PER_VIEWER: u64 = 15;
+const RECOMMENDED_BASE: u64 = 1000;
+
+/// What viewers need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Needs {
+    /// Open files without which a run is not started.
+    pub open_files: u64,
+    /// A limit of open files to set for good (`LimitNOFILE=`): never below what is needed.
+    pub open_files_limit: u64,
+    /// Processes.
+    pub processes: u64,
+    /// Memory in bytes, with an FFmpeg from a distribution.
+    pub memory_bytes: u64,
+    /// Local ports.
+    pub local_ports: u64,
+}
+
+impl Needs {
+    /// What `viewers` viewers and this program need.
+    #[must_use]
+    pub fn of(viewers: u32) -> Self {
+        let n = u64::from(viewers);
+        let open_files = n * FILES_PER_VIEWER + OWN_FILES;
+        Self {
+            open_files,
+            open_files_limit: open_files.max(n * RECOMMENDED_PER_VIEWER + RECOMMENDED_BASE),
+            processes: n + OWN_PROCESSES,
+            memory_bytes: n * MEMORY_PER_VIEWER + OWN_MEMORY,
+            local_ports: n * PORTS_PER_VIEWER,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_viewers_get_the_recommended_limit_and_many_what_they_need() {
+        assert_eq!((Needs::of(10).open_files, Needs::of(10).open_files_limit), (300, 1150));
+        assert_eq!((Needs::of(500).open_files, Needs::of(500).open_files_limit), (10_100, 10_100));
+        assert_eq!(Needs::of(u32::MAX).processes, u64::from(u32::MAX) + 50);
+    }
+}

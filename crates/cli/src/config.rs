@@ -1,0 +1,91 @@
+//! What `config show` and `config check` of both programs share.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::exit::Exit;
+use hls_swarm_os::stdout;
+
+/// The exit code of a command, and what it has to complain about.
+pub fn exit(program: &str, served: Result<(), Failure>) -> ExitCode {
+    match served {
+        Ok(()) => Exit::Pass.into(),
+        Err(failure) => {
+            failure.print(program, &mut std::io::stderr());
+            failure.exit().into()
+        }
+    }
+}
+
+/// Tells which values have no effect.
+pub fn warn(program: &str, idle: &[String]) {
+    for warning in idle {
+        drop(writeln!(std::io::stderr(), "{program}: {warning}"));
+    }
+}
+
+/// The text of a file that is to be checked.
+pub fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| {
+        Failure::usage(format!("{}: cannot be read", file.display()))
+            .because(error)
+            .cure("name a TOML file that you may read")
+    })
+}
+
+/// A configuration as it is printed.
+#[derive(Debug, Serialize)]
+pub struct Shown<'a, S, D> {
+    /// The program.
+    pub program: &'static str,
+    /// Its version.
+    pub version: &'static str,
+    /// The profile underneath, if one was named.
+    pub profile: Option<&'a str>,
+    /// The scenario over it, if one was named.
+    pub scenario: Option<&'a str>,
+    /// Every key that has a value, as a profile spells it.
+    pub settings: S,
+    /// What follows from the settings.
+    pub derived: D,
+}
+
+impl<S: Serialize, D: Serialize> Shown<'_, S, D> {
+    /// Prints JSON, or a profile with the derived values as comments.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn print(&self, output: ShowArgs) -> Result<(), Failure> {
+        let unwritable = |error: String| Failure::internal("cannot write the configuration").because(error);
+        let text = if output.json {
+            serde_json::to_string_pretty(self).map_err(|error| unwritable(error.to_string()))? + "\n"
+        } else {
+            let text = |error: toml::ser::Error| unwritable(error.to_string());
+            let derived = toml::to_string(&self.derived).map_err(text)?;
+            let derived: String = derived.lines().map(|line| format!("#   {line}\n")).collect();
+            let settings = toml::to_string(&self.settings).map_err(text)?;
+            format!("{settings}\n# What follows from it:\n{derived}")
+        };
+        stdout::say(&text)
+    }
+}
+/// How a configuration is printed.
+#[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShowArgs {
+    /// Print JSON: program, version, profile, settings, derived
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which files are checked.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct CheckArgs {
+    /// TOML files
+    #[arg(value_name = "FILE.toml", num_args = 1.., required = true)]
+    pub files: Vec<PathBuf>,
+}

@@ -1,0 +1,77 @@
+//! The wiring of logs: where they go, in which format, and how clap's own words end a program.
+
+pub mod lines;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::exit::Exit;
+
+use lines::{Recent, StandardError};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Sends logs to standard error, and as plain text to `recent`, where there is one. Without a
+/// format: text for a terminal, JSON otherwise.
+///
+/// # Errors
+/// The level is none, or logs were started twice.
+pub fn start(
+    format: Option<LogFormat>,
+    level: Option<&str>,
+    verbose: bool,
+    recent: Option<Recent>,
+) -> Result<(), Failure> {
+    let level = self::level(if verbose { Some("debug") } else { level })?;
+    // Libraries speak up only when something is wrong.
+    let filter = EnvFilter::new(format!("warn,hls_swarm={level}"));
+    let terminal = std::io::stderr().is_terminal();
+    let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
+    let layer = fmt::layer().with_writer(StandardError::default).with_target(false);
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    let layer = match format {
+        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        LogFormat::Text => layer.with_ansi(colour).boxed(),
+    };
+    let recent = recent
+        .map(|recent| fmt::layer().with_writer(move || recent.clone()).with_target(false).with_ansi(false));
+    let started = tracing_subscriber::registry().with(filter).with(layer).with(recent).try_init();
+    started.map_err(|error| Failure::internal("cannot start logging").because(error))
+}
+
+/// The level that is meant; `info` where none is named.
+///
+/// # Errors
+/// A usage failure: there is no such level.
+pub fn level(typed: Option<&str>) -> Result<&str, Failure> {
+    let level = typed.unwrap_or("info");
+    let known = ["error", "warn", "warning", "info", "debug", "trace"];
+    if !known.iter().any(|name| name.eq_ignore_ascii_case(level)) {
+        return Err(Failure::usage(format!("--log-level {level:?} is no level"))
+            .cure("pass error, warn, info, debug or trace"));
+    }
+    Ok(if level.eq_ignore_ascii_case("warning") { "warn" } else { level })
+}
+
+/// Prints what clap has to say (help, version, a usage error) and gives the exit code for it.
+#[must_use]
+pub fn clap_exit(error: &clap::Error) -> ExitCode {
+    // The reader may be gone; there is no one left to tell.
+    drop(error.print());
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Pass.into() }
+}

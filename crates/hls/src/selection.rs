@@ -1,0 +1,122 @@
+//! Which variants of a master playlist viewers play.
+
+use std::fmt;
+
+use super::{Master, Variant};
+use crate::variant::Variant as Wish;
+
+/// What a wish comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice<'a> {
+    /// Each viewer plays the master playlist, and with it every variant at once.
+    Whole,
+    /// Each viewer plays one of these; never empty.
+    Of(Vec<&'a Variant>),
+}
+
+/// No variant is as it was wished for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoneFits {
+    wish: Wish,
+    offered: Vec<String>,
+}
+
+impl fmt::Display for NoneFits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no variant is {}; there are: {}", self.wish, self.offered.join(", "))
+    }
+}
+
+impl std::error::Error for NoneFits {}
+
+/// The variants that `wish` asks for.
+///
+/// # Errors
+/// [`NoneFits`], which names what there is.
+pub fn choose(master: &Master, wish: Wish) -> Result<Choice<'_>, NoneFits> {
+    let variants = || master.variants.iter();
+    // Of equals the first wins, whichever end is asked for.
+    let most = |one: &&Variant| one.bandwidth;
+    let one = match wish {
+        Wish::All => return Ok(Choice::Whole),
+        Wish::Each => return Ok(Choice::Of(variants().collect())),
+        Wish::First => variants().next(),
+        Wish::Highest => variants().rev().max_by_key(most),
+        Wish::Lowest => variants().min_by_key(most),
+        Wish::Height(height) => {
+            let fits = |one: &&Variant| one.resolution.is_some_and(|(_, lines)| lines == height);
+            variants().rev().filter(fits).max_by_key(most)
+        }
+        Wish::AtMost(bits) => variants().rev().filter(|one| one.bandwidth <= bits).max_by_key(most),
+        Wish::AtLeast(bits) => variants().filter(|one| one.bandwidth >= bits).min_by_key(most),
+    };
+    one.map(|one| Choice::Of(vec![one]))
+        .ok_or_else(|| NoneFits { wish, offered: variants().map(offer).collect() })
+}
+
+/// A variant in words.
+#[must_use]
+pub fn offer(variant: &Variant) -> String {
+    let height = variant.resolution.map_or_else(String::new, |(_, height)| format!("{height}p of "));
+    format!("{height}{} bit/s", variant.bandwidth)
+}
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    fn master() -> Master {
+        let variant = |name: &str, bandwidth, height| Variant {
+            url: Url::parse(&format!("http://host/{name}")).unwrap(),
+            bandwidth,
+            resolution: Some((height * 16 / 9, height)),
+            audio: None,
+        };
+        let variants = vec![
+            variant("mid", 2_000_000, 720),
+            variant("top", 3_000_000, 1080),
+            variant("top2", 3_000_000, 1080),
+            variant("low", 800_000, 360),
+        ];
+        Master { variants, audio: Vec::new() }
+    }
+
+    fn paths(wish: &str) -> Result<String, NoneFits> {
+        let master = master();
+        choose(&master, wish.parse().unwrap()).map(|choice| match choice {
+            Choice::Whole => "whole".into(),
+            Choice::Of(some) => some.iter().map(|one| one.url.path()).collect::<Vec<_>>().join(" "),
+        })
+    }
+
+    #[test]
+    fn each_wish_finds_its_variant() {
+        for (wish, found) in [
+            ("all", "whole"),
+            ("each", "/mid /top /top2 /low"),
+            ("first", "/mid"),
+            ("highest", "/top"),
+            ("lowest", "/low"),
+            ("1080p", "/top"),
+            ("360p", "/low"),
+            ("2.5M", "/mid"),
+            ("<=800k", "/low"),
+            (">=2000001", "/top"),
+        ] {
+            assert_eq!(paths(wish).as_deref(), Ok(found), "{wish}");
+        }
+    }
+
+    #[test]
+    fn where_none_fits_it_is_said_what_there_is() {
+        let said = paths("480p").unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "no variant is 480p; there are: 720p of 2000000 bit/s, 1080p of 3000000 bit/s, \
+             1080p of 3000000 bit/s, 360p of 800000 bit/s"
+        );
+        assert!(paths("<=799k").is_err() && paths(">=4M").is_err());
+    }
+}

@@ -1,0 +1,48 @@
+//! An audit on a terminal.
+
+use std::fmt::Write;
+
+use super::counts;
+use crate::audit::findings::{Audit, Capacity, Wall};
+
+/// Findings, what is good, what is unknown, and the arithmetic.
+#[must_use]
+pub(crate) fn render(audit: &Audit) -> String {
+    let mut out = format!("audit of {} for {} viewers: {}\n", audit.subject, audit.viewers, counts(audit));
+    for finding in &audit.findings {
+        let _ = writeln!(out, "\n✗ {} {}: {}", finding.severity.word(), finding.check, finding.title);
+        for evidence in &finding.evidence {
+            let _ = writeln!(out, "    seen: {evidence}");
+        }
+        let _ = writeln!(out, "    effect: {}\n    fix: {}", finding.effect, finding.fix);
+        for command in &finding.commands {
+            let _ = writeln!(out, "    $ {command}");
+        }
+        for line in finding.patch.iter().flat_map(|patch| patch.lines()) {
+            let _ = writeln!(out, "    | {line}");
+        }
+    }
+    out.push('\n');
+    for (check, what) in &audit.good {
+        let _ = writeln!(out, "✓ {check}: {what}");
+    }
+    for unknown in &audit.unknown {
+        let _ = writeln!(out, "? {}: {}", unknown.check, unknown.why);
+    }
+    out.push_str("\ncapacity by arithmetic (for the worst moment; only a load test measures it)\n");
+    capacity(&audit.capacity, &mut out);
+    out
+}
+
+fn capacity(capacity: &Capacity, out: &mut String) {
+    for (name, walls) in [("before", &capacity.before), ("after", &capacity.after)] {
+        let nearest = Capacity::nearest(walls);
+        let wall =
+            nearest.map_or_else(|| "unknown".to_owned(), |(wall, n)| format!("{n} viewers ({})", wall.name));
+        let _ = writeln!(out, "  {name}: {wall}");
+        for Wall { name, viewers, formula } in walls {
+            let viewers = viewers.map_or_else(|| "-".to_owned(), |viewers| viewers.to_string());
+            let _ = writeln!(out, "    {name:<22} {viewers:>10} = {formula}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tuning and audit of the hosts that a load test touches.
+
+pub mod audit;
+pub mod tuning;

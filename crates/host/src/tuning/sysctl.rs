@@ -1,0 +1,177 @@
+//! The settings of this machine: /proc/sys, disks in /sys/block, and where we are. What they should be
+//! is not known here.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::{fs, io};
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use nix::unistd::{AccessFlags, access};
+
+use crate::tuning::check::{Disk, Found, Machine};
+use crate::tuning::key::Place;
+use crate::tuning::profile::DiskKind;
+
+/// Looks at the machine: the sysctl keys `keys`, limits of this program, disks.
+#[must_use]
+pub fn machine<'a>(keys: impl IntoIterator<Item = &'a String>) -> Machine {
+    let keys: BTreeMap<String, Found> = keys.into_iter().map(|key| (key.clone(), find(key))).collect();
+    let soft = |which| getrlimit(which).ok().map(|(soft, _)| soft).filter(|soft| *soft != RLIM_INFINITY);
+    Machine {
+        place: place(),
+        keys,
+        congestion_controls: congestion_controls(),
+        allowed_controls: list("net.ipv4.tcp_allowed_congestion_control"),
+        open_files: soft(Resource::RLIMIT_NOFILE),
+        processes: soft(Resource::RLIMIT_NPROC),
+        disks: disks(),
+    }
+}
+
+/// The value of a sysctl key, without the line's end.
+///
+/// # Errors
+/// The operating system's own: no such key, or it may not be read.
+pub fn read(key: &str) -> io::Result<String> {
+    fs::read_to_string(path(key)).map(|text| text.trim_end_matches('\n').to_owned())
+}
+
+/// Reads a setting by its name in tables: a sysctl key, or `disk.NAME.WHAT`.
+///
+/// # Errors
+/// The operating system's own.
+pub fn read_setting(name: &str) -> io::Result<String> {
+    let Some(path) = disk_path(name) else { return read(name) };
+    let text = fs::read_to_string(path)?;
+    // A scheduler is written as a word and read as a list with the chosen one in brackets.
+    let chosen = text.split_whitespace().find_map(|word| word.strip_prefix('[')?.strip_suffix(']'));
+    Ok(chosen.unwrap_or(text.trim()).to_owned())
+}
+
+/// Writes a setting by its name in tables.
+///
+/// # Errors
+/// The operating system's own: not root, read-only, a value that the kernel refuses.
+pub fn write_setting(name: &str, value: &str) -> io::Result<()> {
+    fs::write(disk_path(name).unwrap_or_else(|| path(name)), value)
+}
+
+fn path(key: &str) -> PathBuf {
+    ["/proc/sys"].into_iter().chain(key.split('.')).collect()
+}
+
+fn disk_path(name: &str) -> Option<PathBuf> {
+    let (disk, what) = name.strip_prefix("disk.")?.rsplit_once('.')?;
+    let plain = |text: &str| !text.starts_with('.') && !text.contains('/');
+    (plain(disk) && plain(what)).then(|| PathBuf::from("/sys/block").join(disk).join("queue").join(what))
+}
+
+fn find(key: &str) -> Found {
+    match read(key) {
+        // Root is stopped by the file's mode in other network namespaces, and by read-only mounts.
+        Ok(value) => Found::Value(value, writable(key)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Missing,
+        Err(error) => Found::Unreadable(error.to_string()),
+    }
+}
+
+fn writable(key: &str) -> bool {
+    let path = path(key);
+    access(&path, AccessFlags::W_OK).is_ok()
+}
+
+/// Whether this user is root.
+#[must_use]
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Where this program runs.
+#[must_use]
+pub fn place() -> Place {
+    let kernel = read("kernel.osrelease").unwrap_or_default();
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = processors.lines().find(|line| line.starts_with("flags"));
+    Place {
+        kernel,
+        container: container(),
+        virtual_machine: flags.is_some_and(|line| line.split_whitespace().any(|flag| flag == "hypervisor")),
+        // Only the first network namespace shows it.
+        own_network: find("net.core.netdev_max_backlog") == Found::Missing,
+    }
+}
+
+/// Inode of the kernel's first process namespace (`PROC_PID_INIT_INO`, the same on every machine).
+const FIRST_PROCESS_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// The kind of container, by the marks that engines leave. The marks alone prove nothing: an image of a
+/// container can be booted as a machine of its own.
+fn container() -> Option<String> {
+    let namespace = fs::metadata("/proc/self/ns/pid").ok().map(|file| file.ino());
+    if namespace == Some(FIRST_PROCESS_NAMESPACE) {
+        return None;
+    }
+    if let Ok(kind) = fs::read_to_string("/run/systemd/container") {
+        return Some(kind.trim().to_owned());
+    }
+    if PathBuf::from("/run/.containerenv").exists() {
+        return Some("podman".into());
+    }
+    if PathBuf::from("/.dockerenv").exists() {
+        return Some("docker".into());
+    }
+    let groups = fs::read_to_string("/proc/1/cgroup").unwrap_or_default();
+    ["kubepods", "docker", "lxc", "containerd", "libpod"]
+        .into_iter()
+        .find(|mark| groups.contains(mark))
+        .map(str::to_owned)
+}
+
+fn list(key: &str) -> Vec<String> {
+    read(key).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// Those that are there, and those whose module lies ready.
+fn congestion_controls() -> Vec<String> {
+    let mut known = list("net.ipv4.tcp_available_congestion_control");
+    let release = read("kernel.osrelease").unwrap_or_default();
+    let modules = fs::read_dir(format!("/lib/modules/{release}/kernel/net/ipv4")).into_iter().flatten();
+    for name in modules.flatten().filter_map(|entry| entry.file_name().into_string().ok()) {
+        let control = name.strip_prefix("tcp_").and_then(|rest| rest.split('.').next());
+        known.extend(control.map(str::to_owned));
+    }
+    known
+}
+
+/// Rate of the fastest network interface that is up, Mbit/s; virtual ones often tell none.
+#[must_use]
+pub fn link_mbit() -> Option<u64> {
+    let interfaces = fs::read_dir("/sys/class/net").ok()?.flatten();
+    let rate = |folder: PathBuf| fs::read_to_string(folder.join("speed")).ok()?.trim().parse::<u64>().ok();
+    interfaces.filter_map(|entry| rate(entry.path())).filter(|mbit| *mbit > 0).max()
+}
+
+fn disks() -> Vec<Disk> {
+    let Ok(entries) = fs::read_dir("/sys/block") else { return Vec::new() };
+    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut disks: Vec<Disk> = names.filter_map(disk).collect();
+    disks.sort_by(|left, right| left.name.cmp(&right.name));
+    disks
+}
+
+fn disk(name: String) -> Option<Disk> {
+    let folder = PathBuf::from("/sys/block").join(&name);
+    let text = |file: &str| fs::read_to_string(folder.join("queue").join(file)).ok();
+    let kind = if name.starts_with("nvme") {
+        DiskKind::Nvme
+    } else if folder.join("md").is_dir() {
+        DiskKind::Raid
+    } else if folder.join("device").exists() && text("rotational")?.trim() == "1" {
+        DiskKind::Rotating
+    } else {
+        return None;
+    };
+    let read_ahead_kb = text("read_ahead_kb").and_then(|text| text.trim().parse().ok());
+    Some(Disk { name, kind, schedulers: text("scheduler")?.trim().to_owned(), read_ahead_kb })
+}

@@ -1,0 +1,239 @@
+//! One HTTP GET with verified TLS, for looking at the stream before viewers do. Not a viewer: what
+//! is measured never passes through here.
+
+use std::io::Read;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::http::header::{AUTHORIZATION, COOKIE, LOCATION};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_os::secrets;
+
+use crate::resolve::Rule;
+use crate::site_rules;
+use crate::target_policy::Fence;
+
+/// Half a million segments with long addresses fit; what is larger is something else.
+const LARGEST: u64 = 64 << 20;
+/// ureq's array of addresses has this much room.
+const MOST_ADDRESSES: usize = 16;
+/// How often an answer may lead elsewhere.
+const MOST_REDIRECTS: usize = 5;
+
+/// Longest time of an exchange with a collector, which may hold its answer back.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How to ask.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The address.
+    pub url: url::Url,
+    /// Extra headers.
+    pub headers: Vec<(String, String)>,
+    /// `User-Agent`.
+    pub user_agent: String,
+    /// Limit for the whole exchange.
+    pub timeout: Duration,
+    /// Whether the certificate has to be good.
+    pub verify_tls: bool,
+    /// Names that lead to other addresses.
+    pub resolve: Vec<Rule>,
+    /// Where it may lead.
+    pub fence: Fence,
+}
+
+/// Asks the rules first, then the resolver of this machine.
+#[derive(Debug)]
+struct Names {
+    rules: Vec<Rule>,
+    system: DefaultResolver,
+}
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let secure = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let host = uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let Some(rule) = self.rules.iter().find(|rule| rule.is_about(host, port)) else {
+            return self.system.resolve(uri, config, timeout);
+        };
+        let mut found = self.empty();
+        // As many as the connector takes; it tries one after the other.
+        for address in rule.addresses.iter().take(MOST_ADDRESSES) {
+            found.push(SocketAddr::new(*address, port));
+        }
+        Ok(found)
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Where it came from, redirects followed.
+    pub url: url::Url,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Fetches `request.url`, following redirects.
+///
+/// # Errors
+/// A preflight failure that names the address, what went wrong, and the cure.
+pub async fn get(request: Request) -> Result<Response, Failure> {
+    let url = without_secrets(&request.url);
+    tokio::task::spawn_blocking(move || get_now(&request)).await.unwrap_or_else(|error| {
+        Err(Failure::internal(format!("the fetch of {url} broke off")).because(error))
+    })
+}
+
+/// The same, for a program that has nothing else to do meanwhile.
+///
+/// # Errors
+/// As [`get`].
+pub fn get_now(request: &Request) -> Result<Response, Failure> {
+    let failed = |error: ureq::Error| explain(request, error);
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::PlatformVerifier)
+        .disable_verification(!request.verify_tls)
+        .build();
+    let config = ureq::Agent::config_builder()
+        .tls_config(tls)
+        .timeout_global(Some(request.timeout))
+        .user_agent(request.user_agent.as_str())
+        // Followed here: each step has to pass the fence before it is taken.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .build();
+    let names = Names { rules: request.resolve.clone(), system: DefaultResolver::default() };
+    let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), names);
+    let mut url = request.url.clone();
+    for _ in 0..=MOST_REDIRECTS {
+        site_rules::check(&request.fence, &url, &request.resolve)?;
+        let mut get = agent.get(url.as_str());
+        let elsewhere = url.host() != request.url.host();
+        for (name, value) in &request.headers {
+            let private =
+                [AUTHORIZATION, COOKIE].iter().any(|known| known.as_str().eq_ignore_ascii_case(name));
+            if !(elsewhere && private) {
+                get = get.header(name, value);
+            }
+        }
+        let response = get.call().map_err(failed)?;
+        if response.status().is_redirection()
+            && let Some(target) = response.headers().get(LOCATION)
+        {
+            let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
+            url = url.join(&target).map_err(|error| {
+                Failure::preflight(format!(
+                    "{} leads to {target:?}, which is no address",
+                    without_secrets(&url)
+                ))
+                .because(error)
+                .cure("look at the origin's own log")
+            })?;
+            continue;
+        }
+        let mut body = Vec::new();
+        response
+            .into_body()
+            .into_reader()
+            .take(LARGEST + 1)
+            .read_to_end(&mut body)
+            .map_err(|error| failed(ureq::Error::Io(error)))?;
+        if body.len() as u64 > LARGEST {
+            // A part of a film looks like a live stream: its end is what is missing.
+            return Err(Failure::preflight(format!(
+                "{} is larger than {} MiB, which is no playlist",
+                without_secrets(&url),
+                LARGEST >> 20
+            ))
+            .cure("pass the URL of a playlist (.m3u8), not of a segment"));
+        }
+        return Ok(Response { url, body });
+    }
+    Err(failed(ureq::Error::TooManyRedirects))
+}
+
+fn explain(request: &Request, error: ureq::Error) -> Failure {
+    let url = &request.url;
+    let host = url.host_str().unwrap_or("the host");
+    let port = url.port_or_known_default().unwrap_or_default();
+    let unknown_name = || format!("check the name {host:?} and the resolver of this machine");
+    let cure = match &error {
+        ureq::Error::StatusCode(401 | 403) => "check tokens and headers (--header)".into(),
+        ureq::Error::StatusCode(404 | 410) => {
+            "check the path of the playlist; is the stream being published?".into()
+        }
+        ureq::Error::StatusCode(_) => "look at the origin's own log".into(),
+        ureq::Error::HostNotFound => unknown_name(),
+        // What the resolver of the C library says has no kind of its own.
+        ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup address") => unknown_name(),
+        ureq::Error::Timeout(_) => format!("check that {host} answers, or raise --timeout"),
+        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            format!("start the origin, or check host and port: nothing listens at {host}:{port}")
+        }
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => certificate_cure(),
+        ureq::Error::Io(error) if error.to_string().to_ascii_lowercase().contains("certificate") => {
+            certificate_cure()
+        }
+        _ => "fetch it with curl -v to see more".into(),
+    };
+    Failure::preflight(format!("cannot fetch {}", without_secrets(url))).because(error).cure(cure)
+}
+
+fn certificate_cure() -> String {
+    "install the certificate's authority (SSL_CERT_FILE=ca.pem), or pass --dangerous --insecure".into()
+}
+
+/// An address as it may stand in messages: without password and query, which hold secrets.
+#[must_use]
+pub fn without_secrets(url: &url::Url) -> String {
+    let mut shown = url.clone();
+    if shown.password().is_some() {
+        // Fails only for URLs that cannot have a password.
+        let _ = shown.set_password(Some("***"));
+    }
+    if shown.query().is_some() {
+        shown.set_query(Some("***"));
+    }
+    secrets::shown(shown.as_str()).into_owned()
+}
+
+/// Sends `body` and returns status and text of the answer, whatever it is.
+///
+/// # Errors
+/// A preflight failure: there was no answer.
+pub async fn send(method: &'static str, url: url::Url, body: String) -> Result<(u16, String), Failure> {
+    let shown = without_secrets(&url);
+    let exchange = move || {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(LONGEST))
+            .build()
+            .into();
+        let request = ureq::http::Request::builder().method(method).uri(url.as_str()).body(body);
+        let answer = agent.run(request.map_err(ureq::Error::Http)?)?;
+        let status = answer.status().as_u16();
+        Ok::<_, ureq::Error>((status, answer.into_body().read_to_string()?))
+    };
+    let answer = tokio::task::spawn_blocking(exchange)
+        .await
+        .unwrap_or_else(|error| Err(ureq::Error::Other(Box::new(error))));
+    answer.map_err(|error| {
+        Failure::preflight(format!("cannot reach {shown}"))
+            .because(error)
+            .cure("check host and port, and that it runs")
+    })
+}

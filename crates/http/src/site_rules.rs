@@ -1,0 +1,82 @@
+//! The rules of this machine and of this user, and the addresses of a host: what the fence is made of.
+
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use url::{Host, Url};
+
+use hls_swarm_base::error::Failure;
+
+use crate::resolve::Rule;
+use crate::target_policy::{Fence, Site};
+
+/// The machine's file.
+const MACHINE: &str = "/etc/hls-swarm/config.toml";
+
+/// The rules that there are, with the names of their files.
+///
+/// # Errors
+/// A usage failure: a file that is there cannot be read.
+pub fn rules() -> Result<Vec<(String, Site)>, Failure> {
+    let own = std::env::var_os("XDG_CONFIG_HOME")
+        .filter(|folder| !folder.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")))
+        .map(|folder| folder.join("hls-swarm/config.toml"));
+    let files = std::iter::once(PathBuf::from(MACHINE)).chain(own);
+    let mut rules = Vec::new();
+    for file in files {
+        let name = file.display().to_string();
+        match std::fs::read_to_string(&file) {
+            Ok(text) => rules.push((name.clone(), Site::read(&name, &text)?)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) => {}
+            // Rules that cannot be read may forbid what is about to happen.
+            Err(error) => {
+                return Err(Failure::usage(format!("{name}: cannot be read"))
+                    .because(error)
+                    .cure("let this user read it, or remove it"));
+            }
+        }
+    }
+    Ok(rules)
+}
+
+/// Where `url` leads, by the rules of `--resolve` first; nowhere if its name cannot be resolved, and then nothing can be loaded either.
+#[must_use]
+pub fn addresses(url: &Url, rules: &[Rule]) -> Vec<IpAddr> {
+    let port = url.port_or_known_default().unwrap_or(80);
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    if let Some(rule) = rules.iter().find(|rule| rule.is_about(host, port)) {
+        return rule.addresses.clone();
+    }
+    match url.host() {
+        Some(Host::Ipv4(address)) => vec![address.into()],
+        Some(Host::Ipv6(address)) => vec![address.into()],
+        Some(Host::Domain(name)) => (name, port)
+            .to_socket_addrs()
+            .map(|found| found.map(|one| one.ip()).collect())
+            .unwrap_or_default(),
+        None => Vec::new(),
+    }
+}
+
+/// Whether the fence lets a run go to `url`, to which it was led by the stream.
+///
+/// # Errors
+/// A preflight failure: it is on no list, or public and nobody gave their word.
+pub fn check(fence: &Fence, url: &Url, rules: &[Rule]) -> Result<(), Failure> {
+    fence.admit(url)?;
+    // A name is looked up only where it matters.
+    let unknown = [IpAddr::from([1, 1, 1, 1])];
+    if fence.asks(url, &unknown) {
+        let addresses = addresses(url, rules);
+        if fence.asks(url, &addresses) {
+            return Err(fence.refusal(url, &addresses));
+        }
+    }
+    Ok(())
+}

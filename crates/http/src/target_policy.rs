@@ -1,0 +1,348 @@
+//! What may be loaded, and by how many: lists of hosts, caps of the site, and when to ask first.
+//!
+//! Nobody means to load a stranger's CDN, but a URL is quickly pasted. Loopback is always allowed; private
+//! addresses need no question; beyond them a crowd needs somebody's word.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use url::{Host, Url};
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::profile_text;
+
+/// Up to so many viewers nobody is asked.
+pub const ASK_ABOVE: u32 = 100;
+
+/// Rules of a machine or a user, from a TOML file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Site {
+    /// Hosts that may be loaded; any if absent.
+    pub allow_hosts: Option<Vec<String>>,
+    /// Most viewers of one process; unlimited if absent.
+    pub max_clients: Option<u32>,
+    /// Viewers beyond which a public address needs a word of consent.
+    pub ask_above: Option<u32>,
+}
+
+impl Site {
+    /// Reads the file `name`.
+    ///
+    /// # Errors
+    /// A usage failure that names the file, the line and the key.
+    pub fn read(name: &str, text: &str) -> Result<Self, Failure> {
+        profile_text::read(name, text, "its keys are allow_hosts, max_clients and ask_above")
+    }
+}
+
+/// The rules of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fence {
+    /// Lists with who made them; a host has to be on each.
+    lists: Vec<(String, Vec<Pattern>)>,
+    /// Most viewers, and who says so.
+    most: Option<(u32, String)>,
+    ask_above: u32,
+    /// Viewers of the load, those of other shards too: a server feels all of them.
+    whole: u32,
+    /// Those of other shards.
+    elsewhere: u32,
+    /// Somebody gave their word, or is not needed to.
+    consent: bool,
+    /// A stream is at a public address that stands on no list.
+    public: bool,
+}
+
+/// A host by name, or all below a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    Exactly(String),
+    Below(String),
+}
+
+impl Pattern {
+    fn read(text: &str) -> Option<Self> {
+        let below = text.strip_prefix("*.");
+        let host = below.unwrap_or(text);
+        // An IPv6 address needs its brackets to be a host.
+        let bracketed =
+            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+        let host = Host::parse(&bracketed).ok().filter(|_| !host.contains('*'))?.to_string();
+        let many_labels = host.contains('.');
+        Some(match below {
+            // "*.com" would allow half of the world.
+            Some(_) if many_labels => Self::Below(format!(".{host}")),
+            Some(_) => return None,
+            None => Self::Exactly(host),
+        })
+    }
+
+    fn holds(&self, host: &str) -> bool {
+        match self {
+            Self::Exactly(name) => host == name,
+            Self::Below(end) => host.ends_with(end),
+        }
+    }
+}
+
+impl Fence {
+    /// The rules for a load of `whole` viewers, `clients` of them on this machine: `typed` hosts (flags and
+    /// profile), and the rules of `sites` (file and content). `consent`: somebody typed that it is meant.
+    ///
+    /// # Errors
+    /// A usage failure: a host is none, or there are more viewers than a site allows.
+    pub fn new(
+        typed: &[String],
+        sites: &[(String, Site)],
+        clients: u32,
+        whole: u32,
+        consent: bool,
+    ) -> Result<Self, Failure> {
+        let elsewhere = whole.saturating_sub(clients);
+        let mut fence = Self { whole, elsewhere, consent, ask_above: ASK_ABOVE, ..Self::default() };
+        let from_files = sites
+            .iter()
+            .filter_map(|(name, site)| Some((format!("{name}: allow_hosts"), site.allow_hosts.as_deref()?)));
+        let from_flags = (!typed.is_empty()).then(|| ("--allow-host".to_owned(), typed));
+        for (name, hosts) in from_flags.into_iter().chain(from_files) {
+            let patterns: Result<Vec<Pattern>, Failure> =
+                hosts.iter().map(|host| Pattern::read(host).ok_or_else(|| no_host(&name, host))).collect();
+            fence.lists.push((name, patterns?));
+        }
+        for (name, site) in sites {
+            fence.ask_above = fence.ask_above.min(site.ask_above.unwrap_or(ASK_ABOVE));
+            if let Some(most) = site.max_clients
+                && fence.most.as_ref().is_none_or(|(other, _)| most < *other)
+            {
+                fence.most = Some((most, name.clone()));
+            }
+        }
+        match &fence.most {
+            Some((most, name)) if clients > *most => Err(Failure::usage(format!(
+                "--clients {clients}: {name} allows {most} viewers on this machine"
+            ))
+            .cure(format!("run {most} viewers or fewer, or ask whoever keeps {name}"))),
+            _ => Ok(fence),
+        }
+    }
+
+    /// Somebody was asked, and said yes.
+    pub const fn consented(&mut self) {
+        self.consent = true;
+    }
+
+    /// Whether `url` may be loaded at all.
+    ///
+    /// # Errors
+    /// A preflight failure that names the host and the list that it is missing from.
+    pub fn admit(&self, url: &Url) -> Result<(), Failure> {
+        let Some(host) = url.host_str() else { return Ok(()) };
+        if is_loopback(url) {
+            return Ok(());
+        }
+        let plain = host.trim_end_matches('.');
+        match self.lists.iter().find(|(_, list)| !list.iter().any(|pattern| pattern.holds(plain))) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let cure = if name.starts_with("--") {
+                    format!("add --allow-host {host} if this host is yours to load")
+                } else {
+                    format!("add {host} there if this host is yours to load")
+                };
+                Err(Failure::preflight(format!("{host} is not among the hosts that {name} allows"))
+                    .cure(cure))
+            }
+        }
+    }
+
+    /// Whether there is anything that may not be loaded. Then a stream that could not be looked at is none to
+    /// go on with.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        !self.lists.is_empty() || (self.whole > self.ask_above && !self.consent)
+    }
+
+    /// Whether so many viewers need somebody's word before they load `url`, which is at `addresses`.
+    /// A host that stands on a list has it.
+    #[must_use]
+    pub fn asks(&self, url: &Url, addresses: &[IpAddr]) -> bool {
+        self.whole > self.ask_above && !self.consent && self.is_public(url, addresses)
+    }
+
+    /// Whether `url`, which is at `addresses`, is somebody's whom no list names.
+    #[must_use]
+    pub fn is_public(&self, url: &Url, addresses: &[IpAddr]) -> bool {
+        let listed = !self.lists.is_empty() && self.admit(url).is_ok();
+        !listed && addresses.iter().any(|address| !is_local(*address))
+    }
+
+    /// A stream of the run is public.
+    pub const fn meets_public(&mut self) {
+        self.public = true;
+    }
+
+    /// Whether the load may be raised by hand to so many viewers; nobody can be asked any more.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn by_hand(&self, viewers: u32) -> Result<(), String> {
+        match &self.most {
+            Some((most, name)) if viewers > *most => {
+                Err(format!("{name} allows {most} viewers on this machine"))
+            }
+            _ if self.public && !self.consent && viewers.saturating_add(self.elsewhere) > self.ask_above => {
+                Err(format!("more than {} viewers of a public address need --yes", self.ask_above))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The question before `url` is loaded.
+    #[must_use]
+    pub fn question(&self, url: &Url, addresses: &[IpAddr]) -> String {
+        let host = url.host_str().unwrap_or_default();
+        let address = addresses.iter().find(|address| !is_local(**address));
+        let address = address.map_or_else(String::new, |address| format!(" ({address})"));
+        format!("{} viewers would load {host}{address}, which is a public address", self.whole)
+    }
+
+    /// What is said where nobody can be asked, or the answer was no.
+    #[must_use]
+    pub fn refusal(&self, url: &Url, addresses: &[IpAddr]) -> Failure {
+        let host = url.host_str().unwrap_or_default();
+        Failure::preflight(self.question(url, addresses)).cure(format!(
+            "if it is yours to load, add --yes or --allow-host {host}; up to {} viewers need neither",
+            self.ask_above
+        ))
+    }
+}
+
+fn no_host(list: &str, host: &str) -> Failure {
+    Failure::usage(format!("{list} {host:?}: that is no host"))
+        .cure("name a host or address without scheme and port, or all below a name: *.example.com")
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        None => false,
+    }
+}
+
+/// Whether an address belongs to this machine or a private network (RFC 1918, 3927, 4193, 6598).
+fn is_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [first, second, ..] = v4.octets();
+            let shared = first == 100 && second & 0b1100_0000 == 64;
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fence(typed: &[&str], site: &str, clients: u32) -> Result<Fence, Failure> {
+        let typed: Vec<String> = typed.iter().map(|host| (*host).to_owned()).collect();
+        let sites = [("/etc/site.toml".to_owned(), Site::read("/etc/site.toml", site).unwrap())];
+        Fence::new(&typed, &sites, clients, clients, false)
+    }
+
+    fn url(host: &str) -> Url {
+        Url::parse(&format!("https://{host}/live.m3u8")).unwrap()
+    }
+
+    fn asks(fence: &Fence, host: &str, address: &str) -> bool {
+        fence.asks(&url(host), &[address.parse().unwrap()])
+    }
+
+    #[test]
+    fn hosts_have_to_be_on_every_list() {
+        let fence =
+            fence(&["*.example.com", "other.test", "2001:db8::1"], "allow_hosts = ['cdn.example.com']", 1);
+        let fence = fence.unwrap();
+        let admits = |host: &str| fence.admit(&url(host)).is_ok();
+        assert!(admits("cdn.example.com") && admits("CDN.Example.com") && admits("cdn.example.com."));
+        for host in ["other.test", "a.example.com", "example.com", "cdn.example.com.evil.test"] {
+            let failure = fence.admit(&url(host)).unwrap_err();
+            assert!(failure.to_string().starts_with(host) && failure.cure_text().is_some(), "{failure}");
+        }
+        for loopback in ["127.0.0.1", "localhost", "[::1]", "127.9.9.9:8080"] {
+            assert!(admits(loopback), "{loopback}");
+        }
+        assert!(!admits("[2001:db8::1]"), "the site's list has it not");
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for host in ["http://a", "a b", "*", "*.com", "a.*.com", "", "a:80"] {
+            let failure = fence(&[host], "", 1).unwrap_err();
+            assert!(failure.to_string().contains(&format!("{host:?}")), "{failure}");
+        }
+        assert!(Site::read("x.toml", "max_client = 3").unwrap_err().to_string().contains("line 1"));
+    }
+
+    #[test]
+    fn the_load_is_raised_by_hand_within_the_same_bounds() {
+        let mut fence = fence(&[], "max_clients = 300", 50).unwrap();
+        assert!(fence.by_hand(300).is_ok() && fence.by_hand(301).unwrap_err().contains("300"));
+        fence.meets_public();
+        assert!(fence.by_hand(100).is_ok() && fence.by_hand(101).unwrap_err().contains("--yes"));
+        fence.consented();
+        assert!(fence.by_hand(300).is_ok() && fence.by_hand(301).is_err());
+    }
+
+    #[test]
+    fn a_shard_is_a_part_of_the_crowd() {
+        let mut shard = Fence::new(&[], &[], 10, 101, false).unwrap();
+        assert!(asks(&shard, "cdn.test", "8.8.8.8") && shard.is_closed());
+        assert!(shard.question(&url("cdn.test"), &[]).starts_with("101 viewers"));
+        shard = Fence::new(&[], &[], 10, 90, false).unwrap();
+        assert!(!asks(&shard, "cdn.test", "8.8.8.8"));
+        shard.meets_public();
+        assert!(shard.by_hand(20).is_ok() && shard.by_hand(21).is_err());
+    }
+
+    #[test]
+    fn a_crowd_at_a_public_address_needs_a_word() {
+        let many = fence(&[], "", 101).unwrap();
+        assert!(asks(&many, "cdn.test", "93.184.215.14") && asks(&many, "cdn.test", "2606:2800::1"));
+        for address in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.9.9",
+            "169.254.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+        ] {
+            assert!(!asks(&many, "cdn.test", address), "{address}");
+        }
+        assert!(asks(&many, "cdn.test", "100.128.0.1") && asks(&many, "cdn.test", "::ffff:8.8.8.8"));
+        assert!(!asks(&fence(&[], "", 100).unwrap(), "cdn.test", "8.8.8.8"));
+        assert!(asks(&fence(&[], "ask_above = 5", 6).unwrap(), "cdn.test", "8.8.8.8"));
+        assert!(!asks(&fence(&["cdn.test"], "", 101).unwrap(), "cdn.test", "8.8.8.8"));
+        assert!(!asks(&Fence::new(&[], &[], 101, 101, true).unwrap(), "cdn.test", "8.8.8.8"));
+        let refusal = many.refusal(&url("cdn.test"), &["8.8.8.8".parse().unwrap()]);
+        assert_eq!(
+            refusal.to_string(),
+            "101 viewers would load cdn.test (8.8.8.8), which is a public address"
+        );
+    }
+
+    #[test]
+    fn the_lowest_cap_of_all_files_holds() {
+        let sites =
+            [3, 2].map(|most| (format!("{most}.toml"), Site { max_clients: Some(most), ..Site::default() }));
+        assert!(Fence::new(&[], &sites, 2, 20, true).is_ok());
+        let failure = Fence::new(&[], &sites, 3, 20, true).unwrap_err();
+        assert!(failure.to_string().contains("2.toml allows 2 viewers"), "{failure}");
+    }
+}

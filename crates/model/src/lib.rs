@@ -1,0 +1,17 @@
+//! The data of a run: events, exchanges, statistics, the report, thresholds and the verdict.
+//!
+//! Nothing in this crate does I/O or reads a clock: the time of each event is passed in.
+
+pub mod classify;
+pub mod command;
+pub mod event;
+pub mod exchange;
+pub mod merge;
+pub mod metric;
+pub mod origin_sample;
+pub mod report;
+pub mod run;
+pub mod series;
+pub mod snapshot;
+pub mod stats;
+pub mod verdict;

@@ -1,0 +1,102 @@
+//! A run that is over, with everything that a report of it can tell.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hls_swarm_base::error::Failure;
+
+use super::run::Run;
+use super::series::Series;
+use super::snapshot::Snapshot;
+use super::verdict::Verdict;
+
+/// Version of the report's shape as JSON; it rises when a field changes its meaning or goes away.
+pub const SCHEMA: u64 = 1;
+
+/// What only the end of a run tells: too much to publish every second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Recording {
+    /// The run over time.
+    pub series: Series,
+    /// Whole distributions by name (`segment.ttfb`): microseconds as HdrHistogram V2, compressed, in
+    /// base64. Empty ones are absent.
+    pub histograms: BTreeMap<String, String>,
+}
+
+/// A run that is over.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its name.
+    pub run: Run,
+    /// Its figures.
+    pub snapshot: Snapshot,
+    /// Series and distributions.
+    pub recording: Recording,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why it ended.
+    pub ended_because: String,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Everything, for programs, `report show`, `report compare` and `report merge`.
+    Json,
+    /// One page with plots.
+    Html,
+    /// JUnit's, for CI systems.
+    Xml,
+    /// A comment in a review.
+    Markdown,
+    /// The time series.
+    Csv,
+}
+
+impl Format {
+    /// Each path with its format.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_all(paths: &[PathBuf]) -> Result<Vec<(Self, PathBuf)>, Failure> {
+        paths.iter().map(|path| Ok((Self::of(path)?, path.clone()))).collect()
+    }
+
+    /// File endings and what they mean.
+    pub const ENDINGS: [(&str, Self); 5] = [
+        ("json", Self::Json),
+        ("html", Self::Html),
+        ("xml", Self::Xml),
+        ("md", Self::Markdown),
+        ("csv", Self::Csv),
+    ];
+
+    /// The format that the ending of `path` asks for.
+    ///
+    /// # Errors
+    /// A usage failure that lists the endings.
+    pub fn of(path: &Path) -> Result<Self, Failure> {
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        Self::ENDINGS.iter().find(|(known, _)| ending == *known).map(|(_, format)| *format).ok_or_else(|| {
+            Failure::usage(format!("--report {}: the file ending names no format", path.display()))
+                .cure("end the name in .json, .html, .xml (JUnit), .md or .csv (time series)")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_decides() {
+        assert_eq!(Format::of(Path::new("a/b.HTML")).unwrap(), Format::Html);
+        for wrong in ["run", "run.pdf", ".json", "run.json.gz"] {
+            let failure = Format::of(Path::new(wrong)).unwrap_err();
+            assert!(failure.to_string().contains(wrong), "{failure}");
+            for (ending, _) in Format::ENDINGS {
+                assert!(failure.cure_text().unwrap().contains(&format!(".{ending}")));
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What does not change during a run and stands in every view of it.
+
+use hls_swarm_hls::variant::Variant;
+
+/// A run, as views name it.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The stream, without secrets.
+    pub url: String,
+    /// Which variants are played.
+    pub variant: Variant,
+    /// Version of this program.
+    pub version: String,
+    /// Version of FFmpeg.
+    pub ffmpeg: String,
+    /// Seed of all random choices; `None` of merged runs, which had one each.
+    pub seed: Option<u64>,
+    /// When it began, seconds since 1970.
+    pub began_unix: u64,
+    /// Whether series per viewer are exported.
+    pub per_viewer_metrics: bool,
+}
+
+impl Run {
+    /// The variant as it is typed.
+    #[must_use]
+    pub fn variant_name(&self) -> String {
+        self.variant.to_string()
+    }
+}

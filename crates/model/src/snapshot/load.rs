@@ -1,0 +1,238 @@
+//! The load in parts: stages and streams, each with figures of its own, and what was changed by hand.
+
+use serde::{Deserialize, Serialize};
+
+use super::errors::Errors;
+use super::latency::Quantiles;
+use super::per_kind::PerKind;
+use crate::verdict::Criterion;
+
+/// One stage of the load, and what was measured while it lasted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageRow {
+    /// Its place, from 1.
+    pub stage: u64,
+    /// Its name, if it was given one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When it began, seconds of the run.
+    pub began_seconds: f64,
+    /// How long it lasted, or has lasted by now, seconds.
+    pub seconds: f64,
+    /// Viewers that it began with.
+    pub from: u64,
+    /// Viewers that it led to.
+    pub clients: u64,
+    /// Viewer-seconds that [`Self::active_ratio`] is a mean over.
+    pub due_viewer_seconds: f64,
+    /// Viewers playing per viewer that should play, over time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active_ratio: Option<f64>,
+    /// Viewers that fell below real time for too long.
+    pub stalled: u64,
+    /// Requests, by kind.
+    pub requests: PerKind<u64>,
+    /// Body bytes, by kind.
+    pub bytes: PerKind<u64>,
+    /// Errors.
+    pub errors: Errors,
+    /// Segments, from the request to the last byte, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_total: Option<Quantiles>,
+    /// Whether every criterion was met; absent for ramps, pauses and what was cut short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub met: Option<bool>,
+    /// The criteria that were not met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<Criterion>,
+}
+
+impl StageRow {
+    /// What it is called.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.name.clone().unwrap_or_else(|| match (self.from, self.clients) {
+            (from, to) if from < to => format!("up to {to}"),
+            (from, to) if from > to => format!("down to {to}"),
+            (_, 0) => "pause".to_owned(),
+            (_, held) => format!("{held} viewers"),
+        })
+    }
+
+    /// Body bytes per second.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> f64 {
+        self.bytes.total() as f64 / self.seconds.max(0.001)
+    }
+
+    /// The verdict in one word.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self.met {
+            Some(true) => "holds",
+            Some(false) => "FAILS",
+            None => "-",
+        }
+    }
+}
+
+/// The levels in one sentence, such as "holds 300 viewers, fails at 400 (error_rate 2.1 %, wanted error_rate<1%)"; `None`
+/// if no stage held a level long enough to be judged.
+#[must_use]
+pub fn capacity(stages: &[StageRow]) -> Option<String> {
+    let judged = || stages.iter().filter(|row| row.met.is_some());
+    let failed = judged().filter(|row| row.met == Some(false)).min_by_key(|row| row.clients);
+    let below = |row: &&StageRow| failed.is_none_or(|failed| row.clients < failed.clients);
+    let held = judged().filter(|row| row.met == Some(true)).filter(below).max_by_key(|row| row.clients);
+    let why = failed.and_then(|row| row.broken.first()).map_or_else(String::new, |criterion| {
+        format!(" ({} {}, wanted {})", criterion.name, criterion.value_text(), criterion.limit)
+    });
+    match (held, failed) {
+        (Some(held), None) => Some(format!("holds {} viewers, the most that were tried", held.clients)),
+        (Some(held), Some(failed)) => {
+            Some(format!("holds {} viewers, fails at {}{why}", held.clients, failed.clients))
+        }
+        (None, Some(failed)) => {
+            // It is not the number alone that decides then.
+            let more = judged().filter(|row| row.met == Some(true)).map(|row| row.clients).max();
+            let though = more.map_or_else(String::new, |more| format!(", though {more} were held"));
+            Some(format!("fails at {} viewers, the least that were tried{why}{though}", failed.clients))
+        }
+        (None, None) => None,
+    }
+}
+
+/// One of several streams, and what was measured of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamRow {
+    /// Its address, without secrets, and which of its variants.
+    pub stream: String,
+    /// Viewers that should be on it now.
+    pub clients: u64,
+    /// Viewers that play it now.
+    pub playing: u64,
+    /// Requests, by kind.
+    pub requests: PerKind<u64>,
+    /// Body bytes, by kind.
+    pub bytes: PerKind<u64>,
+    /// Errors.
+    pub errors: Errors,
+    /// Segments, from the request to the last byte, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment_total: Option<Quantiles>,
+}
+
+/// What was changed by hand.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hands {
+    /// How often.
+    pub changes: u64,
+    /// The first ones.
+    pub first: Vec<ByHand>,
+    /// Whether the load is paused now.
+    pub paused: bool,
+}
+
+/// One change by hand.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ByHand {
+    /// When, seconds of the run.
+    pub second: f64,
+    /// What.
+    pub change: String,
+}
+
+/// What viewers got to see, as a player with a start buffer of one segment would have shown it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Watching {
+    /// Viewer-seconds in which media was shown.
+    pub viewed_seconds: f64,
+    /// Viewer-seconds in which the buffer was empty, after the beginning.
+    pub stalled_seconds: f64,
+    /// Media that reached viewers in time while they were due, seconds.
+    pub due_media_seconds: f64,
+}
+
+impl Watching {
+    /// Stalled time over viewing time; `None` if nobody watched.
+    #[must_use]
+    pub fn rebuffering(&self) -> Option<f64> {
+        let viewing = self.viewed_seconds + self.stalled_seconds;
+        (viewing > 0.0).then(|| self.stalled_seconds / viewing)
+    }
+
+    /// What came after `before`, an earlier moment of the same run.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            viewed_seconds: self.viewed_seconds - before.viewed_seconds,
+            stalled_seconds: self.stalled_seconds - before.stalled_seconds,
+            due_media_seconds: self.due_media_seconds - before.due_media_seconds,
+        }
+    }
+
+    /// Media that came in time over media that was due; at whatever bit rate it has, that is throughput
+    /// over the throughput that the viewers need. What is read ahead does not make it more than 1.
+    #[must_use]
+    pub fn throughput_ratio(&self, due_viewer_seconds: f64) -> Option<f64> {
+        let watched = self.viewed_seconds + self.stalled_seconds > 0.0;
+        (watched && due_viewer_seconds > 0.0).then(|| self.due_media_seconds / due_viewer_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(clients: u64, met: Option<bool>) -> StageRow {
+        let broken = Criterion {
+            name: "error_rate".into(),
+            limit: "error_rate<1%".into(),
+            value: Some(0.021),
+            met: false,
+        };
+        let broken = if met == Some(false) { vec![broken] } else { Vec::new() };
+        StageRow { clients, met, broken, ..StageRow::default() }
+    }
+
+    #[test]
+    fn the_levels_are_told_in_one_sentence() {
+        let say = |rows: &[(u64, Option<bool>)]| {
+            capacity(&rows.iter().map(|(clients, met)| row(*clients, *met)).collect::<Vec<_>>())
+        };
+        let (holds, fails) = (Some(true), Some(false));
+        let why = "(error_rate 2.1 %, wanted error_rate<1%)";
+        assert_eq!(say(&[(100, None)]), None);
+        assert_eq!(
+            say(&[(100, holds), (0, None), (200, holds)]).unwrap(),
+            "holds 200 viewers, the most that were tried"
+        );
+        assert_eq!(
+            say(&[(100, holds), (200, holds), (300, fails), (400, holds)]).unwrap(),
+            format!("holds 200 viewers, fails at 300 {why}"),
+        );
+        assert_eq!(
+            say(&[(100, fails)]).unwrap(),
+            format!("fails at 100 viewers, the least that were tried {why}")
+        );
+    }
+
+    #[test]
+    fn a_level_that_failed_below_one_that_held_is_no_capacity() {
+        let rows = [row(300, Some(true)), row(100, Some(false))];
+        assert_eq!(
+            capacity(&rows).unwrap(),
+            "fails at 100 viewers, the least that were tried (error_rate 2.1 %, wanted error_rate<1%), \
+             though 300 were held"
+        );
+    }
+
+    #[test]
+    fn what_nobody_watched_has_no_ratio() {
+        assert_eq!(Watching::default().rebuffering(), None);
+        assert_eq!(Watching::default().throughput_ratio(0.0), None);
+        let watching = Watching { viewed_seconds: 99.0, stalled_seconds: 1.0, due_media_seconds: 110.0 };
+        assert_eq!(watching.rebuffering(), Some(0.01));
+        assert_eq!(watching.throughput_ratio(100.0), Some(1.1));
+    }
+}

@@ -1,0 +1,194 @@
+//! A set of durations: percentiles within 0.1 % of the true value, and Prometheus buckets.
+
+use std::io::Read;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::ZlibDecoder;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+
+use crate::snapshot::{Buckets, Quantiles};
+
+/// Three significant digits: a percentile is off by a thousandth at most.
+const DIGITS: u8 = 3;
+
+/// Durations, kept as microseconds.
+#[derive(Clone, Debug)]
+pub struct Distribution {
+    /// `None` only if the library refused its own constant; then nothing is recorded.
+    histogram: Option<Histogram<u64>>,
+    max_us: u64,
+    sum_us: u64,
+    bounds: &'static [f64],
+    counts: Vec<u64>,
+}
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Distribution {
+    /// An empty set that answers percentiles.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_buckets(&[])
+    }
+
+    /// An empty set that also counts values at or below each of `bounds` (seconds, ascending).
+    #[must_use]
+    pub fn with_buckets(bounds: &'static [f64]) -> Self {
+        let counts = vec![0; bounds.len()];
+        Self { histogram: Histogram::new(DIGITS).ok(), max_us: 0, sum_us: 0, bounds, counts }
+    }
+
+    /// Adds a duration in nanoseconds.
+    pub fn add_ns(&mut self, nanos: u64) {
+        let micros = nanos / 1000;
+        if let Some(histogram) = &mut self.histogram {
+            // It grows with what it is given; a duration of 2^63 µs, where it cannot, does not occur.
+            let _ = histogram.record(micros);
+        }
+        self.max_us = self.max_us.max(micros);
+        self.sum_us = self.sum_us.saturating_add(micros);
+        let seconds = nanos as f64 / 1e9;
+        for (bound, count) in self.bounds.iter().zip(&mut self.counts) {
+            *count += u64::from(seconds <= *bound);
+        }
+    }
+
+    /// Percentiles in seconds; `None` of an empty set.
+    #[must_use]
+    pub fn quantiles(&self) -> Option<Quantiles> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        // The library answers with the upper end of a cell, which may lie above the largest value.
+        let at = |quantile: f64| histogram.value_at_quantile(quantile).min(self.max_us) as f64 / 1e6;
+        Some(Quantiles {
+            count: histogram.len(),
+            p50: at(0.5),
+            p95: at(0.95),
+            p99: at(0.99),
+            max: self.max_us as f64 / 1e6,
+        })
+    }
+
+    /// The whole distribution as HdrHistogram V2, compressed, in base64; `None` of an empty set.
+    #[must_use]
+    pub fn encoded(&self) -> Option<String> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        let mut bytes = Vec::new();
+        // It writes to memory and knows every value of ours: there is nothing to fail.
+        V2DeflateSerializer::new().serialize(histogram, &mut bytes).ok()?;
+        Some(STANDARD.encode(bytes))
+    }
+
+    /// Adds what [`Self::encoded`] gave. The largest value is known to the histogram's resolution only,
+    /// so the caller passes it, in seconds. `None` if the text is no histogram.
+    #[must_use]
+    pub fn add_encoded(&mut self, text: &str, max_seconds: f64) -> Option<()> {
+        let bytes = inflated(&STANDARD.decode(text).ok()?)?;
+        let other: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
+        self.histogram.as_mut()?.add(&other).ok()?;
+        self.max_us = self.max_us.max((max_seconds * 1e6).round() as u64);
+        Some(())
+    }
+
+    /// The Prometheus histogram.
+    #[must_use]
+    pub fn buckets(&self) -> Buckets {
+        Buckets {
+            cumulative: self.bounds.iter().copied().zip(self.counts.iter().copied()).collect(),
+            sum: self.sum_us as f64 / 1e6,
+            count: self.histogram.as_ref().map_or(0, Histogram::len),
+        }
+    }
+}
+
+/// A compressed histogram as it was before compression. `None` if it is none of ours: the library believes
+/// whatever length a few bytes tell, and takes 4 GiB for them.
+fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
+    /// A count for each cell of three digits over all of u64 takes half of that.
+    const LARGEST: u64 = 1 << 20;
+    /// Cookie and length, before the compressed part.
+    const OUTER: usize = 8;
+    /// Cookie, length of the counts, offset, digits, lowest and highest value, ratio.
+    const INNER: usize = 40;
+    let mut bytes = Vec::new();
+    ZlibDecoder::new(compressed.get(OUTER..)?).take(LARGEST).read_to_end(&mut bytes).ok()?;
+    let field = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let counts = usize::try_from(field(4)?).ok()?;
+    let ours = counts == bytes.len().checked_sub(INNER)? && field(12)? == u32::from(DIGITS);
+    ours.then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a forger would send: these inner bytes, compressed.
+    fn forged(inner: &[u8]) -> String {
+        let mut compressed = vec![0x1c, 0x84, 0x93, 0x14, 0, 0, 0, 0];
+        let mut deflate = flate2::read::ZlibEncoder::new(inner, flate2::Compression::fast());
+        deflate.read_to_end(&mut compressed).unwrap();
+        STANDARD.encode(compressed)
+    }
+
+    #[test]
+    fn what_a_forger_says_of_lengths_is_not_believed() {
+        let mut honest = Distribution::new();
+        honest.add_ns(5_000_000);
+        let inner = inflated(&STANDARD.decode(honest.encoded().unwrap()).unwrap()).unwrap();
+        let add = |inner: &[u8]| Distribution::new().add_encoded(&forged(inner), 1.0);
+        let mut long = inner.clone();
+        long[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(add(&long), None, "4 GiB of counts that are not there");
+        let mut precise = inner;
+        precise[15] = 5;
+        assert_eq!(add(&precise), None, "cells of five digits");
+        assert_eq!(add(&vec![0; 3 << 20]), None, "longer than any");
+        assert_eq!(add(&[]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_the_whole_again(
+            micros in prop::collection::vec((0_u64..90_000_000, 0_usize..4), 1..300),
+        ) {
+            let mut whole = Distribution::new();
+            let mut parts = [(); 4].map(|()| Distribution::new());
+            for (us, part) in micros {
+                whole.add_ns(us * 1000);
+                parts[part].add_ns(us * 1000);
+            }
+            let mut merged = Distribution::new();
+            for part in parts {
+                if let (Some(text), Some(quantiles)) = (part.encoded(), part.quantiles()) {
+                    merged.add_encoded(&text, quantiles.max).unwrap();
+                }
+            }
+            prop_assert_eq!(merged.quantiles(), whole.quantiles());
+        }
+
+        #[test]
+        fn percentiles_are_within_a_thousandth_of_the_sorted_truth(
+            mut micros in prop::collection::vec(1_u64..60_000_000, 1..400),
+        ) {
+            let mut distribution = Distribution::with_buckets(&[0.5, 5.0]);
+            micros.iter().for_each(|us| distribution.add_ns(us * 1000));
+            micros.sort_unstable();
+            let got = distribution.quantiles().unwrap();
+            for (quantile, seconds) in [(0.5, got.p50), (0.95, got.p95), (0.99, got.p99)] {
+                let rank = ((quantile * micros.len() as f64).ceil() as usize).max(1) - 1;
+                let truth = micros[rank] as f64 / 1e6;
+                prop_assert!((seconds - truth).abs() <= truth * 0.001 + 1e-6, "{quantile}: {seconds} {truth}");
+            }
+            prop_assert_eq!(got.max, *micros.last().unwrap() as f64 / 1e6);
+            let below = micros.iter().filter(|us| **us <= 500_000).count() as u64;
+            prop_assert_eq!(distribution.buckets().cumulative[0], (0.5, below));
+        }
+    }
+}

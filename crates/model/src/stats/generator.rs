@@ -1,0 +1,110 @@
+//! The load generator's own condition: was it fit to measure?
+
+use std::collections::BTreeSet;
+
+use super::distribution::Distribution;
+use super::series::Totals;
+use crate::snapshot::Generator;
+
+/// All processors busy, for all that a viewer can tell.
+const SATURATED: f64 = 98.0;
+
+/// What is known of the generator so far.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    lag: Distribution,
+    cpu: f64,
+    own_cpu: f64,
+    samples: u64,
+    saturated: u64,
+    events_lost: u64,
+    lines_parsed: u64,
+    lines_dropped: u64,
+    /// Viewers of which lines were dropped.
+    degraded: BTreeSet<u32>,
+    /// Lines read and dropped since the last tick, and the worst share of all ticks.
+    since_tick: (u64, u64),
+    peak_drop: Option<f64>,
+}
+
+impl Default for Condition {
+    fn default() -> Self {
+        Self {
+            lag: Distribution::new(),
+            cpu: 0.0,
+            own_cpu: 0.0,
+            samples: 0,
+            saturated: 0,
+            events_lost: 0,
+            lines_parsed: 0,
+            lines_dropped: 0,
+            degraded: BTreeSet::new(),
+            since_tick: (0, 0),
+            peak_drop: None,
+        }
+    }
+}
+
+impl Condition {
+    pub(crate) fn facts_lost(&mut self, records: u64) {
+        self.events_lost += records;
+    }
+
+    pub(crate) fn lines(&mut self, viewer: u32, parsed: u64, dropped: u64) {
+        self.lines_parsed += parsed;
+        self.lines_dropped += dropped;
+        self.since_tick.0 += parsed;
+        self.since_tick.1 += dropped;
+        if dropped > 0 {
+            self.degraded.insert(viewer);
+        }
+    }
+
+    /// The time between two ticks is over.
+    pub(crate) fn tick(&mut self) {
+        let (parsed, dropped) = std::mem::take(&mut self.since_tick);
+        if parsed > 0 {
+            // A reason is dropped when a later one pushes it out, so both may fall into different ticks.
+            let share = (dropped as f64 / parsed as f64).min(1.0);
+            self.peak_drop = Some(self.peak_drop.map_or(share, |peak| peak.max(share)));
+        }
+    }
+
+    pub(crate) fn lag(&mut self, nanos: u64) {
+        self.lag.add_ns(nanos);
+    }
+
+    pub(crate) fn machine(&mut self, cpu_percent: f64, own_cpu_percent: f64) {
+        self.cpu += cpu_percent;
+        self.own_cpu += own_cpu_percent;
+        self.samples += 1;
+        self.saturated += u64::from(cpu_percent >= SATURATED);
+    }
+
+    /// The sums over all samples; the rest is not known here.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals { cpu: self.cpu, own_cpu: self.own_cpu, samples: self.samples, ..Totals::default() }
+    }
+
+    pub(crate) const fn lag_distribution(&self) -> &Distribution {
+        &self.lag
+    }
+
+    pub(crate) fn generator(&self) -> Generator {
+        let lag = self.lag.quantiles();
+        let mean = |sum: f64| (self.samples > 0).then(|| sum / self.samples as f64);
+        Generator {
+            cpu_percent: mean(self.cpu),
+            saturated_seconds: self.saturated,
+            sampled_seconds: self.samples,
+            own_cpu_percent: mean(self.own_cpu),
+            max_lag_ms: lag.map_or(0.0, |lag| lag.max * 1000.0),
+            p99_lag_ms: lag.map_or(0.0, |lag| lag.p99 * 1000.0),
+            events_lost: self.events_lost,
+            lines_parsed: self.lines_parsed,
+            lines_dropped: self.lines_dropped,
+            clients_degraded: Some(self.degraded.len() as u64),
+            peak_drop_rate: self.peak_drop,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The fold that looks for what stands out: playlists, objects that fail, caches, edges.
+
+pub(crate) mod edges;
+pub(crate) mod objects;
+pub(crate) mod playlists;
+
+use std::collections::BTreeMap;
+
+use super::distribution::Distribution;
+use super::exchanges::Fault;
+use crate::exchange::{Exchange, Kind};
+use crate::snapshot::{Ages, Edge, Insight};
+
+use edges::Edges;
+use objects::Objects;
+use playlists::Playlists;
+
+/// What stands out so far.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    playlists: Playlists,
+    objects: Objects,
+    edges: Edges,
+    ages: BTreeMap<Kind, Distribution>,
+}
+
+impl Watch {
+    /// Takes an exchange and how it failed, if it did.
+    pub fn add(&mut self, exchange: &Exchange, fault: Option<Fault>) {
+        let old = self.playlists.add(exchange);
+        self.edges.add(exchange, fault.is_some(), old);
+        if let Some(fault) = fault {
+            self.objects.failed(exchange, fault);
+        }
+        if let Some(age) = exchange.age_s {
+            self.ages.entry(exchange.kind).or_default().add_ns(u64::from(age).saturating_mul(1_000_000_000));
+        }
+    }
+
+    /// Whole distributions by name, for the report.
+    pub fn distributions(&self) -> impl Iterator<Item = (String, &Distribution)> {
+        let edges = self.edges.distributions().map(|(address, times)| (Edge::histogram(&address), times));
+        edges.chain(self.ages.iter().map(|(kind, ages)| (Ages::histogram(kind.name()), ages)))
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn insight(&self) -> Insight {
+        let ages = self.ages.iter().filter_map(|(kind, ages)| {
+            Some(Ages { kind: kind.name().to_owned(), seconds: ages.quantiles()? })
+        });
+        Insight {
+            playlists: self.playlists.faults(),
+            faulty: self.playlists.faulty(),
+            failed: self.objects.rows(),
+            ages: ages.collect(),
+            edges: self.edges.rows(),
+        }
+    }
+}

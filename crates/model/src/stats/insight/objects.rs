@@ -1,0 +1,50 @@
+//! Objects that viewers could not get, by name.
+
+use std::collections::BTreeMap;
+
+use crate::exchange::{Exchange, Kind};
+use crate::snapshot::FailedObject;
+use crate::stats::exchanges::Fault;
+
+/// Names that are kept apart; a stream that fails altogether would fill the memory.
+const NAMES: usize = 1000;
+/// How many are told.
+const TOLD: usize = 20;
+
+/// Failures by name and by what came in place of the object.
+#[derive(Clone, Debug, Default)]
+pub struct Objects {
+    failed: BTreeMap<(String, String), u64>,
+}
+
+impl Objects {
+    /// Counts a failure. Playlists have counts of their own.
+    pub fn failed(&mut self, exchange: &Exchange, fault: Fault) {
+        if exchange.kind == Kind::Manifest {
+            return;
+        }
+        let what = match (fault, exchange.status) {
+            (Fault::Http, Some(status)) => status.to_string(),
+            (Fault::Http | Fault::Broken, _) => "broken off".to_owned(),
+            (Fault::TimedOut, _) => "timed out".to_owned(),
+        };
+        let key = (exchange.name.to_string(), what);
+        if self.failed.len() < NAMES || self.failed.contains_key(&key) {
+            *self.failed.entry(key).or_default() += 1;
+        }
+    }
+
+    /// The most frequent ones.
+    #[must_use]
+    pub fn rows(&self) -> Vec<FailedObject> {
+        let row = |((name, what), count): (&(String, String), &u64)| FailedObject {
+            name: name.clone(),
+            what: what.clone(),
+            count: *count,
+        };
+        let mut rows: Vec<FailedObject> = self.failed.iter().map(row).collect();
+        rows.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
+        rows.truncate(TOLD);
+        rows
+    }
+}

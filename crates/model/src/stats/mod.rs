@@ -1,0 +1,341 @@
+//! The one fold from events to figures. Pure: the time of each event is passed in.
+
+pub mod distribution;
+pub(crate) mod exchanges;
+pub(crate) mod generator;
+pub(crate) mod insight;
+pub(crate) mod lookup;
+pub(crate) mod origin;
+pub(crate) mod parts;
+pub(crate) mod rates;
+pub mod series;
+pub(crate) mod stages;
+#[cfg(test)]
+mod tests;
+pub(crate) mod viewers;
+pub(crate) mod window;
+
+use hls_swarm_base::weighted::Mix;
+
+use crate::event::Event;
+use crate::exchange::{Kind, Outcome};
+use crate::report::Recording;
+use crate::snapshot::{Agreement, Insight, Latency, Origin, Playback, Snapshot, Sources};
+use crate::stats::stages::Manual;
+use crate::stats::window::Lately;
+use crate::verdict::threshold::Threshold;
+
+use exchanges::Exchanges;
+use generator::Condition;
+use origin::Watched;
+use parts::Parts;
+use rates::Recent;
+use series::{History, Totals};
+use viewers::Viewers;
+
+pub use parts::StagePlan;
+
+/// What the fold has to know of the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Expectation {
+    /// When the run began, `CLOCK_MONOTONIC` nanoseconds.
+    pub began_ns: u64,
+    /// Planned length, `None` = until stopped.
+    pub planned_seconds: Option<f64>,
+    /// Viewers that the plan asks for.
+    pub target_clients: u32,
+    /// Seconds that a viewer has to begin to play; after that it is due.
+    pub start_up_seconds: f64,
+    /// The viewers' network time-out, nanoseconds.
+    pub timeout_ns: u64,
+    /// Where requests and bytes come from.
+    pub sources: Sources,
+}
+
+/// What percentiles of the origin's figures cover, unless told otherwise.
+const ORIGIN_WINDOW_NS: u64 = 30_000_000_000;
+/// Segments whose published size is remembered, unless told otherwise.
+const SEGMENTS_KEPT: usize = 300;
+
+/// All figures of a run.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    expectation: Expectation,
+    exchanges: Exchanges,
+    viewers: Viewers,
+    recent: Recent,
+    condition: Condition,
+    history: History,
+    watched: Watched,
+    parts: Parts,
+    thresholds: Vec<Threshold>,
+    manual: Manual,
+    insight: insight::Watch,
+    lately: Option<Lately>,
+    reconnections: u64,
+    /// Viewer-seconds played and due, of viewers that have had the time to begin.
+    played: f64,
+    due: f64,
+    ticked_ns: u64,
+    /// The end of the run and what playback was like then; stopping viewers is no part of it.
+    closed: Option<(u64, Playback, u64)>,
+}
+
+impl Stats {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(expectation: Expectation) -> Self {
+        Self {
+            expectation,
+            exchanges: Exchanges::new(expectation.timeout_ns),
+            viewers: Viewers::default(),
+            recent: Recent::default(),
+            condition: Condition::default(),
+            history: History::default(),
+            watched: Watched::new(ORIGIN_WINDOW_NS, SEGMENTS_KEPT, true),
+            parts: Parts::new(expectation.timeout_ns, Vec::new(), Mix::one(String::new())),
+            thresholds: Vec::new(),
+            manual: Manual::default(),
+            insight: insight::Watch::default(),
+            lately: None,
+            reconnections: 0,
+            played: 0.0,
+            due: 0.0,
+            ticked_ns: expectation.began_ns,
+            closed: None,
+        }
+    }
+
+    /// Sets how the origin's exporters are read: what percentiles cover, how many segment sizes are kept,
+    /// and whether the list of sizes is among the requests that the origin counts.
+    #[must_use]
+    pub fn watching(self, window: std::time::Duration, segments_kept: usize, sizes_counted: bool) -> Self {
+        let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
+        Self { watched: Watched::new(window_ns, segments_kept, sizes_counted), ..self }
+    }
+
+    /// Takes one event.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Started { viewer, generation, at_ns } => self.viewers.started(viewer, generation, at_ns),
+            Event::Progress { viewer, media_us, speed, drift_seconds } => {
+                self.viewers.progress(viewer, media_us, speed, drift_seconds);
+            }
+            Event::Stalled { viewer } => self.viewers.stalled(viewer),
+            Event::Recovered { viewer } => self.viewers.recovered(viewer),
+            Event::Ended { viewer, class, ending, killed, reason, uptime_seconds } => {
+                self.viewers.ended(viewer, class, ending, killed, reason, uptime_seconds);
+            }
+            Event::Left { viewer } => self.viewers.left(viewer),
+            Event::GaveUp { viewer } => self.viewers.gave_up(viewer),
+            Event::Exchange(exchange) if exchange.outcome == Outcome::Stale => {
+                self.exchanges.add_stale(&exchange);
+                self.viewers.received(exchange.viewer, exchange.received_bytes.unwrap_or(0));
+            }
+            Event::Exchange(exchange) => {
+                self.insight.add(&exchange, self.exchanges.fault(&exchange));
+                self.recent.add(exchange.kind, exchange.body_bytes);
+                self.parts.add(&exchange);
+                if let Some(nanos) = self.exchanges.add(&exchange) {
+                    self.history.segment(nanos);
+                }
+                let startup = self.viewers.exchange(&exchange);
+                if let Some(lately) = &mut self.lately {
+                    lately.exchange(&exchange);
+                    startup.into_iter().for_each(|nanos| lately.startup(nanos));
+                }
+                self.watched.exchange(&exchange);
+            }
+            Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
+                let stopped = self.closed.is_some() || self.viewers.is_dismissed(viewer);
+                let given_up_after_ns = if handshake_left && stopped { Some(0) } else { given_up_after_ns };
+                self.parts.connect_failed(viewer, timed_out, given_up_after_ns);
+                self.exchanges.connect_failed(reason, timed_out, given_up_after_ns);
+            }
+            Event::Received { viewer, bytes, tls } => {
+                self.exchanges.received(bytes, tls);
+                self.viewers.received(viewer, bytes);
+            }
+            Event::Reconnecting { .. } => self.reconnections += 1,
+            Event::FactsLost { records } => self.condition.facts_lost(records),
+            Event::Lines { viewer, parsed, dropped } => self.condition.lines(viewer, parsed, dropped),
+            Event::Arrived { viewer, at_ns } => self.viewers.arrived(viewer, at_ns),
+            Event::Dismissed { viewer, at_ns } => {
+                self.viewers.dismissed(viewer, at_ns, self.start_up_ns());
+            }
+            Event::TurnedAway => self.viewers.turned_away += 1,
+            Event::Stage { stage, at_ns } => self.stage(stage, at_ns),
+            Event::ByHand { command, at_ns } => self.by_hand(command, at_ns),
+            Event::Watched { viewer, shown_us, stalled_us } if self.closed.is_none() => {
+                self.viewers.watched(viewer, shown_us, stalled_us);
+            }
+            Event::Watched { .. } => {}
+            Event::Closing { at_ns } => {
+                self.tick(at_ns);
+                self.stage_ends(at_ns);
+                self.history.close(self.elapsed(at_ns), self.totals());
+                self.closed = Some((at_ns, self.viewers.playback(), self.viewers.playing()));
+            }
+            Event::Origin { at_ns, scraped } => {
+                let asked = self.exchanges.requests.total();
+                self.watched.scraped(at_ns, scraped, asked, self.closed.is_some());
+            }
+            Event::Lag { nanos } => self.condition.lag(nanos),
+            Event::Machine { cpu_percent, own_cpu_percent } => {
+                self.condition.machine(cpu_percent, own_cpu_percent);
+            }
+        }
+    }
+
+    /// Lets time pass up to `at_ns`. Call it a few times per second.
+    pub fn tick(&mut self, at_ns: u64) {
+        let elapsed = self.elapsed(at_ns);
+        self.condition.tick();
+        self.recent.advance(elapsed as u64);
+        if self.closed.is_none() && self.history.is_due(elapsed) {
+            self.history.advance(elapsed, self.totals());
+        }
+        let step = at_ns.saturating_sub(self.ticked_ns) as f64 / 1e9;
+        self.ticked_ns = at_ns;
+        if self.closed.is_none() {
+            let (due, played) = self.viewers.pass(at_ns, self.start_up_ns());
+            self.due += step * due as f64;
+            self.played += step * played as f64;
+            self.look_back(at_ns);
+        }
+    }
+
+    fn start_up_ns(&self) -> u64 {
+        (self.expectation.start_up_seconds * 1e9) as u64
+    }
+
+    fn totals(&self) -> Totals {
+        let exchanges = &self.exchanges;
+        Totals {
+            target: self.viewers.wanted,
+            active: self.viewers.active,
+            playing: self.viewers.playing(),
+            stalled: self.viewers.stalled_now(),
+            manifests: exchanges.requests[Kind::Manifest],
+            segments: exchanges.requests[Kind::Segment],
+            bytes: exchanges.bytes.total(),
+            errors: exchanges.failed,
+            origin: self.watched.load(),
+            ..self.condition.totals()
+        }
+    }
+
+    /// The run over time and its whole distributions, for the report.
+    #[must_use]
+    pub fn recording(&self) -> Recording {
+        let own = [
+            ("startup".to_owned(), &self.viewers.startup),
+            ("uptime".to_owned(), &self.viewers.uptime),
+            ("lag".to_owned(), self.condition.lag_distribution()),
+        ];
+        let named = self.exchanges.distributions().into_iter().chain(own).chain(self.insight.distributions());
+        Recording {
+            series: self.history.series(self.totals()),
+            histograms: named
+                .filter_map(|(name, times)| Some((name, times.encoded()?)))
+                .chain(self.parts.histograms())
+                .collect(),
+        }
+    }
+
+    fn elapsed(&self, at_ns: u64) -> f64 {
+        let until = self.closed.map_or(at_ns, |(closed, ..)| closed.min(at_ns));
+        until.saturating_sub(self.expectation.began_ns) as f64 / 1e9
+    }
+
+    /// Whether no viewer has played anything so far.
+    #[must_use]
+    pub const fn nobody_played(&self) -> bool {
+        self.viewers.lives.ever_played == 0
+    }
+
+    /// Viewers' processes that failed so far.
+    #[must_use]
+    pub const fn failures(&self) -> u64 {
+        self.viewers.lives.exits.error + self.viewers.lives.exits.signal
+    }
+
+    /// Everything that is known at `at_ns`.
+    #[must_use]
+    pub fn snapshot(&self, at_ns: u64) -> Snapshot {
+        Snapshot {
+            stages: self.stage_rows(at_ns),
+            streams: self.stream_rows(),
+            viewers: self.viewers.rows(),
+            worn_out: self.worn_out(),
+            ..self.whole(at_ns)
+        }
+    }
+
+    /// The same without its parts.
+    fn whole(&self, at_ns: u64) -> Snapshot {
+        let Self { exchanges, viewers, .. } = self;
+        Snapshot {
+            latency: Latency { startup: viewers.startup.quantiles(), ..exchanges.latency() },
+            insight: self.insight.insight(),
+            ..self.figures(at_ns)
+        }
+    }
+
+    /// The same without what takes long: percentiles of the run, and what stands out.
+    fn figures(&self, at_ns: u64) -> Snapshot {
+        let Self { exchanges, viewers, .. } = self;
+        let (playback, playing) = match self.closed {
+            Some((_, playback, playing)) => (playback, playing),
+            None => (viewers.playback(), viewers.playing()),
+        };
+        let origin = self.watched.origin(exchanges.requests.total(), self.closed.is_some());
+        let with_origin = |of: fn(&Origin) -> Option<f64>| origin.as_ref().and_then(of);
+        Snapshot {
+            elapsed_seconds: self.elapsed(at_ns),
+            planned_seconds: self.planned_seconds(at_ns),
+            target_clients: u64::from(self.expectation.target_clients),
+            target_now: viewers.wanted,
+            active_clients: viewers.active,
+            playing_clients: playing,
+            peak_clients: viewers.peak,
+            due_viewer_seconds: self.due,
+            active_ratio: (self.due > 0.0).then(|| self.played / self.due),
+            requests: exchanges.requests,
+            bytes: exchanges.bytes,
+            head_bytes: exchanges.head_bytes,
+            received_bytes: exchanges.received_bytes(),
+            http_status: exchanges.http_status.clone(),
+            unanswered: exchanges.unanswered,
+            in_flight_at_stop: exchanges.in_flight_at_stop,
+            stale_requests: exchanges.stale,
+            cache: (exchanges.hits, exchanges.misses),
+            insight: Insight::default(),
+            rates: self.recent.rates(),
+            latency: Latency::default(),
+            latency_buckets: exchanges.latency_buckets(),
+            playback,
+            errors: exchanges.errors(),
+            connect_failures: exchanges.connect_failures(),
+            reconnections: self.reconnections,
+            lives: viewers.lives(at_ns, self.start_up_ns()),
+            exit_reasons: viewers.reasons(),
+            uptime: viewers.uptime.quantiles(),
+            uptime_buckets: viewers.uptime.buckets(),
+            sources: self.expectation.sources,
+            agreement: Agreement {
+                kernel_bytes: exchanges.kernel_agreement(),
+                origin_requests: with_origin(Origin::requests_agreement),
+                segment_sizes: with_origin(Origin::sizes_agreement),
+            },
+            origin,
+            generator: self.condition.generator(),
+            watching: viewers.watching,
+            stages: Vec::new(),
+            streams: Vec::new(),
+            by_hand: self.hands(),
+            worn_out: None,
+            viewers: Vec::new(),
+        }
+    }
+}

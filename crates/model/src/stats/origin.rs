@@ -1,0 +1,296 @@
+//! The fold of what the origin's exporters say: rates from counters, order statistics of gauges, and
+//! how far their account agrees with ours.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::lookup::Lookup;
+use crate::exchange::Exchange;
+use crate::origin_sample::{NginxSample, NodeSample, Scraped, Target};
+use crate::snapshot::{Gauge, Origin};
+
+/// The newest values of a gauge.
+#[derive(Clone, Debug, Default)]
+struct Window {
+    /// `(time, value)`, oldest first.
+    values: VecDeque<(u64, f64)>,
+    max: f64,
+}
+
+impl Window {
+    fn add(&mut self, at_ns: u64, value: f64, length_ns: u64) {
+        self.values.push_back((at_ns, value));
+        self.max = self.max.max(value);
+        while self.values.front().is_some_and(|(at, _)| at + length_ns < at_ns) {
+            self.values.pop_front();
+        }
+    }
+
+    fn gauge(&self) -> Option<Gauge> {
+        let (_, now) = *self.values.back()?;
+        let mut sorted: Vec<f64> = self.values.iter().map(|(_, value)| *value).collect();
+        sorted.sort_by(f64::total_cmp);
+        // The smallest value with at least that share of all values at or below it.
+        let rank =
+            |share: f64| sorted[((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len()) - 1];
+        Some(Gauge { now, p50: rank(0.5), p95: rank(0.95), max: self.max })
+    }
+}
+
+/// A counter that may start anew.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counted {
+    before: Option<f64>,
+    sum: f64,
+}
+
+impl Counted {
+    /// How much it grew since the last look; what it counted before a restart is lost.
+    fn grew(&mut self, now: f64) -> Option<f64> {
+        let before = self.before.replace(now)?;
+        let step = if now >= before { now - before } else { now };
+        self.sum += step;
+        Some(step)
+    }
+}
+
+/// All that is known of the origin.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    window_ns: u64,
+    node: Option<(u64, NodeSample)>,
+    nginx_ns: u64,
+    looks: u64,
+    cpu: Window,
+    memory: Window,
+    transmit: Window,
+    receive: Window,
+    connections: Window,
+    request_rate: Window,
+    requests: Counted,
+    accepted: Counted,
+    handled: Counted,
+    /// Requests of the viewers at the first and at the last look at nginx.
+    viewers_asked: Option<(u64, u64)>,
+    /// Requests that the scrapes themselves made since nginx was looked at first.
+    own_requests: u64,
+    /// Whether nginx counts the look-ups of sizes.
+    sizes_counted: bool,
+    sizes: Lookup,
+    scrapes: u64,
+    failures: BTreeMap<Target, u64>,
+    last_failure: Option<(Target, String)>,
+}
+
+impl Watched {
+    /// Nothing is known yet. `window_ns`: what percentiles cover; `sizes_kept`: see [`Lookup`];
+    /// `sizes_counted`: whether nginx counts the look-ups of sizes among its requests.
+    pub(crate) fn new(window_ns: u64, sizes_kept: usize, sizes_counted: bool) -> Self {
+        Self {
+            window_ns,
+            node: None,
+            nginx_ns: 0,
+            looks: 0,
+            cpu: Window::default(),
+            memory: Window::default(),
+            transmit: Window::default(),
+            receive: Window::default(),
+            connections: Window::default(),
+            request_rate: Window::default(),
+            requests: Counted::default(),
+            accepted: Counted::default(),
+            handled: Counted::default(),
+            viewers_asked: None,
+            own_requests: 0,
+            sizes_counted,
+            sizes: Lookup::new(sizes_kept),
+            scrapes: 0,
+            failures: BTreeMap::new(),
+            last_failure: None,
+        }
+    }
+
+    /// Takes an exchange of a viewer.
+    pub(crate) fn exchange(&mut self, exchange: &Exchange) {
+        self.sizes.exchange(exchange);
+    }
+
+    /// Takes what a scrape brought. `asked`: requests of the viewers so far; `over`: the run has ended,
+    /// and this look closes the counts without being load any more.
+    pub(crate) fn scraped(&mut self, at_ns: u64, scraped: Scraped, asked: u64, over: bool) {
+        let target = match &scraped {
+            Scraped::Node(_) => Target::Node,
+            Scraped::Nginx(_) => Target::Nginx,
+            Scraped::Sizes(_) => Target::Sizes,
+            Scraped::Failed(target, reason) => {
+                *self.failures.entry(*target).or_default() += 1;
+                self.last_failure = Some((*target, reason.clone()));
+                return;
+            }
+        };
+        self.scrapes += 1;
+        self.last_failure.take_if(|(failed, _)| *failed == target);
+        match scraped {
+            Scraped::Node(sample) => self.node(at_ns, sample, over),
+            Scraped::Nginx(sample) => self.nginx(at_ns, sample, asked, over),
+            Scraped::Sizes(list) => {
+                self.own_requests += u64::from(self.sizes_counted && self.viewers_asked.is_some());
+                self.sizes.published(at_ns, list);
+            }
+            Scraped::Failed(..) => {}
+        }
+    }
+
+    fn node(&mut self, at_ns: u64, sample: NodeSample, over: bool) {
+        let Some((before_ns, before)) = self.node.replace((at_ns, sample)).filter(|_| !over) else { return };
+        let seconds = at_ns.saturating_sub(before_ns) as f64 / 1e9;
+        let all = sample.all_seconds - before.all_seconds;
+        // A machine that was started anew counts from 0: the next look tells more.
+        if all <= 0.0 || seconds <= 0.0 {
+            return;
+        }
+        let length = self.window_ns;
+        let busy = (sample.busy_seconds - before.busy_seconds) / all;
+        self.cpu.add(at_ns, (busy * 100.0).clamp(0.0, 100.0), length);
+        if let Some(used) = sample.memory_used {
+            self.memory.add(at_ns, used * 100.0, length);
+        }
+        let rates = [
+            (&mut self.transmit, sample.transmitted_bytes, before.transmitted_bytes),
+            (&mut self.receive, sample.received_bytes, before.received_bytes),
+        ];
+        for (window, now, before) in rates {
+            if let Some(step) = now.zip(before).map(|(now, before)| now - before).filter(|step| *step >= 0.0)
+            {
+                window.add(at_ns, step / seconds, length);
+            }
+        }
+    }
+
+    fn nginx(&mut self, at_ns: u64, sample: NginxSample, asked: u64, over: bool) {
+        let seconds = at_ns.saturating_sub(self.nginx_ns) as f64 / 1e9;
+        self.nginx_ns = at_ns;
+        self.looks += 1;
+        let grew = self.requests.grew(sample.requests);
+        self.accepted.grew(sample.accepted);
+        self.handled.grew(sample.handled);
+        // The exporter asked nginx for its status; the first time is what counting starts from.
+        self.own_requests += u64::from(self.viewers_asked.is_some());
+        let (first, _) = self.viewers_asked.unwrap_or((asked, asked));
+        self.viewers_asked = Some((first, asked));
+        if over {
+            return;
+        }
+        self.connections.add(at_ns, sample.active, self.window_ns);
+        if let Some(rate) = grew.filter(|_| seconds > 0.0).map(|grew| grew / seconds) {
+            self.request_rate.add(at_ns, rate, self.window_ns);
+        }
+    }
+
+    /// The newest processor load, percent, and bytes per second sent.
+    pub(crate) fn load(&self) -> (Option<f64>, Option<f64>) {
+        let newest = |window: &Window| window.values.back().map(|(_, value)| *value);
+        (newest(&self.cpu), newest(&self.transmit))
+    }
+
+    /// The account, or `None` if nobody was asked. `asked`: as in [`Self::scraped`]; `over`: all that
+    /// viewers asked is known, so that the last look at nginx is held against the whole of it.
+    pub(crate) fn origin(&self, asked: u64, over: bool) -> Option<Origin> {
+        if self.scrapes == 0 && self.failures.is_empty() {
+            return None;
+        }
+        let counted = self.viewers_asked.map(|(first, last)| if over { asked - first } else { last - first });
+        let looked_twice = self.looks > 1;
+        Some(Origin {
+            cpu_percent: self.cpu.gauge(),
+            memory_percent: self.memory.gauge(),
+            transmit_bytes_per_second: self.transmit.gauge(),
+            receive_bytes_per_second: self.receive.gauge(),
+            connections: self.connections.gauge(),
+            requests_per_second: self.request_rate.gauge(),
+            requests: looked_twice.then(|| (self.requests.sum as u64).saturating_sub(self.own_requests)),
+            viewer_requests: counted.filter(|_| looked_twice),
+            connections_dropped: looked_twice.then(|| (self.accepted.sum - self.handled.sum).max(0.0) as u64),
+            segment_sizes: self.sizes.counts(),
+            scrapes: self.scrapes,
+            failures: self.failures.iter().map(|(target, times)| (target.name().into(), *times)).collect(),
+            last_failure: self.last_failure.as_ref().map(|(target, why)| format!("{}: {why}", target.name())),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn node(busy: f64, all: f64, sent: f64) -> Scraped {
+        Scraped::Node(NodeSample {
+            busy_seconds: busy,
+            all_seconds: all,
+            transmitted_bytes: Some(sent),
+            ..NodeSample::default()
+        })
+    }
+
+    fn nginx(requests: f64) -> Scraped {
+        Scraped::Nginx(NginxSample { active: 5.0, accepted: 9.0, handled: 9.0, requests })
+    }
+
+    #[test]
+    fn rates_come_from_two_looks_and_percentiles_from_the_window() {
+        let mut watched = Watched::new(10 * SECOND, 300, true);
+        assert_eq!(watched.origin(0, false), None);
+        for (second, busy, sent) in [(0, 0.0, 0.0), (2, 1.0, 2e6), (4, 4.0, 3e6), (16, 4.0, 3e6)] {
+            watched.scraped(second * SECOND, node(busy, second as f64 * 2.0, sent), 0, false);
+            if second == 0 {
+                assert_eq!(watched.origin(0, false).unwrap().cpu_percent, None);
+            }
+        }
+        let origin = watched.origin(0, false).unwrap();
+        // The looks at 2 s and 4 s have left the window, but not the maximum.
+        let gauge = |now: f64, max: f64| Some(Gauge { now, p50: now, p95: now, max });
+        assert_eq!(origin.cpu_percent, gauge(0.0, 75.0));
+        assert_eq!(origin.transmit_bytes_per_second, gauge(0.0, 1e6));
+        assert_eq!((origin.memory_percent, origin.requests, origin.scrapes), (None, None, 4));
+    }
+
+    #[test]
+    fn own_requests_are_not_the_viewers() {
+        let mut watched = Watched::new(10 * SECOND, 300, true);
+        watched.scraped(SECOND, nginx(100.0), 7, false);
+        assert_eq!(watched.origin(7, false).unwrap().requests, None);
+        watched.scraped(SECOND, Scraped::Sizes(Vec::new()), 7, false);
+        // 50 of the viewers, one look-up of sizes, one look at the status.
+        watched.scraped(2 * SECOND, nginx(152.0), 57, false);
+        let origin = watched.origin(57, false).unwrap();
+        assert_eq!((origin.requests, origin.viewer_requests), (Some(50), Some(50)));
+        assert_eq!(origin.requests_agreement(), Some(1.0));
+        assert_eq!(origin.requests_per_second.unwrap().now, 52.0);
+        // nginx starts anew and has answered 10 requests and the look; what lay between is lost.
+        watched.scraped(3 * SECOND, nginx(11.0), 67, true);
+        let origin = watched.origin(67, true).unwrap();
+        assert_eq!((origin.requests, origin.viewer_requests), (Some(60), Some(60)));
+    }
+
+    #[test]
+    fn sizes_that_another_server_publishes_are_not_in_nginx_s_count() {
+        let mut watched = Watched::new(10 * SECOND, 300, false);
+        watched.scraped(SECOND, nginx(100.0), 7, false);
+        watched.scraped(SECOND, Scraped::Sizes(Vec::new()), 7, false);
+        watched.scraped(2 * SECOND, nginx(151.0), 57, true);
+        assert_eq!(watched.origin(57, true).unwrap().requests, Some(50));
+    }
+
+    #[test]
+    fn a_failure_is_told_until_its_target_answers() {
+        let mut watched = Watched::new(SECOND, 300, true);
+        watched.scraped(0, Scraped::Failed(Target::Node, "refused".into()), 0, false);
+        watched.scraped(0, nginx(1.0), 0, false);
+        let origin = watched.origin(0, false).unwrap();
+        assert_eq!(origin.failures, [("node".to_owned(), 1)]);
+        assert_eq!(origin.last_failure.as_deref(), Some("node: refused"));
+        watched.scraped(0, node(1.0, 2.0, 0.0), 0, false);
+        assert_eq!(watched.origin(0, false).unwrap().last_failure, None);
+    }
+}

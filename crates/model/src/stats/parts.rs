@@ -1,0 +1,170 @@
+//! The fold in parts: the stages of the load and the streams, each with an account of its own beside
+//! that of the whole run.
+
+use hls_swarm_base::weighted::Mix;
+
+use super::exchanges::Exchanges;
+use crate::exchange::Exchange;
+use crate::snapshot::{StageRow, StreamRow, Watching};
+use crate::verdict::Criterion;
+
+/// A stage as it is planned, in viewers of this process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StagePlan {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// How long it is to last, seconds.
+    pub seconds: f64,
+    /// Viewers at its beginning.
+    pub from: u32,
+    /// Viewers at its end.
+    pub clients: u32,
+}
+
+/// What the whole run had counted when a stage began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counted {
+    pub(crate) elapsed: f64,
+    pub(crate) due: f64,
+    pub(crate) played: f64,
+    pub(crate) stalled: u64,
+    pub(crate) gave_up: u64,
+    pub(crate) watching: Watching,
+}
+
+/// The stage that goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    pub(crate) place: usize,
+    pub(crate) before: Counted,
+    pub(crate) exchanges: Exchanges,
+}
+
+/// Stages and streams.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    timeout_ns: u64,
+    plans: Vec<StagePlan>,
+    pub(crate) current: Option<Current>,
+    pub(crate) done: Vec<(StageRow, Option<String>)>,
+    names: Mix<String>,
+    streams: Vec<Exchanges>,
+}
+
+impl Parts {
+    pub(crate) fn new(timeout_ns: u64, plans: Vec<StagePlan>, names: Mix<String>) -> Self {
+        // One stream is the whole run.
+        let many = if names.count() > 1 { names.count() } else { 0 };
+        Self {
+            timeout_ns,
+            plans,
+            current: None,
+            done: Vec::new(),
+            names,
+            streams: vec![Exchanges::new(timeout_ns); many],
+        }
+    }
+
+    /// Each account that an event of `viewer` belongs to.
+    fn each(&mut self, viewer: u32, mut change: impl FnMut(&mut Exchanges)) {
+        if let Some(current) = &mut self.current {
+            change(&mut current.exchanges);
+        }
+        if let Some(stream) = self.streams.get_mut(self.names.place_of(viewer)) {
+            change(stream);
+        }
+    }
+
+    pub(crate) fn add(&mut self, exchange: &Exchange) {
+        self.each(exchange.viewer, |part| {
+            // What it took is counted by the whole run.
+            let _ = part.add(exchange);
+        });
+    }
+
+    pub(crate) fn connect_failed(&mut self, viewer: u32, timed_out: bool, given_up_after_ns: Option<u64>) {
+        self.each(viewer, |part| part.connect_failed(String::new(), timed_out, given_up_after_ns));
+    }
+
+    /// A stage begins; the one before has been closed.
+    pub(crate) fn begin(&mut self, place: usize, before: Counted) {
+        self.current = Some(Current { place, before, exchanges: Exchanges::new(self.timeout_ns) });
+    }
+
+    /// The plan of the stage that goes on.
+    pub(crate) fn plan(&self, place: usize) -> StagePlan {
+        self.plans.get(place).cloned().unwrap_or_default()
+    }
+
+    /// The row of the stage that goes on, without a verdict.
+    pub(crate) fn row(&self, current: &Current, now: &Counted) -> StageRow {
+        let (plan, before, part) = (self.plan(current.place), &current.before, &current.exchanges);
+        let due = now.due - before.due;
+        StageRow {
+            stage: current.place as u64 + 1,
+            name: plan.name,
+            began_seconds: before.elapsed,
+            seconds: now.elapsed - before.elapsed,
+            from: plan.from.into(),
+            clients: plan.clients.into(),
+            due_viewer_seconds: due,
+            active_ratio: (due > 0.0).then(|| (now.played - before.played) / due),
+            stalled: now.stalled - before.stalled,
+            requests: part.requests,
+            bytes: part.bytes,
+            errors: part.errors(),
+            segment_total: part.latency().segment_total,
+            met: None,
+            broken: Vec::new(),
+        }
+    }
+
+    /// One row per stream; `count` tells how many viewers are on it, and how many play.
+    pub(crate) fn stream_rows(&self, count: impl Fn(&dyn Fn(u32) -> bool) -> (u64, u64)) -> Vec<StreamRow> {
+        let rows = self.names.iter().zip(&self.streams).enumerate();
+        rows.map(|(place, (name, part))| {
+            let (clients, playing) = count(&|viewer| self.names.place_of(viewer) == place);
+            StreamRow {
+                stream: name.clone(),
+                clients,
+                playing,
+                requests: part.requests,
+                bytes: part.bytes,
+                errors: part.errors(),
+                segment_total: part.latency().segment_total,
+            }
+        })
+        .collect()
+    }
+
+    /// Whole distributions by name, for the report.
+    pub(crate) fn histograms(&self) -> Vec<(String, String)> {
+        let stages = self
+            .done
+            .iter()
+            .filter_map(|(row, times)| Some((format!("stage.{}.segment.total", row.stage), times.clone()?)));
+        let streams = (1..).zip(&self.streams).filter_map(|(place, part)| {
+            Some((format!("stream.{place}.segment.total"), part.segment_total_encoded()?))
+        });
+        stages.chain(streams).collect()
+    }
+}
+
+/// What became of a stage that held a level: absent for ramps and pauses; what was cut short may have
+/// failed, but cannot have held.
+pub(crate) fn judged(
+    plan: &StagePlan,
+    seconds: f64,
+    criteria: Vec<Criterion>,
+) -> (Option<bool>, Vec<Criterion>) {
+    if plan.from != plan.clients || plan.clients == 0 {
+        return (None, Vec::new());
+    }
+    let whole = seconds + 1.0 >= plan.seconds;
+    let broken: Vec<Criterion> = criteria
+        .into_iter()
+        .filter(|criterion| !criterion.met && (whole || criterion.value.is_some()))
+        .collect();
+    let met = if broken.is_empty() { whole.then_some(true) } else { Some(false) };
+    (met, broken)
+}

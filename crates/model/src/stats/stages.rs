@@ -1,0 +1,131 @@
+//! The fold over what the load was told to be: stages, streams, hands and pauses.
+
+use hls_swarm_base::weighted::Mix;
+
+use super::Stats;
+use super::parts::{Counted, Parts, StagePlan, judged};
+use crate::command::Command;
+use crate::snapshot::{ByHand, Hands, Latency, Lives, Snapshot, StageRow, StreamRow};
+use crate::verdict::criteria::stage_criteria;
+use crate::verdict::threshold::Threshold;
+
+/// Changes by hand that are kept one by one.
+const CHANGES: usize = 100;
+
+/// What was done by hand.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manual {
+    hands: Hands,
+    paused_at: Option<f64>,
+    /// How long the load has stood still, seconds; the planned end has moved by that.
+    pub(crate) stood: f64,
+}
+
+impl Stats {
+    /// Gives each of `stages` and `streams` an account of its own; stages that hold a level are held
+    /// against `thresholds`.
+    #[must_use]
+    pub fn in_parts(self, stages: Vec<StagePlan>, streams: Mix<String>, thresholds: Vec<Threshold>) -> Self {
+        Self { parts: Parts::new(self.expectation.timeout_ns, stages, streams), thresholds, ..self }
+    }
+
+    fn counted(&self, at_ns: u64) -> Counted {
+        Counted {
+            elapsed: self.elapsed(at_ns),
+            due: self.due,
+            played: self.played,
+            stalled: self.viewers.lives.stalled,
+            gave_up: self.viewers.lives.gave_up,
+            watching: self.viewers.watching,
+        }
+    }
+
+    /// A stage begins, and with it the one before ends.
+    pub(crate) fn stage(&mut self, place: usize, at_ns: u64) {
+        self.tick(at_ns);
+        self.stage_ends(at_ns);
+        self.parts.begin(place, self.counted(at_ns));
+    }
+
+    /// The stage that goes on, if one does, is over.
+    pub(crate) fn stage_ends(&mut self, at_ns: u64) {
+        let Some(current) = self.parts.current.take() else { return };
+        let now = self.counted(at_ns);
+        let row = self.parts.row(&current, &now);
+        let before = &current.before;
+        let part = &current.exchanges;
+        let account = Snapshot {
+            elapsed_seconds: row.seconds,
+            requests: part.requests,
+            bytes: part.bytes,
+            http_status: part.http_status.clone(),
+            unanswered: part.unanswered,
+            cache: (part.hits, part.misses),
+            // Viewers start up in the ramp before: that figure is the whole run's.
+            latency: Latency { startup: self.viewers.startup.quantiles(), ..part.latency() },
+            errors: part.errors(),
+            active_ratio: row.active_ratio,
+            due_viewer_seconds: row.due_viewer_seconds,
+            lives: Lives {
+                stalled: row.stalled,
+                gave_up: now.gave_up - before.gave_up,
+                ..self.viewers.lives
+            },
+            watching: now.watching.since(&before.watching),
+            ..self.whole(at_ns)
+        };
+        let plan = self.parts.plan(current.place);
+        let (met, broken) = judged(&plan, row.seconds, stage_criteria(&account, &self.thresholds));
+        let row = StageRow { met, broken, ..row };
+        self.parts.done.push((row, part.segment_total_encoded()));
+    }
+
+    /// The stages so far.
+    pub(crate) fn stage_rows(&self, at_ns: u64) -> Vec<StageRow> {
+        let done = self.parts.done.iter().map(|(row, _)| row.clone());
+        let current =
+            self.parts.current.as_ref().map(|current| self.parts.row(current, &self.counted(at_ns)));
+        done.chain(current).collect()
+    }
+
+    /// The streams, where there are several.
+    pub(crate) fn stream_rows(&self) -> Vec<StreamRow> {
+        self.parts.stream_rows(|mine| self.viewers.of(mine))
+    }
+
+    /// The load was changed by hand.
+    pub(crate) fn by_hand(&mut self, command: Command, at_ns: u64) {
+        let second = self.elapsed(at_ns);
+        let change = match command {
+            Command::More(many) => format!("{many} more"),
+            Command::Fewer(many) => format!("{many} fewer"),
+            Command::Pause => match self.manual.paused_at.take() {
+                None => {
+                    self.manual.paused_at = Some(second);
+                    "paused".to_owned()
+                }
+                Some(since) => {
+                    self.manual.stood += second - since;
+                    "resumed".to_owned()
+                }
+            },
+        };
+        let hands = &mut self.manual.hands;
+        hands.paused = self.manual.paused_at.is_some();
+        hands.changes += 1;
+        if hands.first.len() < CHANGES {
+            hands.first.push(ByHand { second, change });
+        }
+    }
+
+    /// What was changed by hand.
+    pub(crate) fn hands(&self) -> Hands {
+        self.manual.hands.clone()
+    }
+
+    /// The planned length with all pauses, up to `at_ns`.
+    pub(crate) fn planned_seconds(&self, at_ns: u64) -> Option<f64> {
+        let pause = self.manual.paused_at.map_or(0.0, |since| self.elapsed(at_ns) - since);
+        self.expectation.planned_seconds.map(|planned| planned + self.manual.stood + pause)
+    }
+}

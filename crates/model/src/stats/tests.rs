@@ -1,0 +1,390 @@
+//! Tests of the fold: events in, figures out.
+
+use hls_swarm_base::exit_status::Ending;
+
+use super::*;
+use crate::command::Command;
+use crate::event::EndClass;
+use crate::exchange::{Exchange, Kind, Outcome, Source};
+use crate::snapshot::ViewerState;
+
+pub(crate) const SECOND: u64 = 1_000_000_000;
+
+pub(crate) fn stats(target_clients: u32) -> Stats {
+    Stats::new(Expectation {
+        began_ns: 0,
+        planned_seconds: Some(60.0),
+        target_clients,
+        start_up_seconds: 5.0,
+        timeout_ns: 15 * SECOND,
+        sources: Sources { requests: Source::Probe, bytes: Source::Probe },
+    })
+}
+
+pub(crate) fn segment(viewer: u32) -> Exchange {
+    Exchange {
+        viewer,
+        generation: 1,
+        pid: 1,
+        connection: 1,
+        kind: Kind::Segment,
+        name: "a.ts".into(),
+        url_hash: 1,
+        status: Some(200),
+        outcome: Outcome::Complete,
+        started_ns: SECOND,
+        dns_ns: None,
+        connect_ns: Some(1_000_000),
+        tls_ns: None,
+        first_byte_ns: Some(2_000_000),
+        download_ns: Some(50_000_000),
+        idle_ns: None,
+        head_bytes: 300,
+        body_bytes: 1000,
+        received_bytes: Some(1300),
+        tls: false,
+        retransmits: Some(0),
+        rtt_us: Some(30),
+        cache: None,
+        age_s: None,
+        edge: None,
+        playlist: None,
+        peer: None,
+        local_port: None,
+    }
+}
+
+fn apply(stats: &mut Stats, exchange: Exchange) {
+    stats.apply(Event::Exchange(Box::new(exchange)));
+}
+
+fn failed(viewer: u32, reason: &str) -> Event {
+    Event::Ended {
+        viewer,
+        class: EndClass::Failed,
+        ending: Ending::Exited(1),
+        killed: false,
+        reason: reason.into(),
+        uptime_seconds: 1.0,
+    }
+}
+
+#[test]
+fn what_was_not_measured_is_absent() {
+    let snapshot = stats(3).snapshot(SECOND);
+    assert_eq!(snapshot.received_bytes, None);
+    assert_eq!(snapshot.agreement.kernel_bytes, None);
+    assert_eq!(snapshot.errors.rate, None);
+    assert_eq!(snapshot.latency.startup, None);
+    assert_eq!(snapshot.generator.cpu_percent, None);
+    assert_eq!(snapshot.active_ratio, None);
+}
+
+#[test]
+fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_told_apart() {
+    let mut stats = stats(1);
+    apply(&mut stats, segment(1));
+    let prefetch = Exchange {
+        outcome: Outcome::ClosedByViewer,
+        body_bytes: 100,
+        received_bytes: Some(5300),
+        idle_ns: Some(SECOND),
+        download_ns: None,
+        ..segment(1)
+    };
+    apply(&mut stats, prefetch);
+    let snapshot = stats.snapshot(SECOND);
+    assert_eq!(snapshot.agreement.kernel_bytes, Some(1.0));
+    assert_eq!(snapshot.received_bytes, Some(6600));
+    assert_eq!(snapshot.in_flight_at_stop, 1);
+    assert_eq!(snapshot.errors.rate, Some(0.0));
+    // Bytes that nothing accounts for are a disagreement.
+    stats.apply(Event::Received { viewer: 1, bytes: 1700, tls: false });
+    let agreement = stats.snapshot(SECOND).agreement.kernel_bytes.unwrap();
+    assert!((agreement - 1700.0 / 3400.0).abs() < 1e-9, "{agreement}");
+}
+
+#[test]
+fn each_failure_counts_once_in_the_error_rate() {
+    let mut stats = stats(1);
+    let broken =
+        |outcome, status, idle| Exchange { outcome, status, idle_ns: idle, download_ns: None, ..segment(1) };
+    apply(&mut stats, segment(1));
+    apply(&mut stats, broken(Outcome::Complete, Some(404), None));
+    apply(&mut stats, broken(Outcome::ClosedByPeer, Some(200), Some(0)));
+    apply(&mut stats, broken(Outcome::SocketError(104), None, Some(0)));
+    apply(&mut stats, broken(Outcome::ClosedByViewer, None, Some(15 * SECOND)));
+    let given_up = |after: u64| Event::ConnectFailed {
+        viewer: 1,
+        reason: "connect".into(),
+        timed_out: false,
+        given_up_after_ns: Some(after),
+        handshake_left: false,
+    };
+    stats.apply(given_up(15 * SECOND));
+    // Stopped while it waited: no failure.
+    stats.apply(given_up(SECOND));
+    let snapshot = stats.snapshot(SECOND);
+    let errors = snapshot.errors;
+    assert_eq!((errors.http, errors.broken, errors.timeouts, errors.connect), (1, 2, 2, 1));
+    assert!((errors.rate.unwrap() - 5.0 / 6.0).abs() < 1e-9, "{errors:?}");
+    assert_eq!(snapshot.unanswered, 2);
+    assert_eq!(snapshot.http_status.get(&404), Some(&1));
+}
+
+#[test]
+fn a_handshake_that_its_viewer_leaves_has_failed_unless_the_viewer_was_stopped() {
+    let mut stats = stats(2);
+    let left = |viewer| Event::ConnectFailed {
+        viewer,
+        reason: "TLS handshake failed".into(),
+        timed_out: false,
+        given_up_after_ns: None,
+        handshake_left: true,
+    };
+    apply(&mut stats, segment(1));
+    stats.apply(left(1));
+    stats.apply(Event::Dismissed { viewer: 2, at_ns: SECOND });
+    stats.apply(left(2));
+    stats.apply(Event::Closing { at_ns: 2 * SECOND });
+    stats.apply(left(1));
+    let snapshot = stats.snapshot(3 * SECOND);
+    assert_eq!((snapshot.errors.connect, snapshot.in_flight_at_stop), (1, 0));
+}
+
+#[test]
+fn a_request_that_no_server_saw_is_neither_a_request_nor_an_error() {
+    let mut stats = stats(1);
+    apply(&mut stats, segment(1));
+    let before = stats.snapshot(SECOND);
+    let stale = Exchange {
+        outcome: Outcome::Stale,
+        status: None,
+        first_byte_ns: None,
+        download_ns: None,
+        idle_ns: Some(20 * SECOND),
+        head_bytes: 0,
+        body_bytes: 0,
+        received_bytes: Some(0),
+        ..segment(1)
+    };
+    apply(&mut stats, stale);
+    assert_eq!(stats.snapshot(SECOND), Snapshot { stale_requests: 1, ..before });
+}
+
+#[test]
+fn an_error_page_does_not_make_the_stream_look_fast() {
+    let mut stats = stats(1);
+    apply(&mut stats, Exchange { status: Some(503), ..segment(1) });
+    assert_eq!(stats.snapshot(SECOND).latency.by_kind[Kind::Segment].ttfb, None);
+}
+
+#[test]
+fn the_first_whole_segment_is_the_start_up() {
+    let mut stats = stats(1);
+    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: SECOND / 2 });
+    apply(&mut stats, Exchange { status: Some(403), started_ns: SECOND / 2, ..segment(1) });
+    assert_eq!(stats.snapshot(SECOND).latency.startup, None, "an error page is no segment");
+    apply(&mut stats, segment(1));
+    apply(&mut stats, Exchange { started_ns: 9 * SECOND, ..segment(1) });
+    let startup = stats.snapshot(SECOND).latency.startup.unwrap();
+    assert_eq!(startup.count, 1);
+    assert!((startup.max - 0.552).abs() < 0.001, "{startup:?}");
+}
+
+#[test]
+fn lives_are_counted_and_reasons_grouped() {
+    let mut stats = stats(2);
+    for viewer in [1, 2] {
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+        stats.apply(failed(viewer, "Connection refused"));
+    }
+    stats.apply(Event::Started { viewer: 1, generation: 2, at_ns: 0 });
+    stats.apply(Event::Progress { viewer: 1, media_us: 2_000_000, speed: Some(1.0), drift_seconds: 0.0 });
+    let snapshot = stats.snapshot(SECOND);
+    assert_eq!(snapshot.exit_reasons, [("Connection refused".to_owned(), 2)]);
+    assert_eq!((snapshot.lives.starts, snapshot.lives.restarts, snapshot.lives.exits.error), (3, 1, 2));
+    assert_eq!((snapshot.active_clients, snapshot.peak_clients, snapshot.playing_clients), (1, 1, 1));
+    assert_eq!(snapshot.viewers[1].state, ViewerState::Waiting);
+    assert!(!stats.nobody_played());
+}
+
+#[test]
+fn a_flood_of_different_reasons_stays_bounded() {
+    let mut stats = stats(1);
+    for index in 0..1000 {
+        stats.apply(failed(1, &format!("reason {index}")));
+    }
+    let reasons = stats.snapshot(SECOND).exit_reasons;
+    assert_eq!(reasons.len(), 101);
+    assert_eq!(reasons[0], ("other reasons".to_owned(), 900));
+}
+
+#[test]
+fn the_active_ratio_is_a_mean_over_time_after_the_ramp() {
+    let mut stats = stats(2);
+    for viewer in [1, 2] {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+    }
+    for viewer in [1, 2] {
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+        stats.apply(Event::Progress { viewer, media_us: 1, speed: None, drift_seconds: 0.0 });
+    }
+    for second in 1..=9 {
+        stats.tick(second * SECOND);
+    }
+    stats.apply(failed(2, "gone"));
+    for second in 10..=14 {
+        stats.tick(second * SECOND);
+    }
+    let ratio = stats.snapshot(14 * SECOND).active_ratio.unwrap();
+    assert!((ratio - 0.75).abs() < 1e-9, "{ratio}");
+}
+
+#[test]
+fn stopping_viewers_is_no_part_of_the_run() {
+    let mut stats = stats(1);
+    stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
+    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
+    stats.apply(Event::Progress { viewer: 1, media_us: 1, speed: Some(1.0), drift_seconds: 0.0 });
+    stats.tick(10 * SECOND);
+    stats.apply(Event::Closing { at_ns: 11 * SECOND });
+    stats.apply(Event::Ended {
+        viewer: 1,
+        class: EndClass::Stopped,
+        ending: Ending::Exited(255),
+        killed: false,
+        reason: String::new(),
+        uptime_seconds: 11.0,
+    });
+    stats.tick(15 * SECOND);
+    let snapshot = stats.snapshot(15 * SECOND);
+    assert_eq!(snapshot.active_ratio, Some(1.0));
+    assert_eq!(snapshot.elapsed_seconds, 11.0);
+    assert_eq!(snapshot.playing_clients, 1);
+    assert_eq!(snapshot.playback.average_speed, Some(1.0));
+    assert_eq!(snapshot.lives.exits.success, 1);
+}
+
+/// Ten seconds of a stage: `viewers` get a segment per second, of which every `nth` fails.
+fn hold(stats: &mut Stats, from: u64, viewers: u32, nth: u32) {
+    for second in from..from + 10 {
+        for viewer in 1..=viewers {
+            let fails = nth > 0 && viewer % nth == 0;
+            apply(stats, Exchange { status: Some(if fails { 503 } else { 200 }), ..segment(viewer) });
+            let media_us = (second + 1) * 1_000_000;
+            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.0 });
+            stats.apply(Event::Watched { viewer, shown_us: 900_000, stalled_us: 100_000 });
+        }
+        stats.tick((second + 1) * SECOND);
+    }
+}
+
+#[test]
+fn each_stage_has_an_account_and_a_verdict_of_its_own() {
+    let plan = |from, clients| StagePlan { name: None, seconds: 10.0, from, clients };
+    let plans = vec![plan(2, 2), plan(2, 4), plan(4, 4), plan(4, 4)];
+    let thresholds = vec!["error_rate<10%".parse().unwrap()];
+    let mut stats = stats(4).in_parts(plans, Mix::one(String::new()), thresholds);
+    let arrive = |stats: &mut Stats, viewer, at_ns| {
+        stats.apply(Event::Arrived { viewer, at_ns });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns });
+    };
+    for stage in 0..4_u64 {
+        stats.apply(Event::Stage { stage: stage as usize, at_ns: stage * 10 * SECOND });
+        let coming: &[u32] = match stage {
+            0 => &[1, 2],
+            1 => &[3, 4],
+            _ => &[],
+        };
+        coming.iter().for_each(|viewer| arrive(&mut stats, *viewer, stage * 10 * SECOND));
+        let (up, nth) = if stage == 0 { (2, 0) } else { (4, 4) };
+        hold(&mut stats, stage * 10, up, nth);
+    }
+    stats.apply(Event::Closing { at_ns: 40 * SECOND });
+    let snapshot = stats.snapshot(40 * SECOND);
+    let rows: Vec<_> = snapshot
+        .stages
+        .iter()
+        .map(|row| (row.clients, row.requests[Kind::Segment], row.errors.http, row.met))
+        .collect();
+    assert_eq!(
+        rows,
+        [(2, 20, 0, Some(true)), (4, 40, 10, None), (4, 40, 10, Some(false)), (4, 40, 10, Some(false))]
+    );
+    assert_eq!(snapshot.stages[2].broken[0].name, "error_rate");
+    assert_eq!(snapshot.stages[2].active_ratio, Some(1.0));
+    let sentence = crate::snapshot::capacity(&snapshot.stages).unwrap();
+    assert!(sentence.starts_with("holds 2 viewers, fails at 4 (error_rate 25 %"), "{sentence}");
+    // The parts add up to the whole.
+    assert_eq!(rows.iter().map(|row| row.1).sum::<u64>(), snapshot.requests[Kind::Segment]);
+    assert!((snapshot.watching.rebuffering().unwrap() - 0.1).abs() < 1e-9);
+    assert!((snapshot.watching.throughput_ratio(snapshot.due_viewer_seconds).unwrap() - 0.9).abs() < 0.01);
+}
+
+#[test]
+fn a_stage_that_is_cut_short_may_fail_but_not_hold() {
+    let plans = || vec![StagePlan { name: None, seconds: 60.0, from: 2, clients: 2 }];
+    for (nth, met) in [(0, None), (2, Some(false))] {
+        let mut stats = stats(2).in_parts(plans(), Mix::one(String::new()), Vec::new());
+        stats.apply(Event::Stage { stage: 0, at_ns: 0 });
+        hold(&mut stats, 0, 2, nth);
+        stats.apply(Event::Closing { at_ns: 10 * SECOND });
+        assert_eq!(stats.snapshot(10 * SECOND).stages[0].met, met);
+    }
+}
+
+#[test]
+fn streams_have_accounts_of_their_own_that_add_up() {
+    let names = Mix::weighted(vec![("a".to_owned(), 2), ("b".to_owned(), 1)]).unwrap();
+    let mut stats = stats(3).in_parts(Vec::new(), names, Vec::new());
+    for viewer in 1..=3 {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+    }
+    hold(&mut stats, 0, 3, 2);
+    let snapshot = stats.snapshot(10 * SECOND);
+    let rows: Vec<_> = snapshot
+        .streams
+        .iter()
+        .map(|row| (row.stream.as_str(), row.clients, row.playing, row.requests.total(), row.errors.http))
+        .collect();
+    assert_eq!(rows, [("a", 2, 2, 20, 0), ("b", 1, 1, 10, 10)]);
+}
+
+#[test]
+fn who_was_dismissed_is_neither_due_nor_a_failure() {
+    let mut stats = stats(2);
+    for viewer in [1, 2] {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+    }
+    hold(&mut stats, 0, 2, 0);
+    stats.apply(Event::Dismissed { viewer: 2, at_ns: 10 * SECOND });
+    hold(&mut stats, 10, 1, 0);
+    let snapshot = stats.snapshot(20 * SECOND);
+    assert_eq!((snapshot.active_ratio, snapshot.target_now, snapshot.playing_clients), (Some(1.0), 1, 1));
+    assert_eq!((snapshot.lives.arrived, snapshot.lives.dismissed, snapshot.lives.expected), (2, 1, 2));
+    // The number is used again: another viewer, not a restart; it has gone before it had to play.
+    stats.apply(Event::Arrived { viewer: 2, at_ns: 20 * SECOND });
+    stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });
+    stats.apply(Event::Dismissed { viewer: 2, at_ns: 21 * SECOND });
+    // What it plays while it is being stopped counts for nobody.
+    stats.apply(Event::Progress { viewer: 2, media_us: 1_000_000, speed: None, drift_seconds: 0.0 });
+    let lives = stats.snapshot(21 * SECOND).lives;
+    assert_eq!((lives.arrived, lives.restarts, lives.expected, lives.ever_played), (3, 0, 2, 2));
+}
+
+#[test]
+fn a_pause_moves_the_planned_end_and_is_told() {
+    let mut stats = stats(1);
+    stats.apply(Event::ByHand { command: Command::Pause, at_ns: 10 * SECOND });
+    let paused = stats.snapshot(15 * SECOND);
+    assert_eq!((paused.planned_seconds, paused.by_hand.paused), (Some(65.0), true));
+    stats.apply(Event::ByHand { command: Command::Pause, at_ns: 20 * SECOND });
+    stats.apply(Event::ByHand { command: Command::More(10), at_ns: 21 * SECOND });
+    let hands = stats.snapshot(30 * SECOND);
+    assert_eq!((hands.planned_seconds, hands.by_hand.changes), (Some(70.0), 3));
+    let told: Vec<_> = hands.by_hand.first.iter().map(|change| change.change.as_str()).collect();
+    assert_eq!(told, ["paused", "resumed", "10 more"]);
+}

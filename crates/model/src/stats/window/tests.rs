@@ -1,0 +1,176 @@
+//! Runs that begin badly or end badly, second by second, and what their last seconds say.
+
+use proptest::prelude::*;
+
+use super::super::tests::{SECOND, segment, stats};
+use super::*;
+use crate::event::Event;
+
+/// A run with two viewers who ask for one segment per second each, as `answer` says it is answered at a
+/// second; the second at which it is given up for `threshold`, if it is within `seconds`.
+fn given_up(
+    threshold: &str,
+    after: u64,
+    seconds: u64,
+    answer: impl Fn(u64) -> Exchange,
+) -> (Option<u64>, Stats) {
+    let thresholds = [threshold.parse().unwrap()];
+    let mut stats = stats(2).bearing(&thresholds, Some(Duration::from_secs(after)));
+    for viewer in [1, 2] {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+    }
+    let mut given_up = None;
+    for second in 1..=seconds {
+        for viewer in [1, 2] {
+            stats.apply(Event::Exchange(Box::new(Exchange { viewer, ..answer(second) })));
+        }
+        stats.tick(second * SECOND);
+        if given_up.is_none() && stats.worn_out().is_some() {
+            given_up = Some(second);
+        }
+    }
+    (given_up, stats)
+}
+
+fn when(threshold: &str, after: u64, seconds: u64, answer: impl Fn(u64) -> Exchange) -> Option<u64> {
+    given_up(threshold, after, seconds, answer).0
+}
+
+fn broken(is: bool) -> Exchange {
+    Exchange { status: Some(if is { 503 } else { 200 }), ..segment(1) }
+}
+
+fn slow(is: bool) -> Exchange {
+    Exchange { first_byte_ns: Some(if is { 900_000_000 } else { 1_000_000 }), ..segment(1) }
+}
+
+#[test]
+fn a_bad_beginning_that_is_over_ends_nothing() {
+    // Over the whole run both would fail to the end.
+    assert_eq!(when("error_rate<1%", 30, 300, |second| broken(second <= 15)), None);
+    assert_eq!(when("segment_ttfb:p95<500ms", 30, 200, |second| slow(second <= 15)), None);
+}
+
+#[test]
+fn what_breaks_after_half_an_hour_ends_the_run_in_time() {
+    // Over the whole run 60 of 1860 would be 3 %, and the 95th percentile one of good times.
+    let (given_up, stats) = given_up("error_rate<20%", 30, 1860, |second| broken(second > 1800));
+    // A fifth of a window of 10 s is bad after 2 s, and 30 s more are borne.
+    assert_eq!(given_up, Some(1832));
+    assert!(stats.snapshot(1860 * SECOND).errors.rate.unwrap() < 0.04);
+    assert_eq!(when("segment_ttfb:p95<500ms", 30, 1860, |second| slow(second > 1800)), Some(1831));
+}
+
+#[test]
+fn a_failure_that_lasts_all_the_time_ends_the_run_when_it_was_borne_so_long() {
+    assert_eq!(when("error_rate<1%", 30, 60, |_| broken(true)), Some(31));
+    assert_eq!(when("error_rate<1%", 2, 60, |_| broken(true)), Some(3));
+}
+
+#[test]
+fn failures_far_apart_are_no_long_one() {
+    assert_eq!(when("error_rate<1%", 30, 600, |second| broken(second % 40 < 18)), None);
+    // There is no window without one here.
+    assert_eq!(when("error_rate<1%", 30, 600, |second| broken(second % 9 == 0)), Some(39));
+}
+
+#[test]
+fn counters_and_shares_are_those_of_the_window() {
+    let (_, mut stats) = given_up("stalls==0", 30, 20, |second| broken(second <= 5));
+    stats.apply(Event::Stalled { viewer: 1 });
+    for second in 21..=60 {
+        stats.tick(second * SECOND);
+    }
+    let at = |stats: &Stats, second: u64| {
+        let mark = stats.mark(second * SECOND);
+        let before = stats.lately.as_ref().unwrap().slices[0].began;
+        mark.since(&before, stats.whole(second * SECOND))
+    };
+    // It stalled once, long before the window, and has not recovered.
+    let window = at(&stats, 60);
+    assert_eq!((window.lives.stalled, window.errors.rate, window.bytes.total()), (1, None, 0));
+    assert_eq!((window.elapsed_seconds, window.active_ratio), (10.0, Some(0.0)));
+    assert!(stats.snapshot(60 * SECOND).worn_out.is_some());
+    stats.apply(Event::Recovered { viewer: 1 });
+    for second in 61..=75 {
+        stats.tick(second * SECOND);
+    }
+    assert_eq!(at(&stats, 75).lives.stalled, 0);
+    // The whole run is another matter.
+    assert_eq!(stats.snapshot(75 * SECOND).lives.stalled, 1);
+}
+
+#[test]
+fn what_has_no_window_is_that_of_the_whole_run() {
+    let (given_up, stats) = given_up("peak_clients>2", 30, 60, |_| broken(false));
+    assert_eq!(given_up, Some(31));
+    let window = stats.mark(60 * SECOND).since(&stats.mark(60 * SECOND), stats.whole(60 * SECOND));
+    let whole = stats.snapshot(60 * SECOND);
+    assert_eq!(window.peak_clients, whole.peak_clients);
+    assert_eq!(
+        (window.lives.ever_played, window.lives.gave_up),
+        (whole.lives.ever_played, whole.lives.gave_up)
+    );
+}
+
+#[test]
+fn nothing_is_given_up_unless_asked_for_and_not_after_the_end() {
+    let mut stats = stats(2);
+    stats.tick(SECOND);
+    assert!(stats.lately.is_none() && stats.snapshot(SECOND).worn_out.is_none());
+    let (given_up, mut stats) = given_up("error_rate<1%", 30, 20, |_| broken(true));
+    stats.apply(Event::Closing { at_ns: 20 * SECOND });
+    (21..90).for_each(|second| stats.tick(second * SECOND));
+    assert_eq!((given_up, stats.snapshot(90 * SECOND).worn_out), (None, None));
+}
+
+proptest! {
+    /// The window's figures are those of a run that consists of it.
+    #[test]
+    fn a_window_is_a_run_of_its_own(
+        samples in prop::collection::vec((0_u64..40, any::<bool>(), 1_u64..9_000_000, 1_u64..9_000_000), 1..200),
+    ) {
+        let thresholds = ["segment_ttfb:p95<1ms".parse().unwrap()];
+        let mut long = stats(1).bearing(&thresholds, Some(Duration::from_secs(30)));
+        let mut alone = stats(1);
+        for second in 0..40 {
+            for (_, good, ttfb, download) in samples.iter().filter(|sample| sample.0 == second) {
+                let exchange = Exchange {
+                    first_byte_ns: Some(ttfb * 1000),
+                    download_ns: Some(download * 1000),
+                    ..broken(!good)
+                };
+                if second >= 30 {
+                    alone.apply(Event::Exchange(Box::new(exchange.clone())));
+                }
+                long.apply(Event::Exchange(Box::new(exchange)));
+            }
+            if second < 39 {
+                long.tick((second + 1) * SECOND);
+            }
+        }
+        // As the look at second 40 would have it.
+        let lately = long.lately.as_ref().unwrap();
+        let before = lately.slices.iter().find(|slice| slice.began.second >= 30.0).unwrap().began;
+        let mut inside = lately.clone();
+        inside.slices.retain(|slice| slice.began.second >= 30.0);
+        let (got, want) = (inside.latency(), alone.snapshot(10 * SECOND));
+        let window = long.mark(40 * SECOND).since(&before, long.whole(40 * SECOND));
+        prop_assert_eq!(window.requests, want.requests);
+        prop_assert_eq!(window.bytes, want.bytes);
+        prop_assert_eq!(window.errors, want.errors);
+        // The fold's own percentiles are within a thousandth; these are exact.
+        let near = |got: Option<Quantiles>, want: Option<Quantiles>| match (got, want) {
+            (None, None) => true,
+            (Some(got), Some(want)) => {
+                let pairs = [(got.p50, want.p50), (got.p95, want.p95), (got.p99, want.p99), (got.max, want.max)];
+                got.count == want.count && pairs.iter().all(|(a, b)| (a - b).abs() <= a * 0.001 + 1e-6)
+            }
+            _ => false,
+        };
+        prop_assert!(near(got.segment_total, want.latency.segment_total));
+        prop_assert!(near(got.by_kind[Kind::Segment].ttfb, want.latency.by_kind[Kind::Segment].ttfb));
+        prop_assert!(near(got.connect, want.latency.connect));
+    }
+}

@@ -1,0 +1,124 @@
+//! For how long thresholds may go on failing before the run is ended: `--abort-after`.
+//!
+//! They are held against the figures of the last seconds (`stats::window`), not against those of
+//! the whole run: an hour that was fine does not hide that nothing works any more, and a bad beginning
+//! is forgiven. Time in which nothing was measured counts neither way; at the end of the run it does.
+
+use std::time::Duration;
+
+use super::threshold::Threshold;
+use crate::snapshot::Snapshot;
+use crate::verdict::Criterion;
+
+/// The window is this part of the time that a failure is borne. What fails for less than the rest of it
+/// ends no run: a short failure is in the window for as long as the window is, beside its own length.
+const PART: f64 = 1.0 / 3.0;
+/// Figures come once per second.
+const SHORTEST: f64 = 1.0;
+/// Single durations are kept for as long as the window is.
+const LONGEST: f64 = 60.0;
+
+/// How long each threshold has been failing.
+#[derive(Clone, Debug)]
+pub struct Endurance {
+    after: f64,
+    watched: Vec<(Threshold, Option<f64>)>,
+    looked: f64,
+}
+
+impl Endurance {
+    /// Bears a failing threshold for `after`.
+    #[must_use]
+    pub fn new(thresholds: &[Threshold], after: Duration) -> Self {
+        let watched = thresholds.iter().map(|threshold| (threshold.clone(), None)).collect();
+        Self { after: after.as_secs_f64(), watched, looked: 0.0 }
+    }
+
+    /// Length of the window that thresholds are held against, seconds.
+    #[must_use]
+    pub fn window(&self) -> f64 {
+        (self.after * PART).clamp(SHORTEST, LONGEST)
+    }
+
+    /// Whether a threshold is about single durations.
+    #[must_use]
+    pub fn needs_times(&self) -> bool {
+        self.watched.iter().any(|(threshold, _)| threshold.is_of_times())
+    }
+
+    /// Looks at the figures of the window that ends now, `second` of the run, later than the time before.
+    /// The threshold that has failed for too long, as a criterion that was not met.
+    pub fn look(&mut self, second: f64, window: &Snapshot) -> Option<Criterion> {
+        let step = second - std::mem::replace(&mut self.looked, second);
+        for (threshold, failing) in &mut self.watched {
+            match threshold.measure(window).map(|value| threshold.holds(value)) {
+                Some(true) => *failing = None,
+                Some(false) => *failing = Some(failing.map_or(0.0, |so_far| so_far + step)),
+                None => {}
+            }
+        }
+        let worn = self.watched.iter().find_map(|(threshold, failing)| {
+            failing.filter(|failing| *failing >= self.after).map(|failing| (threshold, failing))
+        })?;
+        Some(Criterion {
+            name: "abort_after".to_owned(),
+            limit: format!(
+                "{}, over {:.0} s each time, fails for less than {} s",
+                worn.0,
+                self.window(),
+                self.after
+            ),
+            value: Some(worn.1),
+            met: false,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Source;
+    use crate::snapshot::Sources;
+    use crate::stats::{Expectation, Stats};
+
+    #[test]
+    fn only_a_failure_without_a_break_counts_and_only_while_there_are_figures() {
+        let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
+        let expectation = Expectation {
+            began_ns: 0,
+            planned_seconds: None,
+            target_clients: 1,
+            start_up_seconds: 5.0,
+            timeout_ns: 1,
+            sources,
+        };
+        let blank = Stats::new(expectation).snapshot(0);
+        let mut endurance = Endurance::new(&["error_rate<1%".parse().unwrap()], Duration::from_secs(3));
+        let mut look = |second: u32, rate: Option<f64>| {
+            let mut snapshot = blank.clone();
+            snapshot.errors.rate = rate;
+            endurance.look(second.into(), &snapshot)
+        };
+        for (second, rate) in [
+            (0, None),
+            (1, Some(0.5)),
+            (3, Some(0.5)),
+            (4, Some(0.0)),
+            (5, Some(0.5)),
+            (7, Some(0.5)),
+            // Nothing was asked for a minute: that is no failure, and no recovery.
+            (67, None),
+        ] {
+            assert_eq!(look(second, rate), None, "second {second}");
+        }
+        let worn = look(68, Some(0.5)).unwrap();
+        assert_eq!((worn.value, worn.met), (Some(3.0), false));
+        assert!(worn.limit.contains("error_rate<1%"), "{}", worn.limit);
+    }
+
+    #[test]
+    fn the_window_is_a_third_within_bounds() {
+        let window = |seconds| Endurance::new(&[], Duration::from_secs(seconds)).window();
+        assert_eq!([1, 30, 3600].map(window), [1.0, 10.0, 60.0]);
+    }
+}

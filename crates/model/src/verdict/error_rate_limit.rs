@@ -1,0 +1,136 @@
+//! Error storms: when most requests fail for a while, more of the same proves nothing and helps nobody.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hls_swarm_base::duration::GoDuration;
+
+use crate::verdict::Criterion;
+
+/// Fewer requests than this in the window are no storm, however they end.
+const LEAST: u64 = 50;
+
+/// What counts as a storm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Storm {
+    /// Failed requests over all, 0 to 1.
+    pub rate: f64,
+    /// For so long.
+    pub window: Duration,
+}
+
+impl Default for Storm {
+    fn default() -> Self {
+        Self { rate: 0.5, window: Duration::from_secs(10) }
+    }
+}
+
+impl Storm {
+    /// The criterion that a run in a storm did not meet; `rate` is that of the whole run.
+    #[must_use]
+    pub fn criterion(&self, rate: Option<f64>) -> Criterion {
+        Criterion {
+            name: "error_storm".into(),
+            limit: format!(
+                "less than {}% of the requests failed within {:?}",
+                self.rate * 100.0,
+                self.window
+            ),
+            value: rate,
+            met: false,
+        }
+    }
+}
+
+impl fmt::Display for Storm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%:{}", self.rate * 100.0, GoDuration(self.window))
+    }
+}
+
+impl FromStr for Storm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (rate, window) = text.split_once(':').ok_or("there is no colon")?;
+        let (digits, unit) = rate.strip_suffix('%').map_or((rate, 1.0), |digits| (digits, 100.0));
+        let number = digits.trim().parse::<f64>().map_err(|_| format!("{rate:?} is no rate"))? / unit;
+        if !(number > 0.0 && number <= 1.0) {
+            return Err(format!("{rate} is no share of the requests"));
+        }
+        let window = window.parse::<GoDuration>().map_err(|error| error.to_string())?.0;
+        if window < Duration::from_secs(1) {
+            return Err(format!("{window:?} is too short to tell"));
+        }
+        Ok(Self { rate: number, window })
+    }
+}
+
+/// Watches the totals of a run for a storm.
+#[derive(Clone, Debug)]
+pub struct Watcher {
+    storm: Storm,
+    /// Time in seconds, requests and failures so far.
+    points: VecDeque<(f64, u64, u64)>,
+}
+
+impl Watcher {
+    /// Nothing has been seen yet.
+    #[must_use]
+    pub const fn new(storm: Storm) -> Self {
+        Self { storm, points: VecDeque::new() }
+    }
+
+    /// Takes the totals at `seconds`; whether there is a storm.
+    pub fn sees(&mut self, seconds: f64, asked: u64, failed: u64) -> bool {
+        let begin = seconds - self.storm.window.as_secs_f64();
+        // The newest point that is old enough is where the window begins.
+        while self.points.get(1).is_some_and(|(at, ..)| *at <= begin) {
+            self.points.pop_front();
+        }
+        self.points.push_back((seconds, asked, failed));
+        let Some((at, asked_before, failed_before)) = self.points.front() else { return false };
+        let asked = asked.saturating_sub(*asked_before);
+        let failed = failed.saturating_sub(*failed_before);
+        *at <= begin && asked >= LEAST && failed as f64 >= self.storm.rate * asked as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When a storm is seen, second by second: requests and failures of each.
+    fn seen(storm: &str, seconds: &[(u64, u64)]) -> Option<usize> {
+        let mut watcher = Watcher::new(storm.parse().unwrap());
+        let (mut asked, mut failed) = (0, 0);
+        watcher.sees(0.0, 0, 0);
+        seconds.iter().enumerate().find_map(|(second, (more, bad))| {
+            (asked, failed) = (asked + more, failed + bad);
+            watcher.sees((second + 1) as f64, asked, failed).then_some(second + 1)
+        })
+    }
+
+    #[test]
+    fn only_a_full_window_of_failures_is_a_storm() {
+        assert_eq!(seen("50%:10s", &[(20, 20); 20]), Some(10));
+        assert_eq!(seen("50%:10s", &[(20, 9); 60]), None);
+        assert_eq!(seen("0.5:3s", &[(20, 10); 9]), Some(3));
+        // What went well before is forgotten.
+        let late: Vec<(u64, u64)> = [[(100, 0); 30], [(20, 20); 30]].concat();
+        assert_eq!(seen("50%:10s", &late), Some(30 + 9));
+        // 49 requests in ten seconds are too few to tell.
+        assert_eq!(seen("50%:10s", &[(4, 4); 60]), None);
+    }
+
+    #[test]
+    fn what_is_typed_is_read_and_shown_again() {
+        assert_eq!("50%:10s".parse(), Ok(Storm::default()));
+        assert_eq!(Storm::default().to_string(), "50%:10s");
+        for wrong in ["", "50%", "0%:10s", "101%:10s", "x:10s", "50%:0s", "50%:10", "NaN:10s"] {
+            assert!(wrong.parse::<Storm>().is_err(), "{wrong}");
+        }
+    }
+}

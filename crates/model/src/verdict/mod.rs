@@ -1,0 +1,80 @@
+//! The verdict on a run, as views show it; [`criteria`] makes it.
+
+pub mod abort;
+pub mod criteria;
+pub mod error_rate_limit;
+pub mod threshold;
+
+use serde::{Deserialize, Serialize};
+
+use crate::metric::{Unit, measure};
+
+/// The verdict in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// Every criterion was met.
+    Pass,
+    /// A criterion was not met, or nobody ever played.
+    Fail,
+    /// The run proves nothing.
+    Invalid,
+    /// It was broken off.
+    Aborted,
+}
+
+impl Word {
+    /// The word as it stands at the end of a summary.
+    #[must_use]
+    pub const fn shout(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Invalid => "INVALID",
+            Self::Aborted => "ABORTED",
+        }
+    }
+}
+
+/// One criterion and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Criterion {
+    /// Its name.
+    pub name: String,
+    /// What was asked for, in words.
+    pub limit: String,
+    /// What was measured; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Whether it was met.
+    pub met: bool,
+}
+
+impl Criterion {
+    /// What was measured, for people.
+    #[must_use]
+    pub fn value_text(&self) -> String {
+        let unit = measure(&self.name).map_or(Unit::Count, |measure| measure.unit);
+        self.value.map_or_else(|| "nothing measured".to_owned(), |value| unit.text(value))
+    }
+
+    /// What it is about; `None` for names that this version does not know.
+    #[must_use]
+    pub fn meaning(&self) -> Option<&'static str> {
+        measure(&self.name).map(|measure| measure.meaning)
+    }
+}
+
+/// The end of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// In one word.
+    #[serde(rename = "verdict")]
+    pub word: Word,
+    /// The exit code.
+    pub exit_code: u8,
+    /// The criteria.
+    pub criteria: Vec<Criterion>,
+    /// Why the run proves nothing; empty if it does prove something.
+    pub invalid_because: Vec<String>,
+}

@@ -1,0 +1,85 @@
+//! The origin's own HTTP server: serves the embedded stream, and makes faults in front of nginx.
+//!
+//! nginx is behind it only when faults were enabled at the start; else viewers talk to nginx itself.
+//! What is passed on is passed on as it is, on one connection to nginx per viewer's connection.
+
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod connection;
+pub(crate) mod metered_stream;
+pub(crate) mod request;
+pub(crate) mod sent;
+pub mod start;
+pub mod traffic;
+pub(crate) mod upstream;
+
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use hls_swarm_base::error::Failure;
+
+use crate::embedded::server::Memory;
+use crate::fault::switch::Faults;
+use crate::fault_proxy::traffic::Traffic;
+
+pub(crate) use self::upstream::Upstream;
+pub(crate) use crate::access_log::writer::Journal;
+
+/// Who answers what is not made wrong on purpose.
+#[derive(Debug)]
+pub(crate) enum Backend {
+    /// nginx, on a port of its own.
+    Nginx(Upstream),
+    /// The synthetic stream.
+    Embedded(Arc<Memory>),
+}
+
+/// The server.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) backend: Backend,
+    pub(crate) faults: Option<Arc<Faults>>,
+    pub(crate) journal: Journal,
+    pub(crate) traffic: Arc<Traffic>,
+    /// How long a connection may be idle.
+    pub(crate) idle: Duration,
+}
+
+impl Front {
+    /// Serves until `stop`; connections that are open then are closed.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        socket: StdListener,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let refused = |error| Failure::internal("the operating system refuses the socket").because(error);
+        socket.set_nonblocking(true).map_err(refused)?;
+        let listener = TcpListener::from_std(socket).map_err(refused)?;
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((stream, peer)) = accepted else {
+                // Out of descriptors: the next attempt must not spin.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let number = self.traffic.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+            let (front, stop) = (Arc::clone(&self), stop.clone());
+            tokio::spawn(async move {
+                front.traffic.active.fetch_add(1, Ordering::Relaxed);
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = connection::serve(&front, stream, peer, number) => {}
+                }
+                front.traffic.active.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    }
+}

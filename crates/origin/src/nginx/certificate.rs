@@ -1,0 +1,71 @@
+//! A certificate made on the spot: an authority that exists for this start only, and a leaf for every
+//! name and address under which the origin can be reached.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+
+use hls_swarm_base::error::Failure;
+
+use crate::nginx::{CERTIFICATE, CERTIFICATE_KEY};
+
+/// File name of the authority's certificate, which viewers are to trust.
+const AUTHORITY: &str = "ca.pem";
+
+/// Makes both below `directory` and returns the path of the authority's certificate.
+pub(crate) fn make(directory: &Path, listen: IpAddr) -> Result<PathBuf, Failure> {
+    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::internal("cannot make a certificate").because(error).cure("pass --tls=false")
+    };
+    let (authority, chain, key) = issue(listen).map_err(|error| refused(error.into()))?;
+    let path = directory.join(AUTHORITY);
+    std::fs::write(&path, authority)
+        .and_then(|()| std::fs::write(directory.join(CERTIFICATE), chain))
+        // nginx's master reads it before its workers give root up.
+        .and_then(|()| write_private(&directory.join(CERTIFICATE_KEY), &key))
+        .map_err(|error| refused(error.into()))?;
+    Ok(path)
+}
+
+/// The authority, the leaf with the authority behind it, and the leaf's key, all as PEM.
+fn issue(listen: IpAddr) -> Result<(String, String, String), rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name.push(DnType::CommonName, "hls-origin, made for one start");
+    let authority_key = KeyPair::generate()?;
+    let authority = params.self_signed(&authority_key)?.pem();
+    let issuer = Issuer::new(params, authority_key);
+
+    let mut names =
+        vec!["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string(), Ipv6Addr::LOCALHOST.to_string()];
+    if !listen.is_unspecified() {
+        names.push(listen.to_string());
+    }
+    // Under its own name others reach this machine, if it has one that can stand in a certificate.
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    names.extend(
+        host.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))),
+    );
+    names.sort();
+    names.dedup();
+    let mut leaf = CertificateParams::new(names)?;
+    leaf.distinguished_name.push(DnType::CommonName, "hls-origin");
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate()?;
+    let leaf = leaf.signed_by(&key, &issuer)?.pem();
+    let chain = format!("{leaf}{authority}");
+    Ok((authority, chain, key.serialize_pem()))
+}
+
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())
+}

@@ -1,0 +1,165 @@
+//! Everything that follows from a [`Stream`], computed in one place so that nothing disagrees.
+
+use serde::Serialize;
+
+use super::stream::{Source, Stream};
+
+/// Share of MPEG-TS and container overhead on top of the payload, in percent.
+const CONTAINER_PERCENT: u64 = 10;
+/// Room on tmpfs beside the segments: nginx's files, the loop's copy of small streams, slack.
+const SLACK_BYTES: u64 = 64 << 20;
+/// Samples per AAC frame.
+pub const AAC_FRAME: u64 = 1024;
+/// Sample rate of the sound.
+const SAMPLE_RATE: u64 = 48_000;
+
+/// What follows from a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Derived {
+    /// Frames per group of pictures: one group is one segment.
+    pub gop_frames: u32,
+    /// Upper estimate of one segment of every rendition of one stream, in bytes (at the ceiling of
+    /// the rates, container included).
+    pub segment_bytes: u64,
+    /// Media time in the playlist, in seconds.
+    pub window_seconds: u32,
+    /// Bytes of the segments in the playlists of all streams.
+    pub window_bytes: u64,
+    /// How long a segment can be fetched after it was first listed, in seconds.
+    pub lifetime_seconds: u32,
+    /// Files that exist at once: listed, lingering, being written, and the playlists.
+    pub files: u32,
+    /// Entries for nginx's open_file_cache: files of three lifetimes' turnover.
+    pub open_file_cache_max: u32,
+    /// Bytes that must be free on the file system that holds the segments.
+    pub storage_bytes: u64,
+    /// `max-age` of a media playlist in seconds: half a segment.
+    pub playlist_max_age: u32,
+    /// `stale-while-revalidate` of a media playlist in seconds: one segment.
+    pub playlist_stale: u32,
+    /// How long nginx keeps an idle connection, in seconds: longer than any gap between two
+    /// requests of a playing viewer, so that no viewer meets a connection that was just closed.
+    pub keepalive_seconds: u32,
+    /// Samples of sound handed to the AAC encoder for a loop. The encoder puts one priming frame in
+    /// front, so one frame less than the loop holds makes the loop whole.
+    pub loop_samples: u64,
+    /// A playlist that has not changed for this many seconds is stale.
+    pub stale_after_seconds: u32,
+}
+
+impl Derived {
+    /// Computes everything from the stream.
+    #[must_use]
+    pub fn of(stream: &Stream) -> Self {
+        let segment = u64::from(stream.segment_seconds);
+        let variants = u32::try_from(stream.variants.len()).unwrap_or(u32::MAX);
+        let streams = 1 + u32::try_from(stream.further.len()).unwrap_or(u32::MAX);
+        let sounds = if stream.separate_audio { 1 } else { variants };
+        let payload: u64 = stream.variants.iter().map(|variant| u64::from(variant.max_kbps)).sum::<u64>()
+            + u64::from(stream.audio_kbps) * u64::from(sounds);
+        let bytes_per_second = payload * 125 * (100 + CONTAINER_PERCENT) / 100;
+        let segment_bytes = bytes_per_second * segment;
+        let renditions = variants + u32::from(stream.separate_audio) + u32::from(stream.subtitles);
+        let (listed, kept) = match stream.source {
+            Source::Film(seconds) => {
+                let all = seconds.div_ceil(stream.segment_seconds);
+                (all, all)
+            }
+            Source::Loop | Source::Live => (stream.list_size, stream.list_size + stream.delete_threshold),
+        };
+        let window_bytes = segment_bytes * u64::from(listed) * u64::from(streams);
+        // Beside the segments: one being written, and the playlist.
+        let files = streams * renditions * (kept + 2);
+        let loop_bytes = bytes_per_second * u64::from(stream.loop_seconds);
+        let segments = match stream.source {
+            Source::Film(_) => window_bytes,
+            // Twice the window covers the segments that left the playlist and are still fetched,
+            // as long as there are fewer of them than listed ones; else they are counted.
+            Source::Loop | Source::Live => {
+                (2 * window_bytes).max(segment_bytes * u64::from(streams) * u64::from(kept + 2))
+            }
+        };
+        Self {
+            gop_frames: stream.fps * stream.segment_seconds,
+            segment_bytes,
+            window_seconds: stream.segment_seconds * listed,
+            window_bytes,
+            lifetime_seconds: stream.segment_seconds * kept,
+            files,
+            open_file_cache_max: 3 * files,
+            // The loop is there twice for a moment, when it is measured before there are segments.
+            storage_bytes: segments.max(loop_bytes) + loop_bytes + SLACK_BYTES,
+            playlist_max_age: stream.segment_seconds / 2,
+            playlist_stale: stream.segment_seconds,
+            keepalive_seconds: (10 * stream.segment_seconds).max(75),
+            loop_samples: u64::from(stream.loop_seconds) * SAMPLE_RATE - AAC_FRAME,
+            stale_after_seconds: 3 * stream.segment_seconds + 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::StreamArgs;
+    use crate::profile;
+
+    fn stream(args: &StreamArgs) -> Stream {
+        let text = profile::built_in("default").unwrap();
+        Stream::resolve(profile::parse("default", text).unwrap(), args).unwrap()
+    }
+
+    #[test]
+    fn the_default_profile_by_hand() {
+        let derived = Derived::of(&stream(&StreamArgs::default()));
+        assert_eq!(derived.gop_frames, 60);
+        assert_eq!(derived.segment_bytes, 1_547_700, "5628 kbit/s * 2 s / 8 * 1.1");
+        assert_eq!((derived.window_seconds, derived.lifetime_seconds), (20, 30));
+        assert_eq!((derived.files, derived.open_file_cache_max), (17, 51));
+        assert_eq!(derived.storage_bytes, 2 * 15_477_000 + 6_190_800 + (64 << 20));
+        assert_eq!((derived.playlist_max_age, derived.playlist_stale), (1, 2));
+        assert_eq!(derived.loop_samples, 374 * 1024);
+    }
+
+    #[test]
+    fn variants_streams_and_renditions_count() {
+        let profile = profile::parse("4k-abr", profile::built_in("4k-abr").unwrap()).unwrap();
+        let args =
+            StreamArgs { streams: Some(vec!["b".into()]), subtitles: Some(true), ..StreamArgs::default() };
+        let derived = Derived::of(&Stream::resolve(profile, &args).unwrap());
+        let set = (16_500 + 5500 + 2200 + 1100 + 550 + 5 * 128) * 125 * 11 / 10 * 2;
+        assert_eq!((derived.segment_bytes, derived.window_bytes), (set, set * 10 * 2));
+        assert_eq!(derived.files, 2 * 6 * 17);
+        assert_eq!(derived.storage_bytes, 2 * derived.window_bytes + 4 * set + (64 << 20));
+    }
+
+    #[test]
+    fn a_film_is_there_once_and_whole() {
+        let args = StreamArgs { vod: Some(61), ..StreamArgs::default() };
+        let derived = Derived::of(&stream(&args));
+        assert_eq!((derived.window_seconds, derived.window_bytes), (62, 31 * derived.segment_bytes));
+        assert_eq!(derived.storage_bytes, derived.window_bytes + 4 * derived.segment_bytes + (64 << 20));
+    }
+
+    proptest! {
+        #[test]
+        fn values_agree_with_each_other(
+            segment in 1_u32..=60, list in 3_u32..=1000, fps in 1_u32..=240, kbps in 16_u32..=500_000,
+        ) {
+            let stream = stream(&StreamArgs {
+                segment_seconds: Some(segment), list_size: Some(list), fps: Some(fps),
+                video_bitrate: Some(kbps), ..StreamArgs::default()
+            });
+            let derived = Derived::of(&stream);
+            prop_assert_eq!(derived.gop_frames, fps * segment);
+            prop_assert!(derived.lifetime_seconds > derived.window_seconds);
+            prop_assert!(derived.storage_bytes > derived.segment_bytes * u64::from(derived.files));
+            prop_assert!(derived.playlist_max_age < segment);
+            prop_assert!(derived.keepalive_seconds > 3 * segment);
+            // The sound of a loop, priming frame included, is exactly as long as its picture.
+            prop_assert_eq!(derived.loop_samples + 1024, u64::from(stream.loop_seconds) * 48_000);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! `hls-origin render`: what would run, printed instead of run.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::exit::Exit;
+use hls_swarm_os::guard::Guard;
+use hls_swarm_os::stdout;
+
+use super::access_log;
+use crate::cli::{OriginArgs, RenderCommand};
+use crate::encoder::argv::{self, Pace, Place};
+use crate::encoder::tools::Tools;
+use crate::layout;
+use crate::nginx::{self, Site, run};
+use crate::profile::Encryption;
+use crate::profile::plan::Plan;
+use crate::profile::stream::Source;
+use crate::systemd::{self, Unit};
+
+/// Stands for the private directory, whose name each start chooses anew.
+const DIRECTORY: &str = "DIR";
+
+/// Prints what was asked for.
+///
+/// # Errors
+/// The flags make no sense, or nginx, whose version matters, is not there.
+pub async fn print(command: &RenderCommand, guard: &Arc<Guard>) -> Result<Exit, Failure> {
+    let text = match command {
+        RenderCommand::Nginx(args) => nginx_conf(args, guard).await?,
+        RenderCommand::Ffmpeg(args) => ffmpeg(args, &Plan::resolve(args)?),
+        RenderCommand::Systemd(args) => unit(args, &Plan::resolve(args)?)?,
+    };
+    stdout::say(&text).map(|()| Exit::Pass)
+}
+
+async fn nginx_conf(args: &OriginArgs, guard: &Arc<Guard>) -> Result<String, Failure> {
+    let plan = Plan::resolve(args)?;
+    let facts = run::facts(&Tools::ask_nginx(args, guard).await?, true)?;
+    let serve = &plan.serving.serve;
+    let log = access_log::place(&plan.serving.log, serve.port)?;
+    let site = Site {
+        derived: &plan.derived,
+        serving: &plan.serving,
+        listen: SocketAddr::new(serve.listen, serve.port),
+        tls: serve.tls.then(|| SocketAddr::new(serve.listen, serve.tls_port)),
+        access_log: log.as_deref(),
+    };
+    nginx::check(&site, &facts)?;
+    Ok(nginx::render(&site, &facts))
+}
+
+fn ffmpeg(args: &OriginArgs, plan: &Plan) -> String {
+    let Plan { stream, derived, .. } = plan;
+    let renditions = layout::renditions(stream);
+    let directory = Path::new(DIRECTORY);
+    let (source, www, key) = (directory.join("loop.nut"), directory.join("www"), directory.join("key.info"));
+    let key_info = (stream.encryption == Encryption::Aes128).then_some(key.as_path());
+    let place = Place { directory: &www, number: 0, key_info };
+    let replay = |pace| argv::replay(stream, &renditions, &source, place, pace);
+    let mut text = format!("# {DIRECTORY} stands for the private directory.\n\n# The loop, encoded once:\n");
+    text.push_str(&line(args, &argv::encode_loop(stream, derived, &source)));
+    let (what, argv) = match stream.source {
+        Source::Loop => ("The stream, replayed from it in real time:", replay(Pace::RealTime)),
+        Source::Film(seconds) => ("The film, made from it:", replay(Pace::AtOnce(seconds))),
+        Source::Live => {
+            let loop_ = line(args, &replay(Pace::RealTime));
+            text.push_str(&format!(
+                "\n# Where the machine is too slow to encode in real time, replayed:\n{loop_}"
+            ));
+            ("Where it is fast enough, encoded:", argv::live(stream, derived, &renditions, place))
+        }
+    };
+    text + &format!("\n# {what}\n{}", line(args, &argv))
+}
+
+/// A command as a shell takes it.
+fn line(args: &OriginArgs, argv: &[OsString]) -> String {
+    let words = std::iter::once(args.ffmpeg.as_os_str()).chain(argv.iter().map(AsRef::as_ref));
+    let quoted: Vec<_> = words.map(|word| shell(&word.to_string_lossy())).collect();
+    quoted.join(" ") + "\n"
+}
+
+fn shell(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+fn unit(args: &OriginArgs, plan: &Plan) -> Result<String, Failure> {
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::internal("cannot tell the own path").because(error))?;
+    // What was typed behind `render systemd`, and what the environment says.
+    let arguments: Vec<String> =
+        std::env::args_os().skip(3).map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut environment: Vec<_> = std::env::vars_os()
+        .filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()))
+        .filter(|(name, _)| name.starts_with("HLS_ORIGIN_"))
+        .collect();
+    environment.sort();
+    Ok(systemd::render(&Unit {
+        program: &program.to_string_lossy(),
+        arguments: &arguments,
+        environment: &environment,
+        has_directory: args.dir.is_some(),
+        derived: &plan.derived,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_a_shell() {
+        assert_eq!(shell("testsrc2=size=16x16:rate=1"), "testsrc2=size=16x16:rate=1");
+        assert_eq!(shell("[0:v]split=2"), "'[0:v]split=2'");
+        assert_eq!(shell("it's"), "'it'\\''s'");
+    }
+}

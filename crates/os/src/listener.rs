@@ -1,0 +1,62 @@
+//! Ports that this program takes: to be listened at by a server that inherits them, or by nobody.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, SocketAddrV4, TcpListener};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
+
+use hls_swarm_base::error::Failure;
+
+/// Listens on `address`. Port 0 takes a free one, which [`TcpListener::local_addr`] tells.
+///
+/// # Errors
+/// The port is taken or privileged, or the address is none of this machine's.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        let cure = match error.kind() {
+            ErrorKind::AddrInUse => format!(
+                "pass --port 0 for a free one, or end its owner (`ss -ltnp sport = :{}`)",
+                address.port()
+            ),
+            ErrorKind::PermissionDenied => "pass a --port above 1023, or --port 0".to_owned(),
+            ErrorKind::AddrNotAvailable => "pass a --listen address of this machine (`ip addr`)".to_owned(),
+            _ => "pass another --listen address or --port".to_owned(),
+        };
+        let what = match error.kind() {
+            ErrorKind::AddrInUse => format!("port {} on {} is taken", address.port(), address.ip()),
+            _ => format!("cannot listen on {address}"),
+        };
+        Failure::preflight(what).because(error).cure(cure)
+    })
+}
+
+/// A port of loopback that is taken, and at which nobody listens: connections to it are refused.
+#[derive(Debug)]
+pub struct Unheard {
+    address: SocketAddr,
+    /// Held so that nobody else gets the port.
+    _socket: OwnedFd,
+}
+
+impl Unheard {
+    /// Takes any free port.
+    ///
+    /// # Errors
+    /// The operating system refuses the socket.
+    pub fn new() -> Result<Self, Failure> {
+        let bound = || -> nix::Result<Self> {
+            let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+            bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0))?;
+            let address: SockaddrIn = getsockname(fd.as_raw_fd())?;
+            Ok(Self { address: SocketAddrV4::from(address).into(), _socket: fd })
+        };
+        bound().map_err(|error| Failure::internal("cannot take a port of loopback").because(error))
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+}

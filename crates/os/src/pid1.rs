@@ -1,0 +1,90 @@
+//! The first process of a container or a PID namespace has duties that no other has: signals that it
+//! does not handle are ignored, and orphans become its children and stay zombies unless it waits for
+//! them. So the program steps aside: it runs in a child, and the first process forwards signals and
+//! reaps, as tini does.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid};
+
+use hls_swarm_base::error::Failure;
+
+/// How long what outlives the program (its guard) may take to clean up.
+const AFTERWARDS: Duration = Duration::from_secs(2);
+
+/// Steps aside if this is the first process. Call it first in `main`, before threads exist. Returns
+/// `None` where the program is to go on, and in the first process its exit code when it has ended.
+///
+/// # Errors
+/// The operating system refuses the fork.
+pub fn step_aside() -> Result<Option<ExitCode>, Failure> {
+    if getpid() != Pid::from_raw(1) {
+        return Ok(None);
+    }
+    let all = SigSet::all();
+    let mut before = SigSet::empty();
+    let refused = |error: Errno| {
+        Failure::internal("cannot leave the first process of the container to its duties")
+            .because(error)
+            .cure("raise the limit of processes (docker run --pids-limit, ulimit -u)")
+    };
+    // Before the fork, so that no signal is lost between it and the loop.
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut before)).map_err(refused)?;
+    // SAFETY: main has not started any thread yet, so the child may run ordinary code.
+    match unsafe { fork() }.map_err(refused)? {
+        ForkResult::Child => {
+            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).map_err(refused)?;
+            Ok(None)
+        }
+        ForkResult::Parent { child } => Ok(Some(ExitCode::from(serve(child, &all)))),
+    }
+}
+
+/// Forwards and reaps until `program` has ended; returns its exit code as a shell would tell it.
+fn serve(program: Pid, signals: &SigSet) -> u8 {
+    loop {
+        if let Some(code) = reap(program) {
+            let until = Instant::now() + AFTERWARDS;
+            while Instant::now() < until && waitpid(None, Some(WaitPidFlag::WNOHANG)) != Err(Errno::ECHILD) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            return code;
+        }
+        let Some((signal, from_terminal)) = next(signals) else { continue };
+        // The terminal has told the program itself; twice would mean "at once".
+        if signal != Signal::SIGCHLD && !from_terminal {
+            // It may be gone already; the next round sees it.
+            let _ = kill(program, signal);
+        }
+    }
+}
+
+/// Waits for all that have ended; returns the program's exit code if it is among them.
+fn reap(program: Pid) -> Option<u8> {
+    let mut code = None;
+    loop {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, exit)) if pid == program => code = Some(exit.to_le_bytes()[0]),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == program => {
+                code = Some(128 + (signal as i32).to_le_bytes()[0]);
+            }
+            Ok(WaitStatus::StillAlive) | Err(_) => return code,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The next signal, and whether the terminal sent it.
+fn next(signals: &SigSet) -> Option<(Signal, bool)> {
+    // SAFETY: an all-zero siginfo_t is a valid value for the kernel to overwrite.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are valid for the duration of the call.
+    let number = unsafe { libc::sigwaitinfo(signals.as_ref(), &raw mut info) };
+    let signal = Signal::try_from(number).ok()?;
+    Some((signal, info.si_code == libc::SI_KERNEL && signal != Signal::SIGCHLD))
+}

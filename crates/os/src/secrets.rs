@@ -1,0 +1,94 @@
+//! Reads secrets from files and the environment, and keeps them out of what this process says.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::secrets::{Reference, SHORTEST, Secrets};
+
+/// A longer text does not fit into a request's head.
+const LONGEST: usize = 8 << 10;
+
+/// Of the run that this process makes.
+static KEPT: OnceLock<Secrets> = OnceLock::new();
+
+/// Reads what `references` name.
+///
+/// # Errors
+/// A usage failure that names the reference, never the value.
+pub fn read(references: Vec<Reference>) -> Result<Secrets, Failure> {
+    let read = |reference: Reference| value(&reference).map(|value| (reference, value));
+    references.into_iter().map(read).collect::<Result<BTreeMap<_, _>, _>>().map(Secrets::of)
+}
+
+fn value(reference: &Reference) -> Result<String, Failure> {
+    let value = match reference {
+        Reference::Variable(name) => std::env::var(name).map_err(|error| {
+            Failure::usage(format!("{reference}: there is no such secret"))
+                .because(error)
+                .cure(format!("set the variable, for example: export {name}=…"))
+        })?,
+        Reference::File(path) => std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("{reference}: there is no such secret"))
+                .because(error)
+                .cure("name a text file that you may read, with an absolute path")
+        })?,
+    };
+    let value = value.strip_suffix('\n').map_or(value.as_str(), |line| line.trim_end_matches('\r'));
+    let wrong = |why: &str, cure: &str| Err(Failure::usage(format!("{reference}: {why}")).cure(cure));
+    match value.len() {
+        _ if value.chars().any(char::is_control) => {
+            wrong("it holds a line break or another control character", "keep the secret on one line")
+        }
+        length if length < SHORTEST => wrong(
+            &format!("{length} bytes are too short for a secret"),
+            "write it out where it is used, or pass one of 4 bytes or more",
+        ),
+        length if length > LONGEST => {
+            wrong(&format!("{length} bytes are too long for a request"), "pass 8 KiB or less")
+        }
+        _ => Ok(value.to_owned()),
+    }
+}
+
+/// From now on [`shown`] hides them.
+pub fn keep(secrets: &Secrets) {
+    // A process makes one run; a second one would have the same secrets.
+    drop(KEPT.set(secrets.clone()));
+}
+
+/// `text` as it may be shown: everything that this process says passes through here.
+#[must_use]
+pub fn shown(text: &str) -> Cow<'_, str> {
+    KEPT.get().map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_without_its_line_break() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            Reference::File(path.to_str().unwrap().to_owned())
+        };
+        let good = file("good", "t0ken\r\n");
+        let secrets = read(vec![good.clone()]).unwrap();
+        assert_eq!(secrets.expand(&format!("a={good}")).unwrap(), "a=t0ken");
+        for (reference, said) in [
+            (file("two", "a\nbcdef\n"), "line break"),
+            (file("short", "abc\n"), "too short"),
+            (file("long", &"x".repeat(LONGEST + 1)), "too long"),
+            (Reference::File("/nonexistent/token".into()), "no such secret"),
+            (Reference::Variable("HLS_SWARM_NO_SUCH_VARIABLE".into()), "no such secret"),
+        ] {
+            let failure = read(vec![reference]).unwrap_err();
+            assert!(failure.to_string().contains(said), "{failure}");
+            assert!(failure.cure_text().is_some());
+        }
+    }
+}

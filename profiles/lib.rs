@@ -1,0 +1,50 @@
+//! The built-in profiles, by name and TOML text.
+//!
+//! The files beside this one are the single source of these values: the programs embed them through
+//! this crate, and the Nix modules and the lab read the same files.
+
+/// What a run is configured with: `hls-swarm --profile NAME`.
+pub const SWARM: [(&str, &str); 6] = [
+    ("default", include_str!("swarm/default.toml")),
+    ("gentle", include_str!("swarm/gentle.toml")),
+    ("burst", include_str!("swarm/burst.toml")),
+    ("stress", include_str!("swarm/stress.toml")),
+    ("extreme", include_str!("swarm/extreme.toml")),
+    ("smoke", include_str!("swarm/smoke.toml")),
+];
+
+/// Loads over time: `hls-swarm --scenario NAME`.
+pub const SCENARIO: [(&str, &str); 5] = [
+    ("lab", include_str!("scenario/lab.toml")),
+    ("progressive", include_str!("scenario/progressive.toml")),
+    ("endurance", include_str!("scenario/endurance.toml")),
+    ("spike", include_str!("scenario/spike.toml")),
+    ("two-streams", include_str!("scenario/two-streams.toml")),
+];
+
+/// What the origin serves: `hls-origin --profile NAME`.
+pub const ORIGIN: [(&str, &str); 8] = [
+    ("default", include_str!("origin/default.toml")),
+    ("low-latency", include_str!("origin/low-latency.toml")),
+    ("4k-abr", include_str!("origin/4k-abr.toml")),
+    ("stress", include_str!("origin/stress.toml")),
+    ("logged", include_str!("origin/logged.toml")),
+    ("debug", include_str!("origin/debug.toml")),
+    ("tap", include_str!("origin/tap.toml")),
+    ("tap-logged", include_str!("origin/tap-logged.toml")),
+];
+
+/// Kernel settings: `hls-swarm tune --profile NAME`.
+pub const SYSCTL: [(&str, &str); 2] =
+    [("client", include_str!("sysctl/client.toml")), ("origin", include_str!("sysctl/origin.toml"))];
+
+/// Network conditions: `hls-swarm impair NAME`.
+pub const IMPAIRMENT: [(&str, &str); 4] = [
+    ("clean", include_str!("impairment/clean.toml")),
+    ("50ms", include_str!("impairment/50ms.toml")),
+    ("3g", include_str!("impairment/3g.toml")),
+    ("lossy", include_str!("impairment/lossy.toml")),
+];
+
+/// What one viewer needs of a machine.
+pub const SIZING: &str = include_str!("sizing.toml");

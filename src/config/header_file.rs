@@ -1,0 +1,19 @@
+//! Request headers from a file that only a few may read, such as a credential of systemd's.
+
+use std::path::Path;
+
+use hls_swarm_base::error::Failure;
+
+/// The lines of the file, those left out that are empty or begin with `#`.
+///
+/// # Errors
+/// A usage failure: it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<String>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("--header-file {}: cannot be read", path.display()))
+            .because(error)
+            .cure("name a file that you may read, with one \"Name: value\" per line")
+    })?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}

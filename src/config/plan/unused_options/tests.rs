@@ -1,0 +1,204 @@
+//! Each combination in which a value has no effect, and those in which it has one.
+
+use clap::{CommandFactory, FromArgMatches};
+
+use super::*;
+
+/// Checks what is typed, `NAME=VALUE` first for the environment, over `layer` as a profile.
+fn checked(words: &str, layer: &str) -> Result<Vec<String>, String> {
+    let (environment, words): (Vec<&str>, Vec<&str>) =
+        words.split_whitespace().partition(|word| !word.starts_with('-') && word.contains('='));
+    let (flags, environment): (Vec<&str>, Vec<String>) = (
+        words,
+        environment.iter().map(|word| format!("--{}", word.replacen('_', "-", 1).to_lowercase())).collect(),
+    );
+    let parse = |words: Vec<&str>| {
+        let words = std::iter::once("hls-swarm").chain(words);
+        SwarmArgs::command().try_get_matches_from(words).unwrap()
+    };
+    let keys = |words: &mut dyn Iterator<Item = &str>| {
+        let names = words.filter_map(|word| word.strip_prefix("--"));
+        names.map(|word| word.split('=').next().unwrap_or_default().replace('-', "_")).collect()
+    };
+    let typed = Typed {
+        flags: keys(&mut flags.iter().copied()),
+        environment: keys(&mut environment.iter().map(String::as_str)),
+    };
+    let all = environment.iter().map(String::as_str).chain(flags).collect();
+    let args = SwarmArgs::from_arg_matches(&parse(all)).unwrap();
+    let args = SwarmArgs { url: Some("http://127.0.0.1/a.m3u8".into()), ..args };
+    let args = crate::config::profile::underlay(args, &("profile p".into(), layer.into())).unwrap();
+    check(&args, &typed).map_err(|failure| {
+        assert_eq!(failure.exit().code(), 2);
+        assert!(failure.cure_text().unwrap().starts_with("leave out --"), "{failure}");
+        failure.to_string()
+    })
+}
+
+/// What is refused: typed, and the two flags that the message names.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("--clients=5 --stage=1m:9", "--clients 5", "--stage"),
+    ("--ramp-rate=2 --stage=1m:9", "--ramp-rate 2", "--stage"),
+    ("--ramp-rate=2 --arrival-rate=1 --session=1m", "--ramp-rate 2", "--arrival-rate"),
+    ("--ramp-jitter=1s --arrival-rate=1 --session=1m", "--ramp-jitter 1s", "--arrival-rate"),
+    ("--reconnect=false --reconnect-delay=3", "--reconnect-delay 3", "--reconnect"),
+    ("--stats-loglevel=info --probe=off --ffmpeg-debug", "--stats-loglevel info", "--probe"),
+    (
+        "--origin-metrics=http://h:1/ --origin-metrics-host=h --origin-metrics-node-port=1",
+        "--origin-metrics-node-port 1",
+        "--origin-metrics",
+    ),
+    (
+        "--nginx-metrics=http://h:1/ --origin-metrics-host=h --origin-metrics-nginx-port=1",
+        "--origin-metrics-nginx-port 1",
+        "--nginx-metrics",
+    ),
+    (
+        "--origin-metrics-host=h --origin-metrics=off --nginx-metrics=off --segment-sizes-url=off",
+        "--origin-metrics-host h",
+        "--segment-sizes-url",
+    ),
+    ("--abort-after=1m --duration=1m --threshold=speed>0.9", "--abort-after 1m", "--duration"),
+    ("--abort-after=3m --stage=1m:1 --stage=2m:1 --threshold=speed>0.9", "--abort-after 3m", "--stage"),
+    ("--metrics=off --prom-client-metrics", "--prom-client-metrics", "--metrics"),
+];
+
+/// What is warned about: typed over a profile, and what the only warning says.
+const WARNED: &[(&str, &str, &[&str])] = &[
+    ("--duration=0 --stage=1m:9", "", &["--duration 0s has", "beside --stage", "last stage"]),
+    ("--check --clients=5 --stage=1m:9", "", &["--clients 5, --stage have", "beside --check"]),
+    (
+        "--check --ramp-rate=2 --duration=1m --arrival-rate=2 --session=1m --start-at=20:00 --shard=0/2",
+        "",
+        &[
+            "--arrival-rate 2",
+            "--duration 1m",
+            "--ramp-rate 2",
+            "--session 1m",
+            "--shard 0/2",
+            "--start-at 20:00",
+        ],
+    ),
+    ("--duration=1m --stage=1m:9 --stage=1m:5", "", &["--stage has", "beside --duration", "before the last"]),
+    ("CLIENTS=5 --stage=1m:9", "", &["CLIENTS=5 (environment) has no effect beside --stage:"]),
+    (
+        "--clients=5",
+        "[[stage]]\nduration = \"1m\"\nclients = 3",
+        &["--clients 5 has", "--stage (profile or scenario)"],
+    ),
+    (
+        "--ramp-rate=5",
+        "arrival_rate = 2\nsession = \"1m\"",
+        &["--ramp-rate 5", "--arrival-rate (profile or scenario)"],
+    ),
+    ("RAMP_RATE=5 --arrival-rate=2 --session=1m", "", &["RAMP_RATE=5 (environment)", "--arrival-rate:"]),
+    ("--reconnect-delay=3", "reconnect = false", &["--reconnect-delay 3", "--reconnect (profile"]),
+    ("--probe-failure-policy=fail", "", &["--probe-failure-policy fail", "without --variant"]),
+    ("--dangerous", "", &["--dangerous has no effect without --insecure"]),
+    ("--stats-loglevel=info", "", &["--stats-loglevel info", "without --ffmpeg-debug"]),
+    ("--origin-metrics-node-port=1", "", &["--origin-metrics-node-port 1", "without --origin-metrics-host"]),
+    (
+        "--origin-metrics-nginx-port=1",
+        "",
+        &["--origin-metrics-nginx-port 1", "without --origin-metrics-host"],
+    ),
+    ("--origin-metrics-interval=5s", "", &["--origin-metrics-interval 5s", "without --origin-metrics-host"]),
+    (
+        "--origin-metrics-window=1m",
+        "segment_sizes_url = \"http://h/\"",
+        &["--origin-metrics-window 1m", "without"],
+    ),
+    ("--segment-sizes-interval=5s", "", &["--segment-sizes-interval 5s", "without --segment-sizes-url"]),
+    ("--segment-sizes-jitter=5s", "", &["--segment-sizes-jitter 5s", "without --segment-sizes-url"]),
+    ("--segment-cache-window=5", "origin_metrics = \"http://h/\"", &["--segment-cache-window 5", "without"]),
+    ("--abort-after=30s", "", &["--abort-after 30s", "without --threshold"]),
+    ("", "abort_after = \"30s\"", &["--abort-after 30s (profile or scenario)", "without --threshold"]),
+    ("--prom-client-metrics", "metrics = \"off\"", &["--prom-client-metrics has", "--metrics (profile"]),
+    ("--verbose --log-level=info", "", &["--log-level info", "beside --verbose"]),
+];
+
+/// What has its effect, or is only a layer that is replaced.
+const SILENT: &[(&str, &str)] = &[
+    ("", ""),
+    ("--clients=5 --ramp-rate=2 --ramp-jitter=1s --duration=1m", ""),
+    ("--clients=5 --arrival-rate=2 --session=1m --ramp-jitter=0s", ""),
+    ("--stage=1m:9 --stage=1m:5 --duration=90s --ramp-jitter=1s", "clients = 50\nramp_rate = 5"),
+    ("--arrival-rate=1 --session=1m", "clients = 50\nramp_rate = 5\nramp_jitter = \"1s\""),
+    ("--check", "clients = 50\nduration = \"1m\""),
+    (
+        "--duration=30s",
+        "[[stage]]\nduration = \"1m\"\nclients = 3\n[[stage]]\nduration = \"1m\"\nclients = 3",
+    ),
+    ("--reconnect=false", "reconnect_delay = 3"),
+    ("--reconnect=false --reconnect-delay=0", ""),
+    ("--probe-failure-policy=fail --variant=720p", ""),
+    ("--dangerous --insecure", ""),
+    ("--stats-loglevel=info --ffmpeg-debug", ""),
+    ("--origin-metrics-host=h --origin-metrics-node-port=1 --origin-metrics-nginx-port=2", ""),
+    ("--origin-metrics-host=h --origin-metrics-interval=5s --segment-sizes-interval=5s", ""),
+    ("--nginx-metrics=http://h/ --origin-metrics-window=1m", ""),
+    ("--abort-after=30s --threshold=speed>0.9 --duration=1m", ""),
+    ("--abort-after=30s", "thresholds = [\"standard\"]"),
+    ("--abort-after=0", ""),
+    ("--verbose", "log_level = \"info\""),
+    ("LOG_LEVEL=info --verbose", ""),
+    ("--metrics=off --prom-client-metrics=false", ""),
+];
+
+#[test]
+fn two_flags_that_cannot_both_be_meant_are_refused_by_name() {
+    for (words, one, other) in REFUSED {
+        let said = checked(words, "").unwrap_err();
+        assert!(said.contains(one) && said.contains(other), "{words}: {said}");
+    }
+}
+
+#[test]
+fn a_value_without_effect_is_warned_about_by_name() {
+    for (words, layer, parts) in WARNED {
+        let said = checked(words, layer).unwrap_or_else(|refused| panic!("{words}: {refused}"));
+        assert_eq!(said.len(), 1, "{words}: {said:?}");
+        for part in *parts {
+            assert!(said[0].contains(part), "{words}: {said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_value_with_an_effect_and_a_layer_that_is_replaced_are_not_told() {
+    for (words, layer) in SILENT {
+        assert_eq!(checked(words, layer), Ok(Vec::new()), "{words}, over {layer:?}");
+    }
+}
+
+#[test]
+fn streams_with_variants_of_their_own_leave_none_for_the_common_one() {
+    let streams = "[[stream]]\nurl = \"http://a/a.m3u8\"\nvariant = \"first\"\n";
+    let args: SwarmArgs = toml::from_str(streams).unwrap();
+    let args = SwarmArgs { variant: Some(Variant::Lowest), ..args };
+    let typed = Typed { flags: ["variant".to_owned()].into(), ..Typed::default() };
+    let said = check(&args, &typed).unwrap();
+    assert!(said[0].starts_with("--variant lowest has no effect beside --stream (profile"), "{said:?}");
+}
+
+#[test]
+fn every_rule_is_met_by_a_case() {
+    let told: Vec<String> = REFUSED
+        .iter()
+        .map(|(words, ..)| checked(words, "").unwrap_err())
+        .chain(WARNED.iter().flat_map(|(words, layer, _)| checked(words, layer).unwrap()))
+        .collect();
+    for flag in flags().filter(|flag| flag != "--variant") {
+        let told =
+            told.iter().any(|said| said.split(" no effect ").next().is_some_and(|said| said.contains(&flag)));
+        assert!(told, "{flag} has a rule and no case");
+    }
+}
+
+#[test]
+fn the_profiles_and_scenarios_that_come_with_the_program_say_nothing_in_vain() {
+    for (name, text) in crate::config::profile::BUILT_IN.iter().chain(&crate::config::scenario::BUILT_IN) {
+        let args: SwarmArgs = toml::from_str(text).unwrap();
+        assert_eq!(check(&args, &Typed::default()).unwrap(), Vec::<String>::new(), "{name}");
+    }
+}

@@ -1,0 +1,137 @@
+//! From FFmpeg's trace log to exchanges: the source of facts where the probe cannot be loaded.
+//!
+//! Inferred, not measured: a body counts with the length that the origin announced, and what the
+//! log does not tell stays absent.
+
+use hls_swarm_model::classify::{Clues, kind};
+use hls_swarm_model::event::Event;
+use hls_swarm_model::exchange::{Exchange, Outcome};
+use hls_swarm_probe::record::url_hash;
+
+use super::log;
+
+/// Whose log it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Author {
+    /// Viewer number.
+    pub viewer: u32,
+    /// Its process's generation.
+    pub generation: u32,
+    /// Its process.
+    pub pid: u32,
+}
+
+/// The event that a fact of the log stands for, if it is one for the figures. With a probe
+/// (`exchanges` false) requests and connections are the probe's to tell.
+#[must_use]
+pub fn event(author: Author, fact: log::Event, exchanges: bool) -> Option<Event> {
+    let viewer = author.viewer;
+    match fact {
+        log::Event::WillReconnect { .. } => Some(Event::Reconnecting { viewer }),
+        log::Event::Exchange(found) if exchanges => Some(Event::Exchange(Box::new(exchange(author, &found)))),
+        log::Event::ConnectFailed { error } if exchanges => {
+            let timed_out = error.contains("timed out");
+            let reason = format!("connect: {error}");
+            Some(Event::ConnectFailed {
+                viewer,
+                reason,
+                timed_out,
+                given_up_after_ns: None,
+                handshake_left: false,
+            })
+        }
+        log::Event::NameNotResolved { error } if exchanges => {
+            let reason = format!("name look-up: {error}");
+            Some(Event::ConnectFailed {
+                viewer,
+                reason,
+                timed_out: false,
+                given_up_after_ns: None,
+                handshake_left: false,
+            })
+        }
+        _ => None,
+    }
+}
+
+fn exchange(author: Author, found: &log::Exchange) -> Exchange {
+    let path = found.path.split(['?', '#']).next().unwrap_or_default();
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let served = matches!(found.status, Some(200 | 206));
+    let content_type = found.content_type.as_deref().filter(|_| served).unwrap_or_default();
+    let length = found.content_length.filter(|_| served);
+    let outcome = match found.ending {
+        log::Ending::Answered => Outcome::Complete,
+        log::Ending::Unanswered => Outcome::ClosedByPeer,
+        log::Ending::InFlight | log::Ending::Untraced => Outcome::ProcessExit,
+    };
+    Exchange {
+        viewer: author.viewer,
+        generation: author.generation,
+        pid: author.pid,
+        connection: 0,
+        kind: kind(Clues { name, content_type, sniff: &[], length }),
+        name: name.into(),
+        url_hash: url_hash(found.path.as_bytes(), found.host.as_deref().unwrap_or_default().as_bytes()),
+        status: found.status,
+        outcome,
+        started_ns: found.started_ns,
+        dns_ns: None,
+        connect_ns: None,
+        tls_ns: None,
+        first_byte_ns: found.first_byte_ns,
+        // The log does not tell when a body ended; chunked bodies are the exception.
+        download_ns: found
+            .chunks
+            .filter(|chunks| chunks.whole)
+            .and_then(|chunks| chunks.last_ns.checked_sub(found.first_byte_ns?)),
+        idle_ns: None,
+        head_bytes: 0,
+        body_bytes: found.body_bytes().unwrap_or(0),
+        received_bytes: None,
+        tls: found.secure,
+        retransmits: None,
+        rtt_us: None,
+        cache: None,
+        age_s: None,
+        edge: None,
+        playlist: None,
+        peer: None,
+        local_port: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hls_swarm_model::exchange::Kind;
+
+    use super::*;
+
+    const AUTHOR: Author = Author { viewer: 3, generation: 1, pid: 9 };
+
+    fn found() -> log::Exchange {
+        log::Exchange {
+            path: "/live/seg_7.ts?token=a/b".into(),
+            status: Some(200),
+            content_length: Some(1000),
+            content_type: Some("video/mp2t".into()),
+            first_byte_ns: Some(5),
+            ..log::Exchange::default()
+        }
+    }
+
+    #[test]
+    fn a_query_is_no_part_of_the_name_and_what_is_unknown_is_absent() {
+        let Some(Event::Exchange(exchange)) = event(AUTHOR, log::Event::Exchange(found()), true) else {
+            panic!("no exchange")
+        };
+        assert_eq!((exchange.kind, &*exchange.name), (Kind::Segment, "seg_7.ts"));
+        assert_eq!((exchange.body_bytes, exchange.received_bytes, exchange.download_ns), (1000, None, None));
+    }
+
+    #[test]
+    fn with_a_probe_the_log_tells_no_requests() {
+        assert!(event(AUTHOR, log::Event::Exchange(found()), false).is_none());
+        assert!(event(AUTHOR, log::Event::WillReconnect { delay_s: 1 }, false).is_some());
+    }
+}

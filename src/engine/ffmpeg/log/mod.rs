@@ -1,0 +1,70 @@
+//! FFmpeg's standard error: split into lines, read for facts, condensed to reasons.
+//!
+//! With the socket probe FFmpeg runs at level `warning` and only [`Reasons`] and the error events
+//! matter. Without it FFmpeg runs at `repeat+level+trace`, and the [`Interpreter`] infers the HTTP
+//! exchanges too. The log never tells how many bytes of a response arrived: what is known about
+//! bodies is what the origin announced (see [`Exchange::body_bytes`]).
+
+pub(crate) mod event;
+pub(crate) mod interpreter;
+pub(crate) mod line;
+pub(crate) mod reason;
+pub(crate) mod reasons;
+
+pub use event::{Chunks, Ending, Event, Exchange};
+pub use interpreter::Interpreter;
+pub use line::{Context, Kind, Level, Line, MAX_LINE_BYTES, Splitter};
+pub use reason::reason;
+pub use reasons::{Reason, Reasons};
+
+/// One viewer's standard error, from bytes to events and reasons, in bounded memory.
+#[derive(Debug)]
+pub struct Log {
+    splitter: Splitter,
+    interpreter: Interpreter,
+    reasons: Reasons,
+}
+
+impl Log {
+    /// A log at its beginning. `trace`: FFmpeg was started with `-loglevel repeat+level+trace`, so
+    /// that the absence of an `http_code=` line is a fact. `kept`: how many different reasons are kept, half
+    /// of them from the beginning.
+    #[must_use]
+    pub fn new(trace: bool, kept: usize) -> Self {
+        Self {
+            splitter: Splitter::new(),
+            interpreter: Interpreter::new(trace),
+            reasons: Reasons::new(kept / 2, kept - kept / 2),
+        }
+    }
+
+    /// Takes the next bytes as they were received at `at_ns` (monotonic nanoseconds).
+    pub fn feed(&mut self, at_ns: u64, bytes: &[u8], out: &mut impl FnMut(Event)) {
+        let Self { splitter, interpreter, reasons } = self;
+        splitter.feed(at_ns, bytes, &mut |line| {
+            interpreter.line(&line, out);
+            reasons.line(&line);
+        });
+    }
+
+    /// The viewer was told to stop: a request without an answer from now on is one in flight.
+    pub fn stopping(&mut self) {
+        self.interpreter.stopping();
+    }
+
+    /// The log is over: reports what was still open.
+    pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
+        let Self { splitter, interpreter, reasons } = self;
+        splitter.finish(&mut |line| {
+            interpreter.line(&line, out);
+            reasons.line(&line);
+        });
+        interpreter.finish(out);
+    }
+
+    /// Why this viewer had trouble, as far as FFmpeg said.
+    #[must_use]
+    pub const fn reasons(&self) -> &Reasons {
+        &self.reasons
+    }
+}

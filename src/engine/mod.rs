@@ -1,0 +1,5 @@
+//! The viewers: what starts them, and what they report.
+
+pub mod ffmpeg;
+pub mod probe;
+pub mod viewer;

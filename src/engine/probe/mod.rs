@@ -1,0 +1,8 @@
+//! The socket probe: handing it to a player, and reading its records.
+
+pub mod conceal;
+pub mod decode;
+pub mod object;
+pub mod pipe;
+pub mod reader;
+pub mod selftest;

@@ -1,0 +1,98 @@
+//! The wiring of `hls-swarm impair`: from a name to what tc has set.
+
+pub mod profile;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::exit::Exit;
+use hls_swarm_cli::logging;
+use hls_swarm_os::guard::Guard;
+use hls_swarm_os::process::{Program, ask, cannot_run};
+use hls_swarm_os::stdout;
+
+use crate::cli::impair::ImpairArgs;
+use crate::impair::profile::Impairment;
+
+/// The first word of a command line that is about impairments. No URL of a stream is spelled like this.
+pub const WORD: &str = "impair";
+const ANSWER_BYTES: usize = 16 << 10;
+/// tc may have to wait for the kernel to load a module.
+const ANSWER_TIME: Duration = Duration::from_secs(20);
+
+/// `main` of `hls-swarm impair`.
+#[must_use]
+pub fn main() -> ExitCode {
+    let words = std::iter::once("hls-swarm impair".into()).chain(std::env::args_os().skip(2));
+    let args = match ImpairArgs::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => return logging::clap_exit(&error),
+    };
+    match serve(&args) {
+        Ok(()) => Exit::Pass.into(),
+        Err(failure) => {
+            failure.print("hls-swarm impair", &mut std::io::stderr());
+            failure.exit().into()
+        }
+    }
+}
+
+fn serve(args: &ImpairArgs) -> Result<(), Failure> {
+    let impairment = read(&args.impairment)?;
+    let device = args.device.as_str();
+    if args.show {
+        let argv = impairment.tc(device).unwrap_or_else(|| profile::tc_clean(device));
+        return stdout::say(&format!("tc {}\n", argv.join(" ")));
+    }
+    // Before the runtime: the guard is forked from a process with one thread.
+    let guard = Arc::new(Guard::start()?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
+    runtime.block_on(apply(&impairment, device, &guard))
+}
+
+async fn apply(impairment: &Impairment, device: &str, guard: &Arc<Guard>) -> Result<(), Failure> {
+    match impairment.tc(device) {
+        Some(argv) => drop(tc(argv, device, guard).await?),
+        // tc refuses to delete what was never set.
+        None if profile::is_impaired(&tc(profile::tc_ask(device), device, guard).await?) => {
+            tc(profile::tc_clean(device), device, guard).await?;
+        }
+        None => {}
+    }
+    stdout::say(&format!("{device}: {}\n", impairment.description))
+}
+
+fn read(name: &str) -> Result<Impairment, Failure> {
+    if !(name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml")) {
+        return profile::parse(name, profile::built_in(name)?);
+    }
+    let text = std::fs::read_to_string(name).map_err(|error| {
+        Failure::usage(format!("{name}: cannot be read"))
+            .because(error)
+            .cure("name a TOML file, or one of: clean, 50ms, 3g, lossy")
+    })?;
+    profile::parse(name, &text)
+}
+
+/// What tc answers.
+async fn tc(argv: Vec<String>, device: &str, guard: &Arc<Guard>) -> Result<String, Failure> {
+    let line = argv.join(" ");
+    let answer = ask(&Program::new("tc", argv), guard, ANSWER_BYTES, ANSWER_TIME)
+        .await
+        .map_err(|error| cannot_run(Path::new("tc"), error, "install iproute2"))?;
+    if answer.ending.is_success() {
+        return Ok(String::from_utf8_lossy(&answer.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
+    Err(Failure::preflight(format!("tc {line}: {}", answer.ending)).because(said).cure(format!(
+        "is {device} a device of this machine (ip link), and is this root with the kernel module sch_netem?"
+    )))
+}

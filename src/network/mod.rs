@@ -1,0 +1,84 @@
+//! What is changed about viewers' network: where names lead to, which address viewers leave from, how
+//! fast they may read, and which certificates they believe. The probe does it inside each viewer, and is told so in words of its own.
+
+pub(crate) mod certificates;
+pub(crate) mod rate;
+pub(crate) mod source;
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::weighted::Mix;
+use hls_swarm_probe::record::NETWORK_BYTES;
+
+pub use hls_swarm_http::resolve::{Rule, rules};
+
+pub use certificates::Certificates;
+pub use rate::{LEAST_RATE, rates};
+pub use source::{MOST_SOURCES, sources};
+
+/// What is changed for viewers, beside the streams' rules about names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Addresses that viewers leave from, dealt out in turn; empty = the system's choice.
+    pub sources: Vec<IpAddr>,
+    /// Bits per second that a viewer may read; `None` = no cap.
+    pub caps: Option<Mix<u64>>,
+}
+
+impl Network {
+    /// Whether viewers need the probe for more than measuring.
+    #[must_use]
+    pub fn needs_probe(&self, rules: &[Rule]) -> Option<&'static str> {
+        if !rules.is_empty() {
+            Some("--resolve")
+        } else if !self.sources.is_empty() {
+            Some("--source-ip")
+        } else {
+            self.caps.is_some().then_some("--bandwidth-cap")
+        }
+    }
+
+    /// The address that viewer `viewer` (from 1) leaves from.
+    #[must_use]
+    pub fn source_of(&self, viewer: u32) -> Option<IpAddr> {
+        let turn = (viewer.saturating_sub(1) as usize).checked_rem(self.sources.len())?;
+        self.sources.get(turn).copied()
+    }
+
+    /// What the probe of viewer `viewer` (from 1) is told; `None` = to change nothing.
+    #[must_use]
+    pub fn told(&self, rules: &[Rule], certificates: Option<Certificates>, viewer: u32) -> Option<String> {
+        let mut words = String::new();
+        // Writing to a String cannot fail.
+        if let Some(caps) = &self.caps {
+            let _ = write!(words, "cap={} ", caps.of(viewer));
+        }
+        if let Some(source) = self.source_of(viewer) {
+            let _ = write!(words, "source={source} ");
+        }
+        if let Some(certificates) = certificates {
+            let _ = write!(words, "{} ", certificates.told());
+        }
+        for rule in rules {
+            let _ = write!(words, "{} ", rule.told());
+        }
+        (!words.is_empty()).then(|| words.trim_end().to_owned())
+    }
+}
+
+/// Holds the words about names against the room that the probe has for them.
+///
+/// # Errors
+/// A usage failure: there are too many.
+pub fn check_room(rules: &[Rule]) -> Result<(), Failure> {
+    /// Room for `cap=`, `source=` and what is said of certificates.
+    const OTHERS: usize = 120;
+    let bytes: usize = rules.iter().map(|rule| rule.told().len() + 1).sum();
+    if bytes + OTHERS > NETWORK_BYTES {
+        return Err(Failure::usage("--resolve: too many addresses for one viewer to carry")
+            .cure("pass fewer addresses (about 200), or run several times with a part of them each"));
+    }
+    Ok(())
+}

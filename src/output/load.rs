@@ -1,0 +1,116 @@
+//! The load in parts, as tables of words that every report shows: stages, streams, changes by hand.
+
+use hls_swarm_model::snapshot::{Hands, Lives, Quantiles, Snapshot, StageRow, StreamRow};
+
+use super::figures::{bit_rate, bytes, count, milliseconds, percent};
+use crate::tui::view::style::clock;
+
+/// Heads of the table of stages; the first and the last column are words.
+pub const STAGE: [&str; 10] = [
+    "Stage",
+    "Began",
+    "Lasted",
+    "Viewers",
+    "Active",
+    "Stalls",
+    "Errors",
+    "Segment p95",
+    "Throughput",
+    "Verdict",
+];
+/// Heads of the table of streams; the first column is words.
+pub const STREAM: [&str; 7] =
+    ["Stream", "Viewers", "Playing", "Requests", "Body bytes", "Errors", "Segment p95"];
+
+/// What stands for a figure that was not measured.
+const ABSENT: &str = "-";
+
+fn p95(times: Option<Quantiles>) -> String {
+    times.map_or_else(|| ABSENT.to_owned(), |times| milliseconds(times.p95))
+}
+
+fn share(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| ABSENT.to_owned(), percent)
+}
+
+/// One row of [`STAGE`] per stage.
+#[must_use]
+pub fn stages(snapshot: &Snapshot) -> Vec<[String; 10]> {
+    let row = |row: &StageRow| {
+        let viewers = if row.from == row.clients {
+            count(row.clients)
+        } else {
+            format!("{} to {}", row.from, row.clients)
+        };
+        [
+            row.title(),
+            clock(row.began_seconds),
+            clock(row.seconds),
+            viewers,
+            share(row.active_ratio),
+            count(row.stalled),
+            share(row.errors.rate),
+            p95(row.segment_total),
+            bit_rate(row.bytes_per_second() * 8.0),
+            row.word().to_owned(),
+        ]
+    };
+    snapshot.stages.iter().map(row).collect()
+}
+
+/// One row of [`STREAM`] per stream.
+#[must_use]
+pub fn streams(snapshot: &Snapshot) -> Vec<[String; 7]> {
+    let row = |row: &StreamRow| {
+        [
+            row.stream.clone(),
+            count(row.clients),
+            count(row.playing),
+            count(row.requests.total()),
+            bytes(row.bytes.total()),
+            share(row.errors.rate),
+            p95(row.segment_total),
+        ]
+    };
+    snapshot.streams.iter().map(row).collect()
+}
+
+/// Who came and went, if anybody went before the end.
+#[must_use]
+pub fn sessions(lives: &Lives) -> Option<String> {
+    (lives.dismissed + lives.turned_away > 0).then(|| {
+        format!("{} came, {} left, {} found no room", lives.arrived, lives.dismissed, lives.turned_away)
+    })
+}
+
+/// What was changed by hand, if anything was: such a run cannot simply be repeated.
+#[must_use]
+pub fn by_hand(hands: &Hands) -> Option<String> {
+    let told: Vec<String> =
+        hands.first.iter().map(|change| format!("{} at {}", change.change, clock(change.second))).collect();
+    let more = match hands.changes.saturating_sub(told.len() as u64) {
+        0 => String::new(),
+        more => format!(", and {more} more changes"),
+    };
+    (hands.changes > 0).then(|| format!("the load was changed by hand: {}{more}", told.join(", ")))
+}
+
+/// Rows as plain text in columns, words on the left and figures on the right.
+#[must_use]
+pub fn columns<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(head.get(column).map(|name| name.chars().count())).max().unwrap_or(0)
+    };
+    let line = |cells: Vec<&str>| {
+        let cells = cells.iter().enumerate().map(|(column, cell)| match column {
+            0 => format!("{cell:<width$}", width = width(column)),
+            _ => format!("{cell:>width$}", width = width(column)),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let heads = head.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
+    std::iter::once(line(heads.iter().map(String::as_str).collect()))
+        .chain(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())))
+        .collect()
+}

@@ -1,0 +1,129 @@
+//! The report as Markdown: short enough for a comment in a review.
+
+use std::fmt::{self, Write};
+
+use hls_swarm_model::report::Report;
+use hls_swarm_model::snapshot::{Snapshot, capacity};
+
+use super::escape::markdown as safe;
+use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
+use super::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
+use super::load;
+
+/// How many reasons are shown.
+const REASONS: usize = 5;
+
+/// The report.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut text, report);
+    text
+}
+
+fn write(out: &mut String, report: &Report) -> fmt::Result {
+    let Report { run, snapshot, verdict, .. } = report;
+    writeln!(out, "## hls-swarm: {}\n", verdict.word.shout())?;
+    writeln!(
+        out,
+        "{} of {} viewers at the peak, {}, {} ({})\n",
+        snapshot.peak_clients,
+        snapshot.target_clients,
+        length(snapshot.elapsed_seconds),
+        safe(&run.url),
+        safe(&report.ended_because)
+    )?;
+    for reason in &verdict.invalid_because {
+        writeln!(out, "**Invalid:** {}\n", safe(reason))?;
+    }
+    writeln!(out, "| | Criterion | Value | Limit |\n|---|---|---|---|")?;
+    for criterion in &verdict.criteria {
+        let mark = if criterion.met { "✅ met" } else { "❌ not met" };
+        let (name, limit) = (safe(&criterion.name), safe(&criterion.limit));
+        writeln!(out, "| {mark} | {name} | {} | {limit} |", criterion.value_text())?;
+    }
+    parts(out, report)?;
+    figures(out, report)?;
+    insight(out, snapshot)?;
+    if !snapshot.exit_reasons.is_empty() {
+        writeln!(out, "\n**Why viewers ended**\n")?;
+        for (reason, times) in snapshot.exit_reasons.iter().take(REASONS) {
+            writeln!(out, "* {times} × {}", safe(reason))?;
+        }
+    }
+    Ok(())
+}
+
+fn parts(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
+    if let Some(sentence) = capacity(&snapshot.stages) {
+        writeln!(out, "\n**{}**", safe(&sentence))?;
+    }
+    table(out, &load::STAGE, &load::stages(snapshot))?;
+    table(out, &load::STREAM, &load::streams(snapshot))?;
+    let notes = [load::sessions(&snapshot.lives), load::by_hand(&snapshot.by_hand)];
+    notes.into_iter().flatten().try_for_each(|note| writeln!(out, "\n{}", safe(&note)))
+}
+
+/// Rows below their heads; nothing if there are none.
+fn table<const N: usize>(out: &mut String, head: &[&str; N], rows: &[[String; N]]) -> fmt::Result {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n| {} |\n|{}", head.join(" | "), "---|".repeat(N))?;
+    rows.iter().try_for_each(|row| {
+        let cells: Vec<String> = row.iter().map(|cell| safe(cell)).collect();
+        writeln!(out, "| {} |", cells.join(" | "))
+    })
+}
+
+fn insight(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let found = &snapshot.insight;
+    if !found.edges.is_empty() {
+        writeln!(out, "\n| Edge{} |\n|---|--:|--:|--:|--:|--:|--:|--:|", EDGE_HEAD.join(" | "))?;
+    }
+    for edge in found.edges.iter().take(REASONS) {
+        writeln!(out, "| {} |", edge_row(edge).each_ref().map(|cell| safe(cell)).join(" | "))?;
+    }
+    if let Some(further) = further_edges(found, REASONS) {
+        writeln!(out, "\n{}", safe(&further))?;
+    }
+    let failed = found.failed.iter().take(REASONS);
+    let failed = failed.map(|one| format!("{} x {}: {}", one.count, one.name, one.what));
+    let told: Vec<String> = caches(found).into_iter().chain(playlists(found)).chain(failed).collect();
+    if !told.is_empty() {
+        writeln!(out, "\n**Caches, live playlists, objects that failed**\n")?;
+    }
+    for line in told {
+        writeln!(out, "* {}", safe(&line))?;
+    }
+    Ok(())
+}
+
+fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
+    let seconds = snapshot.elapsed_seconds.max(0.001);
+    let total = snapshot.bytes.total();
+    writeln!(out, "\n| Figure | |\n|---|---|")?;
+    writeln!(out, "| Requests | {} |", count(snapshot.requests.total()))?;
+    writeln!(out, "| Body bytes | {}, {} |", bytes(total), bit_rate(total as f64 * 8.0 / seconds))?;
+    if let Some(rate) = snapshot.errors.rate {
+        writeln!(out, "| Errors | {} |", percent(rate))?;
+    }
+    let lives = &snapshot.lives;
+    writeln!(out, "| Restarts, stalls | {}, {} |", lives.restarts, lives.stalled)?;
+    if let Some(share) = snapshot.agreement.origin_requests {
+        writeln!(out, "| Requests by viewers / by the origin's nginx | {share:.4} |")?;
+    }
+    for (name, factor, gauge) in snapshot.origin.iter().flat_map(|origin| origin.gauges()) {
+        writeln!(out, "| Origin, {name}: p95, max | {:.1}, {:.1} |", gauge.p95 * factor, gauge.max * factor)?;
+    }
+    let rows = snapshot.latency.rows();
+    if !rows.is_empty() {
+        writeln!(out, "\n| Latency | p50 | p95 | p99 | max |\n|---|--:|--:|--:|--:|")?;
+    }
+    for (_, name, q) in rows {
+        let [p50, p95, p99, max] = [q.p50, q.p95, q.p99, q.max].map(milliseconds);
+        writeln!(out, "| {name} | {p50} | {p95} | {p99} | {max} |")?;
+    }
+    Ok(())
+}

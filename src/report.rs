@@ -1,0 +1,122 @@
+//! The wiring of reports: files that a run leaves, and what can be done with them later.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::exit::Exit;
+use hls_swarm_cli::logging;
+use hls_swarm_model::merge::{read, run};
+use hls_swarm_model::report::{Format, Report};
+use hls_swarm_os::{output_file, stdout};
+
+use crate::cli::report::{ReportArgs, ReportCommand};
+use crate::output::{comparison, formats, summary};
+
+/// The first word of a command line that is about reports. No URL of a stream is spelled like this.
+pub const WORD: &str = "report";
+
+/// `main` of `hls-swarm report`.
+#[must_use]
+pub fn main() -> ExitCode {
+    // The first two words, as help texts repeat them.
+    let words = std::iter::once("hls-swarm report".into()).chain(std::env::args_os().skip(2));
+    let args = match ReportArgs::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => return logging::clap_exit(&error),
+    };
+    match serve(args.command) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            failure.print("hls-swarm report", &mut std::io::stderr());
+            failure.exit().into()
+        }
+    }
+}
+
+fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ReportCommand::Show { file, reports } => {
+            let files = Format::of_all(&reports)?;
+            check(&files)?;
+            let (_, report) = open(&file)?;
+            publish(&files, &report)?;
+            Ok(Exit::Pass.into())
+        }
+        ReportCommand::Compare { before, after } => {
+            let ((a, before), (b, after)) = (open(&before)?, open(&after)?);
+            let text = comparison::render((&a, &before), (&b, &after));
+            stdout::say(&text)?;
+            Ok(Exit::Pass.into())
+        }
+        ReportCommand::Merge { files, reports } => {
+            let into = Format::of_all(&reports)?;
+            check(&into)?;
+            let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
+            let merged = run::merge(&parts)?;
+            publish(&into, &merged)?;
+            Ok(ExitCode::from(merged.verdict.exit_code))
+        }
+    }
+}
+
+/// A report with the name of its file.
+fn open(path: &Path) -> Result<(String, Report), Failure> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("{name}: cannot be read"))
+            .because(error)
+            .cure("name a file that was written with `--report FILE.json`")
+    })?;
+    let report = read::read(&name, &text)?;
+    Ok((name, report))
+}
+
+/// Makes sure, before a run begins, that its reports can be written.
+///
+/// # Errors
+/// A usage failure that names the file.
+pub fn check(files: &[(Format, PathBuf)]) -> Result<(), Failure> {
+    files.iter().try_for_each(|(_, path)| output_file::check("--report", path))
+}
+
+/// Makes sure that no report takes the place of the exchange log.
+///
+/// # Errors
+/// A usage failure that names the file.
+pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(), Failure> {
+    let place = |path: &Path| std::path::absolute(path).ok();
+    match log.filter(|log| files.iter().any(|(_, path)| place(path) == place(log))) {
+        Some(log) => {
+            Err(Failure::usage(format!("--exchange-log {0}: --report {0} is the same file", log.display()))
+                .cure("give each a file of its own"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Prints the summary and writes the report into each file. What cannot be written does not keep the rest
+/// from it.
+///
+/// # Errors
+/// The first failure.
+pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
+    let Report { run, snapshot, verdict, ended_because, .. } = report;
+    let said = stdout::say(&summary::render(snapshot, run, verdict, ended_because));
+    write(files, report).and(said)
+}
+
+fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
+    let mut failed = Ok(());
+    for (format, path) in files {
+        let written = formats::render(*format, report).and_then(|text| output_file::write(path, &text));
+        match written {
+            // If standard output cannot be written to, the summary has said so.
+            Ok(()) => drop(stdout::say(&format!("report: {}\n", path.display()))),
+            Err(failure) => failed = failed.and(Err(failure)),
+        }
+    }
+    failed
+}

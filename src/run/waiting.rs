@@ -1,0 +1,47 @@
+//! The time between preflight and the first viewer: until the hour that was asked for, and for all shards.
+
+use std::time::Duration;
+
+use jiff::Zoned;
+
+use hls_swarm_base::duration::GoDuration;
+use hls_swarm_base::error::Failure;
+
+use crate::collect;
+use crate::config::plan::Plan;
+use crate::load::start_at::Wait;
+
+/// How often somebody who waits looks at the wall clock.
+const WATCH: Duration = Duration::from_secs(10);
+
+/// Waits for the moment at which the run is to begin, and for all of its shards.
+pub(crate) async fn wait(plan: &Plan) -> Result<(), Failure> {
+    wait_for_moment(plan).await?;
+    match &plan.results.collector {
+        Some(collector) => collect::wait_for_all(collector, plan).await,
+        None => Ok(()),
+    }
+}
+
+async fn wait_for_moment(plan: &Plan) -> Result<(), Failure> {
+    let Some(start) = plan.start_at else { return Ok(()) };
+    match start.wait(&Zoned::now()) {
+        Wait::For(time) => {
+            tracing::info!("waiting until {start}, {}", GoDuration(Duration::from_secs(time.as_secs())));
+            // In pieces: the wall clock may be set meanwhile, which a timer does not hear of.
+            while let Wait::For(time) = start.wait(&Zoned::now()) {
+                tokio::time::sleep(time.min(WATCH).max(Duration::from_millis(1))).await;
+                if time <= WATCH {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        Wait::Late(late) => {
+            tracing::warn!("{start} was {} ago: starting now", GoDuration(late));
+            Ok(())
+        }
+        Wait::Missed(late) => Err(Failure::usage(format!("--start-at {start} was {} ago", GoDuration(late)))
+            .cure("pass a moment to come, or a time of day like 20:00")),
+    }
+}

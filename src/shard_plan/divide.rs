@@ -1,0 +1,103 @@
+//! How a load is divided over pods, and what each of them needs. What a number of viewers needs of one
+//! machine is `sizing`'; how it is written down is `kubernetes`'.
+
+use clap::Parser;
+use url::Url;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::sizing::Needs;
+use hls_swarm_http::target_policy::ASK_ABOVE;
+
+use crate::cli::extra_args;
+use crate::cli::run::SwarmArgs;
+use crate::cli::shard_plan::FleetArgs;
+use crate::shard_plan::answer::Fleet;
+
+/// Processor time of a viewer, thousandths: twice the 109 ms in 24 s of docs/ffmpeg.md, for TLS.
+const CPU_PER_VIEWER: u64 = 9;
+/// Processor time of hls-swarm itself, thousandths.
+const OWN_CPU: u64 = 100;
+/// Room for a report in the collector's memory, MiB, and for all else. Not measured, but generous: what runs
+/// out of memory here loses the verdict.
+const REPORT_MIB: u64 = 16;
+const COLLECTOR_MIB: u64 = 1024;
+
+/// Divides the load that was asked for.
+///
+/// # Errors
+/// A usage failure: the stream's address cannot be one, or the flags are none of `hls-swarm`'s.
+pub fn divide(args: &FleetArgs) -> Result<Fleet, Failure> {
+    if let Some(url) = &args.stream_url {
+        Url::parse(url).map_err(|error| {
+            Failure::usage(format!("--stream-url {url:?} is no address"))
+                .because(error)
+                .cure("pass http:// or https:// and the address of a playlist")
+        })?;
+    }
+    let flags = format!("--duration {} {}", args.duration, args.extra_args).trim_end().to_owned();
+    let words = extra_args::appended(vec!["hls-swarm".into()], Some(&flags))?;
+    let typed = SwarmArgs::try_parse_from(words).map_err(|error| {
+        Failure::usage(format!("--extra-args {:?} does not suit hls-swarm", args.extra_args))
+            .because(error)
+            .cure("hls-swarm --help lists the flags")
+    })?;
+    let pods = args.clients.div_ceil(args.per_pod);
+    let most = args.clients.div_ceil(pods);
+    let needs = Needs::of(most);
+    let consent = typed.yes.unwrap_or(false) || !typed.allow_hosts.is_empty();
+    Ok(Fleet {
+        clients: args.clients,
+        pods,
+        most,
+        ramp_rate: args.ramp_rate,
+        stream_url: args.stream_url.clone(),
+        flags,
+        cpu_millis: u64::from(most) * CPU_PER_VIEWER + OWN_CPU,
+        memory_mib: needs.memory_bytes.div_ceil(1 << 20),
+        open_files: needs.open_files,
+        collector_memory_mib: u64::from(pods) * REPORT_MIB + COLLECTOR_MIB,
+        base: args.base.clone(),
+        without_consent: args.stream_url.is_some() && args.clients > ASK_ABOVE && !consent,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(words: &[&str]) -> Result<Fleet, Failure> {
+        divide(&FleetArgs::try_parse_from([&["plan"], words].concat()).unwrap())
+    }
+
+    #[test]
+    fn pods_are_even_and_no_larger_than_asked() {
+        let even = fleet(&["--clients=10000", "--per-pod=500"]).unwrap();
+        assert_eq!((even.pods, even.most, even.memory_mib, even.open_files), (20, 500, 9564, 10_100));
+        let odd = fleet(&["--clients=1001", "--per-pod=500"]).unwrap();
+        assert_eq!((odd.pods, odd.most), (3, 334));
+        let few = fleet(&["--clients=3"]).unwrap();
+        assert_eq!((few.pods, few.most), (1, 3));
+    }
+
+    #[test]
+    fn a_word_of_consent_is_missed_where_pods_would_be_asked() {
+        let missed = |words: &[&str]| fleet(words).unwrap().without_consent;
+        let url = "--stream-url=https://cdn.test/live.m3u8";
+        assert!(missed(&["--clients=1000", url]));
+        assert!(!missed(&["--clients=1000"]), "the base's own origin");
+        assert!(missed(&["--clients=1000", "--per-pod=10", url]), "the whole load counts");
+        assert!(!missed(&["--clients=100", url]));
+        assert!(!missed(&["--clients=1000", url, "--extra-args=--yes"]));
+        assert!(missed(&["--clients=1000", url, "--extra-args=--yes=false"]));
+        assert!(!missed(&["--clients=1000", url, "--extra-args=--allow-host cdn.test"]));
+    }
+
+    #[test]
+    fn what_no_pod_could_use_is_refused() {
+        assert!(fleet(&["--clients=3", "--stream-url=cdn"]).unwrap_err().to_string().contains("\"cdn\""));
+        let odd = fleet(&["--clients=3", "--extra-args=--colour"]).unwrap_err().to_string();
+        assert!(odd.contains("--colour"), "{odd}");
+        let good = fleet(&["--clients=3", "--extra-args=--threshold 'speed:p5>0.9'"]).unwrap();
+        assert_eq!(good.flags, "--duration 5m0s --threshold 'speed:p5>0.9'");
+    }
+}

@@ -1,0 +1,66 @@
+//! A divided load as an overlay of kubernetes/base.
+
+use crate::shard_plan::answer::Fleet;
+
+/// The text of a kustomization.yaml. Text that was typed stands in it as JSON, which is YAML too.
+#[must_use]
+pub fn render(fleet: &Fleet) -> String {
+    let Fleet { clients, pods, most, ramp_rate, cpu_millis, memory_mib, open_files, .. } = fleet;
+    let stream = fleet.stream_url.as_ref().map_or_else(String::new, |url| variable(0, "STREAM_URL", url));
+    let clients_variable = variable(1, "CLIENTS", &clients.to_string());
+    let ramp = variable(2, "RAMP_RATE", &ramp_rate.to_string());
+    let flags = variable(3, "EXTRA_ARGS", &fleet.flags);
+    let base = serde_json::Value::from(fleet.base.as_str());
+    let collector = fleet.collector_memory_mib;
+    format!(
+        r#"# {clients} viewers in {pods} pods of at most {most}.
+# Kubernetes has no field for open files: the container runtime has to allow a pod {open_files} of them
+# (LimitNOFILE= of containerd), or its preflight refuses to start.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - {base}
+patches:
+  - target: {{ kind: Job, name: hls-swarm$ }}
+    patch: |-
+      - {{ op: replace, path: /spec/completions, value: {pods} }}
+      - {{ op: replace, path: /spec/parallelism, value: {pods} }}
+      - op: replace
+        path: /spec/template/spec/containers/0/args/0
+        value: "--shard=$(JOB_COMPLETION_INDEX)/{pods}"
+{stream}{clients_variable}{ramp}{flags}      - op: replace
+        path: /spec/template/spec/containers/0/resources
+        value:
+          requests: {{ cpu: {cpu_millis}m, memory: {memory_mib}Mi }}
+          limits: {{ memory: {memory_mib}Mi }}
+  - target: {{ kind: Job, name: hls-swarm-collector }}
+    patch: |-
+      - {{ op: replace, path: /spec/template/spec/containers/0/args/1, value: "--shards={pods}" }}
+      - op: replace
+        path: /spec/template/spec/containers/0/resources/limits/memory
+        value: {collector}Mi
+"#
+    )
+}
+
+/// What to do about a load that nobody gave their word for.
+#[must_use]
+pub fn consent(fleet: &Fleet) -> String {
+    format!(
+        "the pods of a load of {} viewers refuse a public address without a word; if the stream is at one and yours \
+         to load, plan again with --extra-args '--allow-host HOST' or '--yes'",
+        fleet.clients
+    )
+}
+
+/// Sets the variable at `place` in the base; kustomize refuses the overlay if another stands there.
+fn variable(place: usize, name: &str, value: &str) -> String {
+    let value = serde_json::Value::from(value);
+    format!(
+        r"      - {{ op: test, path: /spec/template/spec/containers/0/env/{place}/name, value: {name} }}
+      - op: replace
+        path: /spec/template/spec/containers/0/env/{place}/value
+        value: {value}
+"
+    )
+}

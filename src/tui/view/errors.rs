@@ -1,0 +1,73 @@
+//! The page of what went wrong: counters, status codes, and reasons in the words of FFmpeg and the
+//! operating system.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Wrap};
+
+use hls_swarm_model::snapshot::Snapshot;
+
+use super::history::all_errors;
+use super::{figures, overview};
+use crate::tui::view::style::{Look, percent};
+
+pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Look) {
+    let lives = &snapshot.lives;
+    let exits = lives.exits;
+    let mut lines = vec![
+        Line::styled("requests", look.heading()),
+        overview::error_line(snapshot, look),
+        figures(
+            &[
+                ("of all requests", percent(snapshot.errors.rate, 3), all_errors(snapshot) > 0),
+                ("without a response", snapshot.unanswered.to_string(), snapshot.unanswered > 0),
+                ("reconnects", snapshot.reconnections.to_string(), false),
+            ],
+            look,
+        ),
+    ];
+    let codes: Vec<_> = snapshot
+        .http_status
+        .iter()
+        .flat_map(|(code, count)| {
+            let bad = look.bad_if(*code >= 400);
+            [Span::styled(format!("{code}: "), look.label()), Span::styled(format!("{count}   "), bad)]
+        })
+        .collect();
+    lines.push(Line::default());
+    lines.push(Line::styled("responses by status code", look.heading()));
+    lines.push(if codes.is_empty() { Line::raw("no response so far") } else { Line::from(codes) });
+
+    lines.push(Line::default());
+    lines.push(Line::styled("viewers", look.heading()));
+    lines.push(figures(
+        &[
+            ("starts", lives.starts.to_string(), false),
+            ("restarts", lives.restarts.to_string(), lives.restarts > 0),
+            ("given up", lives.gave_up.to_string(), lives.gave_up > 0),
+            ("killed", lives.killed.to_string(), lives.killed > 0),
+            ("exits in error", exits.error.to_string(), exits.error > 0),
+            ("by signal", exits.signal.to_string(), exits.signal > 0),
+        ],
+        look,
+    ));
+    counted(&mut lines, "why viewers ended", &snapshot.exit_reasons, look);
+    counted(&mut lines, "why connects failed", &snapshot.connect_failures, look);
+    // Reasons are in FFmpeg's words, and long.
+    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
+}
+
+fn counted<'a>(lines: &mut Vec<Line<'a>>, title: &'a str, reasons: &'a [(String, u64)], look: Look) {
+    if reasons.is_empty() {
+        return;
+    }
+    lines.push(Line::default());
+    lines.push(Line::styled(title, look.heading()));
+    for (reason, count) in reasons {
+        lines.push(Line::from(vec![
+            Span::styled(format!("{count:>7} x "), look.bad_if(true)),
+            Span::raw(reason.as_str()),
+        ]));
+    }
+}

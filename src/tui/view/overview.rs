@@ -1,0 +1,240 @@
+//! The page of everything at a glance.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Sparkline};
+
+use hls_swarm_model::exchange::{Kind, Source};
+use hls_swarm_model::snapshot::Snapshot;
+
+use super::history::{History, Point, all_errors};
+use super::{WIDE, figures, latency};
+use crate::tui::view::style::{ABSENT, Look, bar, clock, decimal, milliseconds, percent, scaled};
+
+/// Columns of a label of a bar or a sparkline.
+const LABEL: u16 = 34;
+
+pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, history: &History, look: Look) {
+    let (figures, charts) = if area.width >= WIDE {
+        let [left, charts] =
+            Layout::horizontal([Constraint::Length(80), Constraint::Min(0)]).spacing(2).areas(area);
+        let [figures, _, below] =
+            Layout::vertical([Constraint::Length(17), Constraint::Length(1), Constraint::Min(0)]).areas(left);
+        latency::draw_chart(frame, below, &[latency::MEAN, latency::P95], history, look);
+        (figures, charts)
+    } else {
+        let [figures, charts] = Layout::vertical([Constraint::Length(17), Constraint::Min(0)]).areas(area);
+        (figures, charts)
+    };
+    let [gauges, middle, errors, table, condition] = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Length(6),
+        Constraint::Length(1),
+        Constraint::Length(6),
+        Constraint::Length(2),
+    ])
+    .areas(figures);
+    draw_gauges(frame, gauges, snapshot, look);
+    draw_middle(frame, middle, snapshot, look);
+    frame.render_widget(error_line(snapshot, look), errors);
+    draw_latencies(frame, table, snapshot, look);
+    frame.render_widget(Paragraph::new(condition_lines(snapshot, look)), condition);
+    draw_charts(frame, charts, history, look);
+}
+
+fn draw_gauges(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Look) {
+    let share = snapshot.playing_clients as f64 / snapshot.target_clients.max(1) as f64;
+    let clients =
+        format!("{} of {} play, {:.0} %", snapshot.playing_clients, snapshot.target_clients, share * 100.0);
+    let (time, passed) = match snapshot.planned_seconds {
+        Some(planned) => {
+            let elapsed = snapshot.elapsed_seconds;
+            (
+                format!("{} of {}, {} left", clock(elapsed), clock(planned), clock(planned - elapsed)),
+                Some(elapsed / planned.max(0.001)),
+            )
+        }
+        None => (format!("{}, until stopped", clock(snapshot.elapsed_seconds)), None),
+    };
+    let width = usize::from(area.width.saturating_sub(LABEL)).min(60);
+    let behind = snapshot.playing_clients < snapshot.target_now;
+    let line = |label: &str, text: String, share: Option<f64>, bad: bool| {
+        Line::from(vec![
+            Span::styled(format!("{label:<8}"), look.heading()),
+            Span::styled(format!("{text:<26}"), look.bad_if(bad)),
+            Span::styled(share.map_or_else(String::new, |share| bar(share, width)), look.good()),
+        ])
+    };
+    let lines = vec![line("clients", clients, Some(share), behind), line("time", time, passed, false)];
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Look) {
+    let [left, right] = Layout::horizontal([Constraint::Length(42), Constraint::Min(0)]).areas(area);
+    let (rates, playback, lives) = (&snapshot.rates, &snapshot.playback, &snapshot.lives);
+    let row = |label: &str, value: String, beside: String, bad: bool| {
+        Line::from(vec![
+            Span::styled(format!("{label:<11} "), look.label()),
+            Span::styled(format!("{value:>9}"), look.bad_if(bad)),
+            Span::raw(format!("  {beside}")),
+        ])
+    };
+    let count = |kind: Kind| format!("{} in all", snapshot.requests[kind]);
+    let received = snapshot.received_bytes.map(|bytes| format!("{}B", scaled(bytes as f64)));
+    let bytes = format!("{}B", scaled(snapshot.bytes.total() as f64));
+    let load = vec![
+        Line::styled("load", look.heading()),
+        row("segments", format!("{:.1} /s", rates.segment_per_second), count(Kind::Segment), false),
+        row("manifests", format!("{:.1} /s", rates.manifest_per_second), count(Kind::Manifest), false),
+        row("throughput", format!("{}bit/s", scaled(rates.bytes_per_second * 8.0)), String::new(), false),
+        row(
+            "body bytes",
+            bytes,
+            format!("received {}", received.unwrap_or_else(|| ABSENT.to_owned())),
+            false,
+        ),
+    ];
+    let slow = format!("{} below 0.9", playback.below_realtime);
+    let now = playback.stalled_now;
+    let health = vec![
+        Line::styled("playback", look.heading()),
+        row("speed", decimal(playback.average_speed, 2), slow, playback.below_realtime > 0),
+        row("stalled now", now.to_string(), format!("{} in all", lives.stalled), now > 0),
+        row(
+            "drift s",
+            decimal(playback.average_drift_seconds, 1),
+            format!("max {}", decimal(playback.max_drift_seconds, 1)),
+            playback.high_drift > 0,
+        ),
+        row(
+            "restarts",
+            lives.restarts.to_string(),
+            format!("{} given up", lives.gave_up),
+            lives.restarts + lives.gave_up > 0,
+        ),
+    ];
+    frame.render_widget(Paragraph::new(load), left);
+    frame.render_widget(Paragraph::new(health), right);
+}
+
+/// Errors on one line.
+pub(crate) fn error_line(snapshot: &Snapshot, look: Look) -> Line<'static> {
+    let responses =
+        |from: u16| -> u64 { snapshot.http_status.range(from..from + 100).map(|(_, count)| count).sum() };
+    let errors = &snapshot.errors;
+    let pair = |label: &'static str, count: u64| (label, count.to_string(), count > 0);
+    let all = all_errors(snapshot);
+    let mut line = figures(
+        &[
+            pair("4xx", responses(400)),
+            pair("5xx", responses(500)),
+            pair("broken off", errors.broken),
+            pair("timed out", errors.timeouts),
+            pair("connects", errors.connect),
+        ],
+        look,
+    );
+    let total = format!("{all} ({})  ", percent(errors.rate, 2));
+    line.spans.insert(0, Span::styled(total, look.bad_if(all > 0)));
+    line.spans.insert(0, Span::styled("errors ", look.heading()));
+    line
+}
+
+fn draw_latencies(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Look) {
+    let [_, area] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
+    let wanted = ["manifest ttfb", "segment ttfb", "segment total", "start-up"];
+    let rows: Vec<_> =
+        latency::rows(snapshot).into_iter().filter(|(name, _)| wanted.contains(&name.as_str())).collect();
+    latency::draw_table(frame, area, &rows, look);
+}
+
+fn condition_lines(snapshot: &Snapshot, look: Look) -> Vec<Line<'static>> {
+    let generator = &snapshot.generator;
+    let source = match snapshot.sources.requests {
+        Source::Probe => "probe",
+        Source::Log => "log, INFERRED",
+    };
+    let cpu = |percent: Option<f64>| format!("{} %", decimal(percent, 1));
+    let saturated = generator.saturated_seconds;
+    vec![
+        Line::default(),
+        figures(
+            &[
+                ("source", source.to_owned(), snapshot.sources.requests == Source::Log),
+                ("cpu", cpu(generator.cpu_percent), saturated > 0),
+                ("own", cpu(generator.own_cpu_percent), false),
+                ("timers late", format!("{} ms", milliseconds(generator.max_lag_ms / 1e3)), false),
+                ("lost", generator.events_lost.to_string(), generator.events_lost > 0),
+            ],
+            look,
+        ),
+    ]
+}
+
+/// A name with a unit, and what is drawn under it.
+pub(crate) type Curve = (&'static str, fn(&Point) -> Option<f64>);
+
+fn draw_charts(frame: &mut Frame<'_>, area: Rect, history: &History, look: Look) {
+    let curves: [Curve; 4] = [
+        ("playing", |point| Some(point.playing)),
+        ("segments/s", |point| Some(point.segments)),
+        ("bit/s", |point| Some(point.bits)),
+        ("errors/s", |point| Some(point.errors)),
+    ];
+    draw_curves(frame, area, &curves, history, look);
+}
+
+/// Curves below each other.
+pub(crate) fn draw_curves(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    curves: &[Curve],
+    history: &History,
+    look: Look,
+) {
+    // Each its share; where there are fewer lines than curves, the first ones.
+    let shown = usize::from(area.height).min(curves.len());
+    let rows = Layout::vertical(vec![Constraint::Fill(1); shown.max(1)]).split(area);
+    for ((index, (name, value)), row) in curves.iter().enumerate().zip(rows.iter()) {
+        // A line between neighbours where there is room.
+        let gap = u16::from(row.height > 2 && index > 0);
+        let row = Rect { y: row.y + gap, height: row.height - gap, ..*row };
+        draw_curve(frame, row, name, history.newest(usize::from(area.width)).map(value), look);
+    }
+}
+
+fn draw_curve(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    name: &str,
+    values: impl Iterator<Item = Option<f64>>,
+    look: Look,
+) {
+    let values: Vec<Option<f64>> = values.collect();
+    let now = values.last().copied().flatten();
+    let short = |value: f64| if value < 100.0 { format!("{value:.1}") } else { scaled(value) };
+    let room = usize::from(area.width.saturating_sub(LABEL));
+    // Beside its label where there is one line, below it where there are more.
+    let (drawn, visible) = if area.height > 1 {
+        (area.width, usize::from(area.width))
+    } else {
+        (area.width.saturating_sub(LABEL), room)
+    };
+    let recent = values.get(values.len().saturating_sub(visible)..).unwrap_or_default();
+    let most = recent.iter().flatten().copied().fold(0.0, f64::max);
+    let text =
+        format!("{name:<11}{:>8}  max {:<8}", now.map_or_else(|| ABSENT.to_owned(), short), short(most));
+    let label = Rect { height: area.height.min(1), ..area };
+    frame.render_widget(Line::styled(text, look.heading()), label);
+    let chart = if area.height > 1 {
+        Rect { y: area.y + 1, height: area.height - 1, ..area }
+    } else {
+        Rect { x: area.x + (area.width - drawn), width: drawn, ..area }
+    };
+    // Whole numbers are what a sparkline takes; a thousandth is more than a cell can show.
+    let whole = |value: f64| (value * 1000.0) as u64;
+    let data: Vec<Option<u64>> = recent.iter().map(|value| value.map(whole)).collect();
+    let line = Sparkline::default().data(data).max(whole(most).max(1)).style(look.good());
+    frame.render_widget(line, chart);
+}

@@ -14,26 +14,26 @@ use crate::config::plan::Plan;
 /// A preflight failure: a host is on no list, or is public and nobody gave their word.
 pub fn obtain(plan: &mut Plan) -> Result<(), Failure> {
     for stream in plan.streams.iter() {
-        plan.fence.admit(&stream.url)?;
+        plan.target_policy.check_url(&stream.url)?;
     }
     let (mut asked, mut public) = (false, false);
     for stream in plan.streams.iter() {
         let url = &stream.url;
         let addresses = site_rules::addresses(url, &stream.resolve);
-        public |= plan.fence.is_public(url, &addresses);
-        if !plan.fence.asks(url, &addresses) {
+        public |= plan.target_policy.is_public(url, &addresses);
+        if !plan.target_policy.asks(url, &addresses) {
             continue;
         }
-        if !answered(&plan.fence.question(url, &addresses)) {
-            return Err(plan.fence.refusal(url, &addresses));
+        if !answered(&plan.target_policy.question(url, &addresses)) {
+            return Err(plan.target_policy.refusal(url, &addresses));
         }
         asked = true;
     }
     if asked {
-        plan.fence.consented();
+        plan.target_policy.grant_consent();
     }
     if public {
-        plan.fence.meets_public();
+        plan.target_policy.reaches_public();
     }
     Ok(())
 }

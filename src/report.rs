@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
     match serve(args.command) {
         Ok(exit) => exit,
         Err(failure) => {
-            failure.print("hls-swarm report", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
     }
@@ -67,8 +67,8 @@ fn open(path: &Path) -> Result<(String, Report), Failure> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::usage(format!("{name}: cannot be read"))
-            .because(error)
-            .cure("name a file that was written with `--report FILE.json`")
+            .caused_by(error)
+            .help("name a file that was written with `--report FILE.json`")
     })?;
     let report = read::read(&name, &text)?;
     Ok((name, report))
@@ -91,7 +91,7 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
     match log.filter(|log| files.iter().any(|(_, path)| place(path) == place(log))) {
         Some(log) => {
             Err(Failure::usage(format!("--exchange-log {0}: --report {0} is the same file", log.display()))
-                .cure("give each a file of its own"))
+                .help("give each a file of its own"))
         }
         None => Ok(()),
     }
@@ -103,8 +103,8 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
 /// # Errors
 /// The first failure.
 pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
-    let Report { run, snapshot, verdict, ended_because, .. } = report;
-    let said = stdout::say(&summary::render(snapshot, run, verdict, ended_because));
+    let Report { run, snapshot, verdict, end_reason, .. } = report;
+    let said = stdout::say(&summary::render(snapshot, run, verdict, end_reason));
     write(files, report).and(said)
 }
 

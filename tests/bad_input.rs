@@ -49,8 +49,8 @@ fn refused(swarm: Swarm, code: i32, words: &[&str]) -> Outcome {
     let outcome = swarm.run();
     assert_eq!(outcome.code(), code, "{}", outcome.stderr);
     assert!(outcome.elapsed < SOON, "{:?}: {}", outcome.elapsed, outcome.stderr);
-    let message = outcome.stderr.rfind("hls-swarm: ").map_or("", |start| &outcome.stderr[start..]);
-    for word in words.iter().chain(&["\n  cure: "]) {
+    let message = outcome.stderr.rfind("error: ").map_or("", |start| &outcome.stderr[start..]);
+    for word in words.iter().chain(&["\n  help: "]) {
         assert!(message.contains(word), "no {word:?} in\n{message}\nof\n{}", outcome.stderr);
     }
     assert!(outcome.report.is_null(), "nothing ran, so there is nothing to report");
@@ -66,9 +66,9 @@ fn never_played(swarm: Swarm, reason: &str) -> Outcome {
     let reasons = outcome.reasons();
     assert!(reasons.first().is_some_and(|(text, _)| text.contains(reason)), "{reasons:?}");
     assert!(outcome.stdout.contains(&reasons[0].0), "people are told too:\n{}", outcome.stdout);
-    assert_eq!(outcome.report["ended_because"], "no viewer ever played");
+    assert_eq!(outcome.report["end_reason"], "no viewer ever played");
     assert_eq!(outcome.report["verdict"], "fail");
-    assert_eq!(outcome.number("/viewers/ever_played"), 0.0);
+    assert_eq!(outcome.number("/viewers/played"), 0.0);
     outcome
 }
 
@@ -146,14 +146,14 @@ fn answers_that_are_no_playlist() {
 
 #[test]
 fn refusals_over_http() {
-    for (line, cure) in [
+    for (line, help) in [
         ("404 Not Found", "check the path"),
         ("403 Forbidden", "--header"),
         ("503 Service Unavailable", "origin's own log"),
     ] {
         let server = Server::start(move |_, _| status(line));
         let url = server.url("/live.m3u8?token=geheim");
-        let outcome = refused(Swarm::new(&[&url]), 3, &["/live.m3u8?***", &line[..3], cure]);
+        let outcome = refused(Swarm::new(&[&url]), 3, &["/live.m3u8?***", &line[..3], help]);
         assert!(!outcome.stderr.contains("geheim"), "a token is a secret: {}", outcome.stderr);
     }
 }

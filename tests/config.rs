@@ -69,7 +69,7 @@ fn what_cannot_be_run_is_named_with_its_file_and_a_cure() {
     let folder = tempfile::tempdir().unwrap();
     let name = folder.path().join("bad.toml");
     let name = name.to_str().unwrap();
-    for (content, said, cure) in [
+    for (content, said, help) in [
         (
             "clients = 3\nramp_rat = 2\n",
             "bad.toml, line 2: unknown field `ramp_rat`",
@@ -89,7 +89,7 @@ fn what_cannot_be_run_is_named_with_its_file_and_a_cure() {
         let complaint = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{content}: {complaint}");
         assert!(complaint.contains(said), "{content}: {complaint}");
-        assert!(complaint.contains(cure), "{content}: {complaint}");
+        assert!(complaint.contains(help), "{content}: {complaint}");
     }
     let output = swarm(&["config", "check", "no/such.toml"]);
     assert!(text(&output.stderr).contains("no/such.toml: cannot be read"));

@@ -62,7 +62,7 @@ fn asked(origin: &Container) -> BTreeMap<u64, u64> {
 
 /// The exit code that is expected, or that of a run on a machine that was too busy with other things.
 fn or_busy(report: &Value, code: i64) -> i64 {
-    let reasons = report["invalid_because"].as_array().unwrap();
+    let reasons = report["invalid_reasons"].as_array().unwrap();
     let machine = ["all processors of this machine", "this program itself was"];
     let of_machine = |reason: &Value| machine.iter().any(|words| reason.as_str().unwrap().contains(words));
     if !reasons.is_empty() && reasons.iter().all(of_machine) { 5 } else { code }
@@ -176,13 +176,13 @@ fn the_compose_stack_counts_as_nginx_does_and_is_scraped() {
 }
 
 /// Four shards against one origin, as the indexed Job starts them.
-struct Fleet {
+struct ShardPlan {
     collector: Container,
     shards: Vec<Container>,
     folder: TempDir,
 }
 
-impl Fleet {
+impl ShardPlan {
     fn start(network: &Network, seconds: u32, more: impl Fn(usize) -> &'static str) -> Self {
         let folder = reports();
         let join = format!("--network={}", network.name);
@@ -233,7 +233,7 @@ fn four_containers_are_one_load() {
     let origin = Container::start(&options, &image("origin"), &SMALL);
     healthy(&origin, "the origin");
 
-    let fleet = Fleet::start(&network, 10, |_| "");
+    let fleet = ShardPlan::start(&network, 10, |_| "");
     let (code, said, report) = fleet.end();
     assert_eq!(code, or_busy(&report, 0), "{said}");
     let starts: Vec<f64> = fleet.shards.iter().map(started).collect();
@@ -245,7 +245,7 @@ fn four_containers_are_one_load() {
     assert_eq!(report["target_clients"], 8);
 
     let impossible = |index| if index == 2 { "--threshold 'segment_ttfb:p50<1us'" } else { "" };
-    let (code, said, report) = Fleet::start(&network, 5, impossible).end();
+    let (code, said, report) = ShardPlan::start(&network, 5, impossible).end();
     assert_eq!(code, or_busy(&report, 4), "{said}");
     assert!(said.contains("shard 2"), "{said}");
 }

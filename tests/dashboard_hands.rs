@@ -73,7 +73,7 @@ fn keys_change_a_real_run_and_the_report_says_so() {
     let status = eventually("it ends", PATIENCE, || child.try_wait().unwrap());
     let report: Value =
         serde_json::from_slice(&std::fs::read(home.path().join("report.json")).unwrap()).unwrap();
-    let told: Vec<&str> = report["by_hand"]["first"]
+    let told: Vec<&str> = report["manual_changes"]["first"]
         .as_array()
         .unwrap()
         .iter()
@@ -81,7 +81,7 @@ fn keys_change_a_real_run_and_the_report_says_so() {
         .collect();
     assert_eq!(told, ["1 more", "paused", "1 fewer"], "{status}");
     assert_eq!(
-        (report["peak_clients"].as_u64(), report["viewers"]["dismissed"].as_u64()),
+        (report["peak_clients"].as_u64(), report["viewers"]["ramped_down"].as_u64()),
         (Some(2), Some(1))
     );
     assert_eq!(report["viewers"]["exits"]["error"], 0);

@@ -5,13 +5,13 @@
 use std::fs;
 use std::path::Path;
 
-use hls_swarm::engine::ffmpeg::capability::{Capabilities, Interview, Scope, TlsBackend};
+use hls_swarm::engine::ffmpeg::capability::{Capabilities, Detection, Scope, TlsBackend};
 
 fn asked(binary: &str, knows_datetime: bool) -> Capabilities {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/capability").join(binary);
     let (stdout, stderr) =
         (fs::read(folder.join("stdout.txt")).unwrap(), fs::read(folder.join("stderr.txt")).unwrap());
-    let mut interview = Interview::new();
+    let mut interview = Detection::new();
     if !knows_datetime {
         interview.answer(
             false,

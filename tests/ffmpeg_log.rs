@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use hls_swarm::engine::ffmpeg::log::{Ending, Event, Exchange, Log};
+use hls_swarm::engine::ffmpeg::log::{ExchangeEnd, Event, Exchange, Log};
 use hls_swarm::engine::ffmpeg::progress::{Parser, Progress};
 
 /// One line of the origin's access log.
@@ -121,7 +121,7 @@ impl Run {
         for served in self.served.iter().rev() {
             queues.entry((&served.path, served.status)).or_default().push(served);
         }
-        let answered = self.exchanges().into_iter().filter(|exchange| exchange.ending == Ending::Answered);
+        let answered = self.exchanges().into_iter().filter(|exchange| exchange.ending == ExchangeEnd::Answered);
         let mut pairs = Vec::new();
         for exchange in answered {
             let key = (exchange.path.as_str(), exchange.status.unwrap());
@@ -210,12 +210,12 @@ fn requests_into_dead_connections_are_unanswered_and_repeated_at_once() {
         let exchanges = run.exchanges();
         let mut unanswered = 0;
         for (index, exchange) in exchanges.iter().enumerate() {
-            if exchange.ending == Ending::Answered {
+            if exchange.ending == ExchangeEnd::Answered {
                 continue;
             }
             let next = exchanges.get(index + 1).unwrap();
             let what = format!("{}: {exchange:?} {next:?}", run.name);
-            assert_eq!(exchange.ending, Ending::Unanswered, "{what}");
+            assert_eq!(exchange.ending, ExchangeEnd::Unanswered, "{what}");
             assert!(exchange.kept_connection && !next.kept_connection, "{what}");
             assert_eq!(exchange.path, next.path, "{what}");
             unanswered += 1;
@@ -319,7 +319,7 @@ fn bodies_cut_by_an_orderly_close_are_told() {
 fn without_trace_nothing_is_claimed_about_responses() {
     for run in runs(|_, case| case == "https") {
         let exchanges = run.exchanges();
-        assert!(exchanges.iter().all(|exchange| exchange.ending == Ending::Untraced && exchange.secure));
+        assert!(exchanges.iter().all(|exchange| exchange.ending == ExchangeEnd::Untraced && exchange.secure));
         let mut asked = exchanges.iter().map(|exchange| &exchange.path).collect::<Vec<_>>();
         let mut truth = run.served.iter().map(|served| &served.path).collect::<Vec<_>>();
         asked.sort();
@@ -431,7 +431,7 @@ fn what_tls_says_while_a_response_is_awaited_does_not_end_it() {
     let [exchange] = exchanges[..] else { panic!("{exchanges:?}") };
     assert_eq!(
         (exchange.path.as_str(), exchange.status, exchange.ending),
-        ("/stream.m3u8", Some(206), Ending::Answered)
+        ("/stream.m3u8", Some(206), ExchangeEnd::Answered)
     );
     assert!(exchange.secure && !exchange.kept_connection && exchange.content_length == Some(197));
 }

@@ -52,6 +52,6 @@ fn a_hundred_viewers_stop_within_three_seconds() {
     {
         assert_eq!(outcome.number(none), 0.0, "{none}");
     }
-    assert_eq!(outcome.number("/viewers/ever_played"), 100.0);
+    assert_eq!(outcome.number("/viewers/played"), 100.0);
     outcome.assert_judged(0, "pass");
 }

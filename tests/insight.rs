@@ -157,7 +157,7 @@ fn caches_edges_and_playlists_are_what_the_edges_log_says() {
     assert_eq!(edge(SOUND)["old_playlists"], 0, "{insight:#}");
     assert!(edge(SLOW)["old_playlists"].as_u64().unwrap() > 0, "{insight:#}");
     assert!(insight["playlists"]["stale"].as_u64().unwrap() > 0, "{insight:#}");
-    assert_eq!(insight["playlists"]["went_back"], 0, "{insight:#}");
+    assert_eq!(insight["playlists"]["regressed"], 0, "{insight:#}");
     let failed: BTreeMap<String, u64> = insight["failed"]
         .as_array()
         .unwrap()

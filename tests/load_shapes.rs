@@ -54,9 +54,9 @@ fn stages_go_up_and_down_and_who_leaves_has_not_failed() {
     assert_eq!(column(&outcome, "/stages", "clients"), [4, 4, 1, 1]);
     assert_eq!(column(&outcome, "/stages", "met"), [Value::Null, true.into(), Value::Null, true.into()]);
     assert_eq!(outcome.number("/viewers/arrived"), 4.0);
-    assert_eq!(outcome.number("/viewers/dismissed"), 3.0);
+    assert_eq!(outcome.number("/viewers/ramped_down"), 3.0);
     assert_eq!((outcome.number("/peak_clients"), outcome.number("/viewers/exits/success")), (4.0, 4.0));
-    for none in ["/viewers/gave_up", "/viewers/restarts", "/viewers/killed", "/viewers/exits/error"] {
+    for none in ["/viewers/given_up", "/viewers/restarts", "/viewers/killed", "/viewers/exits/error"] {
         assert_eq!(outcome.number(none), 0.0, "{none}");
     }
     assert!((outcome.number("/elapsed_seconds") - 8.0).abs() < 0.5, "{}", outcome.stdout);
@@ -70,10 +70,10 @@ fn an_audience_comes_and_goes_and_who_finds_no_room_is_counted() {
     let outcome = run(&[&arrivals[..], &["--seed", "5"]].concat());
     let number = |name: &str| outcome.number(&format!("/viewers/{name}"));
     assert!(outcome.number("/peak_clients") <= 4.0);
-    assert!(number("arrived") > 4.0 && number("dismissed") > 2.0, "{}", outcome.stdout);
-    let came = number("arrived") + number("turned_away");
-    assert!(number("turned_away") > 5.0 && (30.0..85.0).contains(&came), "{}", outcome.stdout);
-    assert_eq!((number("restarts"), number("exits/error"), number("gave_up")), (0.0, 0.0, 0.0));
+    assert!(number("arrived") > 4.0 && number("ramped_down") > 2.0, "{}", outcome.stdout);
+    let came = number("arrived") + number("rejected");
+    assert!(number("rejected") > 5.0 && (30.0..85.0).contains(&came), "{}", outcome.stdout);
+    assert_eq!((number("restarts"), number("exits/error"), number("given_up")), (0.0, 0.0, 0.0));
     assert_eq!(number("exits/success"), number("starts"));
     assert!(outcome.stdout.contains("found no room"), "{}", outcome.stdout);
     outcome.assert_judged(0, "pass");
@@ -113,7 +113,7 @@ fn a_threshold_that_goes_on_failing_ends_the_run() {
     let threshold = ["--threshold", "peak_clients>100", "--abort-after", "2s"];
     let outcome = run(&[&["--clients", "2", "--duration", "60s"][..], &threshold].concat());
     assert!(outcome.number("/elapsed_seconds") < 10.0, "{}", outcome.stdout);
-    let because = outcome.report["ended_because"].as_str().unwrap();
+    let because = outcome.report["end_reason"].as_str().unwrap();
     assert!(because.contains("peak_clients>100"), "{because}");
     outcome.assert_judged(4, "fail");
 }
@@ -137,7 +137,7 @@ fn run_against(broken: impl Fn(usize) -> bool + Send + Sync + 'static, arguments
 fn a_run_that_began_badly_and_recovered_goes_on() {
     let arguments = ["--threshold", "error_rate<10%", "--abort-after", "9s", "--duration", "16s"];
     let outcome = run_against(|before| (1..5).contains(&before), &arguments);
-    assert_eq!(outcome.report["ended_because"], "its planned length was over", "{}", outcome.stdout);
+    assert_eq!(outcome.report["end_reason"], "its planned length was over", "{}", outcome.stdout);
     // Over the whole run too much failed at any moment, which the verdict does not forget.
     assert!(outcome.number("/errors/rate") > 0.1, "{}", outcome.stdout);
     outcome.assert_judged(4, "fail");
@@ -150,7 +150,7 @@ fn a_run_that_was_fine_and_breaks_is_given_up_in_time() {
     // 12 s of good answers, two thirds of a window of 2 s, and the 6 s that are borne.
     assert!((17.0..27.0).contains(&outcome.number("/elapsed_seconds")), "{}", outcome.stdout);
     assert!(outcome.number("/errors/rate") < 0.6, "{}", outcome.stdout);
-    let because = outcome.report["ended_because"].as_str().unwrap();
+    let because = outcome.report["end_reason"].as_str().unwrap();
     assert!(because.contains("error_rate<60%"), "{because}");
     outcome.assert_judged(4, "fail");
 }

@@ -124,7 +124,7 @@ fn promtool(arguments: &[&str], input: &str) -> String {
 }
 
 /// A run of viewers against an origin of its own, both scraped by a real Prometheus.
-struct Watched {
+struct OriginStats {
     _origin: Origin,
     running: Running,
     swarm: String,
@@ -133,7 +133,7 @@ struct Watched {
     _folder: TempDir,
 }
 
-impl Watched {
+impl OriginStats {
     fn start() -> Self {
         let origin = Origin::start(&[]);
         let fact = |name: &str| origin.facts[name].as_str().unwrap().to_owned();
@@ -194,7 +194,7 @@ impl Watched {
 
 #[test]
 fn a_real_prometheus_answers_every_query_of_the_dashboard() {
-    let watched = Watched::start();
+    let watched = OriginStats::start();
     for (_, panels) in dashboard::ROWS {
         for panel in panels {
             for (legend, expression) in panel.queries {

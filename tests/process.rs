@@ -22,9 +22,9 @@ use nix::libc::{SIGKILL, SIGSEGV, SIGTERM};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Patience, Program, ask, drain};
+use hls_swarm_os::process::{StopTimeouts, Program, ask, drain};
 
 use support::patience::eventually;
 use support::processes::{self, zombies};
@@ -104,10 +104,10 @@ async fn children_are_alone(guard: &Arc<Guard>, inherited: &[String]) {
 
 async fn endings_are_told(guard: &Arc<Guard>) {
     for (script, ending) in [
-        ("exit 0", Ending::Exited(0)),
-        ("exit 77", Ending::Exited(77)),
-        ("kill -SEGV $$", Ending::Signaled(SIGSEGV)),
-        ("kill -KILL $$", Ending::Signaled(SIGKILL)),
+        ("exit 0", ProcessExit::Exited(0)),
+        ("exit 77", ProcessExit::Exited(77)),
+        ("kill -SEGV $$", ProcessExit::Signaled(SIGSEGV)),
+        ("kill -KILL $$", ProcessExit::Signaled(SIGKILL)),
     ] {
         assert_eq!(ask(&shell(script), guard, 100, SOON).await.unwrap().ending, ending, "{script}");
     }
@@ -120,7 +120,7 @@ async fn endings_are_told(guard: &Arc<Guard>) {
 async fn floods_do_not_stop_anyone(guard: &Arc<Guard>) {
     let flood = "head -c 50000000 /dev/zero >&2; head -c 50000000 /dev/zero; exit 5";
     let answer = ask(&shell(flood), guard, 1000, Duration::from_secs(30)).await.unwrap();
-    assert_eq!(answer.ending, Ending::Exited(5), "nobody was blocked");
+    assert_eq!(answer.ending, ProcessExit::Exited(5), "nobody was blocked");
     assert_eq!((answer.stdout.len(), answer.stderr.len()), (1000, 1000), "and the rest was thrown away");
     let child = shell("head -c 3000000 /dev/zero").start(guard).unwrap();
     let mut bytes = 0;
@@ -131,9 +131,9 @@ async fn floods_do_not_stop_anyone(guard: &Arc<Guard>) {
 async fn what_a_child_leaves_dies_with_it(guard: &Arc<Guard>) {
     let mut child = shell("trap '' TERM; sleep 1000 & echo $!; exit 3").start(guard).unwrap();
     let grandchild = number(&mut child).await;
-    assert_eq!(child.wait().await, Ending::Exited(3));
+    assert_eq!(child.wait().await, ProcessExit::Exited(3));
     eventually("the grandchild is gone", SOON, || (!alive(grandchild)).then_some(()));
-    assert_eq!(child.wait().await, Ending::Exited(3), "asking again changes nothing");
+    assert_eq!(child.wait().await, ProcessExit::Exited(3), "asking again changes nothing");
     // Its number may belong to somebody else by now: nothing is sent to it any more.
     child.signal(Signal::SIGKILL);
 }
@@ -142,7 +142,7 @@ async fn who_holds_the_pipes_does_not_hold_us(guard: &Arc<Guard>) {
     let began = Instant::now();
     // The grandchild is in a session of its own, so that it survives the group, and keeps the pipes.
     let answer = ask(&shell("setsid sleep 3 & echo said; exit 0"), guard, 100, SOON).await.unwrap();
-    assert_eq!((answer.ending, &answer.stdout[..]), (Ending::Exited(0), &b"said\n"[..]));
+    assert_eq!((answer.ending, &answer.stdout[..]), (ProcessExit::Exited(0), &b"said\n"[..]));
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
@@ -155,7 +155,7 @@ async fn patience_ends(guard: &Arc<Guard>) {
 }
 
 async fn stopping_is_nice_first(guard: &Arc<Guard>) {
-    let patience = Patience { again: Duration::from_millis(300), kill: Duration::from_millis(900) };
+    let patience = StopTimeouts { again: Duration::from_millis(300), kill: Duration::from_millis(900) };
     let stop = async |script: &str| {
         let mut child = shell(script).start(guard).unwrap();
         number(&mut child).await;
@@ -166,14 +166,14 @@ async fn stopping_is_nice_first(guard: &Arc<Guard>) {
     // At the first asking, at the second, and not at all.
     let wait = "while :; do sleep 0.05; done";
     let (ending, took) = stop(&format!("trap 'exit 9' TERM; echo 1; {wait}")).await;
-    assert!(ending == Ending::Exited(9) && took < 0.3, "{ending} after {took} s");
+    assert!(ending == ProcessExit::Exited(9) && took < 0.3, "{ending} after {took} s");
     let (ending, took) =
         stop(&format!("n=0; trap 'n=$((n + 1)); [ $n = 2 ] && exit 9' TERM; echo 1; {wait}")).await;
-    assert!(ending == Ending::Exited(9) && (0.3..0.9).contains(&took), "{ending} after {took} s");
+    assert!(ending == ProcessExit::Exited(9) && (0.3..0.9).contains(&took), "{ending} after {took} s");
     let (ending, took) = stop(&format!("trap '' TERM; echo 1; {wait}")).await;
-    assert!(ending == Ending::Signaled(SIGKILL) && (0.9..2.0).contains(&took), "{ending} after {took} s");
+    assert!(ending == ProcessExit::Signaled(SIGKILL) && (0.9..2.0).contains(&took), "{ending} after {took} s");
     let (ending, _) = stop("echo 1; exec sleep 1000").await;
-    assert_eq!(ending, Ending::Signaled(SIGTERM));
+    assert_eq!(ending, ProcessExit::Signaled(SIGTERM));
 }
 
 async fn dropping_kills(guard: &Arc<Guard>) {
@@ -195,7 +195,7 @@ async fn cancelled_waits_lose_nothing(guard: &Arc<Guard>) {
     for _ in 0..3 {
         assert!(tokio::time::timeout(Duration::from_millis(50), child.wait()).await.is_err());
     }
-    assert_eq!(child.wait().await, Ending::Exited(4));
+    assert_eq!(child.wait().await, ProcessExit::Exited(4));
 }
 
 /// When its pipe ends, the guard kills what is still registered and removes the directories; what was
@@ -225,7 +225,7 @@ fn the_guard_cleans_up(guard: Arc<Guard>, watched: TempDir) {
         child.signal(Signal::SIGKILL);
         child.wait().await
     });
-    assert_eq!(ending, Ending::Signaled(SIGKILL));
+    assert_eq!(ending, ProcessExit::Signaled(SIGKILL));
     drop((child, runtime));
     assert_eq!(Arc::strong_count(&guard), 1);
     let began = Instant::now();

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use hls_swarm::output::{comparison, formats};
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, Source};
 use hls_swarm_model::merge::read::read;
@@ -16,7 +16,7 @@ use hls_swarm_model::merge::run::merge;
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_model::snapshot::{Sources, StageRow};
 use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
-use hls_swarm_model::verdict::Word;
+use hls_swarm_model::verdict::VerdictKind;
 use hls_swarm_model::verdict::criteria::judge;
 use hls_swarm_model::verdict::threshold::Threshold;
 
@@ -133,9 +133,9 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
         timeout_ns: 15 * SECOND,
         sources,
     })
-    .in_parts(
+    .with_stages(
         vec![stage(8.0, 0, all), stage(12.0, all, all)],
-        Mix::weighted(streams).unwrap(),
+        WeightedSet::weighted(streams).unwrap(),
         vec![threshold.clone()],
     );
     stats.apply(Event::Stage { stage: 0, at_ns: 0 });
@@ -150,7 +150,7 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
         for (viewer, _, segment, ttfb, download, fine, bytes) in
             samples.iter().filter(|sample| sample.1 == second && mine(sample.0)).copied()
         {
-            let kind = if segment { Kind::Segment } else { Kind::Manifest };
+            let kind = if segment { Kind::Segment } else { Kind::Playlist };
             stats.apply(Event::Exchange(Box::new(Exchange {
                 first_byte_ns: Some(ttfb * 1000),
                 download_ns: Some(download * 1000),
@@ -177,8 +177,8 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
     stats.apply(Event::Closing { at_ns: 20 * SECOND });
     let snapshot = stats.snapshot(20 * SECOND);
     let verdict = judge(&snapshot, &[threshold], None);
-    let ended_because = "its planned length was over".to_owned();
-    Report { run: run(), verdict, snapshot, recording: stats.recording(), ended_because }
+    let end_reason = "its planned length was over".to_owned();
+    Report { run: run(), verdict, snapshot, recording: stats.recording(), end_reason }
 }
 
 fn sample() -> impl Strategy<Value = Sample> {
@@ -205,7 +205,7 @@ proptest! {
         prop_assert_eq!(got.received_bytes, want.received_bytes);
         prop_assert_eq!(&got.http_status, &want.http_status);
         prop_assert_eq!(got.errors, want.errors);
-        prop_assert_eq!(got.lives, want.lives);
+        prop_assert_eq!(got.lifetimes, want.lifetimes);
         prop_assert_eq!(got.peak_clients, want.peak_clients);
         prop_assert_eq!(got.elapsed_seconds, want.elapsed_seconds);
         prop_assert_eq!(got.viewers.len(), want.viewers.len());
@@ -319,11 +319,11 @@ fn no_text_breaks_out_of_the_markup() {
     let report = shard(0, |report| {
         report.run.url = evil.into();
         report.run.ffmpeg = evil.into();
-        report.ended_because = evil.into();
+        report.end_reason = evil.into();
         report.snapshot.exit_reasons = vec![(evil.into(), 1)];
         report.snapshot.connect_failures = vec![(evil.into(), 1)];
-        report.verdict.word = Word::Invalid;
-        report.verdict.invalid_because = vec![evil.into()];
+        report.verdict.word = VerdictKind::Invalid;
+        report.verdict.invalid_reasons = vec![evil.into()];
         for criterion in &mut report.verdict.criteria {
             (criterion.name, criterion.limit) = (evil.into(), evil.into());
         }
@@ -338,10 +338,10 @@ fn no_text_breaks_out_of_the_markup() {
 #[test]
 fn junit_counts_what_it_holds() {
     let invalid = shard(0, |report| {
-        report.verdict.word = Word::Invalid;
-        report.verdict.invalid_because = vec!["3 records of the probe were lost".into()];
+        report.verdict.word = VerdictKind::Invalid;
+        report.verdict.invalid_reasons = vec!["3 records of the probe were lost".into()];
     });
-    let aborted = shard(0, |report| (report.verdict.word, report.verdict.exit_code) = (Word::Aborted, 130));
+    let aborted = shard(0, |report| (report.verdict.word, report.verdict.exit_code) = (VerdictKind::Aborted, 130));
     for (report, errors) in [(report(), 0), (invalid, 1), (aborted, 1)] {
         let text = text(Format::Xml, &report);
         let count = |tag: &str| text.matches(tag).count();
@@ -373,7 +373,7 @@ fn a_page_of_a_run_that_measured_nothing_is_whole() {
         verdict,
         snapshot,
         recording: stats.recording(),
-        ended_because: "no viewer ever played".into(),
+        end_reason: "no viewer ever played".into(),
     };
     for (_, format) in Format::ENDINGS {
         let text = text(format, &report);

@@ -102,18 +102,18 @@ fn a_storm_of_errors_ends_the_run_with_its_reason() {
             Answer::new("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Then::Keep)
         }
     });
-    let arguments = ["--clients", "8", "--ramp-rate", "50", "--error-storm", "20%:3s", "--duration", "60s"];
+    let arguments = ["--clients", "8", "--ramp-rate", "50", "--error-error_rate_limit", "20%:3s", "--duration", "60s"];
     // Even who allows all errors does not want them for an hour.
     let outcome =
         Swarm::new(&[&arguments[..], &["--threshold", "error_rate<=1", &server.url("/a.m3u8")]].concat())
             .run();
     outcome.assert_judged(4, "fail");
     assert!(outcome.elapsed < Duration::from_secs(30), "{:?}", outcome.elapsed);
-    assert_eq!(outcome.report["ended_because"], "a storm of errors (--error-storm)");
+    assert_eq!(outcome.report["end_reason"], "a storm of errors (--error-storm)");
     let criteria = outcome.report["criteria"].as_array().unwrap();
-    let storm = criteria.iter().find(|criterion| criterion["name"] == "error_storm").unwrap();
+    let error_rate_limit = criteria.iter().find(|criterion| criterion["name"] == "error_storm").unwrap();
     assert_eq!(
-        (&storm["limit"], &storm["met"]),
+        (&error_rate_limit["limit"], &error_rate_limit["met"]),
         (&"less than 20% of the requests failed within 3s".into(), &false.into())
     );
     assert!(outcome.stdout.contains("error_storm"), "{}", outcome.stdout);

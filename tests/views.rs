@@ -8,7 +8,7 @@ use hls_swarm_model::exchange::Source;
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::StageRow;
-use hls_swarm_model::verdict::Word;
+use hls_swarm_model::verdict::VerdictKind;
 
 #[path = "views/dashboard.rs"]
 mod dashboard;
@@ -23,8 +23,8 @@ fn shown(format: Format) -> String {
 
 #[test]
 fn the_summary() {
-    let Report { run, snapshot, verdict, ended_because, .. } = report();
-    insta::assert_snapshot!(summary::render(&snapshot, &run, &verdict, &ended_because));
+    let Report { run, snapshot, verdict, end_reason, .. } = report();
+    insta::assert_snapshot!(summary::render(&snapshot, &run, &verdict, &end_reason));
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn what_a_stream_holds_stands_on_top_unless_the_run_proves_nothing() {
         formats::render(Format::Html, &report).unwrap()
     };
     for (word, told) in
-        [(Word::Pass, true), (Word::Fail, true), (Word::Invalid, false), (Word::Aborted, false)]
+        [(VerdictKind::Pass, true), (VerdictKind::Fail, true), (VerdictKind::Invalid, false), (VerdictKind::Aborted, false)]
     {
         assert_eq!(page(word).contains("It holds 12 viewers"), told, "{word:?}");
     }
@@ -71,8 +71,8 @@ fn the_series() {
 #[test]
 fn a_run_in_parts() {
     let report = report_in_parts();
-    let Report { run, snapshot, verdict, ended_because, .. } = &report;
-    insta::assert_snapshot!("parts_summary", summary::render(snapshot, run, verdict, ended_because));
+    let Report { run, snapshot, verdict, end_reason, .. } = &report;
+    insta::assert_snapshot!("parts_summary", summary::render(snapshot, run, verdict, end_reason));
     for (name, format) in [
         ("json", Format::Json),
         ("page", Format::Html),

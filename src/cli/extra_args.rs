@@ -13,7 +13,7 @@ pub fn appended(mut typed: Vec<OsString>, extra: Option<&str>) -> Result<Vec<OsS
     let extra = extra.unwrap_or_default();
     let words = shlex::split(extra).ok_or_else(|| {
         Failure::usage(format!("EXTRA_ARGS={extra:?}: a quote is not closed"))
-            .cure("write it as it would stand on a command line")
+            .help("write it as it would stand on a command line")
     })?;
     let end = typed.iter().position(|word| word == "--").unwrap_or(typed.len());
     typed.splice(end..end, words.into_iter().map(OsString::from));

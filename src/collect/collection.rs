@@ -7,7 +7,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_model::merge::{read, run};
 use hls_swarm_model::report::Report;
-use hls_swarm_model::verdict::{Criterion, Word};
+use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
 /// What is known of the shards.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Collection {
                 "shard {shard}/{of}: this collector has {} shards",
                 self.shards
             ))
-            .cure(format!("start shards 0/{0} to {1}/{0}", self.shards, self.shards - 1)));
+            .help(format!("start shards 0/{0} to {1}/{0}", self.shards, self.shards - 1)));
         }
         if let Some(variant) = variant {
             let (first, known) = self.variant.get_or_insert_with(|| (shard, variant.clone()));
@@ -60,7 +60,7 @@ impl Collection {
                 return Err(Failure::usage(format!(
                     "shard {shard}/{of} plays {variant}, and shard {first} plays {known}: no verdict is about both"
                 ))
-                .cure("give all shards the same --variant"));
+                .help("give all shards the same --variant"));
             }
         }
         if self.ready.insert(shard) {
@@ -88,7 +88,7 @@ impl Collection {
     pub fn deliver(&mut self, shard: u32, text: &str) -> Result<(), Failure> {
         if shard >= self.shards {
             return Err(Failure::usage(format!("shard {shard}: this collector has {} shards", self.shards))
-                .cure("compare --shard of the run with --shards of the collector"));
+                .help("compare --shard of the run with --shards of the collector"));
         }
         self.reports.insert(shard, read::read(&format!("shard {shard}"), text)?);
         Ok(())
@@ -124,7 +124,7 @@ impl Collection {
         let mut report = match parts.len() {
             0 => {
                 return Err(Failure::new(Exit::NeverPlayed, format!("none of {shards} shards has reported"))
-                    .cure("look at what the shards themselves said"));
+                    .help("look at what the shards themselves said"));
             }
             1 => parts.remove(0).1,
             _ => run::merge(&parts)?,
@@ -137,9 +137,9 @@ impl Collection {
         });
         if !missing.is_empty() {
             let lost = missing.iter().map(|shard| format!("shard {shard}: has not reported"));
-            report.verdict.invalid_because.extend(lost);
+            report.verdict.invalid_reasons.extend(lost);
             if report.verdict.exit_code != Exit::NeverPlayed.code() {
-                (report.verdict.word, report.verdict.exit_code) = (Word::Invalid, Exit::Invalid.code());
+                (report.verdict.word, report.verdict.exit_code) = (VerdictKind::Invalid, Exit::Invalid.code());
             }
         }
         Ok(report)

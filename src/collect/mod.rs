@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
         Err(error) => return logging::clap_exit(&error),
     };
     serve(&args).unwrap_or_else(|failure| {
-        failure.print("hls-swarm collect", &mut std::io::stderr());
+        failure.print(&mut std::io::stderr());
         failure.exit().into()
     })
 }
@@ -52,7 +52,7 @@ fn serve(args: &CollectArgs) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
+        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
     let collection = LocalSet::new().block_on(&runtime, async {
         let shutdown = Shutdown::listen()?;
         let listener = server::bind(args.listen)?;
@@ -115,13 +115,13 @@ pub async fn hand_over(
             "the report was not handed over to the collector at {}: a signal came first",
             without_secrets(collector)
         ))
-        .cure("look whether the collector runs; --report FILE.json keeps what a shard has measured")),
+        .help("look whether the collector runs; --report FILE.json keeps what a shard has measured")),
     }
 }
 
 async fn deliver(collector: &Url, shard: Shard, report: &Report) -> Result<(), Failure> {
     let text = json::render(report)
-        .map_err(|error| Failure::internal("cannot write the report as JSON").because(error))?;
+        .map_err(|error| Failure::internal("cannot write the report as JSON").caused_by(error))?;
     let url = place(collector, &format!("shards/{}/report", shard.index()))?;
     let mut tried = Duration::ZERO;
     loop {
@@ -143,8 +143,8 @@ fn place(collector: &Url, path: &str) -> Result<Url, Failure> {
     }
     base.join(path).map_err(|error| {
         Failure::usage(format!("--collector {}: no address to build on", without_secrets(collector)))
-            .because(error)
-            .cure("pass http://HOST:PORT")
+            .caused_by(error)
+            .help("pass http://HOST:PORT")
     })
 }
 
@@ -154,5 +154,5 @@ fn refused(collector: &Url, status: u16, said: &str) -> Failure {
         without_secrets(collector),
         said.trim()
     ))
-    .cure("compare --shard of this run with --shards of `hls-swarm collect`")
+    .help("compare --shard of this run with --shards of `hls-swarm collect`")
 }

@@ -43,8 +43,8 @@ struct Desk {
 pub fn bind(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
     let refused = |error: std::io::Error| {
         Failure::preflight(format!("the collector's address {address} cannot be used"))
-            .because(error)
-            .cure("pass --listen ADDRESS:PORT with a free port")
+            .caused_by(error)
+            .help("pass --listen ADDRESS:PORT with a free port")
     };
     let listener = StdListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
@@ -109,7 +109,7 @@ async fn watch(
                 }
                 let missing = listed(&collection.not_ready());
                 return Err(Failure::preflight(format!("shards {missing} were not ready within {ready_within:?}"))
-                    .cure("look at what they said, or raise --ready-timeout"));
+                    .help("look at what they said, or raise --ready-timeout"));
             }
         }
     }
@@ -194,7 +194,7 @@ async fn ready(shard: &str, query: Option<&str>, desk: &Desk) -> Result<(StatusC
 async fn report(shard: &str, body: Incoming, desk: &Desk) -> Result<(StatusCode, String), Failure> {
     let shard = number(shard)?;
     let body = Limited::new(body, LARGEST).collect().await.map_err(|error| {
-        Failure::usage(format!("shard {shard}: its report did not arrive whole")).because(error)
+        Failure::usage(format!("shard {shard}: its report did not arrive whole")).caused_by(error)
     })?;
     let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
     desk.collection.borrow_mut().deliver(shard, &text)?;

@@ -18,7 +18,7 @@ use crate::engine::ffmpeg::find;
 ///
 /// # Errors
 /// A usage failure: a file cannot be read, or says what cannot be meant.
-pub fn laid_under(mut typed: SwarmArgs) -> Result<SwarmArgs, Failure> {
+pub fn merged_with_profiles(mut typed: SwarmArgs) -> Result<SwarmArgs, Failure> {
     // The environment goes over profiles. What is no port is named later.
     let port = std::env::var("METRICS_PORT").ok().and_then(|port| port.parse::<u16>().ok());
     typed.metrics = typed.metrics.or_else(|| Some(port?.to_string()));
@@ -52,8 +52,8 @@ pub fn environment(args: &SwarmArgs) -> Result<Environment, Failure> {
     let session_file = file.map(|path| {
         std::fs::read_to_string(path).map_err(|error| {
             Failure::usage(format!("--session {SESSION_FILE}{path}: cannot be read"))
-                .because(error)
-                .cure("name a file with one duration per line, for example 4m30s")
+                .caused_by(error)
+                .help("name a file with one duration per line, for example 4m30s")
         })
     });
     Ok(Environment {
@@ -77,8 +77,8 @@ fn read(
     }
     let text = std::fs::read_to_string(&name).map_err(|error| {
         Failure::usage(format!("--{what} {name}: cannot be read"))
-            .because(error)
-            .cure(format!("name a TOML file, or one of the {what}s that come with the program"))
+            .caused_by(error)
+            .help(format!("name a TOML file, or one of the {what}s that come with the program"))
     })?;
     Ok((format!("{what} {name}"), text))
 }

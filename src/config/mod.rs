@@ -18,14 +18,14 @@ use serde::Serialize;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::Secrets;
-use hls_swarm_base::sizing::Needs;
+use hls_swarm_base::sizing::Requirements;
 use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, exit, read, warn};
 use hls_swarm_cli::{go_style, logging};
 use hls_swarm_os::stdout;
 
 use crate::cli::config::{SwarmConfigArgs, SwarmConfigCommand};
 use crate::cli::run::SwarmArgs;
-use crate::config::layers::{environment, laid_under};
+use crate::config::layers::{environment, merged_with_profiles};
 use crate::config::plan::unused_options::{self, Typed};
 use crate::config::plan::{Environment, Plan};
 
@@ -42,7 +42,7 @@ struct Derived {
     /// Seconds until the last viewer has been started.
     ramp_seconds: f64,
     #[serde(flatten)]
-    needs: Needs,
+    needs: Requirements,
 }
 
 /// `main` of `hls-swarm config`.
@@ -64,18 +64,18 @@ pub fn main() -> ExitCode {
         }
         SwarmConfigCommand::Check(CheckArgs { files }) => files.iter().try_for_each(|file| check(file)),
     };
-    exit("hls-swarm config", served)
+    exit(served)
 }
 
 fn show(output: ShowArgs, run: SwarmArgs, typed: &Typed) -> Result<(), Failure> {
-    let args = laid_under(run)?;
+    let args = merged_with_profiles(run)?;
     logging::level(args.log_level.as_deref())?;
     let environment = Environment { ssl_cert_file: None, secrets: Secrets::made_up(), ..environment(&args)? };
     let plan = resolve(&args, &environment)?;
     warn("hls-swarm config", &unused_options::check(&args, typed)?);
     let derived = Derived {
         ramp_seconds: plan.load.last_start().as_secs_f64(),
-        needs: Needs::of(plan.load.own_most()),
+        needs: Requirements::of(plan.load.own_most()),
     };
     Shown {
         program: "hls-swarm",
@@ -112,7 +112,7 @@ fn check(file: &Path) -> Result<(), Failure> {
         "hls-swarm config",
         &unused_options::check(&args, &Typed::default()).map_err(|failure| failure.within(&name))?,
     );
-    let Needs { open_files, .. } = Needs::of(plan.load.own_most());
+    let Requirements { open_files, .. } = Requirements::of(plan.load.own_most());
     let viewers = plan.load.own_most();
     stdout::say(&format!("{name}: good: {viewers} viewers, {open_files} open files\n"))
 }

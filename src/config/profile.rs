@@ -47,7 +47,7 @@ pub fn underlay(typed: SwarmArgs, (name, text): &(String, String)) -> Result<Swa
     }
     table.extend(self::table(&typed)?);
     let merged: SwarmArgs = table.try_into().map_err(|error: toml::de::Error| {
-        Failure::internal("cannot lay flags over a profile").because(error)
+        Failure::internal("cannot lay flags over a profile").caused_by(error)
     })?;
     // These are no part of a profile, so they did not go through the table.
     let SwarmArgs { profile, scenario, dry_run, check, print_cmd, yes, .. } = typed;
@@ -103,7 +103,7 @@ fn table(args: &SwarmArgs) -> Result<Table, Failure> {
 }
 
 fn unwritable(error: toml::ser::Error) -> Failure {
-    Failure::internal("cannot write the flags as TOML").because(error)
+    Failure::internal("cannot write the flags as TOML").caused_by(error)
 }
 
 #[cfg(test)]
@@ -194,9 +194,9 @@ mod tests {
             failure.to_string().starts_with("profile test.toml, line 2: unknown field `ramp_rat`"),
             "{failure}"
         );
-        assert_eq!(failure.cure_text(), Some("did you mean `ramp_rate`?"));
+        assert_eq!(failure.help_text(), Some("did you mean `ramp_rate`?"));
         let failure = under(typed(), "timeout = \"3 parsecs\"\n").unwrap_err();
         assert!(failure.to_string().contains("unknown unit"), "{failure}");
-        assert!(built_in("gentel").unwrap_err().cure_text().unwrap().starts_with("did you mean gentle?"));
+        assert!(built_in("gentel").unwrap_err().help_text().unwrap().starts_with("did you mean gentle?"));
     }
 }

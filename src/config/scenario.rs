@@ -41,7 +41,7 @@ mod tests {
             assert!(plan(name).load.most() > 0, "{name}");
         }
         assert!(
-            built_in("progresive").unwrap_err().cure_text().unwrap().contains("did you mean progressive?")
+            built_in("progresive").unwrap_err().help_text().unwrap().contains("did you mean progressive?")
         );
     }
 
@@ -61,9 +61,9 @@ mod tests {
             (300, 500),
         ];
         assert_eq!(levels(&plan("progressive").load), pauses);
-        let endurance = plan("endurance");
-        assert_eq!((endurance.load.most(), endurance.load.length.unwrap().as_secs()), (200, 86_400));
-        assert!(endurance.viewers.restart_on_stall);
+        let abort_policy = plan("abort_policy");
+        assert_eq!((abort_policy.load.most(), abort_policy.load.length.unwrap().as_secs()), (200, 86_400));
+        assert!(abort_policy.viewers.restart_on_stall);
         assert_eq!((plan("lab").load.most(), plan("lab").load.length.unwrap().as_secs()), (10, 30));
         let two = plan("two-streams");
         assert_eq!((two.streams.count(), two.load.most(), two.load.length.unwrap().as_secs()), (2, 600, 600));

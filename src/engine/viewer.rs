@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::Source;
 use hls_swarm_os::guard::Guard;
@@ -36,11 +36,11 @@ pub struct Channel {
 
 /// What all viewers share.
 #[derive(Debug)]
-pub struct Crew {
+pub struct RunContext {
     /// The run.
     pub plan: Plan,
     /// What they play.
-    pub channels: Mix<Channel>,
+    pub channels: WeightedSet<Channel>,
     /// What FFmpeg can do.
     pub can: Capabilities,
     /// FFmpeg is statically linked.
@@ -59,7 +59,7 @@ pub struct Crew {
     pub at_once: CancellationToken,
 }
 
-impl Crew {
+impl RunContext {
     /// Tells the aggregator. It outlives all viewers, so a refusal means that the program is ending.
     pub async fn tell(&self, event: Event) {
         drop(self.events.send(event).await);
@@ -76,20 +76,20 @@ pub(crate) struct Life {
 /// Lives until `stop`, or the viewer is given up. Its first process is the `generation`th of this number;
 /// the answer is that of the last one. `chance` yields numbers from 0 to 1.
 pub async fn live(
-    crew: Arc<Crew>,
+    context: Arc<RunContext>,
     viewer: u32,
     mut generation: u32,
     stop: CancellationToken,
     mut chance: impl FnMut() -> f64,
 ) -> u32 {
-    let mut restarts = Restarts::new(crew.plan.viewers.max_restarts);
+    let mut restarts = Restarts::new(context.plan.viewers.max_restarts);
     loop {
-        let life = process::play(&crew, viewer, generation, &stop).await;
+        let life = process::play(&context, viewer, generation, &stop).await;
         let pause = match life.class {
             EndClass::Stopped => return generation,
             // What was live is over; to play it again would be another test.
-            EndClass::Finished if crew.channels.of(viewer).play.live => {
-                crew.tell(Event::Left { viewer }).await;
+            EndClass::Finished if context.channels.of(viewer).play.live => {
+                context.tell(Event::Left { viewer }).await;
                 return generation;
             }
             // An audience that has seen a film to its end is followed by the next one.
@@ -97,7 +97,7 @@ pub async fn live(
             EndClass::Finished | EndClass::Failed => restarts.after_failure(life.uptime, chance()),
         };
         let Some(pause) = pause else {
-            crew.tell(Event::GaveUp { viewer }).await;
+            context.tell(Event::GivenUp { viewer }).await;
             return generation;
         };
         tokio::select! {

@@ -13,7 +13,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Program, ask, cannot_run};
+use hls_swarm_os::process::{Program, ask, spawn_failed};
 use hls_swarm_os::stdout;
 
 use crate::cli::impair::ImpairArgs;
@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     match serve(&args) {
         Ok(()) => Exit::Pass.into(),
         Err(failure) => {
-            failure.print("hls-swarm impair", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
     }
@@ -54,7 +54,7 @@ fn serve(args: &ImpairArgs) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
+        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
     runtime.block_on(apply(&impairment, device, &guard))
 }
 
@@ -76,8 +76,8 @@ fn read(name: &str) -> Result<Impairment, Failure> {
     }
     let text = std::fs::read_to_string(name).map_err(|error| {
         Failure::usage(format!("{name}: cannot be read"))
-            .because(error)
-            .cure("name a TOML file, or one of: clean, 50ms, 3g, lossy")
+            .caused_by(error)
+            .help("name a TOML file, or one of: clean, 50ms, 3g, lossy")
     })?;
     profile::parse(name, &text)
 }
@@ -87,12 +87,12 @@ async fn tc(argv: Vec<String>, device: &str, guard: &Arc<Guard>) -> Result<Strin
     let line = argv.join(" ");
     let answer = ask(&Program::new("tc", argv), guard, ANSWER_BYTES, ANSWER_TIME)
         .await
-        .map_err(|error| cannot_run(Path::new("tc"), error, "install iproute2"))?;
+        .map_err(|error| spawn_failed(Path::new("tc"), error, "install iproute2"))?;
     if answer.ending.is_success() {
         return Ok(String::from_utf8_lossy(&answer.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
-    Err(Failure::preflight(format!("tc {line}: {}", answer.ending)).because(said).cure(format!(
+    Err(Failure::preflight(format!("tc {line}: {}", answer.ending)).caused_by(said).help(format!(
         "is {device} a device of this machine (ip link), and is this root with the kernel module sch_netem?"
     )))
 }

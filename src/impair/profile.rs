@@ -52,7 +52,7 @@ pub fn parse(name: &str, text: &str) -> Result<Impairment, Failure> {
     let what = format!("impairment {name}");
     let keys = "the keys are description, delay, jitter, loss_percent, rate_kbps, queue_packets";
     let read: Impairment = profile_text::read(&what, text, keys)?;
-    let wrong = |key: &str, cure: &str| Err(Failure::usage(format!("{what}: {key}")).cure(cure));
+    let wrong = |key: &str, help: &str| Err(Failure::usage(format!("{what}: {key}")).help(help));
     let delay = read.delay.unwrap_or_default();
     if let Some(jitter) = read.jitter.filter(|jitter| *jitter > delay) {
         return wrong(
@@ -135,7 +135,7 @@ mod tests {
 
     fn refused(text: &str) -> String {
         let failure = parse("mine.toml", text).unwrap_err();
-        format!("{} -> {}", failure.chain(), failure.cure_text().unwrap())
+        format!("{} -> {}", failure.chain(), failure.help_text().unwrap())
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_those_there_are() {
         let failure = built_in("50").unwrap_err();
-        assert!(failure.cure_text().unwrap().contains("clean, 50ms, 3g, lossy"), "{failure:?}");
+        assert!(failure.help_text().unwrap().contains("clean, 50ms, 3g, lossy"), "{failure:?}");
     }
 
     #[test]

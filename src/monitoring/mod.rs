@@ -30,7 +30,7 @@ pub fn main() -> ExitCode {
     match render(&args.what).and_then(|text| stdout::say(&text)) {
         Ok(()) => Exit::Pass.into(),
         Err(failure) => {
-            failure.print("hls-swarm monitoring", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
     }
@@ -40,7 +40,7 @@ fn render(what: &MonitoringCommand) -> Result<String, Failure> {
     match what {
         MonitoringCommand::Rules => Ok(rules::render()),
         MonitoringCommand::Dashboard => dashboard::render()
-            .map_err(|error| Failure::internal("cannot write the dashboard as JSON").because(error)),
+            .map_err(|error| Failure::internal("cannot write the dashboard as JSON").caused_by(error)),
         MonitoringCommand::Scrape { swarms, nodes, nginx, rules } => Ok(scrape::render(
             rules,
             &[("hls-swarm", swarms), ("origin-node", nodes), ("origin-nginx", nginx)],

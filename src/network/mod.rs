@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_probe::record::NETWORK_BYTES;
 
 pub use hls_swarm_http::resolve::{Rule, rules};
@@ -24,7 +24,7 @@ pub struct Network {
     /// Addresses that viewers leave from, dealt out in turn; empty = the system's choice.
     pub sources: Vec<IpAddr>,
     /// Bits per second that a viewer may read; `None` = no cap.
-    pub caps: Option<Mix<u64>>,
+    pub caps: Option<WeightedSet<u64>>,
 }
 
 impl Network {
@@ -78,7 +78,7 @@ pub fn check_room(rules: &[Rule]) -> Result<(), Failure> {
     let bytes: usize = rules.iter().map(|rule| rule.told().len() + 1).sum();
     if bytes + OTHERS > NETWORK_BYTES {
         return Err(Failure::usage("--resolve: too many addresses for one viewer to carry")
-            .cure("pass fewer addresses (about 200), or run several times with a part of them each"));
+            .help("pass fewer addresses (about 200), or run several times with a part of them each"));
     }
     Ok(())
 }

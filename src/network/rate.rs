@@ -1,7 +1,7 @@
 //! Bit rates with decimal prefixes, alone or dealt out with weights.
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::weighted::{MOST_WEIGHT, Mix};
+use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 
 /// The least cap, bits per second: below it, FFmpeg would wait longer for a byte than it has patience.
 pub const LEAST_RATE: u64 = 10_000;
@@ -9,11 +9,11 @@ pub const LEAST_RATE: u64 = 10_000;
 /// Reads `3M` or `3M,2*8M`.
 ///
 /// # Errors
-/// A usage failure that names the value and the cure.
-pub fn rates(typed: &str) -> Result<Mix<u64>, Failure> {
+/// A usage failure that names the value and suggests a fix.
+pub fn rates(typed: &str) -> Result<WeightedSet<u64>, Failure> {
     let wrong = |why: String| {
         Failure::usage(format!("--bandwidth-cap {typed:?}: {why}"))
-            .cure("write bits per second as 800k, 3M or 1.5G; several as 3M,8M or 3M,2*8M with weights")
+            .help("write bits per second as 800k, 3M or 1.5G; several as 3M,8M or 3M,2*8M with weights")
     };
     let mut all = Vec::new();
     for text in typed.split(',').map(str::trim) {
@@ -21,16 +21,16 @@ pub fn rates(typed: &str) -> Result<Mix<u64>, Failure> {
             Some((weight, rate)) => (weight.trim().parse().ok(), rate.trim()),
             None => (Some(1), text),
         };
-        let weight = weight.filter(|weight| (1..=MOST_WEIGHT).contains(weight));
+        let weight = weight.filter(|weight| (1..=MAX_WEIGHT).contains(weight));
         let weight =
-            weight.ok_or_else(|| wrong(format!("{text:?} has no weight from 1 to {MOST_WEIGHT}")))?;
+            weight.ok_or_else(|| wrong(format!("{text:?} has no weight from 1 to {MAX_WEIGHT}")))?;
         let bits = bits(rate).ok_or_else(|| wrong(format!("{rate:?} is no rate")))?;
         if bits < LEAST_RATE {
             return Err(wrong(format!("{rate:?} is less than {}k", LEAST_RATE / 1000)));
         }
         all.push((bits, weight));
     }
-    Mix::weighted(all).ok_or_else(|| wrong("there is no rate".to_owned()))
+    WeightedSet::weighted(all).ok_or_else(|| wrong("there is no rate".to_owned()))
 }
 
 fn bits(text: &str) -> Option<u64> {

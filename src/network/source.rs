@@ -10,7 +10,7 @@ pub const MOST_SOURCES: u128 = 65_536;
 /// Reads what was typed, in order.
 ///
 /// # Errors
-/// A usage failure that names the value and the cure.
+/// A usage failure that names the value and suggests a fix.
 pub fn sources(typed: &[String]) -> Result<Vec<IpAddr>, Failure> {
     let mut all = Vec::new();
     for text in typed.iter().flat_map(|text| text.split(',')) {
@@ -25,7 +25,7 @@ pub fn sources(typed: &[String]) -> Result<Vec<IpAddr>, Failure> {
 fn expand(text: &str) -> Result<Vec<IpAddr>, Failure> {
     let wrong = |why: &str| {
         Failure::usage(format!("--source-ip {text:?}: {why}"))
-            .cure("write addresses as 10.0.0.1, 10.0.0.1-10.0.0.50 or 10.0.0.0/24, with commas between")
+            .help("write addresses as 10.0.0.1, 10.0.0.1-10.0.0.50 or 10.0.0.0/24, with commas between")
     };
     let address = |text: &str| text.parse::<IpAddr>().map_err(|_| wrong("this is no IP address"));
     if let Some((first, last)) = text.split_once('-') {
@@ -57,7 +57,7 @@ fn expand(text: &str) -> Result<Vec<IpAddr>, Failure> {
 
 fn too_many(text: &str) -> Failure {
     Failure::usage(format!("--source-ip {text:?}: more than {MOST_SOURCES} addresses"))
-        .cure("pass fewer; each of them has to be an address of this machine")
+        .help("pass fewer; each of them has to be an address of this machine")
 }
 
 fn number(address: IpAddr) -> u128 {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
 use hls_swarm_http::fetch::{self, Request, without_secrets};
-use hls_swarm_http::target_policy::Fence;
+use hls_swarm_http::target_policy::TargetPolicy;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::origin_sample::{Scraped, Target};
 use hls_swarm_os::clock::now_ns;
@@ -136,7 +136,7 @@ async fn look(source: &Source) -> Scraped {
         timeout: PATIENCE,
         verify_tls: source.verify_tls,
         resolve: Vec::new(),
-        fence: Fence::default(),
+        target_policy: TargetPolicy::default(),
     };
     let failed = |why: String| Scraped::Failed(source.target, why);
     let response = match fetch::get(request).await {

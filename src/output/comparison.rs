@@ -21,7 +21,7 @@ pub fn render(before: (&str, &Report), after: (&str, &Report)) -> String {
 
 fn write(out: &mut String, before: (&str, &Report), after: (&str, &Report)) -> std::fmt::Result {
     for (letter, (name, report)) in [('A', before), ('B', after)] {
-        writeln!(out, "{letter}  {:<8} {name}  {}", report.verdict.word.shout(), report.run.url)?;
+        writeln!(out, "{letter}  {:<8} {name}  {}", report.verdict.word.as_str(), report.run.url)?;
     }
     writeln!(out, "\n{:<28} {:>14} {:>14} {:>10}", "", "A", "B", "B / A")?;
     let (left, right) = (figures(before.1), figures(after.1));
@@ -62,8 +62,8 @@ fn figures(report: &Report) -> Vec<Figure> {
         ("body bytes", count(snapshot.bytes.total())),
         ("throughput, Mbit/s", per_second(snapshot.bytes.total(), 8e-6)),
         ("error rate", snapshot.errors.rate),
-        ("stalls", count(snapshot.lives.stalled)),
-        ("restarts", count(snapshot.lives.restarts)),
+        ("stalls", count(snapshot.lifetimes.stalled)),
+        ("restarts", count(snapshot.lifetimes.restarts)),
         ("processors busy, %", snapshot.generator.cpu_percent),
     ]
     .map(|(name, value)| (name.to_owned(), value))

@@ -32,8 +32,8 @@ impl ExchangeLog {
     pub fn create(path: &Path) -> Result<Self, Failure> {
         let out = Patient::open(path).map_err(|error| {
             Failure::usage(format!("--exchange-log {}: cannot be written", path.display()))
-                .because(error)
-                .cure("name a file in a directory that exists and that you may write to, or a pipe that is read")
+                .caused_by(error)
+                .help("name a file in a directory that exists and that you may write to, or a pipe that is read")
         })?;
         Ok(Self { path: path.to_owned(), out: BufWriter::with_capacity(64 << 10, out) })
     }
@@ -61,8 +61,8 @@ impl ExchangeLog {
 
     fn failed(&self, error: io::Error) -> Failure {
         Failure::internal(format!("cannot write the exchange log {}", self.path.display()))
-            .because(error)
-            .cure("make room on the disk, or run without --exchange-log")
+            .caused_by(error)
+            .help("make room on the disk, or run without --exchange-log")
     }
 }
 

@@ -12,7 +12,7 @@ use super::{csv, html, json, junit, markdown};
 pub fn render(format: Format, report: &Report) -> Result<String, Failure> {
     Ok(match format {
         Format::Json => json::render(report)
-            .map_err(|error| Failure::internal("cannot express the report as JSON").because(error))?,
+            .map_err(|error| Failure::internal("cannot express the report as JSON").caused_by(error))?,
         Format::Html => html::render(report),
         Format::Xml => junit::render(report),
         Format::Markdown => markdown::render(report),

@@ -55,7 +55,7 @@ pub fn playlists(insight: &Insight) -> Vec<String> {
     let behind = seconds(faults.farthest_behind_seconds, "at the most");
     let sentences = [
         (faults.stale, format!("stood still for more than 1.5 x target duration{stale}")),
-        (faults.went_back, "went back".to_owned()),
+        (faults.regressed, "went back".to_owned()),
         (faults.skipped, "segments skipped, which no list showed".to_owned()),
         (faults.disagreed, format!("older than another viewer's{behind}")),
     ];

@@ -10,7 +10,7 @@ use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::report::{Report, SCHEMA};
 use hls_swarm_model::series::Series;
 use hls_swarm_model::snapshot::{
-    ExchangeTimes, Hands, Insight, Origin, PerKind, Quantiles, Snapshot, StageRow, StreamRow,
+    ExchangeTimes, ManualChanges, Insight, Origin, PerKind, Quantiles, Snapshot, StageRow, StreamRow,
 };
 use hls_swarm_model::verdict::Verdict;
 
@@ -19,7 +19,7 @@ struct Document<'a> {
     schema: u64,
     #[serde(flatten)]
     verdict: &'a Verdict,
-    ended_because: &'a str,
+    end_reason: &'a str,
     url: &'a str,
     variant: String,
     version: &'a str,
@@ -29,11 +29,11 @@ struct Document<'a> {
     began_unix: u64,
     target_clients: u64,
     peak_clients: u64,
-    due_at_end: u64,
+    expected_at_end: u64,
     playing_at_end: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     active_ratio: Option<f64>,
-    due_viewer_seconds: f64,
+    expected_viewer_seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     planned_seconds: Option<f64>,
     elapsed_seconds: f64,
@@ -65,7 +65,7 @@ struct Document<'a> {
     watching: Value,
     stages: &'a [StageRow],
     streams: &'a [StreamRow],
-    by_hand: &'a Hands,
+    manual_changes: &'a ManualChanges,
     series: Box<RawValue>,
     histograms: &'a BTreeMap<String, String>,
     per_viewer: Value,
@@ -76,11 +76,11 @@ struct Document<'a> {
 /// # Errors
 /// A figure cannot be written as JSON, which none of ours does.
 pub fn render(report: &Report) -> serde_json::Result<String> {
-    let Report { run, snapshot, recording, verdict, ended_because } = report;
+    let Report { run, snapshot, recording, verdict, end_reason } = report;
     let document = Document {
         schema: SCHEMA,
         verdict,
-        ended_because,
+        end_reason,
         url: &run.url,
         variant: run.variant_name(),
         version: &run.version,
@@ -89,10 +89,10 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
         began_unix: run.began_unix,
         target_clients: snapshot.target_clients,
         peak_clients: snapshot.peak_clients,
-        due_at_end: snapshot.target_now,
+        expected_at_end: snapshot.target_now,
         playing_at_end: snapshot.playing_clients,
         active_ratio: snapshot.active_ratio,
-        due_viewer_seconds: snapshot.due_viewer_seconds,
+        expected_viewer_seconds: snapshot.expected_viewer_seconds,
         planned_seconds: snapshot.planned_seconds,
         elapsed_seconds: snapshot.elapsed_seconds,
         requests: snapshot.requests,
@@ -109,7 +109,7 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
         latency_seconds: latency(snapshot)?,
         uptime_seconds: snapshot.uptime,
         playback: serde_json::to_value(snapshot.playback)?,
-        viewers: serde_json::to_value(snapshot.lives)?,
+        viewers: serde_json::to_value(snapshot.lifetimes)?,
         reconnections: snapshot.reconnections,
         exit_reasons: reasons(&snapshot.exit_reasons),
         source: serde_json::to_value(snapshot.sources)?,
@@ -120,7 +120,7 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
         watching: watching(snapshot)?,
         stages: &snapshot.stages,
         streams: &snapshot.streams,
-        by_hand: &snapshot.by_hand,
+        manual_changes: &snapshot.manual_changes,
         series: series(&recording.series)?,
         histograms: &recording.histograms,
         per_viewer: serde_json::to_value(&snapshot.viewers)?,
@@ -147,7 +147,7 @@ fn watching(snapshot: &Snapshot) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(snapshot.watching)?;
     let ratios = [
         ("rebuffering", snapshot.watching.rebuffering()),
-        ("throughput_ratio", snapshot.watching.throughput_ratio(snapshot.due_viewer_seconds)),
+        ("throughput_ratio", snapshot.watching.throughput_ratio(snapshot.expected_viewer_seconds)),
     ];
     if let Some(map) = value.as_object_mut() {
         map.extend(ratios.into_iter().filter_map(|(name, ratio)| Some((name.to_owned(), ratio?.into()))));

@@ -4,7 +4,7 @@
 use std::fmt::{self, Write};
 
 use hls_swarm_model::report::Report;
-use hls_swarm_model::verdict::{Criterion, Word};
+use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
 use super::escape::markup as safe;
 use super::figures::utc;
@@ -22,11 +22,11 @@ pub fn render(report: &Report) -> String {
 fn error(report: &Report) -> Option<(&'static str, String)> {
     let verdict = &report.verdict;
     match verdict.word {
-        Word::Invalid => Some(("invalid", verdict.invalid_because.join("; "))),
-        Word::Aborted => {
+        VerdictKind::Invalid => Some(("invalid", verdict.invalid_reasons.join("; "))),
+        VerdictKind::Aborted => {
             Some(("aborted", format!("broken off before its planned end (exit code {})", verdict.exit_code)))
         }
-        Word::Pass | Word::Fail => None,
+        VerdictKind::Pass | VerdictKind::Fail => None,
     }
 }
 
@@ -93,15 +93,15 @@ fn case(out: &mut String, name: &str, class: &str, time: &str, why: Option<&str>
 
 fn properties(
     out: &mut String,
-    Report { run, snapshot, verdict, ended_because, .. }: &Report,
+    Report { run, snapshot, verdict, end_reason, .. }: &Report,
 ) -> fmt::Result {
     let mut properties = vec![
-        ("verdict", verdict.word.shout().to_lowercase()),
+        ("verdict", verdict.word.as_str().to_lowercase()),
         ("exit_code", verdict.exit_code.to_string()),
         ("url", run.url.clone()),
         ("version", run.version.clone()),
         ("ffmpeg", run.ffmpeg.clone()),
-        ("ended_because", ended_because.clone()),
+        ("end_reason", end_reason.clone()),
         ("target_clients", snapshot.target_clients.to_string()),
         ("peak_clients", snapshot.peak_clients.to_string()),
         ("requests", snapshot.requests.total().to_string()),

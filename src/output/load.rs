@@ -1,6 +1,6 @@
 //! The load in parts, as tables of words that every report shows: stages, streams, changes by hand.
 
-use hls_swarm_model::snapshot::{Hands, Lives, Quantiles, Snapshot, StageRow, StreamRow};
+use hls_swarm_model::snapshot::{ManualChanges, Lifetimes, Quantiles, Snapshot, StageRow, StreamRow};
 
 use super::figures::{bit_rate, bytes, count, milliseconds, percent};
 use crate::tui::view::style::clock;
@@ -77,15 +77,15 @@ pub fn streams(snapshot: &Snapshot) -> Vec<[String; 7]> {
 
 /// Who came and went, if anybody went before the end.
 #[must_use]
-pub fn sessions(lives: &Lives) -> Option<String> {
-    (lives.dismissed + lives.turned_away > 0).then(|| {
-        format!("{} came, {} left, {} found no room", lives.arrived, lives.dismissed, lives.turned_away)
+pub fn sessions(lifetimes: &Lifetimes) -> Option<String> {
+    (lifetimes.ramped_down + lifetimes.rejected > 0).then(|| {
+        format!("{} came, {} left, {} found no room", lifetimes.arrived, lifetimes.ramped_down, lifetimes.rejected)
     })
 }
 
 /// What was changed by hand, if anything was: such a run cannot simply be repeated.
 #[must_use]
-pub fn by_hand(hands: &Hands) -> Option<String> {
+pub fn manual_changes(hands: &ManualChanges) -> Option<String> {
     let told: Vec<String> =
         hands.first.iter().map(|change| format!("{} at {}", change.change, clock(change.second))).collect();
     let more = match hands.changes.saturating_sub(told.len() as u64) {

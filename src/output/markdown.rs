@@ -24,7 +24,7 @@ pub fn render(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     let Report { run, snapshot, verdict, .. } = report;
-    writeln!(out, "## hls-swarm: {}\n", verdict.word.shout())?;
+    writeln!(out, "## hls-swarm: {}\n", verdict.word.as_str())?;
     writeln!(
         out,
         "{} of {} viewers at the peak, {}, {} ({})\n",
@@ -32,9 +32,9 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         snapshot.target_clients,
         length(snapshot.elapsed_seconds),
         safe(&run.url),
-        safe(&report.ended_because)
+        safe(&report.end_reason)
     )?;
-    for reason in &verdict.invalid_because {
+    for reason in &verdict.invalid_reasons {
         writeln!(out, "**Invalid:** {}\n", safe(reason))?;
     }
     writeln!(out, "| | Criterion | Value | Limit |\n|---|---|---|---|")?;
@@ -61,7 +61,7 @@ fn parts(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     }
     table(out, &load::STAGE, &load::stages(snapshot))?;
     table(out, &load::STREAM, &load::streams(snapshot))?;
-    let notes = [load::sessions(&snapshot.lives), load::by_hand(&snapshot.by_hand)];
+    let notes = [load::sessions(&snapshot.lifetimes), load::manual_changes(&snapshot.manual_changes)];
     notes.into_iter().flatten().try_for_each(|note| writeln!(out, "\n{}", safe(&note)))
 }
 
@@ -109,8 +109,8 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     if let Some(rate) = snapshot.errors.rate {
         writeln!(out, "| Errors | {} |", percent(rate))?;
     }
-    let lives = &snapshot.lives;
-    writeln!(out, "| Restarts, stalls | {}, {} |", lives.restarts, lives.stalled)?;
+    let lifetimes = &snapshot.lifetimes;
+    writeln!(out, "| Restarts, stalls | {}, {} |", lifetimes.restarts, lifetimes.stalled)?;
     if let Some(share) = snapshot.agreement.origin_requests {
         writeln!(out, "| Requests by viewers / by the origin's nginx | {share:.4} |")?;
     }

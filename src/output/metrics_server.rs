@@ -28,8 +28,8 @@ pub type Render = Arc<dyn Fn(&Snapshot) -> String + Send + Sync>;
 pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let refused = |error: std::io::Error| {
         Failure::preflight(format!("the metrics address {address} cannot be used"))
-            .because(error)
-            .cure("pass --metrics ADDRESS:PORT with a free port (127.0.0.1:0 takes any), or --metrics off")
+            .caused_by(error)
+            .help("pass --metrics ADDRESS:PORT with a free port (127.0.0.1:0 takes any), or --metrics off")
     };
     let listener = StdListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;

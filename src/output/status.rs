@@ -22,6 +22,6 @@ pub fn line(snapshot: &Snapshot) -> String {
         snapshot.playback.stalled_now,
         snapshot.rates.segment_per_second,
         snapshot.rates.bytes_per_second * 8.0 / 1e6,
-        snapshot.lives.restarts,
+        snapshot.lifetimes.restarts,
     )
 }

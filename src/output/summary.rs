@@ -16,10 +16,10 @@ const REASONS: usize = 10;
 
 /// The summary.
 #[must_use]
-pub fn render(snapshot: &Snapshot, run: &Run, verdict: &Verdict, ended_because: &str) -> String {
+pub fn render(snapshot: &Snapshot, run: &Run, verdict: &Verdict, end_reason: &str) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = write(&mut text, snapshot, run, verdict, ended_because);
+    let _ = write(&mut text, snapshot, run, verdict, end_reason);
     terminal(&text)
 }
 
@@ -28,13 +28,13 @@ fn write(
     snapshot: &Snapshot,
     run: &Run,
     verdict: &Verdict,
-    ended_because: &str,
+    end_reason: &str,
 ) -> std::fmt::Result {
     writeln!(out, "── hls-swarm {} ── {} ──", run.version, run.url)?;
     let seed = run.seed.map_or_else(|| "of each run".to_owned(), |seed| seed.to_string());
     writeln!(
         out,
-        "run        {:.1} s ({ended_because}), {} of {} viewers at the peak, FFmpeg {}, seed {}",
+        "run        {:.1} s ({end_reason}), {} of {} viewers at the peak, FFmpeg {}, seed {}",
         snapshot.elapsed_seconds, snapshot.peak_clients, snapshot.target_clients, run.ffmpeg, seed
     )?;
     sources(out, snapshot)?;
@@ -144,13 +144,13 @@ fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
 }
 
 fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
-    let lives = &snapshot.lives;
+    let lifetimes = &snapshot.lifetimes;
     writeln!(
         out,
         "\nviewers    {} started, {} restarts, {} played, {} stalls, {} given up, {} killed",
-        lives.starts, lives.restarts, lives.ever_played, lives.stalled, lives.gave_up, lives.killed
+        lifetimes.starts, lifetimes.restarts, lifetimes.played, lifetimes.stalled, lifetimes.given_up, lifetimes.killed
     )?;
-    let exits = &lives.exits;
+    let exits = &lifetimes.exits;
     writeln!(out, "exits      {} success, {} error, {} signal", exits.success, exits.error, exits.signal)?;
     if let Some(uptime) = snapshot.uptime {
         writeln!(
@@ -226,13 +226,13 @@ fn origin(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
 }
 
 fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
-    if let Some(sessions) = load::sessions(&snapshot.lives) {
+    if let Some(sessions) = load::sessions(&snapshot.lifetimes) {
         writeln!(out, "sessions   {sessions}")?;
     }
     if let Some(share) = snapshot.watching.rebuffering() {
         writeln!(out, "buffering  {:.3} % of the viewing time", share * 100.0)?;
     }
-    if let Some(changed) = load::by_hand(&snapshot.by_hand) {
+    if let Some(changed) = load::manual_changes(&snapshot.manual_changes) {
         writeln!(out, "by hand    {changed}")?;
     }
     if !snapshot.streams.is_empty() {
@@ -285,8 +285,8 @@ fn criteria(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
         let value = criterion.value_text();
         writeln!(out, "{mark} {:<16} {value:<9} ({})", criterion.name, criterion.limit)?;
     }
-    for reason in &verdict.invalid_because {
+    for reason in &verdict.invalid_reasons {
         writeln!(out, "! invalid: {reason}")?;
     }
-    writeln!(out, "\n{} (exit code {})", verdict.word.shout(), verdict.exit_code)
+    writeln!(out, "\n{} (exit code {})", verdict.word.as_str(), verdict.exit_code)
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_model::exchange::Source;
 use hls_swarm_os::guard::Guard;
@@ -23,13 +23,13 @@ use crate::engine::ffmpeg::detect;
 use crate::engine::probe::conceal::conceal;
 use crate::engine::probe::object::ProbeObject;
 use crate::engine::probe::pipe::{ProbePipe, ProbeReader};
-use crate::engine::probe::selftest::{self, Trial};
+use crate::engine::probe::selftest::{self, SelfTest};
 use crate::network::Certificates;
 use crate::output::metrics_server;
 use crate::preflight::resources::{Check, Mark, files_needed, resources};
 use crate::preflight::stream_check::Found;
 
-/// The cure where no variant is as it was wished for.
+/// The help where no variant is as it was wished for.
 const WISH: &str = "pass a --variant that there is, or --probe-failure-policy fail to be stopped here";
 
 /// What a run starts with.
@@ -38,7 +38,7 @@ pub struct Ready {
     /// What FFmpeg can do.
     pub can: Capabilities,
     /// The streams, and what is played of each.
-    pub plays: Mix<(Stream, Play)>,
+    pub plays: WeightedSet<(Stream, Play)>,
     /// Where requests and bytes come from.
     pub source: Source,
     /// The probe, where it is the source.
@@ -104,8 +104,8 @@ pub async fn prepare(
     let mut found = Vec::new();
     let mut outside = false;
     for stream in plan.streams.iter() {
-        let looked = stream_check::look(stream, &plan.fence).await;
-        outside |= looked.is_err() && plan.fence.is_closed();
+        let looked = stream_check::look(stream, &plan.target_policy).await;
+        outside |= looked.is_err() && plan.target_policy.is_closed();
         for mut check in checks(&looked) {
             if plan.streams.count() > 1 {
                 check.finding = format!("{}: {}", without_secrets(&stream.url), check.finding);
@@ -131,18 +131,18 @@ pub async fn prepare(
             let told = plan.network.told(rules, certificates, 1);
             let network = selftest::Network { told, resolve: !rules.is_empty() };
             match selftest::hold(ffmpeg, guard, look, &network).await? {
-                Trial::Seen(object, pipe, reader) => {
+                SelfTest::Seen(object, pipe, reader) => {
                     note(Check::good("probe", "requests and bytes are measured inside each viewer"));
                     (Some((object, pipe)), Some(reader))
                 }
-                Trial::Unseen(failure) => {
+                SelfTest::Unseen(failure) => {
                     note(match plan.network.needs_probe(rules) {
                         Some(flag) => impossible(flag, &failure),
                         None => unmeasured(mode, &failure),
                     });
                     (None, None)
                 }
-                Trial::Broken(failure) => {
+                SelfTest::Broken(failure) => {
                     note(from_failure("ffmpeg", &failure));
                     (None, None)
                 }
@@ -201,7 +201,7 @@ fn refusal(first: &Check, bad: usize) -> Failure {
         more => format!(" (and {} more, see above)", more - 1),
     };
     Failure::preflight(format!("preflight failed: {}: {}{more}", first.name, first.finding))
-        .cure(first.cure.clone())
+        .help(first.help.clone())
 }
 
 /// Whether viewers can leave from these addresses.
@@ -216,15 +216,15 @@ fn leaving_from(sources: &[IpAddr]) -> Option<Check> {
         more => format!(" (and {} more)", more - 1),
     };
     let finding = format!("{first}{more} is no address of this machine: {error}");
-    let cure = format!("ip address add {first} dev INTERFACE, or leave it out of --source-ip");
-    Some(Check::bad("source addresses", finding, cure))
+    let help = format!("ip address add {first} dev INTERFACE, or leave it out of --source-ip");
+    Some(Check::bad("source addresses", finding, help))
 }
 
 /// Without the probe nobody does what `flag` asks for.
 fn impossible(flag: &str, failure: &Failure) -> Check {
     let check = from_failure("probe", failure);
     let finding = format!("{}; and {flag} is done by the probe", check.finding);
-    Check { finding, cure: format!("use an FFmpeg with shared libraries, or leave out {flag}"), ..check }
+    Check { finding, help: format!("use an FFmpeg with shared libraries, or leave out {flag}"), ..check }
 }
 
 /// Without the probe nobody tells an FFmpeg that verifies every certificate what it may believe.
@@ -233,13 +233,13 @@ fn unbelieved(certificates: Certificates) -> Check {
     let finding = format!(
         "this FFmpeg verifies each segment's certificate, and only the probe passes {asked} on to it"
     );
-    let cure = match certificates {
+    let help = match certificates {
         Certificates::All => "use an FFmpeg that the probe can be loaded into, or leave out --insecure",
         Certificates::OfFile => {
             "add the authority to this system's certificates (update-ca-certificates), or use an FFmpeg that the probe can be loaded into"
         }
     };
-    Check::bad("certificates", finding, cure)
+    Check::bad("certificates", finding, help)
 }
 
 /// Without the probe a run goes on with inferred figures, unless measured ones are required.
@@ -253,5 +253,5 @@ fn unmeasured(mode: ProbeMode, failure: &Failure) -> Check {
 }
 
 fn from_failure(name: &'static str, failure: &Failure) -> Check {
-    Check::bad(name, failure.chain(), failure.cure_text().unwrap_or_default())
+    Check::bad(name, failure.chain(), failure.help_text().unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::sizing::{
-    FILES_PER_VIEWER, MEMORY_PER_VIEWER, Needs, OWN_FILES, OWN_MEMORY, OWN_PROCESSES, PORTS_PER_VIEWER,
+    FILES_PER_VIEWER, MEMORY_PER_VIEWER, Requirements, OWN_FILES, OWN_MEMORY, OWN_PROCESSES, PORTS_PER_VIEWER,
 };
 use hls_swarm_os::limits::Machine;
 
@@ -28,27 +28,27 @@ pub struct Check {
     pub name: &'static str,
     /// What there is, and what is needed.
     pub finding: String,
-    /// The command or change that cures it; empty if nothing is wrong.
-    pub cure: String,
+    /// The command or change that fixes it; empty if nothing is wrong.
+    pub help: String,
 }
 
 impl Check {
     /// A check that came out well.
     #[must_use]
     pub fn good(name: &'static str, finding: impl Into<String>) -> Self {
-        Self { mark: Mark::Good, name, finding: finding.into(), cure: String::new() }
+        Self { mark: Mark::Good, name, finding: finding.into(), help: String::new() }
     }
 
     /// A check that stops the run.
     #[must_use]
-    pub fn bad(name: &'static str, finding: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { mark: Mark::Bad, name, finding: finding.into(), cure: cure.into() }
+    pub fn bad(name: &'static str, finding: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { mark: Mark::Bad, name, finding: finding.into(), help: help.into() }
     }
 
     /// A check that asks for a look.
     #[must_use]
-    pub fn warning(name: &'static str, finding: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { mark: Mark::Warning, name, finding: finding.into(), cure: cure.into() }
+    pub fn warning(name: &'static str, finding: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { mark: Mark::Warning, name, finding: finding.into(), help: help.into() }
     }
 }
 
@@ -60,14 +60,14 @@ impl fmt::Display for Check {
             Mark::Bad => '✗',
         };
         write!(f, "{mark} {}: {}", self.name, self.finding)?;
-        if self.cure.is_empty() { Ok(()) } else { write!(f, "\n    cure: {}", self.cure) }
+        if self.help.is_empty() { Ok(()) } else { write!(f, "\n    help: {}", self.help) }
     }
 }
 
 /// Open files that `viewers` viewers need.
 #[must_use]
 pub fn files_needed(viewers: u32) -> u64 {
-    Needs::of(viewers).open_files
+    Requirements::of(viewers).open_files
 }
 
 /// Fails if this program itself cannot live on `open_files`, let alone its viewers.
@@ -79,7 +79,7 @@ pub fn own_files(viewers: u32, open_files: Option<u64>) -> Result<(), Failure> {
         Some(have) if have < OWN_FILES => {
             let need = files_needed(viewers);
             let what = format!("open files: {have} available, {need} needed for {viewers} viewers");
-            Err(Failure::preflight(what).cure(format!("ulimit -n {need}")))
+            Err(Failure::preflight(what).help(format!("ulimit -n {need}")))
         }
         _ => Ok(()),
     }
@@ -88,17 +88,17 @@ pub fn own_files(viewers: u32, open_files: Option<u64>) -> Result<(), Failure> {
 /// Holds the needs of `viewers` viewers against `machine`.
 #[must_use]
 pub fn resources(viewers: u32, machine: &Machine) -> Vec<Check> {
-    let Needs { open_files: files, processes, memory_bytes: memory, local_ports: ports, .. } =
-        Needs::of(viewers);
+    let Requirements { open_files: files, processes, memory_bytes: memory, local_ports: ports, .. } =
+        Requirements::of(viewers);
     let fewer = |fits: u64| match fits {
         0 => String::new(),
         fits => format!("; or --clients {fits}, which fits"),
     };
     let mut checks = Vec::new();
-    let mut check = |name, have: Option<u64>, need: u64, unit: fn(u64) -> String, cure: String| {
+    let mut check = |name, have: Option<u64>, need: u64, unit: fn(u64) -> String, help: String| {
         let Some(have) = have else { return };
         let finding = format!("{} available, {} needed for {viewers} viewers", unit(have), unit(need));
-        checks.push(if have >= need { Check::good(name, finding) } else { Check::bad(name, finding, cure) });
+        checks.push(if have >= need { Check::good(name, finding) } else { Check::bad(name, finding, help) });
     };
     let fits = |have: Option<u64>, own: u64, each: u64| fewer(have.unwrap_or(0).saturating_sub(own) / each);
     check(
@@ -167,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_names_need_and_cure() {
+    fn what_does_not_fit_names_need_and_help() {
         let checks = resources(1_000_000, &MACHINE);
         assert!(checks.iter().all(|check| check.mark == Mark::Bad), "{checks:?}");
         assert_eq!(
             checks[0].to_string(),
             "✗ open files: 20000 available, 20000100 needed for 1000000 viewers\n    \
-             cure: ulimit -n 20000100; or --clients 995, which fits"
+             help: ulimit -n 20000100; or --clients 995, which fits"
         );
     }
 

@@ -9,11 +9,11 @@ use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_hls as playlist;
-use hls_swarm_hls::selection::{Choice, choose, offer};
+use hls_swarm_hls::selection::{Selection, choose, offer};
 use hls_swarm_hls::{Master, Media, Playlist, Variant};
 use hls_swarm_http::fetch::{self, without_secrets};
 use hls_swarm_http::site_rules;
-use hls_swarm_http::target_policy::Fence;
+use hls_swarm_http::target_policy::TargetPolicy;
 
 use crate::cli::run::ProbeFailurePolicy;
 use crate::config::plan::Stream;
@@ -44,11 +44,11 @@ pub struct Found {
 /// # Errors
 /// A preflight failure: the stream cannot be fetched, is no playlist, leads where it may not, or has no
 /// variant as it is wished for and the plan takes no other.
-pub async fn look(stream: &Stream, fence: &Fence) -> Result<Found, Failure> {
-    let (at, found) = fetch_playlist(stream, &stream.url, fence).await?;
+pub async fn look(stream: &Stream, target_policy: &TargetPolicy) -> Result<Found, Failure> {
+    let (at, found) = fetch_playlist(stream, &stream.url, target_policy).await?;
     let master = match found {
         Playlist::Media(media) => {
-            within(stream, &media, fence)?;
+            within(stream, &media, target_policy)?;
             let finding = describe(&media, "one rendition");
             return Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding));
         }
@@ -56,14 +56,14 @@ pub async fn look(stream: &Stream, fence: &Fence) -> Result<Found, Failure> {
     };
     let of = format!("{} variants of {}", master.variants.len(), at.path());
     let wished = match choose(&master, stream.variant) {
-        Ok(Choice::Whole) => return whole(stream, &master, &of, fence).await,
-        Ok(Choice::Of(variants)) => chosen(stream, &master, &variants, &of, fence).await,
+        Ok(Selection::Whole) => return whole(stream, &master, &of, target_policy).await,
+        Ok(Selection::Of(variants)) => chosen(stream, &master, &variants, &of, target_policy).await,
         Err(none) => Err(Failure::preflight(format!("--variant {}: {}", stream.variant, none))
-            .cure("pass one of them, or another --variant")),
+            .help("pass one of them, or another --variant")),
     };
     match (wished, stream.no_variant) {
         (Err(failure), ProbeFailurePolicy::Fallback) => {
-            let found = whole(stream, &master, &of, fence).await?;
+            let found = whole(stream, &master, &of, target_policy).await?;
             Ok(Found { instead: Some(failure.chain()), ..found })
         }
         (wished, _) => wished,
@@ -71,11 +71,11 @@ pub async fn look(stream: &Stream, fence: &Fence) -> Result<Found, Failure> {
 }
 
 /// Every variant at once, by the master playlist itself.
-async fn whole(stream: &Stream, master: &Master, of: &str, fence: &Fence) -> Result<Found, Failure> {
+async fn whole(stream: &Stream, master: &Master, of: &str, target_policy: &TargetPolicy) -> Result<Found, Failure> {
     let first = master.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
-    let media = media(stream, &first.url, fence).await?;
+    let media = media(stream, &first.url, target_policy).await?;
     for url in master.variants.iter().map(|one| &one.url).chain(master.audio.iter().map(|one| &one.url)) {
-        site_rules::check(fence, url, &stream.resolve)?;
+        site_rules::check(target_policy, url, &stream.resolve)?;
     }
     let finding = describe(&media, &format!("all {of}"));
     Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding))
@@ -87,15 +87,15 @@ async fn chosen(
     master: &Master,
     variants: &[&Variant],
     of: &str,
-    fence: &Fence,
+    target_policy: &TargetPolicy,
 ) -> Result<Found, Failure> {
     let mut plays = Vec::new();
     let mut shown = None;
     for variant in variants {
-        let media = media(stream, &variant.url, fence).await?;
+        let media = media(stream, &variant.url, target_policy).await?;
         let audio = master.audio_of(variant).cloned();
         if let Some(url) = &audio {
-            self::media(stream, url, fence).await?;
+            self::media(stream, url, target_policy).await?;
         }
         plays.push(play(variant.url.clone(), audio, &media, stream));
         shown.get_or_insert(media);
@@ -117,19 +117,19 @@ impl Found {
     }
 }
 
-async fn media(stream: &Stream, url: &Url, fence: &Fence) -> Result<Media, Failure> {
-    match fetch_playlist(stream, url, fence).await? {
-        (_, Playlist::Media(media)) => within(stream, &media, fence).map(|()| media),
+async fn media(stream: &Stream, url: &Url, target_policy: &TargetPolicy) -> Result<Media, Failure> {
+    match fetch_playlist(stream, url, target_policy).await? {
+        (_, Playlist::Media(media)) => within(stream, &media, target_policy).map(|()| media),
         _ => Err(nothing_listed(url)),
     }
 }
 
 /// Segments may lie on other hosts than their playlist.
-fn within(stream: &Stream, media: &Media, fence: &Fence) -> Result<(), Failure> {
+fn within(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> Result<(), Failure> {
     let mut known = None;
     for (url, _) in &media.segments {
         if known != url.host_str() {
-            site_rules::check(fence, url, &stream.resolve)?;
+            site_rules::check(target_policy, url, &stream.resolve)?;
             known = url.host_str();
         }
     }
@@ -152,10 +152,10 @@ fn describe(media: &Media, chosen: &str) -> String {
 
 fn nothing_listed(url: &Url) -> Failure {
     Failure::preflight(format!("{} leads to no media playlist", without_secrets(url)))
-        .cure("check the master playlist")
+        .help("check the master playlist")
 }
 
-async fn fetch_playlist(stream: &Stream, url: &Url, fence: &Fence) -> Result<(Url, Playlist), Failure> {
+async fn fetch_playlist(stream: &Stream, url: &Url, target_policy: &TargetPolicy) -> Result<(Url, Playlist), Failure> {
     let response = fetch::get(fetch::Request {
         url: url.clone(),
         headers: stream.headers.clone(),
@@ -163,14 +163,14 @@ async fn fetch_playlist(stream: &Stream, url: &Url, fence: &Fence) -> Result<(Ur
         timeout: stream.timeout.min(LONGEST_FETCH),
         verify_tls: stream.verify_tls,
         resolve: stream.resolve.clone(),
-        fence: fence.clone(),
+        target_policy: target_policy.clone(),
     })
     .await?;
     let text = String::from_utf8_lossy(&response.body);
     let found = playlist::parse(&text, &response.url).map_err(|error| {
         Failure::preflight(format!("{} is no playlist that can be played", without_secrets(url)))
-            .because(error)
-            .cure("pass the URL of an HLS playlist (.m3u8) that lists segments or variants")
+            .caused_by(error)
+            .help("pass the URL of an HLS playlist (.m3u8) that lists segments or variants")
     })?;
     Ok((response.url, found))
 }
@@ -184,7 +184,7 @@ pub struct StreamEnd {
 
 impl StreamEnd {
     /// Whether `stream` has ended. A stream that cannot be fetched has not: it is broken.
-    pub async fn reached(&self, stream: &Stream, fence: &Fence) -> bool {
+    pub async fn reached(&self, stream: &Stream, target_policy: &TargetPolicy) -> bool {
         let mut known = self.known.lock().await;
         match *known {
             // What has ended stays ended.
@@ -193,7 +193,7 @@ impl StreamEnd {
             _ => {}
         }
         let hurried = Stream { timeout: stream.timeout.min(SHORT_FETCH), ..stream.clone() };
-        let ended = look(&hurried, fence).await.is_ok_and(|found| !found.first.live);
+        let ended = look(&hurried, target_policy).await.is_ok_and(|found| !found.first.live);
         *known = Some((Instant::now(), ended));
         ended
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::Sources;
@@ -46,7 +46,7 @@ pub(crate) fn stages(plan: &Plan) -> Vec<StagePlan> {
 }
 
 /// What reports call the streams.
-pub(crate) fn stream_names(plan: &Plan) -> Mix<String> {
+pub(crate) fn stream_names(plan: &Plan) -> WeightedSet<String> {
     let variant = plan.streams.first().variant;
     let differ = plan.streams.iter().any(|stream| stream.variant != variant);
     plan.streams.map(|stream| {

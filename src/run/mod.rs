@@ -26,7 +26,7 @@ use hls_swarm_os::{limits, pid1, secrets, stdout};
 
 use crate::cli::extra_args;
 use crate::cli::run::SwarmArgs;
-use crate::config::layers::{self, environment, laid_under};
+use crate::config::layers::{self, environment, merged_with_profiles};
 use crate::config::plan::unused_options::Typed;
 use crate::config::plan::{self, Environment, Plan};
 use crate::config::{self, header_file, profile};
@@ -41,7 +41,7 @@ const HEALTH: Where = Where {
     variable: "METRICS_PORT",
     port: plan::METRICS_PORT,
     path: "/metrics",
-    cure: "metrics are served as long as a run lasts, and not with --metrics off; another port? METRICS_PORT or a URL",
+    help: "metrics are served as long as a run lasts, and not with --metrics off; another port? METRICS_PORT or a URL",
 };
 
 /// `main` of `hls-swarm`.
@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
         Ok((args, parsed)) => (args, layers::typed(&parsed)),
         Err(error) => return logging::clap_exit(&error),
     };
-    match pid1::step_aside().and_then(|first| first.map_or_else(|| start(args, &typed), Ok)) {
+    match pid1::run_as_pid1().and_then(|first| first.map_or_else(|| start(args, &typed), Ok)) {
         Ok(exit) => exit,
         Err(failure) => complain(&failure),
     }
@@ -80,14 +80,14 @@ pub fn main() -> ExitCode {
 /// Says what is wrong, without secrets that a library may have put into it.
 fn complain(failure: &Failure) -> ExitCode {
     let mut text = Vec::new();
-    failure.print("hls-swarm", &mut text);
+    failure.print(&mut text);
     // The reader may be gone; there is no one left to tell.
     drop(write!(std::io::stderr(), "{}", secrets::shown(&String::from_utf8_lossy(&text))));
     failure.exit().into()
 }
 
 fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
-    let args = laid_under(args)?;
+    let args = merged_with_profiles(args)?;
     let environment = Environment {
         secret_headers: args.header_file.as_deref().map_or_else(|| Ok(Vec::new()), header_file::read)?,
         secrets: secrets::read(layers::wanted_secrets(&args)?)?,
@@ -116,7 +116,7 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
+        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
     let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, stage));
     // A look-up that hangs in the resolver must not hold up the exit.
     runtime.shutdown_background();

@@ -12,7 +12,7 @@ use hls_swarm_base::exit::Exit;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::stats::Stats;
-use hls_swarm_model::verdict::criteria::{judge, worn_out};
+use hls_swarm_model::verdict::criteria::{judge, aborted_by};
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::{elf, terminal};
@@ -21,7 +21,7 @@ use super::description;
 use crate::aggregator::{self, Account};
 use crate::config::plan::Plan;
 use crate::engine::probe::reader;
-use crate::engine::viewer::{Channel, Crew};
+use crate::engine::viewer::{Channel, RunContext};
 use crate::output::exchange_log::ExchangeLog;
 use crate::output::{metrics_server, prometheus, status};
 use crate::preflight::Ready;
@@ -49,12 +49,12 @@ pub(crate) async fn play(
     let expectation = description::expectation(&plan, &ready);
     let stats = Stats::new(expectation)
         .watching(plan.watch.window, plan.watch.segments_kept, plan.watch.sizes_counted())
-        .in_parts(description::stages(&plan), description::stream_names(&plan), plan.thresholds.clone())
-        .bearing(&plan.thresholds, plan.abort_after);
+        .with_stages(description::stages(&plan), description::stream_names(&plan), plan.thresholds.clone())
+        .with_abort_thresholds(&plan.thresholds, plan.abort_after);
     let nothing_yet = Arc::new(stats.snapshot(expectation.began_ns));
     let (publish, snapshots) = watch::channel(nothing_yet);
     let (events, inbox) = mpsc::channel(aggregator::QUEUE);
-    let crew = Arc::new(Crew {
+    let context = Arc::new(RunContext {
         channels: ready.plays.map(|(stream, play)| Channel {
             stream: stream.clone(),
             play: play.clone(),
@@ -77,7 +77,7 @@ pub(crate) async fn play(
     if let Some(reader) = ready.reader {
         tokio::spawn(reader::carry(reader, events.clone(), done.clone()));
     }
-    origin_metrics::start(&crew.plan, &events, &shutdown.graceful, &done, seed);
+    origin_metrics::start(&context.plan, &events, &shutdown.graceful, &done, seed);
     tokio::spawn(event_loop_lag::beat(events, shutdown.graceful.clone()));
     if let Some(listener) = ready.listener {
         let name = name.clone();
@@ -89,33 +89,33 @@ pub(crate) async fn play(
         stage.and_then(|stage| stage.open(&name, snapshots.clone(), hands, shutdown.clone(), done.clone()));
     tokio::spawn(tell(snapshots.clone(), shutdown.graceful.clone()));
 
-    let cause = supervisor::supervise(Arc::clone(&crew), snapshots, wishes, random(seed, &crew.plan)).await;
-    let broken_off = broken_off(&cause, &crew.plan, shutdown);
-    let files = crew.plan.results.reports.clone();
-    let collector = crew.plan.results.collector.clone().map(|url| (url, crew.plan.load.shard));
-    let thresholds = crew.plan.thresholds.clone();
-    drop(crew);
+    let cause = supervisor::supervise(Arc::clone(&context), snapshots, wishes, random(seed, &context.plan)).await;
+    let interrupted_by = interrupted_by(&cause, &context.plan, shutdown);
+    let files = context.plan.results.reports.clone();
+    let collector = context.plan.results.collector.clone().map(|url| (url, context.plan.load.shard));
+    let thresholds = context.plan.thresholds.clone();
+    drop(context);
     done.cancel();
     // The summary belongs to the screen that the run was started on.
     if let Some(screen) = screen {
         tui::close(screen).await;
     }
     let Account { last, recording, log } =
-        figures.await.map_err(|error| Failure::internal("the aggregator broke off").because(error))?;
+        figures.await.map_err(|error| Failure::internal("the aggregator broke off").caused_by(error))?;
 
-    let verdict = judge(&last, &thresholds, broken_off);
+    let verdict = judge(&last, &thresholds, interrupted_by);
     let verdict = match &cause {
-        Cause::WornOut(criterion) | Cause::ErrorStorm(criterion) => worn_out(verdict, criterion.clone()),
+        Cause::ThresholdFailed(criterion) | Cause::ErrorStorm(criterion) => aborted_by(verdict, criterion.clone()),
         _ => verdict,
     };
     let snapshot = Arc::unwrap_or_clone(last);
-    let report = Report { run: name, snapshot, recording, verdict, ended_because: words(&cause) };
+    let report = Report { run: name, snapshot, recording, verdict, end_reason: words(&cause) };
     let kept = report::publish(&files, &report).and(log);
     if let Some((collector, shard)) = collector {
         // Somebody else waits for it, whatever could not be written here.
         collect::hand_over(&collector, shard, &report, shutdown).await?;
         kept?;
-        let word = report.verdict.word.shout();
+        let word = report.verdict.word.as_str();
         tracing::info!("handed over a report that says {word}; the collector gives the verdict");
         return Ok(Exit::Pass.into());
     }
@@ -128,7 +128,7 @@ fn random(seed: u64, plan: &Plan) -> fastrand::Rng {
 }
 
 /// The signal that ended the run before its planned end; a run until stopped has none.
-fn broken_off(cause: &Cause, plan: &Plan, shutdown: &Shutdown) -> Option<u8> {
+fn interrupted_by(cause: &Cause, plan: &Plan, shutdown: &Shutdown) -> Option<u8> {
     let signal = shutdown.signal()?;
     let early = *cause == Cause::Asked && plan.load.length.is_some();
     (early || shutdown.at_once.is_cancelled()).then_some(signal)
@@ -140,7 +140,7 @@ fn words(cause: &Cause) -> String {
         Cause::Asked => "stopped on request",
         Cause::AllGone => "every viewer had left or been given up",
         Cause::NobodyPlays => "no viewer ever played",
-        Cause::WornOut(criterion) => return format!("not so any more: {}", criterion.limit),
+        Cause::ThresholdFailed(criterion) => return format!("not so any more: {}", criterion.limit),
         Cause::ErrorStorm(_) => "a storm of errors (--error-storm)",
     };
     words.to_owned()

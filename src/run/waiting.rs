@@ -42,6 +42,6 @@ async fn wait_for_moment(plan: &Plan) -> Result<(), Failure> {
             Ok(())
         }
         Wait::Missed(late) => Err(Failure::usage(format!("--start-at {start} was {} ago", GoDuration(late)))
-            .cure("pass a moment to come, or a time of day like 20:00")),
+            .help("pass a moment to come, or a time of day like 20:00")),
     }
 }

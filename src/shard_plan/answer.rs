@@ -2,7 +2,7 @@
 
 /// How many pods, and what each of them needs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fleet {
+pub struct ShardPlan {
     /// Viewers of all pods together.
     pub clients: u32,
     /// Pods; each is one shard.

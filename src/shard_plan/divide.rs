@@ -5,13 +5,13 @@ use clap::Parser;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::sizing::Needs;
+use hls_swarm_base::sizing::Requirements;
 use hls_swarm_http::target_policy::ASK_ABOVE;
 
 use crate::cli::extra_args;
 use crate::cli::run::SwarmArgs;
 use crate::cli::shard_plan::FleetArgs;
-use crate::shard_plan::answer::Fleet;
+use crate::shard_plan::answer::ShardPlan;
 
 /// Processor time of a viewer, thousandths: twice the 109 ms in 24 s of docs/ffmpeg.md, for TLS.
 const CPU_PER_VIEWER: u64 = 9;
@@ -26,26 +26,26 @@ const COLLECTOR_MIB: u64 = 1024;
 ///
 /// # Errors
 /// A usage failure: the stream's address cannot be one, or the flags are none of `hls-swarm`'s.
-pub fn divide(args: &FleetArgs) -> Result<Fleet, Failure> {
+pub fn divide(args: &FleetArgs) -> Result<ShardPlan, Failure> {
     if let Some(url) = &args.stream_url {
         Url::parse(url).map_err(|error| {
             Failure::usage(format!("--stream-url {url:?} is no address"))
-                .because(error)
-                .cure("pass http:// or https:// and the address of a playlist")
+                .caused_by(error)
+                .help("pass http:// or https:// and the address of a playlist")
         })?;
     }
     let flags = format!("--duration {} {}", args.duration, args.extra_args).trim_end().to_owned();
     let words = extra_args::appended(vec!["hls-swarm".into()], Some(&flags))?;
     let typed = SwarmArgs::try_parse_from(words).map_err(|error| {
         Failure::usage(format!("--extra-args {:?} does not suit hls-swarm", args.extra_args))
-            .because(error)
-            .cure("hls-swarm --help lists the flags")
+            .caused_by(error)
+            .help("hls-swarm --help lists the flags")
     })?;
     let pods = args.clients.div_ceil(args.per_pod);
     let most = args.clients.div_ceil(pods);
-    let needs = Needs::of(most);
+    let needs = Requirements::of(most);
     let consent = typed.yes.unwrap_or(false) || !typed.allow_hosts.is_empty();
-    Ok(Fleet {
+    Ok(ShardPlan {
         clients: args.clients,
         pods,
         most,
@@ -65,7 +65,7 @@ pub fn divide(args: &FleetArgs) -> Result<Fleet, Failure> {
 mod tests {
     use super::*;
 
-    fn fleet(words: &[&str]) -> Result<Fleet, Failure> {
+    fn fleet(words: &[&str]) -> Result<ShardPlan, Failure> {
         divide(&FleetArgs::try_parse_from([&["plan"], words].concat()).unwrap())
     }
 

@@ -1,11 +1,11 @@
 //! A divided load as an overlay of kubernetes/base.
 
-use crate::shard_plan::answer::Fleet;
+use crate::shard_plan::answer::ShardPlan;
 
 /// The text of a kustomization.yaml. Text that was typed stands in it as JSON, which is YAML too.
 #[must_use]
-pub fn render(fleet: &Fleet) -> String {
-    let Fleet { clients, pods, most, ramp_rate, cpu_millis, memory_mib, open_files, .. } = fleet;
+pub fn render(fleet: &ShardPlan) -> String {
+    let ShardPlan { clients, pods, most, ramp_rate, cpu_millis, memory_mib, open_files, .. } = fleet;
     let stream = fleet.stream_url.as_ref().map_or_else(String::new, |url| variable(0, "STREAM_URL", url));
     let clients_variable = variable(1, "CLIENTS", &clients.to_string());
     let ramp = variable(2, "RAMP_RATE", &ramp_rate.to_string());
@@ -45,7 +45,7 @@ patches:
 
 /// What to do about a load that nobody gave their word for.
 #[must_use]
-pub fn consent(fleet: &Fleet) -> String {
+pub fn consent(fleet: &ShardPlan) -> String {
     format!(
         "the pods of a load of {} viewers refuse a public address without a word; if the stream is at one and yours \
          to load, plan again with --extra-args '--allow-host HOST' or '--yes'",

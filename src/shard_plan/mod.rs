@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     match planned {
         Ok(()) => Exit::Pass.into(),
         Err(failure) => {
-            failure.print("hls-swarm plan", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
     }

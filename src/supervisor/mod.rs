@@ -11,17 +11,17 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use hls_swarm_http::target_policy::Fence;
+use hls_swarm_http::target_policy::TargetPolicy;
 use hls_swarm_model::command::Command;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::verdict::Criterion;
-use hls_swarm_model::verdict::error_rate_limit::{Storm, Watcher};
+use hls_swarm_model::verdict::error_rate_limit::{ErrorRateLimit, ErrorRateWatcher};
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::limits;
 
-use crate::engine::viewer::{self, Crew};
-use crate::load::controller::{Crowd, Do};
+use crate::engine::viewer::{self, RunContext};
+use crate::load::controller::{LoadController, Do};
 use crate::preflight::resources::files_needed;
 
 /// Deaths after which a run that nobody ever played is hopeless.
@@ -41,7 +41,7 @@ pub enum Cause {
     /// No viewer had ever played, and none was going to.
     NobodyPlays,
     /// A threshold had failed for too long.
-    WornOut(Criterion),
+    ThresholdFailed(Criterion),
     /// Most requests had failed for a while.
     ErrorStorm(Criterion),
 }
@@ -49,55 +49,55 @@ pub enum Cause {
 /// Runs all viewers and returns when the last one has ended. `commands` come from whoever watches;
 /// `random` seeds all chances.
 pub async fn supervise(
-    crew: Arc<Crew>,
+    context: Arc<RunContext>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     mut commands: mpsc::Receiver<Command>,
     mut random: fastrand::Rng,
 ) -> Cause {
     let began = Instant::now();
-    let mut crowd = Crowd::new(&crew.plan.load);
+    let mut crowd = LoadController::new(&context.plan.load);
     let mut viewers = Viewers::default();
-    let mut worn_out = std::pin::pin!(worn_out(snapshots.clone()));
-    let mut stormy = std::pin::pin!(stormy(snapshots.clone(), crew.plan.storm));
-    let mut hopeless = std::pin::pin!(hopeless(snapshots, crew.plan.streams.first().timeout + FIRST_PICTURE));
+    let mut aborted_by = std::pin::pin!(aborted_by(snapshots.clone()));
+    let mut error_rate_exceeded = std::pin::pin!(error_rate_exceeded(snapshots.clone(), context.plan.error_rate_limit));
+    let mut hopeless = std::pin::pin!(hopeless(snapshots, context.plan.streams.first().timeout + FIRST_PICTURE));
     let cause = loop {
         let orders = crowd.due(began.elapsed(), &mut || random.f64());
         if orders.contains(&Do::End) {
             break Cause::Elapsed;
         }
         for order in orders {
-            carry_out(order, &crew, &mut viewers, &mut random).await;
+            carry_out(order, &context, &mut viewers, &mut random).await;
         }
         if crowd.is_over() {
             break Cause::AllGone;
         }
         let next = crowd.next_call().map(|next| began + next);
         tokio::select! {
-            () = crew.stop.cancelled() => break Cause::Asked,
+            () = context.stop.cancelled() => break Cause::Asked,
             () = &mut hopeless => break Cause::NobodyPlays,
-            criterion = &mut worn_out => break Cause::WornOut(criterion),
-            criterion = &mut stormy => break Cause::ErrorStorm(criterion),
+            criterion = &mut aborted_by => break Cause::ThresholdFailed(criterion),
+            criterion = &mut error_rate_exceeded => break Cause::ErrorStorm(criterion),
             () = at(next) => {}
             Some(viewer) = viewers.next_gone() => crowd.gone(viewer),
             Some(command) = commands.recv() => {
-                if fits(command, viewers.tasks.len(), &crew.plan.fence) && crowd.command(command, began.elapsed()) {
-                    crew.tell(Event::ByHand { command, at_ns: now_ns() }).await;
+                if fits(command, viewers.tasks.len(), &context.plan.target_policy) && crowd.command(command, began.elapsed()) {
+                    context.tell(Event::ManualChange { command, at_ns: now_ns() }).await;
                 }
             }
         }
     };
-    crew.tell(Event::Closing { at_ns: now_ns() }).await;
-    crew.stop.cancel();
+    context.tell(Event::Closing { at_ns: now_ns() }).await;
+    context.stop.cancel();
     while viewers.next_gone().await.is_some() {}
     cause
 }
 
 /// Whether the viewers that somebody wishes for are allowed, and the machine has files for them; before the
 /// run only those that were planned have been looked at.
-fn fits(command: Command, present: usize, fence: &Fence) -> bool {
+fn fits(command: Command, present: usize, target_policy: &TargetPolicy) -> bool {
     let Command::More(more) = command else { return true };
     let viewers = u32::try_from(present).unwrap_or(u32::MAX).saturating_add(more);
-    if let Err(why) = fence.by_hand(viewers) {
+    if let Err(why) = target_policy.manual_changes(viewers) {
         tracing::warn!("{command} is refused: {why}");
         return false;
     }
@@ -109,20 +109,20 @@ fn fits(command: Command, present: usize, fence: &Fence) -> bool {
     fits
 }
 
-async fn carry_out(order: Do, crew: &Arc<Crew>, viewers: &mut Viewers, random: &mut fastrand::Rng) {
+async fn carry_out(order: Do, context: &Arc<RunContext>, viewers: &mut Viewers, random: &mut fastrand::Rng) {
     let at_ns = now_ns();
     match order {
         Do::Start(viewer) => {
-            crew.tell(Event::Arrived { viewer, at_ns }).await;
+            context.tell(Event::Arrived { viewer, at_ns }).await;
             let mut chance = random.fork();
-            viewers.start(crew, viewer, move || chance.f64());
+            viewers.start(context, viewer, move || chance.f64());
         }
         Do::Stop(viewer) => {
-            crew.tell(Event::Dismissed { viewer, at_ns }).await;
+            context.tell(Event::RampedDown { viewer, at_ns }).await;
             viewers.stop(viewer);
         }
-        Do::TurnAway => crew.tell(Event::TurnedAway).await,
-        Do::Stage(stage) => crew.tell(Event::Stage { stage, at_ns }).await,
+        Do::TurnAway => context.tell(Event::Rejected).await,
+        Do::Stage(stage) => context.tell(Event::Stage { stage, at_ns }).await,
         Do::End => {}
     }
 }
@@ -140,10 +140,10 @@ struct Viewers {
 }
 
 impl Viewers {
-    fn start(&mut self, crew: &Arc<Crew>, viewer: u32, chance: impl FnMut() -> f64 + Send + 'static) {
-        let stop = crew.stop.child_token();
+    fn start(&mut self, context: &Arc<RunContext>, viewer: u32, chance: impl FnMut() -> f64 + Send + 'static) {
+        let stop = context.stop.child_token();
         let generation = self.generations.get(&viewer).map_or(1, |before| before.saturating_add(1));
-        let task = viewer::live(Arc::clone(crew), viewer, generation, stop.clone(), chance);
+        let task = viewer::live(Arc::clone(context), viewer, generation, stop.clone(), chance);
         self.who.insert(self.tasks.spawn(task).id(), viewer);
         self.stops.insert(viewer, stop);
     }
@@ -173,10 +173,10 @@ impl Viewers {
 }
 
 /// Returns when a threshold has failed for longer than the plan bears.
-async fn worn_out(mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Criterion {
+async fn aborted_by(mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Criterion {
     while snapshots.changed().await.is_ok() {
-        let worn_out = snapshots.borrow_and_update().worn_out.clone();
-        if let Some(criterion) = worn_out {
+        let aborted_by = snapshots.borrow_and_update().aborted_by.clone();
+        if let Some(criterion) = aborted_by {
             return criterion;
         }
     }
@@ -189,13 +189,13 @@ async fn hopeless(mut snapshots: watch::Receiver<Arc<Snapshot>>, patience: Durat
     loop {
         let (played, deaths, waited) = {
             let snapshot = snapshots.borrow_and_update();
-            let exits = snapshot.lives.exits;
+            let exits = snapshot.lifetimes.exits;
             // The load may begin with nobody.
-            if first.is_none() && snapshot.lives.arrived > 0 {
+            if first.is_none() && snapshot.lifetimes.arrived > 0 {
                 first = Some(snapshot.elapsed_seconds);
             }
             let waited = first.map_or(0.0, |first| snapshot.elapsed_seconds - first);
-            (snapshot.lives.ever_played > 0, exits.error + exits.signal, waited)
+            (snapshot.lifetimes.played > 0, exits.error + exits.signal, waited)
         };
         if played {
             return std::future::pending().await;
@@ -210,14 +210,14 @@ async fn hopeless(mut snapshots: watch::Receiver<Arc<Snapshot>>, patience: Durat
 }
 
 /// Returns when there is a storm of errors.
-async fn stormy(mut snapshots: watch::Receiver<Arc<Snapshot>>, storm: Option<Storm>) -> Criterion {
-    let Some(storm) = storm else { return std::future::pending().await };
-    let mut watcher = Watcher::new(storm);
+async fn error_rate_exceeded(mut snapshots: watch::Receiver<Arc<Snapshot>>, error_rate_limit: Option<ErrorRateLimit>) -> Criterion {
+    let Some(error_rate_limit) = error_rate_limit else { return std::future::pending().await };
+    let mut watcher = ErrorRateWatcher::new(error_rate_limit);
     while snapshots.changed().await.is_ok() {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         let (asked, failed) = snapshot.attempts();
         if watcher.sees(snapshot.elapsed_seconds, asked, failed) {
-            return storm.criterion(snapshot.errors.rate);
+            return error_rate_limit.criterion(snapshot.errors.rate);
         }
     }
     std::future::pending().await

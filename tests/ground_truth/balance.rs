@@ -216,7 +216,7 @@ pub(crate) fn summary(run: &Run, served: &[Served], account: &Account<'_>) -> St
     for (exchange, why) in unlogged {
         let _ = writeln!(text, "  {why:?}, not logged: {exchange}");
     }
-    let lives: Vec<_> = run
+    let lifetimes: Vec<_> = run
         .rows
         .iter()
         .map(|row| {
@@ -226,7 +226,7 @@ pub(crate) fn summary(run: &Run, served: &[Served], account: &Account<'_>) -> St
     let _ = writeln!(
         text,
         "  viewers {}; verdict {}, errors {}, agreement {}, exits {}, reasons {}",
-        lives.join("; "),
+        lifetimes.join("; "),
         run.report["verdict"],
         run.report["errors"],
         run.report["agreement"],

@@ -58,7 +58,7 @@ pub(crate) fn pair<'a>(run: &'a Run, served: &'a [Served], known: &Circumstances
     for served in served {
         ports.entry(served.port).or_default().1.push(served);
     }
-    let lives = Lives::of(run);
+    let lifetimes = Lifetimes::of(run);
     let mut account = Account::default();
     for (mut ours, theirs) in ports.into_values() {
         ours.sort_by(|a, b| a.started.partial_cmp(&b.started).unwrap());
@@ -67,12 +67,12 @@ pub(crate) fn pair<'a>(run: &'a Run, served: &'a [Served], known: &Circumstances
         for exchange in ours {
             let same = theirs.iter().position(|served| is_same(exchange, served, known));
             let Some(skipped) = same else {
-                account.judge_unlogged(exchange, theirs.front().copied(), &lives, known);
+                account.judge_unlogged(exchange, theirs.front().copied(), &lifetimes, known);
                 continue;
             };
             account.discrepancies.extend(theirs.drain(..skipped).map(missed));
             if let Some(served) = theirs.pop_front() {
-                account.judge_pair(Pair { exchange, served }, &lives, known);
+                account.judge_pair(Pair { exchange, served }, &lifetimes, known);
             }
         }
         account.discrepancies.extend(theirs.into_iter().map(missed));
@@ -90,7 +90,7 @@ fn is_same(exchange: &Exchange, served: &Served, known: &Circumstances) -> bool 
 }
 
 /// What there is to know of the viewers' processes.
-struct Lives {
+struct Lifetimes {
     /// By viewer and generation.
     exchanges: BTreeMap<(u32, u32), Vec<Exchange>>,
     /// The run did not stop before.
@@ -100,13 +100,13 @@ struct Lives {
 /// Longer than any response of these tests takes, seconds.
 const LONGEST_FLIGHT: f64 = 4.0;
 
-impl Lives {
+impl Lifetimes {
     fn of(run: &Run) -> Self {
-        let mut lives: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut lifetimes: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for exchange in &run.exchanges {
-            lives.entry((exchange.viewer, exchange.generation)).or_default().push(exchange.clone());
+            lifetimes.entry((exchange.viewer, exchange.generation)).or_default().push(exchange.clone());
         }
-        Self { exchanges: lives, stop: run.stop }
+        Self { exchanges: lifetimes, stop: run.stop }
     }
 
     /// Nothing was asked for on its connection after it.
@@ -135,10 +135,10 @@ impl Lives {
 }
 
 impl<'a> Account<'a> {
-    fn judge_pair(&mut self, pair: Pair<'a>, lives: &Lives, known: &Circumstances) {
+    fn judge_pair(&mut self, pair: Pair<'a>, lifetimes: &Lifetimes, known: &Circumstances) {
         let Pair { exchange, served } = pair;
         let faults = if exchange.is_complete() { whole(pair) } else { partial(pair) };
-        let why = why_cut(pair, lives, known);
+        let why = why_cut(pair, lifetimes, known);
         if why.is_none() && !exchange.is_complete() {
             self.discrepancies.push(format!("not whole without a reason:\n      {exchange}\n      {served}"));
         }
@@ -157,17 +157,17 @@ impl<'a> Account<'a> {
         &mut self,
         exchange: &'a Exchange,
         next: Option<&Served>,
-        lives: &Lives,
+        lifetimes: &Lifetimes,
         known: &Circumstances,
     ) {
         let nothing = exchange.status.is_none() && exchange.read() == 0;
         let stale = exchange.outcome == "stale";
         let why = if in_outage(exchange, known) && !exchange.is_complete() && !stale {
             Some(Why::Outage)
-        } else if nothing && exchange.is_ended_by_viewer() && lives.ends_with_run(exchange) {
+        } else if nothing && exchange.is_ended_by_viewer() && lifetimes.ends_with_run(exchange) {
             // It was sent, and the connection was gone before the server read it.
             Some(Why::InFlightAtStop)
-        } else if nothing && stale && exchange.connect.is_none() && lives.is_last_of_its_connection(exchange)
+        } else if nothing && stale && exchange.connect.is_none() && lifetimes.is_last_of_its_connection(exchange)
         {
             Some(Why::StaleConnection)
         } else {
@@ -189,15 +189,15 @@ fn in_outage(exchange: &Exchange, known: &Circumstances) -> bool {
     known.outages.iter().any(|outage| (outage.start - 2.0..outage.end).contains(&exchange.started))
 }
 
-fn why_cut(pair: Pair<'_>, lives: &Lives, known: &Circumstances) -> Option<Why> {
+fn why_cut(pair: Pair<'_>, lifetimes: &Lifetimes, known: &Circumstances) -> Option<Why> {
     let Pair { exchange, served } = pair;
     if exchange.is_complete() {
         None
-    } else if in_outage(exchange, known) && lives.is_last_of_its_connection(exchange) {
+    } else if in_outage(exchange, known) && lifetimes.is_last_of_its_connection(exchange) {
         Some(Why::Outage)
     } else if exchange.is_ended_by_server() && !served.whole {
         Some(Why::CutByServer)
-    } else if exchange.is_ended_by_viewer() && lives.ends_with_run(exchange) {
+    } else if exchange.is_ended_by_viewer() && lifetimes.ends_with_run(exchange) {
         Some(Why::InFlightAtStop)
     } else {
         None

@@ -49,7 +49,7 @@ fn the_report_equals_the_access_log() {
             assert_eq!(played.code, Some(0));
             return;
         }
-        println!("attempt {attempt}: {}", played.report["invalid_because"]);
+        println!("attempt {attempt}: {}", played.report["invalid_reasons"]);
     }
     panic!("the lab's scenario did not pass, see its summary above");
 }
@@ -157,7 +157,7 @@ fn viewers_recover_from_a_power_cut_of_the_origin() {
     });
     assert_eq!(played.report["verdict"], "aborted", "{}", played.summary);
     assert_eq!(played.report["playing_at_end"], 5, "{}", played.summary);
-    assert_eq!(played.report["viewers"]["gave_up"], 0, "{}", played.summary);
+    assert_eq!(played.report["viewers"]["given_up"], 0, "{}", played.summary);
     // The cut is there to be seen: whoever says that nothing happened is wrong.
     let harm = ["/viewers/restarts", "/errors/connect", "/errors/timeouts"].map(|what| played.number(what));
     assert!(harm.iter().sum::<f64>() > 0.0, "{}", played.summary);

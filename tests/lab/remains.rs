@@ -78,8 +78,8 @@ impl Lab {
         let status = self.child.wait().unwrap();
         assert!(!status.success(), "{signal}: {status}");
         eventually(&format!("nothing is left after {signal}"), SOON, || {
-            let lives = namespaces().any(|(_, one)| made.contains(&one));
-            (marked(&self.mark).is_empty() && !lives).then_some(())
+            let lifetimes = namespaces().any(|(_, one)| made.contains(&one));
+            (marked(&self.mark).is_empty() && !lifetimes).then_some(())
         });
     }
 }

@@ -40,8 +40,8 @@ fn a_run_that_is_stopped_has_a_verdict_and_one_that_is_cut_short_is_aborted() {
         let outcome = running.end();
         assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
         outcome.assert_judged(code, verdict);
-        assert_eq!(outcome.report["ended_because"], "stopped on request");
-        assert_eq!(outcome.number("/viewers/ever_played"), outcome.number("/target_clients"));
+        assert_eq!(outcome.report["end_reason"], "stopped on request");
+        assert_eq!(outcome.number("/viewers/played"), outcome.number("/target_clients"));
         assert_eq!(outcome.number("/viewers/exits/success"), outcome.number("/target_clients"));
         for none in ["/viewers/killed", "/viewers/exits/signal", "/viewers/exits/error", "/viewers/restarts"]
         {
@@ -64,7 +64,7 @@ fn a_viewer_that_ignores_term_is_killed_after_five_seconds_and_that_is_reported(
     assert!((5.0..7.0).contains(&took.as_secs_f64()), "{took:?}");
     assert_eq!((outcome.number("/viewers/killed"), outcome.number("/viewers/exits/signal")), (2.0, 2.0));
     assert_eq!(outcome.reasons(), [("killed, because it did not stop when asked to".to_owned(), 2)]);
-    assert_eq!(outcome.number("/viewers/ever_played"), 2.0);
+    assert_eq!(outcome.number("/viewers/played"), 2.0);
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_run_ends_when_its_time_is_over() {
     let url = server.url("/live.m3u8");
     let running = Swarm::new(&["--clients", "2", "--duration", "4s", "--ffmpeg", &fake.path(), &url]).start();
     let outcome = running.end();
-    assert_eq!(outcome.report["ended_because"], "its planned length was over");
+    assert_eq!(outcome.report["end_reason"], "its planned length was over");
     assert!((4.0..5.5).contains(&outcome.number("/elapsed_seconds")), "{:#}", outcome.report);
     outcome.assert_judged(0, "pass");
 }
@@ -120,6 +120,6 @@ fn viewers_that_say_they_play_and_ask_for_nothing_prove_nothing() {
     let url = server.url("/live.m3u8");
     let outcome = Swarm::new(&["--clients", "2", "--duration", "3s", "--ffmpeg", &fake.path(), &url]).run();
     assert_eq!(outcome.code(), 5, "{}", outcome.stdout);
-    let because = outcome.report["invalid_because"].to_string();
+    let because = outcome.report["invalid_reasons"].to_string();
     assert!(because.contains("2 viewers played without a single request"), "{because}");
 }

@@ -15,7 +15,7 @@ fn assert_refused(arguments: &[&str], code: i32, words: &[&str]) {
 }
 
 #[test]
-fn a_taken_port_is_named_with_the_cure() {
+fn a_taken_port_is_named_with_help() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let words = [&format!("port {port} on 127.0.0.1 is taken"), "cure: pass --port 0"];
@@ -24,10 +24,10 @@ fn a_taken_port_is_named_with_the_cure() {
 
 #[test]
 fn missing_and_wrong_programs_are_named() {
-    let cure = "cure: install nginx, or pass --nginx PATH";
-    assert_refused(&["--nginx", "no-such-nginx"], 3, &["cannot run no-such-nginx", cure]);
-    let cure = "cure: install FFmpeg, or pass --ffmpeg PATH";
-    assert_refused(&["--ffmpeg", "/no/such/ffmpeg"], 3, &["cannot run /no/such/ffmpeg", cure]);
+    let help = "cure: install nginx, or pass --nginx PATH";
+    assert_refused(&["--nginx", "no-such-nginx"], 3, &["cannot run no-such-nginx", help]);
+    let help = "cure: install FFmpeg, or pass --ffmpeg PATH";
+    assert_refused(&["--ffmpeg", "/no/such/ffmpeg"], 3, &["cannot run /no/such/ffmpeg", help]);
     assert_refused(&["--ffmpeg", "true"], 3, &["true is not FFmpeg", "cure: pass --ffmpeg PATH"]);
     assert_refused(&["--nginx", "true"], 3, &["true is not nginx", "cure: pass --nginx PATH"]);
 }

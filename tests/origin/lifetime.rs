@@ -71,13 +71,13 @@ fn a_killed_encoder_comes_back_and_the_media_sequence_goes_on() {
 #[test]
 fn an_encoder_that_can_never_live_again_ends_the_origin_with_the_reason() {
     let mut origin = Origin::start(&[]);
-    let house = origin.directory();
-    std::fs::remove_file(house.join("loop.nut")).unwrap();
+    let runtime_dir = origin.directory();
+    std::fs::remove_file(runtime_dir.join("loop.nut")).unwrap();
     send(origin.child_named("ffmpeg").unwrap(), Signal::SIGKILL);
     assert_eq!(origin.end(), Some(1));
     let said = origin.complaints();
-    assert!(said.contains("hls-origin: ffmpeg ended again and again, now with exit code 1: "), "{said}");
-    assert!(said.contains("loop.nut: No such file or directory") && !house.exists(), "{said}");
+    assert!(said.contains("error: ffmpeg ended again and again, now with exit code 1: "), "{said}");
+    assert!(said.contains("loop.nut: No such file or directory") && !runtime_dir.exists(), "{said}");
 }
 
 #[test]
@@ -133,13 +133,13 @@ fn a_graceful_end_leaves_nothing() {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("ready.json");
         let mut origin = Origin::start(&["--ready-file", file.to_str().unwrap()]);
-        let (family, house) = (descendants(origin.pid()), origin.directory());
+        let (family, runtime_dir) = (descendants(origin.pid()), origin.directory());
         // Guard, nginx with a worker, FFmpeg.
-        assert!(family.len() >= 4 && house.is_dir() && file.exists(), "{family:?}");
+        assert!(family.len() >= 4 && runtime_dir.is_dir() && file.exists(), "{family:?}");
         origin.signal(signal);
         assert_eq!(origin.end(), Some(0), "{signal}");
         assert_eq!(survivors(&family), []);
-        assert!(!house.exists() && !file.exists());
+        assert!(!runtime_dir.exists() && !file.exists());
         assert!(ask(origin.port(), "GET", "/health").is_err(), "nobody listens any more");
     }
 }
@@ -147,7 +147,7 @@ fn a_graceful_end_leaves_nothing() {
 #[test]
 fn a_second_signal_ends_it_at_once_and_leaves_nothing() {
     let mut origin = Origin::start(&[]);
-    let (family, house) = (descendants(origin.pid()), origin.directory());
+    let (family, runtime_dir) = (descendants(origin.pid()), origin.directory());
     // A stopped encoder cannot end gracefully, so that the second signal has something to cut short.
     send(origin.child_named("ffmpeg").unwrap(), Signal::SIGSTOP);
     origin.signal(Signal::SIGTERM);
@@ -155,17 +155,17 @@ fn a_second_signal_ends_it_at_once_and_leaves_nothing() {
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(128 + 15));
     eventually("everything is gone", Duration::from_secs(1), || survivors(&family).is_empty().then_some(()));
-    assert!(!house.exists());
+    assert!(!runtime_dir.exists());
 }
 
 #[test]
 fn a_killed_origin_leaves_nothing() {
     let mut origin = Origin::start(&[]);
-    let (family, house) = (descendants(origin.pid()), origin.directory());
+    let (family, runtime_dir) = (descendants(origin.pid()), origin.directory());
     assert!(family.len() >= 4, "{family:?}");
     origin.signal(Signal::SIGKILL);
     assert_eq!(origin.end(), None);
     eventually("everything is gone", Duration::from_secs(1), || {
-        (survivors(&family).is_empty() && !house.exists()).then_some(())
+        (survivors(&family).is_empty() && !runtime_dir.exists()).then_some(())
     });
 }

@@ -44,7 +44,7 @@ fn look_on(port: u16, stop: &AtomicBool) -> Vec<History> {
 fn upheaval(viewers: u32, kills: u32, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut origin = Origin::start(&["--ladder", "128x72@60"]);
-    let (port, house) = (origin.port(), origin.directory());
+    let (port, runtime_dir) = (origin.port(), origin.directory());
     let folder = TempDir::new().unwrap();
     let exchanges = folder.path().join("exchanges");
     let stop = AtomicBool::new(false);
@@ -116,7 +116,7 @@ fn upheaval(viewers: u32, kills: u32, seed: u64) {
     assert_eq!(origin.end(), Some(0), "{}", origin.complaints());
     let begun = Instant::now();
     eventually("nothing is left", Duration::from_secs(2), || survivors(&family).is_empty().then_some(()));
-    assert!(!house.exists() && begun.elapsed() < Duration::from_secs(2));
+    assert!(!runtime_dir.exists() && begun.elapsed() < Duration::from_secs(2));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use hls_swarm::output::{prometheus, summary};
 use hls_swarm_model::merge::run::merge;
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES};
-use hls_swarm_model::verdict::{Criterion, Word};
+use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
 use super::recorded::{report, run};
 use super::{named, shard, text};
@@ -17,25 +17,25 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
         }
     };
     let invalid = |report: &mut Report| {
-        verdict(Word::Invalid, 5)(report);
-        report.verdict.invalid_because = vec!["too late".into()];
+        verdict(VerdictKind::Invalid, 5)(report);
+        report.verdict.invalid_reasons = vec!["too late".into()];
     };
     // The recorded run itself fails by its error rate.
     let merged = |one: Report, other: Report| merge(&named(vec![one, other])).unwrap().verdict;
     let fail = merged(shard(0, |_| {}), shard(1, |_| {}));
-    assert_eq!((fail.word, fail.exit_code), (Word::Fail, 4));
-    let aborted = merged(shard(0, verdict(Word::Aborted, 130)), shard(1, |_| {}));
-    assert_eq!((aborted.word, aborted.exit_code), (Word::Aborted, 130));
-    let proves_nothing = merged(shard(0, verdict(Word::Aborted, 130)), shard(1, invalid));
-    assert_eq!((proves_nothing.word, proves_nothing.exit_code), (Word::Invalid, 5));
-    assert_eq!(proves_nothing.invalid_because, ["2.json: too late"]);
-    let never = merged(shard(0, verdict(Word::Fail, 6)), shard(1, invalid));
+    assert_eq!((fail.word, fail.exit_code), (VerdictKind::Fail, 4));
+    let aborted = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, |_| {}));
+    assert_eq!((aborted.word, aborted.exit_code), (VerdictKind::Aborted, 130));
+    let proves_nothing = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, invalid));
+    assert_eq!((proves_nothing.word, proves_nothing.exit_code), (VerdictKind::Invalid, 5));
+    assert_eq!(proves_nothing.invalid_reasons, ["2.json: too late"]);
+    let never = merged(shard(0, verdict(VerdictKind::Fail, 6)), shard(1, invalid));
     assert_eq!(never.exit_code, 6);
 }
 
 #[test]
 fn the_runs_that_did_not_pass_are_named() {
-    let pass = |report: &mut Report| (report.verdict.word, report.verdict.exit_code) = (Word::Pass, 0);
+    let pass = |report: &mut Report| (report.verdict.word, report.verdict.exit_code) = (VerdictKind::Pass, 0);
     let limit = |one: Report, other: Report| {
         let parts = vec![("shard 0".to_owned(), one), ("shard 2".to_owned(), other)];
         let merged = merge(&parts).unwrap().verdict;
@@ -81,8 +81,8 @@ fn edges_that_no_table_has_room_for_are_told() {
         let text = text(format, &many);
         assert!(text.contains("more edges with") && text.contains(further), "{text}");
     }
-    let Report { run, snapshot, verdict, ended_because, .. } = &many;
-    let summary = summary::render(snapshot, run, verdict, ended_because);
+    let Report { run, snapshot, verdict, end_reason, .. } = &many;
+    let summary = summary::render(snapshot, run, verdict, end_reason);
     assert!(summary.contains(further) && summary.contains(" more edges with "), "{summary}");
     let scraped = prometheus::render(snapshot, run);
     assert!(scraped.contains("hls_swarm_edge_requests_total{edge=\"other addresses\"} 345"), "{scraped}");

@@ -41,7 +41,7 @@ fn use_up(report: &Report, other: &Report) {
     for (_, format) in Format::ENDINGS {
         formats::render(format, report).unwrap();
     }
-    let summary = summary::render(&report.snapshot, &report.run, &report.verdict, &report.ended_because);
+    let summary = summary::render(&report.snapshot, &report.run, &report.verdict, &report.end_reason);
     let compared = comparison::render(("a", report), ("b", other));
     assert!(!(summary + &compared).contains('\x1b'), "a name does not get to write on the terminal");
     let own = Report { run: later(report), ..report.clone() };
@@ -59,7 +59,7 @@ fn later(report: &Report) -> hls_swarm_model::run::Run {
 }
 
 fn refusal(failure: &Failure) {
-    assert!(failure.to_string().starts_with("m.json: ") && failure.cure_text().is_some(), "{failure}");
+    assert!(failure.to_string().starts_with("m.json: ") && failure.help_text().is_some(), "{failure}");
 }
 
 #[test]

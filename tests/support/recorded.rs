@@ -4,8 +4,8 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use hls_swarm::cli::run::Variant;
-use hls_swarm_base::exit_status::Ending;
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::exit_status::ProcessExit;
+use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
@@ -72,7 +72,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         cache: (kind == Kind::Segment).then_some(Cache::Hit),
         age_s: (kind == Kind::Segment).then_some(3),
         edge: Some("cache-fra1".into()),
-        playlist: (kind == Kind::Manifest).then_some(MediaPlaylist {
+        playlist: (kind == Kind::Playlist).then_some(MediaPlaylist {
             // It stands still from second 8 on.
             sequence: at.min(8),
             segments: 5,
@@ -118,7 +118,7 @@ pub fn recorded() -> Stats {
     }
     for second in 1..=12 {
         for viewer in [1, 2] {
-            stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Manifest, second))));
+            stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Playlist, second))));
             stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Segment, second))));
             let media_us = second * 1_000_000;
             stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.25 });
@@ -140,7 +140,7 @@ pub fn recorded() -> Stats {
     stats.apply(Event::Ended {
         viewer: 2,
         class: EndClass::Failed,
-        ending: Ending::Exited(0),
+        ending: ProcessExit::Exited(0),
         killed: false,
         reason: "Failed to reload playlist; ended a live stream (exit code 0)".into(),
         uptime_seconds: 11.0,
@@ -168,7 +168,7 @@ pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
     let streams = [("http://a.example/live.m3u8", 2), ("http://b.example/live.m3u8 (lowest)", 1)];
     let streams = streams.map(|(name, weight)| (name.to_owned(), weight)).to_vec();
     let mut stats =
-        stats_of(Source::Probe, 3).in_parts(stages, Mix::weighted(streams).unwrap(), thresholds.clone());
+        stats_of(Source::Probe, 3).with_stages(stages, WeightedSet::weighted(streams).unwrap(), thresholds.clone());
     for second in 0..24 {
         if let Some(stage) = [0, 2, 12, 14].iter().position(|begin| *begin == second) {
             stats.apply(Event::Stage { stage, at_ns: second * SECOND });
@@ -178,7 +178,7 @@ pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
             stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
         }
         if second == 12 {
-            stats.apply(Event::Dismissed { viewer: 3, at_ns: second * SECOND });
+            stats.apply(Event::RampedDown { viewer: 3, at_ns: second * SECOND });
         }
         for viewer in (1..=3).filter(|viewer| *viewer < 3 || second < 12) {
             // Viewer 2 is the one on the second stream.
@@ -188,11 +188,11 @@ pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
                 peer: Some(([192, 0, 2, u8::try_from(viewer).unwrap()].into(), 443)),
                 ..exchange(viewer, kind, second)
             };
-            stats.apply(Event::Exchange(Box::new(answer(Kind::Manifest))));
+            stats.apply(Event::Exchange(Box::new(answer(Kind::Playlist))));
             stats.apply(Event::Exchange(Box::new(answer(Kind::Segment))));
             let media_us = (second + 1) * 1_000_000;
             stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.25 });
-            stats.apply(Event::Watched { viewer, shown_us: 1_000_000, stalled_us: 0 });
+            stats.apply(Event::PlaybackTime { viewer, shown_us: 1_000_000, stalled_us: 0 });
         }
         if second == 20 {
             stats.apply(Event::Stalled { viewer: 2 });
@@ -214,7 +214,7 @@ pub fn report_in_parts() -> Report {
         verdict: judge(&snapshot, &thresholds, None),
         snapshot,
         recording: stats.recording(),
-        ended_because: "its planned length was over".into(),
+        end_reason: "its planned length was over".into(),
     }
 }
 
@@ -227,6 +227,6 @@ pub fn report() -> Report {
         verdict: judge(&snapshot, &[], None),
         snapshot,
         recording: stats.recording(),
-        ended_because: "its planned length was over".into(),
+        end_reason: "its planned length was over".into(),
     }
 }

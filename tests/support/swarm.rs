@@ -221,7 +221,7 @@ impl Outcome {
     /// things makes a run invalid, which is right and not what these tests are about.
     pub(crate) fn assert_judged(&self, code: i32, verdict: &str) {
         let machine = ["all processors of this machine", "this program itself was"];
-        let busy = self.report["invalid_because"].as_array().is_some_and(|reasons| {
+        let busy = self.report["invalid_reasons"].as_array().is_some_and(|reasons| {
             let of_machine =
                 |reason: &Value| machine.iter().any(|start| reason.as_str().unwrap().starts_with(start));
             !reasons.is_empty() && reasons.iter().all(of_machine)

@@ -15,7 +15,7 @@ use hls_swarm::tui::view::history::KEPT;
 use hls_swarm::tui::view::sort::{Sort, order};
 use hls_swarm::tui::view::state::{Page, State};
 use hls_swarm::tui::view::style::Look;
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_model::command::Command;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Exchange, Kind, Outcome, Source};
@@ -44,7 +44,7 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
             download_ns: took(400_000),
             ..exchange(viewer, kind, second)
         };
-        stats.apply(Event::Exchange(Box::new(of(Kind::Manifest))));
+        stats.apply(Event::Exchange(Box::new(of(Kind::Playlist))));
         stats.apply(Event::Exchange(Box::new(of(Kind::Segment))));
         let slow = viewer == 7 && second > 20;
         let (speed, drift_seconds) = if slow { (0.41, 6.5) } else { (1.0, 0.25) };
@@ -82,7 +82,7 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
             stats.apply(Event::Ended {
                 viewer: 13,
                 class: EndClass::Failed,
-                ending: Ending::Exited(1),
+                ending: ProcessExit::Exited(1),
                 killed: false,
                 reason: "Connection refused; exit code 1".into(),
                 uptime_seconds: 31.0,
@@ -90,7 +90,7 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
         }
         37 => {
             let reason = "ended a live stream (exit code 0)".to_owned();
-            let (class, ending) = (EndClass::Failed, Ending::Exited(0));
+            let (class, ending) = (EndClass::Failed, ProcessExit::Exited(0));
             stats.apply(Event::Ended {
                 viewer: 9,
                 class,
@@ -268,7 +268,7 @@ fn keys_change_the_load_and_a_pause_is_shown() {
         assert_eq!(state.press(Key::Char(key)), Reply::Command(command), "{key:?}");
     }
     let mut paused = series().pop().unwrap();
-    paused.by_hand.paused = true;
+    paused.manual_changes.paused = true;
     paused.stages = vec![StageRow { stage: 2, from: 300, clients: 300, ..StageRow::default() }];
     state.take(Arc::new(paused));
     let shown = text(&frame(&state, (80, 24), true));

@@ -18,6 +18,6 @@ pub fn find(
             nearest(name, names()).map_or_else(String::new, |meant| format!("did you mean {meant}? "));
         let all: Vec<&str> = names().collect();
         Failure::usage(format!("there is no {what} {name:?}"))
-            .cure(format!("{meant}There are: {}; or name a TOML file", all.join(", ")))
+            .help(format!("{meant}There are: {}; or name a TOML file", all.join(", ")))
     })
 }

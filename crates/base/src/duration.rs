@@ -24,18 +24,18 @@ const UNITS: [(&str, u64); 8] = [
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotADuration(String);
+pub struct InvalidDuration(String);
 
-impl fmt::Display for NotADuration {
+impl fmt::Display for InvalidDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (durations look like 30s, 200ms, 5m, 1h30m, or 0)", self.0)
     }
 }
 
-impl std::error::Error for NotADuration {}
+impl std::error::Error for InvalidDuration {}
 
 impl FromStr for GoDuration {
-    type Err = NotADuration;
+    type Err = InvalidDuration;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
@@ -45,7 +45,7 @@ impl FromStr for GoDuration {
         let mut rest = text;
         let mut total = 0_u64;
         if rest.is_empty() {
-            return Err(NotADuration("empty".into()));
+            return Err(InvalidDuration("empty".into()));
         }
         while !rest.is_empty() {
             let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len());
@@ -53,17 +53,17 @@ impl FromStr for GoDuration {
             let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
             let (unit, next) = tail.split_at(letters);
             if number.is_empty() {
-                return Err(NotADuration(format!("no number before {unit:?}")));
+                return Err(InvalidDuration(format!("no number before {unit:?}")));
             }
             if unit.is_empty() {
-                return Err(NotADuration(format!("no unit after {number}")));
+                return Err(InvalidDuration(format!("no unit after {number}")));
             }
             let Some((_, scale)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-                return Err(NotADuration(format!("unknown unit {unit:?}")));
+                return Err(InvalidDuration(format!("unknown unit {unit:?}")));
             };
             let part = nanoseconds(number, *scale)
-                .ok_or_else(|| NotADuration(format!("{number}{unit} is not a number in range")))?;
-            total = total.checked_add(part).ok_or_else(|| NotADuration("too long".into()))?;
+                .ok_or_else(|| InvalidDuration(format!("{number}{unit} is not a number in range")))?;
+            total = total.checked_add(part).ok_or_else(|| InvalidDuration("too long".into()))?;
             rest = next;
         }
         Ok(Self(Duration::from_nanos(total)))
@@ -71,9 +71,9 @@ impl FromStr for GoDuration {
 }
 
 impl TryFrom<String> for GoDuration {
-    type Error = NotADuration;
+    type Error = InvalidDuration;
 
-    fn try_from(text: String) -> Result<Self, NotADuration> {
+    fn try_from(text: String) -> Result<Self, InvalidDuration> {
         text.parse()
     }
 }

@@ -1,4 +1,4 @@
-//! The one error type that reaches a user: what failed, with which value, and how to cure it.
+//! The one error type that reaches a user: what failed, with which value, and how to fix it.
 //!
 //! `Display` never repeats its source; [`Failure::print`] walks the chain.
 
@@ -8,12 +8,12 @@ use std::io::Write;
 
 use super::exit::Exit;
 
-/// A failure as a user meets it. `what` names the thing and the value, `cure` says what to do.
+/// A failure as a user meets it. `what` names the thing and the value, `help` says what to do.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
     what: String,
-    cure: Option<String>,
+    help: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -21,7 +21,7 @@ impl Failure {
     /// A failure that ends the program with `exit`.
     #[must_use]
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), cure: None, source: None }
+        Self { exit, what: what.into(), help: None, source: None }
     }
 
     /// What was typed or configured cannot be run (exit code 2).
@@ -44,14 +44,14 @@ impl Failure {
 
     /// Adds what the user can do about it.
     #[must_use]
-    pub fn cure(mut self, cure: impl Into<String>) -> Self {
-        self.cure = Some(cure.into());
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
         self
     }
 
     /// Adds the error underneath.
     #[must_use]
-    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -70,11 +70,11 @@ impl Failure {
 
     /// What the user can do, where that is known.
     #[must_use]
-    pub fn cure_text(&self) -> Option<&str> {
-        self.cure.as_deref()
+    pub fn help_text(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
-    /// The failure and everything underneath it on one line, without the cure.
+    /// The failure and everything underneath it on one line, without the help.
     #[must_use]
     pub fn chain(&self) -> String {
         let mut text = self.what.clone();
@@ -87,11 +87,12 @@ impl Failure {
         text
     }
 
-    /// Writes `PROGRAM: what: why` and the cure to `out`. A closed `out` is not worth a panic.
-    pub fn print(&self, program: &str, out: &mut dyn Write) {
-        let mut text = format!("{program}: {}\n", self.chain());
-        if let Some(cure) = &self.cure {
-            text.push_str(&format!("  cure: {cure}\n"));
+    /// Writes `error: what: why`, and the help on a line of its own, to `out`. A closed `out` is not worth a
+    /// panic.
+    pub fn print(&self, out: &mut dyn Write) {
+        let mut text = format!("error: {}\n", self.chain());
+        if let Some(help) = &self.help {
+            text.push_str(&format!("  help: {help}\n"));
         }
         // The only reader of standard error may be gone; there is no one left to tell.
         drop(out.write_all(text.as_bytes()));
@@ -115,17 +116,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_is_printed_once_and_the_cure_last() {
+    fn the_chain_is_printed_once_and_the_help_last() {
         let failure = Failure::preflight("metrics port 17091 is taken")
-            .because(std::io::Error::from_raw_os_error(98))
-            .cure("pass --metrics 127.0.0.1:0");
+            .caused_by(std::io::Error::from_raw_os_error(98))
+            .help("pass --metrics 127.0.0.1:0");
         let mut out = Vec::new();
-        failure.print("hls-swarm", &mut out);
+        failure.print(&mut out);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(
             text,
-            "hls-swarm: metrics port 17091 is taken: Address already in use (os error 98)\n  \
-             cure: pass --metrics 127.0.0.1:0\n"
+            "error: metrics port 17091 is taken: Address already in use (os error 98)\n  \
+             help: pass --metrics 127.0.0.1:0\n"
         );
     }
 }

@@ -4,14 +4,14 @@ use std::fmt;
 
 /// The end of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ProcessExit {
     /// It exited by itself with this code.
     Exited(i32),
     /// A signal ended it.
     Signaled(i32),
 }
 
-impl Ending {
+impl ProcessExit {
     /// Whether the process ended by itself with code 0.
     #[must_use]
     pub const fn is_success(self) -> bool {
@@ -19,7 +19,7 @@ impl Ending {
     }
 }
 
-impl From<std::process::ExitStatus> for Ending {
+impl From<std::process::ExitStatus> for ProcessExit {
     fn from(status: std::process::ExitStatus) -> Self {
         use std::os::unix::process::ExitStatusExt;
         match (status.code(), status.signal()) {
@@ -31,7 +31,7 @@ impl From<std::process::ExitStatus> for Ending {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for ProcessExit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(code) => write!(f, "exit code {code}"),

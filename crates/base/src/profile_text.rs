@@ -6,25 +6,25 @@ use toml::de::{DeTable, DeValue, Deserializer, Error};
 use super::nearest::nearest;
 use crate::error::Failure;
 
-/// Reads `text`, which `what` names to the user; `cure` helps where no key is near.
+/// Reads `text`, which `what` names to the user; `help` helps where no key is near.
 ///
 /// # Errors
 /// A usage failure: no TOML, an unknown key, a value of the wrong type.
-pub fn read<T: DeserializeOwned>(what: &str, text: &str, cure: &str) -> Result<T, Failure> {
-    toml::from_str(text).map_err(|error| explained(&error, what, text, cure))
+pub fn read<T: DeserializeOwned>(what: &str, text: &str, help: &str) -> Result<T, Failure> {
+    toml::from_str(text).map_err(|error| explained(&error, what, text, help))
 }
 
 /// The same, where what `text` does not say is as in `base`, table by table.
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_over<T: DeserializeOwned>(base: &str, what: &str, text: &str, cure: &str) -> Result<T, Failure> {
+pub fn read_over<T: DeserializeOwned>(base: &str, what: &str, text: &str, help: &str) -> Result<T, Failure> {
     let read = || {
         let mut table = DeTable::parse(text)?;
         underlay(table.get_mut(), DeTable::parse(base)?.into_inner());
         T::deserialize(Deserializer::from(table))
     };
-    read().map_err(|error| explained(&error, what, text, cure))
+    read().map_err(|error| explained(&error, what, text, help))
 }
 
 /// Adds what `table` lacks.
@@ -38,14 +38,14 @@ fn underlay<'a>(table: &mut DeTable<'a>, base: DeTable<'a>) {
     }
 }
 
-fn explained(error: &Error, what: &str, text: &str, cure: &str) -> Failure {
+fn explained(error: &Error, what: &str, text: &str, help: &str) -> Failure {
     let before = error.span().and_then(|span| text.get(..span.start));
     let line = before.map(|before| before.matches('\n').count() + 1);
     let place = line.map_or_else(String::new, |line| format!(", line {line}"));
     let failure = Failure::usage(format!("{what}{place}: {}", error.message()));
     match meant(error.message()) {
-        Some(key) => failure.cure(format!("did you mean `{key}`?")),
-        None => failure.cure(cure),
+        Some(key) => failure.help(format!("did you mean `{key}`?")),
+        None => failure.help(help),
     }
 }
 

@@ -61,7 +61,7 @@ fn pieces(mut text: &str) -> Result<Vec<Piece<'_>>, Failure> {
         let (before, from) = text.split_at(at);
         let wrong = || {
             Failure::usage(format!("{from:?} stands for no secret"))
-                .cure("write {env:NAME} or {file:PATH}, with the closing brace")
+                .help("write {env:NAME} or {file:PATH}, with the closing brace")
         };
         let (inside, after) = from[1..].split_once('}').ok_or_else(wrong)?;
         let (kind, name) = inside.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(wrong)?;
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(secrets("s3cret").expand("t={env:TOKEN}&{x}").unwrap(), "t=s3cret&{x}");
         assert_eq!(Secrets::made_up().expand("{env:A}{file:b}").unwrap(), "secretsecret");
         for wrong in ["{env:TOKEN", "{file:}"] {
-            assert!(references(wrong).unwrap_err().cure_text().is_some(), "{wrong}");
+            assert!(references(wrong).unwrap_err().help_text().is_some(), "{wrong}");
         }
     }
 

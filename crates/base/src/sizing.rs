@@ -21,7 +21,7 @@ const RECOMMENDED_BASE: u64 = 1000;
 
 /// What viewers need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Needs {
+pub struct Requirements {
     /// Open files without which a run is not started.
     pub open_files: u64,
     /// A limit of open files to set for good (`LimitNOFILE=`): never below what is needed.
@@ -34,7 +34,7 @@ pub struct Needs {
     pub local_ports: u64,
 }
 
-impl Needs {
+impl Requirements {
     /// What `viewers` viewers and this program need.
     #[must_use]
     pub fn of(viewers: u32) -> Self {
@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn few_viewers_get_the_recommended_limit_and_many_what_they_need() {
-        assert_eq!((Needs::of(10).open_files, Needs::of(10).open_files_limit), (300, 1150));
-        assert_eq!((Needs::of(500).open_files, Needs::of(500).open_files_limit), (10_100, 10_100));
-        assert_eq!(Needs::of(u32::MAX).processes, u64::from(u32::MAX) + 50);
+        assert_eq!((Requirements::of(10).open_files, Requirements::of(10).open_files_limit), (300, 1150));
+        assert_eq!((Requirements::of(500).open_files, Requirements::of(500).open_files_limit), (10_100, 10_100));
+        assert_eq!(Requirements::of(u32::MAX).processes, u64::from(u32::MAX) + 50);
     }
 }

@@ -2,28 +2,28 @@
 //! number alone, so that a run means the same however it is divided over machines.
 
 /// Largest weight. The deal repeats after the sum of all weights, and is kept in memory.
-pub const MOST_WEIGHT: u32 = 1000;
+pub const MAX_WEIGHT: u32 = 1000;
 
 /// Things with weights; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mix<T> {
+pub struct WeightedSet<T> {
     first: T,
     others: Vec<T>,
     /// Whose turn it is, for as many viewers as the weights add up to; then it repeats.
     turns: Vec<usize>,
 }
 
-impl<T> Mix<T> {
+impl<T> WeightedSet<T> {
     /// The same for every viewer.
     #[must_use]
     pub const fn one(thing: T) -> Self {
         Self { first: thing, others: Vec::new(), turns: Vec::new() }
     }
 
-    /// Things with their weights (from 1 to [`MOST_WEIGHT`]); `None` if there are none.
+    /// Things with their weights (from 1 to [`MAX_WEIGHT`]); `None` if there are none.
     #[must_use]
     pub fn weighted(things: Vec<(T, u32)>) -> Option<Self> {
-        let weights: Vec<u32> = things.iter().map(|(_, weight)| (*weight).clamp(1, MOST_WEIGHT)).collect();
+        let weights: Vec<u32> = things.iter().map(|(_, weight)| (*weight).clamp(1, MAX_WEIGHT)).collect();
         let mut things = things.into_iter().map(|(thing, _)| thing);
         Some(Self { first: things.next()?, others: things.collect(), turns: turns(&weights) })
     }
@@ -47,7 +47,7 @@ impl<T> Mix<T> {
 
     /// The place of the one that viewer `viewer` (from 1) gets.
     #[must_use]
-    pub fn place_of(&self, viewer: u32) -> usize {
+    pub fn index_of(&self, viewer: u32) -> usize {
         let turn = (viewer.saturating_sub(1) as usize).checked_rem(self.turns.len());
         turn.and_then(|turn| self.turns.get(turn)).copied().unwrap_or(0)
     }
@@ -55,12 +55,12 @@ impl<T> Mix<T> {
     /// The one that viewer `viewer` (from 1) gets.
     #[must_use]
     pub fn of(&self, viewer: u32) -> &T {
-        self.place_of(viewer).checked_sub(1).and_then(|place| self.others.get(place)).unwrap_or(&self.first)
+        self.index_of(viewer).checked_sub(1).and_then(|place| self.others.get(place)).unwrap_or(&self.first)
     }
 
     /// The same deal of what `change` makes of each, where that may be several: those who would get the
     /// one get these in turn.
-    pub fn spread<U>(&self, mut change: impl FnMut(&T) -> (U, Vec<U>)) -> Mix<U> {
+    pub fn spread<U>(&self, mut change: impl FnMut(&T) -> (U, Vec<U>)) -> WeightedSet<U> {
         let (first, mut others) = change(&self.first);
         // For each of ours: where its own begin, how many there are, whose turn it is.
         let mut places = vec![(0, others.len() + 1, 0)];
@@ -79,12 +79,12 @@ impl<T> Mix<T> {
                 *next = (*next + 1) % *many;
             }
         }
-        Mix { first, others, turns }
+        WeightedSet { first, others, turns }
     }
 
     /// The same deal of what `change` makes of each.
-    pub fn map<U>(&self, mut change: impl FnMut(&T) -> U) -> Mix<U> {
-        Mix {
+    pub fn map<U>(&self, mut change: impl FnMut(&T) -> U) -> WeightedSet<U> {
+        WeightedSet {
             first: change(&self.first),
             others: self.others.iter().map(change).collect(),
             turns: self.turns.clone(),
@@ -128,17 +128,17 @@ mod tests {
 
     #[test]
     fn turns_are_taken_by_weight() {
-        let mix = Mix::weighted(vec![('a', 2), ('b', 1)]).unwrap();
+        let mix = WeightedSet::weighted(vec![('a', 2), ('b', 1)]).unwrap();
         let dealt: String = (1..=6).map(|viewer| *mix.of(viewer)).collect();
         assert_eq!(dealt, "abaaba");
-        assert_eq!(*Mix::one('x').of(17), 'x');
+        assert_eq!(*WeightedSet::one('x').of(17), 'x');
         assert_eq!(mix.map(|letter| letter.to_ascii_uppercase()).of(2), &'B');
-        assert!(Mix::<char>::weighted(Vec::new()).is_none());
+        assert!(WeightedSet::<char>::weighted(Vec::new()).is_none());
     }
 
     #[test]
     fn those_of_one_take_turns_with_what_it_is_spread_over() {
-        let mix = Mix::weighted(vec![('a', 2), ('b', 1)]).unwrap();
+        let mix = WeightedSet::weighted(vec![('a', 2), ('b', 1)]).unwrap();
         let spread = mix.spread(|letter| match letter {
             'a' => ("x", vec!["y", "z"]),
             _ => ("B", vec!["C"]),
@@ -147,16 +147,16 @@ mod tests {
         // Six rounds of a, b, a: twelve turns for three things, six for two.
         assert_eq!(dealt, "xByzCxyBzxCyzBxyCz");
         assert_eq!(*spread.of(19), "x");
-        assert_eq!(*Mix::one('q').spread(|_| (1, vec![2])).of(4), 2);
+        assert_eq!(*WeightedSet::one('q').spread(|_| (1, vec![2])).of(4), 2);
     }
 
     proptest! {
         #[test]
         fn shares_are_kept_to_the_viewer(weights in prop::collection::vec(1_u32..50, 1..6), viewers in 1_u32..500) {
             let sum: u32 = weights.iter().sum();
-            let mix = Mix::weighted(weights.iter().copied().enumerate().collect()).unwrap();
+            let mix = WeightedSet::weighted(weights.iter().copied().enumerate().collect()).unwrap();
             for (place, weight) in weights.iter().enumerate() {
-                let dealt = (1..=viewers).filter(|viewer| mix.place_of(*viewer) == place).count() as f64;
+                let dealt = (1..=viewers).filter(|viewer| mix.index_of(*viewer) == place).count() as f64;
                 let fair = f64::from(viewers) * f64::from(*weight) / f64::from(sum);
                 prop_assert!((dealt - fair).abs() <= weights.len() as f64, "{dealt} for {fair}");
                 if viewers % sum == 0 {

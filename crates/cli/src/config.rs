@@ -12,11 +12,11 @@ use hls_swarm_base::exit::Exit;
 use hls_swarm_os::stdout;
 
 /// The exit code of a command, and what it has to complain about.
-pub fn exit(program: &str, served: Result<(), Failure>) -> ExitCode {
+pub fn exit(served: Result<(), Failure>) -> ExitCode {
     match served {
         Ok(()) => Exit::Pass.into(),
         Err(failure) => {
-            failure.print(program, &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
     }
@@ -33,8 +33,8 @@ pub fn warn(program: &str, idle: &[String]) {
 pub fn read(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!("{}: cannot be read", file.display()))
-            .because(error)
-            .cure("name a TOML file that you may read")
+            .caused_by(error)
+            .help("name a TOML file that you may read")
     })
 }
 
@@ -61,7 +61,7 @@ impl<S: Serialize, D: Serialize> Shown<'_, S, D> {
     /// # Errors
     /// Standard output is closed.
     pub fn print(&self, output: ShowArgs) -> Result<(), Failure> {
-        let unwritable = |error: String| Failure::internal("cannot write the configuration").because(error);
+        let unwritable = |error: String| Failure::internal("cannot write the configuration").caused_by(error);
         let text = if output.json {
             serde_json::to_string_pretty(self).map_err(|error| unwritable(error.to_string()))? + "\n"
         } else {

@@ -31,7 +31,7 @@ pub struct Where {
     /// Path that answers.
     pub path: &'static str,
     /// What to do if nobody answers.
-    pub cure: &'static str,
+    pub help: &'static str,
 }
 
 /// `main` of both.
@@ -45,7 +45,7 @@ pub fn main(place: Where) -> ExitCode {
     match ask(place, args) {
         Ok(()) => Exit::Pass.into(),
         Err(failure) => {
-            failure.print(place.program, &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             Exit::Internal.into()
         }
     }
@@ -56,7 +56,7 @@ fn ask(place: Where, args: HealthArgs) -> Result<(), Failure> {
     let port = port.unwrap_or_else(|| place.port.to_string());
     let url = args.url.unwrap_or_else(|| format!("http://127.0.0.1:{port}{}", place.path));
     let url = Url::parse(&url).map_err(|error| {
-        Failure::usage(format!("{url:?} is no address")).because(error).cure("pass an http:// URL")
+        Failure::usage(format!("{url:?} is no address")).caused_by(error).help("pass an http:// URL")
     })?;
     let request = Request {
         url,
@@ -65,7 +65,7 @@ fn ask(place: Where, args: HealthArgs) -> Result<(), Failure> {
         timeout: PATIENCE,
         verify_tls: true,
         resolve: Vec::new(),
-        fence: hls_swarm_http::target_policy::Fence::default(),
+        target_policy: hls_swarm_http::target_policy::TargetPolicy::default(),
     };
-    fetch::get_now(&request).map(drop).map_err(|failure| failure.cure(place.cure))
+    fetch::get_now(&request).map(drop).map_err(|failure| failure.help(place.help))
 }

@@ -35,7 +35,7 @@ pub fn main(program: Command) -> ExitCode {
     match text.map(|text| text.and_then(|text| stdout::say(&String::from_utf8_lossy(&text)))) {
         Err(error) => logging::clap_exit(&error),
         Ok(Err(failure)) => {
-            failure.print("hls-swarm", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
         Ok(Ok(())) => Exit::Pass.into(),
@@ -55,7 +55,7 @@ pub fn page(program: Command, command: Option<&str>) -> Result<Vec<u8>, Failure>
             let found = program.get_subcommands().find(|one| one.get_name() == name).cloned();
             found.map(|found| (full, found)).ok_or_else(|| {
                 Failure::usage(format!("there is no command {name:?}"))
-                    .cure(format!("there are: {}", names.join(", ")))
+                    .help(format!("there are: {}", names.join(", ")))
             })?
         }
     };
@@ -63,6 +63,6 @@ pub fn page(program: Command, command: Option<&str>) -> Result<Vec<u8>, Failure>
     clap_mangen::Man::new(described)
         .title(title)
         .render(&mut text)
-        .map_err(|error| Failure::internal("cannot write the manual page").because(error))?;
+        .map_err(|error| Failure::internal("cannot write the manual page").caused_by(error))?;
     Ok(text)
 }

@@ -100,7 +100,7 @@ impl Media {
 
 /// Why a text is no playlist that can be played.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotAPlaylist {
+pub enum InvalidPlaylist {
     /// Nothing in it.
     Empty,
     /// It looks like HTML.
@@ -120,7 +120,7 @@ pub enum NotAPlaylist {
     },
 }
 
-impl fmt::Display for NotAPlaylist {
+impl fmt::Display for InvalidPlaylist {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("the response is empty"),
@@ -135,30 +135,30 @@ impl fmt::Display for NotAPlaylist {
     }
 }
 
-impl std::error::Error for NotAPlaylist {}
+impl std::error::Error for InvalidPlaylist {}
 
 /// Reads the playlist in `text`, which was found at `base`.
 ///
 /// # Errors
-/// [`NotAPlaylist`] if it is none, or lists nothing.
-pub fn parse(text: &str, base: &Url) -> Result<Playlist, NotAPlaylist> {
+/// [`InvalidPlaylist`] if it is none, or lists nothing.
+pub fn parse(text: &str, base: &Url) -> Result<Playlist, InvalidPlaylist> {
     if text.starts_with('\u{feff}') {
-        return Err(NotAPlaylist::ByteOrderMark);
+        return Err(InvalidPlaylist::ByteOrderMark);
     }
     let start = text.trim_start();
     if start.is_empty() {
-        return Err(NotAPlaylist::Empty);
+        return Err(InvalidPlaylist::Empty);
     }
     if !start.starts_with("#EXTM3U") {
         let lower: String = start.chars().take(200).collect::<String>().to_ascii_lowercase();
         if lower.starts_with("<!doctype") || lower.starts_with("<html") || lower.contains("<head") {
-            return Err(NotAPlaylist::Html);
+            return Err(InvalidPlaylist::Html);
         }
-        return Err(NotAPlaylist::NoHeader(start.chars().take(24).collect()));
+        return Err(InvalidPlaylist::NoHeader(start.chars().take(24).collect()));
     }
     let mut reader = Reader::new(base);
     for (index, line) in text.lines().enumerate() {
-        reader.line(line.trim()).map_err(|what| NotAPlaylist::BadLine { line: index + 1, what })?;
+        reader.line(line.trim()).map_err(|what| InvalidPlaylist::BadLine { line: index + 1, what })?;
     }
     reader.finish()
 }
@@ -264,13 +264,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Playlist, NotAPlaylist> {
+    fn finish(self) -> Result<Playlist, InvalidPlaylist> {
         if !self.master.variants.is_empty() {
             Ok(Playlist::Master(self.master))
         } else if !self.media.segments.is_empty() {
             Ok(Playlist::Media(self.media))
         } else {
-            Err(NotAPlaylist::NothingListed)
+            Err(InvalidPlaylist::NothingListed)
         }
     }
 }
@@ -281,7 +281,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Playlist, NotAPlaylist> {
+    fn read(text: &str) -> Result<Playlist, InvalidPlaylist> {
         parse(text, &Url::parse("http://host/live/index.m3u8?token=1").unwrap())
     }
 
@@ -327,14 +327,14 @@ mod tests {
 
     #[test]
     fn what_is_no_playlist_is_named() {
-        assert_eq!(read(" \n"), Err(NotAPlaylist::Empty));
-        assert_eq!(read("<!DOCTYPE html><html>"), Err(NotAPlaylist::Html));
-        assert_eq!(read("#EXTM3U\n#EXT-X-VERSION:3\n"), Err(NotAPlaylist::NothingListed));
-        assert!(matches!(read("hello"), Err(NotAPlaylist::NoHeader(_))));
-        assert_eq!(read("\u{feff}#EXTM3U\n#EXTINF:2,\na.ts\n"), Err(NotAPlaylist::ByteOrderMark));
+        assert_eq!(read(" \n"), Err(InvalidPlaylist::Empty));
+        assert_eq!(read("<!DOCTYPE html><html>"), Err(InvalidPlaylist::Html));
+        assert_eq!(read("#EXTM3U\n#EXT-X-VERSION:3\n"), Err(InvalidPlaylist::NothingListed));
+        assert!(matches!(read("hello"), Err(InvalidPlaylist::NoHeader(_))));
+        assert_eq!(read("\u{feff}#EXTM3U\n#EXTINF:2,\na.ts\n"), Err(InvalidPlaylist::ByteOrderMark));
         for line in ["#EXT-X-TARGETDURATION:-5", "#EXT-X-TARGETDURATION:inf", "#EXTINF:nan,"] {
             let bad = read(&format!("#EXTM3U\n{line}\n#EXTINF:2,\na.ts\n"));
-            assert!(matches!(bad, Err(NotAPlaylist::BadLine { line: 2, .. })), "{line}: {bad:?}");
+            assert!(matches!(bad, Err(InvalidPlaylist::BadLine { line: 2, .. })), "{line}: {bad:?}");
         }
         let bad = read("#EXTM3U\n#EXTINF:two,\na.ts\n").unwrap_err();
         assert_eq!(bad.to_string(), "line 2 of the playlist: \"two\" is no number");

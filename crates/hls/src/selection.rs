@@ -7,7 +7,7 @@ use crate::variant::Variant as Wish;
 
 /// What a wish comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice<'a> {
+pub enum Selection<'a> {
     /// Each viewer plays the master playlist, and with it every variant at once.
     Whole,
     /// Each viewer plays one of these; never empty.
@@ -16,30 +16,30 @@ pub enum Choice<'a> {
 
 /// No variant is as it was wished for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoneFits {
+pub struct NoMatchingVariant {
     wish: Wish,
     offered: Vec<String>,
 }
 
-impl fmt::Display for NoneFits {
+impl fmt::Display for NoMatchingVariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no variant is {}; there are: {}", self.wish, self.offered.join(", "))
     }
 }
 
-impl std::error::Error for NoneFits {}
+impl std::error::Error for NoMatchingVariant {}
 
 /// The variants that `wish` asks for.
 ///
 /// # Errors
-/// [`NoneFits`], which names what there is.
-pub fn choose(master: &Master, wish: Wish) -> Result<Choice<'_>, NoneFits> {
+/// [`NoMatchingVariant`], which names what there is.
+pub fn choose(master: &Master, wish: Wish) -> Result<Selection<'_>, NoMatchingVariant> {
     let variants = || master.variants.iter();
     // Of equals the first wins, whichever end is asked for.
     let most = |one: &&Variant| one.bandwidth;
     let one = match wish {
-        Wish::All => return Ok(Choice::Whole),
-        Wish::Each => return Ok(Choice::Of(variants().collect())),
+        Wish::All => return Ok(Selection::Whole),
+        Wish::Each => return Ok(Selection::Of(variants().collect())),
         Wish::First => variants().next(),
         Wish::Highest => variants().rev().max_by_key(most),
         Wish::Lowest => variants().min_by_key(most),
@@ -50,8 +50,8 @@ pub fn choose(master: &Master, wish: Wish) -> Result<Choice<'_>, NoneFits> {
         Wish::AtMost(bits) => variants().rev().filter(|one| one.bandwidth <= bits).max_by_key(most),
         Wish::AtLeast(bits) => variants().filter(|one| one.bandwidth >= bits).min_by_key(most),
     };
-    one.map(|one| Choice::Of(vec![one]))
-        .ok_or_else(|| NoneFits { wish, offered: variants().map(offer).collect() })
+    one.map(|one| Selection::Of(vec![one]))
+        .ok_or_else(|| NoMatchingVariant { wish, offered: variants().map(offer).collect() })
 }
 
 /// A variant in words.
@@ -83,11 +83,11 @@ mod tests {
         Master { variants, audio: Vec::new() }
     }
 
-    fn paths(wish: &str) -> Result<String, NoneFits> {
+    fn paths(wish: &str) -> Result<String, NoMatchingVariant> {
         let master = master();
         choose(&master, wish.parse().unwrap()).map(|choice| match choice {
-            Choice::Whole => "whole".into(),
-            Choice::Of(some) => some.iter().map(|one| one.url.path()).collect::<Vec<_>>().join(" "),
+            Selection::Whole => "whole".into(),
+            Selection::Of(some) => some.iter().map(|one| one.url.path()).collect::<Vec<_>>().join(" "),
         })
     }
 

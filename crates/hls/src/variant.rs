@@ -39,9 +39,9 @@ const NAMED: [(&str, Variant); 5] = [
 
 /// Why a text names no variant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoVariant(String);
+pub struct InvalidVariant(String);
 
-impl fmt::Display for NoVariant {
+impl fmt::Display for InvalidVariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -52,10 +52,10 @@ impl fmt::Display for NoVariant {
     }
 }
 
-impl std::error::Error for NoVariant {}
+impl std::error::Error for InvalidVariant {}
 
 impl FromStr for Variant {
-    type Err = NoVariant;
+    type Err = InvalidVariant;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some((_, variant)) = NAMED.iter().find(|(name, _)| *name == text) {
@@ -65,7 +65,7 @@ impl FromStr for Variant {
         if let Some(height) = height.filter(|height| *height > 0) {
             return Ok(Self::Height(height));
         }
-        let read = |digits: &str| bandwidth(digits).ok_or_else(|| NoVariant(text.to_owned()));
+        let read = |digits: &str| bandwidth(digits).ok_or_else(|| InvalidVariant(text.to_owned()));
         match (text.strip_prefix("<="), text.strip_prefix(">=")) {
             (Some(most), _) => read(most).map(Self::AtMost),
             (_, Some(least)) => read(least).map(Self::AtLeast),
@@ -107,7 +107,7 @@ impl fmt::Display for Variant {
 }
 
 impl TryFrom<String> for Variant {
-    type Error = NoVariant;
+    type Error = InvalidVariant;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()

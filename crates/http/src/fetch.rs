@@ -17,7 +17,7 @@ use hls_swarm_os::secrets;
 
 use crate::resolve::Rule;
 use crate::site_rules;
-use crate::target_policy::Fence;
+use crate::target_policy::TargetPolicy;
 
 /// Half a million segments with long addresses fit; what is larger is something else.
 const LARGEST: u64 = 64 << 20;
@@ -45,7 +45,7 @@ pub struct Request {
     /// Names that lead to other addresses.
     pub resolve: Vec<Rule>,
     /// Where it may lead.
-    pub fence: Fence,
+    pub target_policy: TargetPolicy,
 }
 
 /// Asks the rules first, then the resolver of this machine.
@@ -66,7 +66,7 @@ impl Resolver for Names {
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let Some(rule) = self.rules.iter().find(|rule| rule.is_about(host, port)) else {
+        let Some(rule) = self.rules.iter().find(|rule| rule.matches(host, port)) else {
             return self.system.resolve(uri, config, timeout);
         };
         let mut found = self.empty();
@@ -90,11 +90,11 @@ pub struct Response {
 /// Fetches `request.url`, following redirects.
 ///
 /// # Errors
-/// A preflight failure that names the address, what went wrong, and the cure.
+/// A preflight failure that names the address, what went wrong, and how to fix it.
 pub async fn get(request: Request) -> Result<Response, Failure> {
     let url = without_secrets(&request.url);
     tokio::task::spawn_blocking(move || get_now(&request)).await.unwrap_or_else(|error| {
-        Err(Failure::internal(format!("the fetch of {url} broke off")).because(error))
+        Err(Failure::internal(format!("the fetch of {url} broke off")).caused_by(error))
     })
 }
 
@@ -120,7 +120,7 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
     let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), names);
     let mut url = request.url.clone();
     for _ in 0..=MOST_REDIRECTS {
-        site_rules::check(&request.fence, &url, &request.resolve)?;
+        site_rules::check(&request.target_policy, &url, &request.resolve)?;
         let mut get = agent.get(url.as_str());
         let elsewhere = url.host() != request.url.host();
         for (name, value) in &request.headers {
@@ -140,8 +140,8 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
                     "{} leads to {target:?}, which is no address",
                     without_secrets(&url)
                 ))
-                .because(error)
-                .cure("look at the origin's own log")
+                .caused_by(error)
+                .help("look at the origin's own log")
             })?;
             continue;
         }
@@ -159,7 +159,7 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
                 without_secrets(&url),
                 LARGEST >> 20
             ))
-            .cure("pass the URL of a playlist (.m3u8), not of a segment"));
+            .help("pass the URL of a playlist (.m3u8), not of a segment"));
         }
         return Ok(Response { url, body });
     }
@@ -171,7 +171,7 @@ fn explain(request: &Request, error: ureq::Error) -> Failure {
     let host = url.host_str().unwrap_or("the host");
     let port = url.port_or_known_default().unwrap_or_default();
     let unknown_name = || format!("check the name {host:?} and the resolver of this machine");
-    let cure = match &error {
+    let help = match &error {
         ureq::Error::StatusCode(401 | 403) => "check tokens and headers (--header)".into(),
         ureq::Error::StatusCode(404 | 410) => {
             "check the path of the playlist; is the stream being published?".into()
@@ -184,16 +184,16 @@ fn explain(request: &Request, error: ureq::Error) -> Failure {
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
             format!("start the origin, or check host and port: nothing listens at {host}:{port}")
         }
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => certificate_cure(),
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => certificate_help(),
         ureq::Error::Io(error) if error.to_string().to_ascii_lowercase().contains("certificate") => {
-            certificate_cure()
+            certificate_help()
         }
         _ => "fetch it with curl -v to see more".into(),
     };
-    Failure::preflight(format!("cannot fetch {}", without_secrets(url))).because(error).cure(cure)
+    Failure::preflight(format!("cannot fetch {}", without_secrets(url))).caused_by(error).help(help)
 }
 
-fn certificate_cure() -> String {
+fn certificate_help() -> String {
     "install the certificate's authority (SSL_CERT_FILE=ca.pem), or pass --dangerous --insecure".into()
 }
 
@@ -233,7 +233,7 @@ pub async fn send(method: &'static str, url: url::Url, body: String) -> Result<(
         .unwrap_or_else(|error| Err(ureq::Error::Other(Box::new(error))));
     answer.map_err(|error| {
         Failure::preflight(format!("cannot reach {shown}"))
-            .because(error)
-            .cure("check host and port, and that it runs")
+            .caused_by(error)
+            .help("check host and port, and that it runs")
     })
 }

@@ -18,7 +18,7 @@ pub struct Rule {
 impl Rule {
     /// Whether the rule is about this host and port.
     #[must_use]
-    pub fn is_about(&self, host: &str, port: u16) -> bool {
+    pub fn matches(&self, host: &str, port: u16) -> bool {
         self.host.eq_ignore_ascii_case(host) && self.port.is_none_or(|own| own == port)
     }
 
@@ -33,7 +33,7 @@ impl Rule {
 /// Reads what was typed; an address alone is about `hosts`, those of the streams.
 ///
 /// # Errors
-/// A usage failure that names the value and the cure.
+/// A usage failure that names the value and suggests a fix.
 pub fn rules(typed: &[String], hosts: &[String]) -> Result<Vec<Rule>, Failure> {
     let mut rules = Vec::<Rule>::new();
     for text in typed {
@@ -57,7 +57,7 @@ type Parts = (Option<String>, Option<u16>, Vec<IpAddr>);
 fn parts(text: &str) -> Result<Parts, Failure> {
     let wrong = |why: String| {
         Failure::usage(format!("--resolve {text:?}: {why}"))
-            .cure("write it as 192.0.2.7, cdn.example:192.0.2.7 or cdn.example:443:192.0.2.7")
+            .help("write it as 192.0.2.7, cdn.example:192.0.2.7 or cdn.example:443:192.0.2.7")
     };
     if let Some(addresses) = addresses(text) {
         return Ok((None, None, addresses));
@@ -118,7 +118,7 @@ mod tests {
         let rules = read(&["192.0.2.7", "192.0.2.8", "cdn.example:8443:192.0.2.9"]).unwrap();
         let told: Vec<String> = rules.iter().map(Rule::told).collect();
         assert_eq!(told, ["resolve=cdn.example/8443/192.0.2.9", "resolve=cdn.example/0/192.0.2.7,192.0.2.8"]);
-        assert!(rules[0].is_about("CDN.example", 8443) && !rules[0].is_about("cdn.example", 443));
+        assert!(rules[0].matches("CDN.example", 8443) && !rules[0].matches("cdn.example", 443));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use url::{Host, Url};
 use hls_swarm_base::error::Failure;
 
 use crate::resolve::Rule;
-use crate::target_policy::{Fence, Site};
+use crate::target_policy::{TargetPolicy, Site};
 
 /// The machine's file.
 const MACHINE: &str = "/etc/hls-swarm/config.toml";
@@ -37,8 +37,8 @@ pub fn rules() -> Result<Vec<(String, Site)>, Failure> {
             // Rules that cannot be read may forbid what is about to happen.
             Err(error) => {
                 return Err(Failure::usage(format!("{name}: cannot be read"))
-                    .because(error)
-                    .cure("let this user read it, or remove it"));
+                    .caused_by(error)
+                    .help("let this user read it, or remove it"));
             }
         }
     }
@@ -50,7 +50,7 @@ pub fn rules() -> Result<Vec<(String, Site)>, Failure> {
 pub fn addresses(url: &Url, rules: &[Rule]) -> Vec<IpAddr> {
     let port = url.port_or_known_default().unwrap_or(80);
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    if let Some(rule) = rules.iter().find(|rule| rule.is_about(host, port)) {
+    if let Some(rule) = rules.iter().find(|rule| rule.matches(host, port)) {
         return rule.addresses.clone();
     }
     match url.host() {
@@ -68,14 +68,14 @@ pub fn addresses(url: &Url, rules: &[Rule]) -> Vec<IpAddr> {
 ///
 /// # Errors
 /// A preflight failure: it is on no list, or public and nobody gave their word.
-pub fn check(fence: &Fence, url: &Url, rules: &[Rule]) -> Result<(), Failure> {
-    fence.admit(url)?;
+pub fn check(target_policy: &TargetPolicy, url: &Url, rules: &[Rule]) -> Result<(), Failure> {
+    target_policy.check_url(url)?;
     // A name is looked up only where it matters.
     let unknown = [IpAddr::from([1, 1, 1, 1])];
-    if fence.asks(url, &unknown) {
+    if target_policy.asks(url, &unknown) {
         let addresses = addresses(url, rules);
-        if fence.asks(url, &addresses) {
-            return Err(fence.refusal(url, &addresses));
+        if target_policy.asks(url, &addresses) {
+            return Err(target_policy.refusal(url, &addresses));
         }
     }
     Ok(())

@@ -38,7 +38,7 @@ impl Site {
 
 /// The rules of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fence {
+pub struct TargetPolicy {
     /// Lists with who made them; a host has to be on each.
     lists: Vec<(String, Vec<Pattern>)>,
     /// Most viewers, and who says so.
@@ -86,7 +86,7 @@ impl Pattern {
     }
 }
 
-impl Fence {
+impl TargetPolicy {
     /// The rules for a load of `whole` viewers, `clients` of them on this machine: `typed` hosts (flags and
     /// profile), and the rules of `sites` (file and content). `consent`: somebody typed that it is meant.
     ///
@@ -100,7 +100,7 @@ impl Fence {
         consent: bool,
     ) -> Result<Self, Failure> {
         let elsewhere = whole.saturating_sub(clients);
-        let mut fence = Self { whole, elsewhere, consent, ask_above: ASK_ABOVE, ..Self::default() };
+        let mut target_policy = Self { whole, elsewhere, consent, ask_above: ASK_ABOVE, ..Self::default() };
         let from_files = sites
             .iter()
             .filter_map(|(name, site)| Some((format!("{name}: allow_hosts"), site.allow_hosts.as_deref()?)));
@@ -108,27 +108,27 @@ impl Fence {
         for (name, hosts) in from_flags.into_iter().chain(from_files) {
             let patterns: Result<Vec<Pattern>, Failure> =
                 hosts.iter().map(|host| Pattern::read(host).ok_or_else(|| no_host(&name, host))).collect();
-            fence.lists.push((name, patterns?));
+            target_policy.lists.push((name, patterns?));
         }
         for (name, site) in sites {
-            fence.ask_above = fence.ask_above.min(site.ask_above.unwrap_or(ASK_ABOVE));
+            target_policy.ask_above = target_policy.ask_above.min(site.ask_above.unwrap_or(ASK_ABOVE));
             if let Some(most) = site.max_clients
-                && fence.most.as_ref().is_none_or(|(other, _)| most < *other)
+                && target_policy.most.as_ref().is_none_or(|(other, _)| most < *other)
             {
-                fence.most = Some((most, name.clone()));
+                target_policy.most = Some((most, name.clone()));
             }
         }
-        match &fence.most {
+        match &target_policy.most {
             Some((most, name)) if clients > *most => Err(Failure::usage(format!(
                 "--clients {clients}: {name} allows {most} viewers on this machine"
             ))
-            .cure(format!("run {most} viewers or fewer, or ask whoever keeps {name}"))),
-            _ => Ok(fence),
+            .help(format!("run {most} viewers or fewer, or ask whoever keeps {name}"))),
+            _ => Ok(target_policy),
         }
     }
 
     /// Somebody was asked, and said yes.
-    pub const fn consented(&mut self) {
+    pub const fn grant_consent(&mut self) {
         self.consent = true;
     }
 
@@ -136,7 +136,7 @@ impl Fence {
     ///
     /// # Errors
     /// A preflight failure that names the host and the list that it is missing from.
-    pub fn admit(&self, url: &Url) -> Result<(), Failure> {
+    pub fn check_url(&self, url: &Url) -> Result<(), Failure> {
         let Some(host) = url.host_str() else { return Ok(()) };
         if is_loopback(url) {
             return Ok(());
@@ -145,13 +145,13 @@ impl Fence {
         match self.lists.iter().find(|(_, list)| !list.iter().any(|pattern| pattern.holds(plain))) {
             None => Ok(()),
             Some((name, _)) => {
-                let cure = if name.starts_with("--") {
+                let help = if name.starts_with("--") {
                     format!("add --allow-host {host} if this host is yours to load")
                 } else {
                     format!("add {host} there if this host is yours to load")
                 };
                 Err(Failure::preflight(format!("{host} is not among the hosts that {name} allows"))
-                    .cure(cure))
+                    .help(help))
             }
         }
     }
@@ -173,12 +173,12 @@ impl Fence {
     /// Whether `url`, which is at `addresses`, is somebody's whom no list names.
     #[must_use]
     pub fn is_public(&self, url: &Url, addresses: &[IpAddr]) -> bool {
-        let listed = !self.lists.is_empty() && self.admit(url).is_ok();
+        let listed = !self.lists.is_empty() && self.check_url(url).is_ok();
         !listed && addresses.iter().any(|address| !is_local(*address))
     }
 
     /// A stream of the run is public.
-    pub const fn meets_public(&mut self) {
+    pub const fn reaches_public(&mut self) {
         self.public = true;
     }
 
@@ -186,7 +186,7 @@ impl Fence {
     ///
     /// # Errors
     /// Why not.
-    pub fn by_hand(&self, viewers: u32) -> Result<(), String> {
+    pub fn manual_changes(&self, viewers: u32) -> Result<(), String> {
         match &self.most {
             Some((most, name)) if viewers > *most => {
                 Err(format!("{name} allows {most} viewers on this machine"))
@@ -211,7 +211,7 @@ impl Fence {
     #[must_use]
     pub fn refusal(&self, url: &Url, addresses: &[IpAddr]) -> Failure {
         let host = url.host_str().unwrap_or_default();
-        Failure::preflight(self.question(url, addresses)).cure(format!(
+        Failure::preflight(self.question(url, addresses)).help(format!(
             "if it is yours to load, add --yes or --allow-host {host}; up to {} viewers need neither",
             self.ask_above
         ))
@@ -220,7 +220,7 @@ impl Fence {
 
 fn no_host(list: &str, host: &str) -> Failure {
     Failure::usage(format!("{list} {host:?}: that is no host"))
-        .cure("name a host or address without scheme and port, or all below a name: *.example.com")
+        .help("name a host or address without scheme and port, or all below a name: *.example.com")
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -248,30 +248,30 @@ fn is_local(address: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn fence(typed: &[&str], site: &str, clients: u32) -> Result<Fence, Failure> {
+    fn target_policy(typed: &[&str], site: &str, clients: u32) -> Result<TargetPolicy, Failure> {
         let typed: Vec<String> = typed.iter().map(|host| (*host).to_owned()).collect();
         let sites = [("/etc/site.toml".to_owned(), Site::read("/etc/site.toml", site).unwrap())];
-        Fence::new(&typed, &sites, clients, clients, false)
+        TargetPolicy::new(&typed, &sites, clients, clients, false)
     }
 
     fn url(host: &str) -> Url {
         Url::parse(&format!("https://{host}/live.m3u8")).unwrap()
     }
 
-    fn asks(fence: &Fence, host: &str, address: &str) -> bool {
-        fence.asks(&url(host), &[address.parse().unwrap()])
+    fn asks(target_policy: &TargetPolicy, host: &str, address: &str) -> bool {
+        target_policy.asks(&url(host), &[address.parse().unwrap()])
     }
 
     #[test]
     fn hosts_have_to_be_on_every_list() {
-        let fence =
-            fence(&["*.example.com", "other.test", "2001:db8::1"], "allow_hosts = ['cdn.example.com']", 1);
-        let fence = fence.unwrap();
-        let admits = |host: &str| fence.admit(&url(host)).is_ok();
+        let target_policy =
+            target_policy(&["*.example.com", "other.test", "2001:db8::1"], "allow_hosts = ['cdn.example.com']", 1);
+        let target_policy = target_policy.unwrap();
+        let admits = |host: &str| target_policy.check_url(&url(host)).is_ok();
         assert!(admits("cdn.example.com") && admits("CDN.Example.com") && admits("cdn.example.com."));
         for host in ["other.test", "a.example.com", "example.com", "cdn.example.com.evil.test"] {
-            let failure = fence.admit(&url(host)).unwrap_err();
-            assert!(failure.to_string().starts_with(host) && failure.cure_text().is_some(), "{failure}");
+            let failure = target_policy.check_url(&url(host)).unwrap_err();
+            assert!(failure.to_string().starts_with(host) && failure.help_text().is_some(), "{failure}");
         }
         for loopback in ["127.0.0.1", "localhost", "[::1]", "127.9.9.9:8080"] {
             assert!(admits(loopback), "{loopback}");
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn what_is_no_host_is_refused() {
         for host in ["http://a", "a b", "*", "*.com", "a.*.com", "", "a:80"] {
-            let failure = fence(&[host], "", 1).unwrap_err();
+            let failure = target_policy(&[host], "", 1).unwrap_err();
             assert!(failure.to_string().contains(&format!("{host:?}")), "{failure}");
         }
         assert!(Site::read("x.toml", "max_client = 3").unwrap_err().to_string().contains("line 1"));
@@ -290,28 +290,28 @@ mod tests {
 
     #[test]
     fn the_load_is_raised_by_hand_within_the_same_bounds() {
-        let mut fence = fence(&[], "max_clients = 300", 50).unwrap();
-        assert!(fence.by_hand(300).is_ok() && fence.by_hand(301).unwrap_err().contains("300"));
-        fence.meets_public();
-        assert!(fence.by_hand(100).is_ok() && fence.by_hand(101).unwrap_err().contains("--yes"));
-        fence.consented();
-        assert!(fence.by_hand(300).is_ok() && fence.by_hand(301).is_err());
+        let mut target_policy = target_policy(&[], "max_clients = 300", 50).unwrap();
+        assert!(target_policy.manual_changes(300).is_ok() && target_policy.manual_changes(301).unwrap_err().contains("300"));
+        target_policy.reaches_public();
+        assert!(target_policy.manual_changes(100).is_ok() && target_policy.manual_changes(101).unwrap_err().contains("--yes"));
+        target_policy.grant_consent();
+        assert!(target_policy.manual_changes(300).is_ok() && target_policy.manual_changes(301).is_err());
     }
 
     #[test]
     fn a_shard_is_a_part_of_the_crowd() {
-        let mut shard = Fence::new(&[], &[], 10, 101, false).unwrap();
+        let mut shard = TargetPolicy::new(&[], &[], 10, 101, false).unwrap();
         assert!(asks(&shard, "cdn.test", "8.8.8.8") && shard.is_closed());
         assert!(shard.question(&url("cdn.test"), &[]).starts_with("101 viewers"));
-        shard = Fence::new(&[], &[], 10, 90, false).unwrap();
+        shard = TargetPolicy::new(&[], &[], 10, 90, false).unwrap();
         assert!(!asks(&shard, "cdn.test", "8.8.8.8"));
-        shard.meets_public();
-        assert!(shard.by_hand(20).is_ok() && shard.by_hand(21).is_err());
+        shard.reaches_public();
+        assert!(shard.manual_changes(20).is_ok() && shard.manual_changes(21).is_err());
     }
 
     #[test]
     fn a_crowd_at_a_public_address_needs_a_word() {
-        let many = fence(&[], "", 101).unwrap();
+        let many = target_policy(&[], "", 101).unwrap();
         assert!(asks(&many, "cdn.test", "93.184.215.14") && asks(&many, "cdn.test", "2606:2800::1"));
         for address in [
             "127.0.0.1",
@@ -326,10 +326,10 @@ mod tests {
             assert!(!asks(&many, "cdn.test", address), "{address}");
         }
         assert!(asks(&many, "cdn.test", "100.128.0.1") && asks(&many, "cdn.test", "::ffff:8.8.8.8"));
-        assert!(!asks(&fence(&[], "", 100).unwrap(), "cdn.test", "8.8.8.8"));
-        assert!(asks(&fence(&[], "ask_above = 5", 6).unwrap(), "cdn.test", "8.8.8.8"));
-        assert!(!asks(&fence(&["cdn.test"], "", 101).unwrap(), "cdn.test", "8.8.8.8"));
-        assert!(!asks(&Fence::new(&[], &[], 101, 101, true).unwrap(), "cdn.test", "8.8.8.8"));
+        assert!(!asks(&target_policy(&[], "", 100).unwrap(), "cdn.test", "8.8.8.8"));
+        assert!(asks(&target_policy(&[], "ask_above = 5", 6).unwrap(), "cdn.test", "8.8.8.8"));
+        assert!(!asks(&target_policy(&["cdn.test"], "", 101).unwrap(), "cdn.test", "8.8.8.8"));
+        assert!(!asks(&TargetPolicy::new(&[], &[], 101, 101, true).unwrap(), "cdn.test", "8.8.8.8"));
         let refusal = many.refusal(&url("cdn.test"), &["8.8.8.8".parse().unwrap()]);
         assert_eq!(
             refusal.to_string(),
@@ -341,8 +341,8 @@ mod tests {
     fn the_lowest_cap_of_all_files_holds() {
         let sites =
             [3, 2].map(|most| (format!("{most}.toml"), Site { max_clients: Some(most), ..Site::default() }));
-        assert!(Fence::new(&[], &sites, 2, 20, true).is_ok());
-        let failure = Fence::new(&[], &sites, 3, 20, true).unwrap_err();
+        assert!(TargetPolicy::new(&[], &sites, 2, 20, true).is_ok());
+        let failure = TargetPolicy::new(&[], &sites, 3, 20, true).unwrap_err();
         assert!(failure.to_string().contains("2.toml allows 2 viewers"), "{failure}");
     }
 }

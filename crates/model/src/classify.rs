@@ -7,7 +7,7 @@ use crate::exchange::Kind;
 
 /// What is known of a response when its kind is asked for.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Clues<'a> {
+pub struct ResponseHints<'a> {
     /// Last element of the URL's path, without query.
     pub name: &'a str,
     /// `Content-Type`, empty if there was none.
@@ -23,7 +23,7 @@ const KEY_BYTES: u64 = 16;
 
 /// The kind that the clues speak for; a body of a failed response must not be passed as a clue.
 #[must_use]
-pub fn kind(clues: Clues<'_>) -> Kind {
+pub fn kind(clues: ResponseHints<'_>) -> Kind {
     // Keys are random bytes, so their length has to speak before their content.
     if clues.length == Some(KEY_BYTES) && !clues.sniff.starts_with(b"#EXTM3U") {
         return Kind::Key;
@@ -37,7 +37,7 @@ pub fn kind(clues: Clues<'_>) -> Kind {
 fn by_content(sniff: &[u8]) -> Option<Kind> {
     let text = sniff.strip_prefix(b"\xef\xbb\xbf").unwrap_or(sniff);
     if text.starts_with(b"#EXTM3U") {
-        return Some(Kind::Manifest);
+        return Some(Kind::Playlist);
     }
     if text.starts_with(b"WEBVTT") || sniff.starts_with(b"ID3") {
         return Some(Kind::Segment);
@@ -55,7 +55,7 @@ fn by_name(name: &str) -> Option<Kind> {
     let (stem, extension) = name.rsplit_once('.')?;
     let is = |list: &[&str]| list.iter().any(|known| extension.eq_ignore_ascii_case(known));
     if is(&["m3u8", "m3u"]) {
-        Some(Kind::Manifest)
+        Some(Kind::Playlist)
     } else if is(&["key"]) {
         Some(Kind::Key)
     } else if is(&["mp4", "m4s", "m4v", "m4a", "cmfv", "cmfa", "cmft", "m4i", "init"]) {
@@ -72,7 +72,7 @@ fn by_name(name: &str) -> Option<Kind> {
 fn by_type(content_type: &str) -> Option<Kind> {
     let lower = content_type.to_ascii_lowercase();
     if lower.contains("mpegurl") {
-        Some(Kind::Manifest)
+        Some(Kind::Playlist)
     } else if lower.starts_with("video/") || lower.starts_with("audio/") || lower.starts_with("text/vtt") {
         Some(Kind::Segment)
     } else {
@@ -88,21 +88,21 @@ mod tests {
     fn content_speaks_first_then_name_then_type() {
         let ts = [0x47, 0x40, 0x11, 0x10, 0, 0x42, 0xf0, 0x25];
         for (name, content_type, sniff, length, expected) in [
-            ("live", "", &b"#EXTM3U\n"[..], None, Kind::Manifest),
+            ("live", "", &b"#EXTM3U\n"[..], None, Kind::Playlist),
             ("photo.jpg", "image/jpeg", &ts, None, Kind::Segment),
             ("seg0.mp4", "video/mp4", b"\0\0\0\x1cftypiso5", None, Kind::Init),
             ("init-000.mp4", "video/mp4", b"\0\0\0\x18stypmsdh", None, Kind::Segment),
-            ("stream.m3u8", "text/html", b"", None, Kind::Manifest),
+            ("stream.m3u8", "text/html", b"", None, Kind::Playlist),
             ("SEG.TS", "", b"", None, Kind::Segment),
             ("init.mp4", "", b"", None, Kind::Init),
             ("a.m4s", "", b"", None, Kind::Segment),
             ("enc.key", "", b"\x47aaaaaaaaaaaaaaa", Some(16), Kind::Key),
             ("k", "application/octet-stream", b"0123456789abcdef", Some(16), Kind::Key),
-            ("list", "application/vnd.apple.mpegurl; charset=utf-8", b"", None, Kind::Manifest),
+            ("list", "application/vnd.apple.mpegurl; charset=utf-8", b"", None, Kind::Playlist),
             ("page.html", "text/html", b"<html>", None, Kind::Other),
             ("", "", b"", None, Kind::Other),
         ] {
-            let clues = Clues { name, content_type, sniff, length };
+            let clues = ResponseHints { name, content_type, sniff, length };
             assert_eq!(kind(clues), expected, "{name} {content_type} {sniff:?}");
         }
     }

@@ -1,6 +1,6 @@
 //! What happened: the only thing that actors tell the aggregator.
 
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 
 use super::command::Command;
 use super::exchange::Exchange;
@@ -41,7 +41,7 @@ pub enum Event {
         drift_seconds: f64,
     },
     /// What a player with a start buffer of one segment would have shown since the last time.
-    Watched {
+    PlaybackTime {
         /// The viewer.
         viewer: u32,
         /// Media shown, microseconds.
@@ -66,7 +66,7 @@ pub enum Event {
         /// Why.
         class: EndClass,
         /// How.
-        ending: Ending,
+        ending: ProcessExit,
         /// Whether it had to be killed.
         killed: bool,
         /// What it said, in words that group equal causes.
@@ -80,7 +80,7 @@ pub enum Event {
         viewer: u32,
     },
     /// A viewer will not be started again.
-    GaveUp {
+    GivenUp {
         /// The viewer.
         viewer: u32,
     },
@@ -136,14 +136,14 @@ pub enum Event {
         at_ns: u64,
     },
     /// A viewer is to be there no longer: it is being stopped, or has ended before.
-    Dismissed {
+    RampedDown {
         /// The viewer.
         viewer: u32,
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
     /// A viewer came for whom there was no room.
-    TurnedAway,
+    Rejected,
     /// A stage of the load begins.
     Stage {
         /// Its place, from 0.
@@ -152,7 +152,7 @@ pub enum Event {
         at_ns: u64,
     },
     /// The load was changed by hand.
-    ByHand {
+    ManualChange {
         /// How.
         command: Command,
         /// When, `CLOCK_MONOTONIC` nanoseconds.

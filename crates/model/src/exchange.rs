@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A playlist, master or media.
-    Manifest,
+    #[serde(rename = "manifest")]
+    Playlist,
     /// A media segment.
     Segment,
     /// A media initialization section (EXT-X-MAP).
@@ -22,13 +23,13 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of every table.
-    pub const ALL: [Self; 5] = [Self::Manifest, Self::Segment, Self::Init, Self::Key, Self::Other];
+    pub const ALL: [Self; 5] = [Self::Playlist, Self::Segment, Self::Init, Self::Key, Self::Other];
 
     /// The name in reports and metric labels.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Manifest => "manifest",
+            Self::Playlist => "manifest",
             Self::Segment => "segment",
             Self::Init => "init",
             Self::Key => "key",

@@ -16,7 +16,7 @@ pub enum Unit {
 
 /// A metric that a run can be held against.
 #[derive(Clone, Copy, Debug)]
-pub struct Measure {
+pub struct MetricInfo {
     /// Its name, as typed.
     pub name: &'static str,
     /// What it is given in.
@@ -29,16 +29,16 @@ pub struct Measure {
     pub meaning: &'static str,
 }
 
-const fn one(name: &'static str, unit: Unit, example: &'static str, meaning: &'static str) -> Measure {
-    Measure { name, unit, distribution: false, example, meaning }
+const fn one(name: &'static str, unit: Unit, example: &'static str, meaning: &'static str) -> MetricInfo {
+    MetricInfo { name, unit, distribution: false, example, meaning }
 }
 
-const fn times(name: &'static str, example: &'static str, meaning: &'static str) -> Measure {
-    Measure { name, unit: Unit::Time, distribution: true, example, meaning }
+const fn times(name: &'static str, example: &'static str, meaning: &'static str) -> MetricInfo {
+    MetricInfo { name, unit: Unit::Time, distribution: true, example, meaning }
 }
 
 /// All metrics that a threshold may name, in the order in which they are told.
-pub const MEASURES: [Measure; 22] = [
+pub const MEASURES: [MetricInfo; 22] = [
     one("error_rate", Unit::Share, "<0.1%", "requests and connects that failed, of all"),
     one(
         "active_ratio",
@@ -47,7 +47,7 @@ pub const MEASURES: [Measure; 22] = [
         "viewers that play, of those that should, mean over time after the ramp",
     ),
     one("viewers_played", Unit::Share, ">=100%", "viewers that ever played, of those that had the time to"),
-    one("gave_up", Unit::Count, "==0", "viewers that are not started again"),
+    one("given_up", Unit::Count, "==0", "viewers that are not started again"),
     one("stalls", Unit::Count, "==0", "times that a viewer fell behind real time for more than 5 s"),
     one("restarts", Unit::Count, "<10", "viewers' processes started again"),
     one("timeouts", Unit::Count, "==0", "connects and requests given up after the time-out"),
@@ -74,7 +74,7 @@ pub const MEASURES: [Measure; 22] = [
 ];
 
 /// Criteria that no threshold can name.
-const BUILT_IN: [Measure; 5] = [
+const BUILT_IN: [MetricInfo; 5] = [
     one("stages", Unit::Share, "", "stages that held a level and met the criteria, of all such stages"),
     one("error_storm", Unit::Share, "", "the run was ended because most requests failed"),
     one("merged_runs", Unit::Share, "", "parts of the load that passed by themselves, of all"),
@@ -84,7 +84,7 @@ const BUILT_IN: [Measure; 5] = [
 
 /// The metric or criterion `name`; `None` if there is none.
 #[must_use]
-pub fn measure(name: &str) -> Option<&'static Measure> {
+pub fn measure(name: &str) -> Option<&'static MetricInfo> {
     MEASURES.iter().chain(&BUILT_IN).find(|measure| measure.name == name)
 }
 

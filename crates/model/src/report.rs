@@ -35,7 +35,7 @@ pub struct Report {
     /// The verdict.
     pub verdict: Verdict,
     /// Why it ended.
-    pub ended_because: String,
+    pub end_reason: String,
 }
 
 /// How a report is written.
@@ -79,7 +79,7 @@ impl Format {
         let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
         Self::ENDINGS.iter().find(|(known, _)| ending == *known).map(|(_, format)| *format).ok_or_else(|| {
             Failure::usage(format!("--report {}: the file ending names no format", path.display()))
-                .cure("end the name in .json, .html, .xml (JUnit), .md or .csv (time series)")
+                .help("end the name in .json, .html, .xml (JUnit), .md or .csv (time series)")
         })
     }
 }
@@ -95,7 +95,7 @@ mod tests {
             let failure = Format::of(Path::new(wrong)).unwrap_err();
             assert!(failure.to_string().contains(wrong), "{failure}");
             for (ending, _) in Format::ENDINGS {
-                assert!(failure.cure_text().unwrap().contains(&format!(".{ending}")));
+                assert!(failure.help_text().unwrap().contains(&format!(".{ending}")));
             }
         }
     }

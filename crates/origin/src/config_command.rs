@@ -56,7 +56,7 @@ pub fn main() -> ExitCode {
         OriginConfigCommand::Show { output, origin } => show(output, &origin),
         OriginConfigCommand::Check(CheckArgs { files }) => files.iter().try_for_each(|file| check(file)),
     };
-    exit("hls-origin config", served)
+    exit(served)
 }
 
 fn show(output: ShowArgs, args: &OriginArgs) -> Result<(), Failure> {

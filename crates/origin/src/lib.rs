@@ -45,7 +45,7 @@ const HEALTH: Where = Where {
     variable: "HLS_ORIGIN_PORT",
     port: 17_080,
     path: "/health",
-    cure: "start hls-origin, or look at what it logged; another port? HLS_ORIGIN_PORT or a URL",
+    help: "start hls-origin, or look at what it logged; another port? HLS_ORIGIN_PORT or a URL",
 };
 
 /// The first word of a command line that switches faults of an origin that runs.
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
         Err(error) => logging::clap_exit(&error),
         Ok(Ok(exit)) => exit,
         Ok(Err(failure)) => {
-            failure.print("hls-origin", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
     }
@@ -87,7 +87,7 @@ fn start(
     level: &str,
     work: impl AsyncFnOnce(&Arc<Guard>) -> Result<Exit, Failure>,
 ) -> Result<ExitCode, Failure> {
-    if let Some(exit) = pid1::step_aside()? {
+    if let Some(exit) = pid1::run_as_pid1()? {
         return Ok(exit);
     }
     logging::level(Some(level))?;
@@ -95,7 +95,7 @@ fn start(
     logging::start(Some(LogFormat::Text), Some(level), false, None)?;
     // One thread: the kernel ties children to the life of the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::internal("cannot start tokio").because(error))?;
+    let runtime = runtime.map_err(|error| Failure::internal("cannot start tokio").caused_by(error))?;
     runtime.block_on(work(&guard)).map(ExitCode::from)
 }
 

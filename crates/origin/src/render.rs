@@ -94,7 +94,7 @@ fn shell(word: &str) -> String {
 
 fn unit(args: &OriginArgs, plan: &Plan) -> Result<String, Failure> {
     let program = std::env::current_exe()
-        .map_err(|error| Failure::internal("cannot tell the own path").because(error))?;
+        .map_err(|error| Failure::internal("cannot tell the own path").caused_by(error))?;
     // What was typed behind `render systemd`, and what the environment says.
     let arguments: Vec<String> =
         std::env::args_os().skip(3).map(|word| word.to_string_lossy().into_owned()).collect();

@@ -36,8 +36,8 @@ impl Guard {
     pub fn start() -> Result<Self, Failure> {
         let refused = |error| {
             Failure::internal("cannot start the guard process")
-                .because(error)
-                .cure("raise the limits of open files and processes (ulimit -n, ulimit -u)")
+                .caused_by(error)
+                .help("raise the limits of open files and processes (ulimit -n, ulimit -u)")
         };
         let (read, write) = pipe2(OFlag::O_CLOEXEC).map_err(refused)?;
         // SAFETY: main has not started any thread yet, so the child may run ordinary code.

@@ -48,7 +48,7 @@ fn maps(map: &str, id: u32) -> bool {
 
 /// Lets everybody read, and only us write, whatever this process and its children create from now
 /// on: nginx's workers are somebody else when root starts them.
-pub fn share_reading() {
+pub fn allow_group_read() {
     umask(Mode::from_bits_truncate(0o022));
 }
 

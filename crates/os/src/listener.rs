@@ -14,7 +14,7 @@ use hls_swarm_base::error::Failure;
 /// The port is taken or privileged, or the address is none of this machine's.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
-        let cure = match error.kind() {
+        let help = match error.kind() {
             ErrorKind::AddrInUse => format!(
                 "pass --port 0 for a free one, or end its owner (`ss -ltnp sport = :{}`)",
                 address.port()
@@ -27,19 +27,19 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
             ErrorKind::AddrInUse => format!("port {} on {} is taken", address.port(), address.ip()),
             _ => format!("cannot listen on {address}"),
         };
-        Failure::preflight(what).because(error).cure(cure)
+        Failure::preflight(what).caused_by(error).help(help)
     })
 }
 
 /// A port of loopback that is taken, and at which nobody listens: connections to it are refused.
 #[derive(Debug)]
-pub struct Unheard {
+pub struct UnusedPort {
     address: SocketAddr,
     /// Held so that nobody else gets the port.
     _socket: OwnedFd,
 }
 
-impl Unheard {
+impl UnusedPort {
     /// Takes any free port.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Unheard {
             let address: SockaddrIn = getsockname(fd.as_raw_fd())?;
             Ok(Self { address: SocketAddrV4::from(address).into(), _socket: fd })
         };
-        bound().map_err(|error| Failure::internal("cannot take a port of loopback").because(error))
+        bound().map_err(|error| Failure::internal("cannot take a port of loopback").caused_by(error))
     }
 
     /// The address.

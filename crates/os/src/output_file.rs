@@ -14,7 +14,7 @@ pub fn check(flag: &str, path: &Path) -> Result<(), Failure> {
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         // A pipe would wait for its reader, and nobody could stop it.
         return Err(Failure::usage(format!("{flag} {}: is no ordinary file", path.display()))
-            .cure("name a file in a directory that exists and that you may write to"));
+            .help("name a file in a directory that exists and that you may write to"));
     }
     let existed = path.exists();
     let tried = OpenOptions::new().create(true).append(true).open(path).map(drop).and_then(|()| {
@@ -27,8 +27,8 @@ pub fn check(flag: &str, path: &Path) -> Result<(), Failure> {
     });
     tried.map_err(|error| {
         Failure::usage(format!("{flag} {}: cannot be written", path.display()))
-            .because(error)
-            .cure("name a file in a directory that exists and that you may write to")
+            .caused_by(error)
+            .help("name a file in a directory that exists and that you may write to")
     })
 }
 
@@ -40,8 +40,8 @@ pub fn write(path: &Path, content: &str) -> Result<(), Failure> {
     let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     replace(&place, content).map_err(|error| {
         Failure::internal(format!("cannot write {}", path.display()))
-            .because(error)
-            .cure("see that there is room and the directory is still there; the summary above holds the same figures")
+            .caused_by(error)
+            .help("see that there is room and the directory is still there; the summary above holds the same figures")
     })
 }
 

@@ -22,7 +22,7 @@ const AFTERWARDS: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// The operating system refuses the fork.
-pub fn step_aside() -> Result<Option<ExitCode>, Failure> {
+pub fn run_as_pid1() -> Result<Option<ExitCode>, Failure> {
     if getpid() != Pid::from_raw(1) {
         return Ok(None);
     }
@@ -30,8 +30,8 @@ pub fn step_aside() -> Result<Option<ExitCode>, Failure> {
     let mut before = SigSet::empty();
     let refused = |error: Errno| {
         Failure::internal("cannot leave the first process of the container to its duties")
-            .because(error)
-            .cure("raise the limit of processes (docker run --pids-limit, ulimit -u)")
+            .caused_by(error)
+            .help("raise the limit of processes (docker run --pids-limit, ulimit -u)")
     };
     // Before the fork, so that no signal is lost between it and the loop.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut before)).map_err(refused)?;

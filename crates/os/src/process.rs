@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use tokio::net::unix::pipe;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 
 use super::guard::Guard;
 
@@ -151,14 +151,14 @@ impl Group {
 
 /// When to insist while a child is being stopped.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct StopTimeouts {
     /// TERM is sent again after this time: some builds of FFmpeg only listen to the second one.
     pub again: Duration,
     /// KILL is sent after this time.
     pub kill: Duration,
 }
 
-impl Default for Patience {
+impl Default for StopTimeouts {
     fn default() -> Self {
         Self { again: Duration::from_secs(1), kill: Duration::from_secs(5) }
     }
@@ -174,7 +174,7 @@ pub struct Child {
     pub stdout: Option<pipe::Receiver>,
     /// Read end of the child's standard error, where it is piped.
     pub stderr: Option<pipe::Receiver>,
-    ended: Option<Ending>,
+    ended: Option<ProcessExit>,
 }
 
 impl Child {
@@ -186,15 +186,15 @@ impl Child {
 
     /// Waits for the end of the child, then kills what is left of its group. May be cancelled and
     /// called again.
-    pub async fn wait(&mut self) -> Ending {
+    pub async fn wait(&mut self) -> ProcessExit {
         if let Some(ending) = self.ended {
             return ending;
         }
         let ending = match self.child.wait().await {
-            Ok(status) => Ending::from(status),
+            Ok(status) => ProcessExit::from(status),
             Err(error) => {
                 tracing::error!(pid = self.group, %error, "cannot wait for a child");
-                Ending::Exited(-1)
+                ProcessExit::Exited(-1)
             }
         };
         self.signal(Signal::SIGKILL);
@@ -218,7 +218,7 @@ impl Child {
 
     /// Stops the child: TERM to its group, TERM again, KILL only then. Its pipes must be drained by
     /// somebody else meanwhile, or a child that still writes cannot leave.
-    pub async fn stop(&mut self, patience: Patience) -> Ending {
+    pub async fn stop(&mut self, patience: StopTimeouts) -> ProcessExit {
         let started = tokio::time::Instant::now();
         self.signal(Signal::SIGTERM);
         if let Ok(ending) = tokio::time::timeout_at(started + patience.again, self.wait()).await {
@@ -244,7 +244,7 @@ impl Drop for Child {
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// How it ended.
-    pub ending: Ending,
+    pub ending: ProcessExit,
     /// Its standard output, cut at the limit.
     pub stdout: Vec<u8>,
     /// Its standard error, cut at the limit.
@@ -315,8 +315,8 @@ pub async fn drain(pipe: &pipe::Receiver, mut take: impl FnMut(&[u8])) {
     }
 }
 
-/// Turns an error of [`Program::start`] or [`ask`] into one that names the program and the cure.
+/// Turns an error of [`Program::start`] or [`ask`] into one that names the program and suggests a fix.
 #[must_use]
-pub fn cannot_run(program: &std::path::Path, error: io::Error, cure: &str) -> Failure {
-    Failure::preflight(format!("cannot run {}", program.display())).because(error).cure(cure)
+pub fn spawn_failed(program: &std::path::Path, error: io::Error, help: &str) -> Failure {
+    Failure::preflight(format!("cannot run {}", program.display())).caused_by(error).help(help)
 }

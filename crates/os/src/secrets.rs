@@ -26,17 +26,17 @@ fn value(reference: &Reference) -> Result<String, Failure> {
     let value = match reference {
         Reference::Variable(name) => std::env::var(name).map_err(|error| {
             Failure::usage(format!("{reference}: there is no such secret"))
-                .because(error)
-                .cure(format!("set the variable, for example: export {name}=…"))
+                .caused_by(error)
+                .help(format!("set the variable, for example: export {name}=…"))
         })?,
         Reference::File(path) => std::fs::read_to_string(path).map_err(|error| {
             Failure::usage(format!("{reference}: there is no such secret"))
-                .because(error)
-                .cure("name a text file that you may read, with an absolute path")
+                .caused_by(error)
+                .help("name a text file that you may read, with an absolute path")
         })?,
     };
     let value = value.strip_suffix('\n').map_or(value.as_str(), |line| line.trim_end_matches('\r'));
-    let wrong = |why: &str, cure: &str| Err(Failure::usage(format!("{reference}: {why}")).cure(cure));
+    let wrong = |why: &str, help: &str| Err(Failure::usage(format!("{reference}: {why}")).help(help));
     match value.len() {
         _ if value.chars().any(char::is_control) => {
             wrong("it holds a line break or another control character", "keep the secret on one line")
@@ -88,7 +88,7 @@ mod tests {
         ] {
             let failure = read(vec![reference]).unwrap_err();
             assert!(failure.to_string().contains(said), "{failure}");
-            assert!(failure.cure_text().is_some());
+            assert!(failure.help_text().is_some());
         }
     }
 }

@@ -29,7 +29,7 @@ impl Shutdown {
         let shutdown = Self::default();
         for number in [SIGINT, SIGTERM, SIGHUP] {
             let stream = wake_on(number).map_err(|error| {
-                Failure::internal(format!("cannot listen to signal {number}")).because(error)
+                Failure::internal(format!("cannot listen to signal {number}")).caused_by(error)
             })?;
             tokio::spawn(shutdown.clone().follow(number, stream));
         }

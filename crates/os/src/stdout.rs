@@ -17,8 +17,8 @@ fn to(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::internal("cannot write to standard output")
-                .because(error)
-                .cure("make room where it leads to, or let it lead elsewhere"))
+                .caused_by(error)
+                .help("make room where it leads to, or let it lead elsewhere"))
         }
         _ => Ok(()),
     }
@@ -32,7 +32,7 @@ mod tests {
     fn a_full_disk_is_told_and_a_reader_that_left_is_not() {
         let mut full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let failure = to(&mut full, "text\n").unwrap_err();
-        assert!(failure.chain().contains("No space left") && failure.cure_text().is_some(), "{failure}");
+        assert!(failure.chain().contains("No space left") && failure.help_text().is_some(), "{failure}");
         let (read, mut write) = io::pipe().unwrap();
         drop(read);
         assert!(to(&mut write, "text\n").is_ok());

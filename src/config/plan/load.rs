@@ -37,7 +37,7 @@ pub(crate) fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Loa
     let load = Load { shape, jitter, shard, length: typed.or(staged) };
     if load.own_most() == 0 {
         return Err(Failure::usage(format!("--shard {shard}: {} viewers leave none for it", load.most()))
-            .cure("make fewer shards, or more viewers"));
+            .help("make fewer shards, or more viewers"));
     }
     Ok(load)
 }
@@ -46,8 +46,8 @@ fn shard(args: &SwarmArgs) -> Result<Shard, Failure> {
     let Some(text) = &args.shard else { return Ok(Shard::default()) };
     text.parse().map_err(|error| {
         Failure::usage(format!("--shard {text:?} is no share of a run"))
-            .because(error)
-            .cure("write it as i/n, i from 0, for example --shard $JOB_COMPLETION_INDEX/4")
+            .caused_by(error)
+            .help("write it as i/n, i from 0, for example --shard $JOB_COMPLETION_INDEX/4")
     })
 }
 
@@ -55,7 +55,7 @@ fn shape(args: &SwarmArgs, environment: &Environment) -> Result<Shape, Failure> 
     let clients = args.clients.unwrap_or(10);
     let in_range = |what: &str, clients: u32| {
         Failure::usage(format!("{what} {clients}: the number of viewers is out of range"))
-            .cure(format!("pass a number from 1 to {MOST_CLIENTS}"))
+            .help(format!("pass a number from 1 to {MOST_CLIENTS}"))
     };
     if clients == 0 || clients > MOST_CLIENTS {
         return Err(in_range("--clients", clients));
@@ -63,14 +63,14 @@ fn shape(args: &SwarmArgs, environment: &Environment) -> Result<Shape, Failure> 
     let per_second = args.ramp_rate.unwrap_or(RAMP_RATE);
     if !(per_second.is_finite() && (0.001..=100_000.0).contains(&per_second)) {
         return Err(Failure::usage(format!("--ramp-rate {per_second}: not a rate that can be kept"))
-            .cure("pass viewers per second, from 0.001 to 100000"));
+            .help("pass viewers per second, from 0.001 to 100000"));
     }
     if let Some(per_second) = args.arrival_rate {
         return arrivals(args, environment, per_second, clients).map(Shape::Arrivals);
     }
     if let Some(session) = &args.session {
         return Err(Failure::usage(format!("--session {session}: nobody comes and goes"))
-            .cure("add --arrival-rate, the viewers per second"));
+            .help("add --arrival-rate, the viewers per second"));
     }
     if args.stages.is_empty() {
         return Ok(Shape::Schedule(Schedule::ramp(clients, per_second)));
@@ -82,11 +82,11 @@ fn shape(args: &SwarmArgs, environment: &Environment) -> Result<Shape, Failure> 
         .collect();
     let schedule = Schedule::stages(stages);
     match schedule.most() {
-        0 => Err(Failure::usage("no --stage has any viewer").cure("pass at least one like 5m:100")),
+        0 => Err(Failure::usage("no --stage has any viewer").help("pass at least one like 5m:100")),
         most if most > MOST_CLIENTS => Err(in_range("--stage", most)),
         _ if schedule.length().is_zero() => {
             Err(Failure::usage("all stages together last 0 s")
-                .cure("end with a stage that lasts, like 5m:100"))
+                .help("end with a stage that lasts, like 5m:100"))
         }
         _ => Ok(Shape::Schedule(schedule)),
     }
@@ -100,15 +100,15 @@ fn arrivals(
 ) -> Result<Arrivals, Failure> {
     if !args.stages.is_empty() {
         return Err(Failure::usage(format!("--arrival-rate {per_second} beside --stage"))
-            .cure("let viewers come and go by themselves, or follow stages"));
+            .help("let viewers come and go by themselves, or follow stages"));
     }
     if !(per_second.is_finite() && (0.0001..=100_000.0).contains(&per_second)) {
         return Err(Failure::usage(format!("--arrival-rate {per_second}: not a rate that can be kept"))
-            .cure("pass viewers per second, from 0.0001 to 100000"));
+            .help("pass viewers per second, from 0.0001 to 100000"));
     }
     let Some(session) = &args.session else {
         return Err(Failure::usage(format!("--arrival-rate {per_second}: how long do they stay?"))
-            .cure("add --session, for example --session exp:5m"));
+            .help("add --session, for example --session exp:5m"));
     };
     Ok(Arrivals { per_second, most, session: sessions(session, environment)? })
 }
@@ -116,7 +116,7 @@ fn arrivals(
 fn sessions(typed: &str, environment: &Environment) -> Result<Session, Failure> {
     let wrong = |place: &str, why: String| {
         Failure::usage(format!("--session {typed}{place}: {why}"))
-            .cure("write it as 5m, exp:5m or file:PATH; a session lasts at least 1s")
+            .help("write it as 5m, exp:5m or file:PATH; a session lasts at least 1s")
     };
     let length = |text: &str, place: &str| match text.trim().parse::<GoDuration>() {
         Ok(GoDuration(length)) if length >= SHORTEST_SESSION => Ok(length),
@@ -143,7 +143,7 @@ fn sessions(typed: &str, environment: &Environment) -> Result<Session, Failure> 
 pub(crate) fn start_at(args: &SwarmArgs) -> Result<Option<StartAt>, Failure> {
     let Some(text) = args.start_at.as_deref().filter(|_| !yes(args.check)) else { return Ok(None) };
     text.parse().map(Some).map_err(|error| {
-        Failure::usage(format!("--start-at {text:?} is no time")).because(error).cure(
+        Failure::usage(format!("--start-at {text:?} is no time")).caused_by(error).help(
             "pass a moment with its zone, for example 2026-12-01T20:00:00Z, or a time of day like 20:00",
         )
     })
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_loads_are_named_with_a_cure() {
+    fn wrong_loads_are_named_with_help() {
         type Change = fn(&mut SwarmArgs);
         let cases: [(Change, &str); 8] = [
             (|a| a.shard = Some("3/3".into()), "--shard \"3/3\""),
@@ -201,7 +201,7 @@ mod tests {
         for (change, said) in cases {
             let failure = load(change).unwrap_err();
             assert!(failure.to_string().contains(said), "{failure}");
-            assert!(failure.cure_text().is_some(), "{failure}");
+            assert!(failure.help_text().is_some(), "{failure}");
         }
     }
 }

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::Secrets;
-use hls_swarm_base::weighted::Mix;
-use hls_swarm_http::target_policy::{Fence, Site};
-use hls_swarm_model::verdict::error_rate_limit::Storm;
+use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_http::target_policy::{TargetPolicy, Site};
+use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 use hls_swarm_model::verdict::threshold::Threshold;
 
 use crate::cli::run::{FfmpegLevel, ProbeMode, SwarmArgs};
@@ -25,7 +25,7 @@ use crate::load::Load;
 use crate::load::start_at::StartAt;
 use crate::network::{self, Network};
 
-pub use crate::config::plan::origin_metrics::{Sizes, Watch};
+pub use crate::config::plan::origin_metrics::{Sizes, OriginMetrics};
 
 pub use load::RAMP_RATE;
 pub use results::{METRICS_PORT, Results};
@@ -44,7 +44,7 @@ const CHECK: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The streams; all but address and variant is the same for all of them.
-    pub streams: Mix<Stream>,
+    pub streams: WeightedSet<Stream>,
     /// How many viewers there are, and when.
     pub load: Load,
     /// When the run begins by the wall clock; `None` = at once.
@@ -58,15 +58,15 @@ pub struct Plan {
     /// What must not be shown.
     pub secrets: Secrets,
     /// What may be loaded.
-    pub fence: Fence,
+    pub target_policy: TargetPolicy,
     /// What ends the run as hopeless.
-    pub storm: Option<Storm>,
+    pub error_rate_limit: Option<ErrorRateLimit>,
     /// Whether failed preflight checks are only reported.
     pub skip_preflight: bool,
     /// Criteria of the verdict beside the built-in ones.
     pub thresholds: Vec<Threshold>,
     /// What is asked of the origin's exporters.
-    pub watch: Watch,
+    pub watch: OriginMetrics,
     /// For how long a threshold may fail before the run is ended; `None` = for ever.
     pub abort_after: Option<Duration>,
     /// Where results go.
@@ -114,7 +114,7 @@ pub struct Environment {
 /// Resolves what was typed.
 ///
 /// # Errors
-/// A usage failure that names the flag, the value and the cure.
+/// A usage failure that names the flag and the value, and suggests a fix.
 pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Failure> {
     let mut secrets = environment.secrets.clone();
     let streams = stream::resolve(args, environment, &mut secrets)?;
@@ -127,17 +127,17 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
         && args.probe == Some(ProbeMode::Off)
     {
         return Err(Failure::usage(format!("{flag} beside --probe off: it is the probe that does it"))
-            .cure(format!("leave out --probe off, or {flag}")));
+            .help(format!("leave out --probe off, or {flag}")));
     }
     Ok(Plan {
-        fence: Fence::new(
+        target_policy: TargetPolicy::new(
             &args.allow_hosts,
             &environment.sites,
             load.own_most(),
             load.most(),
             yes(args.yes),
         )?,
-        storm: safety::storm(args.error_storm.as_deref())?,
+        error_rate_limit: safety::error_rate_limit(args.error_storm.as_deref())?,
         secrets,
         watch: origin_metrics::resolve(args, &streams.first().url)?,
         streams,
@@ -178,8 +178,8 @@ fn thresholds(typed: &[String]) -> Result<Vec<Threshold>, Failure> {
         }
         single.push(text.parse().map_err(|error| {
             Failure::usage(format!("--threshold {text:?} is no threshold"))
-                .because(error)
-                .cure("write it like segment_ttfb:p95<500ms or error_rate<0.1%, or name a set: standard, aws")
+                .caused_by(error)
+                .help("write it like segment_ttfb:p95<500ms or error_rate<0.1%, or name a set: standard, aws")
         })?);
     }
     // What is asked for by itself takes the place of what a set says about the same metric.
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_named_with_a_cure() {
+    fn wrong_values_are_named_with_help() {
         type Change = fn(&mut SwarmArgs);
         let cases: [(Change, &str); 14] = [
             (|a| a.url = None, "no stream was named"),
@@ -256,7 +256,7 @@ mod tests {
         for (change, said) in cases {
             let failure = plan(change).unwrap_err();
             assert!(failure.to_string().contains(said), "{failure}");
-            assert!(failure.cure_text().is_some(), "{failure}");
+            assert!(failure.help_text().is_some(), "{failure}");
             assert_eq!(failure.exit().code(), 2);
         }
     }

@@ -22,7 +22,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 
 /// What is asked, and how often.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Watch {
+pub struct OriginMetrics {
     /// Node exporter of the origin.
     pub node: Option<Url>,
     /// Nginx exporter of the origin.
@@ -50,7 +50,7 @@ pub struct Sizes {
     pub beside_stream: bool,
 }
 
-impl Watch {
+impl OriginMetrics {
     /// Whether the list of segment sizes is among the requests that the stream's own server counts.
     #[must_use]
     pub fn sizes_counted(&self) -> bool {
@@ -65,7 +65,7 @@ impl Watch {
 }
 
 /// Resolves what was typed about the origin. `stream` is what viewers play.
-pub(crate) fn resolve(args: &SwarmArgs, stream: &Url) -> Result<Watch, Failure> {
+pub(crate) fn resolve(args: &SwarmArgs, stream: &Url) -> Result<OriginMetrics, Failure> {
     let host = args.origin_metrics_host.as_deref();
     let on_host = |port: u16, path: &str| -> Result<Option<Url>, Failure> {
         host.map(|host| at_host(host, port, path)).transpose()
@@ -83,7 +83,7 @@ pub(crate) fn resolve(args: &SwarmArgs, stream: &Url) -> Result<Watch, Failure> 
     let window = args.origin_metrics_window.map_or(Duration::from_secs(30), |window| window.0);
     if window < interval || window > LONGEST {
         return Err(Failure::usage(format!("--origin-metrics-window {window:?}: out of range"))
-            .cure(format!("pass a duration from the interval ({interval:?}) to {LONGEST:?}")));
+            .help(format!("pass a duration from the interval ({interval:?}) to {LONGEST:?}")));
     }
     let sizes = given("--segment-sizes-url", &args.segment_sizes_url, on_host(files_port, "/files/json/"))?;
     let sizes_interval =
@@ -91,9 +91,9 @@ pub(crate) fn resolve(args: &SwarmArgs, stream: &Url) -> Result<Watch, Failure> 
     let segments_kept = args.segment_cache_window.unwrap_or(300);
     if segments_kept == 0 {
         return Err(Failure::usage("--segment-cache-window 0: no size could ever be remembered")
-            .cure("pass a number of segments, or --segment-sizes-url off"));
+            .help("pass a number of segments, or --segment-sizes-url off"));
     }
-    Ok(Watch {
+    Ok(OriginMetrics {
         node: given("--origin-metrics", &args.origin_metrics, on_host(node_port, "/metrics"))?,
         nginx: given("--nginx-metrics", &args.nginx_metrics, on_host(nginx_port, "/metrics"))?,
         interval,
@@ -113,7 +113,7 @@ fn time(flag: &str, typed: Option<GoDuration>, otherwise: Duration) -> Result<Du
     let time = typed.map_or(otherwise, |typed| typed.0);
     if time < SHORTEST {
         return Err(Failure::usage(format!("{flag} {time:?}: asking so often is load of its own"))
-            .cure(format!("pass at least {SHORTEST:?}")));
+            .help(format!("pass at least {SHORTEST:?}")));
     }
     Ok(time)
 }
@@ -121,7 +121,7 @@ fn time(flag: &str, typed: Option<GoDuration>, otherwise: Duration) -> Result<Du
 fn at_host(host: &str, port: u16, path: &str) -> Result<Url, Failure> {
     let wrong = || {
         Failure::usage(format!("--origin-metrics-host {host:?} is no host"))
-            .cure("pass a name or an address alone, for example 10.177.0.10; ports have flags of their own")
+            .help("pass a name or an address alone, for example 10.177.0.10; ports have flags of their own")
     };
     // An IPv6 address needs its brackets in a URL.
     let bracketed =
@@ -134,7 +134,7 @@ fn address(flag: &str, text: &str) -> Result<Url, Failure> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| {
         Failure::usage(format!("{flag} {text:?} is no address"))
-            .cure("pass an http:// or https:// URL, for example http://10.177.0.10:9100/metrics, or off")
+            .help("pass an http:// or https:// URL, for example http://10.177.0.10:9100/metrics, or off")
     })
 }
 
@@ -142,13 +142,13 @@ fn address(flag: &str, text: &str) -> Result<Url, Failure> {
 mod tests {
     use super::*;
 
-    fn watch(change: impl FnOnce(&mut SwarmArgs)) -> Result<Watch, Failure> {
+    fn watch(change: impl FnOnce(&mut SwarmArgs)) -> Result<OriginMetrics, Failure> {
         let mut args = SwarmArgs::default();
         change(&mut args);
         resolve(&args, &Url::parse("http://origin.test:8080/live/a.m3u8").unwrap())
     }
 
-    fn urls(watch: &Watch) -> [Option<&str>; 3] {
+    fn urls(watch: &OriginMetrics) -> [Option<&str>; 3] {
         let sizes = watch.sizes.as_ref().map(|sizes| &sizes.url);
         [watch.node.as_ref(), watch.nginx.as_ref(), sizes].map(|url| url.map(Url::as_str))
     }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_named_with_a_cure() {
+    fn wrong_values_are_named_with_help() {
         type Change = fn(&mut SwarmArgs);
         let cases: [(Change, &str); 6] = [
             (|a| a.origin_metrics_host = Some("http://a".into()), "--origin-metrics-host"),
@@ -199,7 +199,7 @@ mod tests {
         for (change, said) in cases {
             let failure = watch(change).unwrap_err();
             assert!(failure.to_string().contains(said), "{failure}");
-            assert!(failure.cure_text().is_some(), "{failure}");
+            assert!(failure.help_text().is_some(), "{failure}");
         }
     }
 }

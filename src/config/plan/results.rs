@@ -47,7 +47,7 @@ fn collector(typed: &str) -> Result<Url, Failure> {
     let url = Url::parse(typed).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| {
         Failure::usage(format!("--collector {typed:?} is no address"))
-            .cure("pass the URL of `hls-swarm collect`, for example http://collector:17092")
+            .help("pass the URL of `hls-swarm collect`, for example http://collector:17092")
     })
 }
 
@@ -55,7 +55,7 @@ fn metrics(typed: Option<&str>, port: Option<&str>) -> Result<Option<SocketAddr>
     let everywhere = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
     let number = |name: &str, text: &str| {
         text.parse::<u16>().map_err(|_| {
-            Failure::usage(format!("{name} {text:?} is no port")).cure("pass a number from 0 to 65535")
+            Failure::usage(format!("{name} {text:?} is no port")).help("pass a number from 0 to 65535")
         })
     };
     match (typed, port) {
@@ -69,7 +69,7 @@ fn metrics(typed: Option<&str>, port: Option<&str>) -> Result<Option<SocketAddr>
             }
             address => address.parse().map(Some).map_err(|_| {
                 Failure::usage(format!("--metrics {text:?} is no address"))
-                    .cure("pass ADDRESS:PORT, for example 127.0.0.1:17091, or off")
+                    .help("pass ADDRESS:PORT, for example 127.0.0.1:17091, or off")
             }),
         },
     }

@@ -1,18 +1,18 @@
 //! What ends a run early, and what it may not do without, from what was typed.
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_model::verdict::error_rate_limit::Storm;
+use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 
 use crate::cli::run::{ProbeMode, SwarmArgs};
 
 /// The storm of errors that ends a run.
-pub(crate) fn storm(typed: Option<&str>) -> Result<Option<Storm>, Failure> {
+pub(crate) fn error_rate_limit(typed: Option<&str>) -> Result<Option<ErrorRateLimit>, Failure> {
     match typed {
-        None => Ok(Some(Storm::default())),
+        None => Ok(Some(ErrorRateLimit::default())),
         Some("off") => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|why: String| {
             Failure::usage(format!("--error-storm {text:?}: {why}"))
-                .cure("write it like 50%:10s, from 1% to 100% for 1s or longer, or off")
+                .help("write it like 50%:10s, from 1% to 100% for 1s or longer, or off")
         }),
     }
 }
@@ -24,7 +24,7 @@ pub(crate) fn source(args: &SwarmArgs) -> Result<ProbeMode, Failure> {
         (true, probe) => Ok(probe),
         (false, ProbeMode::Off) => {
             Err(Failure::usage("--stats=false with --probe off: nothing would be measured")
-                .cure("leave out one of them"))
+                .help("leave out one of them"))
         }
         (false, _) => Ok(ProbeMode::Require),
     }

@@ -7,7 +7,7 @@ use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::Secrets;
-use hls_swarm_base::weighted::{MOST_WEIGHT, Mix};
+use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 
 use super::{Environment, yes};
 use crate::cli::load::StreamArg;
@@ -65,7 +65,7 @@ pub(crate) fn resolve(
     args: &SwarmArgs,
     environment: &Environment,
     secrets: &mut Secrets,
-) -> Result<Mix<Stream>, Failure> {
+) -> Result<WeightedSet<Stream>, Failure> {
     let typed = named(args)?;
     let first = address(&typed.first().url, secrets)?;
     let common = common(args, environment, first, secrets)?;
@@ -73,18 +73,18 @@ pub(crate) fn resolve(
         .iter()
         .map(|typed| {
             let weight = typed.weight.unwrap_or(1);
-            if !(1..=MOST_WEIGHT).contains(&weight) {
+            if !(1..=MAX_WEIGHT).contains(&weight) {
                 return Err(Failure::usage(format!(
                     "--stream {weight}:{}: the weight is out of range",
                     typed.url
                 ))
-                .cure(format!("pass a weight from 1 to {MOST_WEIGHT}")));
+                .help(format!("pass a weight from 1 to {MAX_WEIGHT}")));
             }
             let variant = typed.variant.unwrap_or(common.variant);
             Ok((Stream { url: address(&typed.url, secrets)?, variant, ..common.clone() }, weight))
         })
         .collect();
-    let streams = Mix::weighted(streams?).unwrap_or_else(|| Mix::one(common));
+    let streams = WeightedSet::weighted(streams?).unwrap_or_else(|| WeightedSet::one(common));
     let host = |stream: &Stream| stream.url.host_str().unwrap_or_default().to_ascii_lowercase();
     let mut hosts: Vec<String> = streams.iter().map(host).collect();
     hosts.sort_unstable();
@@ -95,16 +95,16 @@ pub(crate) fn resolve(
 }
 
 /// The streams that were named, as a list and as the one URL.
-fn named(args: &SwarmArgs) -> Result<Mix<StreamArg>, Failure> {
+fn named(args: &SwarmArgs) -> Result<WeightedSet<StreamArg>, Failure> {
     let one = args.url.as_ref().map(|url| StreamArg { url: url.clone(), weight: None, variant: None });
     match (one, args.streams.as_slice()) {
-        (Some(one), []) => Ok(Mix::one(one)),
+        (Some(one), []) => Ok(WeightedSet::one(one)),
         (Some(one), _) => Err(Failure::usage(format!("{}: a URL beside --stream", one.url))
-            .cure("name each stream with --stream, or only the one URL (STREAM_URL counts as one)")),
+            .help("name each stream with --stream, or only the one URL (STREAM_URL counts as one)")),
         (None, streams) => {
             let streams = streams.iter().map(|stream| (stream.clone(), 1)).collect();
-            Mix::weighted(streams).ok_or_else(|| {
-                Failure::usage("no stream was named").cure(
+            WeightedSet::weighted(streams).ok_or_else(|| {
+                Failure::usage("no stream was named").help(
                     "pass the URL of a playlist, for example hls-swarm http://127.0.0.1:17080/stream.m3u8",
                 )
             })
@@ -121,17 +121,17 @@ fn common(
 ) -> Result<Stream, Failure> {
     if yes(args.insecure) && !yes(args.dangerous) {
         return Err(Failure::usage("--insecure turns TLS verification off")
-            .cure("add --dangerous if that is meant, or trust the certificate's authority (SSL_CERT_FILE)"));
+            .help("add --dangerous if that is meant, or trust the certificate's authority (SSL_CERT_FILE)"));
     }
     let target_duration = args.target_duration.map_or(Duration::from_secs(6), |duration| duration.0);
     if target_duration.is_zero() {
         return Err(Failure::usage("--target-duration 0s: segments have a length")
-            .cure("pass the expected segment duration, for example 6s"));
+            .help("pass the expected segment duration, for example 6s"));
     }
     let timeout = args.timeout.map_or(Duration::from_secs(15), |duration| duration.0);
     if timeout < Duration::from_millis(100) {
         return Err(Failure::usage(format!("--timeout {timeout:?}: too short for any network"))
-            .cure("pass at least 100ms"));
+            .help("pass at least 100ms"));
     }
     let reconnect_delay = Duration::from_secs(u64::from(args.reconnect_delay.unwrap_or(5)));
     Ok(Stream {
@@ -154,7 +154,7 @@ fn common(
 fn address(typed: &str, secrets: &mut Secrets) -> Result<Url, Failure> {
     let wrong = |why: String| {
         Failure::usage(format!("{typed:?} is no address of a stream: {why}"))
-            .cure("pass an http:// or https:// URL of a playlist")
+            .help("pass an http:// or https:// URL of a playlist")
     };
     let url = Url::parse(&secrets.expand(typed)?).map_err(|error| wrong(error.to_string()))?;
     secrets.hide_address(&url);
@@ -180,7 +180,7 @@ fn headers(
         .zip(&environment.secret_headers)
         .map(|(n, text)| (format!("--header-file, header {n}"), text, true));
     for (place, text, secret) in typed.chain(secret) {
-        let wrong = |why: &str| Failure::usage(format!("{place}: {why}")).cure("write it as \"Name: value\"");
+        let wrong = |why: &str| Failure::usage(format!("{place}: {why}")).help("write it as \"Name: value\"");
         let (name, value) = text.split_once(':').ok_or_else(|| wrong("there is no colon"))?;
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if name.is_empty() || !name.chars().all(token) {
@@ -206,7 +206,7 @@ fn user_agent(typed: Option<&str>) -> Result<String, Failure> {
     let agent = typed.unwrap_or(concat!("hls-swarm/", env!("CARGO_PKG_VERSION")));
     if agent.is_empty() || agent.chars().any(char::is_control) {
         return Err(Failure::usage(format!("--user-agent {agent:?}: empty, or holds a control character"))
-            .cure("pass printable text"));
+            .help("pass printable text"));
     }
     Ok(agent.to_owned())
 }

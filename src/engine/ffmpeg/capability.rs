@@ -116,18 +116,18 @@ impl Capabilities {
             return Ok(());
         };
         Err(Failure::preflight(format!("{program} (FFmpeg {}) was built without {missing}", self.version))
-            .cure("name a full build with --ffmpeg PATH"))
+            .help("name a full build with --ffmpeg PATH"))
     }
 }
 
-/// The conversation with one binary: ask while [`Interview::next_question`] has a question.
+/// The conversation with one binary: ask while [`Detection::next_question`] has a question.
 #[derive(Debug, Default)]
-pub struct Interview {
+pub struct Detection {
     refused_datetime: bool,
     answer: Option<Result<Capabilities, String>>,
 }
 
-impl Interview {
+impl Detection {
     /// Nothing asked so far.
     #[must_use]
     pub fn new() -> Self {
@@ -166,8 +166,8 @@ impl Interview {
         match self.answer {
             Some(Ok(capabilities)) => Ok(capabilities),
             Some(Err(said)) => Err(Failure::preflight(format!("{program} did not list its options"))
-                .because(said)
-                .cure("name a working FFmpeg with --ffmpeg PATH")),
+                .caused_by(said)
+                .help("name a working FFmpeg with --ffmpeg PATH")),
             None => Err(Failure::internal(format!("{program} was not asked what it supports"))),
         }
     }
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_old_binary_is_asked_twice() {
-        let mut interview = Interview::new();
+        let mut interview = Detection::new();
         assert_eq!(interview.next_question(), Some(WITH_DATETIME));
         interview.answer(false, b"", b"Invalid loglevel \"datetime+info\".");
         assert_eq!(interview.next_question(), Some(WITHOUT_DATETIME));
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_binary_that_only_fails_is_quoted() {
-        let mut interview = Interview::new();
+        let mut interview = Detection::new();
         interview.answer(false, b"", b"");
         interview.answer(false, b"", b"\nffmpeg: error while loading shared libraries: libx.so.1\nmore");
         let failure = interview.finish("/opt/ffmpeg").unwrap_err();
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_binary_without_http_is_named() {
-        let mut interview = Interview::new();
+        let mut interview = Detection::new();
         interview.answer(true, b"hls demuxer AVOptions:\n", b"");
         let found = interview.finish("ffmpeg").unwrap();
         assert!(found.log_datetime);

@@ -3,7 +3,7 @@
 //! Inferred, not measured: a body counts with the length that the origin announced, and what the
 //! log does not tell stays absent.
 
-use hls_swarm_model::classify::{Clues, kind};
+use hls_swarm_model::classify::{ResponseHints, kind};
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Exchange, Outcome};
 use hls_swarm_probe::record::url_hash;
@@ -61,16 +61,16 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
     let content_type = found.content_type.as_deref().filter(|_| served).unwrap_or_default();
     let length = found.content_length.filter(|_| served);
     let outcome = match found.ending {
-        log::Ending::Answered => Outcome::Complete,
-        log::Ending::Unanswered => Outcome::ClosedByPeer,
-        log::Ending::InFlight | log::Ending::Untraced => Outcome::ProcessExit,
+        log::ExchangeEnd::Answered => Outcome::Complete,
+        log::ExchangeEnd::Unanswered => Outcome::ClosedByPeer,
+        log::ExchangeEnd::InFlight | log::ExchangeEnd::Untraced => Outcome::ProcessExit,
     };
     Exchange {
         viewer: author.viewer,
         generation: author.generation,
         pid: author.pid,
         connection: 0,
-        kind: kind(Clues { name, content_type, sniff: &[], length }),
+        kind: kind(ResponseHints { name, content_type, sniff: &[], length }),
         name: name.into(),
         url_hash: url_hash(found.path.as_bytes(), found.host.as_deref().unwrap_or_default().as_bytes()),
         status: found.status,

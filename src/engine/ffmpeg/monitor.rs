@@ -4,7 +4,7 @@ use std::io;
 
 use tokio_util::sync::CancellationToken;
 
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::Source;
 use hls_swarm_os::clock::now_ns;
@@ -15,15 +15,15 @@ use hls_swarm_player::playback::{Change, Playback};
 use crate::engine::ffmpeg::inferred::{self, Author};
 use crate::engine::ffmpeg::log::Log;
 use crate::engine::ffmpeg::progress::Parser;
-use crate::engine::viewer::{Channel, Crew};
+use crate::engine::viewer::{Channel, RunContext};
 
 /// A line that goes on for longer is carried in pieces.
 const LONGEST_LINE: usize = 64 << 10;
 
 /// Everything that is heard of one process.
-pub(crate) struct Listening<'a> {
+pub(crate) struct ViewerMonitor<'a> {
     author: Author,
-    crew: &'a Crew,
+    context: &'a RunContext,
     channel: &'a Channel,
     started_ns: u64,
     progress: Parser,
@@ -42,18 +42,18 @@ pub(crate) struct Listening<'a> {
     pub(crate) stopped_for_stall: bool,
 }
 
-impl<'a> Listening<'a> {
+impl<'a> ViewerMonitor<'a> {
     /// Nothing was heard yet.
-    pub(crate) fn new(crew: &'a Crew, author: Author, started_ns: u64) -> Self {
-        let channel = crew.channels.of(author.viewer);
+    pub(crate) fn new(context: &'a RunContext, author: Author, started_ns: u64) -> Self {
+        let channel = context.channels.of(author.viewer);
         let segment_ns = (channel.play.target_duration * 1e9) as u64;
         Self {
             author,
-            crew,
+            context,
             channel,
             started_ns,
             progress: Parser::new(),
-            log: Log::new(crew.source == Source::Log, crew.plan.viewers.reasons_kept),
+            log: Log::new(context.source == Source::Log, context.plan.viewers.reasons_kept),
             playback: Playback::new(started_ns, segment_ns),
             buffer: Buffer::new(segment_ns),
             media_us: 0,
@@ -84,14 +84,14 @@ impl<'a> Listening<'a> {
     pub(crate) fn stderr(&mut self, bytes: &[u8]) {
         self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.carry(bytes);
-        let Self { log, facts, author, crew, .. } = self;
-        let exchanges = crew.source == Source::Log;
+        let Self { log, facts, author, context, .. } = self;
+        let exchanges = context.source == Source::Log;
         log.feed(now_ns(), bytes, &mut |fact| facts.extend(inferred::event(*author, fact, exchanges)));
     }
 
     /// Carries whole lines to our own log, where that is asked for.
     fn carry(&mut self, bytes: &[u8]) {
-        if self.crew.plan.viewers.words.is_none() {
+        if self.context.plan.viewers.words.is_none() {
             return;
         }
         self.unfinished.extend_from_slice(bytes);
@@ -117,8 +117,8 @@ impl<'a> Listening<'a> {
             // What it played since the last tick, it played.
             self.judge();
         }
-        let Self { log, facts, author, crew, .. } = self;
-        let exchanges = crew.source == Source::Log;
+        let Self { log, facts, author, context, .. } = self;
+        let exchanges = context.source == Source::Log;
         log.finish(&mut |fact| facts.extend(inferred::event(*author, fact, exchanges)));
         self.count_lines();
     }
@@ -148,7 +148,7 @@ impl<'a> Listening<'a> {
         self.buffer.advance(now_ns());
         let (shown_us, stalled_us) = self.buffer.news();
         if shown_us + stalled_us > 0 {
-            self.facts.push(Event::Watched { viewer, shown_us, stalled_us });
+            self.facts.push(Event::PlaybackTime { viewer, shown_us, stalled_us });
         }
         match assessment.change {
             Some(Change::Stalled) => self.facts.push(Event::Stalled { viewer }),
@@ -160,20 +160,20 @@ impl<'a> Listening<'a> {
     }
 
     /// Tells what was noted.
-    pub(crate) async fn hand_over(&mut self, crew: &Crew) {
+    pub(crate) async fn hand_over(&mut self, context: &RunContext) {
         for fact in self.facts.drain(..) {
-            crew.tell(fact).await;
+            context.tell(fact).await;
         }
     }
 
     /// What kind of end it was.
-    pub(crate) async fn class(&self, stop: &CancellationToken, ending: Ending) -> EndClass {
+    pub(crate) async fn class(&self, stop: &CancellationToken, ending: ProcessExit) -> EndClass {
         let played_well = ending.is_success() && self.playback.has_played() && !self.stopped_for_stall;
         if self.stopped_by_plan {
             return EndClass::Stopped;
         }
         let Channel { stream, play, end } = self.channel;
-        let at_its_end = async { !play.live || end.reached(stream, &self.crew.plan.fence).await };
+        let at_its_end = async { !play.live || end.reached(stream, &self.context.plan.target_policy).await };
         let finished = played_well
             && tokio::select! {
                 () = stop.cancelled() => false,
@@ -183,9 +183,9 @@ impl<'a> Listening<'a> {
     }
 
     /// Why the process ended, in words that are the same for equal causes.
-    pub(crate) fn reason(&self, class: EndClass, ending: Ending, killed: bool) -> String {
+    pub(crate) fn reason(&self, class: EndClass, ending: ProcessExit, killed: bool) -> String {
         if let Some(error) = &self.cannot_start {
-            return format!("cannot start {}: {error}", self.crew.plan.viewers.ffmpeg.display());
+            return format!("cannot start {}: {error}", self.context.plan.viewers.ffmpeg.display());
         }
         let said = self.log.reasons().cause().map(|cause| secrets::shown(&cause.text));
         let how = match class {

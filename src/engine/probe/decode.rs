@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hls_swarm_model::classify::{Clues, kind};
+use hls_swarm_model::classify::{ResponseHints, kind};
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Cache, Exchange, MediaPlaylist, Outcome};
 use hls_swarm_probe::record::{BAD_NETWORK, Record, cache, end, flag, what};
@@ -113,7 +113,7 @@ fn exchange(record: &Record) -> Exchange {
     // The body of a failed response says nothing about what was asked for.
     let served = matches!(record.status, 200 | 206);
     let plain = served && !record.has(flag::ENCODED);
-    let clues = Clues {
+    let clues = ResponseHints {
         name: &name,
         content_type: if served { &text(&record.content_type, record.content_type_len) } else { "" },
         sniff: if plain { bytes(&record.sniff, record.sniff_len) } else { &[] },

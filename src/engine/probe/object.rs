@@ -56,8 +56,8 @@ impl ProbeObject {
             }
         }
         Err(Failure::preflight("the socket probe could not be written to any temporary directory")
-            .because(last)
-            .cure("set TMPDIR to a writable directory whose path has no space or colon, or pass --probe off"))
+            .caused_by(last)
+            .help("set TMPDIR to a writable directory whose path has no space or colon, or pass --probe off"))
     }
 
     /// Where it lies, if it is no memory file: the guard removes it if this program cannot.

@@ -28,7 +28,7 @@ impl ProbePipe {
     /// The operating system refuses it.
     pub fn new() -> Result<(Self, ProbeReader), Failure> {
         let refused = |error: io::Error| {
-            Failure::internal("cannot make the probe's pipe").because(error).cure("raise ulimit -n")
+            Failure::internal("cannot make the probe's pipe").caused_by(error).help("raise ulimit -n")
         };
         // Non-blocking on both ends: a full pipe must never hold up a viewer.
         let (read, write) =

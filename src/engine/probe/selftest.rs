@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::elf;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::listener::Unheard;
-use hls_swarm_os::process::{Answer, Program, ask, cannot_run};
+use hls_swarm_os::listener::UnusedPort;
+use hls_swarm_os::process::{Answer, Program, ask, spawn_failed};
 use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, flag, what};
 
 use crate::engine::ffmpeg::detect::OTHER_BINARY;
@@ -35,7 +35,7 @@ const DYNAMIC_BINARY: &str =
 
 /// How the trial came out.
 #[derive(Debug)]
-pub enum Trial {
+pub enum SelfTest {
     /// The probe sees everything.
     Seen(ProbeObject, ProbePipe, ProbeReader),
     /// FFmpeg works, but the probe does not see what it does; says why.
@@ -63,9 +63,9 @@ pub async fn hold(
     guard: &Arc<Guard>,
     look: Option<Concealed>,
     network: &Network,
-) -> Result<Trial, Failure> {
+) -> Result<SelfTest, Failure> {
     // Bound and not listening: connections are refused, and nobody else gets the port meanwhile.
-    let socket = Unheard::new()?;
+    let socket = UnusedPort::new()?;
     let nowhere = format!("http://{}/trial.m3u8", socket.address());
     let arguments = ["-hide_banner", "-nostdin", "-loglevel", "error", "-i", &nowhere, "-f", "null", "-"];
     let plain = Program::new(ffmpeg, arguments);
@@ -120,11 +120,11 @@ pub async fn hold(
             )));
         }
     }
-    Ok(Trial::Seen(object, pipe, reader))
+    Ok(SelfTest::Seen(object, pipe, reader))
 }
 
-fn unseen(why: String) -> Trial {
-    Trial::Unseen(Failure::preflight(why).cure(DYNAMIC_BINARY))
+fn unseen(why: String) -> SelfTest {
+    SelfTest::Unseen(Failure::preflight(why).help(DYNAMIC_BINARY))
 }
 
 async fn attempt(program: &Program, guard: &Arc<Guard>, patience: Duration) -> std::io::Result<Answer> {
@@ -132,17 +132,17 @@ async fn attempt(program: &Program, guard: &Arc<Guard>, patience: Duration) -> s
 }
 
 /// What is wrong with an FFmpeg that does not survive a refused connection even without the probe.
-async fn broken(ffmpeg: &Path, plain: &Program, guard: &Arc<Guard>) -> Option<Trial> {
+async fn broken(ffmpeg: &Path, plain: &Program, guard: &Arc<Guard>) -> Option<SelfTest> {
     let failure = match attempt(plain, guard, PATIENCE).await {
-        Ok(Answer { ending: ending @ Ending::Signaled(_), .. }) => {
+        Ok(Answer { ending: ending @ ProcessExit::Signaled(_), .. }) => {
             let program = ffmpeg.display();
             Failure::preflight(format!("{program} died of {ending} when it opened a connection"))
-                .cure(OTHER_BINARY)
+                .help(OTHER_BINARY)
         }
         Ok(_) => return None,
-        Err(error) => cannot_run(ffmpeg, error, OTHER_BINARY),
+        Err(error) => spawn_failed(ffmpeg, error, OTHER_BINARY),
     };
-    Some(Trial::Broken(failure))
+    Some(SelfTest::Broken(failure))
 }
 
 async fn records(reader: &mut ProbeReader) -> Vec<Record> {

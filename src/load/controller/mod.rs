@@ -35,7 +35,7 @@ pub enum Do {
 
 /// Where somebody sits.
 #[derive(Clone, Copy, Debug)]
-struct Seat {
+struct Slot {
     /// When it is to start; `None` = it has.
     starts: Option<Duration>,
     /// When it leaves by itself.
@@ -54,15 +54,15 @@ enum Course {
 }
 
 /// The crowd of one run.
-pub struct Crowd {
+pub struct LoadController {
     load: Load,
     course: Course,
     /// Beginnings of stages still to come.
     stages: std::vec::IntoIter<(usize, Duration)>,
     next_stage: Option<(usize, Duration)>,
-    seats: BTreeMap<u32, Seat>,
+    seats: BTreeMap<u32, Slot>,
     /// Viewers more (or less) than planned, by hand.
-    by_hand: i64,
+    manual_changes: i64,
     /// Viewers that are to come or go at once, by hand, where viewers come and go.
     guests: i64,
     paused_at: Option<Duration>,
@@ -71,7 +71,7 @@ pub struct Crowd {
     ended: bool,
 }
 
-impl Crowd {
+impl LoadController {
     /// Nobody is there yet.
     #[must_use]
     pub fn new(load: &Load) -> Self {
@@ -90,7 +90,7 @@ impl Crowd {
             stages,
             load: load.clone(),
             seats: BTreeMap::new(),
-            by_hand: 0,
+            manual_changes: 0,
             guests: 0,
             paused_at: None,
             stood: Duration::ZERO,
@@ -164,11 +164,11 @@ impl Crowd {
     /// Somebody wishes the load to be otherwise. Returns whether that changed anything.
     pub fn command(&mut self, command: Command, now: Duration) -> bool {
         match (command, &self.course) {
-            (Command::More(many), Course::Steps { .. }) => self.by_hand += i64::from(many),
+            (Command::More(many), Course::Steps { .. }) => self.manual_changes += i64::from(many),
             (Command::Fewer(many), Course::Steps { scheduled, .. }) => {
-                let present = i64::from(*scheduled) + self.by_hand;
+                let present = i64::from(*scheduled) + self.manual_changes;
                 let many = i64::from(many).min(present.max(0));
-                self.by_hand -= many;
+                self.manual_changes -= many;
                 return many > 0;
             }
             (Command::More(many), Course::Arrivals { .. }) => self.guests += i64::from(many),
@@ -260,7 +260,7 @@ impl Crowd {
     /// Makes as many present as there are to be, where a schedule tells.
     fn fit(&mut self, now: Duration, may_start: bool, chance: &mut dyn FnMut() -> f64, orders: &mut Vec<Do>) {
         let Course::Steps { scheduled, .. } = &self.course else { return };
-        let wanted = usize::try_from(i64::from(*scheduled) + self.by_hand).unwrap_or(0);
+        let wanted = usize::try_from(i64::from(*scheduled) + self.manual_changes).unwrap_or(0);
         while self.present() > wanted {
             let Some(seat) = self.newest() else { break };
             self.dismiss(seat, orders);
@@ -285,7 +285,7 @@ impl Crowd {
     fn take_seat(&mut self, starts: Duration, until: Option<Duration>) {
         let free = self.seats.keys().zip(0..).find(|(taken, seat)| *taken != seat);
         let seat = free.map_or_else(|| u32::try_from(self.seats.len()).unwrap_or(u32::MAX), |(_, seat)| seat);
-        self.seats.insert(seat, Seat { starts: Some(starts), until, leaving: false, over: false });
+        self.seats.insert(seat, Slot { starts: Some(starts), until, leaving: false, over: false });
     }
 
     fn dismiss(&mut self, number: u32, orders: &mut Vec<Do>) {

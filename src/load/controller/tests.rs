@@ -27,7 +27,7 @@ fn audience(per_second: f64, most: u32, session_ms: u64) -> Load {
 
 /// A crowd whose viewers do as they are told, at once.
 struct Play {
-    crowd: Crowd,
+    crowd: LoadController,
     random: fastrand::Rng,
     up: Vec<u32>,
     log: Vec<(u128, Do)>,
@@ -35,7 +35,7 @@ struct Play {
 
 impl Play {
     fn new(load: &Load) -> Self {
-        Self { crowd: Crowd::new(load), random: fastrand::Rng::with_seed(3), up: Vec::new(), log: Vec::new() }
+        Self { crowd: LoadController::new(load), random: fastrand::Rng::with_seed(3), up: Vec::new(), log: Vec::new() }
     }
 
     fn at(&mut self, now: Duration) {

@@ -11,7 +11,7 @@ use std::fmt::{self, Write};
 use hls_swarm_model::exchange::Source;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::capacity;
-use hls_swarm_model::verdict::{Verdict, Word};
+use hls_swarm_model::verdict::{Verdict, VerdictKind};
 
 use super::escape::markup as safe;
 use super::figures::{bit_rate, count, length, milliseconds, percent, utc};
@@ -29,7 +29,7 @@ pub fn render(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     let Report { run, verdict, .. } = report;
-    let word = verdict.word.shout();
+    let word = verdict.word.as_str();
     writeln!(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     writeln!(
@@ -57,14 +57,14 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn header(out: &mut String, report: &Report) -> fmt::Result {
-    let Report { run, snapshot, verdict, ended_because, .. } = report;
-    let word = verdict.word.shout();
+    let Report { run, snapshot, verdict, end_reason, .. } = report;
+    let word = verdict.word.as_str();
     writeln!(out, "<header>\n<div class=\"verdict {}\"><strong>{word}</strong>", word.to_lowercase())?;
     for sentence in sentences(verdict) {
         writeln!(out, "<p>{}</p>", safe(&sentence))?;
     }
     // A run that proves nothing has not shown what anything holds either.
-    let proven = matches!(verdict.word, Word::Pass | Word::Fail);
+    let proven = matches!(verdict.word, VerdictKind::Pass | VerdictKind::Fail);
     if let Some(capacity) = capacity(&snapshot.stages).filter(|_| proven) {
         writeln!(out, "<p>It {}.</p>", safe(&capacity))?;
     }
@@ -74,7 +74,7 @@ fn header(out: &mut String, report: &Report) -> fmt::Result {
         "<p class=\"soft\">{} UTC, {} ({}), {} of {} viewers at the peak</p>\n</header>",
         utc(run.began_unix).replace('T', " "),
         length(snapshot.elapsed_seconds),
-        safe(ended_because),
+        safe(end_reason),
         snapshot.peak_clients,
         snapshot.target_clients
     )
@@ -89,14 +89,14 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
         .collect();
     let not_met = || format!("Not met: {}", unmet.join("; "));
     match verdict.word {
-        Word::Pass => vec![format!("All {} criteria were met.", verdict.criteria.len())],
-        Word::Fail if unmet.is_empty() => vec!["No viewer ever played.".to_owned()],
-        Word::Fail => vec![not_met()],
-        Word::Invalid => {
-            let because = verdict.invalid_because.iter().map(|why| format!("It proves nothing: {why}"));
+        VerdictKind::Pass => vec![format!("All {} criteria were met.", verdict.criteria.len())],
+        VerdictKind::Fail if unmet.is_empty() => vec!["No viewer ever played.".to_owned()],
+        VerdictKind::Fail => vec![not_met()],
+        VerdictKind::Invalid => {
+            let because = verdict.invalid_reasons.iter().map(|why| format!("It proves nothing: {why}"));
             because.collect()
         }
-        Word::Aborted => vec!["It was broken off before its planned end.".to_owned()],
+        VerdictKind::Aborted => vec!["It was broken off before its planned end.".to_owned()],
     }
 }
 
@@ -109,7 +109,7 @@ fn tiles(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     tiles.extend(snapshot.errors.rate.map(|rate| ("of requests failed", percent(rate))));
     tiles.extend(snapshot.latency.segment_total.map(|q| ("segment, p95", milliseconds(q.p95))));
     tiles.extend(snapshot.latency.startup.map(|q| ("start-up, p95", milliseconds(q.p95))));
-    tiles.push(("stalls", count(snapshot.lives.stalled)));
+    tiles.push(("stalls", count(snapshot.lifetimes.stalled)));
     writeln!(out, "<div class=\"tiles\">")?;
     for (name, value) in tiles {
         writeln!(out, "<div><b>{value}</b><span>{name}</span></div>")?;

@@ -10,7 +10,7 @@ use crate::output::load;
 
 /// What there is of them.
 pub fn write(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
-    let notes = [load::sessions(&snapshot.lives), load::by_hand(&snapshot.by_hand)];
+    let notes = [load::sessions(&snapshot.lifetimes), load::manual_changes(&snapshot.manual_changes)];
     for note in notes.into_iter().flatten() {
         writeln!(out, "<p>{}</p>", safe(&note))?;
     }

@@ -198,15 +198,15 @@ pub fn origin(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result
 
 /// Life cycles and the generator's own condition.
 pub fn viewers(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
-    let (lives, generator) = (&snapshot.lives, &snapshot.generator);
+    let (lifetimes, generator) = (&snapshot.lifetimes, &snapshot.generator);
     let mut rows = vec![
-        ("processes started", count(lives.starts)),
-        ("of these, started again", count(lives.restarts)),
-        ("viewers that ever played", count(lives.ever_played)),
-        ("viewers given up", count(lives.gave_up)),
-        ("ended with success", count(lives.exits.success)),
-        ("ended with an error", count(lives.exits.error)),
-        ("ended by a signal", count(lives.exits.signal)),
+        ("processes started", count(lifetimes.starts)),
+        ("of these, started again", count(lifetimes.restarts)),
+        ("viewers that ever played", count(lifetimes.played)),
+        ("viewers given up", count(lifetimes.given_up)),
+        ("ended with success", count(lifetimes.exits.success)),
+        ("ended with an error", count(lifetimes.exits.error)),
+        ("ended by a signal", count(lifetimes.exits.signal)),
         ("records of the probe lost", count(generator.events_lost)),
         ("latest timer of this program", milliseconds(generator.max_lag_ms / 1000.0)),
     ];

@@ -13,7 +13,7 @@ pub(crate) static TABLE: &[Metric] = &[
     metric("stalled_clients", Gauge, "", "Viewers below 0.9 x real time for more than 5 s.", |s, _| {
         count(s.playback.stalled_now)
     }),
-    metric("stalls_total", Counter, "", "Times that a viewer stalled.", |s, _| count(s.lives.stalled)),
+    metric("stalls_total", Counter, "", "Times that a viewer stalled.", |s, _| count(s.lifetimes.stalled)),
     metric("average_speed", Gauge, "", "Mean playback speed, 1 = real time.", |s, _| {
         maybe(s.playback.average_speed)
     }),

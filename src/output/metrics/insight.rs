@@ -18,7 +18,7 @@ pub(crate) static TABLE: &[Metric] = &[
         Counter,
         "",
         "Times that a viewer got an older live playlist than the one before.",
-        |s, _| faults(s, |faults| faults.went_back),
+        |s, _| faults(s, |faults| faults.regressed),
     ),
     metric(
         "playlist_segments_skipped_total",

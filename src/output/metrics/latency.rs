@@ -44,14 +44,14 @@ pub(crate) static TABLE: &[Metric] = &[
         Gauge,
         "percentile",
         "Playlists: from the request to the first byte, whole run.",
-        |s, _| quantiles(s.latency.by_kind[Kind::Manifest].ttfb),
+        |s, _| quantiles(s.latency.by_kind[Kind::Playlist].ttfb),
     ),
     metric(
         "manifest_download_seconds",
         Gauge,
         "percentile",
         "Playlists: from the first to the last byte, whole run.",
-        |s, _| quantiles(s.latency.by_kind[Kind::Manifest].download),
+        |s, _| quantiles(s.latency.by_kind[Kind::Playlist].download),
     ),
     metric("connect_seconds", Gauge, "percentile", "TCP connect, whole run.", |s, _| {
         quantiles(s.latency.connect)

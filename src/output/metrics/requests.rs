@@ -8,7 +8,7 @@ use super::{Metric, Value, count, maybe, metric, one};
 
 pub(crate) static TABLE: &[Metric] = &[
     metric("manifest_requests_total", Counter, "", "Playlist requests.", |s, _| {
-        count(s.requests[Kind::Manifest])
+        count(s.requests[Kind::Playlist])
     }),
     metric("segment_requests_total", Counter, "", "Media segment requests.", |s, _| {
         count(s.requests[Kind::Segment])

@@ -13,8 +13,8 @@ use super::{figures, overview};
 use crate::tui::view::style::{Look, percent};
 
 pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Look) {
-    let lives = &snapshot.lives;
-    let exits = lives.exits;
+    let lifetimes = &snapshot.lifetimes;
+    let exits = lifetimes.exits;
     let mut lines = vec![
         Line::styled("requests", look.heading()),
         overview::error_line(snapshot, look),
@@ -43,10 +43,10 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look:
     lines.push(Line::styled("viewers", look.heading()));
     lines.push(figures(
         &[
-            ("starts", lives.starts.to_string(), false),
-            ("restarts", lives.restarts.to_string(), lives.restarts > 0),
-            ("given up", lives.gave_up.to_string(), lives.gave_up > 0),
-            ("killed", lives.killed.to_string(), lives.killed > 0),
+            ("starts", lifetimes.starts.to_string(), false),
+            ("restarts", lifetimes.restarts.to_string(), lifetimes.restarts > 0),
+            ("given up", lifetimes.given_up.to_string(), lifetimes.given_up > 0),
+            ("killed", lifetimes.killed.to_string(), lifetimes.killed > 0),
             ("exits in error", exits.error.to_string(), exits.error > 0),
             ("by signal", exits.signal.to_string(), exits.signal > 0),
         ],

@@ -68,7 +68,7 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, state: &State, run: &Run, look:
     if state.is_frozen() {
         right.push_str(" FROZEN ");
     }
-    if state.scene().snapshot.as_ref().is_some_and(|snapshot| snapshot.by_hand.paused) {
+    if state.scene().snapshot.as_ref().is_some_and(|snapshot| snapshot.manual_changes.paused) {
         right.push_str(" PAUSED ");
     }
     if let Some(stage) = state.scene().snapshot.as_ref().and_then(|snapshot| snapshot.stages.last()) {

@@ -72,7 +72,7 @@ fn draw_gauges(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Loo
 
 fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Look) {
     let [left, right] = Layout::horizontal([Constraint::Length(42), Constraint::Min(0)]).areas(area);
-    let (rates, playback, lives) = (&snapshot.rates, &snapshot.playback, &snapshot.lives);
+    let (rates, playback, lifetimes) = (&snapshot.rates, &snapshot.playback, &snapshot.lifetimes);
     let row = |label: &str, value: String, beside: String, bad: bool| {
         Line::from(vec![
             Span::styled(format!("{label:<11} "), look.label()),
@@ -86,7 +86,7 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Loo
     let load = vec![
         Line::styled("load", look.heading()),
         row("segments", format!("{:.1} /s", rates.segment_per_second), count(Kind::Segment), false),
-        row("manifests", format!("{:.1} /s", rates.manifest_per_second), count(Kind::Manifest), false),
+        row("manifests", format!("{:.1} /s", rates.manifest_per_second), count(Kind::Playlist), false),
         row("throughput", format!("{}bit/s", scaled(rates.bytes_per_second * 8.0)), String::new(), false),
         row(
             "body bytes",
@@ -100,7 +100,7 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Loo
     let health = vec![
         Line::styled("playback", look.heading()),
         row("speed", decimal(playback.average_speed, 2), slow, playback.below_realtime > 0),
-        row("stalled now", now.to_string(), format!("{} in all", lives.stalled), now > 0),
+        row("stalled now", now.to_string(), format!("{} in all", lifetimes.stalled), now > 0),
         row(
             "drift s",
             decimal(playback.average_drift_seconds, 1),
@@ -109,9 +109,9 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Loo
         ),
         row(
             "restarts",
-            lives.restarts.to_string(),
-            format!("{} given up", lives.gave_up),
-            lives.restarts + lives.gave_up > 0,
+            lifetimes.restarts.to_string(),
+            format!("{} given up", lifetimes.given_up),
+            lifetimes.restarts + lifetimes.given_up > 0,
         ),
     ];
     frame.render_widget(Paragraph::new(load), left);

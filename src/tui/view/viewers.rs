@@ -67,7 +67,7 @@ fn line(row: &ViewerRow, look: Look, chosen: bool) -> Line<'static> {
             look.bad_if(row.speed.is_some_and(|speed| speed < SLOW)),
         ),
         Span::styled(format!("{:>7} ", decimal(row.drift_seconds, 1)), look.bad_if(behind)),
-        Span::raw(format!("{:>9} {:>8} ", row.requests[Kind::Manifest], row.requests[Kind::Segment])),
+        Span::raw(format!("{:>9} {:>8} ", row.requests[Kind::Playlist], row.requests[Kind::Segment])),
         Span::raw(format!("{:>8} ", format!("{}B", scaled(row.bytes.total() as f64)))),
         Span::styled(format!("{errors:>6}"), look.bad_if(errors > 0)),
     ])
@@ -101,7 +101,7 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &ViewerRow, look: Look) {
         ),
         figures(&kinds, look),
         figures(&[("status codes", codes, errors(row) > 0)], look),
-        figures(&[("last words", row.last_words.clone().unwrap_or_else(|| ABSENT.to_owned()), false)], look),
+        figures(&[("last words", row.last_error.clone().unwrap_or_else(|| ABSENT.to_owned()), false)], look),
     ];
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
 }

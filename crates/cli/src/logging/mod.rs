@@ -51,7 +51,7 @@ pub fn start(
     let recent = recent
         .map(|recent| fmt::layer().with_writer(move || recent.clone()).with_target(false).with_ansi(false));
     let started = tracing_subscriber::registry().with(filter).with(layer).with(recent).try_init();
-    started.map_err(|error| Failure::internal("cannot start logging").because(error))
+    started.map_err(|error| Failure::internal("cannot start logging").caused_by(error))
 }
 
 /// The level that is meant; `info` where none is named.
@@ -63,7 +63,7 @@ pub fn level(typed: Option<&str>) -> Result<&str, Failure> {
     let known = ["error", "warn", "warning", "info", "debug", "trace"];
     if !known.iter().any(|name| name.eq_ignore_ascii_case(level)) {
         return Err(Failure::usage(format!("--log-level {level:?} is no level"))
-            .cure("pass error, warn, info, debug or trace"));
+            .help("pass error, warn, info, debug or trace"));
     }
     Ok(if level.eq_ignore_ascii_case("warning") { "warn" } else { level })
 }

@@ -37,7 +37,7 @@ pub fn main() -> ExitCode {
     match serve(&args) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            failure.print("hls-swarm audit", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
     }
@@ -71,7 +71,7 @@ fn format_of(path: &Path) -> Result<AuditFormat, Failure> {
             let known: Vec<String> =
                 AuditFormat::ENDINGS.iter().map(|(known, _)| format!(".{known}")).collect();
             Failure::usage(format!("--report {}: an audit is not written as {ending:?}", path.display()))
-                .cure(format!("name a file that ends with {}", known.join(", ")))
+                .help(format!("name a file that ends with {}", known.join(", ")))
         },
     )
 }
@@ -94,14 +94,14 @@ fn gather(args: &AuditArgs) -> Result<Facts, Failure> {
     };
     let configuration = assemble(&main, files).map_err(|(file, error)| {
         Failure::usage(format!("{file}, line {}: {}", error.line, error.what))
-            .cure("let nginx check it: nginx -t")
+            .help("let nginx check it: nginx -t")
     })?;
     let mut paths: Vec<PathBuf> =
         Site::of(&configuration).roots(&prefix).into_iter().map(PathBuf::from).collect();
     for folder in &args.folders {
         if !folder.is_dir() {
             return Err(Failure::usage(format!("--folder {}: there is no such folder", folder.display()))
-                .cure("name a folder with playlists and segments"));
+                .help("name a folder with playlists and segments"));
         }
         paths.push(folder.clone());
     }
@@ -143,12 +143,12 @@ fn master(pid: Option<u32>) -> Result<Master, Failure> {
         let found = masters.into_iter().find(|master| master.pid == pid);
         return found.ok_or_else(|| {
             Failure::preflight(format!("--pid {pid} is no master process of nginx that can be seen"))
-                .cure("look for it: ps -ef | grep 'nginx: master'")
+                .help("look for it: ps -ef | grep 'nginx: master'")
         });
     }
     match masters.as_slice() {
         [] => Err(Failure::preflight("no nginx runs on this machine, as far as can be seen")
-            .cure("pass --config FILE, or run it where nginx runs")),
+            .help("pass --config FILE, or run it where nginx runs")),
         [one] => Ok(one.clone()),
         several => {
             let list: Vec<String> = several
@@ -156,7 +156,7 @@ fn master(pid: Option<u32>) -> Result<Master, Failure> {
                 .map(|master| format!("--pid {} ({})", master.pid, master.command.join(" ")))
                 .collect();
             Err(Failure::usage(format!("{} nginx run on this machine", several.len()))
-                .cure(format!("pass one of: {}", list.join("; "))))
+                .help(format!("pass one of: {}", list.join("; "))))
         }
     }
 }
@@ -175,13 +175,13 @@ fn ask(master: &Master) -> Result<Files, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").because(error))?;
+        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
     let asked = runtime.block_on(nginx::configuration(master, &guard));
     let named = master.option("-c").map(|name| Path::new(&prefix(master)).join(name));
     match (asked, named) {
         (Ok(files), _) => Ok(files),
         (Err(failure), Some(file)) if file.is_file() => {
-            failure.print("hls-swarm audit (reading the file instead)", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             nginx::read(&file)
         }
         (Err(failure), _) => Err(failure),

@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     match served {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            failure.print("hls-swarm tune", &mut std::io::stderr());
+            failure.print(&mut std::io::stderr());
             failure.exit().into()
         }
     }
@@ -122,8 +122,8 @@ fn read_profile(name: &str, variant: Option<&str>) -> Result<Profile, Failure> {
     if name.contains('/') || name.ends_with(".toml") {
         let text = fs::read_to_string(name).map_err(|error| {
             Failure::usage(format!("profile {name} cannot be read"))
-                .because(error)
-                .cure("name a TOML file, or one of: client, origin")
+                .caused_by(error)
+                .help("name a TOML file, or one of: client, origin")
         })?;
         return profile::parse(name, &text, variant);
     }
@@ -141,7 +141,7 @@ fn only_root(what: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!("tune {what} changes settings of the whole machine, which only root may"))
-        .cure(format!("sudo hls-swarm tune {what} …")))
+        .help(format!("sudo hls-swarm tune {what} …")))
 }
 
 fn apply(change: &ChangeArgs) -> Result<Exit, Failure> {
@@ -157,7 +157,7 @@ fn apply(change: &ChangeArgs) -> Result<Exit, Failure> {
     let mut before = Vec::new();
     for name in wanted.keys() {
         let value = sysctl::read_setting(name)
-            .map_err(|error| Failure::internal(format!("cannot read {name}")).because(error))?;
+            .map_err(|error| Failure::internal(format!("cannot read {name}")).caused_by(error))?;
         before.push(((*name).to_owned(), value));
     }
     if !before.is_empty() {
@@ -221,7 +221,7 @@ fn undo(args: &UndoArgs) -> Result<Exit, Failure> {
     let exit = exit_of(&changes);
     if exit == Exit::Pass {
         fs::remove_file(&file)
-            .map_err(|error| Failure::internal(format!("cannot remove {}", file.display())).because(error))?;
+            .map_err(|error| Failure::internal(format!("cannot remove {}", file.display())).caused_by(error))?;
     }
     Ok(exit)
 }
@@ -231,8 +231,8 @@ fn read_state(file: &Path) -> Result<Option<Saved>, Failure> {
         Ok(text) => Saved::read(&file.display().to_string(), &text).map(Some),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Failure::usage(format!("cannot read {}", file.display()))
-            .because(error)
-            .cure("run it as root, or name the file that `tune apply` wrote (--state FILE)")),
+            .caused_by(error)
+            .help("run it as root, or name the file that `tune apply` wrote (--state FILE)")),
     }
 }
 
@@ -246,8 +246,8 @@ fn write_state(file: &Path, saved: &Saved) -> Result<(), Failure> {
 fn make_folder(folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| {
         Failure::usage(format!("cannot make the directory {}", folder.display()))
-            .because(error)
-            .cure("run it as root, or name another place (--root DIR, --state FILE)")
+            .caused_by(error)
+            .help("run it as root, or name another place (--root DIR, --state FILE)")
     })
 }
 
@@ -261,8 +261,8 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
         {
             fs::remove_file(&path).map_err(|error| {
                 Failure::usage(format!("cannot remove {}", path.display()))
-                    .because(error)
-                    .cure("run it as root")
+                    .caused_by(error)
+                    .help("run it as root")
             })?;
             say(&format!("removed: {}\n", path.display()));
             removed += 1;

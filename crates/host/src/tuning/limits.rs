@@ -1,6 +1,6 @@
 //! Limits of processes for a number of viewers.
 
-use hls_swarm_base::sizing::Needs;
+use hls_swarm_base::sizing::Requirements;
 
 use super::profile::Limits;
 
@@ -15,7 +15,7 @@ pub fn open_files(limits: &Limits, clients: Option<u32>) -> u64 {
     }
     let step = limits.step.iter().find(|step| clients <= step.up_to_clients);
     let least = step.map_or(limits.nofile, |step| step.nofile);
-    least.max(Needs::of(clients).open_files_limit)
+    least.max(Requirements::of(clients).open_files_limit)
 }
 
 /// Processes per user for `clients` viewers; `None` where few viewers ask for none in particular.
@@ -25,7 +25,7 @@ pub fn processes(limits: &Limits, clients: Option<u32>) -> Option<u64> {
     if limits.step.iter().any(|step| clients <= step.up_to_clients) {
         return None;
     }
-    Some(limits.nproc.max(Needs::of(clients).processes))
+    Some(limits.nproc.max(Requirements::of(clients).processes))
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
             assert_eq!(super::processes(&limits, clients), processes, "{clients:?}");
         }
         for clients in [1, 100, 500, 3000, 100_000] {
-            assert!(open_files(&limits, Some(clients)) >= Needs::of(clients).open_files);
+            assert!(open_files(&limits, Some(clients)) >= Requirements::of(clients).open_files);
         }
     }
 

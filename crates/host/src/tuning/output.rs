@@ -41,7 +41,7 @@ pub fn diff(table: &Table) -> String {
 pub fn json(table: &Table) -> Result<String, Failure> {
     serde_json::to_string_pretty(table)
         .map(|text| text + "\n")
-        .map_err(|error| Failure::internal("cannot write the settings as JSON").because(error))
+        .map_err(|error| Failure::internal("cannot write the settings as JSON").caused_by(error))
 }
 
 /// What was written, line by line.

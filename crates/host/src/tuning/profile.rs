@@ -156,24 +156,24 @@ pub fn parse(name: &str, text: &str, variant: Option<&str>) -> Result<Profile, F
             let all: Vec<&str> = profile.variant.keys().map(String::as_str).collect();
             let all =
                 if all.is_empty() { "it has none".to_owned() } else { format!("it has: {}", all.join(", ")) };
-            return Err(Failure::usage(format!("{what} has no variant {wanted:?}")).cure(all));
+            return Err(Failure::usage(format!("{what} has no variant {wanted:?}")).help(all));
         };
         profile.key.extend(found.key);
     }
     for (name, key) in &profile.key {
         if !is_key(name) {
             return Err(Failure::usage(format!("{what}: {name:?} is no sysctl key"))
-                .cure("write it like net.ipv4.tcp_rmem, in quotes"));
+                .help("write it like net.ipv4.tcp_rmem, in quotes"));
         }
         if key.value.trim().is_empty() || key.value.contains(['\n', '\r', '\0']) {
             return Err(Failure::usage(format!("{what}: the value of {name} is empty or more than a line"))
-                .cure("give it one line, as /proc/sys shows it"));
+                .help("give it one line, as /proc/sys shows it"));
         }
         if let Some(since) = &key.since
             && super::kernel::version(since).is_none()
         {
             return Err(Failure::usage(format!("{what}: since = {since:?} of {name} is no kernel version"))
-                .cure("write it like since = \"6.11\""));
+                .help("write it like since = \"6.11\""));
         }
     }
     Ok(profile)
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(bbr.key.len(), 26);
         let failure = parse("client", built_in("client").unwrap(), Some("bbr2")).unwrap_err();
         assert_eq!(failure.chain(), "profile client has no variant \"bbr2\"");
-        assert_eq!(failure.cure_text(), Some("it has: bbr"));
+        assert_eq!(failure.help_text(), Some("it has: bbr"));
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
             assert_eq!(failure.exit().code(), 2);
         }
         assert_eq!(
-            built_in("cliant").unwrap_err().cure_text().unwrap(),
+            built_in("cliant").unwrap_err().help_text().unwrap(),
             "did you mean client? There are: client, origin; or name a TOML file"
         );
     }

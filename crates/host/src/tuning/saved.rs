@@ -22,8 +22,8 @@ impl Saved {
     pub fn read(file: &str, text: &str) -> Result<Self, Failure> {
         toml::from_str(text).map_err(|error| {
             Failure::usage(format!("{file} was not written by `tune apply`"))
-                .because(error)
-                .cure("name the file that `tune apply` printed")
+                .caused_by(error)
+                .help("name the file that `tune apply` printed")
         })
     }
 
@@ -33,7 +33,7 @@ impl Saved {
     /// None that names and values can cause.
     pub fn text(&self) -> Result<String, Failure> {
         let body = toml::to_string(self)
-            .map_err(|error| Failure::internal("cannot write down the values of before").because(error))?;
+            .map_err(|error| Failure::internal("cannot write down the values of before").caused_by(error))?;
         Ok(format!("# Kept by `hls-swarm tune apply` for `hls-swarm tune undo`.\n{body}"))
     }
 

@@ -8,8 +8,8 @@ use hls_swarm_hls::variant::Variant;
 
 use crate::series::Series;
 use crate::snapshot::{
-    Agreement, Errors, Generator, Hands, Insight, Lives, Origin, PerKind, Playback, Quantiles, Sources,
-    StageRow, StreamRow, ViewerRow, Watching,
+    Agreement, Errors, Generator, ManualChanges, Insight, Lifetimes, Origin, PerKind, Playback, Quantiles, Sources,
+    StageRow, StreamRow, ViewerRow, PlaybackTime,
 };
 use crate::verdict::Verdict;
 
@@ -18,7 +18,7 @@ use crate::verdict::Verdict;
 pub struct Document {
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
-    pub(crate) ended_because: String,
+    pub(crate) end_reason: String,
     pub(crate) url: String,
     pub(crate) variant: Variant,
     pub(crate) version: String,
@@ -27,12 +27,12 @@ pub struct Document {
     pub(crate) began_unix: u64,
     pub(crate) target_clients: u64,
     pub(crate) peak_clients: u64,
-    pub(crate) due_at_end: Option<u64>,
+    pub(crate) expected_at_end: Option<u64>,
     #[serde(default)]
     pub(crate) playing_at_end: u64,
     pub(crate) active_ratio: Option<f64>,
     #[serde(default)]
-    pub(crate) due_viewer_seconds: f64,
+    pub(crate) expected_viewer_seconds: f64,
     pub(crate) planned_seconds: Option<f64>,
     pub(crate) elapsed_seconds: f64,
     pub(crate) requests: PerKind<u64>,
@@ -50,7 +50,7 @@ pub struct Document {
     pub(crate) latency_seconds: LatencyTable,
     pub(crate) uptime_seconds: Option<Quantiles>,
     pub(crate) playback: Playback,
-    pub(crate) viewers: Lives,
+    pub(crate) viewers: Lifetimes,
     #[serde(default)]
     pub(crate) reconnections: u64,
     pub(crate) exit_reasons: Vec<Reason>,
@@ -61,13 +61,13 @@ pub struct Document {
     pub(crate) origin: Option<Origin>,
     pub(crate) generator: Generator,
     #[serde(default)]
-    pub(crate) watching: Watching,
+    pub(crate) watching: PlaybackTime,
     #[serde(default)]
     pub(crate) stages: Vec<StageRow>,
     #[serde(default)]
     pub(crate) streams: Vec<StreamRow>,
     #[serde(default)]
-    pub(crate) by_hand: Hands,
+    pub(crate) manual_changes: ManualChanges,
     pub(crate) series: Option<Series>,
     #[serde(default)]
     pub(crate) histograms: BTreeMap<String, String>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::mean::mean;
 use crate::report::Report;
-use crate::snapshot::{Errors, Hands, PerKind, Quantiles, Snapshot, StageRow, StreamRow, Watching};
+use crate::snapshot::{Errors, ManualChanges, PerKind, Quantiles, Snapshot, StageRow, StreamRow, PlaybackTime};
 use crate::stats::distribution::Distribution;
 
 type Distributions = BTreeMap<String, Distribution>;
@@ -27,18 +27,18 @@ fn stream_key(place: usize) -> String {
     format!("stream.{place}.segment.total")
 }
 
-pub(crate) fn watching(reports: &[&Report]) -> Watching {
-    let sum = |of: fn(&Watching) -> f64| reports.iter().map(|report| of(&report.snapshot.watching)).sum();
-    Watching {
+pub(crate) fn watching(reports: &[&Report]) -> PlaybackTime {
+    let sum = |of: fn(&PlaybackTime) -> f64| reports.iter().map(|report| of(&report.snapshot.watching)).sum();
+    PlaybackTime {
         viewed_seconds: sum(|w| w.viewed_seconds),
         stalled_seconds: sum(|w| w.stalled_seconds),
-        due_media_seconds: sum(|w| w.due_media_seconds),
+        expected_media_seconds: sum(|w| w.expected_media_seconds),
     }
 }
 
-pub(crate) fn by_hand(reports: &[&Report]) -> Hands {
-    let all = || reports.iter().map(|report| &report.snapshot.by_hand);
-    Hands {
+pub(crate) fn manual_changes(reports: &[&Report]) -> ManualChanges {
+    let all = || reports.iter().map(|report| &report.snapshot.manual_changes);
+    ManualChanges {
         changes: all().map(|hands| hands.changes).sum(),
         first: all().flat_map(|hands| hands.first.iter().cloned()).collect(),
         paused: all().any(|hands| hands.paused),
@@ -63,14 +63,14 @@ fn stage(rows: &[&StageRow], distributions: &Distributions) -> Option<StageRow> 
     let first = *rows.first()?;
     let sum = |of: fn(&StageRow) -> u64| rows.iter().map(|row| of(row)).sum();
     let longest = rows.iter().map(|row| row.seconds).fold(0.0, f64::max);
-    let ratios: Vec<_> = rows.iter().map(|row| (row.active_ratio, row.due_viewer_seconds)).collect();
+    let ratios: Vec<_> = rows.iter().map(|row| (row.active_ratio, row.expected_viewer_seconds)).collect();
     let requests = kinds(rows.iter().map(|row| row.requests));
     Some(StageRow {
         began_seconds: rows.iter().map(|row| row.began_seconds).fold(f64::MAX, f64::min),
         seconds: longest,
         from: sum(|row| row.from),
         clients: sum(|row| row.clients),
-        due_viewer_seconds: rows.iter().map(|row| row.due_viewer_seconds).sum(),
+        expected_viewer_seconds: rows.iter().map(|row| row.expected_viewer_seconds).sum(),
         active_ratio: mean(&ratios),
         stalled: sum(|row| row.stalled),
         requests,

@@ -23,13 +23,13 @@ struct Head {
 pub fn read(name: &str, text: &str) -> Result<Report, Failure> {
     let no_report = |error: serde_json::Error| {
         Failure::usage(format!("{name}: is no JSON report of hls-swarm"))
-            .because(error)
-            .cure("name a file that was written with `--report FILE.json`")
+            .caused_by(error)
+            .help("name a file that was written with `--report FILE.json`")
     };
     let Head { schema } = serde_json::from_str(text).map_err(no_report)?;
     if schema != SCHEMA {
         return Err(Failure::usage(format!("{name}: has schema {schema}, and this program reads {SCHEMA}"))
-            .cure("use the version of hls-swarm that wrote it"));
+            .help("use the version of hls-swarm that wrote it"));
     }
     serde_json::from_str::<Countable>(text).map_err(no_report)?;
     let document: Document = serde_json::from_str(text).map_err(no_report)?;
@@ -41,7 +41,7 @@ pub fn read(name: &str, text: &str) -> Result<Report, Failure> {
 
 fn report(document: Document) -> Report {
     let latency = latency(&document.latency_seconds);
-    let Document { verdict, ended_because, errors, playback, source, agreement, generator, .. } = document;
+    let Document { verdict, end_reason, errors, playback, source, agreement, generator, .. } = document;
     let run = Run {
         url: document.url,
         variant: document.variant,
@@ -55,11 +55,11 @@ fn report(document: Document) -> Report {
         elapsed_seconds: document.elapsed_seconds,
         planned_seconds: document.planned_seconds,
         target_clients: document.target_clients,
-        target_now: document.due_at_end.unwrap_or(document.target_clients),
+        target_now: document.expected_at_end.unwrap_or(document.target_clients),
         active_clients: 0,
         playing_clients: document.playing_at_end,
         peak_clients: document.peak_clients,
-        due_viewer_seconds: document.due_viewer_seconds,
+        expected_viewer_seconds: document.expected_viewer_seconds,
         active_ratio: document.active_ratio,
         requests: document.requests,
         bytes: document.bytes,
@@ -79,7 +79,7 @@ fn report(document: Document) -> Report {
         errors,
         connect_failures: counted(document.connect_failures),
         reconnections: document.reconnections,
-        lives: document.viewers,
+        lifetimes: document.viewers,
         exit_reasons: counted(document.exit_reasons),
         uptime: document.uptime_seconds,
         sources: source,
@@ -90,14 +90,14 @@ fn report(document: Document) -> Report {
         watching: document.watching,
         stages: document.stages,
         streams: document.streams,
-        by_hand: document.by_hand,
+        manual_changes: document.manual_changes,
         // It stands among the criteria.
-        worn_out: None,
+        aborted_by: None,
         viewers: document.per_viewer,
     };
     let recording =
         Recording { series: document.series.unwrap_or_default(), histograms: document.histograms };
-    Report { run, snapshot, recording, verdict, ended_because }
+    Report { run, snapshot, recording, verdict, end_reason }
 }
 
 fn counted(reasons: Vec<Reason>) -> Vec<(String, u64)> {
@@ -107,7 +107,7 @@ fn counted(reasons: Vec<Reason>) -> Vec<(String, u64)> {
 fn latency(table: &LatencyTable) -> Latency {
     let mut by_kind = PerKind::<ExchangeTimes>::default();
     let kinds = [
-        (Kind::Manifest, table.manifest),
+        (Kind::Playlist, table.manifest),
         (Kind::Segment, table.segment),
         (Kind::Init, table.init),
         (Kind::Key, table.key),

@@ -12,7 +12,7 @@ use crate::report::{Recording, Report};
 use crate::run::Run;
 use crate::series::{Point, Series};
 use crate::snapshot::{
-    Agreement, Buckets, Errors, ExchangeTimes, Exits, Generator, Latency, Lives, Origin, PerKind, Playback,
+    Agreement, Buckets, Errors, ExchangeTimes, Exits, Generator, Latency, Lifetimes, Origin, PerKind, Playback,
     Quantiles, Rates, Snapshot, Sources, ViewerRow,
 };
 use crate::stats::distribution::Distribution;
@@ -24,20 +24,20 @@ use crate::stats::series::{MOST, added, halved};
 /// A usage failure: fewer than two, the same run twice, different variants, no distributions.
 pub fn merge(parts: &[(String, Report)]) -> Result<Report, Failure> {
     let Some((_, first)) = parts.first().filter(|_| parts.len() > 1) else {
-        return Err(Failure::usage("one report alone cannot be merged").cure("name two files or more"));
+        return Err(Failure::usage("one report alone cannot be merged").help("name two files or more"));
     };
     for (place, (name, report)) in parts.iter().enumerate() {
         if report.run.variant != first.run.variant {
             let (one, other) = (first.run.variant_name(), report.run.variant_name());
             return Err(Failure::usage(format!("{name}: its viewers played {other}, those before {one}"))
-                .cure("merge runs of the same variant"));
+                .help("merge runs of the same variant"));
         }
         let same = |(_, earlier): &&(String, Report)| {
             earlier.run.began_unix == report.run.began_unix && earlier.snapshot == report.snapshot
         };
         if let Some((earlier, _)) = parts[..place].iter().find(same) {
             return Err(Failure::usage(format!("{name}: is the same run as {earlier}"))
-                .cure("name each report once, or its load counts twice"));
+                .help("name each report once, or its load counts twice"));
         }
     }
     let distributions = distributions(parts)?;
@@ -46,8 +46,8 @@ pub fn merge(parts: &[(String, Report)]) -> Result<Report, Failure> {
     let encoded = distributions.iter().filter_map(|(name, times)| Some((name.clone(), times.encoded()?)));
     let recording = Recording { series: series(&reports), histograms: encoded.collect() };
     let verdict = verdict::judge_merged(parts, &snapshot);
-    let ended = distinct(&reports, |report| report.ended_because.clone());
-    Ok(Report { run: run(&reports), snapshot, recording, verdict, ended_because: ended })
+    let ended = distinct(&reports, |report| report.end_reason.clone());
+    Ok(Report { run: run(&reports), snapshot, recording, verdict, end_reason: ended })
 }
 
 fn distinct(reports: &[&Report], of: fn(&Report) -> String) -> String {
@@ -92,7 +92,7 @@ fn distributions(parts: &[(String, Report)]) -> Result<BTreeMap<String, Distribu
     for (name, report) in parts {
         let unreadable = |key: &str| {
             Failure::usage(format!("{name}: holds no histogram of {key} that can be read"))
-                .cure("merge reports that this version of hls-swarm has written")
+                .help("merge reports that this version of hls-swarm has written")
         };
         for (key, max) in largest(report) {
             let text = report.recording.histograms.get(&key);
@@ -170,7 +170,7 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         let ends = reports.iter().map(|report| Some(offset(report) + of(&report.snapshot)?));
         ends.collect::<Option<Vec<f64>>>().map(|ends| ends.into_iter().fold(0.0, f64::max))
     };
-    let ratios: Vec<_> = each().map(|s| (s.active_ratio, s.due_viewer_seconds)).collect();
+    let ratios: Vec<_> = each().map(|s| (s.active_ratio, s.expected_viewer_seconds)).collect();
     let mut http_status = BTreeMap::new();
     for (code, count) in each().flat_map(|s| &s.http_status) {
         *http_status.entry(*code).or_default() += count;
@@ -190,7 +190,7 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         active_clients: sum(|s| s.active_clients),
         playing_clients: sum(|s| s.playing_clients),
         peak_clients: peak(reports),
-        due_viewer_seconds: each().map(|s| s.due_viewer_seconds).sum(),
+        expected_viewer_seconds: each().map(|s| s.expected_viewer_seconds).sum(),
         active_ratio: mean(&ratios),
         requests: kinds(reports, |s| s.requests),
         bytes: kinds(reports, |s| s.bytes),
@@ -209,7 +209,7 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         errors: errors(reports),
         connect_failures: reasons(reports, |s| &s.connect_failures),
         reconnections: sum(|s| s.reconnections),
-        lives: lives(sum),
+        lifetimes: lifetimes(sum),
         exit_reasons: reasons(reports, |s| &s.exit_reasons),
         uptime: quantiles("uptime"),
         uptime_buckets: Buckets::default(),
@@ -224,8 +224,8 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         watching: load::watching(reports),
         stages: load::stages(reports, distributions),
         streams: load::streams(reports, distributions),
-        by_hand: load::by_hand(reports),
-        worn_out: None,
+        manual_changes: load::manual_changes(reports),
+        aborted_by: None,
         viewers: viewers(reports),
     }
 }
@@ -259,22 +259,22 @@ fn peak(reports: &[&Report]) -> u64 {
     reports.iter().map(|report| up_at(report.run.began_unix)).max().unwrap_or(0)
 }
 
-fn lives(sum: impl Fn(fn(&Snapshot) -> u64) -> u64) -> Lives {
-    Lives {
-        arrived: sum(|s| s.lives.arrived),
-        dismissed: sum(|s| s.lives.dismissed),
-        turned_away: sum(|s| s.lives.turned_away),
-        expected: sum(|s| s.lives.expected),
-        starts: sum(|s| s.lives.starts),
-        restarts: sum(|s| s.lives.restarts),
-        stalled: sum(|s| s.lives.stalled),
-        gave_up: sum(|s| s.lives.gave_up),
-        ever_played: sum(|s| s.lives.ever_played),
-        killed: sum(|s| s.lives.killed),
+fn lifetimes(sum: impl Fn(fn(&Snapshot) -> u64) -> u64) -> Lifetimes {
+    Lifetimes {
+        arrived: sum(|s| s.lifetimes.arrived),
+        ramped_down: sum(|s| s.lifetimes.ramped_down),
+        rejected: sum(|s| s.lifetimes.rejected),
+        expected: sum(|s| s.lifetimes.expected),
+        starts: sum(|s| s.lifetimes.starts),
+        restarts: sum(|s| s.lifetimes.restarts),
+        stalled: sum(|s| s.lifetimes.stalled),
+        given_up: sum(|s| s.lifetimes.given_up),
+        played: sum(|s| s.lifetimes.played),
+        killed: sum(|s| s.lifetimes.killed),
         exits: Exits {
-            success: sum(|s| s.lives.exits.success),
-            error: sum(|s| s.lives.exits.error),
-            signal: sum(|s| s.lives.exits.signal),
+            success: sum(|s| s.lifetimes.exits.success),
+            error: sum(|s| s.lifetimes.exits.error),
+            signal: sum(|s| s.lifetimes.exits.signal),
         },
     }
 }

@@ -6,16 +6,16 @@ use crate::report::Report;
 use crate::snapshot::Snapshot;
 use crate::verdict::criteria::judge;
 use crate::verdict::threshold::Threshold;
-use crate::verdict::{Criterion, Verdict, Word};
+use crate::verdict::{Criterion, Verdict, VerdictKind};
 
 /// How bad a verdict is, by the order in which `verdict::criteria` looks for what is wrong.
 fn badness(verdict: &Verdict) -> u8 {
     match verdict.word {
         _ if verdict.exit_code == Exit::NeverPlayed.code() => 4,
-        Word::Invalid => 3,
-        Word::Aborted => 2,
-        Word::Fail => 1,
-        Word::Pass => 0,
+        VerdictKind::Invalid => 3,
+        VerdictKind::Aborted => 2,
+        VerdictKind::Fail => 1,
+        VerdictKind::Pass => 0,
     }
 }
 
@@ -31,7 +31,7 @@ pub fn judge_merged(parts: &[(String, Report)], merged: &Snapshot) -> Verdict {
         }
     }
     let mut verdict = judge(merged, &thresholds, None);
-    let failed = parts.iter().filter(|(_, report)| report.verdict.word != Word::Pass);
+    let failed = parts.iter().filter(|(_, report)| report.verdict.word != VerdictKind::Pass);
     let failed: Vec<&str> = failed.map(|(name, _)| name.as_str()).collect();
     let who = if failed.is_empty() { String::new() } else { format!(" (not so: {})", failed.join(", ")) };
     verdict.criteria.push(Criterion {
@@ -41,8 +41,8 @@ pub fn judge_merged(parts: &[(String, Report)], merged: &Snapshot) -> Verdict {
         met: failed.is_empty(),
     });
     for (name, report) in parts {
-        let because = report.verdict.invalid_because.iter();
-        verdict.invalid_because.extend(because.map(|why| format!("{name}: {why}")));
+        let because = report.verdict.invalid_reasons.iter();
+        verdict.invalid_reasons.extend(because.map(|why| format!("{name}: {why}")));
     }
     let verdicts = parts.iter().map(|(_, report)| &report.verdict);
     if let Some(worst) =

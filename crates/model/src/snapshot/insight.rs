@@ -10,7 +10,7 @@ pub struct PlaylistFaults {
     /// Times that a viewer's copy stood still for more than 1.5 x target duration (6.2.1).
     pub stale: u64,
     /// Times that a viewer got an older list than the one before (6.2.2).
-    pub went_back: u64,
+    pub regressed: u64,
     /// Segments that no list showed, because it went on by more than it held.
     pub skipped: u64,
     /// Responses that were older than what another viewer had got a target duration before.
@@ -27,7 +27,7 @@ impl PlaylistFaults {
     /// Whether there is anything to tell.
     #[must_use]
     pub const fn any(&self) -> bool {
-        self.stale + self.went_back + self.skipped + self.disagreed > 0
+        self.stale + self.regressed + self.skipped + self.disagreed > 0
     }
 
     /// The counts with their names in reports and their words for people.
@@ -35,7 +35,7 @@ impl PlaylistFaults {
     pub const fn rows(&self) -> [(&'static str, &'static str, u64); 4] {
         [
             ("stale", "stale", self.stale),
-            ("went_back", "went back", self.went_back),
+            ("regressed", "went back", self.regressed),
             ("skipped", "segments skipped", self.skipped),
             ("disagreed", "older than another viewer's", self.disagreed),
         ]
@@ -44,7 +44,7 @@ impl PlaylistFaults {
     /// Adds what another run, or another playlist, had.
     pub fn add(&mut self, other: &Self) {
         self.stale += other.stale;
-        self.went_back += other.went_back;
+        self.regressed += other.regressed;
         self.skipped += other.skipped;
         self.disagreed += other.disagreed;
         let most = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);

@@ -15,16 +15,16 @@ pub struct Exits {
 
 /// Viewers' life cycles, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lives {
+pub struct Lifetimes {
     /// Viewers that came. Where viewers come and go, several have the same number after each other.
     #[serde(default)]
     pub arrived: u64,
     /// Viewers that were sent away again before the end: their session or their part of the load was over.
     #[serde(default)]
-    pub dismissed: u64,
+    pub ramped_down: u64,
     /// Viewers that came and found no room.
     #[serde(default)]
-    pub turned_away: u64,
+    pub rejected: u64,
     /// Viewers that should have played by now: who played, had the time to begin, or failed.
     #[serde(default)]
     pub expected: u64,
@@ -35,9 +35,9 @@ pub struct Lives {
     /// Times that a viewer fell below real time for too long.
     pub stalled: u64,
     /// Viewers that were given up.
-    pub gave_up: u64,
+    pub given_up: u64,
     /// Viewers that played at least once.
-    pub ever_played: u64,
+    pub played: u64,
     /// Processes that had to be killed.
     pub killed: u64,
     /// Ends, by how.

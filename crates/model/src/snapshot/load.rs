@@ -24,7 +24,7 @@ pub struct StageRow {
     /// Viewers that it led to.
     pub clients: u64,
     /// Viewer-seconds that [`Self::active_ratio`] is a mean over.
-    pub due_viewer_seconds: f64,
+    pub expected_viewer_seconds: f64,
     /// Viewers playing per viewer that should play, over time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_ratio: Option<f64>,
@@ -124,18 +124,18 @@ pub struct StreamRow {
 
 /// What was changed by hand.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Hands {
+pub struct ManualChanges {
     /// How often.
     pub changes: u64,
     /// The first ones.
-    pub first: Vec<ByHand>,
+    pub first: Vec<ManualChange>,
     /// Whether the load is paused now.
     pub paused: bool,
 }
 
 /// One change by hand.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ByHand {
+pub struct ManualChange {
     /// When, seconds of the run.
     pub second: f64,
     /// What.
@@ -144,16 +144,16 @@ pub struct ByHand {
 
 /// What viewers got to see, as a player with a start buffer of one segment would have shown it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Watching {
+pub struct PlaybackTime {
     /// Viewer-seconds in which media was shown.
     pub viewed_seconds: f64,
     /// Viewer-seconds in which the buffer was empty, after the beginning.
     pub stalled_seconds: f64,
     /// Media that reached viewers in time while they were due, seconds.
-    pub due_media_seconds: f64,
+    pub expected_media_seconds: f64,
 }
 
-impl Watching {
+impl PlaybackTime {
     /// Stalled time over viewing time; `None` if nobody watched.
     #[must_use]
     pub fn rebuffering(&self) -> Option<f64> {
@@ -167,16 +167,16 @@ impl Watching {
         Self {
             viewed_seconds: self.viewed_seconds - before.viewed_seconds,
             stalled_seconds: self.stalled_seconds - before.stalled_seconds,
-            due_media_seconds: self.due_media_seconds - before.due_media_seconds,
+            expected_media_seconds: self.expected_media_seconds - before.expected_media_seconds,
         }
     }
 
     /// Media that came in time over media that was due; at whatever bit rate it has, that is throughput
     /// over the throughput that the viewers need. What is read ahead does not make it more than 1.
     #[must_use]
-    pub fn throughput_ratio(&self, due_viewer_seconds: f64) -> Option<f64> {
+    pub fn throughput_ratio(&self, expected_viewer_seconds: f64) -> Option<f64> {
         let watched = self.viewed_seconds + self.stalled_seconds > 0.0;
-        (watched && due_viewer_seconds > 0.0).then(|| self.due_media_seconds / due_viewer_seconds)
+        (watched && expected_viewer_seconds > 0.0).then(|| self.expected_media_seconds / expected_viewer_seconds)
     }
 }
 
@@ -229,9 +229,9 @@ mod tests {
 
     #[test]
     fn what_nobody_watched_has_no_ratio() {
-        assert_eq!(Watching::default().rebuffering(), None);
-        assert_eq!(Watching::default().throughput_ratio(0.0), None);
-        let watching = Watching { viewed_seconds: 99.0, stalled_seconds: 1.0, due_media_seconds: 110.0 };
+        assert_eq!(PlaybackTime::default().rebuffering(), None);
+        assert_eq!(PlaybackTime::default().throughput_ratio(0.0), None);
+        let watching = PlaybackTime { viewed_seconds: 99.0, stalled_seconds: 1.0, expected_media_seconds: 110.0 };
         assert_eq!(watching.rebuffering(), Some(0.01));
         assert_eq!(watching.throughput_ratio(100.0), Some(1.1));
     }

@@ -18,14 +18,14 @@ use std::collections::BTreeMap;
 
 use super::verdict::Criterion;
 
-pub use crate::snapshot::lifetimes::{Exits, Lives};
+pub use crate::snapshot::lifetimes::{Exits, Lifetimes};
 
 pub use errors::Errors;
 pub use insight::{
     Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, OTHER_ADDRESSES, PlaylistFaults,
 };
 pub use latency::{Buckets, ExchangeTimes, Latency, Quantiles};
-pub use load::{ByHand, Hands, StageRow, StreamRow, Watching, capacity};
+pub use load::{ManualChange, ManualChanges, StageRow, StreamRow, PlaybackTime, capacity};
 pub use origin::{Gauge, Origin, SegmentSizes};
 pub use per_kind::PerKind;
 pub use playback::Playback;
@@ -51,7 +51,7 @@ pub struct Snapshot {
     /// Most viewers that were up at once.
     pub peak_clients: u64,
     /// Viewer-seconds that [`Self::active_ratio`] is a mean over.
-    pub due_viewer_seconds: f64,
+    pub expected_viewer_seconds: f64,
     /// Mean over time of viewers playing per viewer that should play, once the ramp was over.
     pub active_ratio: Option<f64>,
     /// Requests by kind.
@@ -90,7 +90,7 @@ pub struct Snapshot {
     /// Reconnects that FFmpeg announced.
     pub reconnections: u64,
     /// Life cycles.
-    pub lives: Lives,
+    pub lifetimes: Lifetimes,
     /// Why viewers ended, most frequent first.
     pub exit_reasons: Vec<(String, u64)>,
     /// How long processes lived, seconds.
@@ -106,15 +106,15 @@ pub struct Snapshot {
     /// The generator's own condition.
     pub generator: Generator,
     /// What viewers got to see.
-    pub watching: Watching,
+    pub watching: PlaybackTime,
     /// The stages that were asked for, as far as they have come.
     pub stages: Vec<StageRow>,
     /// The streams, where there are several.
     pub streams: Vec<StreamRow>,
     /// What was changed by hand.
-    pub by_hand: Hands,
+    pub manual_changes: ManualChanges,
     /// The threshold that has failed for longer than the run bears, if one has.
-    pub worn_out: Option<Criterion>,
+    pub aborted_by: Option<Criterion>,
     /// One row per viewer.
     pub viewers: Vec<ViewerRow>,
 }

@@ -17,7 +17,7 @@ impl<T> Index<Kind> for PerKind<T> {
     fn index(&self, kind: Kind) -> &T {
         let [manifest, segment, init, key, other] = &self.0;
         match kind {
-            Kind::Manifest => manifest,
+            Kind::Playlist => manifest,
             Kind::Segment => segment,
             Kind::Init => init,
             Kind::Key => key,
@@ -30,7 +30,7 @@ impl<T> IndexMut<Kind> for PerKind<T> {
     fn index_mut(&mut self, kind: Kind) -> &mut T {
         let [manifest, segment, init, key, other] = &mut self.0;
         match kind {
-            Kind::Manifest => manifest,
+            Kind::Playlist => manifest,
             Kind::Segment => segment,
             Kind::Init => init,
             Kind::Key => key,

@@ -52,5 +52,5 @@ pub struct ViewerRow {
     pub head_bytes: u64,
     /// Why its process died last, in FFmpeg's words; absent while none has.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_words: Option<String>,
+    pub last_error: Option<String>,
 }

@@ -123,7 +123,7 @@ mod tests {
         lookup.published(0, vec![("a".into(), 10)]);
         lookup.exchange(&Exchange { outcome: Outcome::ClosedByPeer, ..named("a", 3, 0) });
         lookup.exchange(&Exchange { status: Some(206), ..named("a", 3, 0) });
-        lookup.exchange(&Exchange { kind: Kind::Manifest, ..named("a", 3, 0) });
+        lookup.exchange(&Exchange { kind: Kind::Playlist, ..named("a", 3, 0) });
         assert_eq!(lookup.counts().unwrap().lookups, 0);
     }
 }

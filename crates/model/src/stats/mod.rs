@@ -15,19 +15,19 @@ mod tests;
 pub(crate) mod viewers;
 pub(crate) mod window;
 
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::weighted::WeightedSet;
 
 use crate::event::Event;
 use crate::exchange::{Kind, Outcome};
 use crate::report::Recording;
 use crate::snapshot::{Agreement, Insight, Latency, Origin, Playback, Snapshot, Sources};
 use crate::stats::stages::Manual;
-use crate::stats::window::Lately;
+use crate::stats::window::SlidingWindow;
 use crate::verdict::threshold::Threshold;
 
 use exchanges::Exchanges;
 use generator::Condition;
-use origin::Watched;
+use origin::OriginStats;
 use parts::Parts;
 use rates::Recent;
 use series::{History, Totals};
@@ -66,12 +66,12 @@ pub struct Stats {
     recent: Recent,
     condition: Condition,
     history: History,
-    watched: Watched,
+    origin_stats: OriginStats,
     parts: Parts,
     thresholds: Vec<Threshold>,
     manual: Manual,
-    insight: insight::Watch,
-    lately: Option<Lately>,
+    insight: insight::InsightCollector,
+    sliding_window: Option<SlidingWindow>,
     reconnections: u64,
     /// Viewer-seconds played and due, of viewers that have had the time to begin.
     played: f64,
@@ -92,12 +92,12 @@ impl Stats {
             recent: Recent::default(),
             condition: Condition::default(),
             history: History::default(),
-            watched: Watched::new(ORIGIN_WINDOW_NS, SEGMENTS_KEPT, true),
-            parts: Parts::new(expectation.timeout_ns, Vec::new(), Mix::one(String::new())),
+            origin_stats: OriginStats::new(ORIGIN_WINDOW_NS, SEGMENTS_KEPT, true),
+            parts: Parts::new(expectation.timeout_ns, Vec::new(), WeightedSet::one(String::new())),
             thresholds: Vec::new(),
             manual: Manual::default(),
-            insight: insight::Watch::default(),
-            lately: None,
+            insight: insight::InsightCollector::default(),
+            sliding_window: None,
             reconnections: 0,
             played: 0.0,
             due: 0.0,
@@ -111,7 +111,7 @@ impl Stats {
     #[must_use]
     pub fn watching(self, window: std::time::Duration, segments_kept: usize, sizes_counted: bool) -> Self {
         let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
-        Self { watched: Watched::new(window_ns, segments_kept, sizes_counted), ..self }
+        Self { origin_stats: OriginStats::new(window_ns, segments_kept, sizes_counted), ..self }
     }
 
     /// Takes one event.
@@ -127,7 +127,7 @@ impl Stats {
                 self.viewers.ended(viewer, class, ending, killed, reason, uptime_seconds);
             }
             Event::Left { viewer } => self.viewers.left(viewer),
-            Event::GaveUp { viewer } => self.viewers.gave_up(viewer),
+            Event::GivenUp { viewer } => self.viewers.given_up(viewer),
             Event::Exchange(exchange) if exchange.outcome == Outcome::Stale => {
                 self.exchanges.add_stale(&exchange);
                 self.viewers.received(exchange.viewer, exchange.received_bytes.unwrap_or(0));
@@ -140,14 +140,14 @@ impl Stats {
                     self.history.segment(nanos);
                 }
                 let startup = self.viewers.exchange(&exchange);
-                if let Some(lately) = &mut self.lately {
-                    lately.exchange(&exchange);
-                    startup.into_iter().for_each(|nanos| lately.startup(nanos));
+                if let Some(sliding_window) = &mut self.sliding_window {
+                    sliding_window.exchange(&exchange);
+                    startup.into_iter().for_each(|nanos| sliding_window.startup(nanos));
                 }
-                self.watched.exchange(&exchange);
+                self.origin_stats.exchange(&exchange);
             }
             Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
-                let stopped = self.closed.is_some() || self.viewers.is_dismissed(viewer);
+                let stopped = self.closed.is_some() || self.viewers.is_ramped_down(viewer);
                 let given_up_after_ns = if handshake_left && stopped { Some(0) } else { given_up_after_ns };
                 self.parts.connect_failed(viewer, timed_out, given_up_after_ns);
                 self.exchanges.connect_failed(reason, timed_out, given_up_after_ns);
@@ -160,16 +160,16 @@ impl Stats {
             Event::FactsLost { records } => self.condition.facts_lost(records),
             Event::Lines { viewer, parsed, dropped } => self.condition.lines(viewer, parsed, dropped),
             Event::Arrived { viewer, at_ns } => self.viewers.arrived(viewer, at_ns),
-            Event::Dismissed { viewer, at_ns } => {
-                self.viewers.dismissed(viewer, at_ns, self.start_up_ns());
+            Event::RampedDown { viewer, at_ns } => {
+                self.viewers.ramped_down(viewer, at_ns, self.start_up_ns());
             }
-            Event::TurnedAway => self.viewers.turned_away += 1,
+            Event::Rejected => self.viewers.rejected += 1,
             Event::Stage { stage, at_ns } => self.stage(stage, at_ns),
-            Event::ByHand { command, at_ns } => self.by_hand(command, at_ns),
-            Event::Watched { viewer, shown_us, stalled_us } if self.closed.is_none() => {
+            Event::ManualChange { command, at_ns } => self.manual_changes(command, at_ns),
+            Event::PlaybackTime { viewer, shown_us, stalled_us } if self.closed.is_none() => {
                 self.viewers.watched(viewer, shown_us, stalled_us);
             }
-            Event::Watched { .. } => {}
+            Event::PlaybackTime { .. } => {}
             Event::Closing { at_ns } => {
                 self.tick(at_ns);
                 self.stage_ends(at_ns);
@@ -178,7 +178,7 @@ impl Stats {
             }
             Event::Origin { at_ns, scraped } => {
                 let asked = self.exchanges.requests.total();
-                self.watched.scraped(at_ns, scraped, asked, self.closed.is_some());
+                self.origin_stats.scraped(at_ns, scraped, asked, self.closed.is_some());
             }
             Event::Lag { nanos } => self.condition.lag(nanos),
             Event::Machine { cpu_percent, own_cpu_percent } => {
@@ -201,7 +201,7 @@ impl Stats {
             let (due, played) = self.viewers.pass(at_ns, self.start_up_ns());
             self.due += step * due as f64;
             self.played += step * played as f64;
-            self.look_back(at_ns);
+            self.update_window(at_ns);
         }
     }
 
@@ -216,11 +216,11 @@ impl Stats {
             active: self.viewers.active,
             playing: self.viewers.playing(),
             stalled: self.viewers.stalled_now(),
-            manifests: exchanges.requests[Kind::Manifest],
+            manifests: exchanges.requests[Kind::Playlist],
             segments: exchanges.requests[Kind::Segment],
             bytes: exchanges.bytes.total(),
             errors: exchanges.failed,
-            origin: self.watched.load(),
+            origin: self.origin_stats.load(),
             ..self.condition.totals()
         }
     }
@@ -250,14 +250,14 @@ impl Stats {
 
     /// Whether no viewer has played anything so far.
     #[must_use]
-    pub const fn nobody_played(&self) -> bool {
-        self.viewers.lives.ever_played == 0
+    pub const fn nothing_played(&self) -> bool {
+        self.viewers.lifetimes.played == 0
     }
 
     /// Viewers' processes that failed so far.
     #[must_use]
     pub const fn failures(&self) -> u64 {
-        self.viewers.lives.exits.error + self.viewers.lives.exits.signal
+        self.viewers.lifetimes.exits.error + self.viewers.lifetimes.exits.signal
     }
 
     /// Everything that is known at `at_ns`.
@@ -267,7 +267,7 @@ impl Stats {
             stages: self.stage_rows(at_ns),
             streams: self.stream_rows(),
             viewers: self.viewers.rows(),
-            worn_out: self.worn_out(),
+            aborted_by: self.aborted_by(),
             ..self.whole(at_ns)
         }
     }
@@ -289,7 +289,7 @@ impl Stats {
             Some((_, playback, playing)) => (playback, playing),
             None => (viewers.playback(), viewers.playing()),
         };
-        let origin = self.watched.origin(exchanges.requests.total(), self.closed.is_some());
+        let origin = self.origin_stats.origin(exchanges.requests.total(), self.closed.is_some());
         let with_origin = |of: fn(&Origin) -> Option<f64>| origin.as_ref().and_then(of);
         Snapshot {
             elapsed_seconds: self.elapsed(at_ns),
@@ -299,7 +299,7 @@ impl Stats {
             active_clients: viewers.active,
             playing_clients: playing,
             peak_clients: viewers.peak,
-            due_viewer_seconds: self.due,
+            expected_viewer_seconds: self.due,
             active_ratio: (self.due > 0.0).then(|| self.played / self.due),
             requests: exchanges.requests,
             bytes: exchanges.bytes,
@@ -318,7 +318,7 @@ impl Stats {
             errors: exchanges.errors(),
             connect_failures: exchanges.connect_failures(),
             reconnections: self.reconnections,
-            lives: viewers.lives(at_ns, self.start_up_ns()),
+            lifetimes: viewers.lifetimes(at_ns, self.start_up_ns()),
             exit_reasons: viewers.reasons(),
             uptime: viewers.uptime.quantiles(),
             uptime_buckets: viewers.uptime.buckets(),
@@ -333,8 +333,8 @@ impl Stats {
             watching: viewers.watching,
             stages: Vec::new(),
             streams: Vec::new(),
-            by_hand: self.hands(),
-            worn_out: None,
+            manual_changes: self.hands(),
+            aborted_by: None,
             viewers: Vec::new(),
         }
     }

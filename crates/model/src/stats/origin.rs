@@ -55,7 +55,7 @@ impl Counted {
 
 /// All that is known of the origin.
 #[derive(Clone, Debug)]
-pub struct Watched {
+pub struct OriginStats {
     window_ns: u64,
     node: Option<(u64, NodeSample)>,
     nginx_ns: u64,
@@ -81,7 +81,7 @@ pub struct Watched {
     last_failure: Option<(Target, String)>,
 }
 
-impl Watched {
+impl OriginStats {
     /// Nothing is known yet. `window_ns`: what percentiles cover; `sizes_kept`: see [`Lookup`];
     /// `sizes_counted`: whether nginx counts the look-ups of sizes among its requests.
     pub(crate) fn new(window_ns: u64, sizes_kept: usize, sizes_counted: bool) -> Self {
@@ -239,15 +239,15 @@ mod tests {
 
     #[test]
     fn rates_come_from_two_looks_and_percentiles_from_the_window() {
-        let mut watched = Watched::new(10 * SECOND, 300, true);
-        assert_eq!(watched.origin(0, false), None);
+        let mut origin_stats = OriginStats::new(10 * SECOND, 300, true);
+        assert_eq!(origin_stats.origin(0, false), None);
         for (second, busy, sent) in [(0, 0.0, 0.0), (2, 1.0, 2e6), (4, 4.0, 3e6), (16, 4.0, 3e6)] {
-            watched.scraped(second * SECOND, node(busy, second as f64 * 2.0, sent), 0, false);
+            origin_stats.scraped(second * SECOND, node(busy, second as f64 * 2.0, sent), 0, false);
             if second == 0 {
-                assert_eq!(watched.origin(0, false).unwrap().cpu_percent, None);
+                assert_eq!(origin_stats.origin(0, false).unwrap().cpu_percent, None);
             }
         }
-        let origin = watched.origin(0, false).unwrap();
+        let origin = origin_stats.origin(0, false).unwrap();
         // The looks at 2 s and 4 s have left the window, but not the maximum.
         let gauge = |now: f64, max: f64| Some(Gauge { now, p50: now, p95: now, max });
         assert_eq!(origin.cpu_percent, gauge(0.0, 75.0));
@@ -257,40 +257,40 @@ mod tests {
 
     #[test]
     fn own_requests_are_not_the_viewers() {
-        let mut watched = Watched::new(10 * SECOND, 300, true);
-        watched.scraped(SECOND, nginx(100.0), 7, false);
-        assert_eq!(watched.origin(7, false).unwrap().requests, None);
-        watched.scraped(SECOND, Scraped::Sizes(Vec::new()), 7, false);
+        let mut origin_stats = OriginStats::new(10 * SECOND, 300, true);
+        origin_stats.scraped(SECOND, nginx(100.0), 7, false);
+        assert_eq!(origin_stats.origin(7, false).unwrap().requests, None);
+        origin_stats.scraped(SECOND, Scraped::Sizes(Vec::new()), 7, false);
         // 50 of the viewers, one look-up of sizes, one look at the status.
-        watched.scraped(2 * SECOND, nginx(152.0), 57, false);
-        let origin = watched.origin(57, false).unwrap();
+        origin_stats.scraped(2 * SECOND, nginx(152.0), 57, false);
+        let origin = origin_stats.origin(57, false).unwrap();
         assert_eq!((origin.requests, origin.viewer_requests), (Some(50), Some(50)));
         assert_eq!(origin.requests_agreement(), Some(1.0));
         assert_eq!(origin.requests_per_second.unwrap().now, 52.0);
         // nginx starts anew and has answered 10 requests and the look; what lay between is lost.
-        watched.scraped(3 * SECOND, nginx(11.0), 67, true);
-        let origin = watched.origin(67, true).unwrap();
+        origin_stats.scraped(3 * SECOND, nginx(11.0), 67, true);
+        let origin = origin_stats.origin(67, true).unwrap();
         assert_eq!((origin.requests, origin.viewer_requests), (Some(60), Some(60)));
     }
 
     #[test]
     fn sizes_that_another_server_publishes_are_not_in_nginx_s_count() {
-        let mut watched = Watched::new(10 * SECOND, 300, false);
-        watched.scraped(SECOND, nginx(100.0), 7, false);
-        watched.scraped(SECOND, Scraped::Sizes(Vec::new()), 7, false);
-        watched.scraped(2 * SECOND, nginx(151.0), 57, true);
-        assert_eq!(watched.origin(57, true).unwrap().requests, Some(50));
+        let mut origin_stats = OriginStats::new(10 * SECOND, 300, false);
+        origin_stats.scraped(SECOND, nginx(100.0), 7, false);
+        origin_stats.scraped(SECOND, Scraped::Sizes(Vec::new()), 7, false);
+        origin_stats.scraped(2 * SECOND, nginx(151.0), 57, true);
+        assert_eq!(origin_stats.origin(57, true).unwrap().requests, Some(50));
     }
 
     #[test]
     fn a_failure_is_told_until_its_target_answers() {
-        let mut watched = Watched::new(SECOND, 300, true);
-        watched.scraped(0, Scraped::Failed(Target::Node, "refused".into()), 0, false);
-        watched.scraped(0, nginx(1.0), 0, false);
-        let origin = watched.origin(0, false).unwrap();
+        let mut origin_stats = OriginStats::new(SECOND, 300, true);
+        origin_stats.scraped(0, Scraped::Failed(Target::Node, "refused".into()), 0, false);
+        origin_stats.scraped(0, nginx(1.0), 0, false);
+        let origin = origin_stats.origin(0, false).unwrap();
         assert_eq!(origin.failures, [("node".to_owned(), 1)]);
         assert_eq!(origin.last_failure.as_deref(), Some("node: refused"));
-        watched.scraped(0, node(1.0, 2.0, 0.0), 0, false);
-        assert_eq!(watched.origin(0, false).unwrap().last_failure, None);
+        origin_stats.scraped(0, node(1.0, 2.0, 0.0), 0, false);
+        assert_eq!(origin_stats.origin(0, false).unwrap().last_failure, None);
     }
 }

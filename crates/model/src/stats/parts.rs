@@ -1,11 +1,11 @@
 //! The fold in parts: the stages of the load and the streams, each with an account of its own beside
 //! that of the whole run.
 
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::weighted::WeightedSet;
 
 use super::exchanges::Exchanges;
 use crate::exchange::Exchange;
-use crate::snapshot::{StageRow, StreamRow, Watching};
+use crate::snapshot::{StageRow, StreamRow, PlaybackTime};
 use crate::verdict::Criterion;
 
 /// A stage as it is planned, in viewers of this process.
@@ -28,8 +28,8 @@ pub(crate) struct Counted {
     pub(crate) due: f64,
     pub(crate) played: f64,
     pub(crate) stalled: u64,
-    pub(crate) gave_up: u64,
-    pub(crate) watching: Watching,
+    pub(crate) given_up: u64,
+    pub(crate) watching: PlaybackTime,
 }
 
 /// The stage that goes on.
@@ -47,12 +47,12 @@ pub(crate) struct Parts {
     plans: Vec<StagePlan>,
     pub(crate) current: Option<Current>,
     pub(crate) done: Vec<(StageRow, Option<String>)>,
-    names: Mix<String>,
+    names: WeightedSet<String>,
     streams: Vec<Exchanges>,
 }
 
 impl Parts {
-    pub(crate) fn new(timeout_ns: u64, plans: Vec<StagePlan>, names: Mix<String>) -> Self {
+    pub(crate) fn new(timeout_ns: u64, plans: Vec<StagePlan>, names: WeightedSet<String>) -> Self {
         // One stream is the whole run.
         let many = if names.count() > 1 { names.count() } else { 0 };
         Self {
@@ -70,7 +70,7 @@ impl Parts {
         if let Some(current) = &mut self.current {
             change(&mut current.exchanges);
         }
-        if let Some(stream) = self.streams.get_mut(self.names.place_of(viewer)) {
+        if let Some(stream) = self.streams.get_mut(self.names.index_of(viewer)) {
             change(stream);
         }
     }
@@ -107,7 +107,7 @@ impl Parts {
             seconds: now.elapsed - before.elapsed,
             from: plan.from.into(),
             clients: plan.clients.into(),
-            due_viewer_seconds: due,
+            expected_viewer_seconds: due,
             active_ratio: (due > 0.0).then(|| (now.played - before.played) / due),
             stalled: now.stalled - before.stalled,
             requests: part.requests,
@@ -123,7 +123,7 @@ impl Parts {
     pub(crate) fn stream_rows(&self, count: impl Fn(&dyn Fn(u32) -> bool) -> (u64, u64)) -> Vec<StreamRow> {
         let rows = self.names.iter().zip(&self.streams).enumerate();
         rows.map(|(place, (name, part))| {
-            let (clients, playing) = count(&|viewer| self.names.place_of(viewer) == place);
+            let (clients, playing) = count(&|viewer| self.names.index_of(viewer) == place);
             StreamRow {
                 stream: name.clone(),
                 clients,

@@ -32,7 +32,7 @@ impl Recent {
     pub fn add(&mut self, kind: Kind, body_bytes: u64) {
         self.current.bytes += body_bytes;
         match kind {
-            Kind::Manifest => self.current.manifests += 1,
+            Kind::Playlist => self.current.manifests += 1,
             Kind::Segment => {
                 self.current.segments += 1;
                 self.current.segment_bytes += body_bytes;
@@ -80,7 +80,7 @@ mod tests {
         for second in 0..40 {
             recent.advance(second);
             recent.add(Kind::Segment, 100);
-            recent.add(Kind::Manifest, 1);
+            recent.add(Kind::Playlist, 1);
         }
         let rates = recent.rates();
         assert_eq!(rates.segment_per_second, 1.0);

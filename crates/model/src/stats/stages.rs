@@ -1,11 +1,11 @@
 //! The fold over what the load was told to be: stages, streams, hands and pauses.
 
-use hls_swarm_base::weighted::Mix;
+use hls_swarm_base::weighted::WeightedSet;
 
 use super::Stats;
 use super::parts::{Counted, Parts, StagePlan, judged};
 use crate::command::Command;
-use crate::snapshot::{ByHand, Hands, Latency, Lives, Snapshot, StageRow, StreamRow};
+use crate::snapshot::{ManualChange, ManualChanges, Latency, Lifetimes, Snapshot, StageRow, StreamRow};
 use crate::verdict::criteria::stage_criteria;
 use crate::verdict::threshold::Threshold;
 
@@ -15,7 +15,7 @@ const CHANGES: usize = 100;
 /// What was done by hand.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manual {
-    hands: Hands,
+    hands: ManualChanges,
     paused_at: Option<f64>,
     /// How long the load has stood still, seconds; the planned end has moved by that.
     pub(crate) stood: f64,
@@ -25,7 +25,7 @@ impl Stats {
     /// Gives each of `stages` and `streams` an account of its own; stages that hold a level are held
     /// against `thresholds`.
     #[must_use]
-    pub fn in_parts(self, stages: Vec<StagePlan>, streams: Mix<String>, thresholds: Vec<Threshold>) -> Self {
+    pub fn with_stages(self, stages: Vec<StagePlan>, streams: WeightedSet<String>, thresholds: Vec<Threshold>) -> Self {
         Self { parts: Parts::new(self.expectation.timeout_ns, stages, streams), thresholds, ..self }
     }
 
@@ -34,8 +34,8 @@ impl Stats {
             elapsed: self.elapsed(at_ns),
             due: self.due,
             played: self.played,
-            stalled: self.viewers.lives.stalled,
-            gave_up: self.viewers.lives.gave_up,
+            stalled: self.viewers.lifetimes.stalled,
+            given_up: self.viewers.lifetimes.given_up,
             watching: self.viewers.watching,
         }
     }
@@ -65,11 +65,11 @@ impl Stats {
             latency: Latency { startup: self.viewers.startup.quantiles(), ..part.latency() },
             errors: part.errors(),
             active_ratio: row.active_ratio,
-            due_viewer_seconds: row.due_viewer_seconds,
-            lives: Lives {
+            expected_viewer_seconds: row.expected_viewer_seconds,
+            lifetimes: Lifetimes {
                 stalled: row.stalled,
-                gave_up: now.gave_up - before.gave_up,
-                ..self.viewers.lives
+                given_up: now.given_up - before.given_up,
+                ..self.viewers.lifetimes
             },
             watching: now.watching.since(&before.watching),
             ..self.whole(at_ns)
@@ -94,7 +94,7 @@ impl Stats {
     }
 
     /// The load was changed by hand.
-    pub(crate) fn by_hand(&mut self, command: Command, at_ns: u64) {
+    pub(crate) fn manual_changes(&mut self, command: Command, at_ns: u64) {
         let second = self.elapsed(at_ns);
         let change = match command {
             Command::More(many) => format!("{many} more"),
@@ -114,12 +114,12 @@ impl Stats {
         hands.paused = self.manual.paused_at.is_some();
         hands.changes += 1;
         if hands.first.len() < CHANGES {
-            hands.first.push(ByHand { second, change });
+            hands.first.push(ManualChange { second, change });
         }
     }
 
     /// What was changed by hand.
-    pub(crate) fn hands(&self) -> Hands {
+    pub(crate) fn hands(&self) -> ManualChanges {
         self.manual.hands.clone()
     }
 

@@ -1,6 +1,6 @@
 //! Tests of the fold: events in, figures out.
 
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 
 use super::*;
 use crate::command::Command;
@@ -62,7 +62,7 @@ fn failed(viewer: u32, reason: &str) -> Event {
     Event::Ended {
         viewer,
         class: EndClass::Failed,
-        ending: Ending::Exited(1),
+        ending: ProcessExit::Exited(1),
         killed: false,
         reason: reason.into(),
         uptime_seconds: 1.0,
@@ -144,7 +144,7 @@ fn a_handshake_that_its_viewer_leaves_has_failed_unless_the_viewer_was_stopped()
     };
     apply(&mut stats, segment(1));
     stats.apply(left(1));
-    stats.apply(Event::Dismissed { viewer: 2, at_ns: SECOND });
+    stats.apply(Event::RampedDown { viewer: 2, at_ns: SECOND });
     stats.apply(left(2));
     stats.apply(Event::Closing { at_ns: 2 * SECOND });
     stats.apply(left(1));
@@ -203,10 +203,10 @@ fn lives_are_counted_and_reasons_grouped() {
     stats.apply(Event::Progress { viewer: 1, media_us: 2_000_000, speed: Some(1.0), drift_seconds: 0.0 });
     let snapshot = stats.snapshot(SECOND);
     assert_eq!(snapshot.exit_reasons, [("Connection refused".to_owned(), 2)]);
-    assert_eq!((snapshot.lives.starts, snapshot.lives.restarts, snapshot.lives.exits.error), (3, 1, 2));
+    assert_eq!((snapshot.lifetimes.starts, snapshot.lifetimes.restarts, snapshot.lifetimes.exits.error), (3, 1, 2));
     assert_eq!((snapshot.active_clients, snapshot.peak_clients, snapshot.playing_clients), (1, 1, 1));
     assert_eq!(snapshot.viewers[1].state, ViewerState::Waiting);
-    assert!(!stats.nobody_played());
+    assert!(!stats.nothing_played());
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn stopping_viewers_is_no_part_of_the_run() {
     stats.apply(Event::Ended {
         viewer: 1,
         class: EndClass::Stopped,
-        ending: Ending::Exited(255),
+        ending: ProcessExit::Exited(255),
         killed: false,
         reason: String::new(),
         uptime_seconds: 11.0,
@@ -263,7 +263,7 @@ fn stopping_viewers_is_no_part_of_the_run() {
     assert_eq!(snapshot.elapsed_seconds, 11.0);
     assert_eq!(snapshot.playing_clients, 1);
     assert_eq!(snapshot.playback.average_speed, Some(1.0));
-    assert_eq!(snapshot.lives.exits.success, 1);
+    assert_eq!(snapshot.lifetimes.exits.success, 1);
 }
 
 /// Ten seconds of a stage: `viewers` get a segment per second, of which every `nth` fails.
@@ -274,7 +274,7 @@ fn hold(stats: &mut Stats, from: u64, viewers: u32, nth: u32) {
             apply(stats, Exchange { status: Some(if fails { 503 } else { 200 }), ..segment(viewer) });
             let media_us = (second + 1) * 1_000_000;
             stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.0 });
-            stats.apply(Event::Watched { viewer, shown_us: 900_000, stalled_us: 100_000 });
+            stats.apply(Event::PlaybackTime { viewer, shown_us: 900_000, stalled_us: 100_000 });
         }
         stats.tick((second + 1) * SECOND);
     }
@@ -285,7 +285,7 @@ fn each_stage_has_an_account_and_a_verdict_of_its_own() {
     let plan = |from, clients| StagePlan { name: None, seconds: 10.0, from, clients };
     let plans = vec![plan(2, 2), plan(2, 4), plan(4, 4), plan(4, 4)];
     let thresholds = vec!["error_rate<10%".parse().unwrap()];
-    let mut stats = stats(4).in_parts(plans, Mix::one(String::new()), thresholds);
+    let mut stats = stats(4).with_stages(plans, WeightedSet::one(String::new()), thresholds);
     let arrive = |stats: &mut Stats, viewer, at_ns| {
         stats.apply(Event::Arrived { viewer, at_ns });
         stats.apply(Event::Started { viewer, generation: 1, at_ns });
@@ -319,14 +319,14 @@ fn each_stage_has_an_account_and_a_verdict_of_its_own() {
     // The parts add up to the whole.
     assert_eq!(rows.iter().map(|row| row.1).sum::<u64>(), snapshot.requests[Kind::Segment]);
     assert!((snapshot.watching.rebuffering().unwrap() - 0.1).abs() < 1e-9);
-    assert!((snapshot.watching.throughput_ratio(snapshot.due_viewer_seconds).unwrap() - 0.9).abs() < 0.01);
+    assert!((snapshot.watching.throughput_ratio(snapshot.expected_viewer_seconds).unwrap() - 0.9).abs() < 0.01);
 }
 
 #[test]
 fn a_stage_that_is_cut_short_may_fail_but_not_hold() {
     let plans = || vec![StagePlan { name: None, seconds: 60.0, from: 2, clients: 2 }];
     for (nth, met) in [(0, None), (2, Some(false))] {
-        let mut stats = stats(2).in_parts(plans(), Mix::one(String::new()), Vec::new());
+        let mut stats = stats(2).with_stages(plans(), WeightedSet::one(String::new()), Vec::new());
         stats.apply(Event::Stage { stage: 0, at_ns: 0 });
         hold(&mut stats, 0, 2, nth);
         stats.apply(Event::Closing { at_ns: 10 * SECOND });
@@ -336,8 +336,8 @@ fn a_stage_that_is_cut_short_may_fail_but_not_hold() {
 
 #[test]
 fn streams_have_accounts_of_their_own_that_add_up() {
-    let names = Mix::weighted(vec![("a".to_owned(), 2), ("b".to_owned(), 1)]).unwrap();
-    let mut stats = stats(3).in_parts(Vec::new(), names, Vec::new());
+    let names = WeightedSet::weighted(vec![("a".to_owned(), 2), ("b".to_owned(), 1)]).unwrap();
+    let mut stats = stats(3).with_stages(Vec::new(), names, Vec::new());
     for viewer in 1..=3 {
         stats.apply(Event::Arrived { viewer, at_ns: 0 });
         stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
@@ -360,31 +360,31 @@ fn who_was_dismissed_is_neither_due_nor_a_failure() {
         stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
     }
     hold(&mut stats, 0, 2, 0);
-    stats.apply(Event::Dismissed { viewer: 2, at_ns: 10 * SECOND });
+    stats.apply(Event::RampedDown { viewer: 2, at_ns: 10 * SECOND });
     hold(&mut stats, 10, 1, 0);
     let snapshot = stats.snapshot(20 * SECOND);
     assert_eq!((snapshot.active_ratio, snapshot.target_now, snapshot.playing_clients), (Some(1.0), 1, 1));
-    assert_eq!((snapshot.lives.arrived, snapshot.lives.dismissed, snapshot.lives.expected), (2, 1, 2));
+    assert_eq!((snapshot.lifetimes.arrived, snapshot.lifetimes.ramped_down, snapshot.lifetimes.expected), (2, 1, 2));
     // The number is used again: another viewer, not a restart; it has gone before it had to play.
     stats.apply(Event::Arrived { viewer: 2, at_ns: 20 * SECOND });
     stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });
-    stats.apply(Event::Dismissed { viewer: 2, at_ns: 21 * SECOND });
+    stats.apply(Event::RampedDown { viewer: 2, at_ns: 21 * SECOND });
     // What it plays while it is being stopped counts for nobody.
     stats.apply(Event::Progress { viewer: 2, media_us: 1_000_000, speed: None, drift_seconds: 0.0 });
-    let lives = stats.snapshot(21 * SECOND).lives;
-    assert_eq!((lives.arrived, lives.restarts, lives.expected, lives.ever_played), (3, 0, 2, 2));
+    let lifetimes = stats.snapshot(21 * SECOND).lifetimes;
+    assert_eq!((lifetimes.arrived, lifetimes.restarts, lifetimes.expected, lifetimes.played), (3, 0, 2, 2));
 }
 
 #[test]
 fn a_pause_moves_the_planned_end_and_is_told() {
     let mut stats = stats(1);
-    stats.apply(Event::ByHand { command: Command::Pause, at_ns: 10 * SECOND });
+    stats.apply(Event::ManualChange { command: Command::Pause, at_ns: 10 * SECOND });
     let paused = stats.snapshot(15 * SECOND);
-    assert_eq!((paused.planned_seconds, paused.by_hand.paused), (Some(65.0), true));
-    stats.apply(Event::ByHand { command: Command::Pause, at_ns: 20 * SECOND });
-    stats.apply(Event::ByHand { command: Command::More(10), at_ns: 21 * SECOND });
+    assert_eq!((paused.planned_seconds, paused.manual_changes.paused), (Some(65.0), true));
+    stats.apply(Event::ManualChange { command: Command::Pause, at_ns: 20 * SECOND });
+    stats.apply(Event::ManualChange { command: Command::More(10), at_ns: 21 * SECOND });
     let hands = stats.snapshot(30 * SECOND);
-    assert_eq!((hands.planned_seconds, hands.by_hand.changes), (Some(70.0), 3));
-    let told: Vec<_> = hands.by_hand.first.iter().map(|change| change.change.as_str()).collect();
+    assert_eq!((hands.planned_seconds, hands.manual_changes.changes), (Some(70.0), 3));
+    let told: Vec<_> = hands.manual_changes.first.iter().map(|change| change.change.as_str()).collect();
     assert_eq!(told, ["paused", "resumed", "10 more"]);
 }

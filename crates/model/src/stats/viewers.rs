@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 
 use super::distribution::Distribution;
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind};
-use crate::snapshot::{Lives, Playback, ViewerRow, ViewerState, Watching};
+use crate::snapshot::{Lifetimes, Playback, ViewerRow, ViewerState, PlaybackTime};
 
 /// Bounds of the uptime histogram, seconds.
 const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
@@ -22,17 +22,17 @@ const LAST_WORDS: usize = 300;
 #[derive(Clone, Debug)]
 pub struct Viewers {
     rows: BTreeMap<u32, Viewer>,
-    pub(crate) lives: Lives,
+    pub(crate) lifetimes: Lifetimes,
     pub(crate) active: u64,
     pub(crate) peak: u64,
     /// Viewers that are to be there now.
     pub(crate) wanted: u64,
     /// Viewers that came and found no room.
-    pub(crate) turned_away: u64,
+    pub(crate) rejected: u64,
     /// Viewers that are no longer there and should have played while they were.
     expected_before: u64,
     /// What viewers got to see.
-    pub(crate) watching: Watching,
+    pub(crate) watching: PlaybackTime,
     pub(crate) startup: Distribution,
     pub(crate) uptime: Distribution,
     reasons: BTreeMap<String, u64>,
@@ -45,7 +45,7 @@ struct Viewer {
     /// Since when it is to be there; `None` = not now.
     arrived_ns: Option<u64>,
     /// It is being stopped, or was.
-    dismissed: bool,
+    ramped_down: bool,
     /// Media that a player would have shown since time last passed, seconds.
     shown_seconds: f64,
     /// It came in place of another one, and has not been started yet.
@@ -55,7 +55,7 @@ struct Viewer {
     failed: bool,
     /// Media seconds of the processes before the present one.
     played_before: f64,
-    ever_played: bool,
+    played: bool,
     /// Its last process played the stream to its end.
     finished: bool,
     awaits_first_segment: bool,
@@ -72,7 +72,7 @@ impl Viewer {
     fn is_expected(&self, at_ns: u64, start_up_ns: u64) -> bool {
         let since = self.arrived_ns;
         since.is_some_and(|since| {
-            self.ever_played || self.failed || at_ns.saturating_sub(since) >= start_up_ns
+            self.played || self.failed || at_ns.saturating_sub(since) >= start_up_ns
         })
     }
 }
@@ -81,13 +81,13 @@ impl Default for Viewers {
     fn default() -> Self {
         Self {
             rows: BTreeMap::new(),
-            lives: Lives::default(),
+            lifetimes: Lifetimes::default(),
             active: 0,
             peak: 0,
             wanted: 0,
-            turned_away: 0,
+            rejected: 0,
             expected_before: 0,
-            watching: Watching::default(),
+            watching: PlaybackTime::default(),
             startup: Distribution::new(),
             uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
             reasons: BTreeMap::new(),
@@ -105,30 +105,30 @@ impl Viewers {
     /// A viewer is to be there from now on; its number may have been another one's before.
     pub fn arrived(&mut self, number: u32, at_ns: u64) {
         let viewer = self.viewer(number);
-        (viewer.ever_played, viewer.failed, viewer.left, viewer.finished) = (false, false, false, false);
-        (viewer.fresh, viewer.dismissed) = (true, false);
+        (viewer.played, viewer.failed, viewer.left, viewer.finished) = (false, false, false, false);
+        (viewer.fresh, viewer.ramped_down) = (true, false);
         if viewer.arrived_ns.replace(at_ns).is_none() {
             self.wanted += 1;
         }
-        self.lives.arrived += 1;
+        self.lifetimes.arrived += 1;
     }
 
     /// A viewer is to be there no longer.
-    pub fn dismissed(&mut self, number: u32, at_ns: u64, start_up_ns: u64) {
+    pub fn ramped_down(&mut self, number: u32, at_ns: u64, start_up_ns: u64) {
         let viewer = self.viewer(number);
         let expected = viewer.is_expected(at_ns, start_up_ns);
-        viewer.dismissed = true;
+        viewer.ramped_down = true;
         if viewer.arrived_ns.take().is_some() {
             self.wanted = self.wanted.saturating_sub(1);
             self.expected_before += u64::from(expected);
-            self.lives.dismissed += 1;
+            self.lifetimes.ramped_down += 1;
         }
     }
 
     /// Whether the viewer is being stopped, or was.
     #[must_use]
-    pub fn is_dismissed(&self, number: u32) -> bool {
-        self.rows.get(&number).is_some_and(|viewer| viewer.dismissed)
+    pub fn is_ramped_down(&self, number: u32) -> bool {
+        self.rows.get(&number).is_some_and(|viewer| viewer.ramped_down)
     }
 
     /// Time passes: viewers that have had the time to begin by now, and how many of them play. What
@@ -140,7 +140,7 @@ impl Viewers {
             if viewer.is_due(at_ns, start_up_ns) {
                 due += 1;
                 playing += u64::from(viewer.row.state == ViewerState::Playing);
-                self.watching.due_media_seconds += shown;
+                self.watching.expected_media_seconds += shown;
             }
         }
         (due, playing)
@@ -166,10 +166,10 @@ impl Viewers {
 
     /// Life cycles so far.
     #[must_use]
-    pub fn lives(&self, at_ns: u64, start_up_ns: u64) -> Lives {
+    pub fn lifetimes(&self, at_ns: u64, start_up_ns: u64) -> Lifetimes {
         let expected =
             self.rows.values().filter(|viewer| viewer.is_expected(at_ns, start_up_ns)).count() as u64;
-        Lives { expected: self.expected_before + expected, turned_away: self.turned_away, ..self.lives }
+        Lifetimes { expected: self.expected_before + expected, rejected: self.rejected, ..self.lifetimes }
     }
 
     /// A process was started.
@@ -183,8 +183,8 @@ impl Viewers {
         viewer.row.starts = generation;
         viewer.started_ns = at_ns;
         viewer.awaits_first_segment = true;
-        self.lives.starts += 1;
-        self.lives.restarts += u64::from(generation > 1 && !first);
+        self.lifetimes.starts += 1;
+        self.lifetimes.restarts += u64::from(generation > 1 && !first);
         self.active += 1;
         self.peak = self.peak.max(self.active);
     }
@@ -200,15 +200,15 @@ impl Viewers {
         }
         // What FFmpeg plays while it is being stopped is nobody's any more: whoever left before the first picture
         // was not expected to have one.
-        if media_us > 0 && !viewer.dismissed && !std::mem::replace(&mut viewer.ever_played, true) {
-            self.lives.ever_played += 1;
+        if media_us > 0 && !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true) {
+            self.lifetimes.played += 1;
         }
     }
 
     /// A viewer fell below real time for too long.
     pub fn stalled(&mut self, number: u32) {
         self.viewer(number).row.state = ViewerState::Stalled;
-        self.lives.stalled += 1;
+        self.lifetimes.stalled += 1;
     }
 
     /// A stalled viewer plays again.
@@ -221,7 +221,7 @@ impl Viewers {
         &mut self,
         number: u32,
         class: EndClass,
-        ending: Ending,
+        ending: ProcessExit,
         killed: bool,
         reason: String,
         uptime_seconds: f64,
@@ -237,17 +237,17 @@ impl Viewers {
             EndClass::Failed => ViewerState::Waiting,
         };
         if class == EndClass::Failed || killed {
-            viewer.row.last_words = Some(reason.chars().take(LAST_WORDS).collect());
+            viewer.row.last_error = Some(reason.chars().take(LAST_WORDS).collect());
         }
         self.active = self.active.saturating_sub(1);
         self.uptime.add_ns((uptime_seconds * 1e9) as u64);
-        self.lives.killed += u64::from(killed);
-        let exits = &mut self.lives.exits;
+        self.lifetimes.killed += u64::from(killed);
+        let exits = &mut self.lifetimes.exits;
         match (class, ending) {
             (EndClass::Stopped, _) if killed => exits.signal += 1,
             (EndClass::Stopped | EndClass::Finished, _) => exits.success += 1,
-            (EndClass::Failed, Ending::Signaled(_)) => exits.signal += 1,
-            (EndClass::Failed, Ending::Exited(_)) => exits.error += 1,
+            (EndClass::Failed, ProcessExit::Signaled(_)) => exits.signal += 1,
+            (EndClass::Failed, ProcessExit::Exited(_)) => exits.error += 1,
         }
         if class == EndClass::Failed || killed {
             let room = self.reasons.len() < REASONS || self.reasons.contains_key(&reason);
@@ -264,9 +264,9 @@ impl Viewers {
     }
 
     /// A viewer will not be started again.
-    pub fn gave_up(&mut self, number: u32) {
+    pub fn given_up(&mut self, number: u32) {
         self.viewer(number).row.state = ViewerState::Ended;
-        self.lives.gave_up += 1;
+        self.lifetimes.given_up += 1;
     }
 
     /// Credits an exchange to its viewer; tells how long it needed, nanoseconds, for a first segment.
@@ -303,7 +303,7 @@ impl Viewers {
     /// Viewers that play now.
     #[must_use]
     pub fn playing(&self) -> u64 {
-        let playing = |viewer: &&Viewer| !viewer.dismissed && viewer.row.state == ViewerState::Playing;
+        let playing = |viewer: &&Viewer| !viewer.ramped_down && viewer.row.state == ViewerState::Playing;
         self.rows.values().filter(playing).count() as u64
     }
 

@@ -20,13 +20,13 @@ const LONGEST: f64 = 60.0;
 
 /// How long each threshold has been failing.
 #[derive(Clone, Debug)]
-pub struct Endurance {
+pub struct AbortPolicy {
     after: f64,
     watched: Vec<(Threshold, Option<f64>)>,
     looked: f64,
 }
 
-impl Endurance {
+impl AbortPolicy {
     /// Bears a failing threshold for `after`.
     #[must_use]
     pub fn new(thresholds: &[Threshold], after: Duration) -> Self {
@@ -93,11 +93,11 @@ mod tests {
             sources,
         };
         let blank = Stats::new(expectation).snapshot(0);
-        let mut endurance = Endurance::new(&["error_rate<1%".parse().unwrap()], Duration::from_secs(3));
+        let mut abort_policy = AbortPolicy::new(&["error_rate<1%".parse().unwrap()], Duration::from_secs(3));
         let mut look = |second: u32, rate: Option<f64>| {
             let mut snapshot = blank.clone();
             snapshot.errors.rate = rate;
-            endurance.look(second.into(), &snapshot)
+            abort_policy.look(second.into(), &snapshot)
         };
         for (second, rate) in [
             (0, None),
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_window_is_a_third_within_bounds() {
-        let window = |seconds| Endurance::new(&[], Duration::from_secs(seconds)).window();
+        let window = |seconds| AbortPolicy::new(&[], Duration::from_secs(seconds)).window();
         assert_eq!([1, 30, 3600].map(window), [1.0, 10.0, 60.0]);
     }
 }

@@ -8,7 +8,7 @@ use hls_swarm_base::exit::Exit;
 use super::threshold::Threshold;
 use crate::metric::Unit;
 use crate::snapshot::Snapshot;
-use crate::verdict::{Criterion, Verdict, Word};
+use crate::verdict::{Criterion, Verdict, VerdictKind};
 
 /// Least share of the viewers that should play which has to play, over time. Below it the field's
 /// alert "active < 90 % of target" fires.
@@ -29,36 +29,36 @@ const LEAST_AGREEMENT: f64 = 0.999;
 const WHOLE_RUN: [&str; 3] = ["viewers_played", "peak_clients", "restarts"];
 
 /// Judges a run by its last snapshot. A threshold takes the place of the built-in criterion about the
-/// same metric. `broken_off` is the signal that ended the run before its planned end.
+/// same metric. `interrupted_by` is the signal that ended the run before its planned end.
 #[must_use]
-pub fn judge(snapshot: &Snapshot, thresholds: &[Threshold], broken_off: Option<u8>) -> Verdict {
+pub fn judge(snapshot: &Snapshot, thresholds: &[Threshold], interrupted_by: Option<u8>) -> Verdict {
     let mut criteria = built_in(snapshot);
     criteria.retain(|criterion| thresholds.iter().all(|threshold| threshold.metric() != criterion.name));
     criteria.extend(thresholds.iter().map(|threshold| held(threshold, snapshot)));
     criteria.extend(levels(snapshot));
-    let invalid_because = invalid(snapshot);
-    let (word, exit) = if let (Some(signal), 0) = (broken_off, snapshot.lives.ever_played) {
-        (Word::Aborted, Exit::Signal(signal))
-    } else if snapshot.lives.ever_played == 0 {
-        (Word::Fail, Exit::NeverPlayed)
-    } else if !invalid_because.is_empty() {
-        (Word::Invalid, Exit::Invalid)
-    } else if let Some(signal) = broken_off {
-        (Word::Aborted, Exit::Signal(signal))
+    let invalid_reasons = invalid(snapshot);
+    let (word, exit) = if let (Some(signal), 0) = (interrupted_by, snapshot.lifetimes.played) {
+        (VerdictKind::Aborted, Exit::Signal(signal))
+    } else if snapshot.lifetimes.played == 0 {
+        (VerdictKind::Fail, Exit::NeverPlayed)
+    } else if !invalid_reasons.is_empty() {
+        (VerdictKind::Invalid, Exit::Invalid)
+    } else if let Some(signal) = interrupted_by {
+        (VerdictKind::Aborted, Exit::Signal(signal))
     } else if criteria.iter().any(|criterion| !criterion.met) {
-        (Word::Fail, Exit::Criteria)
+        (VerdictKind::Fail, Exit::Criteria)
     } else {
-        (Word::Pass, Exit::Pass)
+        (VerdictKind::Pass, Exit::Pass)
     };
-    Verdict { word, exit_code: exit.code(), criteria, invalid_because }
+    Verdict { word, exit_code: exit.code(), criteria, invalid_reasons }
 }
 
 /// The verdict with one criterion more that was not met.
 #[must_use]
-pub fn worn_out(mut verdict: Verdict, criterion: Criterion) -> Verdict {
+pub fn aborted_by(mut verdict: Verdict, criterion: Criterion) -> Verdict {
     verdict.criteria.push(criterion);
-    if verdict.word == Word::Pass {
-        (verdict.word, verdict.exit_code) = (Word::Fail, Exit::Criteria.code());
+    if verdict.word == VerdictKind::Pass {
+        (verdict.word, verdict.exit_code) = (VerdictKind::Fail, Exit::Criteria.code());
     }
     verdict
 }
@@ -96,19 +96,19 @@ fn held(threshold: &Threshold, snapshot: &Snapshot) -> Criterion {
 }
 
 fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
-    let ever_played = snapshot.lives.ever_played as f64 / snapshot.lives.expected.max(1) as f64;
+    let played = snapshot.lifetimes.played as f64 / snapshot.lifetimes.expected.max(1) as f64;
     let mut criteria = vec![
         Criterion {
             name: "viewers_played".into(),
             limit: "every viewer that had the time has played".into(),
-            value: Some(ever_played),
-            met: ever_played >= 1.0,
+            value: Some(played),
+            met: played >= 1.0,
         },
         Criterion {
-            name: "gave_up".into(),
+            name: "given_up".into(),
             limit: "no viewer was given up".into(),
-            value: Some(snapshot.lives.gave_up as f64),
-            met: snapshot.lives.gave_up == 0,
+            value: Some(snapshot.lifetimes.given_up as f64),
+            met: snapshot.lifetimes.given_up == 0,
         },
     ];
     // A run that ends within its ramp has no settled time to judge.
@@ -173,7 +173,7 @@ mod tests {
     use crate::exchange::Source;
     use crate::snapshot::{Sources, ViewerRow};
     use crate::stats::{Expectation, Stats};
-    use crate::verdict::error_rate_limit::Storm;
+    use crate::verdict::error_rate_limit::ErrorRateLimit;
 
     fn good() -> Snapshot {
         let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
@@ -187,43 +187,43 @@ mod tests {
         };
         let mut snapshot = Stats::new(expectation).snapshot(0);
         snapshot.target_now = 2;
-        (snapshot.lives.ever_played, snapshot.lives.expected) = (2, 2);
+        (snapshot.lifetimes.played, snapshot.lifetimes.expected) = (2, 2);
         snapshot.active_ratio = Some(1.0);
         snapshot.errors.rate = Some(0.0);
         snapshot.agreement.kernel_bytes = Some(1.0);
         snapshot
     }
 
-    fn verdict(change: impl FnOnce(&mut Snapshot), broken_off: Option<u8>) -> (Word, u8) {
+    fn verdict(change: impl FnOnce(&mut Snapshot), interrupted_by: Option<u8>) -> (VerdictKind, u8) {
         let mut snapshot = good();
         change(&mut snapshot);
-        let verdict = judge(&snapshot, &[], broken_off);
+        let verdict = judge(&snapshot, &[], interrupted_by);
         (verdict.word, verdict.exit_code)
     }
 
     #[test]
     fn each_way_to_end_has_its_code() {
-        assert_eq!(verdict(|_| {}, None), (Word::Pass, 0));
-        assert_eq!(verdict(|_| {}, Some(2)), (Word::Aborted, 130));
-        assert_eq!(verdict(|s| s.lives.ever_played = 0, None), (Word::Fail, 6));
-        assert_eq!(verdict(|s| s.lives.ever_played = 0, Some(15)), (Word::Aborted, 143));
-        assert_eq!(verdict(|s| s.lives.ever_played = 1, None), (Word::Fail, 4));
-        assert_eq!(verdict(|s| s.lives.gave_up = 1, None), (Word::Fail, 4));
-        assert_eq!(verdict(|s| s.active_ratio = Some(0.89), None), (Word::Fail, 4));
-        assert_eq!(verdict(|s| s.errors.rate = Some(0.02), None), (Word::Fail, 4));
-        assert_eq!(verdict(|s| s.generator.events_lost = 1, None), (Word::Invalid, 5));
-        assert_eq!(verdict(|s| s.generator.p99_lag_ms = 501.0, None), (Word::Invalid, 5));
-        assert_eq!(verdict(|s| s.generator.max_lag_ms = 2900.0, None), (Word::Pass, 0));
-        assert_eq!(verdict(|s| s.generator.max_lag_ms = 9800.0, None), (Word::Invalid, 5));
-        assert_eq!(verdict(|s| s.agreement.kernel_bytes = Some(0.99), None), (Word::Invalid, 5));
+        assert_eq!(verdict(|_| {}, None), (VerdictKind::Pass, 0));
+        assert_eq!(verdict(|_| {}, Some(2)), (VerdictKind::Aborted, 130));
+        assert_eq!(verdict(|s| s.lifetimes.played = 0, None), (VerdictKind::Fail, 6));
+        assert_eq!(verdict(|s| s.lifetimes.played = 0, Some(15)), (VerdictKind::Aborted, 143));
+        assert_eq!(verdict(|s| s.lifetimes.played = 1, None), (VerdictKind::Fail, 4));
+        assert_eq!(verdict(|s| s.lifetimes.given_up = 1, None), (VerdictKind::Fail, 4));
+        assert_eq!(verdict(|s| s.active_ratio = Some(0.89), None), (VerdictKind::Fail, 4));
+        assert_eq!(verdict(|s| s.errors.rate = Some(0.02), None), (VerdictKind::Fail, 4));
+        assert_eq!(verdict(|s| s.generator.events_lost = 1, None), (VerdictKind::Invalid, 5));
+        assert_eq!(verdict(|s| s.generator.p99_lag_ms = 501.0, None), (VerdictKind::Invalid, 5));
+        assert_eq!(verdict(|s| s.generator.max_lag_ms = 2900.0, None), (VerdictKind::Pass, 0));
+        assert_eq!(verdict(|s| s.generator.max_lag_ms = 9800.0, None), (VerdictKind::Invalid, 5));
+        assert_eq!(verdict(|s| s.agreement.kernel_bytes = Some(0.99), None), (VerdictKind::Invalid, 5));
         let unseen = |s: &mut Snapshot| {
             s.viewers.push(ViewerRow { media_seconds: 2.0, ..ViewerRow::default() });
         };
-        assert_eq!(verdict(unseen, None), (Word::Invalid, 5));
+        assert_eq!(verdict(unseen, None), (VerdictKind::Invalid, 5));
         let busy = |s: &mut Snapshot| {
             (s.generator.saturated_seconds, s.generator.sampled_seconds) = (6, 10);
         };
-        assert_eq!(verdict(busy, Some(2)), (Word::Invalid, 5));
+        assert_eq!(verdict(busy, Some(2)), (VerdictKind::Invalid, 5));
     }
 
     #[test]
@@ -236,7 +236,7 @@ mod tests {
         };
         let all = judge(&good(), &[], None).criteria.len();
         assert_eq!(judged("stalls==0", |_| {}), (0, all + 1));
-        assert_eq!(judged("stalls==0", |s| s.lives.stalled = 1), (4, all + 1));
+        assert_eq!(judged("stalls==0", |s| s.lifetimes.stalled = 1), (4, all + 1));
         assert_eq!(judged("error_rate<5%", |s| s.errors.rate = Some(0.02)), (0, all));
         // Nothing was measured, so nothing was shown.
         assert_eq!(judged("startup:p95<2s", |_| {}), (4, all + 1));
@@ -244,21 +244,21 @@ mod tests {
 
     #[test]
     fn a_run_that_was_given_up_is_no_pass_and_hides_nothing_worse() {
-        let storm = || Storm::default().criterion(Some(0.6));
+        let error_rate_limit = || ErrorRateLimit::default().criterion(Some(0.6));
         let lenient = ["error_rate<90%".parse().unwrap()];
         let verdict = judge(&good(), &lenient, None);
         assert_eq!(verdict.exit_code, 0);
-        let given_up = worn_out(verdict, storm());
-        assert_eq!((given_up.word, given_up.exit_code), (Word::Fail, 4));
+        let given_up = aborted_by(verdict, error_rate_limit());
+        assert_eq!((given_up.word, given_up.exit_code), (VerdictKind::Fail, 4));
         assert!(given_up.criteria.iter().any(|criterion| criterion.name == "error_storm" && !criterion.met));
         let mut lost = good();
         lost.generator.events_lost = 1;
-        let verdict = worn_out(judge(&lost, &[], None), storm());
-        assert_eq!((verdict.word, verdict.exit_code), (Word::Invalid, 5));
+        let verdict = aborted_by(judge(&lost, &[], None), error_rate_limit());
+        assert_eq!((verdict.word, verdict.exit_code), (VerdictKind::Invalid, 5));
     }
 
     #[test]
     fn a_run_without_any_request_does_not_pass() {
-        assert_eq!(verdict(|s| s.errors.rate = None, None), (Word::Fail, 4));
+        assert_eq!(verdict(|s| s.errors.rate = None, None), (VerdictKind::Fail, 4));
     }
 }

@@ -14,20 +14,20 @@ const LEAST: u64 = 50;
 
 /// What counts as a storm.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Storm {
+pub struct ErrorRateLimit {
     /// Failed requests over all, 0 to 1.
     pub rate: f64,
     /// For so long.
     pub window: Duration,
 }
 
-impl Default for Storm {
+impl Default for ErrorRateLimit {
     fn default() -> Self {
         Self { rate: 0.5, window: Duration::from_secs(10) }
     }
 }
 
-impl Storm {
+impl ErrorRateLimit {
     /// The criterion that a run in a storm did not meet; `rate` is that of the whole run.
     #[must_use]
     pub fn criterion(&self, rate: Option<f64>) -> Criterion {
@@ -44,13 +44,13 @@ impl Storm {
     }
 }
 
-impl fmt::Display for Storm {
+impl fmt::Display for ErrorRateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%:{}", self.rate * 100.0, GoDuration(self.window))
     }
 }
 
-impl FromStr for Storm {
+impl FromStr for ErrorRateLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -70,22 +70,22 @@ impl FromStr for Storm {
 
 /// Watches the totals of a run for a storm.
 #[derive(Clone, Debug)]
-pub struct Watcher {
-    storm: Storm,
+pub struct ErrorRateWatcher {
+    error_rate_limit: ErrorRateLimit,
     /// Time in seconds, requests and failures so far.
     points: VecDeque<(f64, u64, u64)>,
 }
 
-impl Watcher {
+impl ErrorRateWatcher {
     /// Nothing has been seen yet.
     #[must_use]
-    pub const fn new(storm: Storm) -> Self {
-        Self { storm, points: VecDeque::new() }
+    pub const fn new(error_rate_limit: ErrorRateLimit) -> Self {
+        Self { error_rate_limit, points: VecDeque::new() }
     }
 
     /// Takes the totals at `seconds`; whether there is a storm.
     pub fn sees(&mut self, seconds: f64, asked: u64, failed: u64) -> bool {
-        let begin = seconds - self.storm.window.as_secs_f64();
+        let begin = seconds - self.error_rate_limit.window.as_secs_f64();
         // The newest point that is old enough is where the window begins.
         while self.points.get(1).is_some_and(|(at, ..)| *at <= begin) {
             self.points.pop_front();
@@ -94,7 +94,7 @@ impl Watcher {
         let Some((at, asked_before, failed_before)) = self.points.front() else { return false };
         let asked = asked.saturating_sub(*asked_before);
         let failed = failed.saturating_sub(*failed_before);
-        *at <= begin && asked >= LEAST && failed as f64 >= self.storm.rate * asked as f64
+        *at <= begin && asked >= LEAST && failed as f64 >= self.error_rate_limit.rate * asked as f64
     }
 }
 
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
 
     /// When a storm is seen, second by second: requests and failures of each.
-    fn seen(storm: &str, seconds: &[(u64, u64)]) -> Option<usize> {
-        let mut watcher = Watcher::new(storm.parse().unwrap());
+    fn seen(error_rate_limit: &str, seconds: &[(u64, u64)]) -> Option<usize> {
+        let mut watcher = ErrorRateWatcher::new(error_rate_limit.parse().unwrap());
         let (mut asked, mut failed) = (0, 0);
         watcher.sees(0.0, 0, 0);
         seconds.iter().enumerate().find_map(|(second, (more, bad))| {
@@ -127,10 +127,10 @@ mod tests {
 
     #[test]
     fn what_is_typed_is_read_and_shown_again() {
-        assert_eq!("50%:10s".parse(), Ok(Storm::default()));
-        assert_eq!(Storm::default().to_string(), "50%:10s");
+        assert_eq!("50%:10s".parse(), Ok(ErrorRateLimit::default()));
+        assert_eq!(ErrorRateLimit::default().to_string(), "50%:10s");
         for wrong in ["", "50%", "0%:10s", "101%:10s", "x:10s", "50%:0s", "50%:10", "NaN:10s"] {
-            assert!(wrong.parse::<Storm>().is_err(), "{wrong}");
+            assert!(wrong.parse::<ErrorRateLimit>().is_err(), "{wrong}");
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::metric::{Unit, measure};
 /// The verdict in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Word {
+pub enum VerdictKind {
     /// Every criterion was met.
     Pass,
     /// A criterion was not met, or nobody ever played.
@@ -23,10 +23,10 @@ pub enum Word {
     Aborted,
 }
 
-impl Word {
+impl VerdictKind {
     /// The word as it stands at the end of a summary.
     #[must_use]
-    pub const fn shout(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pass => "PASS",
             Self::Fail => "FAIL",
@@ -70,11 +70,11 @@ impl Criterion {
 pub struct Verdict {
     /// In one word.
     #[serde(rename = "verdict")]
-    pub word: Word,
+    pub word: VerdictKind,
     /// The exit code.
     pub exit_code: u8,
     /// The criteria.
     pub criteria: Vec<Criterion>,
     /// Why the run proves nothing; empty if it does prove something.
-    pub invalid_because: Vec<String>,
+    pub invalid_reasons: Vec<String>,
 }

@@ -38,10 +38,10 @@ type Statistic = fn(&Quantiles) -> f64;
 const SCALARS: [(&str, Scalar); 13] = [
     ("error_rate", |s| s.errors.rate),
     ("active_ratio", |s| s.active_ratio),
-    ("viewers_played", |s| Some(s.lives.ever_played as f64 / s.lives.expected.max(1) as f64)),
-    ("gave_up", |s| Some(s.lives.gave_up as f64)),
-    ("stalls", |s| Some(s.lives.stalled as f64)),
-    ("restarts", |s| Some(s.lives.restarts as f64)),
+    ("viewers_played", |s| Some(s.lifetimes.played as f64 / s.lifetimes.expected.max(1) as f64)),
+    ("given_up", |s| Some(s.lifetimes.given_up as f64)),
+    ("stalls", |s| Some(s.lifetimes.stalled as f64)),
+    ("restarts", |s| Some(s.lifetimes.restarts as f64)),
     ("timeouts", |s| Some(s.errors.timeouts as f64)),
     ("peak_clients", |s| Some(s.peak_clients as f64)),
     ("speed", |s| s.playback.average_speed),
@@ -50,7 +50,7 @@ const SCALARS: [(&str, Scalar); 13] = [
         let answers = s.cache.0 + s.cache.1;
         (answers > 0).then(|| s.cache.0 as f64 / answers as f64)
     }),
-    ("throughput_ratio", |s| s.watching.throughput_ratio(s.due_viewer_seconds)),
+    ("throughput_ratio", |s| s.watching.throughput_ratio(s.expected_viewer_seconds)),
     ("throughput", |s| (s.elapsed_seconds > 0.0).then(|| s.bytes.total() as f64 * 8.0 / s.elapsed_seconds)),
 ];
 
@@ -59,8 +59,8 @@ const TIMES: [(&str, Times); 9] = [
     ("segment_ttfb", |s| s.latency.by_kind[Kind::Segment].ttfb),
     ("segment_download", |s| s.latency.by_kind[Kind::Segment].download),
     ("segment_total", |s| s.latency.segment_total),
-    ("manifest_ttfb", |s| s.latency.by_kind[Kind::Manifest].ttfb),
-    ("manifest_download", |s| s.latency.by_kind[Kind::Manifest].download),
+    ("manifest_ttfb", |s| s.latency.by_kind[Kind::Playlist].ttfb),
+    ("manifest_download", |s| s.latency.by_kind[Kind::Playlist].download),
     ("connect", |s| s.latency.connect),
     ("dns", |s| s.latency.dns),
     ("tls_handshake", |s| s.latency.tls),
@@ -141,21 +141,21 @@ impl fmt::Display for Threshold {
 
 /// Why a text is no threshold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAThreshold(String);
+pub struct InvalidThreshold(String);
 
-impl fmt::Display for NotAThreshold {
+impl fmt::Display for InvalidThreshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NotAThreshold {}
+impl std::error::Error for InvalidThreshold {}
 
 impl FromStr for Threshold {
-    type Err = NotAThreshold;
+    type Err = InvalidThreshold;
 
     fn from_str(typed: &str) -> Result<Self, Self::Err> {
-        let wrong = |why: String| NotAThreshold(why);
+        let wrong = |why: String| InvalidThreshold(why);
         let text: String = typed.chars().filter(|c| !c.is_whitespace()).collect();
         let at = text.find(['<', '>', '=']).ok_or_else(|| wrong("there is no <, <=, >, >= or ==".into()))?;
         let (left, right) = text.split_at(at);
@@ -173,24 +173,24 @@ impl FromStr for Threshold {
     }
 }
 
-fn find(name: &str, statistic: Option<&str>) -> Result<(&'static str, Unit, Source), NotAThreshold> {
+fn find(name: &str, statistic: Option<&str>) -> Result<(&'static str, Unit, Source), InvalidThreshold> {
     if let Some((metric, read)) = SCALARS.iter().find(|(known, _)| *known == name) {
         return match statistic {
             None => Ok((metric, unit(metric), Source::Scalar(*read))),
-            Some(statistic) => Err(NotAThreshold(format!("{name} is one number and has no {statistic:?}"))),
+            Some(statistic) => Err(InvalidThreshold(format!("{name} is one number and has no {statistic:?}"))),
         };
     }
     if let Some((metric, read)) = TIMES.iter().find(|(known, _)| *known == name) {
         let found = statistic.and_then(|typed| STATISTICS.iter().find(|(known, _)| *known == typed));
         return match found {
             Some((_, of)) => Ok((metric, unit(metric), Source::Statistic(*read, *of))),
-            None => Err(NotAThreshold(format!("{name} needs one of :p50, :p95, :p99, :max"))),
+            None => Err(InvalidThreshold(format!("{name} needs one of :p50, :p95, :p99, :max"))),
         };
     }
     let meant = nearest(name, Threshold::metrics())
         .map_or_else(String::new, |meant| format!(", did you mean {meant}?"));
     let all: Vec<&str> = Threshold::metrics().collect();
-    Err(NotAThreshold(format!("there is no metric {name:?}{meant} (there are: {})", all.join(", "))))
+    Err(InvalidThreshold(format!("there is no metric {name:?}{meant} (there are: {})", all.join(", "))))
 }
 
 /// Every metric has one; a test compares the tables.
@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Threshold, NotAThreshold> {
+    fn read(text: &str) -> Result<Threshold, InvalidThreshold> {
         text.parse()
     }
 

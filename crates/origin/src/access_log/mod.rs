@@ -32,7 +32,7 @@ fn quotable(path: &Path) -> Result<String, Failure> {
     let text = absolute.as_deref().and_then(Path::to_str);
     let fits = |text: &&str| !text.contains(|letter: char| letter.is_control() || "\"$\\".contains(letter));
     text.filter(fits).map(str::to_owned).ok_or_else(|| {
-        Failure::usage(format!("the access log's path {path:?} cannot be written into nginx.conf")).cure(
+        Failure::usage(format!("the access log's path {path:?} cannot be written into nginx.conf")).help(
             "choose a path that is UTF-8 and holds no quotes, dollars, backslashes or control characters",
         )
     })

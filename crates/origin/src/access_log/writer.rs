@@ -18,7 +18,7 @@ use crate::fault_proxy::sent::Sent;
 
 /// The log; or nothing, if none was asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Journal(Option<Arc<File>>);
+pub(crate) struct AccessLog(Option<Arc<File>>);
 
 /// A request that will be told when its response is over.
 #[derive(Debug)]
@@ -57,14 +57,14 @@ impl Line {
     }
 }
 
-impl Journal {
+impl AccessLog {
     /// Opens the log; lines are added at its end.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let open = |path: &Path| {
             OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
                 Failure::preflight(format!("cannot write the access log {}", path.display()))
-                    .because(error)
-                    .cure("pass --access-log with a path that you may write to")
+                    .caused_by(error)
+                    .help("pass --access-log with a path that you may write to")
             })
         };
         Ok(Self(path.map(open).transpose()?.map(Arc::new)))

@@ -24,8 +24,8 @@ use crate::profile::serving::Serving;
 use crate::profile::stream::Stream;
 use crate::profile::{Encryption, Format, Profile};
 use crate::run::both;
-use crate::run::readiness::{self, Announcement};
-use crate::run::status::{Place, Vitals};
+use crate::run::readiness::{self, ReadyMessage};
+use crate::run::status::{Place, OriginStatus};
 
 /// Serves until `stop`.
 pub(crate) async fn serve(
@@ -40,9 +40,9 @@ pub(crate) async fn serve(
     let socket = listener::listen(SocketAddr::new(serving.serve.listen, serving.serve.port))?;
     let address = socket
         .local_addr()
-        .map_err(|error| Failure::internal("cannot tell the own address").because(error))?;
+        .map_err(|error| Failure::internal("cannot tell the own address").caused_by(error))?;
     let first = Stream { variants: stream.variants.iter().take(1).copied().collect(), ..stream.clone() };
-    let mut announcement = Announcement::new(args, &first, address, None)?;
+    let mut announcement = ReadyMessage::new(args, &first, address, None)?;
     let layer = Layer::of(&args.service, serving, false, &mut announcement)?;
     let faults = layer.as_ref().map(Layer::faults);
     let exporters = Exporters::bind(&serving.serve, profile.metrics)?;
@@ -52,14 +52,14 @@ pub(crate) async fn serve(
     announcement.tell("embedded", true);
     let traffic = Arc::<Traffic>::default();
     let memory = Arc::new(Memory::new(stream, &derived, Arc::clone(&traffic)));
-    let vitals = Vitals::new(Place::Memory(Arc::clone(&memory)), announcement.address(), faults);
+    let origin_status = OriginStatus::new(Place::Memory(Arc::clone(&memory)), announcement.address(), faults);
     let log = access_log::place(&serving.log, address.port())?;
     if let Some(log) = &log {
         announcement.tell("access_log", log.as_str());
     }
     let fronted = Fronted::new(Backend::Embedded(memory), layer, log.as_deref(), &derived, traffic)?;
 
-    let metrics = exporters.serve(Arc::new(vitals), "/".into(), stop);
+    let metrics = exporters.serve(Arc::new(origin_status), "/".into(), stop);
     let announced = announcement.make(&derived, &[], stop);
     let (served, ()) = tokio::join!(both(stop, fronted.serve(socket, stop), announced), metrics);
     served
@@ -76,7 +76,7 @@ fn only_what_it_can(stream: &Stream, serving: &Serving) -> Result<(), Failure> {
     ];
     if let Some((_, what)) = other.iter().find(|(asked, _)| *asked) {
         return Err(Failure::usage(format!("the embedded origin has no {what}"))
-            .cure("leave --embedded out, which needs FFmpeg and nginx, or choose another profile"));
+            .help("leave --embedded out, which needs FFmpeg and nginx, or choose another profile"));
     }
     if stream.variants.len() > 1 {
         tracing::warn!("the embedded origin serves the first of the {} variants", stream.variants.len());

@@ -14,15 +14,15 @@ use hls_swarm_os::output_file::replace;
 use hls_swarm_os::process::{Output, Program};
 
 use crate::encoder::argv::{self, Pace, Place};
-use crate::encoder::source::Material;
+use crate::encoder::source::EncoderSource;
 use crate::fault::switch::Strike;
 use crate::layout::MASTER;
 use crate::profile::stream::Source;
 use crate::publisher::publication::{Position, Publication};
-use crate::publisher::sequence_state::Shelf;
+use crate::publisher::sequence_state::StateDir;
 use crate::publisher::{Look, Publisher};
 use crate::run::status::Life;
-use crate::run::supervisor::{self, Keeper};
+use crate::run::supervisor::{self, SupervisedProcess};
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How often a stream that waits for room looks for it.
@@ -31,8 +31,8 @@ const ROOM_EVERY: Duration = Duration::from_millis(500);
 /// One stream, ready to be started.
 #[derive(Debug)]
 pub(crate) struct Channel<'a> {
-    material: &'a Material<'a>,
-    keeper: Keeper,
+    material: &'a EncoderSource<'a>,
+    supervised: SupervisedProcess,
     publisher: Publisher,
 }
 
@@ -40,12 +40,12 @@ impl<'a> Channel<'a> {
     /// The stream `name`; empty for the first one.
     pub(crate) fn new(
         name: &str,
-        material: &'a Material<'a>,
-        shelf: Option<&Shelf>,
+        material: &'a EncoderSource<'a>,
+        shelf: Option<&StateDir>,
         guard: &Arc<Guard>,
     ) -> Result<Self, Failure> {
-        let directory = material.house.www().join(name);
-        let refused = |error| Failure::internal("cannot write to the private directory").because(error);
+        let directory = material.runtime_dir.www().join(name);
+        let refused = |error| Failure::internal("cannot write to the private directory").caused_by(error);
         std::fs::create_dir_all(&directory).map_err(refused)?;
         replace(&directory.join(MASTER), &material.master).map_err(refused)?;
         material.put_key(&directory).map_err(refused)?;
@@ -59,19 +59,19 @@ impl<'a> Channel<'a> {
         let publication = Publication::new(material.stream, material.renditions.clone(), position);
         let publisher =
             Publisher::new(directory, publication, material.stream.format, material.derived, memory);
-        Ok(Self { material, keeper: Keeper::new("ffmpeg", guard), publisher })
+        Ok(Self { material, supervised: SupervisedProcess::new("ffmpeg", guard), publisher })
     }
 
     pub(crate) fn settled(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.keeper.settled)
+        Arc::clone(&self.supervised.settled)
     }
 
     pub(crate) fn strike(&self) -> Arc<Strike> {
-        Arc::clone(&self.keeper.strike)
+        Arc::clone(&self.supervised.strike)
     }
 
     pub(crate) fn life(&self) -> Arc<Life> {
-        Arc::clone(&self.keeper.life)
+        Arc::clone(&self.supervised.life)
     }
 
     /// Whether the playlists are as new as they should be.
@@ -90,14 +90,14 @@ impl<'a> Channel<'a> {
             self.program(Pace::RealTime)
         };
         tokio::select! {
-            outcome = self.keeper.keep(stop, program) => outcome,
+            outcome = self.supervised.keep(stop, program) => outcome,
             never = self.watch() => match never {},
         }
     }
 
     /// Makes the whole film, publishes it, and is done.
     async fn film(&self, seconds: u32, stop: &CancellationToken) -> Result<(), Failure> {
-        let (ending, words) = self.keeper.live(stop, &self.program(Pace::AtOnce(seconds))).await?;
+        let (ending, words) = self.supervised.live(stop, &self.program(Pace::AtOnce(seconds))).await?;
         if stop.is_cancelled() {
             return Ok(());
         }
@@ -107,7 +107,7 @@ impl<'a> Channel<'a> {
         }
         if self.publisher.look() != Look::Well || !self.publisher.has_begun() {
             return Err(Failure::preflight("the film cannot be published")
-                .cure("is there room in --dir? see --log-level debug"));
+                .help("is there room in --dir? see --log-level debug"));
         }
         self.publisher.tidy();
         stop.cancelled().await;
@@ -120,7 +120,7 @@ impl<'a> Channel<'a> {
         loop {
             looks.tick().await;
             if self.publisher.look() != Look::Well {
-                self.keeper.stuck.notify_waiters();
+                self.supervised.stuck.notify_waiters();
             }
         }
     }
@@ -146,7 +146,7 @@ impl<'a> Channel<'a> {
     }
 
     fn program(&self, pace: Pace) -> Program {
-        let Material { stream, derived, renditions, .. } = self.material;
+        let EncoderSource { stream, derived, renditions, .. } = self.material;
         let key_info: Option<PathBuf> = self.material.key_info();
         let place = Place {
             directory: self.publisher.directory(),
@@ -156,7 +156,7 @@ impl<'a> Channel<'a> {
         let argv = if self.material.encodes {
             argv::live(stream, derived, renditions, place)
         } else {
-            argv::replay(stream, renditions, &self.material.house.loop_file(), place, pace)
+            argv::replay(stream, renditions, &self.material.runtime_dir.loop_file(), place, pace)
         };
         let mut program = Program::new(&self.material.ffmpeg, argv);
         program.stdout = Output::Discard;

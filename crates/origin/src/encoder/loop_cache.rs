@@ -20,8 +20,8 @@ use crate::encoder::argv;
 use crate::encoder::loop_key::{self, Sum};
 use crate::profile::derived::Derived;
 use crate::profile::stream::Stream;
-use crate::run::runtime_dir::House;
-use crate::run::supervisor::Keeper;
+use crate::run::runtime_dir::RuntimeDir;
+use crate::run::supervisor::SupervisedProcess;
 
 /// Loops kept in the cache; the ones unused for longest go first.
 const KEPT_LOOPS: usize = 8;
@@ -35,8 +35,8 @@ pub(crate) struct Job<'a> {
     pub(crate) tools: &'a Tools,
     pub(crate) stream: &'a Stream,
     pub(crate) derived: &'a Derived,
-    pub(crate) house: &'a House,
-    pub(crate) keeper: &'a Keeper,
+    pub(crate) runtime_dir: &'a RuntimeDir,
+    pub(crate) supervised: &'a SupervisedProcess,
 }
 
 impl Job<'_> {
@@ -52,12 +52,12 @@ impl Job<'_> {
         };
         let Some(_lock) = lock(&cache, stop).await else { return Ok(None) };
         let key = self.key();
-        if !measured && let Some(cached) = take(&cache, &key, &self.house.loop_file()) {
+        if !measured && let Some(cached) = take(&cache, &key, &self.runtime_dir.loop_file()) {
             tracing::debug!(file = %cached.display(), "the loop comes from the cache");
             return Ok(Some(None));
         }
         let Some(time) = self.encode(stop).await? else { return Ok(None) };
-        if let Err(error) = keep(&self.house.loop_file(), &cache, &key) {
+        if let Err(error) = keep(&self.runtime_dir.loop_file(), &cache, &key) {
             tracing::warn!(%error, cache = %cache.display(), "cannot cache the loop; the next start encodes again");
         }
         forget_oldest(&cache);
@@ -75,19 +75,19 @@ impl Job<'_> {
             variants.iter().map(|variant| format!("{} at {} kbit/s", variant.size, variant.kbps)).collect();
         tracing::info!("encoding a loop of {loop_seconds} s ({}, {fps} fps), once", variants.join(", "));
         let started = Instant::now();
-        let argv = argv::encode_loop(self.stream, self.derived, &self.house.loop_file());
+        let argv = argv::encode_loop(self.stream, self.derived, &self.runtime_dir.loop_file());
         let mut program = Program::new(&self.args.ffmpeg, argv);
         program.stdout = Output::Discard;
-        let made = self.house.loop_file();
+        let made = self.runtime_dir.loop_file();
         let (ending, words) = tokio::select! {
-            lived = self.keeper.live(stop, &program) => lived?,
+            lived = self.supervised.live(stop, &program) => lived?,
             () = stands_still(&made, QUIET) => {
                 return Err(Failure::preflight(format!(
                     "{} has added nothing to the loop for {} s",
                     program.path.display(),
                     QUIET.as_secs()
                 ))
-                .cure("pass --ffmpeg PATH, or a --video-size that this machine can encode"));
+                .help("pass --ffmpeg PATH, or a --video-size that this machine can encode"));
             }
         };
         if stop.is_cancelled() {
@@ -95,8 +95,8 @@ impl Job<'_> {
         }
         if !ending.is_success() {
             return Err(Failure::preflight(format!("{} cannot encode the loop: {ending}", program.path.display()))
-                .because(words.unwrap_or_else(|| "it said nothing".to_owned()))
-                .cure("it needs the encoders libx264 and aac, and the sources testsrc2 and sine; pass --ffmpeg PATH"));
+                .caused_by(words.unwrap_or_else(|| "it said nothing".to_owned()))
+                .help("it needs the encoders libx264 and aac, and the sources testsrc2 and sine; pass --ffmpeg PATH"));
         }
         let time = started.elapsed();
         tracing::info!("encoded in {:.1} s", time.as_secs_f32());
@@ -109,8 +109,8 @@ fn cache_directory(asked: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
     if let Some(asked) = asked {
         return make(asked).map(|()| Some(asked.to_owned())).map_err(|error| {
             Failure::preflight(format!("cannot use the cache {}", asked.display()))
-                .because(error)
-                .cure("pass --cache-dir with a directory that you may write to")
+                .caused_by(error)
+                .help("pass --cache-dir with a directory that you may write to")
         });
     }
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

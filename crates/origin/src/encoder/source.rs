@@ -24,8 +24,8 @@ use crate::profile::{Encryption, Format};
 use crate::publisher::multivariant::{self, Measured};
 use crate::publisher::publication::Publication;
 use crate::publisher::{playlist, webvtt};
-use crate::run::runtime_dir::House;
-use crate::run::supervisor::{self, Keeper};
+use crate::run::runtime_dir::RuntimeDir;
+use crate::run::supervisor::{self, SupervisedProcess};
 
 /// How much faster than real time a machine must encode a trial: nginx, the viewers of a test on
 /// the same machine and harder pictures need the rest.
@@ -37,12 +37,12 @@ const BLOCK: u64 = 16;
 
 /// What all streams are made from.
 #[derive(Debug)]
-pub(crate) struct Material<'a> {
+pub(crate) struct EncoderSource<'a> {
     pub(crate) ffmpeg: PathBuf,
     pub(crate) stream: &'a Stream,
     pub(crate) derived: &'a Derived,
     pub(crate) renditions: Vec<Rendition>,
-    pub(crate) house: &'a House,
+    pub(crate) runtime_dir: &'a RuntimeDir,
     /// FFmpeg encodes in real time, instead of replaying the loop.
     pub(crate) encodes: bool,
     /// The master playlist.
@@ -50,19 +50,19 @@ pub(crate) struct Material<'a> {
     key: Option<[u8; 16]>,
 }
 
-impl<'a> Material<'a> {
+impl<'a> EncoderSource<'a> {
     /// Makes the loop ready, and measures. None when `stop` came first.
     pub(crate) async fn prepare(
         args: &OriginArgs,
         tools: &Tools,
         stream: &'a Stream,
         derived: &'a Derived,
-        house: &'a House,
+        runtime_dir: &'a RuntimeDir,
         guard: &Arc<Guard>,
         stop: &CancellationToken,
     ) -> Result<Option<Self>, Failure> {
-        let keeper = Keeper::new("ffmpeg", guard);
-        let job = loop_cache::Job { args, tools, stream, derived, house, keeper: &keeper };
+        let supervised = SupervisedProcess::new("ffmpeg", guard);
+        let job = loop_cache::Job { args, tools, stream, derived, runtime_dir, supervised: &supervised };
         let live = stream.source == Source::Live;
         let Some(encoding) = job.make_ready(live, stop).await? else { return Ok(None) };
         let speed = encoding.map(|time| {
@@ -84,18 +84,18 @@ impl<'a> Material<'a> {
             stream,
             derived,
             renditions: layout::renditions(stream),
-            house,
+            runtime_dir,
             encodes,
             master: String::new(),
             key: None,
         };
-        let Some(measured) = material.rehearse(&keeper, stop).await? else { return Ok(None) };
+        let Some(measured) = material.rehearse(&supervised, stop).await? else { return Ok(None) };
         material.master = multivariant::render(stream, &material.renditions, &measured);
-        let refused = |error| Failure::internal("cannot write to the private directory").because(error);
+        let refused = |error| Failure::internal("cannot write to the private directory").caused_by(error);
         material.make_key().map_err(refused)?;
         if encodes {
             // Nobody replays it.
-            drop(std::fs::remove_file(house.loop_file()));
+            drop(std::fs::remove_file(runtime_dir.loop_file()));
         }
         Ok(Some(material))
     }
@@ -103,22 +103,22 @@ impl<'a> Material<'a> {
     /// Writes the loop as segments once, as fast as it goes, and measures them.
     async fn rehearse(
         &self,
-        keeper: &Keeper,
+        supervised: &SupervisedProcess,
         stop: &CancellationToken,
     ) -> Result<Option<Vec<Measured>>, Failure> {
         let refused = |error| {
             Failure::internal("cannot measure the loop's segments")
-                .because(error)
-                .cure("look whether there is room, and whether --ffmpeg names a sound FFmpeg")
+                .caused_by(error)
+                .help("look whether there is room, and whether --ffmpeg names a sound FFmpeg")
         };
-        let directory = self.house.root().join("rehearsal");
+        let directory = self.runtime_dir.root().join("rehearsal");
         std::fs::create_dir_all(&directory).map_err(refused)?;
         let place = Place { directory: &directory, number: 0, key_info: None };
         let pace = Pace::AtOnce(self.stream.loop_seconds);
-        let argv = argv::replay(self.stream, &self.renditions, &self.house.loop_file(), place, pace);
+        let argv = argv::replay(self.stream, &self.renditions, &self.runtime_dir.loop_file(), place, pace);
         let mut program = Program::new(&self.ffmpeg, argv);
         program.stdout = Output::Discard;
-        let (ending, words) = keeper.live(stop, &program).await?;
+        let (ending, words) = supervised.live(stop, &program).await?;
         if stop.is_cancelled() {
             return Ok(None);
         }
@@ -179,18 +179,18 @@ impl<'a> Material<'a> {
         }
         // A test stream keeps no secrets; the key has to differ from others, no more.
         let key = fastrand::u128(..).to_be_bytes();
-        let file = self.house.root().join(KEY);
+        let file = self.runtime_dir.root().join(KEY);
         write_private(&file, &key)?;
         // FFmpeg's key info: what to call it in the list, and where it is.
         let info = format!("{KEY}\n{}\n", file.display());
-        write_private(&self.house.root().join("key.info"), info.as_bytes())?;
+        write_private(&self.runtime_dir.root().join("key.info"), info.as_bytes())?;
         self.key = Some(key);
         Ok(())
     }
 
     /// FFmpeg's key info file, if segments are encrypted.
     pub(crate) fn key_info(&self) -> Option<PathBuf> {
-        self.key.map(|_| self.house.root().join("key.info"))
+        self.key.map(|_| self.runtime_dir.root().join("key.info"))
     }
 
     /// Puts the key where viewers get it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Answer, Program, ask, cannot_run};
+use hls_swarm_os::process::{Answer, Program, ask, spawn_failed};
 
 use crate::cli::OriginArgs;
 use crate::nginx::Build;
@@ -48,9 +48,9 @@ impl Tools {
     }
 }
 
-async fn question(path: &Path, flag: &str, cure: &str, guard: &Arc<Guard>) -> Result<Answer, Failure> {
+async fn question(path: &Path, flag: &str, help: &str, guard: &Arc<Guard>) -> Result<Answer, Failure> {
     let program = Program::new(path, [flag]);
-    ask(&program, guard, ANSWER_BYTES, ANSWER_TIME).await.map_err(|error| cannot_run(path, error, cure))
+    ask(&program, guard, ANSWER_BYTES, ANSWER_TIME).await.map_err(|error| spawn_failed(path, error, help))
 }
 
 fn stranger(path: &Path, flag: &str, expected: &str, answer: &Answer) -> Failure {
@@ -61,5 +61,5 @@ fn stranger(path: &Path, flag: &str, expected: &str, answer: &Answer) -> Failure
         path.display(),
         answer.ending
     ))
-    .cure(format!("pass --{} PATH", expected.to_lowercase()))
+    .help(format!("pass --{} PATH", expected.to_lowercase()))
 }

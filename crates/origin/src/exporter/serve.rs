@@ -15,7 +15,7 @@ use crate::cli::service::MetricsPort;
 use crate::exporter::{self, Family, host, nginx, node, own};
 use crate::profile::{Metrics, Serve};
 use crate::run::pages::{self, Page, page};
-use crate::run::status::Vitals;
+use crate::run::status::OriginStatus;
 
 /// The ports where the field's dashboards look.
 const NODE_PORT: u16 = 9100;
@@ -52,7 +52,7 @@ impl Exporters {
     }
 
     /// Serves until `stop`. `directory` names the file system that holds the segments.
-    pub(crate) async fn serve(self, vitals: Arc<Vitals>, directory: PathBuf, stop: &CancellationToken) {
+    pub(crate) async fn serve(self, origin_status: Arc<OriginStatus>, directory: PathBuf, stop: &CancellationToken) {
         let node = async {
             let Some(listener) = self.node else { return };
             let answer = move |request: Request<Incoming>| {
@@ -67,11 +67,11 @@ impl Exporters {
         let nginx = async {
             let Some(listener) = self.nginx else { return };
             let answer = move |request: Request<Incoming>| {
-                let vitals = Arc::clone(&vitals);
+                let origin_status = Arc::clone(&origin_status);
                 async move {
                     let families = async {
-                        let mut families = nginx::families(vitals.status().await);
-                        let read = move || own::families(&vitals.origin());
+                        let mut families = nginx::families(origin_status.status().await);
+                        let read = move || own::families(&origin_status.origin());
                         families.extend(gathered(read).await.unwrap_or_default());
                         families
                     };
@@ -121,7 +121,7 @@ fn listen(
             Ok(None)
         }
         Err(error) => Err(Failure::preflight(format!("the metrics address {address} cannot be used"))
-            .because(error)
-            .cure(format!("pass {flag} with a free port (0 takes any), or off"))),
+            .caused_by(error)
+            .help(format!("pass {flag} with a free port (0 takes any), or off"))),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hls_swarm_model::classify::{self, Clues};
+use hls_swarm_model::classify::{self, ResponseHints};
 use hls_swarm_model::exchange;
 
 use super::{Fault, Kind, Share};
@@ -167,9 +167,9 @@ fn concerns(fault: &Fault, path: &str) -> bool {
         return pattern.fits(path);
     }
     let name = path.rsplit('/').next().unwrap_or(path);
-    let of = classify::kind(Clues { name, ..Clues::default() });
+    let of = classify::kind(ResponseHints { name, ..ResponseHints::default() });
     match fault.kind {
-        Kind::StalledPlaylist | Kind::RegressingPlaylist(_) => of == exchange::Kind::Manifest,
+        Kind::StalledPlaylist | Kind::RegressingPlaylist(_) => of == exchange::Kind::Playlist,
         Kind::MissingSegments => of == exchange::Kind::Segment,
         _ => !own(path),
     }

@@ -52,8 +52,8 @@ fn asked(control: &str, method: &str, path: &str, body: &str) -> Result<Value, F
         .into();
     let unreachable = |error: ureq::Error| {
         Failure::preflight(format!("no origin's control of faults answers at {control}"))
-            .because(error)
-            .cure("start hls-origin with --faults, and pass --control ADDRESS:PORT as READY says")
+            .caused_by(error)
+            .help("start hls-origin with --faults, and pass --control ADDRESS:PORT as READY says")
     };
     let url = format!("http://{control}{path}");
     let answer = match method {
@@ -70,8 +70,8 @@ fn asked(control: &str, method: &str, path: &str, body: &str) -> Result<Value, F
     let word = |name: &str| told.get(name).and_then(Value::as_str).map(str::to_owned);
     let what = word("error").unwrap_or_else(|| format!("status {} at {url}", answer.status().as_u16()));
     let failure = Failure::usage(what);
-    Err(match word("cure") {
-        Some(cure) => failure.cure(cure),
-        None => failure.cure("see `hls-origin fault list`"),
+    Err(match word("help") {
+        Some(help) => failure.help(help),
+        None => failure.help("see `hls-origin fault list`"),
     })
 }

@@ -32,8 +32,8 @@ impl Control {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = pages::bind(address).map_err(|error| {
             Failure::preflight(format!("the faults' control address {address} cannot be used"))
-                .because(error)
-                .cure("pass --control-port with a free port; 0 takes any")
+                .caused_by(error)
+                .help("pass --control-port with a free port; 0 takes any")
         })?;
         Ok(Self { listener, faults: Arc::clone(faults) })
     }
@@ -90,7 +90,7 @@ async fn add(faults: &Arc<Faults>, request: Request<Incoming>) -> Page {
             tracing::info!(id, fault = text, "a fault is on");
             shown(faults, StatusCode::CREATED)
         }
-        Err(failure) => refused(StatusCode::BAD_REQUEST, &failure.chain(), failure.cure_text()),
+        Err(failure) => refused(StatusCode::BAD_REQUEST, &failure.chain(), failure.help_text()),
     }
 }
 
@@ -104,6 +104,6 @@ fn shown(faults: &Faults, status: StatusCode) -> Page {
     page(status, "application/json", format!("{text}\n"))
 }
 
-fn refused(status: StatusCode, what: &str, cure: Option<&str>) -> Page {
-    page(status, "application/json", format!("{}\n", json!({ "error": what, "cure": cure })))
+fn refused(status: StatusCode, what: &str, help: Option<&str>) -> Page {
+    page(status, "application/json", format!("{}\n", json!({ "error": what, "help": help })))
 }

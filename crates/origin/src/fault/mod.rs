@@ -42,7 +42,7 @@ impl fmt::Display for Share {
 
 /// One of the two processes behind a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Victim {
+pub enum KillTarget {
     /// FFmpeg.
     Encoder,
     /// nginx.
@@ -78,7 +78,7 @@ pub enum Kind {
     /// The process is killed.
     Death {
         /// Which one.
-        victim: Victim,
+        victim: KillTarget,
         /// Again and again, at this distance; once if none.
         every: Option<Duration>,
         /// How long it stays away at least.
@@ -119,7 +119,7 @@ impl fmt::Display for Fault {
             Kind::Drop => f.write_str("drop")?,
             Kind::Truncate(share) => write!(f, "truncate={share}")?,
             Kind::Death { victim, every, down } => {
-                f.write_str(if *victim == Victim::Encoder { "encoder-death" } else { "nginx-death" })?;
+                f.write_str(if *victim == KillTarget::Encoder { "encoder-death" } else { "nginx-death" })?;
                 if let Some(every) = every {
                     write!(f, ",every={}", go(every))?;
                 }

@@ -8,7 +8,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::nearest::nearest;
 
 use super::pattern::Pattern;
-use super::{Fault, Kind, Share, Victim};
+use super::{Fault, Kind, Share, KillTarget};
 
 /// The kinds, as the help shows them.
 const KINDS: [&str; 11] = [
@@ -32,17 +32,17 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Self, Failure> {
         read(text)
-            .map_err(|Wrong { what, cure }| Failure::usage(format!("fault \"{text}\": {what}")).cure(cure))
+            .map_err(|Wrong { what, help }| Failure::usage(format!("fault \"{text}\": {what}")).help(help))
     }
 }
 
 struct Wrong {
     what: String,
-    cure: String,
+    help: String,
 }
 
-fn wrong(what: impl Into<String>, cure: impl Into<String>) -> Wrong {
-    Wrong { what: what.into(), cure: cure.into() }
+fn wrong(what: impl Into<String>, help: impl Into<String>) -> Wrong {
+    Wrong { what: what.into(), help: help.into() }
 }
 
 /// The parts of a spec that were not used yet.
@@ -133,8 +133,8 @@ fn kind(name: &str, value: Option<&str>, parts: &mut Parts<'_>) -> Result<Kind, 
                 segments.ok_or_else(|| wrong("that is no number of segments", "give 1 to 1000"))?;
             Kind::RegressingPlaylist(segments)
         }
-        "encoder-death" => death(Victim::Encoder, parts)?,
-        "nginx-death" => death(Victim::Server, parts)?,
+        "encoder-death" => death(KillTarget::Encoder, parts)?,
+        "nginx-death" => death(KillTarget::Server, parts)?,
         "stalled-playlist" => Kind::StalledPlaylist,
         "missing-segments" => Kind::MissingSegments,
         "drop" => Kind::Drop,
@@ -156,7 +156,7 @@ fn kind(name: &str, value: Option<&str>, parts: &mut Parts<'_>) -> Result<Kind, 
     Ok(kind)
 }
 
-fn death(victim: Victim, parts: &mut Parts<'_>) -> Result<Kind, Wrong> {
+fn death(victim: KillTarget, parts: &mut Parts<'_>) -> Result<Kind, Wrong> {
     let every = parts.option("every")?.map(|text| time("every", text)).transpose()?;
     let down = parts.option("down")?.map(|text| time("down", text)).transpose()?.unwrap_or_default();
     if every.is_some_and(|every| every < Duration::from_secs(1)) {
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(
             fault("nginx-death,every=30s,down=2s").kind,
             Kind::Death {
-                victim: Victim::Server,
+                victim: KillTarget::Server,
                 every: Some(Duration::from_secs(30)),
                 down: Duration::from_secs(2)
             }
@@ -234,8 +234,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_the_cure() {
-        for (text, what, cure) in [
+    fn what_is_wrong_is_named_with_help() {
+        for (text, what, help) in [
             ("statsu=503", "there is no kind \"statsu\"", "did you mean status?"),
             ("", "there is no kind", "kinds: status"),
             ("status", "status needs a value", "write status=503"),
@@ -257,13 +257,13 @@ mod tests {
         ] {
             let failure = text.parse::<Fault>().unwrap_err();
             assert!(failure.chain().contains(what), "{text}: {}", failure.chain());
-            assert!(failure.cure_text().unwrap().contains(cure), "{text}: {:?}", failure.cure_text());
+            assert!(failure.help_text().unwrap().contains(help), "{text}: {:?}", failure.help_text());
         }
     }
 
     fn kinds() -> impl Strategy<Value = Kind> {
         let time = || (0_u64..86_400_000).prop_map(Duration::from_millis);
-        let victim = prop_oneof![Just(Victim::Encoder), Just(Victim::Server)];
+        let victim = prop_oneof![Just(KillTarget::Encoder), Just(KillTarget::Server)];
         let every = proptest::option::of((1_u64..86_400).prop_map(Duration::from_secs));
         prop_oneof![
             (400_u16..600).prop_map(Kind::Status),

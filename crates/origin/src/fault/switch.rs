@@ -12,7 +12,7 @@ use hls_swarm_base::error::Failure;
 use super::past_playlists::Playlists;
 use crate::exporter::own;
 use crate::fault::book::{Book, Decision};
-use crate::fault::{Fault, Kind, Victim};
+use crate::fault::{Fault, Kind, KillTarget};
 
 /// By this a process is killed on purpose.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ pub(crate) struct Faults {
     chance: Mutex<fastrand::Rng>,
     /// Playlists that were served.
     pub(crate) playlists: Playlists,
-    victims: Mutex<Vec<(Victim, Arc<Strike>)>>,
+    victims: Mutex<Vec<(KillTarget, Arc<Strike>)>>,
     deaths: Mutex<HashMap<u64, CancellationToken>>,
     /// Whether there are processes that can be killed.
     processes: bool,
@@ -73,7 +73,7 @@ impl Faults {
     }
 
     /// A process that faults may kill.
-    pub(crate) fn victim(&self, victim: Victim, strike: Arc<Strike>) {
+    pub(crate) fn victim(&self, victim: KillTarget, strike: Arc<Strike>) {
         lock(&self.victims).push((victim, strike));
     }
 
@@ -98,7 +98,7 @@ impl Faults {
             return Err(Failure::usage(format!(
                 "fault \"{fault}\": the embedded origin runs no other program"
             ))
-            .cure("leave --embedded out, or choose another fault"));
+            .help("leave --embedded out, or choose another fault"));
         }
         let id = lock(&self.book).add(fault);
         let off = CancellationToken::new();
@@ -122,7 +122,7 @@ impl Faults {
         Ok(id)
     }
 
-    fn kill(&self, victim: Victim, down: Duration) {
+    fn kill(&self, victim: KillTarget, down: Duration) {
         for (_, strike) in lock(&self.victims).iter().filter(|(other, _)| *other == victim) {
             strike.deal(down);
         }

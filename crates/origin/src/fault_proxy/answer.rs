@@ -12,7 +12,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use hls_swarm_model::classify::{self, Clues};
+use hls_swarm_model::classify::{self, ResponseHints};
 use hls_swarm_model::exchange::Kind;
 
 use super::Backend;
@@ -21,13 +21,13 @@ use super::upstream::collected;
 use crate::access_log::writer::Line;
 use crate::fault::book::{Answer, Decision};
 use crate::fault::past_playlists::Whole;
-use crate::fault_proxy::request::Visit;
+use crate::fault_proxy::request::RequestContext;
 
 /// nginx's own status for a connection that it closes without an answer.
 const NO_ANSWER: u16 = 444;
 
 /// Answers, or fails to when the connection is to be closed instead.
-pub(crate) async fn answer(visit: &Arc<Visit>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+pub(crate) async fn answer(visit: &Arc<RequestContext>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let front = &visit.front;
     let place = visit.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let line = Line::new(&request, visit.peer, visit.number, place);
@@ -74,7 +74,7 @@ pub(crate) async fn answer(visit: &Arc<Visit>, request: Request<Incoming>) -> io
 }
 
 /// Serves as it is. Playlists are remembered on their way where faults may need them.
-async fn pass(visit: &Arc<Visit>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+async fn pass(visit: &Arc<RequestContext>, request: Request<Incoming>) -> io::Result<Response<Body>> {
     let front = &visit.front;
     let path = request.uri().path().to_owned();
     let keep = front.faults.is_some() && request.method() == Method::GET && is_playlist(&path);
@@ -104,7 +104,7 @@ async fn pass(visit: &Arc<Visit>, request: Request<Incoming>) -> io::Result<Resp
 }
 
 /// The same as it would be served, for the origin itself.
-async fn fetch(visit: &Arc<Visit>, request: &Request<Incoming>) -> io::Result<Whole> {
+async fn fetch(visit: &Arc<RequestContext>, request: &Request<Incoming>) -> io::Result<Whole> {
     match &visit.front.backend {
         Backend::Embedded(memory) => Ok(memory.answer(request)),
         Backend::Nginx(upstream) => upstream.fetch(request).await,
@@ -112,7 +112,7 @@ async fn fetch(visit: &Arc<Visit>, request: &Request<Incoming>) -> io::Result<Wh
 }
 
 /// The playlist as it was when the fault struck first.
-async fn stalled(visit: &Arc<Visit>, request: &Request<Incoming>, id: u64) -> io::Result<Whole> {
+async fn stalled(visit: &Arc<RequestContext>, request: &Request<Incoming>, id: u64) -> io::Result<Whole> {
     let path = request.uri().path();
     let Some(faults) = &visit.front.faults else { return fetch(visit, request).await };
     if let Some(frozen) = faults.playlists.frozen(id, path) {
@@ -126,7 +126,7 @@ async fn stalled(visit: &Arc<Visit>, request: &Request<Incoming>, id: u64) -> io
 }
 
 /// An earlier playlist; the present one while none was seen.
-async fn regressed(visit: &Arc<Visit>, request: &Request<Incoming>, back: u32) -> io::Result<Whole> {
+async fn regressed(visit: &Arc<RequestContext>, request: &Request<Incoming>, back: u32) -> io::Result<Whole> {
     let path = request.uri().path();
     let now = fetch(visit, request).await?;
     let Some(faults) = &visit.front.faults else { return Ok(now) };
@@ -153,7 +153,7 @@ fn failure(code: u16) -> Response<Body> {
 
 fn is_playlist(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    classify::kind(Clues { name, ..Clues::default() }) == Kind::Manifest
+    classify::kind(ResponseHints { name, ..ResponseHints::default() }) == Kind::Playlist
 }
 
 /// Whether a response holds all of what was asked for; FFmpeg asks for the range from 0 on.

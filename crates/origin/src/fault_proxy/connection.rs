@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::answer;
 use super::{Backend, Front};
-use crate::fault_proxy::metered_stream::{State, Wire};
-use crate::fault_proxy::request::Visit;
+use crate::fault_proxy::metered_stream::{State, MeteredStream};
+use crate::fault_proxy::request::RequestContext;
 
 /// nginx closes an idle connection first, which the viewer is to see; this is for those it never hears of.
 const LATER: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(crate) async fn serve(front: &Arc<Front>, stream: TcpStream, peer: SocketAdd
     let told = (stream.local_addr(), stream.as_fd().try_clone_to_owned(), stream.set_nodelay(true));
     let (Ok(local), Ok(socket), Ok(())) = told else { return };
     let state = State::new(front.journal.clone());
-    let visit = Arc::new(Visit {
+    let visit = Arc::new(RequestContext {
         front: Arc::clone(front),
         state: Arc::clone(&state),
         peer,
@@ -54,7 +54,7 @@ pub(crate) async fn serve(front: &Arc<Front>, stream: TcpStream, peer: SocketAdd
         Backend::Nginx(_) => front.idle + LATER,
     };
     server.preserve_header_case(true).timer(TokioTimer::new()).header_read_timeout(idle);
-    let connection = server.serve_connection(TokioIo::new(Wire::new(stream, Arc::clone(&state))), service);
+    let connection = server.serve_connection(TokioIo::new(MeteredStream::new(stream, Arc::clone(&state))), service);
     tokio::pin!(connection);
     tokio::select! {
         // A viewer that breaks off is not our concern.

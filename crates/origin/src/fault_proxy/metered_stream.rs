@@ -11,14 +11,14 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::sent::Sent;
-use crate::access_log::writer::{Journal, Line};
+use crate::access_log::writer::{AccessLog, Line};
 
 /// A slowed connection sends in portions of this time.
 const PORTION: Duration = Duration::from_millis(20);
 
 /// The connection itself.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct MeteredStream {
     stream: TcpStream,
     state: Arc<State>,
     sleep: Option<Pin<Box<Sleep>>>,
@@ -30,7 +30,7 @@ pub(crate) struct State(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    journal: Journal,
+    journal: AccessLog,
     /// Of the response under way.
     sent: Sent,
     line: Option<Line>,
@@ -63,7 +63,7 @@ impl Pace {
 }
 
 impl State {
-    pub(crate) fn new(journal: Journal) -> Arc<Self> {
+    pub(crate) fn new(journal: AccessLog) -> Arc<Self> {
         let (sent, line, pace, waiting) = (Sent::default(), None, None, None);
         Arc::new(Self(Mutex::new(Inner { journal, sent, line, pace, waiting })))
     }
@@ -120,7 +120,7 @@ impl Inner {
     }
 }
 
-impl Wire {
+impl MeteredStream {
     pub(crate) const fn new(stream: TcpStream, state: Arc<State>) -> Self {
         Self { stream, state, sleep: None }
     }
@@ -141,7 +141,7 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for MeteredStream {
     /// Whatever ended the connection, what was sent on it is told.
     fn drop(&mut self) {
         let mut inner = self.state.lock();
@@ -152,7 +152,7 @@ impl Drop for Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for MeteredStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -162,7 +162,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for MeteredStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }

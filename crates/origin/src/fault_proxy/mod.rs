@@ -28,7 +28,7 @@ use crate::fault::switch::Faults;
 use crate::fault_proxy::traffic::Traffic;
 
 pub(crate) use self::upstream::Upstream;
-pub(crate) use crate::access_log::writer::Journal;
+pub(crate) use crate::access_log::writer::AccessLog;
 
 /// Who answers what is not made wrong on purpose.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) enum Backend {
 pub(crate) struct Front {
     pub(crate) backend: Backend,
     pub(crate) faults: Option<Arc<Faults>>,
-    pub(crate) journal: Journal,
+    pub(crate) journal: AccessLog,
     pub(crate) traffic: Arc<Traffic>,
     /// How long a connection may be idle.
     pub(crate) idle: Duration,
@@ -57,7 +57,7 @@ impl Front {
         socket: StdListener,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
-        let refused = |error| Failure::internal("the operating system refuses the socket").because(error);
+        let refused = |error| Failure::internal("the operating system refuses the socket").caused_by(error);
         socket.set_nonblocking(true).map_err(refused)?;
         let listener = TcpListener::from_std(socket).map_err(refused)?;
         loop {

@@ -15,7 +15,7 @@ use super::upstream::Link;
 use crate::fault_proxy::metered_stream::State;
 
 /// What belongs to one connection.
-pub(crate) struct Visit {
+pub(crate) struct RequestContext {
     pub(crate) front: Arc<Front>,
     pub(crate) state: Arc<State>,
     pub(crate) peer: SocketAddr,
@@ -32,7 +32,7 @@ pub(crate) struct Visit {
     pub(crate) socket: OwnedFd,
 }
 
-impl Visit {
+impl RequestContext {
     /// From now on, closing the connection resets it (RST).
     pub(crate) fn reset_on_close(&self) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };

@@ -15,10 +15,10 @@ use crate::cli::service::ServiceArgs;
 use crate::fault::Fault;
 use crate::fault::control::Control;
 use crate::fault::switch::Faults;
-use crate::fault_proxy::{Backend, Front, Journal, Upstream};
+use crate::fault_proxy::{Backend, Front, AccessLog, Upstream};
 use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
-use crate::run::readiness::Announcement;
+use crate::run::readiness::ReadyMessage;
 
 /// The control's usual port.
 const CONTROL_PORT: u16 = 17_081;
@@ -45,14 +45,14 @@ impl Layer {
         args: &ServiceArgs,
         serving: &Serving,
         processes: bool,
-        announcement: &mut Announcement,
+        announcement: &mut ReadyMessage,
     ) -> Result<Option<Self>, Failure> {
         let asked: Vec<Fault> = args.fault.iter().map(|spec| spec.parse()).collect::<Result<_, _>>()?;
         if !args.faulty() {
             return match (args.fault_seed, args.control_port) {
                 (None, None) => Ok(None),
                 _ => Err(Failure::usage("--fault-seed and --control-port have no meaning without faults")
-                    .cure("pass --faults as well")),
+                    .help("pass --faults as well")),
             };
         }
         if serving.serve.tls {
@@ -87,7 +87,7 @@ impl Layer {
     ) -> Result<Fronted, Failure> {
         let address = behind
             .local_addr()
-            .map_err(|error| Failure::internal("cannot tell nginx's address").because(error))?;
+            .map_err(|error| Failure::internal("cannot tell nginx's address").caused_by(error))?;
         Fronted::new(Backend::Nginx(Upstream { address }), Some(self), log, derived, Arc::default())
     }
 }
@@ -103,7 +103,7 @@ impl Fronted {
         if limits::raise_open_files(OPEN_FILES).is_none_or(|files| files < OPEN_FILES) {
             tracing::info!("the limit of open files is below {OPEN_FILES}: fewer viewers fit");
         }
-        let journal = Journal::open(log.map(Path::new))?;
+        let journal = AccessLog::open(log.map(Path::new))?;
         let (faults, control) = match layer {
             Some(Layer { faults, control }) => (Some(faults), Some(control)),
             None => (None, None),

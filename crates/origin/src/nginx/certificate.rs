@@ -22,7 +22,7 @@ const AUTHORITY: &str = "ca.pem";
 /// Makes both below `directory` and returns the path of the authority's certificate.
 pub(crate) fn make(directory: &Path, listen: IpAddr) -> Result<PathBuf, Failure> {
     let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::internal("cannot make a certificate").because(error).cure("pass --tls=false")
+        Failure::internal("cannot make a certificate").caused_by(error).help("pass --tls=false")
     };
     let (authority, chain, key) = issue(listen).map_err(|error| refused(error.into()))?;
     let path = directory.join(AUTHORITY);

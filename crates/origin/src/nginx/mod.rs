@@ -62,7 +62,7 @@ pub struct Site<'a> {
 /// A preflight failure: a module is missing.
 pub fn check(site: &Site<'_>, facts: &Facts) -> Result<(), Failure> {
     let Some(module) = limits::missing_module(&site.serving.limits, &facts.build) else { return Ok(()) };
-    Err(Failure::preflight(format!("this nginx was built without {module}, which the limits need")).cure(
+    Err(Failure::preflight(format!("this nginx was built without {module}, which the limits need")).help(
         "install a build that has it (on Debian 11 nginx-core, not nginx-light), or leave the limits out",
     ))
 }

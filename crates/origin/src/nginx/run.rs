@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Output, Program, ask, cannot_run};
+use hls_swarm_os::process::{Output, Program, ask, spawn_failed};
 use hls_swarm_os::{identity, listener};
 
 use crate::cli::OriginArgs;
@@ -24,9 +24,9 @@ use crate::fault::switch::Strike;
 use crate::nginx::{self, Build, Facts, Site};
 use crate::profile::Serve;
 use crate::profile::plan::Plan;
-use crate::run::runtime_dir::House;
+use crate::run::runtime_dir::RuntimeDir;
 use crate::run::status::Life;
-use crate::run::supervisor::Keeper;
+use crate::run::supervisor::SupervisedProcess;
 
 const CHECK_TIME: Duration = Duration::from_secs(20);
 
@@ -43,7 +43,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Server {
     program: Program,
-    keeper: Keeper,
+    supervised: SupervisedProcess,
     // Open for as long as nginx may have to be started.
     _sockets: Sockets,
 }
@@ -82,7 +82,7 @@ impl Sockets {
 }
 
 fn refused(error: std::io::Error) -> Failure {
-    Failure::internal("the operating system refuses a fact").because(error)
+    Failure::internal("the operating system refuses a fact").caused_by(error)
 }
 
 /// What nginx.conf depends on in this machine.
@@ -103,11 +103,11 @@ impl Server {
         tools: &Tools,
         plan: &Plan,
         place: Place,
-        house: &House,
+        runtime_dir: &RuntimeDir,
         guard: &Arc<Guard>,
     ) -> Result<Self, Failure> {
         let Place { sockets, behind_front, access_log } = place;
-        let facts = Facts { behind_front, ..facts(&tools.nginx, house.in_memory)? };
+        let facts = Facts { behind_front, ..facts(&tools.nginx, runtime_dir.in_memory)? };
         let (listen, tls) = (sockets.plain()?, sockets.tls()?);
         let site = Site {
             derived: &plan.derived,
@@ -117,10 +117,10 @@ impl Server {
             access_log: access_log.as_deref(),
         };
         nginx::check(&site, &facts)?;
-        std::fs::write(house.nginx_conf(), nginx::render(&site, &facts))
-            .map_err(|error| Failure::internal("cannot write nginx.conf").because(error))?;
+        std::fs::write(runtime_dir.nginx_conf(), nginx::render(&site, &facts))
+            .map_err(|error| Failure::internal("cannot write nginx.conf").caused_by(error))?;
 
-        let argv = nginx::argv(&facts.build, &house.root().to_string_lossy());
+        let argv = nginx::argv(&facts.build, &runtime_dir.root().to_string_lossy());
         check(&args.nginx, &argv, guard).await?;
         let mut program = Program::new(&args.nginx, argv);
         program.stdout = Output::Discard;
@@ -132,24 +132,24 @@ impl Server {
             program.inherit.push(socket.as_raw_fd());
         }
         program.environment.push(("NGINX".into(), inherited.into()));
-        Ok(Self { program, keeper: Keeper::new("nginx", guard), _sockets: sockets })
+        Ok(Self { program, supervised: SupervisedProcess::new("nginx", guard), _sockets: sockets })
     }
 
     pub(crate) fn strike(&self) -> Arc<Strike> {
-        Arc::clone(&self.keeper.strike)
+        Arc::clone(&self.supervised.strike)
     }
 
     pub(crate) fn life(&self) -> Arc<Life> {
-        Arc::clone(&self.keeper.life)
+        Arc::clone(&self.supervised.life)
     }
 
     pub(crate) fn settled(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.keeper.settled)
+        Arc::clone(&self.supervised.settled)
     }
 
     /// Keeps nginx alive until `stop`.
     pub(crate) async fn keep(&self, stop: &CancellationToken) -> Result<(), Failure> {
-        self.keeper.keep(stop, async || self.program.clone()).await
+        self.supervised.keep(stop, async || self.program.clone()).await
     }
 }
 
@@ -159,7 +159,7 @@ async fn check(nginx: &Path, argv: &[String], guard: &Arc<Guard>) -> Result<(), 
     program.stdout = Output::Discard;
     let answer = ask(&program, guard, 64 << 10, CHECK_TIME)
         .await
-        .map_err(|error| cannot_run(nginx, error, "pass --nginx PATH"))?;
+        .map_err(|error| spawn_failed(nginx, error, "pass --nginx PATH"))?;
     if answer.ending.is_success() {
         return Ok(());
     }
@@ -167,6 +167,6 @@ async fn check(nginx: &Path, argv: &[String], guard: &Arc<Guard>) -> Result<(), 
     let words: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = words.get(words.len().saturating_sub(4)..).unwrap_or_default().join(" | ");
     Err(Failure::preflight(format!("nginx -t refuses the configuration ({})", answer.ending))
-        .because(last)
-        .cure("name another --nginx, or the path that it cannot open"))
+        .caused_by(last)
+        .help("name another --nginx, or the path that it cannot open"))
 }

@@ -67,10 +67,10 @@ impl Profile {
                     rungs.iter().filter(|rung| !matches!(rung.as_str(), "" | "none")).cloned().collect();
             }
             None if video.size != old_size || video.bitrate_kbps != old_kbps => {
-                let from = ladder::Rung { size: old_size.parse()?, kbps: old_kbps };
-                let to = ladder::Rung { size: video.size.parse()?, kbps: video.bitrate_kbps };
+                let from = ladder::LadderStep { size: old_size.parse()?, kbps: old_kbps };
+                let to = ladder::LadderStep { size: video.size.parse()?, kbps: video.bitrate_kbps };
                 for rung in &mut video.ladder {
-                    *rung = rung.parse::<ladder::Rung>()?.scaled(from, to).to_string();
+                    *rung = rung.parse::<ladder::LadderStep>()?.scaled(from, to).to_string();
                 }
             }
             None => {}

@@ -28,7 +28,7 @@ impl FromStr for Size {
             .and_then(|(width, height)| Some(Self { width: number(width)?, height: number(height)? }))
             .ok_or_else(|| {
                 Failure::usage(format!("video size \"{text}\" is not WIDTHxHEIGHT"))
-                    .cure("give two even numbers from 16 to 8192, for example 1280x720")
+                    .help("give two even numbers from 16 to 8192, for example 1280x720")
             })
     }
 }
@@ -41,14 +41,14 @@ impl fmt::Display for Size {
 
 /// One step of a ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rung {
+pub struct LadderStep {
     /// Size of the picture.
     pub size: Size,
     /// Average rate in 1000 bit/s.
     pub kbps: u32,
 }
 
-impl Rung {
+impl LadderStep {
     /// This rung of a ladder whose first rung becomes `to` instead of `from`.
     #[must_use]
     pub fn scaled(self, from: Self, to: Self) -> Self {
@@ -63,20 +63,20 @@ impl Rung {
     }
 }
 
-impl FromStr for Rung {
+impl FromStr for LadderStep {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
         let (size, rate) = text.split_once('@').unwrap_or((text, ""));
         let kbps = rate.parse().ok().filter(|kbps| KBPS.contains(kbps)).ok_or_else(|| {
             Failure::usage(format!("the ladder's rung \"{text}\" is not WIDTHxHEIGHT@KBPS"))
-                .cure("give size and rate in 1000 bit/s (16 to 500000), for example 1280x720@2000")
+                .help("give size and rate in 1000 bit/s (16 to 500000), for example 1280x720@2000")
         })?;
         Ok(Self { size: size.parse()?, kbps })
     }
 }
 
-impl fmt::Display for Rung {
+impl fmt::Display for LadderStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.size, self.kbps)
     }
@@ -106,7 +106,7 @@ mod tests {
             assert!(wrong.parse::<Size>().is_err(), "{wrong}");
         }
         for wrong in ["640x360", "640x360@", "640x360@15", "@500", "641x360@500", "640x360@5 00"] {
-            assert!(wrong.parse::<Rung>().is_err(), "{wrong}");
+            assert!(wrong.parse::<LadderStep>().is_err(), "{wrong}");
         }
     }
 
@@ -116,9 +116,9 @@ mod tests {
             width in 8_u32..=4096, height in 8_u32..=4096, kbps in 16_u32..=500_000,
             top in 8_u32..=4096, rate in 16_u32..=500_000,
         ) {
-            let rung = |width, height, kbps| Rung { size: Size { width: 2 * width, height: 2 * height }, kbps };
+            let rung = |width, height, kbps| LadderStep { size: Size { width: 2 * width, height: 2 * height }, kbps };
             let scaled = rung(width, height, kbps).scaled(rung(960, 540, 5000), rung(top, top, rate));
-            prop_assert_eq!(scaled.to_string().parse::<Rung>().unwrap(), scaled);
+            prop_assert_eq!(scaled.to_string().parse::<LadderStep>().unwrap(), scaled);
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn parse(name: &str, text: &str) -> Result<Profile, Failure> {
 /// An internal one, if TOML cannot hold a value.
 pub fn to_toml(profile: &Profile) -> Result<String, Failure> {
     toml::to_string(profile)
-        .map_err(|error| Failure::internal("cannot write the profile as TOML").because(error))
+        .map_err(|error| Failure::internal("cannot write the profile as TOML").caused_by(error))
 }
 
 #[cfg(test)]
@@ -100,7 +100,7 @@ mod tests {
         let failure = built_in("defautl").unwrap_err();
         assert_eq!(failure.chain(), "there is no origin profile \"defautl\"");
         assert_eq!(
-            failure.cure_text(),
+            failure.help_text(),
             Some(
                 "did you mean default? There are: default, low-latency, 4k-abr, stress, logged, debug, tap, tap-logged; or name a TOML file"
             )
@@ -115,7 +115,7 @@ mod tests {
         ] {
             let failure = parse("mine.toml", text).unwrap_err();
             assert!(failure.chain().starts_with(start), "{}", failure.chain());
-            assert_eq!(failure.cure_text(), Some(format!("did you mean `{near}`?").as_str()));
+            assert_eq!(failure.help_text(), Some(format!("did you mean `{near}`?").as_str()));
         }
         let failure = parse("mine.toml", "segment_seconds = 2\n\n[video]\nfps = \"fast\"\n").unwrap_err();
         assert!(failure.chain().starts_with("origin profile mine.toml, line 4: invalid type"));

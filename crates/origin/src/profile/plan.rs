@@ -37,8 +37,8 @@ impl Plan {
             if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
                 let text = std::fs::read_to_string(name).map_err(|error| {
                     Failure::usage(format!("cannot read the profile {name}"))
-                        .because(error)
-                        .cure("name a TOML file that you may read, or a profile that comes with the program")
+                        .caused_by(error)
+                        .help("name a TOML file that you may read, or a profile that comes with the program")
                 })?;
                 profile::parse(name, &text)?
             } else {

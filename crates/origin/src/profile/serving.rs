@@ -28,7 +28,7 @@ impl Serving {
         within("gzip_level", log.gzip_level, 0, 9)?;
         if log.gzip_level > 0 && log.buffer_kb == 0 {
             return Err(Failure::usage("a compressed access log without a buffer")
-                .cure("set buffer_kb, for example to 512: nginx compresses buffer by buffer"));
+                .help("set buffer_kb, for example to 512: nginx compresses buffer by buffer"));
         }
         let rates = [
             ("address-requests-per-second", limits.address_requests_per_second),
@@ -45,7 +45,7 @@ impl Serving {
                 "limit-status {} is not the status of a limit",
                 limits.status
             ))
-            .cure("give 429 (Too Many Requests) or 503 (Service Unavailable)"));
+            .help("give 429 (Too Many Requests) or 503 (Service Unavailable)"));
         }
         let name = &limits.token_argument;
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
@@ -54,7 +54,7 @@ impl Serving {
             return Err(Failure::usage(format!(
                 "token-argument \"{name}\" is not the name of a query argument"
             ))
-            .cure("give letters, digits and _, for example token"));
+            .help("give letters, digits and _, for example token"));
         }
         Ok(Self { serve: serve.clone(), log: log.clone(), limits: limits.clone() })
     }

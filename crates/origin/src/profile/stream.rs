@@ -2,7 +2,7 @@
 
 use hls_swarm_base::error::Failure;
 
-use super::ladder::{self, KBPS, Rung, Size};
+use super::ladder::{self, KBPS, LadderStep, Size};
 use crate::cli::StreamArgs;
 use crate::profile::{Encryption, Format, Kind, Mode, Profile};
 
@@ -88,13 +88,13 @@ impl Stream {
         let segment_seconds = within("segment-seconds", profile.segment_seconds, 1, 60)?;
         if (profile.format, profile.encryption) == (Format::Fmp4, Encryption::Aes128) {
             return Err(Failure::usage("segments in fMP4 cannot be encrypted with AES-128")
-                .cure("FFmpeg does it for MPEG-TS only: pass --format ts or --encryption none"));
+                .help("FFmpeg does it for MPEG-TS only: pass --format ts or --encryption none"));
         }
         let loop_seconds = loop_seconds(encoder.loop_seconds, segment_seconds)?;
         let source = match (profile.kind, encoder.mode) {
             (Kind::Vod, Mode::Live) => {
                 return Err(Failure::usage("a film is not encoded in real time")
-                    .cure("pass --encoder loop for a film, or --vod 0 for a live stream"));
+                    .help("pass --encoder loop for a film, or --vod 0 for a live stream"));
             }
             (Kind::Vod, Mode::Loop) => {
                 // The playlist holds all of it.
@@ -131,12 +131,12 @@ fn variants(profile: &Profile) -> Result<Vec<Variant>, Failure> {
     let max_kbps = within("max_bitrate_kbps", video.max_bitrate_kbps, kbps, 1_000_000)?;
     let mut variants = vec![Variant { size: video.size.parse()?, kbps, max_kbps }];
     for rung in &video.ladder {
-        let Rung { size, kbps: rate } = rung.parse()?;
+        let LadderStep { size, kbps: rate } = rung.parse()?;
         variants.push(Variant { size, kbps: rate, max_kbps: ladder::ceiling(rate, kbps, max_kbps) });
     }
     if variants.len() > 16 {
         return Err(
-            Failure::usage(format!("{} variants are too many", variants.len())).cure("give at most 16")
+            Failure::usage(format!("{} variants are too many", variants.len())).help("give at most 16")
         );
     }
     Ok(variants)
@@ -149,10 +149,10 @@ fn names(names: &[String]) -> Result<Vec<String>, Failure> {
         let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         if !fits || !(1..=64).contains(&name.len()) || taken.contains(&name.as_str()) {
             return Err(Failure::usage(format!("\"{name}\" cannot be the name of a stream"))
-                .cure(format!("give letters, digits, - and _; taken are {}", taken.join(", "))));
+                .help(format!("give letters, digits, - and _; taken are {}", taken.join(", "))));
         }
         if names.iter().take(index).any(|other| other == name) {
-            return Err(Failure::usage(format!("two streams are called \"{name}\"")).cure("name each once"));
+            return Err(Failure::usage(format!("two streams are called \"{name}\"")).help("name each once"));
         }
     }
     within("the number of streams", u32::try_from(names.len()).unwrap_or(u32::MAX), 0, 100)?;
@@ -163,7 +163,7 @@ pub(crate) fn within(name: &str, value: u32, least: u32, most: u32) -> Result<u3
     if (least..=most).contains(&value) {
         return Ok(value);
     }
-    Err(Failure::usage(format!("{name} {value} is out of range")).cure(format!("give {least} to {most}")))
+    Err(Failure::usage(format!("{name} {value} is out of range")).help(format!("give {least} to {most}")))
 }
 
 fn word(name: &str, value: &str) -> Result<String, Failure> {
@@ -171,7 +171,7 @@ fn word(name: &str, value: &str) -> Result<String, Failure> {
         return Ok(value.to_owned());
     }
     Err(Failure::usage(format!("{name} \"{value}\" is not a name that x264 knows"))
-        .cure("see `ffmpeg -h encoder=libx264`"))
+        .help("see `ffmpeg -h encoder=libx264`"))
 }
 
 /// The shortest loop that has no seam, or the asked one if it has none.
@@ -184,7 +184,7 @@ fn loop_seconds(asked: u32, segment: u32) -> Result<u32, Failure> {
             "a loop of {seconds} s would have a gap at each seam: AAC frames at 48 kHz end on a whole second \
              every {LOOP_UNIT_SECONDS} s only, and segments of {segment} s must fit in"
         ))
-        .cure(format!(
+        .help(format!(
             "give a multiple of {unit} up to 3600, for example {}",
             seconds.clamp(1, 3600 - unit).next_multiple_of(unit)
         ))),
@@ -229,7 +229,7 @@ mod tests {
     fn a_loop_with_a_seam_is_refused_with_the_next_one_that_has_none() {
         let args = StreamArgs { loop_seconds: Some(10), segment_seconds: Some(3), ..StreamArgs::default() };
         let failure = Stream::resolve(profile("default"), &args).unwrap_err();
-        assert_eq!(failure.cure_text(), Some("give a multiple of 24 up to 3600, for example 24"));
+        assert_eq!(failure.help_text(), Some("give a multiple of 24 up to 3600, for example 24"));
     }
 
     #[test]

@@ -352,11 +352,11 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_dies_numbers_go_on_and_discontinuities_are_counted(
-            lives in proptest::collection::vec((0_u64..6, 0_u64..6), 1..20), next in 0_u64..3,
+            lifetimes in proptest::collection::vec((0_u64..6, 0_u64..6), 1..20), next in 0_u64..3,
         ) {
             let mut publication = publication(&two_variants(), Position { next, discontinuities: next });
             let (mut sequence, mut seams) = (0, 0);
-            for (one, other) in lives {
+            for (one, other) in lifetimes {
                 let from = publication.begin();
                 let lists = [finished(from..from + one), finished(from..from + other)];
                 prop_assert_eq!(publication.take(&lists), Ok(usize::try_from(one.min(other)).unwrap()));

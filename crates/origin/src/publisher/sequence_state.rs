@@ -13,7 +13,7 @@ use crate::publisher::publication::Position;
 
 /// The directory, held for this program alone.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct StateDir {
     directory: PathBuf,
     _lock: File,
 }
@@ -22,13 +22,13 @@ pub(crate) struct Shelf {
 #[derive(Debug)]
 pub(crate) struct Memory(PathBuf);
 
-impl Shelf {
+impl StateDir {
     /// Makes the directory if need be.
     pub(crate) fn open(directory: &Path) -> Result<Self, Failure> {
         let unusable = |error: io::Error| {
             Failure::preflight(format!("cannot keep the stream's position in {}", directory.display()))
-                .because(error)
-                .cure("pass --state-dir with a directory that you may write to")
+                .caused_by(error)
+                .help("pass --state-dir with a directory that you may write to")
         };
         DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(unusable)?;
         let lock = File::open(directory).map_err(unusable)?;
@@ -37,7 +37,7 @@ impl Shelf {
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { directory: directory.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
                 Err(Failure::preflight(format!("{} is used by another hls-origin", directory.display()))
-                    .cure("pass another --state-dir, or end the other one"))
+                    .help("pass another --state-dir, or end the other one"))
             }
         }
     }
@@ -51,8 +51,8 @@ impl Shelf {
         });
         let unreadable = |error: Box<dyn std::error::Error + Send + Sync>| {
             Failure::preflight(format!("cannot read the stream's position in {}", file.display()))
-                .because(error)
-                .cure("remove the file to begin at 0, which viewers see as going back")
+                .caused_by(error)
+                .help("remove the file to begin at 0, which viewers see as going back")
         };
         let position = match std::fs::read_to_string(&file) {
             Ok(text) => read(&text).map_err(unreadable)?,

@@ -11,11 +11,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The memory of one process' failures.
 #[derive(Clone, Debug, Default)]
-pub struct Revival {
+pub struct Backoff {
     failures: u32,
 }
 
-impl Revival {
+impl Backoff {
     /// The pause before the next start after a run of `run`; none when it is time to give up.
     pub fn after(&mut self, run: Duration) -> Option<Duration> {
         if run >= HEALTHY_RUN {
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_limit_and_then_end() {
-        let mut revival = Revival::default();
+        let mut revival = Backoff::default();
         let pauses: Vec<_> = std::iter::from_fn(|| revival.after(Duration::ZERO)).collect();
         assert_eq!(
             pauses.iter().map(Duration::as_millis).collect::<Vec<_>>(),
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_healthy_run_starts_the_count_again() {
-        let mut revival = Revival::default();
+        let mut revival = Backoff::default();
         for _ in 0..100 {
             assert_eq!(revival.after(HEALTHY_RUN), Some(FIRST_PAUSE));
         }

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::encoder::channel::Channel;
-use crate::run::runtime_dir::House;
+use crate::run::runtime_dir::RuntimeDir;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Keeps the file as the streams are, for ever.
-pub(crate) async fn tell(house: &House, channels: &[Channel<'_>]) -> Infallible {
-    let mark = house.fresh();
+pub(crate) async fn tell(runtime_dir: &RuntimeDir, channels: &[Channel<'_>]) -> Infallible {
+    let mark = runtime_dir.fresh();
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -25,18 +25,18 @@ use hls_swarm_os::{identity, listener, stdout};
 
 use crate::cli::OriginArgs;
 use crate::encoder::channel::Channel;
-use crate::encoder::source::Material;
+use crate::encoder::source::EncoderSource;
 use crate::encoder::tools::Tools;
 use crate::exporter::serve::Exporters;
-use crate::fault::Victim;
+use crate::fault::KillTarget;
 use crate::fault_proxy::start::Layer;
 use crate::nginx::run::{Server, Sockets};
 use crate::nginx::{certificate, run as server};
 use crate::profile::plan::Plan;
-use crate::publisher::sequence_state::Shelf;
-use crate::run::readiness::Announcement;
-use crate::run::runtime_dir::House;
-use crate::run::status::{Place, Vitals};
+use crate::publisher::sequence_state::StateDir;
+use crate::run::readiness::ReadyMessage;
+use crate::run::runtime_dir::RuntimeDir;
+use crate::run::status::{Place, OriginStatus};
 use crate::{access_log, embedded, profile};
 
 /// Serves the test stream until a signal ends it; a signal is the planned end of an origin.
@@ -54,7 +54,7 @@ pub async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure>
 }
 
 async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) -> Result<(), Failure> {
-    identity::share_reading();
+    identity::allow_group_read();
     let plan = Plan::resolve(args)?;
     plan.idle.iter().for_each(|told| tracing::warn!("{told}"));
     if args.dry_run {
@@ -66,11 +66,11 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
     }
     let tools = Tools::ask(args, guard).await?;
     let sockets = Sockets::listen(&serving.serve)?;
-    let shelf = args.state_dir.as_deref().map(Shelf::open).transpose()?;
-    let house = House::build(args.dir.as_deref(), derived.storage_bytes, guard)?;
-    let mut announcement = Announcement::new(args, stream, sockets.plain()?, Some(&house))?;
+    let shelf = args.state_dir.as_deref().map(StateDir::open).transpose()?;
+    let runtime_dir = RuntimeDir::build(args.dir.as_deref(), derived.storage_bytes, guard)?;
+    let mut announcement = ReadyMessage::new(args, stream, sockets.plain()?, Some(&runtime_dir))?;
     if let Some(address) = sockets.tls()? {
-        let authority = certificate::make(house.root(), serving.serve.listen)?;
+        let authority = certificate::make(runtime_dir.root(), serving.serve.listen)?;
         announcement.tell_tls(address, &authority);
     }
     let log = access_log::place(&serving.log, sockets.plain()?.port())?;
@@ -92,16 +92,16 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
     for (name, address) in exporters.addresses() {
         announcement.tell(name, format!("http://{}/metrics", readiness::reachable(address)));
     }
-    let vitals = Arc::new(Vitals::new(Place::Disk(house.www()), announcement.address(), faults.clone()));
+    let origin_status = Arc::new(OriginStatus::new(Place::Disk(runtime_dir.www()), announcement.address(), faults.clone()));
     let place = server::Place { sockets, behind_front: front.is_some(), access_log: log };
-    let server = Server::prepare(args, &tools, &plan, place, &house, guard).await?;
+    let server = Server::prepare(args, &tools, &plan, place, &runtime_dir, guard).await?;
     if let Some(faults) = &faults {
-        faults.victim(Victim::Server, server.strike());
+        faults.victim(KillTarget::Server, server.strike());
     }
-    vitals.watch("nginx", server.life());
+    origin_status.watch("nginx", server.life());
 
     let streams = async {
-        let Some(material) = Material::prepare(args, &tools, stream, derived, &house, guard, stop).await?
+        let Some(material) = EncoderSource::prepare(args, &tools, stream, derived, &runtime_dir, guard, stop).await?
         else {
             return Ok(());
         };
@@ -109,9 +109,9 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
         let channels = names.map(|name| Channel::new(name, &material, shelf.as_ref(), guard));
         let channels = channels.collect::<Result<Vec<_>, _>>()?;
         for channel in &channels {
-            vitals.watch("ffmpeg", channel.life());
+            origin_status.watch("ffmpeg", channel.life());
             if let Some(faults) = &faults {
-                faults.victim(Victim::Encoder, channel.strike());
+                faults.victim(KillTarget::Encoder, channel.strike());
             }
         }
         let settled: Vec<_> = channels.iter().map(Channel::settled).chain([server.settled()]).collect();
@@ -119,10 +119,10 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
         let kept = all(stop, channels.iter().map(|channel| channel.keep(stop)));
         tokio::select! {
             outcome = both(stop, kept, announced) => outcome,
-            never = liveness::tell(&house, &channels) => match never {},
+            never = liveness::tell(&runtime_dir, &channels) => match never {},
         }
     };
-    let metrics = exporters.serve(Arc::clone(&vitals), house.root().to_owned(), stop);
+    let metrics = exporters.serve(Arc::clone(&origin_status), runtime_dir.root().to_owned(), stop);
     let fronted = async {
         match front {
             Some((front, socket)) => front.serve(socket, stop).await,

@@ -18,7 +18,7 @@ use crate::layout::{self, MASTER};
 use crate::profile::derived::Derived;
 use crate::profile::stream::Stream;
 use crate::publisher::playlist::{self, PLAYLIST};
-use crate::run::runtime_dir::House;
+use crate::run::runtime_dir::RuntimeDir;
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const FETCH_TIME: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What will be announced.
 #[derive(Debug)]
-pub(crate) struct Announcement {
+pub(crate) struct ReadyMessage {
     address: SocketAddr,
     base: String,
     /// Path of what viewers are given.
@@ -41,13 +41,13 @@ pub(crate) struct Announcement {
     ready_file: Option<PathBuf>,
 }
 
-impl Announcement {
+impl ReadyMessage {
     /// Removes a READY file of an earlier start, which would be a lie from now on.
     pub(crate) fn new(
         args: &OriginArgs,
         stream: &Stream,
         address: SocketAddr,
-        house: Option<&House>,
+        runtime_dir: Option<&RuntimeDir>,
     ) -> Result<Self, Failure> {
         if let Some(file) = &args.ready_file {
             match std::fs::remove_file(file) {
@@ -75,8 +75,8 @@ impl Announcement {
                 .flat_map(|folder| renditions.iter().map(move |one| format!("{folder}{}", one.playlist())))
                 .collect(),
             more,
-            directory: house.map(|house| house.root().to_owned()),
-            fresh: house.map(House::fresh),
+            directory: runtime_dir.map(|runtime_dir| runtime_dir.root().to_owned()),
+            fresh: runtime_dir.map(RuntimeDir::fresh),
             ready: CancellationToken::new(),
             ready_file: args.ready_file.clone(),
         })
@@ -118,7 +118,7 @@ impl Announcement {
                     "no segment could be fetched from {}/{} within {} s",
                     self.base, self.entry, patience.as_secs()
                 ))
-                .cure("is the machine overloaded? pass --encoder loop or a smaller --video-size; see --log-level debug")
+                .help("is the machine overloaded? pass --encoder loop or a smaller --video-size; see --log-level debug")
             })?,
             () = stop.cancelled() => return Ok(()),
         }
@@ -211,6 +211,6 @@ pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
 
 fn unwritable(file: &Path, error: std::io::Error) -> Failure {
     Failure::preflight(format!("cannot write the READY file {}", file.display()))
-        .because(error)
-        .cure("pass --ready-file with a path that you may write to")
+        .caused_by(error)
+        .help("pass --ready-file with a path that you may write to")
 }

@@ -16,7 +16,7 @@ use super::leftovers;
 
 /// The private directory of one running origin. Dropping it removes it.
 #[derive(Debug)]
-pub(crate) struct House {
+pub(crate) struct RuntimeDir {
     root: PathBuf,
     guard: Arc<Guard>,
     /// Locked while this origin lives, so that no other one takes the directory for a dead one's.
@@ -25,7 +25,7 @@ pub(crate) struct House {
     pub(crate) in_memory: bool,
 }
 
-impl House {
+impl RuntimeDir {
     /// Creates the directory below `asked`, or below the best place there is, with `need` bytes free.
     pub(crate) fn build(asked: Option<&Path>, need: u64, guard: &Arc<Guard>) -> Result<Self, Failure> {
         let (parent, storage) = match asked {
@@ -52,12 +52,12 @@ impl House {
             return Err(error);
         }
         let alive = leftovers::hold(&root).inspect_err(|_| drop(std::fs::remove_dir_all(&root)))?;
-        let house = Self { root, guard: Arc::clone(guard), _alive: alive, in_memory };
+        let runtime_dir = Self { root, guard: Arc::clone(guard), _alive: alive, in_memory };
         // Whatever the umask was.
-        std::fs::set_permissions(&house.root, Permissions::from_mode(0o711))?;
-        DirBuilder::new().mode(0o755).create(house.www())?;
-        DirBuilder::new().mode(0o755).create(house.root.join("temp"))?;
-        Ok(house)
+        std::fs::set_permissions(&runtime_dir.root, Permissions::from_mode(0o711))?;
+        DirBuilder::new().mode(0o755).create(runtime_dir.www())?;
+        DirBuilder::new().mode(0o755).create(runtime_dir.root.join("temp"))?;
+        Ok(runtime_dir)
     }
 
     /// The directory itself, nginx's prefix.
@@ -86,7 +86,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for RuntimeDir {
     fn drop(&mut self) {
         // If a killed child still writes, the guard tries again after it is dead.
         if std::fs::remove_dir_all(&self.root).is_ok() {
@@ -114,7 +114,7 @@ fn fit(parent: &Path, need: u64) -> Result<Storage, Failure> {
     // FFmpeg takes the name of a segment as a pattern, and only text can be quoted for nginx.
     if parent.to_str().is_none_or(|text| text.contains('%') || text.contains(char::is_control)) {
         return Err(Failure::usage(format!("the directory {parent:?} cannot be handed to FFmpeg and nginx"))
-            .cure("pass --dir with a name that is UTF-8 and holds neither % nor control characters"));
+            .help("pass --dir with a name that is UTF-8 and holds neither % nor control characters"));
     }
     let storage = Storage::of(parent).map_err(|error| not_writable(parent, error))?;
     if nix::unistd::access(parent, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_err() {
@@ -127,13 +127,13 @@ fn fit(parent: &Path, need: u64) -> Result<Storage, Failure> {
             "{} has room for {have} MiB, and the stream needs {need} MiB",
             parent.display()
         ))
-        .cure("pass --dir with more room, or a smaller --list-size, --video-bitrate or --loop-seconds"));
+        .help("pass --dir with more room, or a smaller --list-size, --video-bitrate or --loop-seconds"));
     }
     Ok(storage)
 }
 
 fn not_writable(parent: &Path, error: io::Error) -> Failure {
     Failure::preflight(format!("cannot write below {}", parent.display()))
-        .because(error)
-        .cure("pass --dir with a directory that you may write to")
+        .caused_by(error)
+        .help("pass --dir with a directory that you may write to")
 }

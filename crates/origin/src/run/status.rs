@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use hls_swarm_hls as playlist;
-use hls_swarm_model::classify::{self, Clues};
+use hls_swarm_model::classify::{self, ResponseHints};
 use hls_swarm_model::exchange::Kind;
 
 use crate::embedded::server::Memory;
@@ -36,11 +36,11 @@ pub(crate) struct Life {
 
 /// What there is to look at.
 #[derive(Debug)]
-pub(crate) struct Vitals {
+pub(crate) struct OriginStatus {
     started: f64,
     stream: Place,
     server: SocketAddr,
-    lives: Mutex<Vec<(&'static str, Arc<Life>)>>,
+    lifetimes: Mutex<Vec<(&'static str, Arc<Life>)>>,
     faults: Option<Arc<Faults>>,
 }
 
@@ -53,15 +53,15 @@ pub(crate) enum Place {
     Memory(Arc<Memory>),
 }
 
-impl Vitals {
+impl OriginStatus {
     /// `server` is where viewers reach the stream.
     pub(crate) fn new(stream: Place, server: SocketAddr, faults: Option<Arc<Faults>>) -> Self {
-        Self { started: epoch(SystemTime::now()), stream, server, lives: Mutex::default(), faults }
+        Self { started: epoch(SystemTime::now()), stream, server, lifetimes: Mutex::default(), faults }
     }
 
     /// Watches a process; several of one name count as one.
     pub(crate) fn watch(&self, name: &'static str, life: Arc<Life>) {
-        self.lives.lock().unwrap_or_else(PoisonError::into_inner).push((name, life));
+        self.lifetimes.lock().unwrap_or_else(PoisonError::into_inner).push((name, life));
     }
 
     /// The origin now.
@@ -84,7 +84,7 @@ impl Vitals {
 
     fn processes(&self) -> Vec<Process> {
         let mut all: Vec<Process> = Vec::new();
-        for (name, life) in self.lives.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (name, life) in self.lifetimes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let up = life.up.load(Ordering::Relaxed);
             let restarts = life.starts.load(Ordering::Relaxed).saturating_sub(1);
             match all.iter_mut().find(|one| one.name == *name) {
@@ -123,12 +123,12 @@ fn look(www: &Path, directory: &Path, depth: usize, origin: &mut Origin) {
         if found.is_dir() && depth > 0 {
             look(www, &path, depth - 1, origin);
         }
-        match classify::kind(Clues { name: &name.to_string_lossy(), ..Clues::default() }) {
+        match classify::kind(ResponseHints { name: &name.to_string_lossy(), ..ResponseHints::default() }) {
             Kind::Segment if found.is_file() => {
                 origin.segment_files += 1;
                 origin.segment_bytes += found.len();
             }
-            Kind::Manifest => {
+            Kind::Playlist => {
                 let written = found.modified().map(epoch).unwrap_or_default();
                 origin.playlists.extend(media_playlist(www, &path, written));
             }

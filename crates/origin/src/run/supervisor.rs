@@ -12,12 +12,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::exit_status::Ending;
+use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Child, Patience, Program, cannot_run, drain};
+use hls_swarm_os::process::{Child, StopTimeouts, Program, spawn_failed, drain};
 
 use crate::fault::switch::Strike;
-use crate::run::backoff::Revival;
+use crate::run::backoff::Backoff;
 use crate::run::status::Life;
 
 const KEPT_LINES: usize = 8;
@@ -35,7 +35,7 @@ const STRUCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// One process that is to be kept alive.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct SupervisedProcess {
     /// What the process is called in messages.
     pub(crate) name: &'static str,
     pub(crate) guard: Arc<Guard>,
@@ -49,7 +49,7 @@ pub(crate) struct Keeper {
     pub(crate) stuck: Notify,
 }
 
-impl Keeper {
+impl SupervisedProcess {
     pub(crate) fn new(name: &'static str, guard: &Arc<Guard>) -> Self {
         let (settled, life, strike) = Default::default();
         Self { name, guard: Arc::clone(guard), settled, life, strike, stuck: Notify::new() }
@@ -62,7 +62,7 @@ impl Keeper {
         stop: &CancellationToken,
         mut program: impl AsyncFnMut() -> Program,
     ) -> Result<(), Failure> {
-        let mut revival = Revival::default();
+        let mut revival = Backoff::default();
         loop {
             let asked = Instant::now();
             let program = program().await;
@@ -71,7 +71,7 @@ impl Keeper {
             }
             let started = Instant::now();
             if started - asked > WAITED {
-                revival = Revival::default();
+                revival = Backoff::default();
             }
             self.life.starts.fetch_add(1, Ordering::Relaxed);
             let lived = self.live(stop, &program).await;
@@ -108,17 +108,17 @@ impl Keeper {
         &self,
         stop: &CancellationToken,
         program: &Program,
-    ) -> Result<(Ending, Option<String>), Failure> {
+    ) -> Result<(ProcessExit, Option<String>), Failure> {
         tracing::debug!(process = self.name, ?program.path, ?program.arguments, "starts");
         let mut child = program.start(&self.guard).map_err(|error| {
-            cannot_run(&program.path, error, "check that it is still there, and the limit of processes")
+            spawn_failed(&program.path, error, "check that it is still there, and the limit of processes")
         })?;
         tracing::debug!(process = self.name, pid = child.pid(), "started");
         self.life.up.store(true, Ordering::Relaxed);
         let words = tokio::spawn(listen(self.name, child.stderr.take(), stop.clone()));
         let ending = tokio::select! {
             ending = child.wait() => ending,
-            () = stop.cancelled() => child.stop(Patience::default()).await,
+            () = stop.cancelled() => child.stop(StopTimeouts::default()).await,
             () = self.stuck.notified() => self.kill(&mut child).await,
             () = self.strike.dealt() => {
                 child.signal(Signal::SIGKILL);
@@ -130,7 +130,7 @@ impl Keeper {
         Ok((ending, words.ok().and_then(Result::ok).flatten()))
     }
 
-    async fn kill(&self, child: &mut Child) -> Ending {
+    async fn kill(&self, child: &mut Child) -> ProcessExit {
         tracing::warn!(process = self.name, pid = child.pid(), "does not go on as it should; is replaced");
         child.signal(Signal::SIGKILL);
         child.wait().await
@@ -140,8 +140,8 @@ impl Keeper {
 /// Adds what a process that was given up has said last.
 pub(crate) fn given_up(failure: Failure, words: Option<String>) -> Failure {
     failure
-        .because(words.unwrap_or_else(|| "it said nothing".to_owned()))
-        .cure("read its words; --log-level debug shows the command")
+        .caused_by(words.unwrap_or_else(|| "it said nothing".to_owned()))
+        .help("read its words; --log-level debug shows the command")
 }
 
 /// Passes on what a process says, line by line, and returns the last lines when it falls silent.

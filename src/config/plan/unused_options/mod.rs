@@ -191,7 +191,7 @@ fn flag(key: &str) -> String {
 /// A usage failure: two flags stand on the command line that cannot both be meant.
 pub fn check(args: &SwarmArgs, typed: &Typed) -> Result<Vec<String>, Failure> {
     let values = Table::try_from(args)
-        .map_err(|error| Failure::internal("cannot write the flags as TOML").because(error))?;
+        .map_err(|error| Failure::internal("cannot write the flags as TOML").caused_by(error))?;
     let (mut told, mut warnings) = (BTreeSet::new(), BTreeMap::<String, Vec<String>>::new());
     for (key, rule) in RULES.iter() {
         let Some((value, cause)) = values.get(*key).zip(rule(args)) else { continue };
@@ -210,9 +210,9 @@ pub fn check(args: &SwarmArgs, typed: &Typed) -> Result<Vec<String>, Failure> {
             && typed_both(other)
         {
             return Err(Failure::usage(format!("{shown} has no effect beside {}: {why}", flag(other)))
-                .cure(format!("leave out {} or {}", flag(key), flag(other))));
+                .help(format!("leave out {} or {}", flag(key), flag(other))));
         }
-        warnings.entry(because(cause, &values, typed)).or_default().push(shown);
+        warnings.entry(reason(cause, &values, typed)).or_default().push(shown);
     }
     Ok(warnings
         .into_iter()
@@ -244,7 +244,7 @@ fn shown(key: &str, value: &Value, typed: &Typed) -> String {
     shown
 }
 
-fn because(cause: Cause, values: &Table, typed: &Typed) -> String {
+fn reason(cause: Cause, values: &Table, typed: &Typed) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = match cause {

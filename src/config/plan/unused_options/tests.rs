@@ -30,7 +30,7 @@ fn checked(words: &str, layer: &str) -> Result<Vec<String>, String> {
     let args = crate::config::profile::underlay(args, &("profile p".into(), layer.into())).unwrap();
     check(&args, &typed).map_err(|failure| {
         assert_eq!(failure.exit().code(), 2);
-        assert!(failure.cure_text().unwrap().starts_with("leave out --"), "{failure}");
+        assert!(failure.help_text().unwrap().starts_with("leave out --"), "{failure}");
         failure.to_string()
     })
 }

@@ -122,7 +122,7 @@ pub struct Exchange {
     /// `Location` of the response.
     pub location: Option<String>,
     /// How the exchange ended, as far as the log tells.
-    pub ending: Ending,
+    pub ending: ExchangeEnd,
 }
 
 impl Exchange {
@@ -151,7 +151,7 @@ pub struct Chunks {
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ending {
+pub enum ExchangeEnd {
     /// A response head arrived.
     #[default]
     Answered,

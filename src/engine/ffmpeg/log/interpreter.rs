@@ -5,7 +5,7 @@
 //! no status yet was given up; without this, a request written into a connection that the server
 //! had closed would wait for an answer until the end of the log.
 
-use super::event::{Chunks, Ending, Event, Exchange};
+use super::event::{Chunks, ExchangeEnd, Event, Exchange};
 use super::line::{Kind, Level, Line};
 
 /// Objects followed at a time; FFmpeg needs a handful per playlist. The oldest is reported and let go.
@@ -307,10 +307,10 @@ impl Interpreter {
         }
         let (_, mut exchange) = self.open.remove(index);
         exchange.ending = match (exchange.status, self.trace, self.stopping) {
-            (Some(_), _, _) => Ending::Answered,
-            (None, false, _) => Ending::Untraced,
-            (None, true, true) => Ending::InFlight,
-            (None, true, false) => Ending::Unanswered,
+            (Some(_), _, _) => ExchangeEnd::Answered,
+            (None, false, _) => ExchangeEnd::Untraced,
+            (None, true, true) => ExchangeEnd::InFlight,
+            (None, true, false) => ExchangeEnd::Unanswered,
         };
         out(Event::Exchange(exchange));
     }

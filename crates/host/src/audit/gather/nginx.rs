@@ -106,7 +106,7 @@ pub async fn configuration(master: &Master, guard: &Arc<Guard>) -> Result<Files,
     match first.filter(|_| answer.ending.is_success()) {
         Some(main) => Ok((main, files.into_iter().collect())),
         None => Err(cannot(said.lines().last().unwrap_or("nothing").to_owned())
-            .cure("run it as root, or pass --config FILE")),
+            .help("run it as root, or pass --config FILE")),
     }
 }
 
@@ -142,8 +142,8 @@ pub fn read(main: &Path) -> Result<Files, Failure> {
 
 fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     Failure::usage(format!("{} cannot be read", path.display()))
-        .because(error)
-        .cure("name a configuration of nginx that you may read")
+        .caused_by(error)
+        .help("name a configuration of nginx that you may read")
 }
 
 /// The files that a pattern means; part by part, so that only folders on its way are listed.

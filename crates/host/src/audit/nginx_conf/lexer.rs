@@ -6,7 +6,7 @@ use super::Unreadable;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
     /// A word, without its quotes.
-    Word(String),
+    VerdictKind(String),
     /// `;`
     End,
     /// `{`
@@ -60,9 +60,9 @@ impl<'a> Lexer<'a> {
             Some('}') => Token::Close,
             Some(quote @ ('"' | '\'')) => {
                 let quote = *quote;
-                return Ok(Some((Token::Word(self.quoted(quote)?), line)));
+                return Ok(Some((Token::VerdictKind(self.quoted(quote)?), line)));
             }
-            _ => return Ok(Some((Token::Word(self.bare()), line))),
+            _ => return Ok(Some((Token::VerdictKind(self.bare()), line))),
         };
         self.take();
         Ok(Some((token, line)))

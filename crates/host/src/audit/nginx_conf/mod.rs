@@ -115,7 +115,7 @@ fn block(lexer: &mut Lexer<'_>, file: &str, depth: usize) -> Result<Vec<Directiv
     let mut first_line = begun;
     while let Some((token, line)) = lexer.next()? {
         match token {
-            Token::Word(word) => {
+            Token::VerdictKind(word) => {
                 if words.is_empty() {
                     first_line = line;
                 }

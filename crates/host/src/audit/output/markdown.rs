@@ -72,6 +72,6 @@ fn plain(text: &str) -> String {
 /// A fence that is longer than any inside.
 fn fenced(language: &str, text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}{language}\n{text}{fence}")
+    let target_policy = "`".repeat(longest.max(2) + 1);
+    format!("{target_policy}{language}\n{text}{target_policy}")
 }

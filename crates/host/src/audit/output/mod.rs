@@ -19,7 +19,7 @@ pub fn render(format: AuditFormat, audit: &Audit) -> Result<String, Failure> {
         AuditFormat::Patch => Ok(audit.patch.clone().unwrap_or_default()),
         AuditFormat::Json => serde_json::to_string_pretty(audit)
             .map(|text| text + "\n")
-            .map_err(|error| Failure::internal("cannot write the audit as JSON").because(error)),
+            .map_err(|error| Failure::internal("cannot write the audit as JSON").caused_by(error)),
     }
 }
 

@@ -17,14 +17,14 @@ use playlists::Playlists;
 
 /// What stands out so far.
 #[derive(Clone, Debug, Default)]
-pub struct Watch {
+pub struct InsightCollector {
     playlists: Playlists,
     objects: Objects,
     edges: Edges,
     ages: BTreeMap<Kind, Distribution>,
 }
 
-impl Watch {
+impl InsightCollector {
     /// Takes an exchange and how it failed, if it did.
     pub fn add(&mut self, exchange: &Exchange, fault: Option<Fault>) {
         let old = self.playlists.add(exchange);

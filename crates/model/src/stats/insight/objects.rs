@@ -20,7 +20,7 @@ pub struct Objects {
 impl Objects {
     /// Counts a failure. Playlists have counts of their own.
     pub fn failed(&mut self, exchange: &Exchange, fault: Fault) {
-        if exchange.kind == Kind::Manifest {
+        if exchange.kind == Kind::Playlist {
             return;
         }
         let what = match (fault, exchange.status) {

@@ -115,7 +115,7 @@ impl Known {
             return Copy { seen_ns, stale, ..before };
         }
         if list.next_sequence() < before.list.next_sequence() || list.sequence < before.list.sequence {
-            self.faults.went_back += 1;
+            self.faults.regressed += 1;
         } else if list.sequence > before.list.next_sequence() {
             // New segments may come every half target duration at most; a viewer that stayed away for
             // longer than the list lasts at that pace has missed some by itself.
@@ -175,7 +175,7 @@ mod tests {
                 ended: false,
             };
             playlists.add(&Exchange {
-                kind: Kind::Manifest,
+                kind: Kind::Playlist,
                 started_ns: (second * SECOND) as u64,
                 first_byte_ns: Some(1_000_000),
                 playlist: Some(list),
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_list_that_stands_still_is_stale_once_and_until_it_goes_on() {
         let found = faults(&[(0.0, 1, 7), (2.0, 1, 7), (3.0, 1, 7), (3.1, 1, 7), (9.0, 1, 7), (10.0, 1, 8)]);
-        assert_eq!((found.stale, found.went_back, found.skipped), (1, 0, 0));
+        assert_eq!((found.stale, found.regressed, found.skipped), (1, 0, 0));
         assert!((found.longest_stale_seconds.unwrap() - 9.0).abs() < 0.01, "{found:?}");
         let found = faults(&[(0.0, 1, 7), (3.5, 1, 7), (4.0, 1, 8), (8.0, 1, 8)]);
         assert_eq!(found.stale, 2);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_list_that_goes_back_or_skips_is_told() {
-        assert_eq!(faults(&[(0.0, 1, 7), (1.0, 1, 6)]).went_back, 1);
+        assert_eq!(faults(&[(0.0, 1, 7), (1.0, 1, 6)]).regressed, 1);
         // From 7..=11 to 14: 12 and 13 were never shown.
         assert_eq!(faults(&[(0.0, 1, 7), (2.0, 1, 14)]).skipped, 2);
         // Whoever was away for 6 s may have missed them by itself.
@@ -224,7 +224,7 @@ mod tests {
         let mut seen = vec![(0.0, 1, 100), (0.5, 2, 100)];
         seen.extend((1..60_u32).map(|k| (f64::from(k), 1 + k % 2, u64::from(k / 2))));
         let found = faults(&seen);
-        assert_eq!(found.went_back, 2);
+        assert_eq!(found.regressed, 2);
         assert!(found.disagreed <= 6, "{found:?}");
     }
 }

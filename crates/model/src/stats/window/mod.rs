@@ -13,9 +13,9 @@ use std::time::Duration;
 use super::exchanges::Times;
 use super::{Kind, Stats};
 use crate::exchange::Exchange;
-use crate::snapshot::{Errors, ExchangeTimes, Latency, Lives, PerKind, Quantiles, Snapshot, Watching};
+use crate::snapshot::{Errors, ExchangeTimes, Latency, Lifetimes, PerKind, Quantiles, Snapshot, PlaybackTime};
 use crate::verdict::Criterion;
-use crate::verdict::abort::Endurance;
+use crate::verdict::abort::AbortPolicy;
 use crate::verdict::threshold::Threshold;
 
 /// What had been counted at a moment.
@@ -32,7 +32,7 @@ pub(crate) struct Mark {
     errors: Errors,
     failed: u64,
     cache: (u64, u64),
-    watching: Watching,
+    watching: PlaybackTime,
 }
 
 /// What came between one look and the next.
@@ -56,18 +56,18 @@ struct Durations {
 
 /// The last seconds, and how long thresholds have failed in them.
 #[derive(Clone, Debug)]
-pub(crate) struct Lately {
-    endurance: Endurance,
+pub(crate) struct SlidingWindow {
+    abort_policy: AbortPolicy,
     timed: bool,
     /// Never empty; the last one is going on.
     slices: VecDeque<Slice>,
-    worn_out: Option<Criterion>,
+    aborted_by: Option<Criterion>,
 }
 
-impl Lately {
-    fn new(endurance: Endurance) -> Self {
-        let timed = endurance.needs_times();
-        Self { endurance, timed, slices: VecDeque::from([Slice::default()]), worn_out: None }
+impl SlidingWindow {
+    fn new(abort_policy: AbortPolicy) -> Self {
+        let timed = abort_policy.needs_times();
+        Self { abort_policy, timed, slices: VecDeque::from([Slice::default()]), aborted_by: None }
     }
 
     /// Takes the durations of an exchange.
@@ -91,15 +91,15 @@ impl Lately {
 
     /// Holds the thresholds against the window that ends now. `whole` is the whole run.
     fn look(&mut self, now: Mark, whole: Snapshot) {
-        let begin = now.second - self.endurance.window();
+        let begin = now.second - self.abort_policy.window();
         // The newest slice that is old enough is where the window begins.
         while self.slices.get(1).is_some_and(|slice| slice.began.second <= begin) {
             self.slices.pop_front();
         }
         let before = self.slices.front().map_or_else(Mark::default, |slice| slice.began);
         let window = Snapshot { latency: self.latency(), ..now.since(&before, whole) };
-        let worn_out = self.endurance.look(now.second, &window);
-        self.worn_out = self.worn_out.take().or(worn_out);
+        let aborted_by = self.abort_policy.look(now.second, &window);
+        self.aborted_by = self.aborted_by.take().or(aborted_by);
         self.slices.push_back(Slice { began: now, ..Slice::default() });
     }
 
@@ -169,13 +169,13 @@ impl Mark {
             bytes: difference(&self.bytes, &before.bytes),
             errors: Errors { rate: (attempts > 0).then(|| failed / attempts as f64), ..errors },
             cache: (self.cache.0 - before.cache.0, self.cache.1 - before.cache.1),
-            due_viewer_seconds: due,
+            expected_viewer_seconds: due,
             active_ratio: (due > 0.0).then(|| (self.played - before.played) / due),
-            lives: Lives {
+            lifetimes: Lifetimes {
                 // Who was stalled already when the window began is stalled in it as well.
                 stalled: self.stalled - before.stalled + before.stalled_now,
                 restarts: self.restarts - before.restarts,
-                ..whole.lives
+                ..whole.lifetimes
             },
             watching: self.watching.since(&before.watching),
             ..whole
@@ -186,24 +186,24 @@ impl Mark {
 impl Stats {
     /// Ends the run once one of `thresholds` has failed for `after`; `None` = never.
     #[must_use]
-    pub fn bearing(self, thresholds: &[Threshold], after: Option<Duration>) -> Self {
-        Self { lately: after.map(|after| Lately::new(Endurance::new(thresholds, after))), ..self }
+    pub fn with_abort_thresholds(self, thresholds: &[Threshold], after: Option<Duration>) -> Self {
+        Self { sliding_window: after.map(|after| SlidingWindow::new(AbortPolicy::new(thresholds, after))), ..self }
     }
 
     /// Looks back at the last seconds, if anybody asks for them.
-    pub(crate) fn look_back(&mut self, at_ns: u64) {
-        if self.lately.is_none() {
+    pub(crate) fn update_window(&mut self, at_ns: u64) {
+        if self.sliding_window.is_none() {
             return;
         }
         let (whole, now) = (self.figures(at_ns), self.mark(at_ns));
-        if let Some(lately) = &mut self.lately {
-            lately.look(now, whole);
+        if let Some(sliding_window) = &mut self.sliding_window {
+            sliding_window.look(now, whole);
         }
     }
 
     /// The threshold that has failed for too long.
-    pub(crate) fn worn_out(&self) -> Option<Criterion> {
-        self.lately.as_ref().and_then(|lately| lately.worn_out.clone())
+    pub(crate) fn aborted_by(&self) -> Option<Criterion> {
+        self.sliding_window.as_ref().and_then(|sliding_window| sliding_window.aborted_by.clone())
     }
 
     fn mark(&self, at_ns: u64) -> Mark {
@@ -212,9 +212,9 @@ impl Stats {
             second: self.elapsed(at_ns),
             due: self.due,
             played: self.played,
-            stalled: viewers.lives.stalled,
+            stalled: viewers.lifetimes.stalled,
             stalled_now: viewers.stalled_now(),
-            restarts: viewers.lives.restarts,
+            restarts: viewers.lifetimes.restarts,
             requests: exchanges.requests,
             bytes: exchanges.bytes,
             errors: exchanges.errors(),

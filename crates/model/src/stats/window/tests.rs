@@ -15,7 +15,7 @@ fn given_up(
     answer: impl Fn(u64) -> Exchange,
 ) -> (Option<u64>, Stats) {
     let thresholds = [threshold.parse().unwrap()];
-    let mut stats = stats(2).bearing(&thresholds, Some(Duration::from_secs(after)));
+    let mut stats = stats(2).with_abort_thresholds(&thresholds, Some(Duration::from_secs(after)));
     for viewer in [1, 2] {
         stats.apply(Event::Arrived { viewer, at_ns: 0 });
         stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
@@ -26,7 +26,7 @@ fn given_up(
             stats.apply(Event::Exchange(Box::new(Exchange { viewer, ..answer(second) })));
         }
         stats.tick(second * SECOND);
-        if given_up.is_none() && stats.worn_out().is_some() {
+        if given_up.is_none() && stats.aborted_by().is_some() {
             given_up = Some(second);
         }
     }
@@ -84,21 +84,21 @@ fn counters_and_shares_are_those_of_the_window() {
     }
     let at = |stats: &Stats, second: u64| {
         let mark = stats.mark(second * SECOND);
-        let before = stats.lately.as_ref().unwrap().slices[0].began;
+        let before = stats.sliding_window.as_ref().unwrap().slices[0].began;
         mark.since(&before, stats.whole(second * SECOND))
     };
     // It stalled once, long before the window, and has not recovered.
     let window = at(&stats, 60);
-    assert_eq!((window.lives.stalled, window.errors.rate, window.bytes.total()), (1, None, 0));
+    assert_eq!((window.lifetimes.stalled, window.errors.rate, window.bytes.total()), (1, None, 0));
     assert_eq!((window.elapsed_seconds, window.active_ratio), (10.0, Some(0.0)));
-    assert!(stats.snapshot(60 * SECOND).worn_out.is_some());
+    assert!(stats.snapshot(60 * SECOND).aborted_by.is_some());
     stats.apply(Event::Recovered { viewer: 1 });
     for second in 61..=75 {
         stats.tick(second * SECOND);
     }
-    assert_eq!(at(&stats, 75).lives.stalled, 0);
+    assert_eq!(at(&stats, 75).lifetimes.stalled, 0);
     // The whole run is another matter.
-    assert_eq!(stats.snapshot(75 * SECOND).lives.stalled, 1);
+    assert_eq!(stats.snapshot(75 * SECOND).lifetimes.stalled, 1);
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn what_has_no_window_is_that_of_the_whole_run() {
     let whole = stats.snapshot(60 * SECOND);
     assert_eq!(window.peak_clients, whole.peak_clients);
     assert_eq!(
-        (window.lives.ever_played, window.lives.gave_up),
-        (whole.lives.ever_played, whole.lives.gave_up)
+        (window.lifetimes.played, window.lifetimes.given_up),
+        (whole.lifetimes.played, whole.lifetimes.given_up)
     );
 }
 
@@ -118,11 +118,11 @@ fn what_has_no_window_is_that_of_the_whole_run() {
 fn nothing_is_given_up_unless_asked_for_and_not_after_the_end() {
     let mut stats = stats(2);
     stats.tick(SECOND);
-    assert!(stats.lately.is_none() && stats.snapshot(SECOND).worn_out.is_none());
+    assert!(stats.sliding_window.is_none() && stats.snapshot(SECOND).aborted_by.is_none());
     let (given_up, mut stats) = given_up("error_rate<1%", 30, 20, |_| broken(true));
     stats.apply(Event::Closing { at_ns: 20 * SECOND });
     (21..90).for_each(|second| stats.tick(second * SECOND));
-    assert_eq!((given_up, stats.snapshot(90 * SECOND).worn_out), (None, None));
+    assert_eq!((given_up, stats.snapshot(90 * SECOND).aborted_by), (None, None));
 }
 
 proptest! {
@@ -132,7 +132,7 @@ proptest! {
         samples in prop::collection::vec((0_u64..40, any::<bool>(), 1_u64..9_000_000, 1_u64..9_000_000), 1..200),
     ) {
         let thresholds = ["segment_ttfb:p95<1ms".parse().unwrap()];
-        let mut long = stats(1).bearing(&thresholds, Some(Duration::from_secs(30)));
+        let mut long = stats(1).with_abort_thresholds(&thresholds, Some(Duration::from_secs(30)));
         let mut alone = stats(1);
         for second in 0..40 {
             for (_, good, ttfb, download) in samples.iter().filter(|sample| sample.0 == second) {
@@ -151,9 +151,9 @@ proptest! {
             }
         }
         // As the look at second 40 would have it.
-        let lately = long.lately.as_ref().unwrap();
-        let before = lately.slices.iter().find(|slice| slice.began.second >= 30.0).unwrap().began;
-        let mut inside = lately.clone();
+        let sliding_window = long.sliding_window.as_ref().unwrap();
+        let before = sliding_window.slices.iter().find(|slice| slice.began.second >= 30.0).unwrap().began;
+        let mut inside = sliding_window.clone();
         inside.slices.retain(|slice| slice.began.second >= 30.0);
         let (got, want) = (inside.latency(), alone.snapshot(10 * SECOND));
         let window = long.mark(40 * SECOND).since(&before, long.whole(40 * SECOND));

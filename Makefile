@@ -53,29 +53,29 @@ demo: rust demo-tools build ## origin, 20 real viewers for 30 s, summary, report
 	@REPORT=$(REPORT) scripts/demo $(RELEASE) $(FLAGS)
 
 test: rust test-tools ## all tests; installs what is missing
-	$(CARGO) test --locked --no-fail-fast
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 test-unit: rust cc ## the tests of the library alone
-	$(CARGO) test --locked --lib
+	$(CARGO) test --locked --workspace --lib
 
 test-integration: rust test-tools ## the tests against real programs
-	$(CARGO) test --locked --tests
+	$(CARGO) test --locked --workspace --tests
 
 .PHONY: test-versions
 test-versions: rust test-tools ## the tests that meet FFmpeg and nginx, with other versions of both (VERSIONS="sid …" for some; about 40 minutes)
 	@scripts/test-versions $(VERSIONS)
 
 soak: rust test-tools ## the origin's long tests: 20 deaths under 20 viewers, every profile for three minutes
-	$(CARGO) test --locked --test origin -- --ignored --nocapture
+	$(CARGO) test --locked --test integration -- --ignored --nocapture origin::
 
 lint: rust cc ## formatting, lints, documentation
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --all-targets
+	$(CARGO) clippy --locked --workspace --all-targets
 	scripts/lint-probe
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
 reference: rust cc ## write anew what is generated from tables and stands in the repository
-	UPDATE_REFERENCE=1 $(CARGO) test --locked --test monitoring --test reference _are
+	UPDATE_REFERENCE=1 $(CARGO) test --locked --test integration -- _are
 
 fmt: ## format the code
 	$(CARGO) fmt --all
@@ -157,9 +157,9 @@ lab: microvm-image ## boot an origin and a client, play a scenario between them,
 	@scripts/lab
 
 lab-test: microvm-image ## hold the lab against the truth: counts, delays, a power cut, what stays behind
-	$(CARGO) test --locked --test lab --no-run
-	scripts/lab shell $(CARGO) test --locked --test lab -- --ignored --test-threads=1 --nocapture pair::
-	$(CARGO) test --locked --test lab -- --ignored --test-threads=1 remains::
+	$(CARGO) test --locked --test integration --no-run
+	scripts/lab shell $(CARGO) test --locked --test integration -- --ignored --test-threads=1 --nocapture lab::pair::
+	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 lab::remains::
 
 container: ## images of both programs for the engine of this machine
 	containers/build
@@ -180,14 +180,14 @@ compose-down: ## end and remove what compose-up started
 
 compose-test: container-tools ## the compose stack counts as nginx does and is scraped
 	OFFLINE=1 containers/build
-	$(CARGO) test --locked --test containers -- --ignored the_compose_stack
+	$(CARGO) test --locked --test integration -- --ignored containers::the_compose_stack
 
 container-tools:
 	@scripts/install-tools docker docker-compose prometheus
 
 container-test: container-tools ## images, compose stack and four containers as one load, on the engine of this machine
 	OFFLINE=1 containers/build
-	$(CARGO) test --locked --test containers -- --ignored --test-threads=1
+	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 containers::
 
 ci: ## what CI runs
 	.ci/run

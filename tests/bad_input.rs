@@ -1,31 +1,14 @@
 //! Bad input for the real `hls-swarm`: each kind ends within 15 s with the right exit code, in words
 //! that name the thing, the value and the cure, and leaves nothing behind.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod fake_ffmpeg;
-    pub(crate) mod nginx;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod program;
-    pub(crate) mod server;
-    pub(crate) mod swarm;
-}
-
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use support::fake_ffmpeg::FakeFfmpeg;
-use support::nginx::{Nginx, Site};
-use support::server::{Answer, Server, Then};
-use support::swarm::{Outcome, Swarm};
+use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
+use hls_swarm_test_support::nginx::{Nginx, Site};
+use hls_swarm_test_support::server::{Answer, Server, Then};
+use hls_swarm_test_support::swarm::{Outcome, Swarm};
 
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const LIVE: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
@@ -316,7 +299,7 @@ fn an_ffmpeg_that_floods_standard_error() {
 }
 
 /// The most memory that it ever used, KiB; watched until it ends.
-fn peak_memory(running: &support::swarm::Running) -> u64 {
+fn peak_memory(running: &hls_swarm_test_support::swarm::Running) -> u64 {
     let mut peak = 0;
     let path = format!("/proc/{}/status", running.pid());
     let begun = std::time::Instant::now();

@@ -1,21 +1,6 @@
 //! Four shards as one run: they start together, what they counted adds up to the origin's own log, and
 //! the verdict on all of them names the one that failed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod http;
-    pub(crate) mod origin;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod swarm;
-}
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -25,9 +10,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use support::origin::Origin;
-use support::patience::eventually;
-use support::swarm::{Running, Swarm};
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::swarm::{Running, Swarm};
 
 /// A collector on a free port, in a folder of its own.
 struct Collector {
@@ -210,7 +195,7 @@ fn what_no_shard_would_send_brings_nothing_down() {
     ] {
         assert_eq!(posted(&collector.url, request, body), status, "{request}");
     }
-    support::processes::send(collector.child.id(), nix::sys::signal::Signal::SIGTERM);
+    hls_swarm_test_support::processes::send(collector.child.id(), nix::sys::signal::Signal::SIGTERM);
     let (code, _, heard, _) = collector.end();
     assert_eq!(code, Some(6), "{heard}");
     assert!(heard.contains("none of 1 shards has reported"), "{heard}");

@@ -1,7 +1,5 @@
 //! `hls-swarm config`: what it shows is what a run would take, and what it refuses is named.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,20 +1,6 @@
 //! The images, the compose stack, and a load of four containers, on a real engine. Grafana is not among
 //! them: its image comes from a registry only, and its dashboard's queries are asked of Prometheus instead.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod docker;
-    pub(crate) mod http;
-    pub(crate) mod patience;
-    pub(crate) mod program;
-}
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -23,9 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use support::docker::{self, Container, Network, Stack, image};
-use support::http::ask;
-use support::patience::eventually;
+use hls_swarm_test_support::docker::{self, Container, Network, Stack, image};
+use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::patience::eventually;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A stream that 2 processors carry along with its viewers, and a log to hold counts against.

@@ -1,18 +1,6 @@
 //! Hands on the dashboard of a real run, on a pseudo-terminal: one viewer more, a pause, one viewer fewer;
 //! the report tells all of it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
-#![allow(clippy::disallowed_methods, reason = "a test starts its own processes")]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod fake_ffmpeg;
-    pub(crate) mod patience;
-    pub(crate) mod program;
-    pub(crate) mod server;
-    pub(crate) mod stream;
-}
-
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -24,9 +12,9 @@ use nix::libc;
 use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 
-use support::fake_ffmpeg::FakeFfmpeg;
-use support::patience::eventually;
-use support::stream::endless;
+use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::stream::endless;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -1,7 +1,5 @@
 //! What three real binaries answered (`tests/corpus/README.md`) and what follows from it.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise, its helpers too")]
-
 use std::fs;
 use std::path::Path;
 

@@ -4,19 +4,13 @@
 //! Nothing is tolerated by a percentage: where the log cannot know what the origin knows, the one
 //! record is identified.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use hls_swarm::engine::ffmpeg::log::{ExchangeEnd, Event, Exchange, Log};
+use hls_swarm::engine::ffmpeg::log::{Event, Exchange, ExchangeEnd, Log};
 use hls_swarm::engine::ffmpeg::progress::{Parser, Progress};
 
 /// One line of the origin's access log.
@@ -121,7 +115,8 @@ impl Run {
         for served in self.served.iter().rev() {
             queues.entry((&served.path, served.status)).or_default().push(served);
         }
-        let answered = self.exchanges().into_iter().filter(|exchange| exchange.ending == ExchangeEnd::Answered);
+        let answered =
+            self.exchanges().into_iter().filter(|exchange| exchange.ending == ExchangeEnd::Answered);
         let mut pairs = Vec::new();
         for exchange in answered {
             let key = (exchange.path.as_str(), exchange.status.unwrap());

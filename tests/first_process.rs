@@ -1,18 +1,6 @@
 //! The programs as first process of a PID namespace, as in a container: orphans are reaped, signals
 //! reach the program, its exit code comes through.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod patience;
-    pub(crate) mod program;
-}
-
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
@@ -22,8 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use support::patience::eventually;
-use support::program::program;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::program::program;
 
 /// The command in a PID namespace of its own, whose first process it is. `unshare` forks it, ends with
 /// its exit code, and takes it along when it is killed.

@@ -1,7 +1,5 @@
 //! Every flag, in every style that it may be typed in, and from every place that it may come from.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
-
 use std::ffi::OsString;
 use std::process::Command;
 

@@ -1,30 +1,15 @@
 //! A hundred real viewers: all play, and all stop within three seconds without being killed. Alone in
 //! this file, because it needs the machine for itself.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod http;
-    pub(crate) mod origin;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod swarm;
-}
-
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use support::http::ask;
-use support::origin::Origin;
-use support::patience::eventually;
-use support::processes::zombies;
-use support::swarm::Swarm;
+use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::zombies;
+use hls_swarm_test_support::swarm::Swarm;
 
 #[test]
 fn a_hundred_viewers_stop_within_three_seconds() {

@@ -2,21 +2,6 @@
 //! a log of what its cache did. One of them keeps playlists for far too long, the other one lacks some
 //! segments. ffmpeg and nginx must be installed: without them this test fails, it does not skip.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod nginx;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod program;
-    pub(crate) mod swarm;
-}
-
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -24,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use support::nginx::{Nginx, Site};
-use support::patience::eventually;
-use support::program::{Companion, program};
-use support::swarm::Swarm;
+use hls_swarm_test_support::nginx::{Nginx, Site};
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::program::{Companion, program};
+use hls_swarm_test_support::swarm::Swarm;
 
 const SOUND: &str = "127.0.0.1";
 const SLOW: &str = "127.0.0.2";

@@ -1,17 +1,6 @@
 //! The manifests hold together: what kubectl makes of them refers only to what there is, and starts the
 //! programs with flags that they have. No cluster is needed, so what a cluster would do is not tested here.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod program;
-}
-
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -22,8 +11,7 @@ use tempfile::TempDir;
 
 use hls_swarm::cli::collect::CollectArgs;
 use hls_swarm::cli::run::SwarmArgs;
-
-use support::program::program;
+use hls_swarm_test_support::program::program;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
 

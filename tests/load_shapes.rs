@@ -1,32 +1,15 @@
 //! The shape of the load, as real runs keep it: stages up and down, an audience that comes and goes, shards,
 //! several streams, a start at an hour, a threshold that ends the run, and hands on the dashboard.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod fake_ffmpeg;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod program;
-    pub(crate) mod server;
-    pub(crate) mod stream;
-    pub(crate) mod swarm;
-}
-
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use support::fake_ffmpeg::FakeFfmpeg;
-use support::server::Server;
-use support::stream::{endless, list};
-use support::swarm::{Outcome, Swarm};
+use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
+use hls_swarm_test_support::server::Server;
+use hls_swarm_test_support::stream::{endless, list};
+use hls_swarm_test_support::swarm::{Outcome, Swarm};
 
 /// Asks for the playlist once per second and plays in real time.
 fn viewer() -> FakeFfmpeg {

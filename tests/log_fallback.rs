@@ -1,22 +1,5 @@
 //! Runs without the probe: figures come from FFmpeg's log, and are said to.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod fake_ffmpeg;
-    pub(crate) mod http;
-    pub(crate) mod origin;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod program;
-    pub(crate) mod swarm;
-}
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,11 +7,11 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use support::fake_ffmpeg::real;
-use support::origin::Origin;
-use support::patience::eventually;
-use support::program::program;
-use support::swarm::Swarm;
+use hls_swarm_test_support::fake_ffmpeg::real;
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::program::program;
+use hls_swarm_test_support::swarm::Swarm;
 
 /// Requests per viewer in the origin's access log; the preflight's have a name of their own.
 fn logged(log: &Path, agent: &str) -> BTreeMap<u64, Vec<(String, u64)>> {

@@ -1,26 +1,6 @@
 //! The Prometheus endpoint of a real run: what is scraped is well-formed, complete, and the same as in
 //! the report.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod exposition;
-    pub(crate) mod fake_ffmpeg;
-    pub(crate) mod http;
-    pub(crate) mod nginx;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod program;
-    pub(crate) mod server;
-    pub(crate) mod stream;
-    pub(crate) mod swarm;
-}
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -28,14 +8,13 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use hls_swarm::output::metrics::{self, PREFIX, Type};
-
-use support::exposition::{Exposition, read};
-use support::fake_ffmpeg::{FakeFfmpeg, real};
-use support::http::{Answer, ask};
-use support::nginx::{Nginx, Site};
-use support::patience::eventually;
-use support::stream::film;
-use support::swarm::{Outcome, Running, Swarm};
+use hls_swarm_test_support::exposition::{Exposition, read};
+use hls_swarm_test_support::fake_ffmpeg::{FakeFfmpeg, real};
+use hls_swarm_test_support::http::{Answer, ask};
+use hls_swarm_test_support::nginx::{Nginx, Site};
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::stream::film;
+use hls_swarm_test_support::swarm::{Outcome, Running, Swarm};
 
 const METRICS_FLAG: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 
@@ -189,7 +168,7 @@ fn without_a_probe_what_only_it_can_tell_is_absent_and_viewers_are_told_apart_on
 
 #[test]
 fn stages_and_streams_have_series_that_end_where_the_report_does() {
-    let server = support::stream::endless();
+    let server = hls_swarm_test_support::stream::endless();
     let fake = FakeFfmpeg::playing("play 2; sleep 1000");
     let streams = [format!("2:{}", server.url("/a.m3u8")), server.url("/b.m3u8")];
     let load = ["--stage", "1s:3", "--stage", "60s:3", "--ramp-jitter", "0s"];
@@ -235,7 +214,7 @@ fn stages_and_streams_have_series_that_end_where_the_report_does() {
 
 #[test]
 fn other_paths_and_methods_are_refused() {
-    let server = support::stream::endless();
+    let server = hls_swarm_test_support::stream::endless();
     let fake = FakeFfmpeg::playing("play 1000");
     let (path, url) = (fake.path(), server.url("/live.m3u8"));
     let running =
@@ -261,7 +240,7 @@ fn other_paths_and_methods_are_refused() {
 
 #[test]
 fn a_scraper_that_hangs_holds_up_nothing() {
-    let server = support::stream::endless();
+    let server = hls_swarm_test_support::stream::endless();
     let fake = FakeFfmpeg::playing("play 1000");
     let (path, url) = (fake.path(), server.url("/live.m3u8"));
     let running = Swarm::new(

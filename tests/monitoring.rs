@@ -2,22 +2,6 @@
 //! exists, each alert fires and keeps silent where it should, and a real Prometheus that scrapes a real
 //! run has an answer to every query of the dashboard.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod http;
-    pub(crate) mod origin;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod program;
-    pub(crate) mod swarm;
-}
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -31,12 +15,11 @@ use tempfile::TempDir;
 use hls_swarm::monitoring::output::names;
 use hls_swarm::monitoring::{dashboard, rules, scrape};
 use hls_swarm::output::metrics::{self, PREFIX};
-
-use support::http::ask;
-use support::origin::Origin;
-use support::patience::eventually;
-use support::program::{Companion, program};
-use support::swarm::{Running, Swarm};
+use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::program::{Companion, program};
+use hls_swarm_test_support::swarm::{Running, Swarm};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/observability");
 

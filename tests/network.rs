@@ -2,35 +2,17 @@
 //! verified, which addresses viewers leave from, how fast they read. ffmpeg, nginx and openssl must be
 //! installed: without them these tests fail, they do not skip.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod fake_ffmpeg;
-    pub(crate) mod nginx;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod program;
-    pub(crate) mod server;
-    pub(crate) mod stream;
-    pub(crate) mod swarm;
-}
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use support::fake_ffmpeg::FakeFfmpeg;
-use support::nginx::{Nginx, Site};
-use support::program::program;
-use support::stream::film;
-use support::swarm::{Outcome, Swarm};
+use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
+use hls_swarm_test_support::nginx::{Nginx, Site};
+use hls_swarm_test_support::program::program;
+use hls_swarm_test_support::stream::film;
+use hls_swarm_test_support::swarm::{Outcome, Swarm};
 
 /// nginx before `folder/www`, once more on a port of its own, on two addresses, with a certificate for
 /// origin.test that an authority of its own signed.

@@ -1,19 +1,13 @@
 //! What Nix reads from the profiles, and works out from them, is what the programs say: for every
 //! profile and key. The Nix side is `nix/profiles.nix`, evaluated without nixpkgs.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-#![allow(clippy::panic, reason = "a test stops at the first surprise")]
-
-#[path = "support/program.rs"]
-#[allow(dead_code, reason = "each test uses the part it needs")]
-mod program;
-
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Map, Value};
 
 use hls_swarm_base::duration::GoDuration;
+use hls_swarm_test_support::program;
 
 /// One attribute of `nix/profiles.nix`.
 fn nix(attribute: &str) -> Map<String, Value> {

@@ -1,25 +1,9 @@
 //! The origin's own account beside ours: requests that its nginx counted, sizes that it published, and
 //! the load of its machine, which here is this one.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod http;
-    pub(crate) mod origin;
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod server;
-    pub(crate) mod swarm;
-}
-
-use support::origin::Origin;
-use support::server::{Answer, Server};
-use support::swarm::Swarm;
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::server::{Answer, Server};
+use hls_swarm_test_support::swarm::Swarm;
 
 fn exporter(origin: &Origin, name: &str) -> String {
     origin.facts[name].as_str().unwrap().to_owned()

@@ -1,8 +1,6 @@
 //! The probe's HTTP follower against a model: whatever a connection carries and however it is cut
 //! into pieces, the facts are those that were written into it.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
-
 #[allow(dead_code, unreachable_pub, reason = "the probe's own module, included as it is")]
 #[path = "../probe/object/http.rs"]
 mod http;

@@ -1,31 +1,16 @@
 //! The socket probe in FFmpeg and curl, over plain HTTP and inside TLS, against nginx's own log. FFmpeg,
 //! curl, nginx and openssl must be installed: without them these tests fail, they do not skip.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
-
-#[path = "support/nginx.rs"]
-#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
-mod nginx;
-#[path = "support/program.rs"]
-#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
-mod program;
-#[path = "probe/served.rs"]
-#[allow(unreachable_pub, reason = "shared within this test")]
-mod served;
-#[path = "probe/watched.rs"]
-#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
-mod watched;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, end, flag, what};
+use hls_swarm_test_support::nginx::Nginx;
+use hls_swarm_test_support::program::program;
 
-use nginx::Nginx;
-use program::program;
-use served::Logged;
-use watched::{Run, run};
+use crate::probe::served::{self, Logged};
+use crate::probe::watched::{Run, run};
 
 /// A folder with `www/s.m3u8` and its segments, and nginx before it.
 fn origin() -> (tempfile::TempDir, Nginx) {

@@ -1,7 +1,5 @@
 //! The reference pages say what the programs say, and manual pages and completions are what they are called.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use std::path::Path;
 use std::process::Command;
 
@@ -22,7 +20,7 @@ fn pages_are_as_the_tables_have_them() {
         assert!(
             kept == text,
             "docs/reference/{name} is not what the program says; write it anew with `make reference` \
-             (UPDATE_REFERENCE=1 cargo test --test reference). First difference: {differs:?}"
+             (UPDATE_REFERENCE=1 cargo test --test integration reference). First difference: {differs:?}"
         );
     }
 }

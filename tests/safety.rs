@@ -1,26 +1,10 @@
 //! What may not be loaded is not loaded: lists of hosts, the site's cap, the question, and storms. Public
 //! addresses are those of RFC 5737, which lead nowhere; nothing is ever sent to them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise, its helpers too"
-)]
-
-#[allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-    pub(crate) mod program;
-    pub(crate) mod server;
-    pub(crate) mod stream;
-    pub(crate) mod swarm;
-}
-
 use std::time::{Duration, Instant};
 
-use support::server::{Answer, Server, Then};
-use support::swarm::{Outcome, Swarm};
+use hls_swarm_test_support::server::{Answer, Server, Then};
+use hls_swarm_test_support::swarm::{Outcome, Swarm};
 
 const PUBLIC: &str = "http://192.0.2.1/live.m3u8";
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
@@ -84,7 +68,7 @@ fn the_rules_of_the_site_hold_whatever_is_typed() {
 #[test]
 fn a_storm_of_errors_ends_the_run_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
-    support::stream::film(folder.path(), 1);
+    hls_swarm_test_support::stream::film(folder.path(), 1);
     let segment = std::fs::read(folder.path().join("www/film0.ts")).unwrap();
     let began = Instant::now();
     let server = Server::start(move |target, _| {
@@ -102,7 +86,8 @@ fn a_storm_of_errors_ends_the_run_with_its_reason() {
             Answer::new("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Then::Keep)
         }
     });
-    let arguments = ["--clients", "8", "--ramp-rate", "50", "--error-error_rate_limit", "20%:3s", "--duration", "60s"];
+    let arguments =
+        ["--clients", "8", "--ramp-rate", "50", "--error-error_rate_limit", "20%:3s", "--duration", "60s"];
     // Even who allows all errors does not want them for an hour.
     let outcome =
         Swarm::new(&[&arguments[..], &["--threshold", "error_rate<=1", &server.url("/a.m3u8")]].concat())

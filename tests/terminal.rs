@@ -1,9 +1,6 @@
 //! The terminal is given back, whatever ends the dashboard: its end, a panic, a closed terminal, a
 //! resize storm before. Each case runs this very test program again, on a pseudo-terminal of its own.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
-#![allow(clippy::disallowed_methods, reason = "a test starts its own processes")]
-
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -24,9 +21,7 @@ use hls_swarm_model::exchange::Source;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::terminal::{Screen, is_up};
-
-#[path = "support/recorded.rs"]
-mod recorded;
+use hls_swarm_test_support::recorded;
 
 /// Names the case that the child is to play.
 const CASE: &str = "HLS_SWARM_TEST_TERMINAL";
@@ -127,7 +122,7 @@ impl Desk {
         let before = tcgetattr(&slave).unwrap();
         let end = || slave.try_clone().unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "child", "--nocapture", "--test-threads=1"]).env(CASE, case);
+        command.args(["--exact", "terminal::child", "--nocapture", "--test-threads=1"]).env(CASE, case);
         command.env("TERM", "xterm").stdin(end());
         // On a terminal that is gone, or takes nothing, the test harness of the child could not tell its result.
         if matches!(case, "hangup" | "stuck") {

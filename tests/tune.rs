@@ -1,16 +1,12 @@
 //! `hls-swarm tune` against the real /proc/sys, inside network namespaces that the tests make, and with
 //! net.* keys only: nothing of this machine changes.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
-
 use std::path::Path;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-#[path = "support/program.rs"]
-#[allow(dead_code, reason = "shared with tests that need more of it")]
-mod program;
+use hls_swarm_test_support::program;
 
 const SWARM: &str = env!("CARGO_BIN_EXE_hls-swarm");
 

@@ -139,7 +139,8 @@ impl Collection {
             let lost = missing.iter().map(|shard| format!("shard {shard}: has not reported"));
             report.verdict.invalid_reasons.extend(lost);
             if report.verdict.exit_code != Exit::NeverPlayed.code() {
-                (report.verdict.word, report.verdict.exit_code) = (VerdictKind::Invalid, Exit::Invalid.code());
+                (report.verdict.word, report.verdict.exit_code) =
+                    (VerdictKind::Invalid, Exit::Invalid.code());
             }
         }
         Ok(report)

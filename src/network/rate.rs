@@ -22,8 +22,7 @@ pub fn rates(typed: &str) -> Result<WeightedSet<u64>, Failure> {
             None => (Some(1), text),
         };
         let weight = weight.filter(|weight| (1..=MAX_WEIGHT).contains(weight));
-        let weight =
-            weight.ok_or_else(|| wrong(format!("{text:?} has no weight from 1 to {MAX_WEIGHT}")))?;
+        let weight = weight.ok_or_else(|| wrong(format!("{text:?} has no weight from 1 to {MAX_WEIGHT}")))?;
         let bits = bits(rate).ok_or_else(|| wrong(format!("{rate:?} is no rate")))?;
         if bits < LEAST_RATE {
             return Err(wrong(format!("{rate:?} is less than {}k", LEAST_RATE / 1000)));

@@ -10,7 +10,7 @@ use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::report::{Report, SCHEMA};
 use hls_swarm_model::series::Series;
 use hls_swarm_model::snapshot::{
-    ExchangeTimes, ManualChanges, Insight, Origin, PerKind, Quantiles, Snapshot, StageRow, StreamRow,
+    ExchangeTimes, Insight, ManualChanges, Origin, PerKind, Quantiles, Snapshot, StageRow, StreamRow,
 };
 use hls_swarm_model::verdict::Verdict;
 

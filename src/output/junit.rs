@@ -91,10 +91,7 @@ fn case(out: &mut String, name: &str, class: &str, time: &str, why: Option<&str>
     writeln!(out, "    </testcase>")
 }
 
-fn properties(
-    out: &mut String,
-    Report { run, snapshot, verdict, end_reason, .. }: &Report,
-) -> fmt::Result {
+fn properties(out: &mut String, Report { run, snapshot, verdict, end_reason, .. }: &Report) -> fmt::Result {
     let mut properties = vec![
         ("verdict", verdict.word.as_str().to_lowercase()),
         ("exit_code", verdict.exit_code.to_string()),

@@ -1,6 +1,6 @@
 //! The load in parts, as tables of words that every report shows: stages, streams, changes by hand.
 
-use hls_swarm_model::snapshot::{ManualChanges, Lifetimes, Quantiles, Snapshot, StageRow, StreamRow};
+use hls_swarm_model::snapshot::{Lifetimes, ManualChanges, Quantiles, Snapshot, StageRow, StreamRow};
 
 use super::figures::{bit_rate, bytes, count, milliseconds, percent};
 use crate::tui::view::style::clock;
@@ -79,7 +79,10 @@ pub fn streams(snapshot: &Snapshot) -> Vec<[String; 7]> {
 #[must_use]
 pub fn sessions(lifetimes: &Lifetimes) -> Option<String> {
     (lifetimes.ramped_down + lifetimes.rejected > 0).then(|| {
-        format!("{} came, {} left, {} found no room", lifetimes.arrived, lifetimes.ramped_down, lifetimes.rejected)
+        format!(
+            "{} came, {} left, {} found no room",
+            lifetimes.arrived, lifetimes.ramped_down, lifetimes.rejected
+        )
     })
 }
 

@@ -148,7 +148,12 @@ fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     writeln!(
         out,
         "\nviewers    {} started, {} restarts, {} played, {} stalls, {} given up, {} killed",
-        lifetimes.starts, lifetimes.restarts, lifetimes.played, lifetimes.stalled, lifetimes.given_up, lifetimes.killed
+        lifetimes.starts,
+        lifetimes.restarts,
+        lifetimes.played,
+        lifetimes.stalled,
+        lifetimes.given_up,
+        lifetimes.killed
     )?;
     let exits = &lifetimes.exits;
     writeln!(out, "exits      {} success, {} error, {} signal", exits.success, exits.error, exits.signal)?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::sizing::{
-    FILES_PER_VIEWER, MEMORY_PER_VIEWER, Requirements, OWN_FILES, OWN_MEMORY, OWN_PROCESSES, PORTS_PER_VIEWER,
+    FILES_PER_VIEWER, MEMORY_PER_VIEWER, OWN_FILES, OWN_MEMORY, OWN_PROCESSES, PORTS_PER_VIEWER, Requirements,
 };
 use hls_swarm_os::limits::Machine;
 

@@ -71,7 +71,12 @@ pub async fn look(stream: &Stream, target_policy: &TargetPolicy) -> Result<Found
 }
 
 /// Every variant at once, by the master playlist itself.
-async fn whole(stream: &Stream, master: &Master, of: &str, target_policy: &TargetPolicy) -> Result<Found, Failure> {
+async fn whole(
+    stream: &Stream,
+    master: &Master,
+    of: &str,
+    target_policy: &TargetPolicy,
+) -> Result<Found, Failure> {
     let first = master.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
     let media = media(stream, &first.url, target_policy).await?;
     for url in master.variants.iter().map(|one| &one.url).chain(master.audio.iter().map(|one| &one.url)) {
@@ -155,7 +160,11 @@ fn nothing_listed(url: &Url) -> Failure {
         .help("check the master playlist")
 }
 
-async fn fetch_playlist(stream: &Stream, url: &Url, target_policy: &TargetPolicy) -> Result<(Url, Playlist), Failure> {
+async fn fetch_playlist(
+    stream: &Stream,
+    url: &Url,
+    target_policy: &TargetPolicy,
+) -> Result<(Url, Playlist), Failure> {
     let response = fetch::get(fetch::Request {
         url: url.clone(),
         headers: stream.headers.clone(),

@@ -12,7 +12,7 @@ use hls_swarm_base::exit::Exit;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::stats::Stats;
-use hls_swarm_model::verdict::criteria::{judge, aborted_by};
+use hls_swarm_model::verdict::criteria::{aborted_by, judge};
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::{elf, terminal};
@@ -89,7 +89,8 @@ pub(crate) async fn play(
         stage.and_then(|stage| stage.open(&name, snapshots.clone(), hands, shutdown.clone(), done.clone()));
     tokio::spawn(tell(snapshots.clone(), shutdown.graceful.clone()));
 
-    let cause = supervisor::supervise(Arc::clone(&context), snapshots, wishes, random(seed, &context.plan)).await;
+    let cause =
+        supervisor::supervise(Arc::clone(&context), snapshots, wishes, random(seed, &context.plan)).await;
     let interrupted_by = interrupted_by(&cause, &context.plan, shutdown);
     let files = context.plan.results.reports.clone();
     let collector = context.plan.results.collector.clone().map(|url| (url, context.plan.load.shard));
@@ -105,7 +106,9 @@ pub(crate) async fn play(
 
     let verdict = judge(&last, &thresholds, interrupted_by);
     let verdict = match &cause {
-        Cause::ThresholdFailed(criterion) | Cause::ErrorStorm(criterion) => aborted_by(verdict, criterion.clone()),
+        Cause::ThresholdFailed(criterion) | Cause::ErrorStorm(criterion) => {
+            aborted_by(verdict, criterion.clone())
+        }
         _ => verdict,
     };
     let snapshot = Arc::unwrap_or_clone(last);

@@ -21,7 +21,7 @@ use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::limits;
 
 use crate::engine::viewer::{self, RunContext};
-use crate::load::controller::{LoadController, Do};
+use crate::load::controller::{Do, LoadController};
 use crate::preflight::resources::files_needed;
 
 /// Deaths after which a run that nobody ever played is hopeless.
@@ -58,8 +58,10 @@ pub async fn supervise(
     let mut crowd = LoadController::new(&context.plan.load);
     let mut viewers = Viewers::default();
     let mut aborted_by = std::pin::pin!(aborted_by(snapshots.clone()));
-    let mut error_rate_exceeded = std::pin::pin!(error_rate_exceeded(snapshots.clone(), context.plan.error_rate_limit));
-    let mut hopeless = std::pin::pin!(hopeless(snapshots, context.plan.streams.first().timeout + FIRST_PICTURE));
+    let mut error_rate_exceeded =
+        std::pin::pin!(error_rate_exceeded(snapshots.clone(), context.plan.error_rate_limit));
+    let mut hopeless =
+        std::pin::pin!(hopeless(snapshots, context.plan.streams.first().timeout + FIRST_PICTURE));
     let cause = loop {
         let orders = crowd.due(began.elapsed(), &mut || random.f64());
         if orders.contains(&Do::End) {
@@ -140,7 +142,12 @@ struct Viewers {
 }
 
 impl Viewers {
-    fn start(&mut self, context: &Arc<RunContext>, viewer: u32, chance: impl FnMut() -> f64 + Send + 'static) {
+    fn start(
+        &mut self,
+        context: &Arc<RunContext>,
+        viewer: u32,
+        chance: impl FnMut() -> f64 + Send + 'static,
+    ) {
         let stop = context.stop.child_token();
         let generation = self.generations.get(&viewer).map_or(1, |before| before.saturating_add(1));
         let task = viewer::live(Arc::clone(context), viewer, generation, stop.clone(), chance);
@@ -210,7 +217,10 @@ async fn hopeless(mut snapshots: watch::Receiver<Arc<Snapshot>>, patience: Durat
 }
 
 /// Returns when there is a storm of errors.
-async fn error_rate_exceeded(mut snapshots: watch::Receiver<Arc<Snapshot>>, error_rate_limit: Option<ErrorRateLimit>) -> Criterion {
+async fn error_rate_exceeded(
+    mut snapshots: watch::Receiver<Arc<Snapshot>>,
+    error_rate_limit: Option<ErrorRateLimit>,
+) -> Criterion {
     let Some(error_rate_limit) = error_rate_limit else { return std::future::pending().await };
     let mut watcher = ErrorRateWatcher::new(error_rate_limit);
     while snapshots.changed().await.is_ok() {

@@ -8,7 +8,7 @@ use hls_swarm_host::audit::audit;
 use hls_swarm_host::audit::facts::{Facts, Process, Redis};
 use hls_swarm_host::audit::findings::{Audit, Capacity, Severity};
 
-use crate::bad_server;
+use crate::audit::bad_server;
 
 fn bad() -> (TempDir, Facts) {
     let folder = TempDir::new().unwrap();

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::bad_server;
-use crate::origin::Origin;
-use crate::program::{Companion, program};
+use crate::audit::bad_server;
+use crate::audit::origin::Origin;
+use crate::audit::program::{Companion, program};
 
 fn audit(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hls-swarm")).arg("audit").args(arguments).output().unwrap()

@@ -167,7 +167,10 @@ impl<'a> Account<'a> {
         } else if nothing && exchange.is_ended_by_viewer() && lifetimes.ends_with_run(exchange) {
             // It was sent, and the connection was gone before the server read it.
             Some(Why::InFlightAtStop)
-        } else if nothing && stale && exchange.connect.is_none() && lifetimes.is_last_of_its_connection(exchange)
+        } else if nothing
+            && stale
+            && exchange.connect.is_none()
+            && lifetimes.is_last_of_its_connection(exchange)
         {
             Some(Why::StaleConnection)
         } else {

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use hls_swarm_origin::access_log::format::Entry;
 
-use crate::machines::{Played, ask, play, script, ssh};
-use crate::patience::eventually;
+use crate::lab::machines::{Played, ask, play, script, ssh};
+use crate::lab::patience::eventually;
 
 /// The origin's access log, in the machine.
 const LOG: &str = "/run/hls/access.ndjson";

@@ -9,9 +9,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::machines::{image, script};
-use crate::patience::eventually;
-use crate::processes::{Process, send, with_variable};
+use crate::lab::machines::{image, script};
+use crate::lab::patience::eventually;
+use crate::lab::processes::{Process, send, with_variable};
 
 /// Every process of a lab that a test starts has this variable.
 const MARK: &str = "HLS_LAB_TEST";

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::support::fake_ffmpeg::FakeFfmpeg;
-use crate::support::nginx::{Nginx, Site};
-use crate::support::patience::eventually;
-use crate::support::processes::send;
-use crate::support::stream::{endless, film};
-use crate::support::swarm::{Running, Swarm};
+use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
+use hls_swarm_test_support::nginx::{Nginx, Site};
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::send;
+use hls_swarm_test_support::stream::{endless, film};
+use hls_swarm_test_support::swarm::{Running, Swarm};
 
 const SECOND: Duration = Duration::from_secs(1);
 

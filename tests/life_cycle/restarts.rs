@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::fake_ffmpeg::FakeFfmpeg;
-use crate::support::nginx::{Nginx, Site};
-use crate::support::patience::eventually;
-use crate::support::processes::zombies;
-use crate::support::stream::{endless, film};
-use crate::support::swarm::Swarm;
+use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
+use hls_swarm_test_support::nginx::{Nginx, Site};
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::zombies;
+use hls_swarm_test_support::stream::{endless, film};
+use hls_swarm_test_support::swarm::Swarm;
 
 /// Notes the moment of the start; `moments` reads them.
 const NOTE: &str = "date +%s.%N >>\"$(dirname \"$0\")/starts\"\n";

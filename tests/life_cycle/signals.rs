@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::fake_ffmpeg::FakeFfmpeg;
-use crate::support::origin::Origin;
-use crate::support::patience::eventually;
-use crate::support::stream::endless;
-use crate::support::swarm::{Running, Swarm};
+use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::stream::endless;
+use hls_swarm_test_support::swarm::{Running, Swarm};
 
 fn wait_for_sleepers(running: &Running, count: usize) {
     eventually("viewers play", Duration::from_secs(20), || {

@@ -10,11 +10,10 @@ use tempfile::TempDir;
 
 use hls_swarm_origin::access_log::format::Entry;
 use hls_swarm_origin::publisher::playlist;
-
-use crate::support::http::ask;
-use crate::support::origin::{Origin, refusal};
-use crate::support::patience::eventually;
-use crate::support::processes::descendants;
+use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::origin::{Origin, refusal};
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::descendants;
 
 /// It needs neither of them, and says nothing of itself while all is well.
 const ALONE: [&str; 7] =

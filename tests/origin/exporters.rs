@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::http::{Connection, ask};
-use crate::support::origin::{Origin, refusal};
-use crate::support::patience::eventually;
-use crate::support::processes::send;
+use hls_swarm_test_support::http::{Connection, ask};
+use hls_swarm_test_support::origin::{Origin, refusal};
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::send;
 
 /// Type and samples of each family of an exposition.
 type Families = BTreeMap<String, (String, BTreeMap<String, f64>)>;

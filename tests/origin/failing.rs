@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use tempfile::TempDir;
 
-use crate::support::origin::refusal;
+use hls_swarm_test_support::origin::refusal;
 
 fn assert_refused(arguments: &[&str], code: i32, words: &[&str]) {
     let (ended, said) = refusal(arguments);

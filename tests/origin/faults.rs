@@ -9,10 +9,9 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use hls_swarm_origin::access_log::format::Entry;
-
-use crate::support::http::{Answer, Connection, ask};
-use crate::support::origin::{Origin, refusal};
-use crate::support::patience::eventually;
+use hls_swarm_test_support::http::{Answer, Connection, ask};
+use hls_swarm_test_support::origin::{Origin, refusal};
+use hls_swarm_test_support::patience::eventually;
 
 const WAIT: Duration = Duration::from_secs(15);
 

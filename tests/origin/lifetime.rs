@@ -5,10 +5,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::support::http::ask;
-use crate::support::origin::Origin;
-use crate::support::patience::eventually;
-use crate::support::processes::{descendants, send, survivors};
+use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::{descendants, send, survivors};
 
 #[test]
 fn two_starts_at_once_share_one_encoding_and_no_port() {

@@ -9,10 +9,9 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use hls_swarm_origin::profile::BUILT_IN;
-
-use crate::support::http::ask;
-use crate::support::origin::{Origin, command};
-use crate::support::patience::eventually;
+use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::origin::{Origin, command};
+use hls_swarm_test_support::patience::eventually;
 
 #[test]
 fn who_asks_too_often_is_refused_by_address_and_by_token() {
@@ -100,7 +99,7 @@ fn systemd_is_told() {
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
     let ready = hear();
-    crate::support::processes::send(origin.id(), Signal::SIGTERM);
+    hls_swarm_test_support::processes::send(origin.id(), Signal::SIGTERM);
     let stopping = hear();
     assert_eq!(origin.wait().unwrap().code(), Some(0));
     assert!(ready.starts_with("READY=1\nSTATUS=http://127.0.0.1:"), "{ready}");
@@ -121,7 +120,7 @@ fn a_kept_position_is_gone_on_from() {
     let (listed, text) = after.playlist().unwrap();
     assert!(listed.media_sequence >= before.media_sequence + 3, "{text}");
     assert!(text.contains("#EXT-X-DISCONTINUITY\n"), "{text}");
-    let (code, said) = crate::support::origin::refusal(&arguments);
+    let (code, said) = hls_swarm_test_support::origin::refusal(&arguments);
     assert!(code == Some(3) && said.contains("is used by another hls-origin"), "{said}");
 }
 

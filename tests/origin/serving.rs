@@ -7,11 +7,10 @@ use tempfile::TempDir;
 
 use hls_swarm_origin::access_log::format::Entry;
 use hls_swarm_origin::publisher::playlist;
-
-use crate::support::http::{Connection, ask};
-use crate::support::origin::Origin;
-use crate::support::patience::eventually;
-use crate::support::processes::{Process, descendants, send};
+use hls_swarm_test_support::http::{Connection, ask};
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::{Process, descendants, send};
 
 #[test]
 fn what_was_announced_can_be_fetched() {

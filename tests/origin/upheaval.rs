@@ -10,11 +10,11 @@ use nix::sys::signal::Signal;
 use nix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
-use crate::support::hls::History;
-use crate::support::http::ask;
-use crate::support::origin::Origin;
-use crate::support::patience::eventually;
-use crate::support::processes::{descendants, send, survivors};
+use hls_swarm_test_support::hls::History;
+use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::{descendants, send, survivors};
 
 const PLAYLISTS: [&str; 2] = ["stream.m3u8", "v1.m3u8"];
 /// A viewer plays again once it has got a segment whole.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::hls::{History, Variant, master};
-use crate::support::http::ask;
-use crate::support::origin::Origin;
+use hls_swarm_test_support::hls::{History, Variant, master};
+use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::origin::Origin;
 
 /// How long each stream is watched in CI; `long` is for a machine with time.
 const WATCH: Duration = Duration::from_secs(14);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::nginx::{Nginx, Site};
+use hls_swarm_test_support::nginx::{Nginx, Site};
 
 /// One line of the access log.
 #[derive(Clone, Debug)]

@@ -52,7 +52,7 @@ impl Pipe {
 /// The viewer of this test binary (see `viewer` in tests/probe.rs): does what no program at hand does.
 pub fn own_viewer(act: &str, port: u16) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "viewer", "--test-threads=1"]);
+    command.args(["--ignored", "--exact", "probe::viewer", "--test-threads=1"]);
     command.env("VIEWER_ACT", act).env("VIEWER_PORT", port.to_string());
     command
 }

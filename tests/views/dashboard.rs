@@ -22,7 +22,7 @@ use hls_swarm_model::exchange::{Exchange, Kind, Outcome, Source};
 use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow};
 use hls_swarm_model::stats::Stats;
 
-use crate::recorded::{SECOND, exchange, origin, recorded, run, stats, stats_of};
+use crate::views::recorded::{SECOND, exchange, origin, recorded, run, stats, stats_of};
 
 /// Thirty viewers arrive within ten seconds; some stall, one meets errors, one dies and comes back.
 fn series() -> Vec<Snapshot> {

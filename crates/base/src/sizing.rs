@@ -57,7 +57,10 @@ mod tests {
     #[test]
     fn few_viewers_get_the_recommended_limit_and_many_what_they_need() {
         assert_eq!((Requirements::of(10).open_files, Requirements::of(10).open_files_limit), (300, 1150));
-        assert_eq!((Requirements::of(500).open_files, Requirements::of(500).open_files_limit), (10_100, 10_100));
+        assert_eq!(
+            (Requirements::of(500).open_files, Requirements::of(500).open_files_limit),
+            (10_100, 10_100)
+        );
         assert_eq!(Requirements::of(u32::MAX).processes, u64::from(u32::MAX) + 50);
     }
 }

@@ -8,7 +8,7 @@ use url::{Host, Url};
 use hls_swarm_base::error::Failure;
 
 use crate::resolve::Rule;
-use crate::target_policy::{TargetPolicy, Site};
+use crate::target_policy::{Site, TargetPolicy};
 
 /// The machine's file.
 const MACHINE: &str = "/etc/hls-swarm/config.toml";

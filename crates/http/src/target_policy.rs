@@ -264,8 +264,11 @@ mod tests {
 
     #[test]
     fn hosts_have_to_be_on_every_list() {
-        let target_policy =
-            target_policy(&["*.example.com", "other.test", "2001:db8::1"], "allow_hosts = ['cdn.example.com']", 1);
+        let target_policy = target_policy(
+            &["*.example.com", "other.test", "2001:db8::1"],
+            "allow_hosts = ['cdn.example.com']",
+            1,
+        );
         let target_policy = target_policy.unwrap();
         let admits = |host: &str| target_policy.check_url(&url(host)).is_ok();
         assert!(admits("cdn.example.com") && admits("CDN.Example.com") && admits("cdn.example.com."));
@@ -291,9 +294,15 @@ mod tests {
     #[test]
     fn the_load_is_raised_by_hand_within_the_same_bounds() {
         let mut target_policy = target_policy(&[], "max_clients = 300", 50).unwrap();
-        assert!(target_policy.manual_changes(300).is_ok() && target_policy.manual_changes(301).unwrap_err().contains("300"));
+        assert!(
+            target_policy.manual_changes(300).is_ok()
+                && target_policy.manual_changes(301).unwrap_err().contains("300")
+        );
         target_policy.reaches_public();
-        assert!(target_policy.manual_changes(100).is_ok() && target_policy.manual_changes(101).unwrap_err().contains("--yes"));
+        assert!(
+            target_policy.manual_changes(100).is_ok()
+                && target_policy.manual_changes(101).unwrap_err().contains("--yes")
+        );
         target_policy.grant_consent();
         assert!(target_policy.manual_changes(300).is_ok() && target_policy.manual_changes(301).is_err());
     }

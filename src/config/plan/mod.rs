@@ -15,7 +15,7 @@ use std::time::Duration;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::Secrets;
 use hls_swarm_base::weighted::WeightedSet;
-use hls_swarm_http::target_policy::{TargetPolicy, Site};
+use hls_swarm_http::target_policy::{Site, TargetPolicy};
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 use hls_swarm_model::verdict::threshold::Threshold;
 
@@ -25,7 +25,7 @@ use crate::load::Load;
 use crate::load::start_at::StartAt;
 use crate::network::{self, Network};
 
-pub use crate::config::plan::origin_metrics::{Sizes, OriginMetrics};
+pub use crate::config::plan::origin_metrics::{OriginMetrics, Sizes};
 
 pub use load::RAMP_RATE;
 pub use results::{METRICS_PORT, Results};

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_model::event::Event;
 use hls_swarm_os::clock::now_ns;
-use hls_swarm_os::process::{Child, Group, StopTimeouts, Program};
+use hls_swarm_os::process::{Child, Group, Program, StopTimeouts};
 use hls_swarm_player::playback::Change;
 use hls_swarm_probe::record;
 
@@ -19,12 +19,17 @@ use crate::engine::ffmpeg::argv::arguments;
 use crate::engine::ffmpeg::inferred::Author;
 use crate::engine::ffmpeg::monitor::ViewerMonitor;
 use crate::engine::probe::conceal::{Concealed, conceal};
-use crate::engine::viewer::{Channel, RunContext, Life};
+use crate::engine::viewer::{Channel, Life, RunContext};
 use crate::network::Certificates;
 
 /// Starts viewer `viewer` for the `generation`th time and returns when it has ended; `stop` ends it in
 /// good order.
-pub(crate) async fn play(context: &RunContext, viewer: u32, generation: u32, stop: &CancellationToken) -> Life {
+pub(crate) async fn play(
+    context: &RunContext,
+    viewer: u32,
+    generation: u32,
+    stop: &CancellationToken,
+) -> Life {
     let started_ns = now_ns();
     context.tell(Event::Started { viewer, generation, at_ns: started_ns }).await;
     let program = program(context, viewer, generation);

@@ -35,7 +35,12 @@ struct Play {
 
 impl Play {
     fn new(load: &Load) -> Self {
-        Self { crowd: LoadController::new(load), random: fastrand::Rng::with_seed(3), up: Vec::new(), log: Vec::new() }
+        Self {
+            crowd: LoadController::new(load),
+            random: fastrand::Rng::with_seed(3),
+            up: Vec::new(),
+            log: Vec::new(),
+        }
     }
 
     fn at(&mut self, now: Duration) {

@@ -5,7 +5,9 @@ use super::{Metric, Value, count, histogram, metric, quantile};
 
 pub(crate) static TABLE: &[Metric] = &[
     metric("client_starts_total", Counter, "", "Processes started.", |s, _| count(s.lifetimes.starts)),
-    metric("client_restarts_total", Counter, "", "Processes started again.", |s, _| count(s.lifetimes.restarts)),
+    metric("client_restarts_total", Counter, "", "Processes started again.", |s, _| {
+        count(s.lifetimes.restarts)
+    }),
     metric(
         "client_exits_total",
         Counter,

@@ -220,8 +220,9 @@ fn undo(args: &UndoArgs) -> Result<Exit, Failure> {
     say(&view::changes(&changes));
     let exit = exit_of(&changes);
     if exit == Exit::Pass {
-        fs::remove_file(&file)
-            .map_err(|error| Failure::internal(format!("cannot remove {}", file.display())).caused_by(error))?;
+        fs::remove_file(&file).map_err(|error| {
+            Failure::internal(format!("cannot remove {}", file.display())).caused_by(error)
+        })?;
     }
     Ok(exit)
 }

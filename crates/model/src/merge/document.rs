@@ -8,8 +8,8 @@ use hls_swarm_hls::variant::Variant;
 
 use crate::series::Series;
 use crate::snapshot::{
-    Agreement, Errors, Generator, ManualChanges, Insight, Lifetimes, Origin, PerKind, Playback, Quantiles, Sources,
-    StageRow, StreamRow, ViewerRow, PlaybackTime,
+    Agreement, Errors, Generator, Insight, Lifetimes, ManualChanges, Origin, PerKind, Playback, PlaybackTime,
+    Quantiles, Sources, StageRow, StreamRow, ViewerRow,
 };
 use crate::verdict::Verdict;
 

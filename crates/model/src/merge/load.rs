@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use super::mean::mean;
 use crate::report::Report;
-use crate::snapshot::{Errors, ManualChanges, PerKind, Quantiles, Snapshot, StageRow, StreamRow, PlaybackTime};
+use crate::snapshot::{
+    Errors, ManualChanges, PerKind, PlaybackTime, Quantiles, Snapshot, StageRow, StreamRow,
+};
 use crate::stats::distribution::Distribution;
 
 type Distributions = BTreeMap<String, Distribution>;

@@ -12,8 +12,8 @@ use crate::report::{Recording, Report};
 use crate::run::Run;
 use crate::series::{Point, Series};
 use crate::snapshot::{
-    Agreement, Buckets, Errors, ExchangeTimes, Exits, Generator, Latency, Lifetimes, Origin, PerKind, Playback,
-    Quantiles, Rates, Snapshot, Sources, ViewerRow,
+    Agreement, Buckets, Errors, ExchangeTimes, Exits, Generator, Latency, Lifetimes, Origin, PerKind,
+    Playback, Quantiles, Rates, Snapshot, Sources, ViewerRow,
 };
 use crate::stats::distribution::Distribution;
 use crate::stats::series::{MOST, added, halved};

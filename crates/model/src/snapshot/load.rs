@@ -176,7 +176,8 @@ impl PlaybackTime {
     #[must_use]
     pub fn throughput_ratio(&self, expected_viewer_seconds: f64) -> Option<f64> {
         let watched = self.viewed_seconds + self.stalled_seconds > 0.0;
-        (watched && expected_viewer_seconds > 0.0).then(|| self.expected_media_seconds / expected_viewer_seconds)
+        (watched && expected_viewer_seconds > 0.0)
+            .then(|| self.expected_media_seconds / expected_viewer_seconds)
     }
 }
 
@@ -231,7 +232,8 @@ mod tests {
     fn what_nobody_watched_has_no_ratio() {
         assert_eq!(PlaybackTime::default().rebuffering(), None);
         assert_eq!(PlaybackTime::default().throughput_ratio(0.0), None);
-        let watching = PlaybackTime { viewed_seconds: 99.0, stalled_seconds: 1.0, expected_media_seconds: 110.0 };
+        let watching =
+            PlaybackTime { viewed_seconds: 99.0, stalled_seconds: 1.0, expected_media_seconds: 110.0 };
         assert_eq!(watching.rebuffering(), Some(0.01));
         assert_eq!(watching.throughput_ratio(100.0), Some(1.1));
     }

@@ -25,7 +25,7 @@ pub use insight::{
     Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, OTHER_ADDRESSES, PlaylistFaults,
 };
 pub use latency::{Buckets, ExchangeTimes, Latency, Quantiles};
-pub use load::{ManualChange, ManualChanges, StageRow, StreamRow, PlaybackTime, capacity};
+pub use load::{ManualChange, ManualChanges, PlaybackTime, StageRow, StreamRow, capacity};
 pub use origin::{Gauge, Origin, SegmentSizes};
 pub use per_kind::PerKind;
 pub use playback::Playback;

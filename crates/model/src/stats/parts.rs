@@ -5,7 +5,7 @@ use hls_swarm_base::weighted::WeightedSet;
 
 use super::exchanges::Exchanges;
 use crate::exchange::Exchange;
-use crate::snapshot::{StageRow, StreamRow, PlaybackTime};
+use crate::snapshot::{PlaybackTime, StageRow, StreamRow};
 use crate::verdict::Criterion;
 
 /// A stage as it is planned, in viewers of this process.

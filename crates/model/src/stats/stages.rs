@@ -5,7 +5,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use super::Stats;
 use super::parts::{Counted, Parts, StagePlan, judged};
 use crate::command::Command;
-use crate::snapshot::{ManualChange, ManualChanges, Latency, Lifetimes, Snapshot, StageRow, StreamRow};
+use crate::snapshot::{Latency, Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow, StreamRow};
 use crate::verdict::criteria::stage_criteria;
 use crate::verdict::threshold::Threshold;
 
@@ -25,7 +25,12 @@ impl Stats {
     /// Gives each of `stages` and `streams` an account of its own; stages that hold a level are held
     /// against `thresholds`.
     #[must_use]
-    pub fn with_stages(self, stages: Vec<StagePlan>, streams: WeightedSet<String>, thresholds: Vec<Threshold>) -> Self {
+    pub fn with_stages(
+        self,
+        stages: Vec<StagePlan>,
+        streams: WeightedSet<String>,
+        thresholds: Vec<Threshold>,
+    ) -> Self {
         Self { parts: Parts::new(self.expectation.timeout_ns, stages, streams), thresholds, ..self }
     }
 

@@ -203,7 +203,10 @@ fn lives_are_counted_and_reasons_grouped() {
     stats.apply(Event::Progress { viewer: 1, media_us: 2_000_000, speed: Some(1.0), drift_seconds: 0.0 });
     let snapshot = stats.snapshot(SECOND);
     assert_eq!(snapshot.exit_reasons, [("Connection refused".to_owned(), 2)]);
-    assert_eq!((snapshot.lifetimes.starts, snapshot.lifetimes.restarts, snapshot.lifetimes.exits.error), (3, 1, 2));
+    assert_eq!(
+        (snapshot.lifetimes.starts, snapshot.lifetimes.restarts, snapshot.lifetimes.exits.error),
+        (3, 1, 2)
+    );
     assert_eq!((snapshot.active_clients, snapshot.peak_clients, snapshot.playing_clients), (1, 1, 1));
     assert_eq!(snapshot.viewers[1].state, ViewerState::Waiting);
     assert!(!stats.nothing_played());
@@ -319,7 +322,9 @@ fn each_stage_has_an_account_and_a_verdict_of_its_own() {
     // The parts add up to the whole.
     assert_eq!(rows.iter().map(|row| row.1).sum::<u64>(), snapshot.requests[Kind::Segment]);
     assert!((snapshot.watching.rebuffering().unwrap() - 0.1).abs() < 1e-9);
-    assert!((snapshot.watching.throughput_ratio(snapshot.expected_viewer_seconds).unwrap() - 0.9).abs() < 0.01);
+    assert!(
+        (snapshot.watching.throughput_ratio(snapshot.expected_viewer_seconds).unwrap() - 0.9).abs() < 0.01
+    );
 }
 
 #[test]
@@ -364,7 +369,10 @@ fn who_was_dismissed_is_neither_due_nor_a_failure() {
     hold(&mut stats, 10, 1, 0);
     let snapshot = stats.snapshot(20 * SECOND);
     assert_eq!((snapshot.active_ratio, snapshot.target_now, snapshot.playing_clients), (Some(1.0), 1, 1));
-    assert_eq!((snapshot.lifetimes.arrived, snapshot.lifetimes.ramped_down, snapshot.lifetimes.expected), (2, 1, 2));
+    assert_eq!(
+        (snapshot.lifetimes.arrived, snapshot.lifetimes.ramped_down, snapshot.lifetimes.expected),
+        (2, 1, 2)
+    );
     // The number is used again: another viewer, not a restart; it has gone before it had to play.
     stats.apply(Event::Arrived { viewer: 2, at_ns: 20 * SECOND });
     stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });

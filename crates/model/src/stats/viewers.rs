@@ -7,7 +7,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use super::distribution::Distribution;
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind};
-use crate::snapshot::{Lifetimes, Playback, ViewerRow, ViewerState, PlaybackTime};
+use crate::snapshot::{Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
 
 /// Bounds of the uptime histogram, seconds.
 const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
@@ -71,9 +71,7 @@ impl Viewer {
     /// It should have played: it did, it had the time, or it tried and failed.
     fn is_expected(&self, at_ns: u64, start_up_ns: u64) -> bool {
         let since = self.arrived_ns;
-        since.is_some_and(|since| {
-            self.played || self.failed || at_ns.saturating_sub(since) >= start_up_ns
-        })
+        since.is_some_and(|since| self.played || self.failed || at_ns.saturating_sub(since) >= start_up_ns)
     }
 }
 

@@ -177,7 +177,9 @@ fn find(name: &str, statistic: Option<&str>) -> Result<(&'static str, Unit, Sour
     if let Some((metric, read)) = SCALARS.iter().find(|(known, _)| *known == name) {
         return match statistic {
             None => Ok((metric, unit(metric), Source::Scalar(*read))),
-            Some(statistic) => Err(InvalidThreshold(format!("{name} is one number and has no {statistic:?}"))),
+            Some(statistic) => {
+                Err(InvalidThreshold(format!("{name} is one number and has no {statistic:?}")))
+            }
         };
     }
     if let Some((metric, read)) = TIMES.iter().find(|(known, _)| *known == name) {

@@ -25,7 +25,7 @@ use crate::profile::stream::Stream;
 use crate::profile::{Encryption, Format, Profile};
 use crate::run::both;
 use crate::run::readiness::{self, ReadyMessage};
-use crate::run::status::{Place, OriginStatus};
+use crate::run::status::{OriginStatus, Place};
 
 /// Serves until `stop`.
 pub(crate) async fn serve(

@@ -52,7 +52,12 @@ impl Exporters {
     }
 
     /// Serves until `stop`. `directory` names the file system that holds the segments.
-    pub(crate) async fn serve(self, origin_status: Arc<OriginStatus>, directory: PathBuf, stop: &CancellationToken) {
+    pub(crate) async fn serve(
+        self,
+        origin_status: Arc<OriginStatus>,
+        directory: PathBuf,
+        stop: &CancellationToken,
+    ) {
         let node = async {
             let Some(listener) = self.node else { return };
             let answer = move |request: Request<Incoming>| {

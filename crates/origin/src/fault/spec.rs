@@ -8,7 +8,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::nearest::nearest;
 
 use super::pattern::Pattern;
-use super::{Fault, Kind, Share, KillTarget};
+use super::{Fault, KillTarget, Kind, Share};
 
 /// The kinds, as the help shows them.
 const KINDS: [&str; 11] = [

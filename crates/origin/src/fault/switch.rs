@@ -12,7 +12,7 @@ use hls_swarm_base::error::Failure;
 use super::past_playlists::Playlists;
 use crate::exporter::own;
 use crate::fault::book::{Book, Decision};
-use crate::fault::{Fault, Kind, KillTarget};
+use crate::fault::{Fault, KillTarget, Kind};
 
 /// By this a process is killed on purpose.
 #[derive(Debug, Default)]

@@ -27,7 +27,10 @@ use crate::fault_proxy::request::RequestContext;
 const NO_ANSWER: u16 = 444;
 
 /// Answers, or fails to when the connection is to be closed instead.
-pub(crate) async fn answer(visit: &Arc<RequestContext>, request: Request<Incoming>) -> io::Result<Response<Body>> {
+pub(crate) async fn answer(
+    visit: &Arc<RequestContext>,
+    request: Request<Incoming>,
+) -> io::Result<Response<Body>> {
     let front = &visit.front;
     let place = visit.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let line = Line::new(&request, visit.peer, visit.number, place);

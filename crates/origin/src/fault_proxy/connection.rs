@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::answer;
 use super::{Backend, Front};
-use crate::fault_proxy::metered_stream::{State, MeteredStream};
+use crate::fault_proxy::metered_stream::{MeteredStream, State};
 use crate::fault_proxy::request::RequestContext;
 
 /// nginx closes an idle connection first, which the viewer is to see; this is for those it never hears of.
@@ -54,7 +54,8 @@ pub(crate) async fn serve(front: &Arc<Front>, stream: TcpStream, peer: SocketAdd
         Backend::Nginx(_) => front.idle + LATER,
     };
     server.preserve_header_case(true).timer(TokioTimer::new()).header_read_timeout(idle);
-    let connection = server.serve_connection(TokioIo::new(MeteredStream::new(stream, Arc::clone(&state))), service);
+    let connection =
+        server.serve_connection(TokioIo::new(MeteredStream::new(stream, Arc::clone(&state))), service);
     tokio::pin!(connection);
     tokio::select! {
         // A viewer that breaks off is not our concern.

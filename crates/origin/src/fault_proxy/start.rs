@@ -15,7 +15,7 @@ use crate::cli::service::ServiceArgs;
 use crate::fault::Fault;
 use crate::fault::control::Control;
 use crate::fault::switch::Faults;
-use crate::fault_proxy::{Backend, Front, AccessLog, Upstream};
+use crate::fault_proxy::{AccessLog, Backend, Front, Upstream};
 use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
 use crate::run::readiness::ReadyMessage;

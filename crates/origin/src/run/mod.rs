@@ -36,7 +36,7 @@ use crate::profile::plan::Plan;
 use crate::publisher::sequence_state::StateDir;
 use crate::run::readiness::ReadyMessage;
 use crate::run::runtime_dir::RuntimeDir;
-use crate::run::status::{Place, OriginStatus};
+use crate::run::status::{OriginStatus, Place};
 use crate::{access_log, embedded, profile};
 
 /// Serves the test stream until a signal ends it; a signal is the planned end of an origin.
@@ -92,7 +92,8 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
     for (name, address) in exporters.addresses() {
         announcement.tell(name, format!("http://{}/metrics", readiness::reachable(address)));
     }
-    let origin_status = Arc::new(OriginStatus::new(Place::Disk(runtime_dir.www()), announcement.address(), faults.clone()));
+    let origin_status =
+        Arc::new(OriginStatus::new(Place::Disk(runtime_dir.www()), announcement.address(), faults.clone()));
     let place = server::Place { sockets, behind_front: front.is_some(), access_log: log };
     let server = Server::prepare(args, &tools, &plan, place, &runtime_dir, guard).await?;
     if let Some(faults) = &faults {
@@ -101,7 +102,8 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
     origin_status.watch("nginx", server.life());
 
     let streams = async {
-        let Some(material) = EncoderSource::prepare(args, &tools, stream, derived, &runtime_dir, guard, stop).await?
+        let Some(material) =
+            EncoderSource::prepare(args, &tools, stream, derived, &runtime_dir, guard, stop).await?
         else {
             return Ok(());
         };

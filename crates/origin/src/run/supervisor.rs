@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Child, StopTimeouts, Program, spawn_failed, drain};
+use hls_swarm_os::process::{Child, Program, StopTimeouts, drain, spawn_failed};
 
 use crate::fault::switch::Strike;
 use crate::run::backoff::Backoff;

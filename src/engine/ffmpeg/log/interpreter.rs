@@ -5,7 +5,7 @@
 //! no status yet was given up; without this, a request written into a connection that the server
 //! had closed would wait for an answer until the end of the log.
 
-use super::event::{Chunks, ExchangeEnd, Event, Exchange};
+use super::event::{Chunks, Event, Exchange, ExchangeEnd};
 use super::line::{Kind, Level, Line};
 
 /// Objects followed at a time; FFmpeg needs a handful per playlist. The oldest is reported and let go.

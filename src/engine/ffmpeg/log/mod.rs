@@ -11,7 +11,7 @@ pub(crate) mod line;
 pub(crate) mod reason;
 pub(crate) mod reasons;
 
-pub use event::{Chunks, ExchangeEnd, Event, Exchange};
+pub use event::{Chunks, Event, Exchange, ExchangeEnd};
 pub use interpreter::Interpreter;
 pub use line::{Context, Kind, Level, Line, MAX_LINE_BYTES, Splitter};
 pub use reason::reason;

@@ -13,7 +13,9 @@ use std::time::Duration;
 use super::exchanges::Times;
 use super::{Kind, Stats};
 use crate::exchange::Exchange;
-use crate::snapshot::{Errors, ExchangeTimes, Latency, Lifetimes, PerKind, Quantiles, Snapshot, PlaybackTime};
+use crate::snapshot::{
+    Errors, ExchangeTimes, Latency, Lifetimes, PerKind, PlaybackTime, Quantiles, Snapshot,
+};
 use crate::verdict::Criterion;
 use crate::verdict::abort::AbortPolicy;
 use crate::verdict::threshold::Threshold;
@@ -187,7 +189,10 @@ impl Stats {
     /// Ends the run once one of `thresholds` has failed for `after`; `None` = never.
     #[must_use]
     pub fn with_abort_thresholds(self, thresholds: &[Threshold], after: Option<Duration>) -> Self {
-        Self { sliding_window: after.map(|after| SlidingWindow::new(AbortPolicy::new(thresholds, after))), ..self }
+        Self {
+            sliding_window: after.map(|after| SlidingWindow::new(AbortPolicy::new(thresholds, after))),
+            ..self
+        }
     }
 
     /// Looks back at the last seconds, if anybody asks for them.

@@ -9,7 +9,7 @@ use std::{fs, thread};
 
 use nix::sys::signal::Signal;
 
-use super::program::{Companion, program};
+use crate::program::{Companion, program};
 
 /// What one nginx is to do, in its own words.
 #[derive(Clone, Copy, Default)]

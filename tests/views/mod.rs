@@ -1,21 +1,17 @@
 //! Golden frames of the views: one recorded run as summary, reports and Prometheus exposition, and
 //! the promise that what was not measured is absent.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
 use hls_swarm::output::{formats, metrics, prometheus, summary};
 use hls_swarm_model::exchange::Source;
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::StageRow;
 use hls_swarm_model::verdict::VerdictKind;
+use hls_swarm_test_support::recorded;
 
-#[path = "views/dashboard.rs"]
 mod dashboard;
-#[path = "support/recorded.rs"]
-mod recorded;
 
-use recorded::{SECOND, recorded, report, report_in_parts, run, stats};
+use hls_swarm_test_support::recorded::{SECOND, recorded, report, report_in_parts, run, stats};
 
 fn shown(format: Format) -> String {
     formats::render(format, &report()).unwrap()
@@ -45,9 +41,12 @@ fn what_a_stream_holds_stands_on_top_unless_the_run_proves_nothing() {
         report.verdict.word = word;
         formats::render(Format::Html, &report).unwrap()
     };
-    for (word, told) in
-        [(VerdictKind::Pass, true), (VerdictKind::Fail, true), (VerdictKind::Invalid, false), (VerdictKind::Aborted, false)]
-    {
+    for (word, told) in [
+        (VerdictKind::Pass, true),
+        (VerdictKind::Fail, true),
+        (VerdictKind::Invalid, false),
+        (VerdictKind::Aborted, false),
+    ] {
         assert_eq!(page(word).contains("It holds 12 viewers"), told, "{word:?}");
     }
 }

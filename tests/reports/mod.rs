@@ -1,7 +1,5 @@
 //! Reports after the run: what was written is read again, shards add up, and no text breaks the markup.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -19,15 +17,12 @@ use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
 use hls_swarm_model::verdict::VerdictKind;
 use hls_swarm_model::verdict::criteria::judge;
 use hls_swarm_model::verdict::threshold::Threshold;
+use hls_swarm_test_support::recorded;
 
-#[path = "reports/merged.rs"]
 mod merged;
-#[path = "reports/mutated.rs"]
 mod mutated;
-#[path = "support/recorded.rs"]
-mod recorded;
 
-use recorded::{SECOND, exchange, report, report_in_parts, run};
+use hls_swarm_test_support::recorded::{SECOND, exchange, report, report_in_parts, run};
 
 fn text(format: Format, report: &Report) -> String {
     formats::render(format, report).unwrap()
@@ -75,7 +70,7 @@ fn fields(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
 
 #[test]
 fn every_field_is_in_the_documentation() {
-    let page = include_str!("../docs/report.md");
+    let page = include_str!("../../docs/report.md");
     let documented = spans(page);
     let mut found = BTreeMap::new();
     for report in [report(), report_in_parts()] {
@@ -90,7 +85,7 @@ fn every_field_is_in_the_documentation() {
 
 #[test]
 fn every_metric_of_a_threshold_is_said_to_have_a_window_or_none() {
-    let page = include_str!("../docs/scenarios.md");
+    let page = include_str!("../../docs/scenarios.md");
     let (_, page) = page.split_once("| metrics | in the window |").unwrap();
     let documented = spans(page.split("\n\n").next().unwrap());
     for metric in Threshold::metrics() {
@@ -341,7 +336,8 @@ fn junit_counts_what_it_holds() {
         report.verdict.word = VerdictKind::Invalid;
         report.verdict.invalid_reasons = vec!["3 records of the probe were lost".into()];
     });
-    let aborted = shard(0, |report| (report.verdict.word, report.verdict.exit_code) = (VerdictKind::Aborted, 130));
+    let aborted =
+        shard(0, |report| (report.verdict.word, report.verdict.exit_code) = (VerdictKind::Aborted, 130));
     for (report, errors) in [(report(), 0), (invalid, 1), (aborted, 1)] {
         let text = text(Format::Xml, &report);
         let count = |tag: &str| text.matches(tag).count();

@@ -11,11 +11,11 @@ use tempfile::TempDir;
 
 use hls_swarm_origin::publisher::playlist::{self, Listed};
 
-use super::http::{Answer, ask};
-use super::processes::{processes, send};
+use crate::http::{Answer, ask};
+use crate::processes::{processes, send};
 
 /// A stream that costs next to nothing: one-second segments of a stamp-sized picture.
-pub(crate) const SMALL: [&str; 10] = [
+pub const SMALL: [&str; 10] = [
     "--video-size",
     "160x90",
     "--fps",
@@ -29,40 +29,40 @@ pub(crate) const SMALL: [&str; 10] = [
 ];
 const START_TIME: Duration = Duration::from_secs(60);
 
-pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hls-origin"));
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(crate::binary("hls-origin"));
     command.args(["--port", "0"]).args(SMALL).args(arguments).stdin(Stdio::null());
     command
 }
 
 /// Runs an origin that is expected to refuse.
-pub(crate) fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
+pub fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
     let cache = TempDir::new().unwrap();
     let output: Output = command(arguments).arg("--cache-dir").arg(cache.path()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
 /// A running origin. Dropping it kills it, and its guard does the rest.
-pub(crate) struct Origin {
+pub struct Origin {
     child: Child,
     stderr: Option<std::thread::JoinHandle<String>>,
     /// What people read.
-    pub(crate) ready: String,
+    pub ready: String,
     /// What programs read.
-    pub(crate) facts: serde_json::Value,
+    pub facts: serde_json::Value,
     _cache: Option<TempDir>,
 }
 
 impl Origin {
     /// Starts an origin with a cache of its own and waits until it is ready.
-    pub(crate) fn start(arguments: &[&str]) -> Self {
+    pub fn start(arguments: &[&str]) -> Self {
         let cache = TempDir::new().unwrap();
         let mut origin = Self::start_with_cache(cache.path(), arguments);
         origin._cache = Some(cache);
         origin
     }
 
-    pub(crate) fn start_with_cache(cache: &Path, arguments: &[&str]) -> Self {
+    pub fn start_with_cache(cache: &Path, arguments: &[&str]) -> Self {
         let mut command = command(arguments);
         command.arg("--cache-dir").arg(cache);
         Self::start_command(command)
@@ -70,7 +70,7 @@ impl Origin {
 
     /// Starts an origin by this command and waits until it is ready.
     #[expect(clippy::disallowed_methods, reason = "a test starts the product from outside")]
-    pub(crate) fn start_command(mut command: Command) -> Self {
+    pub fn start_command(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
@@ -100,31 +100,31 @@ impl Origin {
         origin
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.facts["port"].as_u64().unwrap().try_into().unwrap()
     }
 
-    pub(crate) fn directory(&self) -> PathBuf {
+    pub fn directory(&self) -> PathBuf {
         self.facts["directory"].as_str().unwrap().into()
     }
 
-    pub(crate) fn get(&self, path: &str) -> Answer {
+    pub fn get(&self, path: &str) -> Answer {
         ask(self.port(), "GET", path).unwrap()
     }
 
     /// The playlist as served; none while nothing answers or nothing is listed.
-    pub(crate) fn playlist(&self) -> Option<(Listed, String)> {
+    pub fn playlist(&self) -> Option<(Listed, String)> {
         let answer = ask(self.port(), "GET", "/stream.m3u8").ok().filter(|answer| answer.status == 200)?;
         let text = String::from_utf8(answer.body).ok()?;
         Some((playlist::read(&text)?, text))
     }
 
     /// The only descendant with this name whose parent is the origin itself.
-    pub(crate) fn child_named(&self, name: &str) -> Option<u32> {
+    pub fn child_named(&self, name: &str) -> Option<u32> {
         let found: Vec<_> =
             processes().into_iter().filter(|one| one.parent == self.pid() && one.name == name).collect();
         match found.as_slice() {
@@ -133,17 +133,17 @@ impl Origin {
         }
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         send(self.pid(), signal);
     }
 
     /// Waits for the origin's end and returns its exit code, none after a signal.
-    pub(crate) fn end(&mut self) -> Option<i32> {
+    pub fn end(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 
     /// What the origin said on standard error; waits for its end.
-    pub(crate) fn complaints(&mut self) -> String {
+    pub fn complaints(&mut self) -> String {
         self.stderr.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
     }
 }

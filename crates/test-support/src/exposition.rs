@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 
 /// A metric as announced by its HELP and TYPE lines.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Family {
-    pub(crate) help: String,
-    pub(crate) kind: String,
+pub struct Family {
+    pub help: String,
+    pub kind: String,
     /// Values by the sample's name and labels as they stand in the text.
-    pub(crate) samples: BTreeMap<String, f64>,
+    pub samples: BTreeMap<String, f64>,
 }
 
 /// All families by name.
-pub(crate) type Exposition = BTreeMap<String, Family>;
+pub type Exposition = BTreeMap<String, Family>;
 
-pub(crate) fn read(text: &str) -> Exposition {
+pub fn read(text: &str) -> Exposition {
     assert!(text.ends_with('\n'), "the last line ends too");
     let mut families = Exposition::new();
     let mut current = String::new();

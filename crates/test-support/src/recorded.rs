@@ -1,11 +1,8 @@
 //! One recorded run, for every test of what can be shown of it.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-#![allow(dead_code, reason = "each test uses its part")]
-
-use hls_swarm::cli::run::Variant;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_hls::variant::Variant;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
@@ -167,8 +164,11 @@ pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
     ];
     let streams = [("http://a.example/live.m3u8", 2), ("http://b.example/live.m3u8 (lowest)", 1)];
     let streams = streams.map(|(name, weight)| (name.to_owned(), weight)).to_vec();
-    let mut stats =
-        stats_of(Source::Probe, 3).with_stages(stages, WeightedSet::weighted(streams).unwrap(), thresholds.clone());
+    let mut stats = stats_of(Source::Probe, 3).with_stages(
+        stages,
+        WeightedSet::weighted(streams).unwrap(),
+        thresholds.clone(),
+    );
     for second in 0..24 {
         if let Some(stage) = [0, 2, 12, 14].iter().position(|begin| *begin == second) {
             stats.apply(Event::Stage { stage, at_ns: second * SECOND });

@@ -5,28 +5,28 @@ use std::collections::BTreeMap;
 
 /// One listed segment.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Segment {
-    pub(crate) uri: String,
-    pub(crate) seconds: f64,
+pub struct Segment {
+    pub uri: String,
+    pub seconds: f64,
     /// Discontinuity sequence number (section 6.2.1).
-    pub(crate) discontinuity: u64,
+    pub discontinuity: u64,
     /// URI of the initialization section.
-    pub(crate) map: Option<String>,
+    pub map: Option<String>,
 }
 
 /// A media playlist.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Media {
-    pub(crate) target: u64,
-    pub(crate) sequence: u64,
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) ended: bool,
-    pub(crate) key: Option<String>,
+pub struct Media {
+    pub target: u64,
+    pub sequence: u64,
+    pub segments: Vec<Segment>,
+    pub ended: bool,
+    pub key: Option<String>,
 }
 
 impl Media {
     /// Reads a media playlist, and complains about every line that must not be there.
-    pub(crate) fn read(text: &str) -> Result<Self, String> {
+    pub fn read(text: &str) -> Result<Self, String> {
         let mut lines = text.lines();
         if lines.next() != Some("#EXTM3U") {
             return Err("it does not begin with #EXTM3U".into());
@@ -87,22 +87,22 @@ impl Media {
     }
 
     /// The listed segments with their numbers.
-    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u64, &Segment)> {
+    pub fn numbered(&self) -> impl Iterator<Item = (u64, &Segment)> {
         (self.sequence..).zip(&self.segments)
     }
 }
 
 /// What a viewer has seen of one media playlist so far.
 #[derive(Default)]
-pub(crate) struct History {
-    pub(crate) newest: Option<Media>,
+pub struct History {
+    pub newest: Option<Media>,
     /// Every segment that was ever listed.
-    pub(crate) seen: BTreeMap<u64, Segment>,
+    pub seen: BTreeMap<u64, Segment>,
 }
 
 impl History {
     /// Takes the next version of the playlist.
-    pub(crate) fn take(&mut self, text: &str) -> Result<(), String> {
+    pub fn take(&mut self, text: &str) -> Result<(), String> {
         let media = Media::read(text)?;
         if let Some(before) = &self.newest {
             if media.sequence < before.sequence {
@@ -132,10 +132,10 @@ impl History {
 }
 
 /// A variant in a master playlist: attributes and URI.
-pub(crate) type Variant = (BTreeMap<String, String>, String);
+pub type Variant = (BTreeMap<String, String>, String);
 
 /// Reads a master playlist: variants, and the URIs of renditions by type.
-pub(crate) fn master(text: &str) -> (Vec<Variant>, BTreeMap<String, String>) {
+pub fn master(text: &str) -> (Vec<Variant>, BTreeMap<String, String>) {
     let (mut variants, mut renditions, mut next) = (Vec::new(), BTreeMap::new(), None);
     for line in text.lines() {
         if let Some(list) = line.strip_prefix("#EXT-X-STREAM-INF:") {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Asks again until there is an answer; panics with `what` after `time`.
-pub(crate) fn eventually<T>(what: &str, time: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, time: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {

@@ -1,20 +1,9 @@
 //! The socket probe inside real programs, against servers that know what they sent. curl and FFmpeg
 //! must be installed: without them these tests fail, they do not skip.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
-
-#[path = "support/program.rs"]
-#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
-mod program;
-#[path = "support/server.rs"]
-#[allow(unreachable_pub, dead_code, reason = "shared between tests")]
-mod server;
-#[path = "probe/viewer.rs"]
-#[allow(unreachable_pub, reason = "shared within this test")]
+pub(crate) mod served;
 mod viewer;
-#[path = "probe/watched.rs"]
-#[allow(unreachable_pub, reason = "shared within this test")]
-mod watched;
+pub(crate) mod watched;
 
 use std::fs::File;
 use std::io::Write;
@@ -25,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm_probe::record::{Record, end, flag, url_hash, what};
+use hls_swarm_test_support::program::program;
+use hls_swarm_test_support::server::{Answer, Served, Server, Then};
 
-use program::program;
-use server::{Answer, Served, Server, Then};
 use watched::{Pipe, own_viewer, run, run_into, run_with};
 
 const ECONNRESET: u16 = 104;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// A script in a directory of its own.
-pub(crate) struct FakeFfmpeg {
+pub struct FakeFfmpeg {
     directory: TempDir,
 }
 
@@ -38,7 +38,7 @@ play() {
 impl FakeFfmpeg {
     /// Is the real one for all questions and trials; runs `viewer` (of /bin/sh) when it is to play,
     /// which only viewers report about.
-    pub(crate) fn playing(viewer: &str) -> Self {
+    pub fn playing(viewer: &str) -> Self {
         let real = real();
         Self::script(&format!(
             "#!/bin/sh\ncase \" $* \" in\n    *' -progress '*) ;;\n    *) exec {} \"$@\" ;;\nesac\n{VERBS}\n{viewer}\n",
@@ -47,7 +47,7 @@ impl FakeFfmpeg {
     }
 
     /// Runs `body` (of /bin/sh) whatever it is asked.
-    pub(crate) fn always(body: &str) -> Self {
+    pub fn always(body: &str) -> Self {
         Self::script(&format!("#!/bin/sh\n{body}\n"))
     }
 
@@ -57,12 +57,12 @@ impl FakeFfmpeg {
         Self { directory }
     }
 
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         self.directory.path().join("ffmpeg").to_str().unwrap().to_owned()
     }
 
     /// A file beside the script, for what it writes down (`$(dirname "$0")/NAME`).
-    pub(crate) fn notes(&self, name: &str) -> String {
+    pub fn notes(&self, name: &str) -> String {
         std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
     }
 }
@@ -79,7 +79,7 @@ fn install(content: &[u8], path: &Path) {
 }
 
 /// The real FFmpeg.
-pub(crate) fn real() -> PathBuf {
+pub fn real() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =
         std::env::split_paths(&path).map(|directory| directory.join("ffmpeg")).find(|file| file.is_file());

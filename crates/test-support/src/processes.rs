@@ -3,20 +3,20 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-pub(crate) fn send(pid: u32, signal: Signal) {
+pub fn send(pid: u32, signal: Signal) {
     kill(Pid::from_raw(pid.try_into().unwrap()), signal).unwrap();
 }
 
 /// A process as /proc shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    pub(crate) parent: u32,
-    pub(crate) name: String,
+pub struct Process {
+    pub pid: u32,
+    pub parent: u32,
+    pub name: String,
 }
 
 /// Every process that is not a zombie.
-pub(crate) fn processes() -> Vec<Process> {
+pub fn processes() -> Vec<Process> {
     let read = |entry: std::fs::DirEntry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
@@ -29,7 +29,7 @@ pub(crate) fn processes() -> Vec<Process> {
 }
 
 /// All descendants of a process, children first.
-pub(crate) fn descendants(pid: u32) -> Vec<Process> {
+pub fn descendants(pid: u32) -> Vec<Process> {
     let all = processes();
     let (mut found, mut parents) = (Vec::new(), vec![pid]);
     while let Some(parent) = parents.pop() {
@@ -42,7 +42,7 @@ pub(crate) fn descendants(pid: u32) -> Vec<Process> {
 }
 
 /// Which of these still live, whoever their parent is now.
-pub(crate) fn survivors(former: &[Process]) -> Vec<Process> {
+pub fn survivors(former: &[Process]) -> Vec<Process> {
     let alive = processes();
     former
         .iter()
@@ -52,7 +52,7 @@ pub(crate) fn survivors(former: &[Process]) -> Vec<Process> {
 }
 
 /// Every process, zombies excepted, that was started with this variable in its environment.
-pub(crate) fn with_variable(name: &str, value: &str) -> Vec<Process> {
+pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
     let wanted = format!("{name}={value}");
     let has = |one: &Process| {
         let environment = std::fs::read(format!("/proc/{}/environ", one.pid)).unwrap_or_default();
@@ -62,7 +62,7 @@ pub(crate) fn with_variable(name: &str, value: &str) -> Vec<Process> {
 }
 
 /// Children of a process that have ended and were not waited for.
-pub(crate) fn zombies(parent: u32) -> Vec<u32> {
+pub fn zombies(parent: u32) -> Vec<u32> {
     let read = |entry: std::fs::DirEntry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
@@ -73,6 +73,6 @@ pub(crate) fn zombies(parent: u32) -> Vec<u32> {
 }
 
 /// The name of a process, empty if there is none.
-pub(crate) fn name(pid: u32) -> String {
+pub fn name(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }

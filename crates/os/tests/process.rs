@@ -7,12 +7,6 @@
     reason = "a test may stop at the first surprise, its helpers too"
 )]
 
-#[allow(dead_code, reason = "each test uses a part of it")]
-mod support {
-    pub(crate) mod patience;
-    pub(crate) mod processes;
-}
-
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,10 +18,9 @@ use tempfile::TempDir;
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{StopTimeouts, Program, ask, drain};
-
-use support::patience::eventually;
-use support::processes::{self, zombies};
+use hls_swarm_os::process::{Program, StopTimeouts, ask, drain};
+use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::processes::{self, zombies};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -171,7 +164,10 @@ async fn stopping_is_nice_first(guard: &Arc<Guard>) {
         stop(&format!("n=0; trap 'n=$((n + 1)); [ $n = 2 ] && exit 9' TERM; echo 1; {wait}")).await;
     assert!(ending == ProcessExit::Exited(9) && (0.3..0.9).contains(&took), "{ending} after {took} s");
     let (ending, took) = stop(&format!("trap '' TERM; echo 1; {wait}")).await;
-    assert!(ending == ProcessExit::Signaled(SIGKILL) && (0.9..2.0).contains(&took), "{ending} after {took} s");
+    assert!(
+        ending == ProcessExit::Signaled(SIGKILL) && (0.9..2.0).contains(&took),
+        "{ending} after {took} s"
+    );
     let (ending, _) = stop("echo 1; exec sleep 1000").await;
     assert_eq!(ending, ProcessExit::Signaled(SIGTERM));
 }

@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::patience::eventually;
-use super::processes::{self, Process};
+use crate::patience::eventually;
+use crate::processes::{self, Process};
 
 /// Longest life of a run that nobody ends: a test that hangs says so.
 const LIMIT: Duration = Duration::from_secs(100);
@@ -24,7 +24,7 @@ const MOMENT: Duration = Duration::from_millis(500);
 const MARK: &str = "HLS_SWARM_TEST_RUN";
 
 /// A run to be started.
-pub(crate) struct Swarm {
+pub struct Swarm {
     command: Command,
     home: TempDir,
     mark: String,
@@ -32,15 +32,15 @@ pub(crate) struct Swarm {
 
 impl Swarm {
     /// `hls-swarm` with these arguments, a report, and no metrics endpoint unless one is asked for.
-    pub(crate) fn new(arguments: &[&str]) -> Self {
-        Self::through(Command::new(env!("CARGO_BIN_EXE_hls-swarm")), arguments)
+    pub fn new(arguments: &[&str]) -> Self {
+        Self::through(Command::new(crate::binary("hls-swarm")), arguments)
     }
 
     /// The same from a shell that has run `preparation` before.
-    pub(crate) fn after(preparation: &str, arguments: &[&str]) -> Self {
+    pub fn after(preparation: &str, arguments: &[&str]) -> Self {
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(format!("{preparation}; exec \"$0\" \"$@\""));
-        shell.arg(env!("CARGO_BIN_EXE_hls-swarm"));
+        shell.arg(crate::binary("hls-swarm"));
         Self::through(shell, arguments)
     }
 
@@ -63,13 +63,13 @@ impl Swarm {
         Self { command, home, mark }
     }
 
-    pub(crate) fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
         self.command.env(name, value);
         self
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test starts the product from outside")]
-    pub(crate) fn start(mut self) -> Running {
+    pub fn start(mut self) -> Running {
         let began = Instant::now();
         let mut child = self.command.spawn().unwrap();
         let stdout = Heard::listen(child.stdout.take().unwrap());
@@ -78,7 +78,7 @@ impl Swarm {
     }
 
     /// Starts it and waits for its own end.
-    pub(crate) fn run(self) -> Outcome {
+    pub fn run(self) -> Outcome {
         self.start().end()
     }
 }
@@ -108,7 +108,7 @@ impl Heard {
 }
 
 /// A run. Dropping it kills it.
-pub(crate) struct Running {
+pub struct Running {
     child: Child,
     home: TempDir,
     mark: String,
@@ -118,22 +118,22 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         processes::send(self.pid(), signal);
     }
 
     /// Its processes without itself: the guard, viewers, and whatever those started.
-    pub(crate) fn family(&self) -> Vec<Process> {
+    pub fn family(&self) -> Vec<Process> {
         let own = self.pid();
         self.marked().into_iter().filter(|one| one.pid != own).collect()
     }
 
     /// Its direct children that have this name.
-    pub(crate) fn children(&self, name: &str) -> Vec<Process> {
+    pub fn children(&self, name: &str) -> Vec<Process> {
         let own = self.pid();
         self.marked().into_iter().filter(|one| one.parent == own && one.name == name).collect()
     }
@@ -142,19 +142,19 @@ impl Running {
         processes::with_variable(MARK, &self.mark)
     }
 
-    pub(crate) fn stderr_so_far(&self) -> String {
+    pub fn stderr_so_far(&self) -> String {
         self.stderr.so_far()
     }
 
     /// Waits until its standard error holds `text`.
-    pub(crate) fn hear(&self, text: &str) -> String {
+    pub fn hear(&self, text: &str) -> String {
         eventually(&format!("it says {text:?}; it said {}", self.stderr_so_far()), LIMIT, || {
             self.stderr_so_far().lines().find(|line| line.contains(text)).map(str::to_owned)
         })
     }
 
     /// Waits for the end, and sees to it that nothing is left.
-    pub(crate) fn end(mut self) -> Outcome {
+    pub fn end(mut self) -> Outcome {
         let status = eventually("hls-swarm ends", LIMIT, || self.child.try_wait().unwrap());
         let elapsed = self.began.elapsed();
         eventually("nothing of it is left", MOMENT, || {
@@ -200,26 +200,26 @@ fn names(directory: &Path) -> Vec<PathBuf> {
 
 /// A run that is over.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     status: ExitStatus,
-    pub(crate) elapsed: Duration,
+    pub elapsed: Duration,
     /// Null if none was written.
-    pub(crate) report: Value,
+    pub report: Value,
     /// What lies in the directory that it ran in.
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+    pub files: Vec<PathBuf>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 impl Outcome {
     /// The exit code as a shell shows it.
-    pub(crate) fn code(&self) -> i32 {
+    pub fn code(&self) -> i32 {
         self.status.code().or_else(|| self.status.signal().map(|number| 128 + number)).unwrap()
     }
 
     /// Asserts exit code and verdict of a run that was played. A machine that was too busy with other
     /// things makes a run invalid, which is right and not what these tests are about.
-    pub(crate) fn assert_judged(&self, code: i32, verdict: &str) {
+    pub fn assert_judged(&self, code: i32, verdict: &str) {
         let machine = ["all processors of this machine", "this program itself was"];
         let busy = self.report["invalid_reasons"].as_array().is_some_and(|reasons| {
             let of_machine =
@@ -233,13 +233,13 @@ impl Outcome {
     }
 
     /// A number in the report, by its JSON pointer.
-    pub(crate) fn number(&self, pointer: &str) -> f64 {
+    pub fn number(&self, pointer: &str) -> f64 {
         let value = self.report.pointer(pointer).and_then(Value::as_f64);
         value.unwrap_or_else(|| panic!("no number {pointer} in {:#}\n{}", self.report, self.stderr))
     }
 
     /// The reasons of viewers' deaths with their counts.
-    pub(crate) fn reasons(&self) -> Vec<(String, u64)> {
+    pub fn reasons(&self) -> Vec<(String, u64)> {
         let list = self.report["exit_reasons"].as_array().unwrap();
         let row = |row: &Value| (row["reason"].as_str().unwrap().to_owned(), row["count"].as_u64().unwrap());
         list.iter().map(row).collect()

@@ -2,23 +2,23 @@
 
 use std::path::Path;
 
-use super::program::program;
-use super::server::{Answer, Server};
+use crate::program::program;
+use crate::server::{Answer, Server};
 
 /// Serves a live playlist of one-second segments under every path.
-pub(crate) fn endless() -> Server {
+pub fn endless() -> Server {
     Server::start(|_, _| list())
 }
 
 /// The list that it serves.
-pub(crate) fn list() -> Answer {
+pub fn list() -> Answer {
     let list = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:7\n\
                 #EXTINF:1,\na.ts\n#EXTINF:1,\nb.ts\n#EXTINF:1,\nc.ts\n";
     Answer::ok("application/vnd.apple.mpegurl", list.as_bytes())
 }
 
 /// Makes `folder/www/film.m3u8` of this many seconds, in segments of one second.
-pub(crate) fn film(folder: &Path, seconds: u32) {
+pub fn film(folder: &Path, seconds: u32) {
     let www = folder.join("www");
     std::fs::create_dir(&www).unwrap();
     let mut ffmpeg = program("ffmpeg");

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::program::program;
+use crate::program::program;
 
 /// An image of containers/build's, by the program in it.
-pub(crate) fn image(program: &str) -> String {
+pub fn image(program: &str) -> String {
     format!("hls-{program}:{}", std::env::var("TAG").unwrap_or_else(|_| "local".to_owned()))
 }
 
@@ -18,24 +18,24 @@ fn output(command: &mut Command) -> Output {
 }
 
 /// Standard output of a command that has to succeed, without the space around it.
-pub(crate) fn said(command: &mut Command) -> String {
+pub fn said(command: &mut Command) -> String {
     let output = output(command);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {error}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-pub(crate) fn docker(arguments: &[&str]) -> String {
+pub fn docker(arguments: &[&str]) -> String {
     said(program("docker").args(arguments))
 }
 
 /// A network of this test's own.
-pub(crate) struct Network {
-    pub(crate) name: String,
+pub struct Network {
+    pub name: String,
 }
 
 impl Network {
-    pub(crate) fn new(purpose: &str) -> Self {
+    pub fn new(purpose: &str) -> Self {
         let name = format!("hls-test-{purpose}-{}", std::process::id());
         docker(&["network", "create", &name]);
         Self { name }
@@ -49,41 +49,41 @@ impl Drop for Network {
 }
 
 /// A container, as locked up as the documents say.
-pub(crate) struct Container {
-    pub(crate) id: String,
+pub struct Container {
+    pub id: String,
 }
 
 impl Container {
     /// Starts `image` with `options` of docker's and `arguments` of the program's.
-    pub(crate) fn start(options: &[&str], image: &str, arguments: &[&str]) -> Self {
+    pub fn start(options: &[&str], image: &str, arguments: &[&str]) -> Self {
         let locked = ["run", "--detach", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"];
         Self { id: docker(&[&locked, options, &[image], arguments].concat()) }
     }
 
     /// A fact of `docker inspect`.
-    pub(crate) fn fact(&self, path: &str) -> Value {
+    pub fn fact(&self, path: &str) -> Value {
         let all: Value = serde_json::from_str(&docker(&["inspect", &self.id])).unwrap();
         all[0].pointer(path).cloned().unwrap_or(Value::Null)
     }
 
     /// Its first process, as this machine numbers it.
-    pub(crate) fn pid(&self) -> u64 {
+    pub fn pid(&self) -> u64 {
         self.fact("/State/Pid").as_u64().unwrap()
     }
 
     /// What a command in it says.
-    pub(crate) fn exec(&self, words: &[&str]) -> Output {
+    pub fn exec(&self, words: &[&str]) -> Output {
         output(program("docker").args(["exec", &self.id]).args(words))
     }
 
     /// Everything it said, on both streams.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let output = output(program("docker").args(["logs", &self.id]));
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     }
 
     /// Its exit code once it has ended.
-    pub(crate) fn wait(&self, within: Duration) -> i64 {
+    pub fn wait(&self, within: Duration) -> i64 {
         let began = Instant::now();
         while self.fact("/State/Running") == true {
             assert!(began.elapsed() < within, "still running: {}", self.log());
@@ -93,7 +93,7 @@ impl Container {
     }
 
     /// The port of this machine that leads to `port` of the container.
-    pub(crate) fn published(&self, port: u16) -> u16 {
+    pub fn published(&self, port: u16) -> u16 {
         let path = format!("/NetworkSettings/Ports/{port}~1tcp/0/HostPort");
         self.fact(&path).as_str().unwrap().parse().unwrap()
     }
@@ -106,13 +106,13 @@ impl Drop for Container {
 }
 
 /// The compose stack under a name of its own, from what is on this machine.
-pub(crate) struct Stack {
+pub struct Stack {
     project: String,
     variables: Vec<(&'static str, String)>,
 }
 
 impl Stack {
-    pub(crate) fn up(variables: Vec<(&'static str, String)>) -> Self {
+    pub fn up(variables: Vec<(&'static str, String)>) -> Self {
         // Before it is up, so that half a stack is removed too.
         let stack = Self { project: format!("hlstest{}", std::process::id()), variables };
         said(&mut stack.compose(&["up", "--detach"]));
@@ -120,14 +120,14 @@ impl Stack {
     }
 
     fn compose(&self, arguments: &[&str]) -> Command {
-        let mut command = program(concat!(env!("CARGO_MANIFEST_DIR"), "/containers/compose"));
+        let mut command = program(concat!(env!("CARGO_MANIFEST_DIR"), "/../../containers/compose"));
         command.env("OFFLINE", "1").env("PROJECT", &self.project).envs(self.variables.iter().cloned());
         command.args(arguments);
         command
     }
 
     /// The container of a service. The stack removes it.
-    pub(crate) fn service(&self, name: &str) -> std::mem::ManuallyDrop<Container> {
+    pub fn service(&self, name: &str) -> std::mem::ManuallyDrop<Container> {
         std::mem::ManuallyDrop::new(Container { id: said(&mut self.compose(&["ps", "--quiet", name])) })
     }
 }

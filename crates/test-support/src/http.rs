@@ -7,35 +7,35 @@ use std::time::Duration;
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    pub status: u16,
     /// Names in lower case.
-    pub(crate) headers: HashMap<String, String>,
-    pub(crate) body: Vec<u8>,
+    pub headers: HashMap<String, String>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 }
 
 /// Asks on a connection of its own.
-pub(crate) fn ask(port: u16, method: &str, path: &str) -> std::io::Result<Answer> {
+pub fn ask(port: u16, method: &str, path: &str) -> std::io::Result<Answer> {
     Connection::open(port)?.ask(method, path)
 }
 
 /// A connection that is kept, as players keep theirs; the same worker of nginx answers all of it.
-pub(crate) struct Connection(BufReader<TcpStream>);
+pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    pub(crate) fn open(port: u16) -> std::io::Result<Self> {
+    pub fn open(port: u16) -> std::io::Result<Self> {
         let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         socket.set_read_timeout(Some(Duration::from_secs(10)))?;
         Ok(Self(BufReader::new(socket)))
     }
 
-    pub(crate) fn ask(&mut self, method: &str, path: &str) -> std::io::Result<Answer> {
+    pub fn ask(&mut self, method: &str, path: &str) -> std::io::Result<Answer> {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: desk\r\n\r\n");
         self.0.get_mut().write_all(request.as_bytes())?;
         let status =

@@ -1,0 +1,18 @@
+//! The ground truth: the real program with real FFmpeg viewers against servers that know what they
+//! served. Every request, byte and status code of the report and of the exchange log is held against
+//! the servers' own logs. ffmpeg, nginx and openssl must be installed: without them these tests fail,
+//! they do not skip. `--nocapture` shows what each case compared.
+
+use hls_swarm_test_support::{nginx, origin, patience, program, server};
+mod account;
+mod balance;
+mod faults;
+mod media;
+mod pairing;
+mod secrets;
+mod serving;
+mod site;
+mod streams;
+mod swarm;
+mod truth;
+mod variants;

@@ -1,0 +1,45 @@
+//! The integration tests of both programs, in one binary.
+//!
+//! Programs that a test needs (FFmpeg, nginx, curl, …) must be installed: without them it fails, it does
+//! not skip. `make test` installs them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test may stop at the first surprise, its helpers too, and starts its own processes"
+)]
+
+mod audit;
+mod bad_input;
+mod collector;
+mod config;
+mod containers;
+mod dashboard_hands;
+mod ffmpeg_capability;
+mod ffmpeg_log;
+mod first_process;
+mod flags;
+mod ground_truth;
+mod hundred_viewers;
+mod insight;
+mod kubernetes;
+mod lab;
+mod life_cycle;
+mod load_shapes;
+mod log_fallback;
+mod metrics_endpoint;
+mod monitoring;
+mod network;
+mod nix_profiles;
+mod origin;
+mod origin_watch;
+mod probe;
+mod probe_follower;
+mod probe_media;
+mod reference;
+mod reports;
+mod safety;
+mod terminal;
+mod tune;
+mod views;

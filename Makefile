@@ -74,6 +74,12 @@ lint: rust cc ## formatting, lints, documentation
 	scripts/lint-probe
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
+# Part of `make lint` once it finds nothing; until then it would hide what clippy reports.
+.PHONY: lint-prose
+lint-prose: ## words in prose and names that scripts/banned-words.txt replaces (FLAGS=--summary counts them)
+	scripts/lint-prose --self-test
+	scripts/lint-prose $(FLAGS)
+
 reference: rust cc ## write anew what is generated from tables and stands in the repository
 	UPDATE_REFERENCE=1 $(CARGO) test --locked --test monitoring --test reference _are
 

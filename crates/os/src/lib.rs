@@ -16,3 +16,4 @@ pub mod shutdown;
 pub mod stdout;
 pub mod storage;
 pub mod terminal;
+pub mod waiting;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use hls_swarm_base::backoff::{Backoff, BackoffPolicy};
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::Source;
@@ -18,10 +19,20 @@ use crate::engine::ffmpeg::process;
 use crate::engine::probe::object::ProbeObject;
 use crate::engine::probe::pipe::ProbePipe;
 use crate::preflight::stream_check::StreamEnd;
-use crate::supervisor::backoff::Restarts;
 
 /// A viewer that finished a stream in less time than this did not really play it.
 const SHORTEST_PLAY: Duration = Duration::from_secs(1);
+
+/// An origin that comes back finds its viewers back within seconds; a viewer that played for half a minute
+/// had recovered.
+const BACKOFF: BackoffPolicy = BackoffPolicy {
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(5),
+    healthy: Duration::from_secs(30),
+    jitter: true,
+    max_restarts: None,
+    max_in_a_row: None,
+};
 
 /// A stream that viewers play.
 #[derive(Debug)]
@@ -82,7 +93,8 @@ pub async fn live(
     stop: CancellationToken,
     mut chance: impl FnMut() -> f64,
 ) -> u32 {
-    let mut restarts = Restarts::new(context.plan.viewers.max_restarts);
+    let mut backoff =
+        Backoff::new(BackoffPolicy { max_restarts: context.plan.viewers.max_restarts, ..BACKOFF });
     loop {
         let life = process::play(&context, viewer, generation, &stop).await;
         let pause = match life.class {
@@ -94,7 +106,7 @@ pub async fn live(
             }
             // An audience that has seen a film to its end is followed by the next one.
             EndClass::Finished if life.uptime >= SHORTEST_PLAY => Some(Duration::ZERO),
-            EndClass::Finished | EndClass::Failed => restarts.after_failure(life.uptime, chance()),
+            EndClass::Finished | EndClass::Failed => backoff.after_failure(life.uptime, chance()),
         };
         let Some(pause) = pause else {
             context.tell(Event::GivenUp { viewer }).await;

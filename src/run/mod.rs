@@ -22,7 +22,7 @@ use hls_swarm_host::tuning::command as tune;
 use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{limits, pid1, secrets, stdout};
+use hls_swarm_os::{limits, pid1, runtime, secrets, stdout};
 
 use crate::cli::extra_args;
 use crate::cli::run::SwarmArgs;
@@ -113,10 +113,7 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
     own_files(clients, limits::raise_open_files(files_needed(clients)))?;
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
+    let runtime = runtime::single_threaded()?;
     let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, stage));
     // A look-up that hangs in the resolver must not hold up the exit.
     runtime.shutdown_background();

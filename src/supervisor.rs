@@ -1,7 +1,5 @@
 //! The run: starts and stops viewers as the crowd's policy says, ends them when the time has come.
 
-pub mod backoff;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

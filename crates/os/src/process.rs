@@ -217,17 +217,13 @@ impl Child {
         Group(self.group)
     }
 
-    /// Begins to stop the child; see [`Stopping`].
-    #[must_use]
-    pub fn begin_stop(&self, timeouts: StopTimeouts) -> Stopping {
-        self.signal(Signal::SIGTERM);
-        Stopping { group: self.group(), timeouts, began: Instant::now(), sent: Sent::Term }
-    }
-
     /// Stops the child: TERM to its group, TERM again, KILL only then. Something else must drain its pipes
     /// meanwhile, or a child that still writes cannot leave.
     pub async fn stop(&mut self, timeouts: StopTimeouts) -> ProcessExit {
-        let mut stopping = self.begin_stop(timeouts);
+        if let Some(exit) = self.ended {
+            return exit;
+        }
+        let mut stopping = Stopping::begin(self.group(), timeouts);
         loop {
             tokio::select! {
                 exit = self.wait() => return exit,
@@ -256,6 +252,13 @@ enum Sent {
 }
 
 impl Stopping {
+    /// Sends the first TERM.
+    #[must_use]
+    pub fn begin(group: Group, timeouts: StopTimeouts) -> Self {
+        group.signal(Signal::SIGTERM);
+        Self { group, timeouts, began: Instant::now(), sent: Sent::Term }
+    }
+
     /// Waits until it is time for the next signal, and sends it; never returns after KILL. May be cancelled
     /// and called again.
     pub async fn escalate(&mut self) {

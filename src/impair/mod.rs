@@ -14,7 +14,7 @@ use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Program, ask, spawn_failed};
-use hls_swarm_os::stdout;
+use hls_swarm_os::{runtime, stdout};
 
 use crate::cli::impair::ImpairArgs;
 use crate::impair::profile::Impairment;
@@ -51,10 +51,7 @@ fn serve(args: &ImpairArgs) -> Result<(), Failure> {
     }
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
+    let runtime = runtime::single_threaded()?;
     runtime.block_on(apply(&impairment, device, &guard))
 }
 

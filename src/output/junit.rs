@@ -97,7 +97,10 @@ fn properties(out: &mut String, Report { run, snapshot, verdict, end_reason, .. 
         ("exit_code", verdict.exit_code.to_string()),
         ("url", run.url.clone()),
         ("version", run.version.clone()),
-        ("ffmpeg", run.ffmpeg.clone()),
+        match &run.ffmpeg {
+            Some(version) => ("ffmpeg", version.clone()),
+            None => ("player", run.player_name()),
+        },
         ("end_reason", end_reason.clone()),
         ("target_clients", snapshot.target_clients.to_string()),
         ("peak_clients", snapshot.peak_clients.to_string()),

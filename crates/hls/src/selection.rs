@@ -1,20 +1,35 @@
-//! Which variants of a master playlist viewers play.
+//! What viewers play of a stream: which variants of a multivariant playlist, and by which playlists.
 
 use std::fmt;
+
+use url::Url;
 
 use super::{Master, Variant};
 use crate::variant::Variant as Wish;
 
-/// What a wish comes to.
+/// What one viewer plays of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// The playlist that the viewer opens: a media playlist, or a multivariant playlist to be played as a whole.
+    pub url: Url,
+    /// The media playlist of the audio rendition to play beside it, where the audio is separate.
+    pub audio: Option<Url>,
+    /// Whether the stream is live: it had no EXT-X-ENDLIST when it was selected.
+    pub live: bool,
+    /// Duration of the longest segment, seconds.
+    pub target_duration: f64,
+}
+
+/// The variants that match a `--variant`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection<'a> {
-    /// Each viewer plays the master playlist, and with it every variant at once.
+pub enum Choice<'a> {
+    /// Each viewer is given the multivariant playlist itself.
     Whole,
     /// Each viewer plays one of these; never empty.
     Of(Vec<&'a Variant>),
 }
 
-/// No variant is as it was wished for.
+/// No variant matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoMatchingVariant {
     wish: Wish,
@@ -29,17 +44,17 @@ impl fmt::Display for NoMatchingVariant {
 
 impl std::error::Error for NoMatchingVariant {}
 
-/// The variants that `wish` asks for.
+/// Finds the variants that `wish` asks for.
 ///
 /// # Errors
 /// [`NoMatchingVariant`], which names what there is.
-pub fn choose(master: &Master, wish: Wish) -> Result<Selection<'_>, NoMatchingVariant> {
+pub fn choose(master: &Master, wish: Wish) -> Result<Choice<'_>, NoMatchingVariant> {
     let variants = || master.variants.iter();
     // Of equals the first wins, whichever end is asked for.
     let most = |one: &&Variant| one.bandwidth;
     let one = match wish {
-        Wish::All => return Ok(Selection::Whole),
-        Wish::Each => return Ok(Selection::Of(variants().collect())),
+        Wish::All => return Ok(Choice::Whole),
+        Wish::Each => return Ok(Choice::Of(variants().collect())),
         Wish::First => variants().next(),
         Wish::Highest => variants().rev().max_by_key(most),
         Wish::Lowest => variants().min_by_key(most),
@@ -50,11 +65,11 @@ pub fn choose(master: &Master, wish: Wish) -> Result<Selection<'_>, NoMatchingVa
         Wish::AtMost(bits) => variants().rev().filter(|one| one.bandwidth <= bits).max_by_key(most),
         Wish::AtLeast(bits) => variants().filter(|one| one.bandwidth >= bits).min_by_key(most),
     };
-    one.map(|one| Selection::Of(vec![one]))
+    one.map(|one| Choice::Of(vec![one]))
         .ok_or_else(|| NoMatchingVariant { wish, offered: variants().map(offer).collect() })
 }
 
-/// A variant in words.
+/// Describes a variant.
 #[must_use]
 pub fn offer(variant: &Variant) -> String {
     let height = variant.resolution.map_or_else(String::new, |(_, height)| format!("{height}p of "));
@@ -63,8 +78,6 @@ pub fn offer(variant: &Variant) -> String {
 
 #[cfg(test)]
 mod tests {
-    use url::Url;
-
     use super::*;
 
     fn master() -> Master {
@@ -86,8 +99,8 @@ mod tests {
     fn paths(wish: &str) -> Result<String, NoMatchingVariant> {
         let master = master();
         choose(&master, wish.parse().unwrap()).map(|choice| match choice {
-            Selection::Whole => "whole".into(),
-            Selection::Of(some) => some.iter().map(|one| one.url.path()).collect::<Vec<_>>().join(" "),
+            Choice::Whole => "whole".into(),
+            Choice::Of(some) => some.iter().map(|one| one.url.path()).collect::<Vec<_>>().join(" "),
         })
     }
 

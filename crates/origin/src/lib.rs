@@ -30,7 +30,7 @@ use hls_swarm_cli::logging::{self, LogFormat};
 use hls_swarm_cli::manual::{self, COMPLETIONS, MAN};
 use hls_swarm_cli::manual_args::{CompletionsArgs, ManArgs};
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::pid1;
+use hls_swarm_os::{pid1, runtime};
 
 use crate::cli::service::FaultArgs;
 use crate::cli::{OriginArgs, RenderArgs};
@@ -93,10 +93,7 @@ fn start(
     logging::level(Some(level))?;
     let guard = Arc::new(Guard::start()?);
     logging::start(Some(LogFormat::Text), Some(level), false, None)?;
-    // One thread: the kernel ties children to the life of the thread that started them.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::internal("cannot start tokio").caused_by(error))?;
-    runtime.block_on(work(&guard)).map(ExitCode::from)
+    runtime::single_threaded()?.block_on(work(&guard)).map(ExitCode::from)
 }
 
 /// `hls-origin` with its commands, as manual pages and completions show it.

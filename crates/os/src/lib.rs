@@ -11,6 +11,7 @@ pub mod notify;
 pub mod output_file;
 pub mod pid1;
 pub mod process;
+pub mod runtime;
 pub mod secrets;
 pub mod shutdown;
 pub mod stdout;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep_until};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
@@ -149,12 +150,12 @@ impl Group {
     }
 }
 
-/// When to insist while a child is being stopped.
+/// When a child that is being stopped gets the next signal.
 #[derive(Clone, Copy, Debug)]
 pub struct StopTimeouts {
-    /// TERM is sent again after this time: some builds of FFmpeg only listen to the second one.
+    /// TERM is sent again this long after the first one: some builds of FFmpeg only react to the second.
     pub again: Duration,
-    /// KILL is sent after this time.
+    /// KILL is sent this long after the first TERM.
     pub kill: Duration,
 }
 
@@ -216,20 +217,75 @@ impl Child {
         Group(self.group)
     }
 
-    /// Stops the child: TERM to its group, TERM again, KILL only then. Its pipes must be drained by
-    /// somebody else meanwhile, or a child that still writes cannot leave.
-    pub async fn stop(&mut self, patience: StopTimeouts) -> ProcessExit {
-        let started = tokio::time::Instant::now();
-        self.signal(Signal::SIGTERM);
-        if let Ok(ending) = tokio::time::timeout_at(started + patience.again, self.wait()).await {
-            return ending;
+    /// Stops the child: TERM to its group, TERM again, KILL only then. Something else must drain its pipes
+    /// meanwhile, or a child that still writes cannot leave.
+    pub async fn stop(&mut self, timeouts: StopTimeouts) -> ProcessExit {
+        if let Some(exit) = self.ended {
+            return exit;
         }
-        self.signal(Signal::SIGTERM);
-        if let Ok(ending) = tokio::time::timeout_at(started + patience.kill, self.wait()).await {
-            return ending;
+        let mut stopping = Stopping::begin(self.group(), timeouts);
+        loop {
+            tokio::select! {
+                exit = self.wait() => return exit,
+                () = stopping.escalate() => {}
+            }
         }
-        self.signal(Signal::SIGKILL);
-        self.wait().await
+    }
+}
+
+/// The escalation that stops a child: TERM, TERM again, KILL. For callers that attend to the child
+/// meanwhile; [`Child::stop`] does nothing else.
+#[derive(Debug)]
+pub struct Stopping {
+    group: Group,
+    timeouts: StopTimeouts,
+    began: Instant,
+    sent: Sent,
+}
+
+/// The last signal of an escalation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Term,
+    TermAgain,
+    Kill,
+}
+
+impl Stopping {
+    /// Sends the first TERM.
+    #[must_use]
+    pub fn begin(group: Group, timeouts: StopTimeouts) -> Self {
+        group.signal(Signal::SIGTERM);
+        Self { group, timeouts, began: Instant::now(), sent: Sent::Term }
+    }
+
+    /// Waits until it is time for the next signal, and sends it; never returns after KILL. May be cancelled
+    /// and called again.
+    pub async fn escalate(&mut self) {
+        match self.sent {
+            Sent::Term => {
+                sleep_until(self.began + self.timeouts.again).await;
+                self.group.signal(Signal::SIGTERM);
+                self.sent = Sent::TermAgain;
+            }
+            Sent::TermAgain => {
+                sleep_until(self.began + self.timeouts.kill).await;
+                self.kill();
+            }
+            Sent::Kill => std::future::pending().await,
+        }
+    }
+
+    /// Sends KILL now.
+    pub fn kill(&mut self) {
+        self.group.signal(Signal::SIGKILL);
+        self.sent = Sent::Kill;
+    }
+
+    /// Whether KILL was sent.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.sent == Sent::Kill
     }
 }
 

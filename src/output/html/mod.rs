@@ -109,7 +109,7 @@ fn tiles(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     tiles.extend(snapshot.errors.rate.map(|rate| ("of requests failed", percent(rate))));
     tiles.extend(snapshot.latency.segment_total.map(|q| ("segment, p95", milliseconds(q.p95))));
     tiles.extend(snapshot.latency.startup.map(|q| ("start-up, p95", milliseconds(q.p95))));
-    tiles.push(("stalls", count(snapshot.lifetimes.stalled)));
+    tiles.extend(snapshot.stalls().map(|stalls| ("stalls", count(stalls))));
     writeln!(out, "<div class=\"tiles\">")?;
     for (name, value) in tiles {
         writeln!(out, "<div><b>{value}</b><span>{name}</span></div>")?;
@@ -125,8 +125,8 @@ fn footer(out: &mut String, Report { run, snapshot, .. }: &Report) -> fmt::Resul
     let seed = run.seed.map_or_else(String::new, |seed| format!(", seed {seed}"));
     writeln!(
         out,
-        "<footer><p>{source}</p><p>hls-swarm {}, FFmpeg {}{seed}</p></footer>",
+        "<footer><p>{source}</p><p>hls-swarm {}, {}{seed}</p></footer>",
         safe(&run.version),
-        safe(&run.ffmpeg)
+        safe(&run.player_name())
     )
 }

@@ -24,11 +24,13 @@ pub fn write(out: &mut String, report: &Report) -> fmt::Result {
             .collect(),
     };
     let plot = |title, unit, curves| Plot { title, unit, end: last.second + series.step_seconds, curves };
-    let viewers = vec![
+    let mut viewers = vec![
         curve("should be up", "three", 1.0, |p| Some(p.target as f64)),
         curve("playing", "one", 1.0, |p| Some(p.playing as f64)),
-        curve("stalled", "four", 1.0, |p| Some(p.stalled as f64)),
     ];
+    if report.snapshot.has_progress() {
+        viewers.push(curve("stalled", "four", 1.0, |p| Some(p.stalled as f64)));
+    }
     let requests = vec![
         curve("playlists", "two", 1.0 / step, |p| Some(p.manifests as f64)),
         curve("segments", "one", 1.0 / step, |p| Some(p.segments as f64)),

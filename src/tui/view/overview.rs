@@ -95,12 +95,18 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Loo
             false,
         ),
     ];
-    let slow = format!("{} below 0.9", playback.below_realtime);
+    let if_measured = |text: String| if snapshot.has_progress() { text } else { ABSENT.to_owned() };
+    let slow = if_measured(format!("{} below 0.9", playback.below_realtime));
     let now = playback.stalled_now;
     let health = vec![
         Line::styled("playback", look.heading()),
         row("speed", decimal(playback.average_speed, 2), slow, playback.below_realtime > 0),
-        row("stalled now", now.to_string(), format!("{} in all", lifetimes.stalled), now > 0),
+        row(
+            "stalled now",
+            if_measured(now.to_string()),
+            if_measured(format!("{} in all", lifetimes.stalled)),
+            now > 0,
+        ),
         row(
             "drift s",
             decimal(playback.average_drift_seconds, 1),

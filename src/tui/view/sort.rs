@@ -85,7 +85,7 @@ fn number(value: Option<f64>, last: f64) -> f64 {
 
 const fn urgency(state: ViewerState) -> u8 {
     match state {
-        ViewerState::Stalled => 0,
+        ViewerState::Stalled | ViewerState::Silent => 0,
         ViewerState::Waiting => 1,
         ViewerState::Starting => 2,
         ViewerState::Ended => 3,

@@ -36,13 +36,13 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, state
         .skip(start)
         .take(height)
         .map(|(index, row)| {
-            let line = line(row, look, index == at);
+            let line = line(row, played(snapshot, row), look, index == at);
             if index == at { line.style(look.chosen()) } else { line }
         })
         .collect();
     frame.render_widget(Paragraph::new(lines), table);
     if let Some(row) = order.get(at) {
-        draw_detail(frame, detail, row, look);
+        draw_detail(frame, detail, row, played(snapshot, row), look);
     }
 }
 
@@ -54,14 +54,19 @@ fn columns(look: Look) -> Line<'static> {
     Line::styled(text, look.label())
 }
 
-fn line(row: &ViewerRow, look: Look, chosen: bool) -> Line<'static> {
+/// Media time, if the player reports it.
+fn played(snapshot: &Snapshot, row: &ViewerRow) -> String {
+    if snapshot.has_progress() { clock(row.media_seconds) } else { ABSENT.to_owned() }
+}
+
+fn line(row: &ViewerRow, played: String, look: Look, chosen: bool) -> Line<'static> {
     let behind = row.drift_seconds.is_some_and(|drift| drift > 5.0);
     let errors = errors(row);
     Line::from(vec![
         Span::raw(format!("{} {:>5} ", if chosen { '>' } else { ' ' }, row.viewer)),
         Span::styled(format!("{:<8} ", state_name(row.state)), state_style(row.state, look)),
         Span::styled(format!("{:>6} ", row.starts), look.bad_if(row.starts > 1)),
-        Span::raw(format!("{:>7} ", clock(row.media_seconds))),
+        Span::raw(format!("{played:>7} ")),
         Span::styled(
             format!("{:>5} ", decimal(row.speed, 2)),
             look.bad_if(row.speed.is_some_and(|speed| speed < SLOW)),
@@ -73,7 +78,7 @@ fn line(row: &ViewerRow, look: Look, chosen: bool) -> Line<'static> {
     ])
 }
 
-fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &ViewerRow, look: Look) {
+fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &ViewerRow, played: String, look: Look) {
     let kinds: Vec<_> = row
         .requests
         .iter()
@@ -92,7 +97,7 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &ViewerRow, look: Look) {
         figures(
             &[
                 ("started", format!("{} x", row.starts), row.starts > 1),
-                ("played", clock(row.media_seconds), false),
+                ("played", played, false),
                 ("speed", decimal(row.speed, 2), row.speed.is_some_and(|speed| speed < SLOW)),
                 ("drift", format!("{} s", decimal(row.drift_seconds, 1)), behind),
                 ("received", format!("{}B", scaled(row.received as f64)), false),
@@ -111,6 +116,7 @@ const fn state_name(state: ViewerState) -> &'static str {
         ViewerState::Starting => "starting",
         ViewerState::Playing => "playing",
         ViewerState::Stalled => "STALLED",
+        ViewerState::Silent => "silent",
         ViewerState::Waiting => "waiting",
         ViewerState::Ended => "ended",
     }
@@ -119,7 +125,7 @@ const fn state_name(state: ViewerState) -> &'static str {
 fn state_style(state: ViewerState, look: Look) -> ratatui::style::Style {
     match state {
         ViewerState::Playing => look.good(),
-        ViewerState::Stalled | ViewerState::Waiting => look.bad_if(true),
+        ViewerState::Stalled | ViewerState::Silent | ViewerState::Waiting => look.bad_if(true),
         ViewerState::Starting | ViewerState::Ended => look.label(),
     }
 }

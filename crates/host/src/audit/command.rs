@@ -11,7 +11,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::{go_style, logging};
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::{output_file, stdout};
+use hls_swarm_os::{output_file, runtime, stdout};
 
 use crate::audit::args::{AuditArgs, AuditFormat};
 use crate::audit::facts::Facts;
@@ -172,10 +172,7 @@ fn prefix(master: &Master) -> String {
 /// Asks nginx for its configuration; where it does not tell, reads the file that it was started with.
 fn ask(master: &Master) -> Result<Files, Failure> {
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
+    let runtime = runtime::single_threaded()?;
     let asked = runtime.block_on(nginx::configuration(master, &guard));
     let named = master.option("-c").map(|name| Path::new(&prefix(master)).join(name));
     match (asked, named) {

@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_http::server::{self, Page, page};
 
 use crate::cli::service::MetricsPort;
 use crate::exporter::{self, Family, host, nginx, node, own};
 use crate::profile::{Metrics, Serve};
-use crate::run::pages::{self, Page, page};
 use crate::run::status::OriginStatus;
 
 /// The ports where the field's dashboards look.
@@ -67,7 +67,7 @@ impl Exporters {
                     metrics(&request, async { gathered(read).await.unwrap_or_default() }).await
                 }
             };
-            pages::serve(listener, stop, answer).await;
+            server::serve(listener, stop, answer).await;
         };
         let nginx = async {
             let Some(listener) = self.nginx else { return };
@@ -83,7 +83,7 @@ impl Exporters {
                     metrics(&request, families).await
                 }
             };
-            pages::serve(listener, stop, answer).await;
+            server::serve(listener, stop, answer).await;
         };
         tokio::join!(node, nginx);
     }
@@ -119,7 +119,7 @@ fn listen(
         None => usual,
     };
     let address = SocketAddr::new(address, port);
-    match pages::bind(address) {
+    match server::bind(address) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if asked.is_none() => {
             tracing::warn!(%address, %error, "no metrics there; choose another port by {flag}, or pass off");

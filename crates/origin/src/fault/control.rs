@@ -12,10 +12,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_http::server::{self, Page, page};
 
 use crate::fault::Fault;
 use crate::fault::switch::Faults;
-use crate::run::pages::{self, Page, page};
 
 const SPEC_BYTES: usize = 4 << 10;
 
@@ -30,7 +30,7 @@ impl Control {
     /// Takes the port; 0 is a free one.
     pub(crate) fn bind(port: u16, faults: &Arc<Faults>) -> Result<Self, Failure> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = pages::bind(address).map_err(|error| {
+        let listener = server::bind(address).map_err(|error| {
             Failure::preflight(format!("the faults' control address {address} cannot be used"))
                 .caused_by(error)
                 .help("pass --control-port with a free port; 0 takes any")
@@ -50,7 +50,7 @@ impl Control {
             let faults = Arc::clone(&faults);
             async move { answer(&faults, request).await }
         };
-        pages::serve(listener, stop, answer).await;
+        server::serve(listener, stop, answer).await;
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_http::server;
 
 use crate::embedded::server::Memory;
 use crate::fault::switch::Faults;
@@ -60,26 +61,16 @@ impl Front {
         let refused = |error| Failure::internal("the operating system refuses the socket").caused_by(error);
         socket.set_nonblocking(true).map_err(refused)?;
         let listener = TcpListener::from_std(socket).map_err(refused)?;
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                accepted = listener.accept() => accepted,
-            };
-            let Ok((stream, peer)) = accepted else {
-                // Out of descriptors: the next attempt must not spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
+        let connections = server::accept(listener, usize::MAX, stop, |stream, peer| {
             let number = self.traffic.accepted.fetch_add(1, Ordering::Relaxed) + 1;
-            let (front, stop) = (Arc::clone(&self), stop.clone());
-            tokio::spawn(async move {
+            let front = Arc::clone(&self);
+            async move {
                 front.traffic.active.fetch_add(1, Ordering::Relaxed);
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = connection::serve(&front, stream, peer, number) => {}
-                }
+                connection::serve(&front, stream, peer, number).await;
                 front.traffic.active.fetch_sub(1, Ordering::Relaxed);
-            });
-        }
+            }
+        });
+        drop(connections.await);
+        Ok(())
     }
 }

@@ -2,10 +2,8 @@
 //!
 //! What to encode and how to serve it is decided in [`crate::profile`].
 
-pub mod backoff;
 pub(crate) mod leftovers;
 pub(crate) mod liveness;
-pub(crate) mod pages;
 pub(crate) mod readiness;
 pub(crate) mod runtime_dir;
 pub(crate) mod status;

@@ -1,5 +1,5 @@
-//! Looks at a stream as a player would: what there is to play, and whether a live stream has ended.
-//! Only looks: what is measured never passes through here.
+//! Reads a stream's playlists as a player would: what viewers will play, and whether a live stream has ended.
+//! Nothing that is measured passes through here.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_hls as playlist;
-use hls_swarm_hls::selection::{Selection, choose, offer};
+use hls_swarm_hls::selection::{Choice, Selection, choose, offer};
 use hls_swarm_hls::{Master, Media, Playlist, Variant};
 use hls_swarm_http::fetch::{self, without_secrets};
 use hls_swarm_http::site_rules;
@@ -17,84 +17,83 @@ use hls_swarm_http::target_policy::TargetPolicy;
 
 use crate::cli::run::ProbeFailurePolicy;
 use crate::config::plan::Stream;
-use crate::engine::ffmpeg::argv::Play;
 
-/// Bad input has to show within seconds, however patient viewers are.
+/// Bad input has to show within seconds, whatever the viewers' time-out is.
 const LONGEST_FETCH: Duration = Duration::from_secs(10);
-/// A viewer that asks whether the stream has ended waits to be started again.
+/// A viewer that waits to be started again waits for the answer.
 const SHORT_FETCH: Duration = Duration::from_secs(3);
-/// How long the answer to "has it ended?" holds; a thousand viewers may ask at once.
+/// How long the answer to "has it ended?" is reused; a thousand viewers may ask at the same time.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// What there is to play.
+/// What was found in a stream's playlists.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// What viewers play, in turn.
-    pub first: Play,
-    /// The rest of it.
-    pub others: Vec<Play>,
-    /// In words.
-    pub finding: String,
-    /// Why it is not what was wished for.
-    pub instead: Option<String>,
+pub struct Inspection {
+    /// What viewers play, one in turn; never empty.
+    pub first: Selection,
+    /// The other selections, where viewers play different variants.
+    pub others: Vec<Selection>,
+    /// A description for the preflight report.
+    pub summary: String,
+    /// Why this is not the variant that was asked for.
+    pub fallback_reason: Option<String>,
 }
 
-/// Looks at the stream as a player would, and says what will be played.
+/// Fetches the playlists of a stream and selects what viewers play.
 ///
 /// # Errors
-/// A preflight failure: the stream cannot be fetched, is no playlist, leads where it may not, or has no
-/// variant as it is wished for and the plan takes no other.
-pub async fn look(stream: &Stream, target_policy: &TargetPolicy) -> Result<Found, Failure> {
+/// A preflight failure: the stream cannot be fetched, is not a playlist, leads to a host that may not be
+/// loaded, or has no variant that matches while the plan accepts no other.
+pub async fn inspect(stream: &Stream, target_policy: &TargetPolicy) -> Result<Inspection, Failure> {
     let (at, found) = fetch_playlist(stream, &stream.url, target_policy).await?;
     let master = match found {
         Playlist::Media(media) => {
-            within(stream, &media, target_policy)?;
-            let finding = describe(&media, "one rendition");
-            return Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding));
+            check_hosts(stream, &media, target_policy)?;
+            let summary = describe(&media, "one rendition");
+            return Ok(Inspection::one(select(stream.url.clone(), None, &media, stream), summary));
         }
         Playlist::Master(master) => master,
     };
     let of = format!("{} variants of {}", master.variants.len(), at.path());
-    let wished = match choose(&master, stream.variant) {
-        Ok(Selection::Whole) => return whole(stream, &master, &of, target_policy).await,
-        Ok(Selection::Of(variants)) => chosen(stream, &master, &variants, &of, target_policy).await,
+    let selected = match choose(&master, stream.variant) {
+        Ok(Choice::Whole) => return whole(stream, &master, &of, target_policy).await,
+        Ok(Choice::Of(variants)) => chosen(stream, &master, &variants, &of, target_policy).await,
         Err(none) => Err(Failure::preflight(format!("--variant {}: {}", stream.variant, none))
             .help("pass one of them, or another --variant")),
     };
-    match (wished, stream.no_variant) {
+    match (selected, stream.no_variant) {
         (Err(failure), ProbeFailurePolicy::Fallback) => {
             let found = whole(stream, &master, &of, target_policy).await?;
-            Ok(Found { instead: Some(failure.chain()), ..found })
+            Ok(Inspection { fallback_reason: Some(failure.chain()), ..found })
         }
-        (wished, _) => wished,
+        (selected, _) => selected,
     }
 }
 
-/// Every variant at once, by the master playlist itself.
+/// The multivariant playlist itself.
 async fn whole(
     stream: &Stream,
     master: &Master,
     of: &str,
     target_policy: &TargetPolicy,
-) -> Result<Found, Failure> {
+) -> Result<Inspection, Failure> {
     let first = master.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
     let media = media(stream, &first.url, target_policy).await?;
     for url in master.variants.iter().map(|one| &one.url).chain(master.audio.iter().map(|one| &one.url)) {
         site_rules::check(target_policy, url, &stream.resolve)?;
     }
-    let finding = describe(&media, &format!("all {of}"));
-    Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding))
+    let summary = describe(&media, &format!("all {of}"));
+    Ok(Inspection::one(select(stream.url.clone(), None, &media, stream), summary))
 }
 
-/// Some variants, by their media playlists: a master playlist would have FFmpeg open all of them.
+/// Some variants, by their media playlists: given the multivariant playlist, FFmpeg would open all variants.
 async fn chosen(
     stream: &Stream,
     master: &Master,
     variants: &[&Variant],
     of: &str,
     target_policy: &TargetPolicy,
-) -> Result<Found, Failure> {
-    let mut plays = Vec::new();
+) -> Result<Inspection, Failure> {
+    let mut selections = Vec::new();
     let mut shown = None;
     for variant in variants {
         let media = media(stream, &variant.url, target_policy).await?;
@@ -102,35 +101,37 @@ async fn chosen(
         if let Some(url) = &audio {
             self::media(stream, url, target_policy).await?;
         }
-        plays.push(play(variant.url.clone(), audio, &media, stream));
+        selections.push(select(variant.url.clone(), audio, &media, stream));
         shown.get_or_insert(media);
     }
-    let mut plays = plays.into_iter();
-    let (Some(first), Some(media)) = (plays.next(), shown) else { return Err(nothing_listed(&stream.url)) };
+    let mut selections = selections.into_iter();
+    let (Some(first), Some(media)) = (selections.next(), shown) else {
+        return Err(nothing_listed(&stream.url));
+    };
     let apart = if first.audio.is_some() { " with its separate audio" } else { "" };
     let what = match variants {
         [one] => format!("{}{apart}, of {of}", offer(one)),
         many => format!("one of {} in turn{apart}, of {of}", many.len()),
     };
-    let finding = describe(&media, &what);
-    Ok(Found { others: plays.collect(), ..Found::one(first, finding) })
+    let summary = describe(&media, &what);
+    Ok(Inspection { others: selections.collect(), ..Inspection::one(first, summary) })
 }
 
-impl Found {
-    const fn one(first: Play, finding: String) -> Self {
-        Self { first, others: Vec::new(), finding, instead: None }
+impl Inspection {
+    const fn one(first: Selection, summary: String) -> Self {
+        Self { first, others: Vec::new(), summary, fallback_reason: None }
     }
 }
 
 async fn media(stream: &Stream, url: &Url, target_policy: &TargetPolicy) -> Result<Media, Failure> {
     match fetch_playlist(stream, url, target_policy).await? {
-        (_, Playlist::Media(media)) => within(stream, &media, target_policy).map(|()| media),
+        (_, Playlist::Media(media)) => check_hosts(stream, &media, target_policy).map(|()| media),
         _ => Err(nothing_listed(url)),
     }
 }
 
-/// Segments may lie on other hosts than their playlist.
-fn within(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> Result<(), Failure> {
+/// Checks the hosts of segments, which may differ from the playlist's.
+fn check_hosts(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> Result<(), Failure> {
     let mut known = None;
     for (url, _) in &media.segments {
         if known != url.host_str() {
@@ -141,10 +142,10 @@ fn within(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> Resul
     Ok(())
 }
 
-fn play(url: Url, audio: Option<Url>, media: &Media, stream: &Stream) -> Play {
+fn select(url: Url, audio: Option<Url>, media: &Media, stream: &Stream) -> Selection {
     let promised = Some(media.longest_segment()).filter(|seconds| *seconds > 0.0);
     let target_duration = promised.unwrap_or(stream.target_duration.as_secs_f64());
-    Play { url, audio, live: media.live, target_duration }
+    Selection { url, audio, live: media.live, target_duration }
 }
 
 fn describe(media: &Media, chosen: &str) -> String {
@@ -156,8 +157,8 @@ fn describe(media: &Media, chosen: &str) -> String {
 }
 
 fn nothing_listed(url: &Url) -> Failure {
-    Failure::preflight(format!("{} leads to no media playlist", without_secrets(url)))
-        .help("check the master playlist")
+    Failure::preflight(format!("{} does not lead to a media playlist", without_secrets(url)))
+        .help("check the multivariant playlist")
 }
 
 async fn fetch_playlist(
@@ -177,32 +178,32 @@ async fn fetch_playlist(
     .await?;
     let text = String::from_utf8_lossy(&response.body);
     let found = playlist::parse(&text, &response.url).map_err(|error| {
-        Failure::preflight(format!("{} is no playlist that can be played", without_secrets(url)))
+        Failure::preflight(format!("{} is not a playlist that can be played", without_secrets(url)))
             .caused_by(error)
             .help("pass the URL of an HLS playlist (.m3u8) that lists segments or variants")
     })?;
     Ok((response.url, found))
 }
 
-/// Answers whether a live stream has come to its end (EXT-X-ENDLIST), with one fetch for all who ask
-/// at the same time.
+/// Whether a live stream has ended (EXT-X-ENDLIST), with one fetch for all viewers that ask at the same
+/// time.
 #[derive(Debug, Default)]
 pub struct StreamEnd {
     known: Mutex<Option<(Instant, bool)>>,
 }
 
 impl StreamEnd {
-    /// Whether `stream` has ended. A stream that cannot be fetched has not: it is broken.
+    /// Whether `stream` has ended. A stream that cannot be fetched has not ended: it has failed.
     pub async fn reached(&self, stream: &Stream, target_policy: &TargetPolicy) -> bool {
         let mut known = self.known.lock().await;
         match *known {
-            // What has ended stays ended.
+            // An ended stream stays ended.
             Some((_, true)) => return true,
             Some((asked, ended)) if asked.elapsed() < FRESH => return ended,
             _ => {}
         }
-        let hurried = Stream { timeout: stream.timeout.min(SHORT_FETCH), ..stream.clone() };
-        let ended = look(&hurried, target_policy).await.is_ok_and(|found| !found.first.live);
+        let impatient = Stream { timeout: stream.timeout.min(SHORT_FETCH), ..stream.clone() };
+        let ended = inspect(&impatient, target_policy).await.is_ok_and(|inspection| !inspection.first.live);
         *known = Some((Instant::now(), ended));
         ended
     }

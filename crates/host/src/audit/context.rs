@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::facts::Facts;
 use super::folder::{Contents, Stream, read};
-use super::site::Site;
-use crate::tuning::check;
+use super::nginx::Nginx;
+use crate::tuning::comparison;
 use crate::tuning::profile::Profile;
 
 /// What checks look at.
-pub struct Case<'a> {
+pub struct Context<'a> {
     /// The server.
     pub facts: &'a Facts,
     /// Viewers that it is to hold.
@@ -17,18 +17,18 @@ pub struct Case<'a> {
     /// What the kernel of an origin should be set to.
     pub profile: &'a Profile,
     /// nginx's configuration by what it does.
-    pub site: Site<'a>,
+    pub nginx: Nginx<'a>,
     /// The folders by what they hold.
     pub folders: Vec<(&'a str, Contents)>,
 }
 
-impl<'a> Case<'a> {
+impl<'a> Context<'a> {
     /// Looks at the facts once for all checks.
     #[must_use]
     pub fn new(facts: &'a Facts, viewers: u32, profile: &'a Profile) -> Self {
-        let site = Site::of(&facts.configuration);
+        let nginx = Nginx::of(&facts.configuration);
         let folders = facts.folders.iter().map(|folder| (folder.path.as_str(), read(folder))).collect();
-        Self { facts, viewers, profile, site, folders }
+        Self { facts, viewers, profile, nginx, folders }
     }
 
     /// nginx's files.
@@ -61,7 +61,8 @@ impl<'a> Case<'a> {
     /// Local ports of the kernel.
     #[must_use]
     pub fn ports(&self) -> Option<u64> {
-        let check::Found::Value(range, _) = self.facts.kernel.get("net.ipv4.ip_local_port_range")? else {
+        let comparison::KeyState::Value(range, _) = self.facts.kernel.get("net.ipv4.ip_local_port_range")?
+        else {
             return None;
         };
         let mut ends = range.split_whitespace().map(str::parse::<u64>);

@@ -5,7 +5,7 @@ use super::nginx_conf::{Configuration, Directive, absolute};
 
 /// A place where requests are answered: a server or a location, with all that it stands in.
 #[derive(Clone, Debug)]
-pub struct Leaf<'a> {
+pub struct Location<'a> {
     /// From the top of the file down to the place itself.
     chain: Vec<&'a [Directive]>,
     /// The directive that opens it.
@@ -25,15 +25,15 @@ const ANSWERS: [&str; 9] = [
     "js_content",
 ];
 
-impl<'a> Leaf<'a> {
+impl<'a> Location<'a> {
     /// The directive that holds here: the innermost one.
     #[must_use]
-    pub fn effective(&self, name: &str) -> Option<&'a Directive> {
+    pub fn in_effect(&self, name: &str) -> Option<&'a Directive> {
         self.chain.iter().rev().find_map(|block| block.iter().find(|directive| directive.name == name))
     }
 
     /// The directives called `name` that hold here together: those of the innermost block that has any.
-    pub fn effective_all(&self, name: &str) -> impl Iterator<Item = &'a Directive> {
+    pub fn all_in_effect(&self, name: &str) -> impl Iterator<Item = &'a Directive> {
         let has = |block: &&&'a [Directive]| block.iter().any(|directive| directive.name == name);
         let block = self.chain.iter().rev().find(has).copied().unwrap_or_default();
         let wanted = name.to_owned();
@@ -101,29 +101,29 @@ impl<'a> Leaf<'a> {
 
 /// What a configuration does.
 #[derive(Clone, Debug)]
-pub struct Site<'a> {
+pub struct Nginx<'a> {
     /// The directives at the top.
     pub top: &'a [Directive],
     /// The `http` block.
     pub http: Option<&'a Directive>,
     /// Servers and locations.
-    pub leaves: Vec<Leaf<'a>>,
+    pub locations: Vec<Location<'a>>,
 }
 
-impl<'a> Site<'a> {
+impl<'a> Nginx<'a> {
     /// Reads a configuration.
     #[must_use]
     pub fn of(configuration: &'a Configuration) -> Self {
         let top = configuration.directives.as_slice();
         let http = top.iter().find(|directive| directive.name == "http" && directive.block.is_some());
-        let mut leaves = Vec::new();
+        let mut locations = Vec::new();
         if let Some(http) = http {
             let chain = vec![top, http.children()];
             for server in http.children().iter().filter(|directive| directive.name == "server") {
-                collect(server, &chain, &mut leaves);
+                collect(server, &chain, &mut locations);
             }
         }
-        Self { top, http, leaves }
+        Self { top, http, locations }
     }
 
     /// A directive of the `events` block.
@@ -150,14 +150,14 @@ impl<'a> Site<'a> {
     }
 
     /// Places that serve segments from files.
-    pub fn segments(&self) -> impl Iterator<Item = &Leaf<'a>> {
-        self.leaves.iter().filter(|leaf| leaf.serves_segments())
+    pub fn segments(&self) -> impl Iterator<Item = &Location<'a>> {
+        self.locations.iter().filter(|location| location.serves_segments())
     }
 
     /// Places that pass requests on by HTTP, with the `proxy_pass` there.
-    pub fn passes(&self) -> impl Iterator<Item = (&Leaf<'a>, &'a Directive)> {
-        self.leaves.iter().filter_map(|leaf| {
-            Some((leaf, leaf.own().iter().find(|directive| directive.name == "proxy_pass")?))
+    pub fn proxied(&self) -> impl Iterator<Item = (&Location<'a>, &'a Directive)> {
+        self.locations.iter().filter_map(|location| {
+            Some((location, location.own().iter().find(|directive| directive.name == "proxy_pass")?))
         })
     }
 
@@ -183,9 +183,11 @@ impl<'a> Site<'a> {
     #[must_use]
     pub fn roots(&self, prefix: &str) -> Vec<String> {
         let mut roots = Vec::new();
-        for leaf in &self.leaves {
-            let root =
-                leaf.effective("alias").or_else(|| leaf.effective("root")).map_or("html", Directive::value);
+        for location in &self.locations {
+            let root = location
+                .in_effect("alias")
+                .or_else(|| location.in_effect("root"))
+                .map_or("html", Directive::value);
             // What depends on the request has no one folder.
             if !root.contains('$') {
                 roots.push(absolute(prefix, root).trim_end_matches('/').to_owned());
@@ -204,13 +206,13 @@ pub fn host(address: &str) -> &str {
     rest.split('/').next().unwrap_or_default()
 }
 
-fn collect<'a>(head: &'a Directive, above: &[&'a [Directive]], leaves: &mut Vec<Leaf<'a>>) {
+fn collect<'a>(head: &'a Directive, above: &[&'a [Directive]], locations: &mut Vec<Location<'a>>) {
     let mut chain = above.to_vec();
     chain.push(head.children());
     for inner in head.children().iter().filter(|directive| directive.name == "location") {
-        collect(inner, &chain, leaves);
+        collect(inner, &chain, locations);
     }
-    leaves.push(Leaf { chain, head });
+    locations.push(Location { chain, head });
 }
 
 fn search<'a>(directives: &'a [Directive], name: &str, found: &mut Vec<&'a Directive>) {

@@ -16,7 +16,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Child, Program, StopTimeouts, drain, spawn_failed};
 
-use crate::fault::switch::Strike;
+use crate::fault::injector::Strike;
 use crate::run::backoff::Backoff;
 use crate::run::status::Life;
 

@@ -34,7 +34,7 @@ use hls_swarm_os::{pid1, runtime};
 
 use crate::cli::service::FaultArgs;
 use crate::cli::{OriginArgs, RenderArgs};
-use crate::fault::client;
+use crate::fault::control;
 
 /// The first word of a command line that is about configurations.
 const CONFIG: &str = "config";
@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
         Some(health::WORD) => return health::main(HEALTH),
         Some(MAN | COMPLETIONS) => return manual::main(command()),
         Some(FAULT) => FaultArgs::try_parse_from(words("hls-origin fault"))
-            .map(|args| client::run(&args).map(ExitCode::from)),
+            .map(|args| control::run(&args).map(ExitCode::from)),
         Some(RENDER) => RenderArgs::try_parse_from(words("hls-origin render"))
             .map(|args| start("info", async |guard| render::print(&args.command, guard).await)),
         _ => OriginArgs::try_parse()

@@ -17,7 +17,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Child, Program, StopTimeouts, drain, spawn_failed};
 
-use crate::fault::switch::Strike;
+use crate::fault::injector::Strike;
 use crate::run::status::Life;
 
 /// Eight runs of less than 3 s in a row show that starting again is pointless.

@@ -3,7 +3,6 @@
 //! The first picture of a segment holds one raw block per bar, which its neighbours repeat; in all
 //! others every block is skipped. References are to ITU-T H.264.
 
-use super::bits::Bits;
 use crate::profile::ladder::Size;
 
 /// Studio-range Y, Cb, Cr of white, yellow, cyan, green, magenta, red, blue, black at 75 %.
@@ -175,6 +174,83 @@ fn nal(header: u8, payload: Vec<u8>) -> Vec<u8> {
     unit
 }
 
+/// Time of one frame, in 90 kHz: 1024 samples at 48 kHz.
+pub(crate) const FRAME_TICKS: u64 = 1920;
+/// RFC 6381's name: AAC, low complexity.
+pub(crate) const CODEC: &str = "mp4a.40.2";
+
+/// One frame of silence, 48 kHz stereo, with its ADTS header.
+pub(crate) fn frame() -> Vec<u8> {
+    let mut body = Bits::default();
+    // A pair of channels with a common window: one long window, no bands, no prediction, no M/S.
+    body.bits(1, 3).bits(0, 4).bits(1, 1).bits(0, 1).bits(0, 2).bits(0, 1).bits(0, 6).bits(0, 1).bits(0, 2);
+    for _channel in 0..2 {
+        // Gain; neither pulses nor noise shaping nor gain control.
+        body.bits(0, 8).bits(0, 3);
+    }
+    let body = body.bits(7, 3).take();
+    let length = u32::try_from(body.len() + 7).unwrap_or_default();
+    let mut frame = Bits::default();
+    // Sync word, MPEG-4, no checksum; low complexity, 48 kHz, two channels; length, variable rate.
+    frame.bits(0xfff, 12).bits(0, 1).bits(0, 2).bits(1, 1).bits(1, 2).bits(3, 4).bits(0, 1).bits(2, 3);
+    frame.bits(0, 4).bits(length, 13).bits(0x7ff, 11).bits(0, 2).whole(body);
+    frame.take()
+}
+
+/// Bits, most significant first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bits {
+    bytes: Vec<u8>,
+    /// Bits in use of the last byte; 0 when it is full.
+    used: u32,
+}
+
+impl Bits {
+    /// The lowest `count` bits of `value`.
+    pub(crate) fn bits(&mut self, value: u32, count: u32) -> &mut Self {
+        for place in (0..count).rev() {
+            if self.used == 0 {
+                self.bytes.push(0);
+            }
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= u8::from((value >> place) & 1 == 1) << (7 - self.used);
+            }
+            self.used = (self.used + 1) % 8;
+        }
+        self
+    }
+
+    /// Exp-Golomb code of an unsigned number (section 9.1).
+    pub(crate) fn ue(&mut self, value: u32) -> &mut Self {
+        let code = value + 1;
+        let length = u32::BITS - code.leading_zeros();
+        self.bits(0, length - 1).bits(code, length)
+    }
+
+    /// Zeros up to the next whole byte.
+    pub(crate) fn align(&mut self) -> &mut Self {
+        self.used = 0;
+        self
+    }
+
+    /// Whole bytes; to be aligned before.
+    pub(crate) fn whole(&mut self, bytes: impl IntoIterator<Item = u8>) -> &mut Self {
+        self.bytes.extend(bytes);
+        self
+    }
+
+    /// A one, and zeros up to the next whole byte: the end of each H.264 unit.
+    pub(crate) fn trailing(&mut self) -> &mut Self {
+        self.bits(1, 1).align()
+    }
+
+    /// The bytes.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.used = 0;
+        std::mem::take(&mut self.bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -205,5 +281,24 @@ mod tests {
             let picture = Picture::new(Size { width: 2 * width, height: 2 * height }, 25);
             prop_assert_eq!(picture.first(number.into()).len(), picture.first(0).len());
         }
+    }
+
+    #[test]
+    fn the_header_tells_the_length() {
+        let frame = frame();
+        assert_eq!(frame[..3], [0xff, 0xf1, 0x4c]);
+        let length =
+            usize::from(frame[3] & 3) << 11 | usize::from(frame[4]) << 3 | usize::from(frame[5]) >> 5;
+        assert_eq!(length, frame.len());
+    }
+
+    #[test]
+    fn codes_of_the_standards_table() {
+        // Table 9-2: 0 is 1, 1 is 010, 2 is 011, 3 is 00100.
+        let mut bits = Bits::default();
+        bits.ue(0).ue(1).ue(2).ue(3).trailing();
+        assert_eq!(bits.take(), [0b1010_0110, 0b0100_1000]);
+        bits.bits(0b101, 3).align().whole([7]);
+        assert_eq!(bits.take(), [0b1010_0000, 7]);
     }
 }

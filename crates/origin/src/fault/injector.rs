@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 
-use super::past_playlists::Playlists;
-use crate::exporter::own;
-use crate::fault::book::{Book, Decision};
+use super::playlist_history::Playlists;
+use crate::exporter::origin;
+use crate::fault::active::{Book, Decision};
 use crate::fault::{Fault, KillTarget, Kind};
 
 /// By this a process is killed on purpose.
@@ -148,9 +148,9 @@ impl Faults {
     }
 
     /// What is on.
-    pub(crate) fn list(&self) -> Vec<own::Fault> {
+    pub(crate) fn list(&self) -> Vec<origin::Fault> {
         let book = lock(&self.book);
-        let shown = book.entries().iter().map(|entry| own::Fault {
+        let shown = book.entries().iter().map(|entry| origin::Fault {
             id: entry.id,
             spec: entry.fault.to_string(),
             strikes: entry.strikes,

@@ -194,7 +194,7 @@ mod tests {
             playlists: vec![playlist(&[(2.0, None)])],
             faults: Some(vec![Fault { id: 1, spec: "status=503".into(), strikes: 4 }]),
         };
-        insta::assert_snapshot!("own", super::super::exposition(&families(&origin)));
+        insta::assert_snapshot!("origin", super::super::exposition(&families(&origin)));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::log::{self, Place};
-use super::{CERTIFICATE, CERTIFICATE_KEY, Facts, Site, limits};
+use super::http::{Place, directives, location};
+use super::{CERTIFICATE, CERTIFICATE_KEY, Facts, Site};
 
 pub(crate) fn server(site: &Site<'_>, facts: &Facts) -> String {
     [listen(site, facts), headers(), media(site, facts), pages(), "    }\n".to_owned()].concat()
@@ -84,8 +84,8 @@ fn media(site: &Site<'_>, facts: &Facts) -> String {
     } else {
         ""
     };
-    let limits = limits::location(&site.serving.limits);
-    let log = log::directives(site, Place::Segments, "            ");
+    let limits = location(&site.serving.limits);
+    let log = directives(site, Place::Segments, "            ");
     format!(
         "        location ~ \\.m3u8$ {{\n            \
              # Small and urgent: sent at once instead of waiting for a full packet.\n            \

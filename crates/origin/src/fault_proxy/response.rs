@@ -18,10 +18,10 @@ use hls_swarm_model::exchange::Kind;
 use super::Backend;
 use super::body::{Body, Cut, Late, Told, whole};
 use super::upstream::collected;
-use crate::access_log::writer::Line;
-use crate::fault::book::{Answer, Decision};
-use crate::fault::past_playlists::Whole;
-use crate::fault_proxy::request::RequestContext;
+use crate::access_log::Line;
+use crate::fault::active::{Answer, Decision};
+use crate::fault::playlist_history::Whole;
+use crate::fault_proxy::connection::RequestContext;
 
 /// nginx's own status for a connection that it closes without an answer.
 const NO_ANSWER: u16 = 444;

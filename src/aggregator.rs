@@ -31,12 +31,22 @@ pub struct Account {
     pub log: Result<(), Failure>,
 }
 
+/// What is published each second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Figures of the whole run and of its parts; the row of each viewer comes with the last snapshot only.
+    Overview,
+    /// The row of each viewer as well, for consumers that show viewers one by one.
+    Viewers,
+}
+
 /// Folds events until all senders are gone. An exchange log that cannot be written any more costs
 /// nothing but itself.
 pub async fn aggregate(
     mut stats: Stats,
     mut events: mpsc::Receiver<Event>,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    detail: Detail,
     mut log: Option<ExchangeLog>,
 ) -> Account {
     let mut publish = interval(PUBLISH);
@@ -64,7 +74,11 @@ pub async fn aggregate(
             _ = publish.tick() => {
                 let now = now_ns();
                 stats.tick(now);
-                snapshots.send_replace(Arc::new(stats.snapshot(now)));
+                let snapshot = match detail {
+                    Detail::Overview => stats.overview(now),
+                    Detail::Viewers => stats.snapshot(now),
+                };
+                snapshots.send_replace(Arc::new(snapshot));
             }
         }
     }

@@ -18,7 +18,7 @@ use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::{elf, terminal};
 
 use super::description;
-use crate::aggregator::{self, Account};
+use crate::aggregator::{self, Account, Detail};
 use crate::config::plan::Plan;
 use crate::engine::probe::reader;
 use crate::engine::viewer::{Channel, RunContext};
@@ -73,7 +73,9 @@ pub(crate) async fn play(
 
     // What only watches ends after the viewers: `done` is cancelled when the last one is gone.
     let done = CancellationToken::new();
-    let figures = tokio::spawn(aggregator::aggregate(stats, inbox, publish, log));
+    let viewers_are_shown = stage.is_some() || name.per_viewer_metrics;
+    let detail = if viewers_are_shown { Detail::Viewers } else { Detail::Overview };
+    let figures = tokio::spawn(aggregator::aggregate(stats, inbox, publish, detail, log));
     if let Some(reader) = ready.reader {
         tokio::spawn(reader::carry(reader, events.clone(), done.clone()));
     }

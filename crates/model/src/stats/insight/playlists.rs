@@ -58,7 +58,9 @@ impl Playlists {
             return false;
         }
         let known = self.known.entry(exchange.url_hash).or_default();
-        known.name.clone_from(&exchange.name);
+        if known.name != exchange.name {
+            known.name.clone_from(&exchange.name);
+        }
         let key = (exchange.url_hash, exchange.viewer);
         if list.ended {
             // From here on it stands still by right.

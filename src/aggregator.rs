@@ -31,11 +31,21 @@ pub struct Totals {
     pub log: Result<(), Failure>,
 }
 
+/// What is published each second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Figures of the whole run and of its parts; the row of each viewer comes with the last snapshot only.
+    Overview,
+    /// The row of each viewer as well, for consumers that show viewers one by one.
+    Viewers,
+}
+
 /// Aggregates events until all senders are gone. The run goes on if the exchange log can no longer be written.
 pub async fn aggregate(
     mut stats: Stats,
     mut events: mpsc::Receiver<Event>,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    detail: Detail,
     mut log: Option<ExchangeLog>,
 ) -> Totals {
     let mut publish = interval(SNAPSHOT_INTERVAL);
@@ -63,7 +73,11 @@ pub async fn aggregate(
             _ = publish.tick() => {
                 let now = now_ns();
                 stats.tick(now);
-                snapshots.send_replace(Arc::new(stats.snapshot(now)));
+                let snapshot = match detail {
+                    Detail::Overview => stats.overview(now),
+                    Detail::Viewers => stats.snapshot(now),
+                };
+                snapshots.send_replace(Arc::new(snapshot));
             }
         }
     }

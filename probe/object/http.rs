@@ -14,7 +14,7 @@ mod response;
 #[path = "http/text.rs"]
 mod text;
 
-use super::wire::{CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, end};
+use super::wire::{CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, TargetHash, end};
 use playlist::Playlist;
 use text::Line;
 
@@ -85,6 +85,7 @@ pub struct Follower {
     /// Method of the request whose response comes next.
     answering: u8,
     request: Request,
+    target: TargetHash,
     response: Response,
     in_flight: bool,
     /// A byte of the awaited response was taken.
@@ -115,6 +116,7 @@ impl Follower {
         record: Record { magic: 0, version: 0, ..Record::EMPTY },
         answering: 0,
         request: Request::Idle,
+        target: TargetHash::NEW,
         response: Response::StatusLine,
         in_flight: false,
         started: false,
@@ -164,6 +166,7 @@ impl Follower {
             self.await_response();
         }
         self.record.url_hash = super::wire::URL_HASH_START;
+        self.target = TargetHash::NEW;
         self.request = Request::Method;
         self.request_line.clear();
         self.request_left = 0;

@@ -18,7 +18,7 @@ use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::terminal;
 
 use super::description;
-use crate::aggregator::{self, Totals};
+use crate::aggregator::{self, Detail, Totals};
 use crate::config::plan::Plan;
 use crate::engine::probe::pipe;
 use crate::engine::viewer::{RunContext, StreamTarget};
@@ -70,7 +70,9 @@ pub(crate) async fn play(
 
     // What only observes the run ends after the viewers: `done` is cancelled when the last one is gone.
     let done = CancellationToken::new();
-    let aggregated = tokio::spawn(aggregator::aggregate(stats, inbox, publish, log));
+    let viewers_are_shown = stage.is_some() || name.per_viewer_metrics;
+    let detail = if viewers_are_shown { Detail::Viewers } else { Detail::Overview };
+    let aggregated = tokio::spawn(aggregator::aggregate(stats, inbox, publish, detail, log));
     if let Some(reader) = ready.reader {
         tokio::spawn(pipe::forward(reader, events.clone(), done.clone()));
     }

@@ -122,7 +122,7 @@ pub struct Exchange {
     pub kind: Kind,
     /// Last element of the URL's path.
     pub name: Box<str>,
-    /// Hash of the URL.
+    /// Hash of the URL without delivery directives (`_HLS_…`), which differ from one reload to the next.
     pub url_hash: u64,
     /// Status code, `None` if no response arrived.
     pub status: Option<u16>,

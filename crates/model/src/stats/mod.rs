@@ -220,7 +220,7 @@ impl Stats {
             manifests: exchanges.requests[Kind::Playlist],
             segments: exchanges.requests[Kind::Segment],
             bytes: exchanges.bytes.total(),
-            errors: exchanges.failed,
+            errors: exchanges.failures.count,
             origin: self.origin_stats.load(),
             ..self.condition.totals()
         }
@@ -264,10 +264,15 @@ impl Stats {
     /// Everything that is known at `at_ns`.
     #[must_use]
     pub fn snapshot(&self, at_ns: u64) -> Snapshot {
+        Snapshot { viewers: self.viewers.rows(), ..self.overview(at_ns) }
+    }
+
+    /// Everything that is known at `at_ns` but the rows of the viewers, of which there may be many.
+    #[must_use]
+    pub fn overview(&self, at_ns: u64) -> Snapshot {
         Snapshot {
             stages: self.stage_rows(at_ns),
             streams: self.stream_rows(),
-            viewers: self.viewers.rows(),
             aborted_by: self.aborted_by(),
             ..self.whole(at_ns)
         }

@@ -1,8 +1,8 @@
 //! Live media playlists as they change before the viewers' eyes: which stand still, go back, skip, or
 //! are older than what another viewer got before (RFC 8216, 6.2.1 and 6.2.2).
 //!
-//! A playlist is known by the hash of its URL, query included: where each viewer has a token of its own,
-//! viewers are not compared with each other.
+//! A playlist is known by the hash of its URL, query included but for the delivery directives of low-latency HLS
+//! (`_HLS_…`): where each viewer has a token of its own, viewers are not compared with each other.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -58,7 +58,9 @@ impl Playlists {
             return false;
         }
         let known = self.known.entry(exchange.url_hash).or_default();
-        known.name.clone_from(&exchange.name);
+        if known.name != exchange.name {
+            known.name.clone_from(&exchange.name);
+        }
         let key = (exchange.url_hash, exchange.viewer);
         if list.ended {
             // From here on it stands still by right.

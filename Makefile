@@ -32,7 +32,7 @@ demo-tools:
 	@scripts/install-tools cc ffmpeg nginx || echo "going on without FFmpeg or nginx, as far as that goes"
 
 test-tools:
-	@scripts/install-tools ffmpeg nginx cc curl openssl patch nix-instantiate prometheus kubectl
+	@scripts/install-tools ffmpeg nginx cc curl openssl patch nix-instantiate prometheus kubectl gstreamer
 
 build: rust cc ## build both programs, optimized
 	$(CARGO) build --release --locked

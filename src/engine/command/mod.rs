@@ -33,9 +33,9 @@ const SILENT_SEGMENTS: f64 = 3.0;
 /// …and for this time at least.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 
-/// What one GStreamer (`playbin3`) needs; other players may need more.
+/// What one GStreamer needs (`playbin3` with a 1080p stream: 66 MiB, 15 threads); other players may need more.
 pub(crate) const VIEWER_SIZE: ViewerSize =
-    ViewerSize { open_files: 50, processes: 30, memory_bytes: 64 << 20, local_ports: 10 };
+    ViewerSize { open_files: 40, processes: 30, memory_bytes: 80 << 20, local_ports: 10 };
 
 /// A player's command line.
 #[derive(Clone, Debug, PartialEq, Eq)]

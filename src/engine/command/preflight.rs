@@ -10,7 +10,8 @@ use crate::preflight::checklist::{Check, Finding, Preflight};
 use crate::preflight::inspect_streams;
 
 const OTHER_PROGRAM: &str = "install the player, or name another one with --player";
-const LOADABLE_PROGRAM: &str = "use a player with shared libraries (docs/players.md lists what was tried)";
+const LOADABLE_PROGRAM: &str =
+    "use a player with shared libraries that the probe can see into (docs/players.md lists what was tried)";
 
 /// The checks, in this order.
 const CHECKS: &[Check<Preparation>] = &[
@@ -70,7 +71,7 @@ impl Preparation {
                 .map(|(_, selection)| conceal(&plan.secrets, self.config.arguments(selection.url.as_str()))),
             network: plan.network.probe_settings(rules, None, 1),
             resolves: !rules.is_empty(),
-            ends_on_failure: false,
+            is_unknown: true,
             other_program: OTHER_PROGRAM,
             loadable_program: LOADABLE_PROGRAM,
         };

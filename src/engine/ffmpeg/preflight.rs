@@ -93,7 +93,7 @@ impl Preparation {
                 tls: short_play,
                 network: plan.network.probe_settings(rules, certificates, 1),
                 resolves: !rules.is_empty(),
-                ends_on_failure: true,
+                is_unknown: false,
                 other_program: OTHER_BINARY,
                 loadable_program: DYNAMIC_BINARY,
             };

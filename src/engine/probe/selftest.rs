@@ -54,8 +54,8 @@ pub struct Subject<'a> {
     pub network: Option<String>,
     /// Whether names lead to other addresses: then the test uses a name, too.
     pub resolves: bool,
-    /// Whether the program ends by itself when it cannot play; others wait for the user.
-    pub ends_on_failure: bool,
+    /// Any player but FFmpeg: it may wait for the user when it cannot play, and use any TLS library.
+    pub is_unknown: bool,
     /// Help if the program does not work.
     pub other_program: &'static str,
     /// Help if the probe cannot be used with it.
@@ -105,8 +105,17 @@ pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, F
         probe.attach(&mut playing, 0, 1, subject.network.clone());
         // Whether the stream can be played is not the question here.
         drop(ask_briefly(&playing, guard, TLS_TIMEOUT).await);
-        if self::records(&mut reader).await.iter().any(|record| record.has(flag::HIDDEN)) {
+        let records = self::records(&mut reader).await;
+        if records.iter().any(|record| record.has(flag::HIDDEN)) {
             let why = format!("the socket probe cannot see into the TLS library linked into {shown}");
+            return Ok(subject.unavailable(why));
+        }
+        let seen = |record: &Record| record.what == what::EXCHANGE && record.has(flag::TLS);
+        if subject.is_unknown && !records.iter().any(seen) {
+            let why = format!(
+                "the socket probe saw no request of {shown} over https: the player cannot open the stream (does it \
+                 trust the certificate?), or the probe cannot see into its TLS library"
+            );
             return Ok(subject.unavailable(why));
         }
     }
@@ -130,7 +139,7 @@ impl Subject<'_> {
                 Failure::preflight(format!("{program} died of {ending} when it opened a connection"))
                     .help(self.other_program)
             }
-            Err(error) if self.ends_on_failure || error.kind() != ErrorKind::TimedOut => {
+            Err(error) if !self.is_unknown || error.kind() != ErrorKind::TimedOut => {
                 spawn_failed(self.program, error, self.other_program)
             }
             Ok(_) | Err(_) => return self.unavailable(why),

@@ -205,6 +205,15 @@ pub fn flags() -> impl Iterator<Item = String> {
     RULES.iter().map(|(key, _)| flag(key))
 }
 
+/// The key in profiles, which is plural for what a flag gives one by one.
+fn profile_key(key: &str) -> &str {
+    match key {
+        "ffmpeg_arg" => "ffmpeg_args",
+        "header" => "headers",
+        key => key,
+    }
+}
+
 fn flag(key: &str) -> String {
     format!("--{}", key.replace('_', "-"))
 }
@@ -219,7 +228,7 @@ pub fn check(args: &SwarmArgs, typed: &Typed) -> Result<Vec<String>, Failure> {
         .map_err(|error| Failure::internal("cannot write the flags as TOML").caused_by(error))?;
     let (mut told, mut warnings) = (BTreeSet::new(), BTreeMap::<String, Vec<String>>::new());
     for (key, rule) in RULES.iter() {
-        let Some((value, cause)) = values.get(*key).zip(rule(args)) else { continue };
+        let Some((value, cause)) = values.get(profile_key(key)).zip(rule(args)) else { continue };
         let layer = !typed.flags.contains(*key) && !typed.environment.contains(*key);
         let typed_both = |other: &str| typed.flags.contains(*key) && typed.flags.contains(other);
         let silent = match cause {

@@ -8,9 +8,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_hls as playlist;
-use hls_swarm_hls::selection::{Selection, choose, offer};
-use hls_swarm_hls::{Master, Media, Playlist, Variant};
+use hls_swarm_hls::playlist::{self, Media, Multivariant, Playlist, Variant};
+use hls_swarm_hls::selection::{self, Selected, select};
 use hls_swarm_http::fetch::{self, without_secrets};
 use hls_swarm_http::site_rules;
 use hls_swarm_http::target_policy::TargetPolicy;
@@ -46,50 +45,54 @@ pub struct Found {
 /// variant as it is wished for and the plan takes no other.
 pub async fn look(stream: &Stream, target_policy: &TargetPolicy) -> Result<Found, Failure> {
     let (at, found) = fetch_playlist(stream, &stream.url, target_policy).await?;
-    let master = match found {
+    let multivariant = match found {
         Playlist::Media(media) => {
             within(stream, &media, target_policy)?;
             let finding = describe(&media, "one rendition");
             return Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding));
         }
-        Playlist::Master(master) => master,
+        Playlist::Multivariant(multivariant) => multivariant,
     };
-    let of = format!("{} variants of {}", master.variants.len(), at.path());
-    let wished = match choose(&master, stream.variant) {
-        Ok(Selection::Whole) => return whole(stream, &master, &of, target_policy).await,
-        Ok(Selection::Of(variants)) => chosen(stream, &master, &variants, &of, target_policy).await,
+    let of = format!("{} variants of {}", multivariant.variants.len(), at.path());
+    let wished = match select(&multivariant, stream.variant) {
+        Ok(Selected::Multivariant) => return whole(stream, &multivariant, &of, target_policy).await,
+        Ok(Selected::Variants(variants)) => {
+            chosen(stream, &multivariant, &variants, &of, target_policy).await
+        }
         Err(none) => Err(Failure::preflight(format!("--variant {}: {}", stream.variant, none))
             .help("pass one of them, or another --variant")),
     };
     match (wished, stream.no_variant) {
         (Err(failure), ProbeFailurePolicy::Fallback) => {
-            let found = whole(stream, &master, &of, target_policy).await?;
+            let found = whole(stream, &multivariant, &of, target_policy).await?;
             Ok(Found { instead: Some(failure.chain()), ..found })
         }
         (wished, _) => wished,
     }
 }
 
-/// Every variant at once, by the master playlist itself.
+/// Every variant at once, by the multivariant playlist itself.
 async fn whole(
     stream: &Stream,
-    master: &Master,
+    multivariant: &Multivariant,
     of: &str,
     target_policy: &TargetPolicy,
 ) -> Result<Found, Failure> {
-    let first = master.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
+    let first = multivariant.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
     let media = media(stream, &first.url, target_policy).await?;
-    for url in master.variants.iter().map(|one| &one.url).chain(master.audio.iter().map(|one| &one.url)) {
+    for url in
+        multivariant.variants.iter().map(|one| &one.url).chain(multivariant.audio.iter().map(|one| &one.url))
+    {
         site_rules::check(target_policy, url, &stream.resolve)?;
     }
     let finding = describe(&media, &format!("all {of}"));
     Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding))
 }
 
-/// Some variants, by their media playlists: a master playlist would have FFmpeg open all of them.
+/// Some variants, by their media playlists: a multivariant playlist would have FFmpeg open all of them.
 async fn chosen(
     stream: &Stream,
-    master: &Master,
+    multivariant: &Multivariant,
     variants: &[&Variant],
     of: &str,
     target_policy: &TargetPolicy,
@@ -98,7 +101,7 @@ async fn chosen(
     let mut shown = None;
     for variant in variants {
         let media = media(stream, &variant.url, target_policy).await?;
-        let audio = master.audio_of(variant).cloned();
+        let audio = multivariant.audio_of(variant).cloned();
         if let Some(url) = &audio {
             self::media(stream, url, target_policy).await?;
         }
@@ -109,7 +112,7 @@ async fn chosen(
     let (Some(first), Some(media)) = (plays.next(), shown) else { return Err(nothing_listed(&stream.url)) };
     let apart = if first.audio.is_some() { " with its separate audio" } else { "" };
     let what = match variants {
-        [one] => format!("{}{apart}, of {of}", offer(one)),
+        [one] => format!("{}{apart}, of {of}", selection::describe(one)),
         many => format!("one of {} in turn{apart}, of {of}", many.len()),
     };
     let finding = describe(&media, &what);
@@ -157,7 +160,7 @@ fn describe(media: &Media, chosen: &str) -> String {
 
 fn nothing_listed(url: &Url) -> Failure {
     Failure::preflight(format!("{} leads to no media playlist", without_secrets(url)))
-        .help("check the master playlist")
+        .help("check the multivariant playlist")
 }
 
 async fn fetch_playlist(

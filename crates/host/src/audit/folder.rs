@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use hls_swarm_hls as playlist;
-use hls_swarm_hls::Playlist;
+use hls_swarm_hls::playlist;
+use hls_swarm_hls::playlist::Playlist;
 
 use super::facts::{File, Folder};
 

@@ -13,8 +13,8 @@ pub(crate) mod supervisor;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::task::Poll;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
@@ -136,25 +136,14 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
     served
 }
 
-/// Waits for all; a failure of one asks the others to stop.
+/// Waits for all parts; a failure of one asks the others to stop, and is returned when they have.
 async fn all<F: Future<Output = Result<(), Failure>>>(
     stop: &CancellationToken,
     parts: impl Iterator<Item = F>,
 ) -> Result<(), Failure> {
-    let mut parts: Vec<_> = parts.map(|part| (Box::pin(part), None)).collect();
-    std::future::poll_fn(|context| {
-        for (part, outcome) in parts.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
-            if let Poll::Ready(ended) = part.as_mut().poll(context) {
-                if ended.is_err() {
-                    stop.cancel();
-                }
-                *outcome = Some(ended);
-            }
-        }
-        if parts.iter().any(|(_, outcome)| outcome.is_none()) { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    parts.into_iter().filter_map(|(_, outcome)| outcome).collect()
+    // Not `try_join_all`: it would drop the others instead of letting them stop gracefully.
+    let parts = parts.map(|part| async { part.await.inspect_err(|_| stop.cancel()) });
+    join_all(parts).await.into_iter().collect()
 }
 
 /// Waits for both; a failure of one asks the other to stop.
@@ -163,8 +152,8 @@ pub(crate) async fn both(
     one: impl Future<Output = Result<(), Failure>>,
     other: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    let stopping_on_failure = |outcome: Result<(), Failure>| outcome.inspect_err(|_| stop.cancel());
-    let (one, other) =
-        tokio::join!(async { stopping_on_failure(one.await) }, async { stopping_on_failure(other.await) },);
+    let (one, other) = tokio::join!(async { one.await.inspect_err(|_| stop.cancel()) }, async {
+        other.await.inspect_err(|_| stop.cancel())
+    });
     one.and(other)
 }

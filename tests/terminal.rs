@@ -20,7 +20,7 @@ use hls_swarm::tui::terminal::{Picture, show};
 use hls_swarm_model::exchange::Source;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::terminal::{Screen, is_up};
+use hls_swarm_os::terminal::{Screen, is_active};
 use hls_swarm_test_support::recorded;
 
 /// Names the case that the child is to play.
@@ -63,8 +63,8 @@ fn child() {
         let shutdown = Shutdown::listen().unwrap();
         let first = Arc::new(recorded::stats(Source::Probe).snapshot(0));
         let (_publish, snapshots) = watch::channel(first);
-        let screen = Screen::take().unwrap();
-        assert!(is_up());
+        let screen = Screen::acquire().unwrap();
+        assert!(is_active());
         let done = CancellationToken::new();
         let shown = tokio::spawn(show(screen, Simple, snapshots, shutdown.clone(), done.clone()));
         if case == "panic" {
@@ -74,7 +74,7 @@ fn child() {
             done.cancel();
             shown.await.unwrap();
         }
-        assert!(!is_up());
+        assert!(!is_active());
         // A terminal that is gone cannot be told.
         drop(std::io::Write::write_all(
             &mut std::io::stdout(),

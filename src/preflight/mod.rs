@@ -13,7 +13,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_model::exchange::Source;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::limits;
+use hls_swarm_os::machine;
 
 use crate::cli::run::ProbeMode;
 use crate::config::plan::{Plan, Stream};
@@ -67,11 +67,11 @@ pub async fn prepare(
         }
     };
     let clients = plan.load.own_most();
-    let open_files = limits::raise_open_files(files_needed(clients));
+    let open_files = machine::raise_open_files(files_needed(clients));
     let mut sources = plan.network.sources.clone();
     sources.sort_unstable();
     sources.dedup();
-    let machine = limits::machine(open_files, sources.len() as u64);
+    let machine = machine::headroom(open_files, sources.len() as u64);
     resources(clients, &machine).into_iter().for_each(&mut note);
     leaving_from(&sources).into_iter().for_each(&mut note);
 
@@ -206,7 +206,7 @@ fn refusal(first: &Check, bad: usize) -> Failure {
 
 /// Whether viewers can leave from these addresses.
 fn leaving_from(sources: &[IpAddr]) -> Option<Check> {
-    let missing = limits::not_local(sources);
+    let missing = machine::not_local(sources);
     let Some((first, error)) = missing.first() else {
         let finding = format!("viewers leave from {} addresses of this machine", sources.len());
         return (!sources.is_empty()).then(|| Check::good("source addresses", finding));

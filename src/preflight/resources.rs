@@ -6,7 +6,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::sizing::{
     FILES_PER_VIEWER, MEMORY_PER_VIEWER, OWN_FILES, OWN_MEMORY, OWN_PROCESSES, PORTS_PER_VIEWER, Requirements,
 };
-use hls_swarm_os::limits::Machine;
+use hls_swarm_os::machine::Headroom;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub fn own_files(viewers: u32, open_files: Option<u64>) -> Result<(), Failure> {
 
 /// Holds the needs of `viewers` viewers against `machine`.
 #[must_use]
-pub fn resources(viewers: u32, machine: &Machine) -> Vec<Check> {
+pub fn resources(viewers: u32, machine: &Headroom) -> Vec<Check> {
     let Requirements { open_files: files, processes, memory_bytes: memory, local_ports: ports, .. } =
         Requirements::of(viewers);
     let fewer = |fits: u64| match fits {
@@ -150,7 +150,7 @@ fn mebibytes(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    const MACHINE: Machine = Machine {
+    const MACHINE: Headroom = Headroom {
         open_files: Some(20_000),
         processes: Some(10_000),
         memory: Some(4 << 30),
@@ -163,7 +163,7 @@ mod tests {
         let checks = resources(100, &MACHINE);
         assert_eq!(checks.len(), 4);
         assert!(checks.iter().all(|check| check.mark == Mark::Good), "{checks:?}");
-        assert!(resources(100, &Machine::default()).is_empty());
+        assert!(resources(100, &Headroom::default()).is_empty());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use hls_swarm_host::tuning::command as tune;
 use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{limits, pid1, secrets, stdout};
+use hls_swarm_os::{machine, output, pid1, secrets};
 
 use crate::cli::extra_args;
 use crate::cli::run::SwarmArgs;
@@ -82,7 +82,7 @@ fn complain(failure: &Failure) -> ExitCode {
     let mut text = Vec::new();
     failure.print(&mut text);
     // The reader may be gone; there is no one left to tell.
-    drop(write!(std::io::stderr(), "{}", secrets::shown(&String::from_utf8_lossy(&text))));
+    drop(write!(std::io::stderr(), "{}", secrets::redact(&String::from_utf8_lossy(&text))));
     failure.exit().into()
 }
 
@@ -95,14 +95,14 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
         ..environment(&args)?
     };
     let mut plan = plan::resolve(&args, &environment)?;
-    secrets::keep(&plan.secrets);
+    secrets::register(&plan.secrets);
     let idle = plan::unused_options::check(&args, typed)?;
     let stage = Stage::choose(&plan);
     let recent = stage.as_ref().map(Stage::log);
     logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false), recent)?;
     idle.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.dry_run.unwrap_or(false) {
-        stdout::say(&profile::text(&args, &plan)?)?;
+        output::print(&profile::text(&args, &plan)?)?;
         return Ok(Exit::Pass.into());
     }
     if !args.print_cmd.unwrap_or(false) {
@@ -110,7 +110,7 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
     }
     // Before anything is opened, or it fails for reasons that nobody would understand.
     let clients = plan.load.own_most();
-    own_files(clients, limits::raise_open_files(files_needed(clients)))?;
+    own_files(clients, machine::raise_open_files(files_needed(clients)))?;
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -135,7 +135,7 @@ async fn run(
     let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
     let mut say = |check: &crate::preflight::resources::Check| {
         let line = check.to_string();
-        drop(writeln!(std::io::stderr(), "{}", secrets::shown(&line)));
+        drop(writeln!(std::io::stderr(), "{}", secrets::redact(&line)));
     };
     let ready = tokio::select! {
         ready = preflight::prepare(&plan, &guard, &mut say) => ready?,

@@ -15,7 +15,7 @@ use hls_swarm_model::stats::Stats;
 use hls_swarm_model::verdict::criteria::{aborted_by, judge};
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{elf, terminal};
+use hls_swarm_os::{process, terminal};
 
 use super::description;
 use crate::aggregator::{self, Account};
@@ -61,13 +61,13 @@ pub(crate) async fn play(
             end: StreamEnd::default(),
         }),
         can: ready.can,
-        is_static: elf::is_static(&plan.viewers.ffmpeg) == Some(true),
+        is_static: process::is_static(&plan.viewers.ffmpeg) == Some(true),
         source: ready.source,
         probe: ready.probe,
         guard,
         events: events.clone(),
         stop: shutdown.graceful.clone(),
-        at_once: shutdown.at_once.clone(),
+        at_once: shutdown.immediate.clone(),
         plan,
     });
 
@@ -134,7 +134,7 @@ fn random(seed: u64, plan: &Plan) -> fastrand::Rng {
 fn interrupted_by(cause: &Cause, plan: &Plan, shutdown: &Shutdown) -> Option<u8> {
     let signal = shutdown.signal()?;
     let early = *cause == Cause::Asked && plan.load.length.is_some();
-    (early || shutdown.at_once.is_cancelled()).then_some(signal)
+    (early || shutdown.immediate.is_cancelled()).then_some(signal)
 }
 
 fn words(cause: &Cause) -> String {
@@ -157,7 +157,7 @@ async fn tell(snapshots: watch::Receiver<Arc<Snapshot>>, stop: CancellationToken
         tokio::select! {
             () = stop.cancelled() => return,
             // The dashboard shows all of that.
-            _ = tick.tick() => if !terminal::is_up() {
+            _ = tick.tick() => if !terminal::is_active() {
                 let line = status::line(&snapshots.borrow());
                 tracing::info!("{line}");
             }

@@ -18,7 +18,7 @@ use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::verdict::Criterion;
 use hls_swarm_model::verdict::error_rate_limit::{ErrorRateLimit, ErrorRateWatcher};
 use hls_swarm_os::clock::now_ns;
-use hls_swarm_os::limits;
+use hls_swarm_os::machine;
 
 use crate::engine::viewer::{self, RunContext};
 use crate::load::controller::{Do, LoadController};
@@ -104,7 +104,7 @@ fn fits(command: Command, present: usize, target_policy: &TargetPolicy) -> bool 
         return false;
     }
     let needed = files_needed(viewers);
-    let fits = limits::raise_open_files(needed).is_none_or(|open| open >= needed);
+    let fits = machine::raise_open_files(needed).is_none_or(|open| open >= needed);
     if !fits {
         tracing::warn!("{command} is refused: {viewers} viewers need {needed} open files (ulimit -n)");
     }

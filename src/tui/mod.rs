@@ -36,7 +36,7 @@ impl Stage {
     /// `None`: log lines instead.
     #[must_use]
     pub fn choose(plan: &Plan) -> Option<Self> {
-        (plan.results.dashboard && hls_swarm_os::terminal::is_fit()).then(Self::default)
+        (plan.results.dashboard && hls_swarm_os::terminal::is_suitable()).then(Self::default)
     }
 
     /// Where log lines are to go so that the dashboard can show them.
@@ -56,7 +56,7 @@ impl Stage {
         shutdown: Shutdown,
         done: CancellationToken,
     ) -> Option<JoinHandle<()>> {
-        let screen = match Screen::take() {
+        let screen = match Screen::acquire() {
             Ok(screen) => screen,
             Err(error) => {
                 tracing::info!("no dashboard: {error}");

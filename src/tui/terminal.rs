@@ -53,7 +53,7 @@ pub async fn show(
     let (mut stale, mut stopping) = (true, false);
     let mut next = Instant::now();
     // A panic elsewhere gives the terminal back behind our back.
-    while terminal::is_up() {
+    while terminal::is_active() {
         tokio::select! {
             () = done.cancelled() => return,
             () = shutdown.graceful.cancelled(), if !stopping => {
@@ -69,12 +69,12 @@ pub async fn show(
             }
             read = screen.read(&mut typed) => {
                 let Some(bytes) = read.ok().filter(|read| *read > 0).and_then(|read| typed.get(..read)) else {
-                    return shutdown.ask(SIGHUP);
+                    return shutdown.request(SIGHUP);
                 };
                 keys.feed(bytes, &mut |key| match picture.press(key) {
                     Reply::Nothing => {}
                     Reply::Redraw | Reply::Command(_) => stale = true,
-                    Reply::Quit => shutdown.ask(SIGINT),
+                    Reply::Quit => shutdown.request(SIGINT),
                 });
             }
             resized = screen.resized() => {
@@ -86,7 +86,7 @@ pub async fn show(
             written = screen.write(waiting.get(sent..).unwrap_or_default()), if sent < waiting.len() => {
                 match written {
                     Ok(written) => sent += written,
-                    Err(_) => return shutdown.ask(SIGHUP),
+                    Err(_) => return shutdown.request(SIGHUP),
                 }
             }
             () = sleep_until(next), if stale && sent >= waiting.len() => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Program, ask, spawn_failed};
+use hls_swarm_os::process::{Program, capture, spawn_failed};
 
 use crate::engine::ffmpeg::capability::{Capabilities, Detection};
 
@@ -26,18 +26,18 @@ pub async fn capabilities(ffmpeg: &Path, guard: &Arc<Guard>) -> Result<Capabilit
     let mut interview = Detection::new();
     while let Some(question) = interview.next_question() {
         let program = Program::new(ffmpeg, question.iter().copied());
-        let answer = ask(&program, guard, LONGEST_ANSWER, PATIENCE)
+        let answer = capture(&program, guard, LONGEST_ANSWER, PATIENCE)
             .await
             .map_err(|error| spawn_failed(ffmpeg, error, OTHER_BINARY))?;
-        if let hls_swarm_base::exit_status::ProcessExit::Signaled(_) = answer.ending {
+        if let hls_swarm_base::exit_status::ProcessExit::Signaled(_) = answer.exit {
             return Err(Failure::preflight(format!(
                 "{} died of {} when asked what it supports",
                 ffmpeg.display(),
-                answer.ending
+                answer.exit
             ))
             .help(OTHER_BINARY));
         }
-        interview.answer(answer.ending.is_success(), &answer.stdout, &answer.stderr);
+        interview.answer(answer.exit.is_success(), &answer.stdout, &answer.stderr);
     }
     interview.finish(&ffmpeg.display().to_string())
 }

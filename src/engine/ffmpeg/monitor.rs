@@ -187,7 +187,7 @@ impl<'a> ViewerMonitor<'a> {
         if let Some(error) = &self.cannot_start {
             return format!("cannot start {}: {error}", self.context.plan.viewers.ffmpeg.display());
         }
-        let said = self.log.reasons().cause().map(|cause| secrets::shown(&cause.text));
+        let said = self.log.reasons().cause().map(|cause| secrets::redact(&cause.text));
         let how = match class {
             _ if self.stopped_for_stall => "stopped because it stalled".to_owned(),
             EndClass::Stopped if killed => "killed, because it did not stop when asked to".to_owned(),

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
-use hls_swarm_os::elf;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::listener::UnusedPort;
-use hls_swarm_os::process::{Answer, Program, ask, spawn_failed};
+use hls_swarm_os::process;
+use hls_swarm_os::process::{Captured, Program, capture, spawn_failed};
 use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, flag, what};
 
 use crate::engine::ffmpeg::detect::OTHER_BINARY;
@@ -69,7 +69,7 @@ pub async fn hold(
     let nowhere = format!("http://{}/trial.m3u8", socket.address());
     let arguments = ["-hide_banner", "-nostdin", "-loglevel", "error", "-i", &nowhere, "-f", "null", "-"];
     let plain = Program::new(ffmpeg, arguments);
-    if elf::is_static(ffmpeg) == Some(true) {
+    if process::is_static(ffmpeg) == Some(true) {
         let why = format!("the socket probe cannot be loaded: {} is statically linked", ffmpeg.display());
         return Ok(broken(ffmpeg, &plain, guard).await.unwrap_or_else(|| unseen(why)));
     }
@@ -127,14 +127,14 @@ fn unseen(why: String) -> SelfTest {
     SelfTest::Unseen(Failure::preflight(why).help(DYNAMIC_BINARY))
 }
 
-async fn attempt(program: &Program, guard: &Arc<Guard>, patience: Duration) -> std::io::Result<Answer> {
-    ask(program, guard, 1 << 16, patience).await
+async fn attempt(program: &Program, guard: &Arc<Guard>, patience: Duration) -> std::io::Result<Captured> {
+    capture(program, guard, 1 << 16, patience).await
 }
 
 /// What is wrong with an FFmpeg that does not survive a refused connection even without the probe.
 async fn broken(ffmpeg: &Path, plain: &Program, guard: &Arc<Guard>) -> Option<SelfTest> {
     let failure = match attempt(plain, guard, PATIENCE).await {
-        Ok(Answer { ending: ending @ ProcessExit::Signaled(_), .. }) => {
+        Ok(Captured { exit: ending @ ProcessExit::Signaled(_), .. }) => {
             let program = ffmpeg.display();
             Failure::preflight(format!("{program} died of {ending} when it opened a connection"))
                 .help(OTHER_BINARY)
@@ -153,7 +153,7 @@ async fn records(reader: &mut ProbeReader) -> Vec<Record> {
     all
 }
 
-fn why_unseen(ffmpeg: &Path, answer: Option<&Answer>, records: &[Record]) -> String {
+fn why_unseen(ffmpeg: &Path, answer: Option<&Captured>, records: &[Record]) -> String {
     let program = ffmpeg.display();
     if records.iter().any(|record| record.what == what::HELLO) {
         return format!(

@@ -13,7 +13,7 @@ use clap::Parser;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
-use hls_swarm_os::{output_file, stdout};
+use hls_swarm_os::output;
 
 use crate::tuning::args::{ChangeArgs, PersistArgs, TableFormat, TuneArgs, TuneCommand, UndoArgs, WhatArgs};
 use crate::tuning::check::{Asked, judge};
@@ -77,21 +77,21 @@ fn is_flag_of_show(word: &str) -> bool {
 
 fn show(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = look(what)?;
-    stdout::say(&print(&table, what.format, |_| true)?)?;
+    output::print(&print(&table, what.format, |_| true)?)?;
     Ok(Exit::Pass)
 }
 
 fn check(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = look(what)?;
-    stdout::say(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
+    output::print(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
     Ok(if table.settings.iter().any(Setting::differs) { Exit::Criteria } else { Exit::Pass })
 }
 
 fn diff(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = look(what)?;
     match what.format {
-        TableFormat::Text => stdout::say(&view::diff(&table)),
-        TableFormat::Json => stdout::say(&view::json(&table)?),
+        TableFormat::Text => output::print(&view::diff(&table)),
+        TableFormat::Json => output::print(&view::json(&table)?),
     }?;
     Ok(Exit::Pass)
 }
@@ -241,7 +241,7 @@ fn write_state(file: &Path, saved: &Saved) -> Result<(), Failure> {
     if let Some(folder) = file.parent() {
         make_folder(folder)?;
     }
-    output_file::write(file, &saved.text()?)
+    output::write_file(file, &saved.text()?)
 }
 
 fn make_folder(folder: &Path) -> Result<(), Failure> {
@@ -276,7 +276,7 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        output_file::write(&path, &file.text)?;
+        output::write_file(&path, &file.text)?;
         say(&format!("wrote: {}\n", path.display()));
     }
     if args.root == Path::new("/") {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_os::limits;
+use hls_swarm_os::machine;
 
 use super::traffic::Traffic;
 use crate::cli::service::ServiceArgs;
@@ -100,7 +100,7 @@ impl Fronted {
         derived: &Derived,
         traffic: Arc<Traffic>,
     ) -> Result<Self, Failure> {
-        if limits::raise_open_files(OPEN_FILES).is_none_or(|files| files < OPEN_FILES) {
+        if machine::raise_open_files(OPEN_FILES).is_none_or(|files| files < OPEN_FILES) {
             tracing::info!("the limit of open files is below {OPEN_FILES}: fewer viewers fit");
         }
         let journal = AccessLog::open(log.map(Path::new))?;

@@ -21,7 +21,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{identity, listener, stdout};
+use hls_swarm_os::{identity, listener, output};
 
 use crate::cli::OriginArgs;
 use crate::encoder::channel::Channel;
@@ -49,16 +49,16 @@ pub async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure>
     tokio::select! {
         outcome = serve(args, guard, &stop) => outcome.map(|()| Exit::Pass),
         // Children are killed and the directory removed as everything above is dropped.
-        () = shutdown.at_once.cancelled() => Ok(Exit::Signal(shutdown.signal().unwrap_or_default())),
+        () = shutdown.immediate.cancelled() => Ok(Exit::Signal(shutdown.signal().unwrap_or_default())),
     }
 }
 
 async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) -> Result<(), Failure> {
-    identity::allow_group_read();
+    identity::make_new_files_readable();
     let plan = Plan::resolve(args)?;
     plan.idle.iter().for_each(|told| tracing::warn!("{told}"));
     if args.dry_run {
-        return stdout::say(&profile::to_toml(&plan.profile)?);
+        return output::print(&profile::to_toml(&plan.profile)?);
     }
     let Plan { stream, derived, serving, .. } = &plan;
     if args.service.embedded {

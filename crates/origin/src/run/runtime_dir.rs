@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::storage::Storage;
+use hls_swarm_os::machine::Storage;
 
 use super::leftovers;
 

@@ -207,7 +207,7 @@ fn a_disk_that_fills_up_costs_the_exchange_log_and_nothing_else() {
     let outcome =
         Swarm::new(&["--clients", "1", "--duration", "3s", "--exchange-log", "/dev/full", &url]).run();
     assert_eq!(outcome.code(), 1, "{}", outcome.stderr);
-    for words in ["cannot write the exchange log /dev/full", "No space left", "cure: "] {
+    for words in ["cannot write the exchange log /dev/full", "No space left", "help: "] {
         assert!(outcome.stderr.contains(words), "no {words:?} in {}", outcome.stderr);
     }
     assert!(outcome.number("/requests/manifest") > 0.0, "the report is whole: {:#}", outcome.report);

@@ -21,6 +21,14 @@ pub fn length(seconds: f64) -> String {
     }
 }
 
+/// Seconds as a clock: `0:07`, `1:02:03`.
+#[must_use]
+pub fn clock(seconds: f64) -> String {
+    let all = seconds.max(0.0) as u64;
+    let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
+    if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
 /// Bytes with a decimal prefix.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {

@@ -32,7 +32,7 @@ use crate::config::plan::{self, Environment, Plan};
 use crate::config::{self, header_file, profile};
 use crate::output::exchange_log::ExchangeLog;
 use crate::preflight::resources::{files_needed, own_files};
-use crate::tui::Stage;
+use crate::tui::Tui;
 use crate::{collect, consent, impair, manual, monitoring, preflight, report, shard_plan};
 
 /// `hls-swarm`: its metrics.
@@ -97,8 +97,8 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
     let mut plan = plan::resolve(&args, &environment)?;
     secrets::register(&plan.secrets);
     let idle = plan::unused_options::check(&args, typed)?;
-    let stage = Stage::choose(&plan);
-    let recent = stage.as_ref().map(Stage::log);
+    let tui = Tui::for_plan(&plan);
+    let recent = tui.as_ref().map(Tui::log);
     logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false), recent)?;
     idle.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.dry_run.unwrap_or(false) {
@@ -117,7 +117,7 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
-    let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, stage));
+    let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, tui));
     // A look-up that hangs in the resolver must not hold up the exit.
     runtime.shutdown_background();
     exit
@@ -127,7 +127,7 @@ async fn run(
     plan: Plan,
     print_command: bool,
     guard: Arc<Guard>,
-    stage: Option<Stage>,
+    tui: Option<Tui>,
 ) -> Result<ExitCode, Failure> {
     let shutdown = Shutdown::listen()?;
     report::check(&plan.results.reports)?;
@@ -148,7 +148,7 @@ async fn run(
         waited = waiting::wait(&plan) => waited?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     }
-    play::play(plan, ready, log, guard, &shutdown, stage).await
+    play::play(plan, ready, log, guard, &shutdown, tui).await
 }
 
 /// The exit of a program that was asked to end before it had begun.

@@ -27,7 +27,7 @@ use crate::output::{metrics_server, prometheus, status};
 use crate::preflight::Ready;
 use crate::preflight::stream_check::StreamEnd;
 use crate::supervisor::{self, Cause};
-use crate::tui::{self, Stage};
+use crate::tui::{self, Tui};
 use crate::{collect, event_loop_lag, origin_metrics, report};
 
 /// Wishes of whoever watches that may wait to be heard.
@@ -42,7 +42,7 @@ pub(crate) async fn play(
     log: Option<ExchangeLog>,
     guard: Arc<Guard>,
     shutdown: &Shutdown,
-    stage: Option<Stage>,
+    dashboard: Option<Tui>,
 ) -> Result<ExitCode, Failure> {
     let seed = plan.seed.unwrap_or_else(|| fastrand::u64(..));
     let name = description::run(&plan, &ready, seed);
@@ -84,22 +84,23 @@ pub(crate) async fn play(
         let render: metrics_server::Render = Arc::new(move |snapshot| prometheus::render(snapshot, &name));
         tokio::spawn(metrics_server::serve(listener, snapshots.clone(), render, done.clone()));
     }
-    let (hands, wishes) = mpsc::channel(COMMANDS);
-    let screen =
-        stage.and_then(|stage| stage.open(&name, snapshots.clone(), hands, shutdown.clone(), done.clone()));
+    let (commands, manual_changes) = mpsc::channel(COMMANDS);
+    let dashboard = dashboard
+        .and_then(|tui| tui.start(&name, snapshots.clone(), commands, shutdown.clone(), done.clone()));
     tokio::spawn(tell(snapshots.clone(), shutdown.graceful.clone()));
 
     let cause =
-        supervisor::supervise(Arc::clone(&context), snapshots, wishes, random(seed, &context.plan)).await;
+        supervisor::supervise(Arc::clone(&context), snapshots, manual_changes, random(seed, &context.plan))
+            .await;
     let interrupted_by = interrupted_by(&cause, &context.plan, shutdown);
     let files = context.plan.results.reports.clone();
     let collector = context.plan.results.collector.clone().map(|url| (url, context.plan.load.shard));
     let thresholds = context.plan.thresholds.clone();
     drop(context);
     done.cancel();
-    // The summary belongs to the screen that the run was started on.
-    if let Some(screen) = screen {
-        tui::close(screen).await;
+    // The summary is printed on the screen that the run was started from.
+    if let Some(dashboard) = dashboard {
+        tui::finish(dashboard).await;
     }
     let Account { last, recording, log } =
         figures.await.map_err(|error| Failure::internal("the aggregator broke off").caused_by(error))?;

@@ -1,5 +1,6 @@
-//! The screen: shows each new snapshot, hears keys, and follows the terminal's size. What is shown
-//! is the caller's ([`Picture`]); a terminal that takes no bytes delays the picture, never the run.
+//! The event loop of the dashboard: draws each new snapshot, reads keys, and follows the size of the terminal.
+//!
+//! The caller decides what is drawn ([`View`]). A terminal that accepts no bytes delays frames, never the run.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -16,105 +17,105 @@ use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::terminal::{self, Screen};
 
-use crate::tui::key::{Key, Reply};
-use crate::tui::keys::Keys;
+use crate::tui::input::{Key, KeyParser};
+use crate::tui::view::state::Action;
 
-/// Frames are at least this far apart, however fast keys and sizes change.
-const SPACING: Duration = Duration::from_millis(50);
-/// Signals in whose name the run is ended.
+/// Shortest time between two frames, however fast keys and sizes change.
+const FRAME_INTERVAL: Duration = Duration::from_millis(50);
+/// Signals that a key and the loss of the terminal stand for.
 const SIGINT: u8 = 2;
 const SIGHUP: u8 = 1;
 
-/// What is shown.
-pub trait Picture: Send {
-    /// A new snapshot is there.
-    fn take(&mut self, snapshot: &Arc<Snapshot>);
-    /// A key was pressed. A command is the picture's own to pass on.
-    fn press(&mut self, key: Key) -> Reply;
-    /// The run is being ended.
+/// A view that the event loop shows.
+pub trait View: Send {
+    /// Replaces the snapshot to show.
+    fn update(&mut self, snapshot: &Arc<Snapshot>);
+    /// Handles a key. The view itself passes on a command.
+    fn press(&mut self, key: Key) -> Action;
+    /// Shows that the run is being stopped.
     fn stopping(&mut self);
-    /// Draws all of it.
+    /// Draws a whole frame.
     fn draw(&mut self, frame: &mut Frame<'_>);
 }
 
-/// Shows `picture` until `done`, until the last snapshot, or until the terminal is gone (which
-/// ends the run in good order).
-pub async fn show(
+/// Shows `view` until `done`, until the last snapshot, or until the terminal has been closed (which stops the
+/// run gracefully).
+pub async fn run(
     screen: Screen,
-    mut picture: impl Picture,
+    mut view: impl View,
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     shutdown: Shutdown,
     done: CancellationToken,
 ) {
     let mut canvas = None;
-    let mut keys = Keys::default();
+    let mut parser = KeyParser::default();
     let mut typed = [0_u8; 256];
-    let (mut waiting, mut sent) = (Vec::new(), 0);
-    let (mut stale, mut stopping) = (true, false);
+    let (mut pending, mut sent) = (Vec::new(), 0);
+    let (mut outdated, mut stopping) = (true, false);
     let mut next = Instant::now();
-    // A panic elsewhere gives the terminal back behind our back.
+    // A panic in another task restores the terminal.
     while terminal::is_active() {
         tokio::select! {
             () = done.cancelled() => return,
             () = shutdown.graceful.cancelled(), if !stopping => {
-                (stopping, stale) = (true, true);
-                picture.stopping();
+                (stopping, outdated) = (true, true);
+                view.stopping();
             }
             changed = snapshots.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                picture.take(&snapshots.borrow_and_update());
-                stale = true;
+                view.update(&snapshots.borrow_and_update());
+                outdated = true;
             }
             read = screen.read(&mut typed) => {
                 let Some(bytes) = read.ok().filter(|read| *read > 0).and_then(|read| typed.get(..read)) else {
                     return shutdown.request(SIGHUP);
                 };
-                keys.feed(bytes, &mut |key| match picture.press(key) {
-                    Reply::Nothing => {}
-                    Reply::Redraw | Reply::Command(_) => stale = true,
-                    Reply::Quit => shutdown.request(SIGINT),
+                parser.feed(bytes, &mut |key| match view.press(key) {
+                    Action::Nothing => {}
+                    Action::Redraw | Action::Command(_) => outdated = true,
+                    Action::Quit => shutdown.request(SIGINT),
                 });
             }
             resized = screen.resized() => {
                 if resized.is_err() {
                     return;
                 }
-                (canvas, stale) = (None, true);
+                (canvas, outdated) = (None, true);
             }
-            written = screen.write(waiting.get(sent..).unwrap_or_default()), if sent < waiting.len() => {
+            written = screen.write(pending.get(sent..).unwrap_or_default()), if sent < pending.len() => {
                 match written {
                     Ok(written) => sent += written,
                     Err(_) => return shutdown.request(SIGHUP),
                 }
             }
-            () = sleep_until(next), if stale && sent >= waiting.len() => {
-                let Ok(bytes) = draw(&mut canvas, &screen, &mut picture) else { return };
-                (waiting, sent, stale) = (bytes, 0, false);
-                next = Instant::now() + SPACING;
+            () = sleep_until(next), if outdated && sent >= pending.len() => {
+                let Ok(bytes) = draw(&mut canvas, &screen, &mut view) else { return };
+                (pending, sent, outdated) = (bytes, 0, false);
+                next = Instant::now() + FRAME_INTERVAL;
             }
         }
     }
 }
 
-/// What is on the screen by now, so that only changes are sent.
+/// The current content of the screen, so that only changes are sent.
 struct Canvas {
     terminal: Terminal<CrosstermBackend<Outgoing>>,
     outgoing: Outgoing,
 }
 
-fn draw(canvas: &mut Option<Canvas>, screen: &Screen, picture: &mut impl Picture) -> io::Result<Vec<u8>> {
+fn draw(canvas: &mut Option<Canvas>, screen: &Screen, view: &mut impl View) -> io::Result<Vec<u8>> {
     let canvas = match canvas {
         Some(canvas) => canvas,
         none => none.insert(Canvas::new(screen.size())?),
     };
-    canvas.terminal.draw(|frame| picture.draw(frame))?;
+    canvas.terminal.draw(|frame| view.draw(frame))?;
     Ok(canvas.outgoing.take())
 }
 
 impl Canvas {
-    /// A blank one. The size is given, because ratatui would ask the terminal in ways that block.
+    /// Returns a blank canvas. The size is fixed, because ratatui would query the terminal in ways that block.
     fn new((columns, lines): (u16, u16)) -> io::Result<Self> {
         let mut outgoing = Outgoing::default();
         outgoing.write_all(b"\x1b[0m\x1b[2J")?;
@@ -124,7 +125,7 @@ impl Canvas {
     }
 }
 
-/// Bytes on their way to the terminal.
+/// Bytes that wait to be written to the terminal.
 #[derive(Clone, Debug, Default)]
 struct Outgoing(Arc<Mutex<Vec<u8>>>);
 
@@ -136,8 +137,8 @@ impl Outgoing {
 
 impl Write for Outgoing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Ok(mut waiting) = self.0.lock() {
-            waiting.extend_from_slice(bytes);
+        if let Ok(mut pending) = self.0.lock() {
+            pending.extend_from_slice(bytes);
         }
         Ok(bytes.len())
     }

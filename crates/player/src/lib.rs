@@ -1,4 +1,4 @@
-//! The model of a player's buffer: what was played, and what stalled.
+//! The model of a player: its buffer, and whether its playback keeps up with real time.
 
 pub mod buffer;
 pub mod playback;

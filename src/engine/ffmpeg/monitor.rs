@@ -146,7 +146,7 @@ impl<'a> ViewerMonitor<'a> {
             drift_seconds: assessment.drift_seconds,
         });
         self.buffer.advance(now_ns());
-        let (shown_us, stalled_us) = self.buffer.news();
+        let (shown_us, stalled_us) = self.buffer.take_elapsed();
         if shown_us + stalled_us > 0 {
             self.facts.push(Event::PlaybackTime { viewer, shown_us, stalled_us });
         }

@@ -7,6 +7,7 @@ use ratatui::widgets::{Paragraph, Sparkline};
 
 use hls_swarm_model::exchange::{Kind, Source};
 use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_player::playback::SLOW;
 
 use super::state::{History, Point, all_errors};
 use super::style::{ABSENT, Theme, bar, decimal, milliseconds, percent, scaled};
@@ -96,7 +97,7 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
             false,
         ),
     ];
-    let slow = format!("{} below 0.9", playback.below_realtime);
+    let slow = format!("{} below {SLOW}", playback.below_realtime);
     let now = playback.stalled_now;
     let health = vec![
         Line::styled("playback", theme.heading()),

@@ -9,6 +9,7 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::snapshot::{Snapshot, ViewerRow, ViewerState};
+use hls_swarm_player::playback::SLOW;
 
 use super::figures;
 use super::state::State;
@@ -17,8 +18,6 @@ use crate::output::figures::clock;
 
 /// Lines of the detail below the table.
 const DETAIL: u16 = 7;
-/// A lower speed counts as below real time.
-const SLOW: f64 = 0.9;
 
 pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, state: &State, theme: Theme) {
     let order = order(&snapshot.viewers, state.sort);

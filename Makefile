@@ -74,6 +74,22 @@ lint: rust cc ## formatting, lints, documentation
 	scripts/lint-probe
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 
+.PHONY: deny msrv latest-stable
+deny: rust ## licences, sources and duplicates of dependencies, by deny.toml
+	scripts/deny
+
+msrv: rust cc ## the oldest Rust that Cargo.toml promises; prints what this machine cannot check
+	scripts/check-msrv
+
+latest-stable: rust cc ## compile with a newer stable Rust than rust-toolchain.toml names; warnings are allowed
+	scripts/check-latest-stable
+
+# Part of `make lint` once it finds nothing; until then it would hide what clippy reports.
+.PHONY: lint-prose
+lint-prose: ## words in prose and names that scripts/banned-words.txt replaces (FLAGS=--summary counts them)
+	scripts/lint-prose --self-test
+	scripts/lint-prose $(FLAGS)
+
 reference: rust cc ## write anew what is generated from tables and stands in the repository
 	UPDATE_REFERENCE=1 $(CARGO) test --locked --test integration -- _are
 

@@ -160,7 +160,7 @@ fn what_cannot_be_printed_is_no_success() {
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
         assert!(
-            said.contains("cannot write to standard output: No space left") && said.contains("cure: "),
+            said.contains("cannot write to standard output: No space left") && said.contains("help: "),
             "{said}"
         );
     }

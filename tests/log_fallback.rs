@@ -92,7 +92,7 @@ fn a_static_ffmpeg_is_refused_where_the_probe_is_required_and_inferred_otherwise
     let outcome = Swarm::new(&["--probe", "require", "--ffmpeg", ffmpeg, &url]).run();
     assert_eq!(outcome.code(), 3, "{}", outcome.stderr);
     let message = outcome.stderr.rsplit_once("error: ").unwrap().1;
-    for word in ["probe", ffmpeg, "statically linked", "\n  cure: ", "shared libraries", "--probe off"] {
+    for word in ["probe", ffmpeg, "statically linked", "\n  help: ", "shared libraries", "--probe off"] {
         assert!(message.contains(word), "no {word:?} in {message}");
     }
 

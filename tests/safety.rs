@@ -13,7 +13,7 @@ const AT_ONCE: Duration = Duration::from_secs(8);
 
 fn refused(outcome: &Outcome, code: i32, said: &[&str]) {
     assert_eq!(outcome.code(), code, "{}", outcome.stderr);
-    for words in said.iter().chain(&["cure: "]) {
+    for words in said.iter().chain(&["help: "]) {
         assert!(outcome.stderr.contains(words), "no {words:?} in {}", outcome.stderr);
     }
     assert!(outcome.elapsed < AT_ONCE, "{:?}", outcome.elapsed);
@@ -86,8 +86,7 @@ fn a_storm_of_errors_ends_the_run_with_its_reason() {
             Answer::new("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Then::Keep)
         }
     });
-    let arguments =
-        ["--clients", "8", "--ramp-rate", "50", "--error-error_rate_limit", "20%:3s", "--duration", "60s"];
+    let arguments = ["--clients", "8", "--ramp-rate", "50", "--error-storm", "20%:3s", "--duration", "60s"];
     // Even who allows all errors does not want them for an hour.
     let outcome =
         Swarm::new(&[&arguments[..], &["--threshold", "error_rate<=1", &server.url("/a.m3u8")]].concat())

@@ -61,7 +61,7 @@ mod tests {
             (300, 500),
         ];
         assert_eq!(levels(&plan("progressive").load), pauses);
-        let abort_policy = plan("abort_policy");
+        let abort_policy = plan("endurance");
         assert_eq!((abort_policy.load.most(), abort_policy.load.length.unwrap().as_secs()), (200, 86_400));
         assert!(abort_policy.viewers.restart_on_stall);
         assert_eq!((plan("lab").load.most(), plan("lab").load.length.unwrap().as_secs()), (10, 30));

@@ -13,8 +13,8 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::output;
 use hls_swarm_os::process::{Program, capture, spawn_failed};
+use hls_swarm_os::{output, runtime};
 
 use crate::cli::impair::ImpairArgs;
 use crate::impair::profile::Impairment;
@@ -51,10 +51,7 @@ fn serve(args: &ImpairArgs) -> Result<(), Failure> {
     }
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
+    let runtime = runtime::single_threaded()?;
     runtime.block_on(apply(&impairment, device, &guard))
 }
 

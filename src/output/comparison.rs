@@ -62,7 +62,7 @@ fn figures(report: &Report) -> Vec<Figure> {
         ("body bytes", count(snapshot.bytes.total())),
         ("throughput, Mbit/s", per_second(snapshot.bytes.total(), 8e-6)),
         ("error rate", snapshot.errors.rate),
-        ("stalls", count(snapshot.lifetimes.stalled)),
+        ("stalls", snapshot.stalls().and_then(count)),
         ("restarts", count(snapshot.lifetimes.restarts)),
         ("processors busy, %", snapshot.generator.cpu_percent),
     ]

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use chrono::DateTime;
+use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite, XmlString};
+
 use hls_swarm_base::error::Failure;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::verdict::{Criterion, VerdictKind};
-use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 const SUITE: &str = "hls-swarm";
 
@@ -110,7 +111,10 @@ fn properties(report: &Report) -> Vec<(&'static str, String)> {
         ("exit_code", verdict.exit_code.to_string()),
         ("url", run.url.clone()),
         ("version", run.version.clone()),
-        ("ffmpeg", run.ffmpeg.clone()),
+        match &run.ffmpeg {
+            Some(version) => ("ffmpeg", version.clone()),
+            None => ("player", run.player_name()),
+        },
         ("end_reason", end_reason.clone()),
         ("target_clients", snapshot.target_clients.to_string()),
         ("peak_clients", snapshot.peak_clients.to_string()),

@@ -47,7 +47,7 @@ pub fn stages(snapshot: &Snapshot) -> Vec<[String; 10]> {
             clock(row.seconds),
             viewers,
             share(row.active_ratio),
-            count(row.stalled),
+            if snapshot.has_progress() { count(row.stalled) } else { "-".to_owned() },
             share(row.errors.rate),
             p95(row.segment_total),
             bit_rate(row.bytes_per_second() * 8.0),

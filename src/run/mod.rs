@@ -22,7 +22,7 @@ use hls_swarm_host::tuning::command as tune;
 use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{machine, output, pid1, secrets};
+use hls_swarm_os::{machine, output, pid1, runtime, secrets};
 
 use crate::cli::extra_args;
 use crate::cli::run::SwarmArgs;
@@ -31,7 +31,8 @@ use crate::config::plan::unused_options::Typed;
 use crate::config::plan::{self, Environment, Plan};
 use crate::config::{self, header_file, profile};
 use crate::output::exchange_log::ExchangeLog;
-use crate::preflight::resources::{files_needed, own_files};
+use crate::preflight::checklist::Finding;
+use crate::preflight::resources::own_files;
 use crate::tui::Tui;
 use crate::{collect, consent, impair, manual, monitoring, preflight, report, shard_plan};
 
@@ -108,15 +109,13 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
     if !args.print_cmd.unwrap_or(false) {
         consent::obtain(&mut plan)?;
     }
-    // Before anything is opened, or it fails for reasons that nobody would understand.
+    // Before anything is opened, which would fail with messages that do not name the limit.
     let clients = plan.load.own_most();
-    own_files(clients, machine::raise_open_files(files_needed(clients)))?;
+    let needed = plan.viewers.engine.requirements(clients).open_files;
+    own_files(clients, needed, machine::raise_open_files(needed))?;
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
+    let runtime = runtime::single_threaded()?;
     let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, tui));
     // A look-up that hangs in the resolver must not hold up the exit.
     runtime.shutdown_background();
@@ -133,12 +132,12 @@ async fn run(
     report::check(&plan.results.reports)?;
     report::check_beside(plan.results.exchange_log.as_deref(), &plan.results.reports)?;
     let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
-    let mut say = |check: &crate::preflight::resources::Check| {
-        let line = check.to_string();
+    let mut report_finding = |finding: &Finding| {
+        let line = finding.to_string();
         drop(writeln!(std::io::stderr(), "{}", secrets::redact(&line)));
     };
     let ready = tokio::select! {
-        ready = preflight::prepare(&plan, &guard, &mut say) => ready?,
+        ready = preflight::prepare(&plan, &guard, &mut report_finding) => ready?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     };
     if print_command {

@@ -160,7 +160,7 @@ fn ports_are_chosen_turned_off_and_missed() {
         let (code, said) = refusal(&[flag, &number]);
         assert_eq!(code, Some(3), "{said}");
         assert!(said.contains(&format!("the metrics address 127.0.0.1:{number} cannot be used")), "{said}");
-        assert!(said.contains(&format!("cure: pass {flag} with a free port")), "{said}");
+        assert!(said.contains(&format!("help: pass {flag} with a free port")), "{said}");
         let (code, said) = refusal(&[flag, "http"]);
         assert_eq!(code, Some(2));
         assert!(said.contains("neither a port (0 to 65535) nor off"), "{said}");

@@ -1,11 +1,25 @@
-//! Selection of the variants of a multivariant playlist that viewers play.
+//! What viewers play of a stream: which variants of a multivariant playlist, and by which playlists.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::playlist::{Multivariant, Variant};
+
+/// What one viewer plays of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// The playlist that the viewer opens: a media playlist, or a multivariant playlist to be played as a whole.
+    pub url: Url,
+    /// The media playlist of the audio rendition to play beside it, where the audio is separate.
+    pub audio: Option<Url>,
+    /// Whether the stream is live: it had no EXT-X-ENDLIST when it was selected.
+    pub live: bool,
+    /// Duration of the longest segment, seconds.
+    pub target_duration: f64,
+}
 
 /// The variants of a multivariant playlist that the user asks for: `all`, `highest`, `720p`, `<=3M`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -187,8 +201,6 @@ pub fn describe(variant: &Variant) -> String {
 
 #[cfg(test)]
 mod tests {
-    use url::Url;
-
     use super::*;
 
     #[test]

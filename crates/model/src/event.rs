@@ -29,6 +29,14 @@ pub enum Event {
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
+    /// The viewer's player does not report how far it has played: it counts as playing from its first whole segment
+    /// on, until no segment has arrived for `silence_ns`.
+    NoProgress {
+        /// The viewer.
+        viewer: u32,
+        /// Longest time between two segments, nanoseconds; `None` = until its process ends.
+        silence_ns: Option<u64>,
+    },
     /// FFmpeg told how far it has played.
     Progress {
         /// The viewer.

@@ -9,6 +9,8 @@ pub mod notify;
 pub mod output;
 pub mod pid1;
 pub mod process;
+pub mod runtime;
 pub mod secrets;
 pub mod shutdown;
 pub mod terminal;
+pub mod waiting;

@@ -1,9 +1,8 @@
 //! State of the machine: what it has left, how busy it is, and what its file systems are like.
 
-use std::fs;
-use std::io;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};

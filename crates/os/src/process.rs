@@ -17,6 +17,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep_until};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
@@ -150,12 +151,12 @@ impl Group {
     }
 }
 
-/// Timeouts of the escalation while a child is being stopped.
+/// When a child that is being stopped gets the next signal.
 #[derive(Clone, Copy, Debug)]
 pub struct StopTimeouts {
-    /// SIGTERM is sent again after this time: some builds of FFmpeg only react to the second one.
+    /// SIGTERM is sent again this long after the first one: some builds of FFmpeg only react to the second.
     pub again: Duration,
-    /// SIGKILL is sent after this time.
+    /// SIGKILL is sent this long after the first SIGTERM.
     pub kill: Duration,
 }
 
@@ -220,17 +221,72 @@ impl Child {
     /// Stops the child: SIGTERM to its group, SIGTERM again, and SIGKILL at last. Another task must drain its
     /// pipes meanwhile, or a child that is still writing cannot end.
     pub async fn stop(&mut self, timeouts: StopTimeouts) -> ProcessExit {
-        let started = tokio::time::Instant::now();
-        self.signal(Signal::SIGTERM);
-        if let Ok(exit) = tokio::time::timeout_at(started + timeouts.again, self.wait()).await {
+        if let Some(exit) = self.exit {
             return exit;
         }
-        self.signal(Signal::SIGTERM);
-        if let Ok(exit) = tokio::time::timeout_at(started + timeouts.kill, self.wait()).await {
-            return exit;
+        let mut stopping = Stopping::begin(self.group(), timeouts);
+        loop {
+            tokio::select! {
+                exit = self.wait() => return exit,
+                () = stopping.escalate() => {}
+            }
         }
-        self.signal(Signal::SIGKILL);
-        self.wait().await
+    }
+}
+
+/// The escalation that stops a child: SIGTERM, SIGTERM again, SIGKILL. For callers that attend to the child
+/// meanwhile; [`Child::stop`] does nothing else.
+#[derive(Debug)]
+pub struct Stopping {
+    group: Group,
+    timeouts: StopTimeouts,
+    began: Instant,
+    sent: Sent,
+}
+
+/// The last signal of an escalation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Term,
+    TermAgain,
+    Kill,
+}
+
+impl Stopping {
+    /// Sends the first SIGTERM.
+    #[must_use]
+    pub fn begin(group: Group, timeouts: StopTimeouts) -> Self {
+        group.signal(Signal::SIGTERM);
+        Self { group, timeouts, began: Instant::now(), sent: Sent::Term }
+    }
+
+    /// Waits until it is time for the next signal, and sends it; never returns after SIGKILL. May be cancelled
+    /// and called again.
+    pub async fn escalate(&mut self) {
+        match self.sent {
+            Sent::Term => {
+                sleep_until(self.began + self.timeouts.again).await;
+                self.group.signal(Signal::SIGTERM);
+                self.sent = Sent::TermAgain;
+            }
+            Sent::TermAgain => {
+                sleep_until(self.began + self.timeouts.kill).await;
+                self.kill();
+            }
+            Sent::Kill => std::future::pending().await,
+        }
+    }
+
+    /// Sends SIGKILL now.
+    pub fn kill(&mut self) {
+        self.group.signal(Signal::SIGKILL);
+        self.sent = Sent::Kill;
+    }
+
+    /// Whether SIGKILL was sent.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.sent == Sent::Kill
     }
 }
 

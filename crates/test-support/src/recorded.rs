@@ -8,7 +8,7 @@ use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, S
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
 use hls_swarm_model::report::Report;
 use hls_swarm_model::run::Run;
-use hls_swarm_model::snapshot::Sources;
+use hls_swarm_model::snapshot::{PlaybackSource, Sources};
 use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
 use hls_swarm_model::verdict::criteria::judge;
 use hls_swarm_model::verdict::threshold::Threshold;
@@ -20,7 +20,8 @@ pub fn run() -> Run {
         url: "http://127.0.0.1:17080/stream.m3u8".into(),
         variant: VariantSelection::All,
         version: "0.0.0".into(),
-        ffmpeg: "5.1.9".into(),
+        ffmpeg: Some("5.1.9".into()),
+        player: None,
         seed: Some(7),
         began_unix: 1_795_244_947,
         per_viewer_metrics: true,
@@ -38,7 +39,7 @@ pub fn stats_of(source: Source, target_clients: u32) -> Stats {
         target_clients,
         start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
-        sources: Sources { requests: source, bytes: source },
+        sources: Sources { requests: source, bytes: source, playback: PlaybackSource::Progress },
     })
 }
 

@@ -217,8 +217,11 @@ impl Outcome {
         self.status.code().or_else(|| self.status.signal().map(|number| 128 + number)).unwrap()
     }
 
-    /// Asserts exit code and verdict of a run that was played. A machine that was too busy with other
-    /// things makes a run invalid, which is right and not what these tests are about.
+    /// Asserts the exit code and the verdict of a run.
+    ///
+    /// A machine that was too busy with other work makes a run INVALID, which is right and not what these
+    /// tests are about, so that is accepted too. Each time is recorded (see [`accepted_invalid`]): CI fails
+    /// if it happens more than a few times, because then the verdicts were not tested.
     pub fn assert_judged(&self, code: i32, verdict: &str) {
         let machine = ["all processors of this machine", "this program itself was"];
         let busy = self.report["invalid_reasons"].as_array().is_some_and(|reasons| {
@@ -226,7 +229,12 @@ impl Outcome {
                 |reason: &Value| machine.iter().any(|start| reason.as_str().unwrap().starts_with(start));
             !reasons.is_empty() && reasons.iter().all(of_machine)
         });
-        let (code, verdict) = if busy { (5, "invalid") } else { (code, verdict) };
+        let (code, verdict) = if busy {
+            accepted_invalid(&self.report["invalid_reasons"]);
+            (5, "invalid")
+        } else {
+            (code, verdict)
+        };
         assert_eq!(self.code(), code, "{}\n{}", self.stdout, self.stderr);
         assert_eq!(self.report["verdict"], verdict, "{}", self.stdout);
         assert_eq!(self.report["exit_code"], code);
@@ -243,5 +251,19 @@ impl Outcome {
         let list = self.report["exit_reasons"].as_array().unwrap();
         let row = |row: &Value| (row["reason"].as_str().unwrap().to_owned(), row["count"].as_u64().unwrap());
         list.iter().map(row).collect()
+    }
+}
+
+/// Names the file to which each accepted INVALID is appended, a line each.
+const ACCEPTED_INVALID: &str = "HLS_SWARM_ACCEPTED_INVALID";
+
+/// Prints that a test accepted INVALID in place of its verdict, and records it where `.ci/run` counts.
+fn accepted_invalid(reasons: &Value) {
+    let thread = std::thread::current();
+    let line = format!("{}: accepted INVALID: {reasons}\n", thread.name().unwrap_or("a test"));
+    eprint!("{line}");
+    if let Some(path) = std::env::var_os(ACCEPTED_INVALID) {
+        let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut file, line.as_bytes()).unwrap();
     }
 }

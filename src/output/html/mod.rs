@@ -7,11 +7,12 @@
 mod plots;
 mod tables;
 
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
 use hls_swarm_model::exchange::Source;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::capacity;
 use hls_swarm_model::verdict::{Verdict, VerdictKind};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::escape::printable;
 use super::figures::{bit_rate, count, length, milliseconds, percent, utc};
@@ -39,7 +40,7 @@ pub fn render(report: &Report) -> String {
                     (tiles(report))
                     (tables::criteria(verdict))
                     (tables::parts(report))
-                    (plots::plots(&report.recording.series))
+                    (plots::plots(report))
                     (tables::requests(report))
                     (tables::responses(report))
                     (tables::latencies(report))
@@ -110,7 +111,7 @@ fn tiles(Report { snapshot, .. }: &Report) -> Markup {
     tiles.extend(snapshot.errors.rate.map(|rate| ("of requests failed", percent(rate))));
     tiles.extend(snapshot.latency.segment_total.map(|q| ("segment, p95", milliseconds(q.p95))));
     tiles.extend(snapshot.latency.startup.map(|q| ("startup, p95", milliseconds(q.p95))));
-    tiles.push(("stalls", count(snapshot.lifetimes.stalled)));
+    tiles.extend(snapshot.stalls().map(|stalls| ("stalls", count(stalls))));
     html! {
         div.tiles {
             @for (name, value) in tiles { div { b { (value) } span { (name) } } }
@@ -127,7 +128,7 @@ fn footer(Report { run, snapshot, .. }: &Report) -> Markup {
         footer {
             p { (source) }
             p {
-                "hls-swarm " (run.version) ", FFmpeg " (run.ffmpeg)
+                "hls-swarm " (run.version) ", " (run.player_name())
                 @if let Some(seed) = run.seed { ", seed " (seed) }
             }
         }

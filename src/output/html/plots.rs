@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
-use hls_swarm_model::series::{Point, Series};
 use maud::{Markup, html};
+
+use hls_swarm_model::report::Report;
+use hls_swarm_model::series::Point;
 
 use crate::output::figures::length;
 
@@ -30,7 +32,8 @@ struct Plot {
 type Value = fn(&Point) -> Option<f64>;
 
 /// Renders all plots that have data; nothing if the run was too short for one point.
-pub(super) fn plots(series: &Series) -> Markup {
+pub(super) fn plots(report: &Report) -> Markup {
+    let series = &report.recording.series;
     let Some(last) = series.points.last() else { return html! {} };
     let step = series.step_seconds as f64;
     let curve = |name, colour, scale: f64, value: Value| Curve {
@@ -43,11 +46,13 @@ pub(super) fn plots(series: &Series) -> Markup {
             .collect(),
     };
     let plot = |title, unit, curves| Plot { title, unit, end: last.second + series.step_seconds, curves };
-    let viewers = vec![
+    let mut viewers = vec![
         curve("target", "three", 1.0, |p| Some(p.target as f64)),
         curve("playing", "one", 1.0, |p| Some(p.playing as f64)),
-        curve("stalled", "four", 1.0, |p| Some(p.stalled as f64)),
     ];
+    if report.snapshot.has_progress() {
+        viewers.push(curve("stalled", "four", 1.0, |p| Some(p.stalled as f64)));
+    }
     let requests = vec![
         curve("playlists", "two", 1.0 / step, |p| Some(p.manifests as f64)),
         curve("segments", "one", 1.0 / step, |p| Some(p.segments as f64)),

@@ -1,8 +1,9 @@
 //! The tables of the page.
 
+use maud::{Markup, html};
+
 use hls_swarm_model::report::Report;
 use hls_swarm_model::verdict::Verdict;
-use maud::{Markup, html};
 
 use crate::output::figures::{bytes, count, milliseconds};
 use crate::output::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};

@@ -21,9 +21,9 @@ use ratatui::widgets::Paragraph;
 use hls_swarm_model::run::Run;
 
 use crate::output::figures::clock;
-use style::Theme;
 
 use state::{Page, State};
+use style::Theme;
 
 /// From this width on, charts are beside the figures instead of below them.
 const WIDE: u16 = 140;

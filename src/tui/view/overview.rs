@@ -97,12 +97,18 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
             false,
         ),
     ];
-    let slow = format!("{} below {SLOW}", playback.below_realtime);
+    let if_measured = |text: String| if snapshot.has_progress() { text } else { ABSENT.to_owned() };
+    let slow = if_measured(format!("{} below {SLOW}", playback.below_realtime));
     let now = playback.stalled_now;
     let health = vec![
         Line::styled("playback", theme.heading()),
         row("speed", decimal(playback.average_speed, 2), slow, playback.below_realtime > 0),
-        row("stalled now", now.to_string(), format!("{} in total", lifetimes.stalled), now > 0),
+        row(
+            "stalled now",
+            if_measured(now.to_string()),
+            if_measured(format!("{} in total", lifetimes.stalled)),
+            now > 0,
+        ),
         row(
             "drift s",
             decimal(playback.average_drift_seconds, 1),

@@ -37,13 +37,13 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, state
         .skip(start)
         .take(height)
         .map(|(index, row)| {
-            let line = line(row, theme, index == at);
+            let line = line(row, played(snapshot, row), theme, index == at);
             if index == at { line.style(theme.selected()) } else { line }
         })
         .collect();
     frame.render_widget(Paragraph::new(lines), table);
     if let Some(row) = order.get(at) {
-        draw_detail(frame, detail, row, theme);
+        draw_detail(frame, detail, row, played(snapshot, row), theme);
     }
 }
 
@@ -55,14 +55,19 @@ fn columns(theme: Theme) -> Line<'static> {
     Line::styled(text, theme.label())
 }
 
-fn line(row: &ViewerRow, theme: Theme, selected: bool) -> Line<'static> {
+/// Media time, if the player reports it.
+fn played(snapshot: &Snapshot, row: &ViewerRow) -> String {
+    if snapshot.has_progress() { clock(row.media_seconds) } else { ABSENT.to_owned() }
+}
+
+fn line(row: &ViewerRow, played: String, theme: Theme, selected: bool) -> Line<'static> {
     let behind = row.drift_seconds.is_some_and(|drift| drift > 5.0);
     let errors = errors(row);
     Line::from(vec![
         Span::raw(format!("{} {:>5} ", if selected { '>' } else { ' ' }, row.viewer)),
         Span::styled(format!("{:<8} ", state_name(row.state)), state_style(row.state, theme)),
         Span::styled(format!("{:>6} ", row.starts), theme.bad_if(row.starts > 1)),
-        Span::raw(format!("{:>7} ", clock(row.media_seconds))),
+        Span::raw(format!("{played:>7} ")),
         Span::styled(
             format!("{:>5} ", decimal(row.speed, 2)),
             theme.bad_if(row.speed.is_some_and(|speed| speed < SLOW)),
@@ -74,7 +79,7 @@ fn line(row: &ViewerRow, theme: Theme, selected: bool) -> Line<'static> {
     ])
 }
 
-fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &ViewerRow, theme: Theme) {
+fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &ViewerRow, played: String, theme: Theme) {
     let kinds: Vec<_> = row
         .requests
         .iter()
@@ -93,7 +98,7 @@ fn draw_detail(frame: &mut Frame<'_>, area: Rect, row: &ViewerRow, theme: Theme)
         figures(
             &[
                 ("started", format!("{} x", row.starts), row.starts > 1),
-                ("played", clock(row.media_seconds), false),
+                ("played", played, false),
                 ("speed", decimal(row.speed, 2), row.speed.is_some_and(|speed| speed < SLOW)),
                 ("drift", format!("{} s", decimal(row.drift_seconds, 1)), behind),
                 ("received", format!("{}B", scaled(row.received as f64)), false),
@@ -112,6 +117,7 @@ const fn state_name(state: ViewerState) -> &'static str {
         ViewerState::Starting => "starting",
         ViewerState::Playing => "playing",
         ViewerState::Stalled => "STALLED",
+        ViewerState::Silent => "silent",
         ViewerState::Waiting => "waiting",
         ViewerState::Ended => "ended",
     }
@@ -120,7 +126,7 @@ const fn state_name(state: ViewerState) -> &'static str {
 fn state_style(state: ViewerState, theme: Theme) -> ratatui::style::Style {
     match state {
         ViewerState::Playing => theme.good(),
-        ViewerState::Stalled | ViewerState::Waiting => theme.bad_if(true),
+        ViewerState::Stalled | ViewerState::Silent | ViewerState::Waiting => theme.bad_if(true),
         ViewerState::Starting | ViewerState::Ended => theme.label(),
     }
 }
@@ -206,7 +212,7 @@ fn number(value: Option<f64>, last: f64) -> f64 {
 
 const fn urgency(state: ViewerState) -> u8 {
     match state {
-        ViewerState::Stalled => 0,
+        ViewerState::Stalled | ViewerState::Silent => 0,
         ViewerState::Waiting => 1,
         ViewerState::Starting => 2,
         ViewerState::Ended => 3,

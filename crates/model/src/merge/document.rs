@@ -22,7 +22,10 @@ pub struct Document {
     pub(crate) url: String,
     pub(crate) variant: VariantSelection,
     pub(crate) version: String,
-    pub(crate) ffmpeg: String,
+    #[serde(default)]
+    pub(crate) ffmpeg: Option<String>,
+    #[serde(default)]
+    pub(crate) player: Option<String>,
     pub(crate) seed: Option<u64>,
     pub(crate) began_unix: u64,
     pub(crate) target_clients: u64,
@@ -49,6 +52,7 @@ pub struct Document {
     pub(crate) connect_failures: Vec<Reason>,
     pub(crate) latency_seconds: LatencyTable,
     pub(crate) uptime_seconds: Option<Quantiles>,
+    #[serde(default)]
     pub(crate) playback: Playback,
     pub(crate) viewers: Lifetimes,
     #[serde(default)]

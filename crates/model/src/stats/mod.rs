@@ -118,6 +118,7 @@ impl Stats {
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Started { viewer, generation, at_ns } => self.viewers.started(viewer, generation, at_ns),
+            Event::NoProgress { viewer, silence_ns } => self.viewers.no_progress(viewer, silence_ns),
             Event::Progress { viewer, media_us, speed, drift_seconds } => {
                 self.viewers.progress(viewer, media_us, speed, drift_seconds);
             }

@@ -59,6 +59,17 @@ struct Viewer {
     /// Its last process played the stream to its end.
     finished: bool,
     awaits_first_segment: bool,
+    /// Where its player does not report progress: what shows that it plays.
+    media: Option<MediaArrival>,
+}
+
+/// The arrival of media at a viewer whose player does not report progress.
+#[derive(Clone, Copy, Debug)]
+struct MediaArrival {
+    /// When the last whole segment arrived.
+    last_ns: u64,
+    /// After this time without a segment the viewer no longer plays.
+    silence_ns: Option<u64>,
 }
 
 impl Viewer {
@@ -135,6 +146,12 @@ impl Viewers {
         let (mut due, mut playing) = (0, 0);
         for viewer in self.rows.values_mut() {
             let shown = std::mem::take(&mut viewer.shown_seconds);
+            if let Some(MediaArrival { last_ns, silence_ns: Some(silence_ns) }) = viewer.media
+                && viewer.row.state == ViewerState::Playing
+                && at_ns.saturating_sub(last_ns) > silence_ns
+            {
+                viewer.row.state = ViewerState::Silent;
+            }
             if viewer.is_due(at_ns, start_up_ns) {
                 due += 1;
                 playing += u64::from(viewer.row.state == ViewerState::Playing);
@@ -185,6 +202,12 @@ impl Viewers {
         self.lifetimes.restarts += u64::from(generation > 1 && !first);
         self.active += 1;
         self.peak = self.peak.max(self.active);
+    }
+
+    /// The player of a viewer that has just been started does not report progress.
+    pub fn no_progress(&mut self, number: u32, silence_ns: Option<u64>) {
+        let viewer = self.viewer(number);
+        viewer.media = Some(MediaArrival { last_ns: viewer.started_ns, silence_ns });
     }
 
     /// FFmpeg told how far it has played.
@@ -269,7 +292,8 @@ impl Viewers {
 
     /// Credits an exchange to its viewer; tells how long it needed, nanoseconds, for a first segment.
     pub fn exchange(&mut self, exchange: &Exchange) -> Option<u64> {
-        let viewer = self.viewer(exchange.viewer);
+        let viewer = self.rows.entry(exchange.viewer).or_default();
+        viewer.row.viewer = exchange.viewer;
         let row = &mut viewer.row;
         row.requests[exchange.kind] += 1;
         row.bytes[exchange.kind] += exchange.body_bytes;
@@ -281,12 +305,18 @@ impl Viewers {
         // The page that comes with an error is no segment, however quickly it comes.
         let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
         let whole = exchange.first_byte_ns.zip(exchange.download_ns).filter(|_| good);
-        if let (Kind::Segment, Some((ttfb, download)), true) =
-            (exchange.kind, whole, viewer.awaits_first_segment)
-        {
-            viewer.awaits_first_segment = false;
-            let arrived = exchange.started_ns + ttfb + download;
-            let startup = arrived.saturating_sub(viewer.started_ns);
+        let segment = whole.filter(|_| exchange.kind == Kind::Segment);
+        let arrived_ns = segment.map(|(ttfb, download)| exchange.started_ns + ttfb + download);
+        if let (Some(arrived_ns), Some(media)) = (arrived_ns, &mut viewer.media) {
+            media.last_ns = media.last_ns.max(arrived_ns);
+            if matches!(row.state, ViewerState::Starting | ViewerState::Silent) {
+                row.state = ViewerState::Playing;
+            }
+            let is_first = !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true);
+            self.lifetimes.played += u64::from(is_first);
+        }
+        let startup = arrived_ns?.saturating_sub(viewer.started_ns);
+        if std::mem::take(&mut viewer.awaits_first_segment) {
             self.startup.add_ns(startup);
             return Some(startup);
         }

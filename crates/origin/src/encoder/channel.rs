@@ -15,7 +15,7 @@ use hls_swarm_os::process::{Output, Program};
 
 use crate::encoder::argv::{self, Pace, Place};
 use crate::encoder::source::EncoderSource;
-use crate::fault::switch::Strike;
+use crate::fault::injector::Strike;
 use crate::layout::MASTER;
 use crate::profile::stream::Source;
 use crate::publisher::publication::{Position, Publication};

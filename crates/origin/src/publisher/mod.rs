@@ -1,6 +1,7 @@
 //! Publishes what FFmpeg has finished: playlists, subtitles, the kept position; removes what nobody
 //! needs any more; and notices when the stream does not advance or there is no room for it.
 
+pub mod codecs;
 pub mod multivariant;
 pub mod playlist;
 pub mod publication;

@@ -2,10 +2,7 @@
 //!
 //! What to encode and how to serve it is decided in [`crate::profile`].
 
-pub mod backoff;
-pub(crate) mod leftovers;
-pub(crate) mod liveness;
-pub(crate) mod pages;
+pub(crate) mod programs;
 pub(crate) mod readiness;
 pub(crate) mod runtime_dir;
 pub(crate) mod status;
@@ -26,14 +23,14 @@ use hls_swarm_os::{identity, listener, output};
 use crate::cli::OriginArgs;
 use crate::encoder::channel::Channel;
 use crate::encoder::source::EncoderSource;
-use crate::encoder::tools::Tools;
 use crate::exporter::serve::Exporters;
 use crate::fault::KillTarget;
-use crate::fault_proxy::start::Layer;
-use crate::nginx::run::{Server, Sockets};
-use crate::nginx::{certificate, run as server};
+use crate::fault_proxy::Layer;
+use crate::nginx::process::{Server, Sockets};
+use crate::nginx::{certificate, process as server};
 use crate::profile::plan::Plan;
 use crate::publisher::sequence_state::StateDir;
+use crate::run::programs::Tools;
 use crate::run::readiness::ReadyMessage;
 use crate::run::runtime_dir::RuntimeDir;
 use crate::run::status::{OriginStatus, Place};
@@ -121,7 +118,7 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
         let kept = all(stop, channels.iter().map(|channel| channel.keep(stop)));
         tokio::select! {
             outcome = both(stop, kept, announced) => outcome,
-            never = liveness::tell(&runtime_dir, &channels) => match never {},
+            never = readiness::tell(&runtime_dir, &channels) => match never {},
         }
     };
     let metrics = exporters.serve(Arc::clone(&origin_status), runtime_dir.root().to_owned(), stop);

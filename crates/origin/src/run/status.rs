@@ -16,8 +16,8 @@ use hls_swarm_model::exchange::Kind;
 
 use crate::embedded::server::Memory;
 use crate::exporter::nginx::Status;
-use crate::exporter::own::{Origin, Playlist, Process};
-use crate::fault::switch::Faults;
+use crate::exporter::origin::{Origin, Playlist, Process};
+use crate::fault::injector::Faults;
 
 /// nginx answers at once or not at all.
 const STATUS_TIME: Duration = Duration::from_secs(2);

@@ -45,6 +45,21 @@ type Rule = fn(&SwarmArgs) -> Option<Cause>;
 
 /// Each value that may be without effect; the first cause that is met is told.
 const RULES: &[(&str, Rule)] = &[
+    ("ffmpeg", of_ffmpeg),
+    ("ffmpeg_arg", of_ffmpeg),
+    ("ffmpeg_debug", of_ffmpeg),
+    ("stats", of_ffmpeg),
+    ("stats_buffer", of_ffmpeg),
+    ("stats_loglevel", of_ffmpeg),
+    ("reconnect", of_ffmpeg),
+    ("reconnect_delay", of_ffmpeg),
+    ("seg_retry", of_ffmpeg),
+    ("unpaced", of_ffmpeg),
+    ("restart_on_stall", of_ffmpeg),
+    ("header", not_sent),
+    ("header_file", not_sent),
+    ("user_agent", not_sent),
+    ("no_cache", not_sent),
     ("clients", checked),
     ("ramp_rate", checked),
     ("duration", checked),
@@ -120,6 +135,16 @@ const AGAINST_NGINX: Cause = Against("nginx_metrics", "that address has a port o
 
 fn on(switch: Option<bool>) -> bool {
     switch.unwrap_or(false)
+}
+
+fn of_ffmpeg(args: &SwarmArgs) -> Option<Cause> {
+    args.player.as_ref().map(|_| Beside("player", "it is an option of FFmpeg viewers"))
+}
+
+fn not_sent(args: &SwarmArgs) -> Option<Cause> {
+    args.player
+        .as_ref()
+        .map(|_| Beside("player", "the player sends its own headers, so pass them in its command line"))
 }
 
 fn staged(args: &SwarmArgs) -> bool {

@@ -8,9 +8,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_hls as playlist;
-use hls_swarm_hls::selection::{Choice, Selection, choose, offer};
-use hls_swarm_hls::{Master, Media, Playlist, Variant};
+use hls_swarm_hls::playlist::{self, Media, Multivariant, Playlist, Variant};
+use hls_swarm_hls::selection::{self, Selected, Selection};
 use hls_swarm_http::fetch::{self, without_secrets};
 use hls_swarm_http::site_rules;
 use hls_swarm_http::target_policy::TargetPolicy;
@@ -45,24 +44,26 @@ pub struct Inspection {
 /// loaded, or has no variant that matches while the plan accepts no other.
 pub async fn inspect(stream: &Stream, target_policy: &TargetPolicy) -> Result<Inspection, Failure> {
     let (at, found) = fetch_playlist(stream, &stream.url, target_policy).await?;
-    let master = match found {
+    let multivariant = match found {
         Playlist::Media(media) => {
             check_hosts(stream, &media, target_policy)?;
             let summary = describe(&media, "one rendition");
-            return Ok(Inspection::one(select(stream.url.clone(), None, &media, stream), summary));
+            return Ok(Inspection::one(selection_of(stream.url.clone(), None, &media, stream), summary));
         }
-        Playlist::Master(master) => master,
+        Playlist::Multivariant(multivariant) => multivariant,
     };
-    let of = format!("{} variants of {}", master.variants.len(), at.path());
-    let selected = match choose(&master, stream.variant) {
-        Ok(Choice::Whole) => return whole(stream, &master, &of, target_policy).await,
-        Ok(Choice::Of(variants)) => chosen(stream, &master, &variants, &of, target_policy).await,
+    let of = format!("{} variants of {}", multivariant.variants.len(), at.path());
+    let selected = match selection::select(&multivariant, stream.variant) {
+        Ok(Selected::Multivariant) => return whole(stream, &multivariant, &of, target_policy).await,
+        Ok(Selected::Variants(variants)) => {
+            chosen(stream, &multivariant, &variants, &of, target_policy).await
+        }
         Err(none) => Err(Failure::preflight(format!("--variant {}: {}", stream.variant, none))
             .help("pass one of them, or another --variant")),
     };
     match (selected, stream.no_variant) {
         (Err(failure), ProbeFailurePolicy::Fallback) => {
-            let found = whole(stream, &master, &of, target_policy).await?;
+            let found = whole(stream, &multivariant, &of, target_policy).await?;
             Ok(Inspection { fallback_reason: Some(failure.chain()), ..found })
         }
         (selected, _) => selected,
@@ -72,23 +73,25 @@ pub async fn inspect(stream: &Stream, target_policy: &TargetPolicy) -> Result<In
 /// The multivariant playlist itself.
 async fn whole(
     stream: &Stream,
-    master: &Master,
+    multivariant: &Multivariant,
     of: &str,
     target_policy: &TargetPolicy,
 ) -> Result<Inspection, Failure> {
-    let first = master.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
+    let first = multivariant.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
     let media = media(stream, &first.url, target_policy).await?;
-    for url in master.variants.iter().map(|one| &one.url).chain(master.audio.iter().map(|one| &one.url)) {
+    for url in
+        multivariant.variants.iter().map(|one| &one.url).chain(multivariant.audio.iter().map(|one| &one.url))
+    {
         site_rules::check(target_policy, url, &stream.resolve)?;
     }
     let summary = describe(&media, &format!("all {of}"));
-    Ok(Inspection::one(select(stream.url.clone(), None, &media, stream), summary))
+    Ok(Inspection::one(selection_of(stream.url.clone(), None, &media, stream), summary))
 }
 
 /// Some variants, by their media playlists: given the multivariant playlist, FFmpeg would open all variants.
 async fn chosen(
     stream: &Stream,
-    master: &Master,
+    multivariant: &Multivariant,
     variants: &[&Variant],
     of: &str,
     target_policy: &TargetPolicy,
@@ -97,11 +100,11 @@ async fn chosen(
     let mut shown = None;
     for variant in variants {
         let media = media(stream, &variant.url, target_policy).await?;
-        let audio = master.audio_of(variant).cloned();
+        let audio = multivariant.audio_of(variant).cloned();
         if let Some(url) = &audio {
             self::media(stream, url, target_policy).await?;
         }
-        selections.push(select(variant.url.clone(), audio, &media, stream));
+        selections.push(selection_of(variant.url.clone(), audio, &media, stream));
         shown.get_or_insert(media);
     }
     let mut selections = selections.into_iter();
@@ -110,7 +113,7 @@ async fn chosen(
     };
     let apart = if first.audio.is_some() { " with its separate audio" } else { "" };
     let what = match variants {
-        [one] => format!("{}{apart}, of {of}", offer(one)),
+        [one] => format!("{}{apart}, of {of}", selection::describe(one)),
         many => format!("one of {} in turn{apart}, of {of}", many.len()),
     };
     let summary = describe(&media, &what);
@@ -142,7 +145,7 @@ fn check_hosts(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> 
     Ok(())
 }
 
-fn select(url: Url, audio: Option<Url>, media: &Media, stream: &Stream) -> Selection {
+fn selection_of(url: Url, audio: Option<Url>, media: &Media, stream: &Stream) -> Selection {
     let promised = Some(media.longest_segment()).filter(|seconds| *seconds > 0.0);
     let target_duration = promised.unwrap_or(stream.target_duration.as_secs_f64());
     Selection { url, audio, live: media.live, target_duration }

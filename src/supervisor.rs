@@ -15,7 +15,7 @@ use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::verdict::Criterion;
 use hls_swarm_model::verdict::error_rate_limit::{ErrorRateLimit, ErrorRateWatcher};
 use hls_swarm_os::clock::now_ns;
-use hls_swarm_os::limits;
+use hls_swarm_os::machine;
 
 use crate::config::plan::Plan;
 use crate::engine::viewer::{self, RunContext};
@@ -102,7 +102,7 @@ fn is_possible(command: Command, present: usize, plan: &Plan) -> bool {
         return false;
     }
     let needed = engine.requirements(viewers).open_files;
-    let fits = limits::raise_open_files(needed).is_none_or(|open| open >= needed);
+    let fits = machine::raise_open_files(needed).is_none_or(|open| open >= needed);
     if !fits {
         tracing::warn!("{command} is refused: {viewers} viewers need {needed} open files (ulimit -n)");
     }

@@ -11,7 +11,7 @@ use hls_swarm_cli::logging::LogFormat;
 
 use super::load::{StageArg, StreamArg};
 
-pub use hls_swarm_hls::variant::Variant;
+pub use hls_swarm_hls::selection::VariantSelection;
 
 /// Load test an HLS stream with real FFmpeg viewers and measure exactly what each of them got.
 #[derive(Clone, Debug, Default, PartialEq, Parser, Deserialize, Serialize)]
@@ -86,7 +86,7 @@ pub struct SwarmArgs {
     /// first, a height (720p), or a bandwidth (<=3M, >=800k) [default: all]
     #[arg(long, env = "VARIANT", value_name = "VARIANT", help_heading = "Stream")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub variant: Option<Variant>,
+    pub variant: Option<VariantSelection>,
     /// Where there is no such variant: play the URL as given, or fail [default: fallback]
     #[arg(long, value_enum, value_name = "POLICY", help_heading = "Stream")]
     #[serde(skip_serializing_if = "Option::is_none")]

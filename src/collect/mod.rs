@@ -107,7 +107,7 @@ pub async fn hand_over(
 ) -> Result<(), Failure> {
     tokio::select! {
         handed = deliver(collector, shard, report) => handed,
-        () = shutdown.at_once.cancelled() => Err(Failure::internal(format!(
+        () = shutdown.immediate.cancelled() => Err(Failure::internal(format!(
             "the report was not handed over to the collector at {}: a signal came first",
             without_secrets(collector)
         ))

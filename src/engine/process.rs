@@ -199,7 +199,7 @@ fn reason<M: Monitor>(
         EndClass::Failed if ending.is_success() => "ended without playing anything (exit code 0)".to_owned(),
         _ => ending.to_string(),
     };
-    match monitor.complaint().map(secrets::shown) {
+    match monitor.complaint().map(secrets::redact) {
         Some(complaint) => format!("{complaint}; {how}"),
         None if class == EndClass::Failed => format!("{} printed no error; {how}", M::PLAYER),
         None => how,

@@ -2,8 +2,7 @@
 
 use hls_swarm_model::snapshot::{Lifetimes, ManualChanges, Quantiles, Snapshot, StageRow, StreamRow};
 
-use super::figures::{bit_rate, bytes, count, milliseconds, percent};
-use crate::tui::view::style::clock;
+use super::figures::{bit_rate, bytes, clock, count, milliseconds, percent};
 
 /// Heads of the table of stages; the first and the last column are words.
 pub const STAGE: [&str; 10] = [

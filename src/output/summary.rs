@@ -7,7 +7,7 @@ use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::{Snapshot, capacity};
 use hls_swarm_model::verdict::Verdict;
 
-use super::escape::terminal;
+use super::escape::printable;
 use super::insight::{caches, edge_row, further_edges, playlists};
 use super::load;
 
@@ -20,7 +20,7 @@ pub fn render(snapshot: &Snapshot, run: &Run, verdict: &Verdict, end_reason: &st
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut text, snapshot, run, verdict, end_reason);
-    terminal(&text)
+    printable(&text)
 }
 
 fn write(

@@ -13,7 +13,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_hls::selection::Selection;
 use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::limits;
+use hls_swarm_os::machine;
 
 use crate::config::plan::{Plan, Stream};
 use crate::engine::Engine;
@@ -61,11 +61,11 @@ pub async fn prepare(
 fn machine(preflight: &mut Preflight<'_>) {
     let plan = preflight.plan;
     let (viewers, size) = (plan.load.own_most(), plan.viewers.engine.viewer_size());
-    let open_files = limits::raise_open_files(plan.viewers.engine.requirements(viewers).open_files);
+    let open_files = machine::raise_open_files(plan.viewers.engine.requirements(viewers).open_files);
     let mut sources = plan.network.sources.clone();
     sources.sort_unstable();
     sources.dedup();
-    let machine = limits::machine(open_files, sources.len() as u64);
+    let machine = machine::headroom(open_files, sources.len() as u64);
     resources(viewers, &size, &machine).into_iter().for_each(|finding| preflight.note(finding));
     source_addresses(&sources).into_iter().for_each(|finding| preflight.note(finding));
 }
@@ -87,7 +87,7 @@ fn metrics(preflight: &mut Preflight<'_>) -> Option<TcpListener> {
 
 /// Whether viewers can leave from these addresses.
 fn source_addresses(sources: &[IpAddr]) -> Option<Finding> {
-    let missing = limits::not_local(sources);
+    let missing = machine::not_local(sources);
     let Some((first, error)) = missing.first() else {
         let text = format!("viewers connect from {} addresses of this machine", sources.len());
         return (!sources.is_empty()).then(|| Finding::good("source addresses", text));

@@ -2,7 +2,7 @@
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::sizing::{OWN_FILES, OWN_MEMORY, OWN_PROCESSES, Requirements, ViewerSize};
-use hls_swarm_os::limits::Machine;
+use hls_swarm_os::machine::Headroom;
 
 use super::checklist::Finding;
 
@@ -22,7 +22,7 @@ pub fn own_files(viewers: u32, need: u64, open_files: Option<u64>) -> Result<(),
 
 /// Compares what `viewers` viewers of `size` need with what `machine` has.
 #[must_use]
-pub fn resources(viewers: u32, size: &ViewerSize, machine: &Machine) -> Vec<Finding> {
+pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Finding> {
     let Requirements { open_files: files, processes, memory_bytes: memory, local_ports: ports, .. } =
         Requirements::with(viewers, size);
     let fewer = |fits: u64| match fits {
@@ -88,7 +88,7 @@ mod tests {
 
     const SIZE: ViewerSize = ViewerSize::FFMPEG;
 
-    const MACHINE: Machine = Machine {
+    const MACHINE: Headroom = Headroom {
         open_files: Some(20_000),
         processes: Some(10_000),
         memory: Some(4 << 30),
@@ -101,7 +101,7 @@ mod tests {
         let findings = resources(100, &SIZE, &MACHINE);
         assert_eq!(findings.len(), 4);
         assert!(findings.iter().all(|finding| finding.mark == Mark::Good), "{findings:?}");
-        assert!(resources(100, &SIZE, &Machine::default()).is_empty());
+        assert!(resources(100, &SIZE, &Headroom::default()).is_empty());
     }
 
     #[test]

@@ -27,7 +27,7 @@ use crate::output::{metrics_server, prometheus, status};
 use crate::preflight::Ready;
 use crate::stream_check::StreamEnd;
 use crate::supervisor::{self, StopReason};
-use crate::tui::{self, Stage};
+use crate::tui::{self, Tui};
 use crate::{collect, event_loop_lag, origin_metrics, report};
 
 /// Manual changes that may wait for the supervisor.
@@ -42,7 +42,7 @@ pub(crate) async fn play(
     log: Option<ExchangeLog>,
     guard: Arc<Guard>,
     shutdown: &Shutdown,
-    stage: Option<Stage>,
+    dashboard: Option<Tui>,
 ) -> Result<ExitCode, Failure> {
     let seed = plan.seed.unwrap_or_else(|| fastrand::u64(..));
     let name = description::run(&plan, &ready, seed);
@@ -64,7 +64,7 @@ pub(crate) async fn play(
         guard,
         events: events.clone(),
         stop: shutdown.graceful.clone(),
-        at_once: shutdown.at_once.clone(),
+        at_once: shutdown.immediate.clone(),
         plan,
     });
 
@@ -84,9 +84,8 @@ pub(crate) async fn play(
         tokio::spawn(metrics_server::serve(listener, snapshots.clone(), render, done.clone()));
     }
     let (command_sender, commands) = mpsc::channel(COMMANDS);
-    let screen = stage.and_then(|stage| {
-        stage.open(&name, snapshots.clone(), command_sender, shutdown.clone(), done.clone())
-    });
+    let dashboard = dashboard
+        .and_then(|tui| tui.start(&name, snapshots.clone(), command_sender, shutdown.clone(), done.clone()));
     tokio::spawn(log_status(snapshots.clone(), shutdown.graceful.clone()));
 
     let stop_reason =
@@ -98,8 +97,8 @@ pub(crate) async fn play(
     drop(context);
     done.cancel();
     // The summary is printed on the normal screen.
-    if let Some(screen) = screen {
-        tui::close(screen).await;
+    if let Some(dashboard) = dashboard {
+        tui::finish(dashboard).await;
     }
     let Totals { last, recording, log } =
         aggregated.await.map_err(|error| Failure::internal("the aggregator panicked").caused_by(error))?;
@@ -134,7 +133,7 @@ fn random(seed: u64, plan: &Plan) -> fastrand::Rng {
 fn interrupted_by(stop_reason: &StopReason, plan: &Plan, shutdown: &Shutdown) -> Option<u8> {
     let signal = shutdown.signal()?;
     let early = *stop_reason == StopReason::Asked && plan.load.length.is_some();
-    (early || shutdown.at_once.is_cancelled()).then_some(signal)
+    (early || shutdown.immediate.is_cancelled()).then_some(signal)
 }
 
 fn describe(stop_reason: &StopReason) -> String {
@@ -157,7 +156,7 @@ async fn log_status(snapshots: watch::Receiver<Arc<Snapshot>>, stop: Cancellatio
         tokio::select! {
             () = stop.cancelled() => return,
             // The dashboard shows all of that.
-            _ = tick.tick() => if !terminal::is_up() {
+            _ = tick.tick() => if !terminal::is_active() {
                 let line = status::line(&snapshots.borrow());
                 tracing::info!("{line}");
             }

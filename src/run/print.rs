@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_model::exchange::Source;
-use hls_swarm_os::{secrets, stdout};
+use hls_swarm_os::{output, secrets};
 
 use crate::config::plan::Plan;
 use crate::preflight::Ready;
@@ -27,8 +27,8 @@ pub(crate) fn command(plan: &Plan, ready: &Ready) -> Result<ExitCode, Failure> {
     let words = std::iter::once(program.as_os_str()).chain(arguments.iter().map(AsRef::as_ref));
     let line = words.map(quote).collect::<Vec<String>>().join(" ");
     // Secrets that were typed openly are shown, so that the command can be tried.
-    let line = if plan.secrets.were_read() { secrets::shown(&line).into_owned() } else { line };
-    stdout::say(&format!("{line}\n"))?;
+    let line = if plan.secrets.were_read() { secrets::redact(&line).into_owned() } else { line };
+    output::print(&format!("{line}\n"))?;
     if ready.engine.source() == Source::Probe {
         drop(writeln!(std::io::stderr(), "(the socket probe is added by LD_PRELOAD when it runs)"));
     }

@@ -114,7 +114,7 @@ pub(crate) fn facts(configuration: &Path, folder: &Path) -> Facts {
         configuration: assemble(&main, files).unwrap(),
         prefix: folder.display().to_string(),
         processors: 2,
-        folders: folder::look(folder).into_iter().collect(),
+        folders: folder::scan(folder).into_iter().collect(),
         ..Facts::default()
     }
 }

@@ -1,6 +1,6 @@
 //! What does not change during a run and stands in every view of it.
 
-use hls_swarm_hls::variant::Variant;
+use hls_swarm_hls::selection::VariantSelection;
 
 /// A run, as views name it.
 #[derive(Clone, Debug)]
@@ -8,7 +8,7 @@ pub struct Run {
     /// The stream, without secrets.
     pub url: String,
     /// Which variants are played.
-    pub variant: Variant,
+    pub variant: VariantSelection,
     /// Version of this program.
     pub version: String,
     /// Version of FFmpeg; `None` = another player played.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use super::access_log;
 use crate::cli::{OriginArgs, RenderCommand};
@@ -35,7 +35,7 @@ pub async fn print(command: &RenderCommand, guard: &Arc<Guard>) -> Result<Exit, 
         RenderCommand::Ffmpeg(args) => ffmpeg(args, &Plan::resolve(args)?),
         RenderCommand::Systemd(args) => unit(args, &Plan::resolve(args)?)?,
     };
-    stdout::say(&text).map(|()| Exit::Pass)
+    output::print(&text).map(|()| Exit::Pass)
 }
 
 async fn nginx_conf(args: &OriginArgs, guard: &Arc<Guard>) -> Result<String, Failure> {

@@ -2,7 +2,7 @@
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
-use hls_swarm_hls::variant::Variant;
+use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
@@ -18,7 +18,7 @@ pub const SECOND: u64 = 1_000_000_000;
 pub fn run() -> Run {
     Run {
         url: "http://127.0.0.1:17080/stream.m3u8".into(),
-        variant: Variant::All,
+        variant: VariantSelection::All,
         version: "0.0.0".into(),
         ffmpeg: Some("5.1.9".into()),
         player: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Program, ask, spawn_failed};
+use hls_swarm_os::process::{Program, capture, spawn_failed};
 
 use super::capability::{Capabilities, Detection};
 
@@ -32,14 +32,14 @@ pub async fn capabilities(ffmpeg: &Path, guard: &Arc<Guard>) -> Result<Capabilit
     let mut detection = Detection::new();
     while let Some(arguments) = detection.next_question() {
         let program = Program::new(ffmpeg, arguments.iter().copied());
-        let answer = ask(&program, guard, MAX_OUTPUT, TIMEOUT)
+        let answer = capture(&program, guard, MAX_OUTPUT, TIMEOUT)
             .await
             .map_err(|error| spawn_failed(ffmpeg, error, OTHER_BINARY))?;
-        if let ProcessExit::Signaled(_) = answer.ending {
-            let what = format!("{} died of {} when it listed its options", ffmpeg.display(), answer.ending);
+        if let ProcessExit::Signaled(_) = answer.exit {
+            let what = format!("{} died of {} when it listed its options", ffmpeg.display(), answer.exit);
             return Err(Failure::preflight(what).help(OTHER_BINARY));
         }
-        detection.answer(answer.ending.is_success(), &answer.stdout, &answer.stderr);
+        detection.answer(answer.exit.is_success(), &answer.stdout, &answer.stderr);
     }
     detection.finish(&ffmpeg.display().to_string())
 }

@@ -109,7 +109,7 @@ impl Monitor for FfmpegMonitor {
             drift_seconds: assessment.drift_seconds,
         });
         self.buffer.advance(now_ns());
-        let (shown_us, stalled_us) = self.buffer.news();
+        let (shown_us, stalled_us) = self.buffer.take_elapsed();
         if shown_us + stalled_us > 0 {
             self.events.push(Event::PlaybackTime { viewer, shown_us, stalled_us });
         }

@@ -1,7 +1,7 @@
 //! The preflight checks of FFmpeg: the binary, the streams, the probe, certificates, secrets.
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_os::elf;
+use hls_swarm_os::process;
 
 use super::capability::Capabilities;
 use super::detect::{self, OTHER_BINARY};
@@ -47,7 +47,7 @@ pub(crate) async fn prepare(
     let Preparation { config, capabilities, probe } = preparation;
     let capabilities = capabilities
         .map_err(|failure| failure.unwrap_or_else(|| Failure::internal("FFmpeg was not checked")))?;
-    let is_static = elf::is_static(&config.program) == Some(true);
+    let is_static = process::is_static(&config.program) == Some(true);
     let (probe, reader) = probe.unzip();
     Ok((Ffmpeg { config, capabilities, is_static, probe }, reader))
 }

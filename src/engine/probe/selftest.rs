@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
-use hls_swarm_os::elf;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::listener::UnusedPort;
-use hls_swarm_os::process::{Answer, Program, ask, spawn_failed};
+use hls_swarm_os::process::{self, Captured, Program, capture, spawn_failed};
 use hls_swarm_probe::record::{Record, flag, what};
 
 use super::object::ProbeObject;
@@ -71,7 +70,7 @@ pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, F
     let socket = UnusedPort::new()?;
     let plain = Program::new(subject.program, (subject.arguments)(&url(&socket.address())));
     let shown = subject.program.display();
-    if elf::is_static(subject.program) == Some(true) {
+    if process::is_static(subject.program) == Some(true) {
         let why = format!("the socket probe cannot be loaded: {shown} is statically linked");
         return Ok(subject.without_probe(&plain, guard, why).await);
     }
@@ -134,7 +133,7 @@ impl Subject<'_> {
     /// The result where the probe does not see the player: does the player itself survive a refused connection?
     async fn without_probe(&self, plain: &Program, guard: &Arc<Guard>, why: String) -> SelfTest {
         let failure = match ask_briefly(plain, guard, REFUSAL_TIMEOUT).await {
-            Ok(Answer { ending: ending @ ProcessExit::Signaled(_), .. }) => {
+            Ok(Captured { exit: ending @ ProcessExit::Signaled(_), .. }) => {
                 let program = self.program.display();
                 Failure::preflight(format!("{program} died of {ending} when it opened a connection"))
                     .help(self.other_program)
@@ -148,8 +147,8 @@ impl Subject<'_> {
     }
 }
 
-async fn ask_briefly(program: &Program, guard: &Arc<Guard>, timeout: Duration) -> std::io::Result<Answer> {
-    ask(program, guard, 1 << 16, timeout).await
+async fn ask_briefly(program: &Program, guard: &Arc<Guard>, timeout: Duration) -> std::io::Result<Captured> {
+    capture(program, guard, 1 << 16, timeout).await
 }
 
 async fn records(reader: &mut ProbeReader) -> Vec<Record> {
@@ -160,7 +159,7 @@ async fn records(reader: &mut ProbeReader) -> Vec<Record> {
     all
 }
 
-fn why_unseen(program: &Path, answer: Option<&Answer>, records: &[Record]) -> String {
+fn why_unseen(program: &Path, answer: Option<&Captured>, records: &[Record]) -> String {
     let program = program.display();
     if records.iter().any(|record| record.what == what::HELLO) {
         return format!(

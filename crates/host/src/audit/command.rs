@@ -11,7 +11,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::{go_style, logging};
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::{output_file, runtime, stdout};
+use hls_swarm_os::{output, runtime};
 
 use crate::audit::args::{AuditArgs, AuditFormat};
 use crate::audit::facts::Facts;
@@ -46,11 +46,11 @@ pub fn main() -> ExitCode {
 fn serve(args: &AuditArgs) -> Result<Exit, Failure> {
     let reports: Vec<(AuditFormat, &PathBuf)> =
         args.reports.iter().map(|path| Ok((format_of(path)?, path))).collect::<Result<_, Failure>>()?;
-    reports.iter().try_for_each(|(_, path)| output_file::check("--report", path))?;
+    reports.iter().try_for_each(|(_, path)| output::check_file("--report", path))?;
     let audit = crate::audit::audit(&gather(args)?, args.viewers)?;
-    let said = stdout::say(&view::render(args.format, &audit)?);
+    let said = output::print(&view::render(args.format, &audit)?);
     for (format, path) in reports {
-        output_file::write(path, &view::render(format, &audit)?)?;
+        output::write_file(path, &view::render(format, &audit)?)?;
         // Standard output may be JSON or a patch.
         drop(writeln!(std::io::stderr(), "report: {}", path.display()));
     }

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_os::output_file;
+use hls_swarm_os::output;
 
 use super::args::{ChangeArgs, UndoArgs};
 use super::command::{compare_host, make_folder, print_done};
 use super::comparison::{Change, State};
-use super::{output, sysctl};
+use super::{output as view, sysctl};
 
 /// Like all runtime settings, the saved values are gone after the next boot.
 const STATE_FOLDER: &str = "/run/hls-swarm";
@@ -63,7 +63,7 @@ pub(super) fn apply(change: &ChangeArgs) -> Result<Exit, Failure> {
             Some(set(name, from, to))
         })
         .collect();
-    print_done(&output::changes(&changes));
+    print_done(&view::changes(&changes));
     for setting in table.settings.iter().filter(|setting| setting.differs()) {
         if let State::Elsewhere(why) | State::Denied(why) = &setting.state {
             print_done(&format!("- {}: {why}\n", setting.name));
@@ -110,7 +110,7 @@ pub(super) fn undo(args: &UndoArgs) -> Result<Exit, Failure> {
             set(name, now, before)
         })
         .collect();
-    print_done(&output::changes(&changes));
+    print_done(&view::changes(&changes));
     let exit = exit_of(&changes);
     if exit == Exit::Pass {
         fs::remove_file(&file).map_err(|error| {
@@ -134,7 +134,7 @@ fn write_state(file: &Path, saved: &Saved) -> Result<(), Failure> {
     if let Some(folder) = file.parent() {
         make_folder(folder)?;
     }
-    output_file::write(file, &saved.text()?)
+    output::write_file(file, &saved.text()?)
 }
 
 /// Settings with their previous values.

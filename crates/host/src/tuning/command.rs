@@ -11,13 +11,12 @@ use clap::Parser;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
-use hls_swarm_os::{output_file, stdout};
+use hls_swarm_os::output;
 
 use crate::tuning::args::{PersistArgs, TableFormat, TuneArgs, TuneCommand, WhatArgs};
-use crate::tuning::comparison::{Comparison, Setting, State};
-use crate::tuning::comparison::{Selection, compare};
+use crate::tuning::comparison::{Comparison, Selection, Setting, State, compare};
 use crate::tuning::profile::{self, Profile};
-use crate::tuning::{apply, output, persist, sysctl};
+use crate::tuning::{apply, output as view, persist, sysctl};
 
 /// The name of the sub-command.
 pub const WORD: &str = "tune";
@@ -71,21 +70,21 @@ fn is_flag_of_show(word: &str) -> bool {
 
 fn show(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = compare_host(what)?;
-    stdout::say(&print(&table, what.format, |_| true)?)?;
+    output::print(&print(&table, what.format, |_| true)?)?;
     Ok(Exit::Pass)
 }
 
 fn check(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = compare_host(what)?;
-    stdout::say(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
+    output::print(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
     Ok(if table.settings.iter().any(Setting::differs) { Exit::Criteria } else { Exit::Pass })
 }
 
 fn diff(what: &WhatArgs) -> Result<Exit, Failure> {
     let (_, table) = compare_host(what)?;
     match what.format {
-        TableFormat::Text => stdout::say(&output::diff(&table)),
-        TableFormat::Json => stdout::say(&output::json(&table)?),
+        TableFormat::Text => output::print(&view::diff(&table)),
+        TableFormat::Json => output::print(&view::json(&table)?),
     }?;
     Ok(Exit::Pass)
 }
@@ -96,8 +95,8 @@ fn print(
     keep: impl Fn(&Setting) -> bool,
 ) -> Result<String, Failure> {
     match format {
-        TableFormat::Text => Ok(output::text(table, keep)),
-        TableFormat::Json => output::json(table),
+        TableFormat::Text => Ok(view::text(table, keep)),
+        TableFormat::Json => view::json(table),
     }
 }
 
@@ -161,7 +160,7 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        output_file::write(&path, &file.text)?;
+        output::write_file(&path, &file.text)?;
         print_done(&format!("wrote: {}\n", path.display()));
     }
     if args.root == Path::new("/") {

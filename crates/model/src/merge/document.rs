@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use hls_swarm_hls::variant::Variant;
+use hls_swarm_hls::selection::VariantSelection;
 
 use crate::series::Series;
 use crate::snapshot::{
@@ -20,7 +20,7 @@ pub struct Document {
     pub(crate) verdict: Verdict,
     pub(crate) end_reason: String,
     pub(crate) url: String,
-    pub(crate) variant: Variant,
+    pub(crate) variant: VariantSelection,
     pub(crate) version: String,
     #[serde(default)]
     pub(crate) ffmpeg: Option<String>,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::output_file::replace;
+use hls_swarm_os::output::replace_file;
 use hls_swarm_os::process::{Output, Program};
 
 use crate::encoder::argv::{self, Pace, Place};
@@ -47,7 +47,7 @@ impl<'a> Channel<'a> {
         let directory = material.runtime_dir.www().join(name);
         let refused = |error| Failure::internal("cannot write to the private directory").caused_by(error);
         std::fs::create_dir_all(&directory).map_err(refused)?;
-        replace(&directory.join(MASTER), &material.master).map_err(refused)?;
+        replace_file(&directory.join(MASTER), &material.master).map_err(refused)?;
         material.put_key(&directory).map_err(refused)?;
         let (position, memory) = match shelf {
             Some(shelf) => shelf.recall(name).map(|(position, memory)| (position, Some(memory)))?,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_http::server::{self, Page, page};
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use crate::cli::service::{FaultAction, FaultArgs};
 use crate::fault::Fault;
@@ -141,7 +141,7 @@ pub fn run(args: &FaultArgs) -> Result<Exit, Failure> {
     if text.is_empty() {
         text.push_str("no faults are on\n");
     }
-    stdout::say(&text).map(|()| Exit::Pass)
+    output::print(&text).map(|()| Exit::Pass)
 }
 
 fn asked(control: &str, method: &str, path: &str, body: &str) -> Result<Value, Failure> {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_http::server;
-use hls_swarm_os::limits;
+use hls_swarm_os::machine;
 
 use crate::cli::service::ServiceArgs;
 use crate::embedded::server::Memory;
@@ -167,7 +167,7 @@ impl Fronted {
         derived: &Derived,
         traffic: Arc<Traffic>,
     ) -> Result<Self, Failure> {
-        if limits::raise_open_files(OPEN_FILES).is_none_or(|files| files < OPEN_FILES) {
+        if machine::raise_open_files(OPEN_FILES).is_none_or(|files| files < OPEN_FILES) {
             tracing::info!("the limit of open files is below {OPEN_FILES}: fewer viewers fit");
         }
         let journal = AccessLog::open(log.map(Path::new))?;

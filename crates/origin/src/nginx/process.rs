@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Output, Program, ask, spawn_failed};
-use hls_swarm_os::{identity, listener};
+use hls_swarm_os::process::{Output, Program, capture, spawn_failed};
+use hls_swarm_os::{identity, listener, machine};
 
 use crate::cli::OriginArgs;
 use crate::fault::injector::Strike;
@@ -89,7 +89,7 @@ fn refused(error: std::io::Error) -> Failure {
 /// What nginx.conf depends on in this machine.
 pub(crate) fn facts(build: &Build, in_memory: bool) -> Result<Facts, Failure> {
     Ok(Facts {
-        hard_open_files: identity::hard_open_files().map_err(refused)?,
+        hard_open_files: machine::hard_open_files().map_err(refused)?,
         worker_user: identity::worker_user(),
         in_memory,
         behind_front: false,
@@ -158,16 +158,16 @@ impl Server {
 async fn check(nginx: &Path, argv: &[String], guard: &Arc<Guard>) -> Result<(), Failure> {
     let mut program = Program::new(nginx, argv.iter().chain([&"-t".to_owned()]));
     program.stdout = Output::Discard;
-    let answer = ask(&program, guard, 64 << 10, CHECK_TIME)
+    let answer = capture(&program, guard, 64 << 10, CHECK_TIME)
         .await
         .map_err(|error| spawn_failed(nginx, error, "pass --nginx PATH"))?;
-    if answer.ending.is_success() {
+    if answer.exit.is_success() {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&answer.stderr);
     let words: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = words.get(words.len().saturating_sub(4)..).unwrap_or_default().join(" | ");
-    Err(Failure::preflight(format!("nginx -t refuses the configuration ({})", answer.ending))
+    Err(Failure::preflight(format!("nginx -t refuses the configuration ({})", answer.exit))
         .caused_by(last)
         .help("name another --nginx, or the path that it cannot open"))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Answer, Program, ask, spawn_failed};
+use hls_swarm_os::process::{Captured, Program, capture, spawn_failed};
 
 use crate::cli::OriginArgs;
 use crate::nginx::Build;
@@ -48,18 +48,18 @@ impl Tools {
     }
 }
 
-async fn question(path: &Path, flag: &str, help: &str, guard: &Arc<Guard>) -> Result<Answer, Failure> {
+async fn question(path: &Path, flag: &str, help: &str, guard: &Arc<Guard>) -> Result<Captured, Failure> {
     let program = Program::new(path, [flag]);
-    ask(&program, guard, ANSWER_BYTES, ANSWER_TIME).await.map_err(|error| spawn_failed(path, error, help))
+    capture(&program, guard, ANSWER_BYTES, ANSWER_TIME).await.map_err(|error| spawn_failed(path, error, help))
 }
 
-fn stranger(path: &Path, flag: &str, expected: &str, answer: &Answer) -> Failure {
+fn stranger(path: &Path, flag: &str, expected: &str, answer: &Captured) -> Failure {
     let said = String::from_utf8_lossy(&answer.stderr);
     let said = said.lines().next().unwrap_or("nothing");
     Failure::preflight(format!(
         "{} is not {expected}: `{flag}` ended with {} and said: {said}",
         path.display(),
-        answer.ending
+        answer.exit
     ))
     .help(format!("pass --{} PATH", expected.to_lowercase()))
 }

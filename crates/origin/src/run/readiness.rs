@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::notify;
-use hls_swarm_os::output_file::replace;
+use hls_swarm_os::output::replace_file;
 
 use crate::cli::OriginArgs;
 use crate::encoder::channel::Channel;
@@ -136,7 +136,7 @@ impl ReadyMessage {
             facts.extend(self.more.clone());
         }
         if let Some(file) = &self.ready_file {
-            replace(file, &format!("{line}\n")).map_err(|error| unwritable(file, error))?;
+            replace_file(file, &format!("{line}\n")).map_err(|error| unwritable(file, error))?;
         }
         self.ready.cancel();
         if let Err(error) = notify::ready(&format!("{}/{}", self.base, self.entry)) {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::storage::Storage;
+use hls_swarm_os::machine::Storage;
 
 /// The private directory of one running origin. Dropping it removes it.
 #[derive(Debug)]

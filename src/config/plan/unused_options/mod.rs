@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 use hls_swarm_base::error::Failure;
 
-use crate::cli::run::{ProbeMode, SwarmArgs, Variant};
+use crate::cli::run::{ProbeMode, SwarmArgs, VariantSelection};
 
 /// Where values come from; names as in profiles. What is in neither is from a profile or scenario.
 #[derive(Clone, Debug, Default)]
@@ -88,8 +88,11 @@ const RULES: &[(&str, Rule)] = &[
     ("probe_failure_policy", |a| {
         let common = a.variant.unwrap_or_default();
         let mut variants = a.streams.iter().map(|stream| stream.variant.unwrap_or(common));
-        let chosen =
-            if a.streams.is_empty() { common != Variant::All } else { variants.any(|v| v != Variant::All) };
+        let chosen = if a.streams.is_empty() {
+            common != VariantSelection::All
+        } else {
+            variants.any(|v| v != VariantSelection::All)
+        };
         (!chosen).then_some(Without("variant", "all variants are played, whichever there are"))
     }),
     ("reconnect_delay", |a| {

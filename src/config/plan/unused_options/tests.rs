@@ -190,7 +190,7 @@ fn a_value_with_an_effect_and_a_layer_that_is_replaced_are_not_told() {
 fn streams_with_variants_of_their_own_leave_none_for_the_common_one() {
     let streams = "[[stream]]\nurl = \"http://a/a.m3u8\"\nvariant = \"first\"\n";
     let args: SwarmArgs = toml::from_str(streams).unwrap();
-    let args = SwarmArgs { variant: Some(Variant::Lowest), ..args };
+    let args = SwarmArgs { variant: Some(VariantSelection::Lowest), ..args };
     let typed = Typed { flags: ["variant".to_owned()].into(), ..Typed::default() };
     let said = check(&args, &typed).unwrap();
     assert!(said[0].starts_with("--variant lowest has no effect beside --stream (profile"), "{said:?}");

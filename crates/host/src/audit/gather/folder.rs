@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use hls_swarm_os::storage::Storage;
+use hls_swarm_os::machine::Storage;
 
 use crate::audit::facts::{File, Folder};
 use crate::tuning::comparison::Disk;

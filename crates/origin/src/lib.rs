@@ -1,4 +1,6 @@
-//! The wiring of `hls-origin`: start-up and end on one screen; the work is in [`crate::run`].
+//! `hls-origin`, the test origin: FFmpeg creates a stream, nginx serves it, faults can be injected.
+//!
+//! This file starts and ends the program; [`crate::run`] runs the origin.
 
 pub mod access_log;
 pub mod cli;

@@ -1,4 +1,4 @@
-//! encoder.
+//! FFmpeg as the encoder: its arguments, the cached loop, and one channel per stream.
 
 pub mod argv;
 pub mod channel;

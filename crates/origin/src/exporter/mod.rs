@@ -1,7 +1,7 @@
-//! The origin's metrics as Prometheus' text: the host's as node_exporter names them, nginx's as
-//! nginx-prometheus-exporter does, and the origin's own.
+//! The origin's metrics in the Prometheus text format: those of the host under the names of node_exporter,
+//! those of nginx under the names of nginx-prometheus-exporter, and the origin's own.
 //!
-//! Facts come in as the kernel and nginx word them. What they do not tell is absent, never 0.
+//! A value that the kernel or nginx does not provide is absent, never 0.
 
 pub mod kernel;
 pub mod nginx;
@@ -11,32 +11,32 @@ pub mod serve;
 
 use std::fmt::Write;
 
-/// Prometheus' type of a metric.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// Only ever rises.
+    /// A value that only increases.
     Counter,
-    /// Rises and falls.
+    /// A value that increases and decreases.
     Gauge,
-    /// Of either kind; node_exporter says so of what it copies from the kernel's tables.
+    /// Unknown; node_exporter uses it for values that it copies from tables of the kernel.
     Untyped,
 }
 
-/// One sample: names and values of its labels, and the number.
+/// One sample: label names and values, and the number.
 pub type Sample = (Vec<(&'static str, String)>, f64);
 
 /// A metric with its samples.
 ///
-/// The prometheus crate cannot write `untyped`, hence a writer of our own.
+/// The prometheus crate cannot write `untyped` metrics, so this module has its own writer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Family {
-    /// Its whole name.
+    /// Full name.
     pub name: String,
-    /// Its type.
+    /// Type.
     pub kind: Type,
-    /// What it tells, with its unit.
+    /// Help text, with the unit.
     pub help: String,
-    /// Its samples.
+    /// Samples.
     pub samples: Vec<Sample>,
 }
 
@@ -54,7 +54,7 @@ impl Family {
     }
 }
 
-/// The exposition (text format 0.0.4); families without samples are left out.
+/// Writes the families in the text format 0.0.4; families without samples are omitted.
 #[must_use]
 pub fn exposition(families: &[Family]) -> String {
     let mut text = String::new();
@@ -68,13 +68,13 @@ pub fn exposition(families: &[Family]) -> String {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
-            let _ = writeln!(text, "{name}{} {value}", braces(labels));
+            let _ = writeln!(text, "{name}{} {value}", label_set(labels));
         }
     }
     text
 }
 
-fn braces(labels: &[(&str, String)]) -> String {
+fn label_set(labels: &[(&str, String)]) -> String {
     if labels.is_empty() {
         return String::new();
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_escaped_and_empty_families_left_out() {
+    fn labels_are_escaped_and_empty_families_are_omitted() {
         let label = vec![("path", "a\"b\\c\nd".to_owned())];
         let families = [
             Family::many("files", Type::Gauge, "Files.", vec![(label, 2.0)]),

@@ -1,7 +1,7 @@
-//! A profile of the origin as it stands in a TOML file, and the profiles that come with the program.
+//! The configuration of an origin: profiles in TOML, the built-in ones among them, with flags applied.
 //!
-//! What a file does not say is as in the profile `default`. Whether the values make sense together
-//! is decided in [`crate::profile::stream`] and [`crate::profile::serving`].
+//! A key that a profile does not contain has the value of the profile `default`. [`stream`] and [`serving`]
+//! validate the values.
 
 pub mod derived;
 pub(crate) mod flags;

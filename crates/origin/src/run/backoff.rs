@@ -1,22 +1,22 @@
-//! When a process of the origin is started again after it ended, and when no more.
+//! The pause before a failed process of the origin is restarted, and when to give up.
 
 use std::time::Duration;
 
-/// A run at least this long did its work for a while and wipes out the failures before it.
+/// A process that ran this long was working; failures before it no longer count.
 const HEALTHY_RUN: Duration = Duration::from_secs(3);
-/// Failures in a row after which starting again is pointless.
+/// Number of consecutive failures after which the origin gives up.
 const MOST_FAILURES: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The memory of one process' failures.
+/// Counts the consecutive failures of one process.
 #[derive(Clone, Debug, Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The pause before the next start after a run of `run`; none when it is time to give up.
+    /// The pause before the next start after a process that ran for `run`; `None` to give up.
     pub fn after(&mut self, run: Duration) -> Option<Duration> {
         if run >= HEALTHY_RUN {
             self.failures = 0;
@@ -32,9 +32,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_a_limit_and_then_end() {
-        let mut revival = Backoff::default();
-        let pauses: Vec<_> = std::iter::from_fn(|| revival.after(Duration::ZERO)).collect();
+    fn pauses_double_up_to_a_limit_until_it_gives_up() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<_> = std::iter::from_fn(|| backoff.after(Duration::ZERO)).collect();
         assert_eq!(
             pauses.iter().map(Duration::as_millis).collect::<Vec<_>>(),
             [100, 200, 400, 800, 1600, 3200, 5000]
@@ -42,10 +42,10 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_run_starts_the_count_again() {
-        let mut revival = Backoff::default();
+    fn a_healthy_run_resets_the_count() {
+        let mut backoff = Backoff::default();
         for _ in 0..100 {
-            assert_eq!(revival.after(HEALTHY_RUN), Some(FIRST_PAUSE));
+            assert_eq!(backoff.after(HEALTHY_RUN), Some(FIRST_PAUSE));
         }
     }
 }

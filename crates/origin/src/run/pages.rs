@@ -1,5 +1,4 @@
-//! A few pages over HTTP/1.1 beside the stream: metrics, the control of faults. What stands on them is
-//! the caller's business; viewers are never served here.
+//! A small HTTP/1.1 server for the metrics and the fault control API. Viewers never connect to it.
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -18,25 +17,25 @@ use tokio_util::sync::CancellationToken;
 /// A page, ready to be sent.
 pub(crate) type Page = Response<Full<Bytes>>;
 
-/// A client that says nothing for so long is not listened to any more.
-const HEAD_TIME: Duration = Duration::from_secs(10);
+/// A client that sends no complete request head within this time is disconnected.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Listens on `address`, without waiting for connections yet.
+/// Starts to listen on `address`; [`serve`] accepts the connections.
 pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let listener = StdListener::bind(address)?;
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)
 }
 
-/// A page of `kind` with a status.
-pub(crate) fn page(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Page {
+/// A page with a content type and a status.
+pub(crate) fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// Answers every request by `answer` until `stop`.
+/// Answers every request with the page that `answer` returns, until `stop`.
 pub(crate) async fn serve<F>(
     listener: TcpListener,
     stop: &CancellationToken,
@@ -50,7 +49,7 @@ pub(crate) async fn serve<F>(
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of descriptors: the next attempt must not spin.
+            // Probably out of file descriptors: do not retry in a busy loop.
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
@@ -61,10 +60,10 @@ pub(crate) async fn serve<F>(
                 async move { Ok::<_, Infallible>(page.await) }
             });
             let mut server = http1::Builder::new();
-            server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+            server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
             tokio::select! {
                 () = stop.cancelled() => {}
-                // A client that breaks off is not our concern.
+                // A client may close its connection at any time.
                 _ = server.serve_connection(TokioIo::new(stream), service) => {}
             }
         });

@@ -4,19 +4,19 @@
 
 pub mod access_log;
 pub mod cli;
-pub mod config_command;
+mod config_command;
 pub mod embedded;
 pub mod encoder;
-pub mod exporter;
-pub mod fault;
-pub mod fault_proxy;
+mod exporter;
+mod fault;
+mod fault_proxy;
 pub mod layout;
-pub mod nginx;
+mod nginx;
 pub mod profile;
 pub mod publisher;
-pub mod render;
-pub mod run;
-pub mod systemd;
+mod render;
+mod run;
+mod systemd;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;

@@ -4,17 +4,17 @@ use crate::profile::derived::Derived;
 
 /// The parameters of a unit.
 #[derive(Clone, Debug)]
-pub struct Unit<'a> {
+pub(crate) struct Unit<'a> {
     /// Path of hls-origin.
-    pub program: &'a str,
+    pub(crate) program: &'a str,
     /// Command-line arguments.
-    pub arguments: &'a [String],
+    pub(crate) arguments: &'a [String],
     /// Environment variables, which override the profile.
-    pub environment: &'a [(String, String)],
+    pub(crate) environment: &'a [(String, String)],
     /// Whether the arguments choose the directory of the runtime directory.
-    pub has_directory: bool,
+    pub(crate) has_directory: bool,
     /// Values derived from the stream.
-    pub derived: &'a Derived,
+    pub(crate) derived: &'a Derived,
 }
 
 /// The settings that confine the service, and the installation section.
@@ -49,7 +49,7 @@ WantedBy=multi-user.target
 
 /// The text of the unit.
 #[must_use]
-pub fn render(unit: &Unit<'_>) -> String {
+pub(crate) fn render(unit: &Unit<'_>) -> String {
     let environment: String = unit
         .environment
         .iter()

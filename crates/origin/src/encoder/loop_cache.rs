@@ -260,7 +260,7 @@ fn evict_oldest(cache: &Path) {
 
 /// The key of a loop: a hash of the FFmpeg arguments (without the output file) and the version of FFmpeg.
 #[must_use]
-pub fn loop_key<'a>(argv: impl IntoIterator<Item = &'a OsStr>, version: &str) -> String {
+pub(crate) fn loop_key<'a>(argv: impl IntoIterator<Item = &'a OsStr>, version: &str) -> String {
     let mut hash = Fnv1a::new();
     for word in argv {
         hash.add(word.as_encoded_bytes());
@@ -271,13 +271,13 @@ pub fn loop_key<'a>(argv: impl IntoIterator<Item = &'a OsStr>, version: &str) ->
 
 /// File name of the loop with this key and this checksum.
 #[must_use]
-pub fn file_name(key: &str, checksum: &Checksum) -> String {
+pub(crate) fn file_name(key: &str, checksum: &Checksum) -> String {
     format!("{key}-{:016x}.nut", checksum.0.0)
 }
 
 /// A checksum of the contents of a loop.
 #[derive(Debug)]
-pub struct Checksum(Fnv1a);
+pub(crate) struct Checksum(Fnv1a);
 
 impl Default for Checksum {
     fn default() -> Self {
@@ -287,7 +287,7 @@ impl Default for Checksum {
 
 impl Checksum {
     /// Adds bytes.
-    pub fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         bytes.iter().for_each(|byte| self.0.add_byte(*byte));
     }
 }

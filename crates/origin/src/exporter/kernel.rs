@@ -9,75 +9,75 @@ use procfs::process::{MountInfo, Process};
 /// The texts and numbers from which [`super::node`] makes metrics. A text is empty if the kernel does not have
 /// the file, or does not let us read it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kernel {
+pub(crate) struct Kernel {
     /// /proc/stat.
-    pub stat: String,
+    pub(crate) stat: String,
     /// /proc/meminfo.
-    pub meminfo: String,
+    pub(crate) meminfo: String,
     /// /proc/loadavg.
-    pub loadavg: String,
+    pub(crate) loadavg: String,
     /// /proc/vmstat.
-    pub vmstat: String,
+    pub(crate) vmstat: String,
     /// /proc/net/dev.
-    pub net_dev: String,
+    pub(crate) net_dev: String,
     /// /proc/net/snmp.
-    pub snmp: String,
+    pub(crate) snmp: String,
     /// /proc/net/netstat.
-    pub netstat: String,
+    pub(crate) netstat: String,
     /// /proc/net/sockstat followed by /proc/net/sockstat6.
-    pub sockstat: String,
+    pub(crate) sockstat: String,
     /// /proc/net/softnet_stat.
-    pub softnet: String,
+    pub(crate) softnet: String,
     /// /proc/sys/fs/file-nr.
-    pub file_nr: String,
+    pub(crate) file_nr: String,
     /// /proc/sys/net/netfilter/nf_conntrack_count.
-    pub conntrack_count: String,
+    pub(crate) conntrack_count: String,
     /// /proc/sys/net/netfilter/nf_conntrack_max.
-    pub conntrack_max: String,
+    pub(crate) conntrack_max: String,
     /// Clock ticks per second in /proc/stat.
-    pub ticks_per_second: u64,
+    pub(crate) ticks_per_second: u64,
     /// Size of a memory page, in bytes.
-    pub page_bytes: u64,
+    pub(crate) page_bytes: u64,
     /// Current time, in seconds since the epoch.
-    pub now: f64,
+    pub(crate) now: f64,
     /// uname: system, release, version, machine, host name, domain name.
-    pub uname: Option<[String; 6]>,
+    pub(crate) uname: Option<[String; 6]>,
     /// The root file system and that of the segments.
-    pub filesystems: Vec<Filesystem>,
+    pub(crate) filesystems: Vec<Filesystem>,
 }
 
 /// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filesystem {
+pub(crate) struct Filesystem {
     /// Device.
-    pub device: String,
+    pub(crate) device: String,
     /// Type, for example `ext4`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Mount point.
-    pub mount_point: String,
+    pub(crate) mount_point: String,
     /// Whether it is mounted read-only.
-    pub read_only: bool,
+    pub(crate) read_only: bool,
     /// Size in bytes.
-    pub size_bytes: u64,
+    pub(crate) size_bytes: u64,
     /// Free bytes.
-    pub free_bytes: u64,
+    pub(crate) free_bytes: u64,
     /// Free bytes for users other than root.
-    pub available_bytes: u64,
+    pub(crate) available_bytes: u64,
     /// Number of inodes.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Free inodes.
-    pub files_free: u64,
+    pub(crate) files_free: u64,
 }
 
 /// Parses a text that consists of one number.
 #[must_use]
-pub fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     text.trim().parse().ok()
 }
 
 /// The numbers of the line whose first word is `name`.
 #[must_use]
-pub fn row<'a>(text: &'a str, name: &str) -> Option<Vec<f64>> {
+pub(crate) fn row<'a>(text: &'a str, name: &str) -> Option<Vec<f64>> {
     let words = |line: &'a str| line.split_whitespace();
     let line = text.lines().find(|line| words(line).next() == Some(name))?;
     words(line).skip(1).map(|word| word.parse().ok()).collect()
@@ -85,7 +85,7 @@ pub fn row<'a>(text: &'a str, name: &str) -> Option<Vec<f64>> {
 
 /// Parses tables of two lines, `Tcp: NAME NAME` above `Tcp: 1 2`, into (`Tcp`, NAME, number).
 #[must_use]
-pub fn paired(text: &str) -> Vec<(&str, &str, f64)> {
+pub(crate) fn paired(text: &str) -> Vec<(&str, &str, f64)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut found = Vec::new();
     for pair in lines.chunks_exact(2) {
@@ -104,7 +104,7 @@ pub fn paired(text: &str) -> Vec<(&str, &str, f64)> {
 
 /// Parses lines such as `TCP: inuse 1 orphan 0` into (`TCP`, `inuse`, 1).
 #[must_use]
-pub fn named_pairs(text: &str) -> Vec<(&str, &str, f64)> {
+pub(crate) fn named_pairs(text: &str) -> Vec<(&str, &str, f64)> {
     let mut found = Vec::new();
     for (table, rest) in text.lines().filter_map(|line| line.split_once(':')) {
         let words: Vec<&str> = rest.split_whitespace().collect();
@@ -122,7 +122,7 @@ pub fn named_pairs(text: &str) -> Vec<(&str, &str, f64)> {
 /// Parses /proc/meminfo: the name as node_exporter writes it (`Active(anon)` becomes `Active_anon_bytes`), and
 /// the number, in bytes if the kernel gives a unit.
 #[must_use]
-pub fn memory(text: &str) -> Vec<(String, f64)> {
+pub(crate) fn memory(text: &str) -> Vec<(String, f64)> {
     let line = |line: &str| {
         let (name, rest) = line.split_once(':')?;
         let name = name.replace('(', "_").replace(')', "");
@@ -136,7 +136,7 @@ pub fn memory(text: &str) -> Vec<(String, f64)> {
 
 /// Reads the current state of the host. `directory` is a path on a file system to include beside the root.
 #[must_use]
-pub fn kernel(directory: &Path) -> Kernel {
+pub(crate) fn kernel(directory: &Path) -> Kernel {
     Kernel {
         stat: text("stat"),
         meminfo: text("meminfo"),

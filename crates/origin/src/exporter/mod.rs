@@ -3,17 +3,17 @@
 //!
 //! A value that the kernel or nginx does not provide is absent, never 0.
 
-pub mod kernel;
-pub mod nginx;
-pub mod node;
-pub mod origin;
-pub mod serve;
+pub(crate) mod kernel;
+pub(crate) mod nginx;
+pub(crate) mod node;
+pub(crate) mod origin;
+pub(crate) mod serve;
 
 use std::fmt::Write;
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
+pub(crate) enum Type {
     /// A value that only increases.
     Counter,
     /// A value that increases and decreases.
@@ -23,40 +23,45 @@ pub enum Type {
 }
 
 /// One sample: label names and values, and the number.
-pub type Sample = (Vec<(&'static str, String)>, f64);
+pub(crate) type Sample = (Vec<(&'static str, String)>, f64);
 
 /// A metric with its samples.
 ///
 /// The prometheus crate cannot write `untyped` metrics, so this module has its own writer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Family {
+pub(crate) struct Family {
     /// Full name.
-    pub name: String,
+    pub(crate) name: String,
     /// Type.
-    pub kind: Type,
+    pub(crate) kind: Type,
     /// Help text, with the unit.
-    pub help: String,
+    pub(crate) help: String,
     /// Samples.
-    pub samples: Vec<Sample>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 impl Family {
     /// A metric without labels.
     #[must_use]
-    pub fn one(name: impl Into<String>, kind: Type, help: impl Into<String>, value: f64) -> Self {
+    pub(crate) fn one(name: impl Into<String>, kind: Type, help: impl Into<String>, value: f64) -> Self {
         Self::many(name, kind, help, vec![(Vec::new(), value)])
     }
 
     /// A metric with labels.
     #[must_use]
-    pub fn many(name: impl Into<String>, kind: Type, help: impl Into<String>, samples: Vec<Sample>) -> Self {
+    pub(crate) fn many(
+        name: impl Into<String>,
+        kind: Type,
+        help: impl Into<String>,
+        samples: Vec<Sample>,
+    ) -> Self {
         Self { name: name.into(), kind, help: help.into(), samples }
     }
 }
 
 /// Writes the families in the text format 0.0.4; families without samples are omitted.
 #[must_use]
-pub fn exposition(families: &[Family]) -> String {
+pub(crate) fn exposition(families: &[Family]) -> String {
     let mut text = String::new();
     for family in families.iter().filter(|family| !family.samples.is_empty()) {
         let Family { name, kind, help, samples } = family;

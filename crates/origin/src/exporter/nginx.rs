@@ -4,27 +4,27 @@ use super::{Family, Type};
 
 /// The counters of stub_status, which include the request for stub_status itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StubStatus {
+pub(crate) struct StubStatus {
     /// Open connections, including idle ones.
-    pub active: u64,
+    pub(crate) active: u64,
     /// Accepted connections since the start.
-    pub accepted: u64,
+    pub(crate) accepted: u64,
     /// Handled connections; fewer than accepted ones if a limit was reached.
-    pub handled: u64,
+    pub(crate) handled: u64,
     /// Requests since the start.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Connections whose request is being read.
-    pub reading: u64,
+    pub(crate) reading: u64,
     /// Connections on which a response is being sent.
-    pub writing: u64,
+    pub(crate) writing: u64,
     /// Idle connections.
-    pub waiting: u64,
+    pub(crate) waiting: u64,
 }
 
 impl StubStatus {
     /// Parses the text of stub_status; `None` if it is another text.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("Active connections:")?;
         let numbers: Vec<u64> = rest.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         let [active, accepted, handled, requests, reading, writing, waiting] = numbers.try_into().ok()?;
@@ -33,7 +33,7 @@ impl StubStatus {
 
     /// The text as nginx writes it.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let Self { active, accepted, handled, requests, reading, writing, waiting } = self;
         format!(
             "Active connections: {active} \nserver accepts handled requests\n \
@@ -44,7 +44,7 @@ impl StubStatus {
 
 /// The metrics; only `nginx_up` 0 without a status.
 #[must_use]
-pub fn families(status: Option<StubStatus>) -> Vec<Family> {
+pub(crate) fn families(status: Option<StubStatus>) -> Vec<Family> {
     let up = f64::from(u8::from(status.is_some()));
     let mut families = vec![Family::one("nginx_up", Type::Gauge, "Status of the last metric scrape.", up)];
     let Some(status) = status else { return families };

@@ -63,7 +63,7 @@ const VMSTAT: [&str; 7] = ["oom_kill", "pgfault", "pgmajfault", "pgpgin", "pgpgo
 
 /// All metric families.
 #[must_use]
-pub fn families(kernel: &Kernel) -> Vec<Family> {
+pub(crate) fn families(kernel: &Kernel) -> Vec<Family> {
     let mut families = processors(kernel);
     families.extend(activity(kernel));
     families.extend(memory(&kernel.meminfo).into_iter().map(|(name, value)| {

@@ -5,65 +5,65 @@ use super::{Family, Sample};
 
 /// The state of the origin at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct OriginSnapshot {
+pub(crate) struct OriginSnapshot {
     /// `nginx` or `embedded`: the server of the segments.
-    pub server: &'static str,
+    pub(crate) server: &'static str,
     /// Start time, in seconds since the epoch.
-    pub started: f64,
+    pub(crate) started: f64,
     /// Time of the snapshot, in seconds since the epoch.
-    pub now: f64,
+    pub(crate) now: f64,
     /// Its child processes.
-    pub processes: Vec<ProcessSnapshot>,
+    pub(crate) processes: Vec<ProcessSnapshot>,
     /// Number of segment files.
-    pub segment_files: u64,
+    pub(crate) segment_files: u64,
     /// Total size of the segment files, in bytes.
-    pub segment_bytes: u64,
+    pub(crate) segment_bytes: u64,
     /// Media playlists.
-    pub playlists: Vec<PlaylistSnapshot>,
+    pub(crate) playlists: Vec<PlaylistSnapshot>,
     /// Active faults; `None` if faults are not enabled.
-    pub faults: Option<Vec<FaultSnapshot>>,
+    pub(crate) faults: Option<Vec<FaultSnapshot>>,
 }
 
 /// A process that the origin supervises.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessSnapshot {
+pub(crate) struct ProcessSnapshot {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Whether it is running.
-    pub up: bool,
+    pub(crate) up: bool,
     /// Number of restarts.
-    pub restarts: u64,
+    pub(crate) restarts: u64,
 }
 
 /// A media playlist on disk or in memory.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PlaylistSnapshot {
+pub(crate) struct PlaylistSnapshot {
     /// Its path on the server, without the leading slash.
-    pub name: String,
+    pub(crate) name: String,
     /// Time of the last change, in seconds since the epoch.
-    pub written: f64,
+    pub(crate) written: f64,
     /// EXT-X-MEDIA-SEQUENCE.
-    pub media_sequence: u64,
+    pub(crate) media_sequence: u64,
     /// The listed segments: duration in seconds, and time of creation if the file still exists.
-    pub segments: Vec<(f64, Option<f64>)>,
+    pub(crate) segments: Vec<(f64, Option<f64>)>,
 }
 
 /// An active fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FaultSnapshot {
+pub(crate) struct FaultSnapshot {
     /// Its number.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Its specification.
-    pub spec: String,
+    pub(crate) spec: String,
     /// Number of injections.
-    pub injected: u64,
+    pub(crate) injected: u64,
 }
 
 impl PlaylistSnapshot {
     /// Seconds of media produced per second, over the listed segments; 1 is real time. `None` with fewer than
     /// three segments.
     #[must_use]
-    pub fn speed(&self) -> Option<f64> {
+    pub(crate) fn speed(&self) -> Option<f64> {
         let written: Vec<(f64, f64)> =
             self.segments.iter().filter_map(|(seconds, written)| Some((*seconds, (*written)?))).collect();
         let ((_, first), (_, last)) = (written.first()?, written.last()?);
@@ -75,7 +75,7 @@ impl PlaylistSnapshot {
 
 /// All metric families.
 #[must_use]
-pub fn families(origin: &OriginSnapshot) -> Vec<Family> {
+pub(crate) fn families(origin: &OriginSnapshot) -> Vec<Family> {
     let gauge = |name: &str, help: &str, value: f64| {
         Family::one(format!("hls_origin_{name}"), Gauge, help.to_owned(), value)
     };

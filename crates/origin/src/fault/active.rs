@@ -9,18 +9,18 @@ use super::{Fault, FaultKind, Share};
 
 /// An active fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActiveFault {
+pub(crate) struct ActiveFault {
     /// Number by which it is removed.
-    pub id: u64,
+    pub(crate) id: u64,
     /// The fault.
-    pub fault: Fault,
+    pub(crate) fault: Fault,
     /// How many times it was injected.
-    pub injected: u64,
+    pub(crate) injected: u64,
 }
 
 /// How a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ResponseAction {
+pub(crate) enum ResponseAction {
     /// Without a fault.
     Forward,
     /// With this status code.
@@ -37,20 +37,20 @@ pub enum ResponseAction {
 
 /// What the active faults do to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// Delay before the request is answered.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// Delay between the head of the response and the first byte of its body.
-    pub first_byte_delay: Duration,
+    pub(crate) first_byte_delay: Duration,
     /// Rate limit of the response, in bit/s.
-    pub bits_per_second: Option<u64>,
+    pub(crate) bits_per_second: Option<u64>,
     /// How the request is answered.
-    pub action: ResponseAction,
+    pub(crate) action: ResponseAction,
 }
 
 impl Decision {
     /// No fault applies.
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         delay: Duration::ZERO,
         first_byte_delay: Duration::ZERO,
         bits_per_second: None,
@@ -60,7 +60,7 @@ impl Decision {
 
 /// The set of active faults.
 #[derive(Clone, Debug)]
-pub struct ActiveFaults {
+pub(crate) struct ActiveFaults {
     seed: u64,
     last_id: u64,
     faults: Vec<ActiveFault>,
@@ -69,42 +69,42 @@ pub struct ActiveFaults {
 impl ActiveFaults {
     /// Starts without faults; `seed` determines which segments a `missing-segments` fault hides.
     #[must_use]
-    pub const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Self { seed, last_id: 0, faults: Vec::new() }
     }
 
     /// The seed of the random decisions.
     #[must_use]
-    pub const fn seed(&self) -> u64 {
+    pub(crate) const fn seed(&self) -> u64 {
         self.seed
     }
 
     /// Adds a fault and returns its number.
-    pub fn add(&mut self, fault: Fault) -> u64 {
+    pub(crate) fn add(&mut self, fault: Fault) -> u64 {
         self.last_id += 1;
         self.faults.push(ActiveFault { id: self.last_id, fault, injected: 0 });
         self.last_id
     }
 
     /// Removes a fault; `None` if there is none with this number.
-    pub fn remove(&mut self, id: u64) -> Option<Fault> {
+    pub(crate) fn remove(&mut self, id: u64) -> Option<Fault> {
         let index = self.faults.iter().position(|active| active.id == id)?;
         Some(self.faults.remove(index).fault)
     }
 
     /// Removes all faults.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.faults.clear();
     }
 
     /// The active faults, oldest first.
     #[must_use]
-    pub fn faults(&self) -> &[ActiveFault] {
+    pub(crate) fn faults(&self) -> &[ActiveFault] {
         &self.faults
     }
 
     /// Counts an injection of a fault that does not concern a request.
-    pub fn count_injection(&mut self, id: u64) {
+    pub(crate) fn count_injection(&mut self, id: u64) {
         if let Some(active) = self.faults.iter_mut().find(|active| active.id == id) {
             active.injected += 1;
         }
@@ -114,7 +114,7 @@ impl ActiveFaults {
     ///
     /// Delays add up, the lowest rate limit applies, and of the faults that change the response, the oldest
     /// one that hits is used. Once one hits, the random decisions of later ones are not made.
-    pub fn decide(&mut self, path: &str, random: &mut dyn FnMut() -> f64) -> Decision {
+    pub(crate) fn decide(&mut self, path: &str, random: &mut dyn FnMut() -> f64) -> Decision {
         let mut decision = Decision::NONE;
         for active in &mut self.faults {
             let used_up = active.fault.count.is_some_and(|count| active.injected >= count);

@@ -120,7 +120,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// No origin answers at the address, or it rejects the request.
-pub fn run(args: &FaultArgs) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &FaultArgs) -> Result<Exit, Failure> {
     let send = |method: &str, path: &str, body: &str| send(&args.control, method, path, body);
     let answer = match &args.action {
         FaultAction::List => send("GET", "/faults", "")?,

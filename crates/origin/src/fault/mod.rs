@@ -4,11 +4,11 @@
 //! do to a request, [`injector`] adds the randomness and kills processes, and [`control`] is the HTTP API by
 //! which `hls-origin fault` adds and removes faults while the origin runs.
 
-pub mod active;
-pub mod control;
-pub mod injector;
-pub mod playlist_history;
-pub mod spec;
+pub(crate) mod active;
+pub(crate) mod control;
+pub(crate) mod injector;
+pub(crate) mod playlist_history;
+pub(crate) mod spec;
 
 use std::fmt;
 use std::time::Duration;
@@ -17,15 +17,15 @@ use hls_swarm_base::duration::GoDuration;
 
 /// A share in millionths, which is exact, so that it is printed as it was entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Share(pub u32);
+pub(crate) struct Share(pub(crate) u32);
 
 impl Share {
     /// 100 %.
-    pub const ALL: Self = Self(1_000_000);
+    pub(crate) const ALL: Self = Self(1_000_000);
 
     /// The share as a number from 0 to 1.
     #[must_use]
-    pub fn ratio(self) -> f64 {
+    pub(crate) fn ratio(self) -> f64 {
         f64::from(self.0) / 1e6
     }
 }
@@ -39,7 +39,7 @@ impl fmt::Display for Share {
 
 /// The process that a fault kills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KillTarget {
+pub(crate) enum KillTarget {
     /// FFmpeg.
     Encoder,
     /// nginx.
@@ -48,7 +48,7 @@ pub enum KillTarget {
 
 /// What a fault does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FaultKind {
+pub(crate) enum FaultKind {
     /// Answers with this status code.
     Status(u16),
     /// Delays the response by `time`, and by a random time up to `jitter`.
@@ -85,15 +85,15 @@ pub enum FaultKind {
 
 /// A fault: what it does, to which requests, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// What it does.
-    pub kind: FaultKind,
+    pub(crate) kind: FaultKind,
     /// The paths it applies to; `None` for the default paths of its kind.
-    pub path: Option<PathPattern>,
+    pub(crate) path: Option<PathPattern>,
     /// The share of these requests that it hits.
-    pub rate: Share,
+    pub(crate) rate: Share,
     /// Maximum number of injections.
-    pub count: Option<u64>,
+    pub(crate) count: Option<u64>,
 }
 
 impl fmt::Display for Fault {
@@ -141,19 +141,19 @@ impl fmt::Display for Fault {
 /// A pattern with the wildcards `*` (any characters) and `?` (one character). It matches the whole path if it
 /// contains a slash, otherwise only the file name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathPattern(String);
+pub(crate) struct PathPattern(String);
 
 impl PathPattern {
     /// Parses a pattern; `None` if it is empty or contains a comma, whitespace or a control character.
     #[must_use]
-    pub fn new(text: &str) -> Option<Self> {
+    pub(crate) fn new(text: &str) -> Option<Self> {
         let is_invalid = |c: char| c == ',' || c.is_whitespace() || c.is_control();
         (!text.is_empty() && !text.contains(is_invalid)).then(|| Self(text.to_owned()))
     }
 
     /// Whether the pattern matches this path (without query).
     #[must_use]
-    pub fn matches(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
         matches(self.0.as_bytes(), if self.0.contains('/') { path } else { name }.as_bytes())
     }

@@ -1,8 +1,8 @@
 //! nginx: which build it is, its configuration ([`conf`]), and the process ([`process`]).
 
-pub mod certificate;
-pub mod conf;
-pub mod process;
+pub(crate) mod certificate;
+pub(crate) mod conf;
+pub(crate) mod process;
 
 /// First version with `-e`, the error log that is used before the configuration is read.
 const EARLY_ERROR_LOG: (u32, u32, u32) = (1, 19, 5);
@@ -13,17 +13,17 @@ const HTTP2_DIRECTIVE: (u32, u32, u32) = (1, 25, 1);
 
 /// The version and the build options of nginx.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Build {
+pub(crate) struct Build {
     /// Version: major, minor, patch.
-    pub version: (u32, u32, u32),
+    pub(crate) version: (u32, u32, u32),
     /// Arguments of the configure script.
-    pub arguments: String,
+    pub(crate) arguments: String,
 }
 
 impl Build {
     /// Parses the output of `nginx -V`; `None` if it is not the output of nginx.
     #[must_use]
-    pub fn parse(output: &str) -> Option<Self> {
+    pub(crate) fn parse(output: &str) -> Option<Self> {
         let version = output.lines().find_map(|line| line.strip_prefix("nginx version: "))?;
         let version = version.split_once('/')?.1.split_whitespace().next()?;
         let mut numbers = version.split('.').map(str::parse::<u32>);
@@ -35,26 +35,26 @@ impl Build {
 
     /// Whether nginx closes connections after an hour by default.
     #[must_use]
-    pub fn has_keepalive_time(&self) -> bool {
+    pub(crate) fn has_keepalive_time(&self) -> bool {
         self.version >= KEEPALIVE_TIME
     }
 
     /// Whether HTTP/2 is enabled by a directive.
     #[must_use]
-    pub fn has_http2_directive(&self) -> bool {
+    pub(crate) fn has_http2_directive(&self) -> bool {
         self.version >= HTTP2_DIRECTIVE
     }
 
     /// Whether this argument was passed to the configure script.
     #[must_use]
-    pub fn has(&self, argument: &str) -> bool {
+    pub(crate) fn has(&self, argument: &str) -> bool {
         self.arguments.split_whitespace().any(|word| word == argument)
     }
 }
 
 /// The arguments that start nginx in the foreground in the runtime directory `prefix`.
 #[must_use]
-pub fn argv(build: &Build, prefix: &str) -> Vec<String> {
+pub(crate) fn argv(build: &Build, prefix: &str) -> Vec<String> {
     let mut argv: Vec<String> = ["-p", prefix, "-c", "nginx.conf"].map(str::to_owned).to_vec();
     // Before nginx has read its configuration, it logs to a file that only root can write.
     if build.version >= EARLY_ERROR_LOG {

@@ -6,11 +6,11 @@
 pub mod derived;
 pub(crate) mod flags;
 pub mod ladder;
-pub mod plan;
-pub mod serving;
+pub(crate) mod plan;
+pub(crate) mod serving;
 pub mod stream;
 pub(crate) mod tables;
-pub mod unused_options;
+pub(crate) mod unused_options;
 
 use hls_swarm_base::built_in::find;
 use hls_swarm_base::error::Failure;

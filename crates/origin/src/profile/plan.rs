@@ -13,17 +13,17 @@ use crate::profile::{self, Profile};
 
 /// A validated configuration.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The profile with flags and environment applied.
-    pub profile: Profile,
+    pub(crate) profile: Profile,
     /// The stream to serve.
-    pub stream: Stream,
+    pub(crate) stream: Stream,
     /// How it is served.
-    pub serving: Serving,
+    pub(crate) serving: Serving,
     /// Values derived from the stream.
-    pub derived: Derived,
+    pub(crate) derived: Derived,
     /// A sentence for each flag that has no effect.
-    pub unused_options: Vec<String>,
+    pub(crate) unused_options: Vec<String>,
 }
 
 impl Plan {
@@ -31,7 +31,7 @@ impl Plan {
     ///
     /// # Errors
     /// The profile does not exist or cannot be read, or values are invalid together.
-    pub fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
+    pub(crate) fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
         let name = &args.profile;
         let mut profile =
             if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {

@@ -7,13 +7,13 @@ use crate::profile::{Limits, Log, Profile, Serve};
 
 /// How the stream is served; the values are valid together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Serving {
+pub(crate) struct Serving {
     /// Address and ports.
-    pub serve: Serve,
+    pub(crate) serve: Serve,
     /// The access log.
-    pub log: Log,
+    pub(crate) log: Log,
     /// Request and connection limits.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 impl Serving {
@@ -21,7 +21,7 @@ impl Serving {
     ///
     /// # Errors
     /// A value is out of its range.
-    pub fn of(profile: &Profile) -> Result<Self, Failure> {
+    pub(crate) fn of(profile: &Profile) -> Result<Self, Failure> {
         let Profile { serve, log, limits, .. } = profile;
         within("buffer_kb", log.buffer_kb, 0, 64 << 10)?;
         within("flush_seconds", log.flush_seconds, 1, 3600)?;

@@ -83,7 +83,7 @@ fn no_tls(_: &OriginArgs, profile: &Profile) -> Option<&'static str> {
 
 /// A sentence for each flag without effect. `profile` has all flags applied.
 #[must_use]
-pub fn unused_options(args: &OriginArgs, profile: &Profile) -> Vec<String> {
+pub(crate) fn unused_options(args: &OriginArgs, profile: &Profile) -> Vec<String> {
     let sentences = RULES
         .iter()
         .filter(|(_, given, _)| given(args))

@@ -8,7 +8,7 @@ const SPS_BYTES: usize = 4096;
 
 /// The codecs of the media that starts with `bytes`; empty if none was found.
 #[must_use]
-pub fn of(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn of(bytes: &[u8]) -> Vec<String> {
     let found = if bytes.first() == Some(&0x47) { transport_stream(bytes) } else { movie(bytes) };
     found.unwrap_or_default()
 }

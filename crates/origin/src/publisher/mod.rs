@@ -1,12 +1,12 @@
 //! The publisher: writes playlists and subtitles for the segments that FFmpeg has finished, deletes old segments,
 //! and detects that a stream stalls or that the disk is full.
 
-pub mod codecs;
-pub mod multivariant;
+pub(crate) mod codecs;
+pub(crate) mod multivariant;
 pub mod playlist;
-pub mod publication;
-pub mod sequence_state;
-pub mod webvtt;
+pub(crate) mod publication;
+pub(crate) mod sequence_state;
+pub(crate) mod webvtt;
 
 use std::cell::{Cell, RefCell};
 use std::io;

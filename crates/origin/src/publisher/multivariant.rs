@@ -14,13 +14,13 @@ const EXTRA_PACKET_BITS: u64 = 8 * 188 * 8;
 
 /// Codecs and bitrates of a rendition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MeasuredRendition {
+pub(crate) struct MeasuredRendition {
     /// Codecs in the notation of RFC 6381.
-    pub codecs: Vec<String>,
+    pub(crate) codecs: Vec<String>,
     /// Highest bitrate of a segment, in bit/s.
-    pub peak: u64,
+    pub(crate) peak: u64,
     /// Average bitrate of all segments, in bit/s.
-    pub average: u64,
+    pub(crate) average: u64,
 }
 
 impl MeasuredRendition {
@@ -33,7 +33,7 @@ impl MeasuredRendition {
         clippy::cast_precision_loss,
         reason = "bitrates are positive and far below 2^52"
     )]
-    pub fn of(beginning: &[u8], segments: &[(u64, f64)], target: f64) -> Self {
+    pub(crate) fn of(beginning: &[u8], segments: &[(u64, f64)], target: f64) -> Self {
         let rate = |bytes: u64, seconds: f64| (bytes as f64 * 8.0 / seconds).ceil() as u64;
         // RFC 8216 section 4.1: segments shorter than half the target duration do not count for the peak.
         let full_length = segments.iter().filter(|(_, seconds)| *seconds >= target / 2.0);
@@ -58,7 +58,7 @@ impl MeasuredRendition {
 
 /// The text of the multivariant playlist. `measured` has the same order as `renditions`.
 #[must_use]
-pub fn render(stream: &Stream, renditions: &[Rendition], measured: &[MeasuredRendition]) -> String {
+pub(crate) fn render(stream: &Stream, renditions: &[Rendition], measured: &[MeasuredRendition]) -> String {
     let find = |media: Media| {
         let index = renditions.iter().position(|one| one.media == media)?;
         renditions.get(index).zip(measured.get(index))

@@ -16,26 +16,26 @@ use crate::profile::{Encryption, Format};
 /// The position of a stream, which is saved so that the stream can continue after a restart of the program.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Position {
+pub(crate) struct Position {
     /// Number of the next segment.
-    pub next: u64,
+    pub(crate) next: u64,
     /// Number of discontinuities before it.
-    pub discontinuities: u64,
+    pub(crate) discontinuities: u64,
 }
 
 /// One published segment, in all renditions.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PublishedSegment {
+pub(crate) struct PublishedSegment {
     /// Its number.
-    pub number: u64,
+    pub(crate) number: u64,
     /// Number of the first segment of the same FFmpeg process.
-    pub encoder_start: u64,
+    pub(crate) encoder_start: u64,
     /// Number of discontinuities up to and including this segment.
     discontinuities: u64,
     /// Seconds from the first segment of the same FFmpeg process to this one.
-    pub start: f64,
+    pub(crate) start: f64,
     /// Its duration in each rendition, in seconds.
-    pub seconds: Vec<f64>,
+    pub(crate) seconds: Vec<f64>,
 }
 
 impl PublishedSegment {
@@ -47,7 +47,7 @@ impl PublishedSegment {
 
 /// The published segments of a stream.
 #[derive(Clone, Debug)]
-pub struct Publication {
+pub(crate) struct Publication {
     renditions: Vec<Rendition>,
     list_size: usize,
     delete_threshold: usize,
@@ -66,12 +66,12 @@ pub struct Publication {
 
 /// FFmpeg's list does not contain the next segment any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MissingSegment;
+pub(crate) struct MissingSegment;
 
 impl Publication {
     /// Starts at `position` with empty playlists.
     #[must_use]
-    pub fn new(stream: &Stream, renditions: Vec<Rendition>, position: Position) -> Self {
+    pub(crate) fn new(stream: &Stream, renditions: Vec<Rendition>, position: Position) -> Self {
         let is_vod = matches!(stream.source, Source::Vod(_));
         let max_segments = match stream.source {
             Source::Vod(seconds) => u64::from(seconds.div_ceil(stream.segment_seconds)),
@@ -97,13 +97,13 @@ impl Publication {
 
     /// The segments of one loop, for measuring them.
     #[must_use]
-    pub fn of_loop(stream: &Stream, renditions: Vec<Rendition>) -> Self {
+    pub(crate) fn of_loop(stream: &Stream, renditions: Vec<Rendition>) -> Self {
         let max_segments = u64::from(stream.loop_seconds / stream.segment_seconds);
         Self { max_segments, ..Self::new(stream, renditions, Position::default()) }
     }
 
     /// Prepares for a new FFmpeg process, and returns the number of its first segment.
-    pub fn begin_encoder(&mut self) -> u64 {
+    pub(crate) fn begin_encoder(&mut self) -> u64 {
         self.encoder_start = self.position.next;
         self.start = 0.0;
         self.encoder_start
@@ -111,18 +111,18 @@ impl Publication {
 
     /// The current position of the stream.
     #[must_use]
-    pub const fn position(&self) -> Position {
+    pub(crate) const fn position(&self) -> Position {
         self.position
     }
 
     /// The renditions, in the order of the playlists.
     #[must_use]
-    pub fn renditions(&self) -> &[Rendition] {
+    pub(crate) fn renditions(&self) -> &[Rendition] {
         &self.renditions
     }
 
     /// The segments in the playlists, oldest first.
-    pub fn listed(&self) -> impl Iterator<Item = &PublishedSegment> {
+    pub(crate) fn listed(&self) -> impl Iterator<Item = &PublishedSegment> {
         self.listed.iter()
     }
 
@@ -131,7 +131,7 @@ impl Publication {
     ///
     /// # Errors
     /// [`MissingSegment`]: FFmpeg must be restarted, because numbers must not be skipped.
-    pub fn publish(&mut self, finished: &[Vec<FinishedSegment>]) -> Result<usize, MissingSegment> {
+    pub(crate) fn publish(&mut self, finished: &[Vec<FinishedSegment>]) -> Result<usize, MissingSegment> {
         let before = self.position.next;
         loop {
             let next = self.position.next;
@@ -166,7 +166,7 @@ impl Publication {
     }
 
     /// Delists the oldest segments, and returns the files that are no longer needed.
-    pub fn delist(&mut self) -> Vec<String> {
+    pub(crate) fn delist(&mut self) -> Vec<String> {
         while self.listed.len() > self.list_size {
             self.delisted.extend(self.listed.pop_front());
         }
@@ -188,7 +188,7 @@ impl Publication {
 
     /// The files of the stream that viewers may request.
     #[must_use]
-    pub fn needed(&self) -> BTreeSet<String> {
+    pub(crate) fn needed(&self) -> BTreeSet<String> {
         let mut files = BTreeSet::from([MULTIVARIANT.to_owned(), KEY.to_owned()]);
         for rendition in &self.renditions {
             files.extend([
@@ -208,7 +208,7 @@ impl Publication {
 
     /// The media playlist of the rendition with this index.
     #[must_use]
-    pub fn playlist(&self, index: usize) -> String {
+    pub(crate) fn playlist(&self, index: usize) -> String {
         let Some(rendition) = self.renditions.get(index) else { return String::new() };
         let first = self.listed.front().map_or(self.position.next, |first| first.number);
         let is_from_ffmpeg = rendition.media != Media::Subtitles;

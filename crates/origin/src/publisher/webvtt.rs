@@ -17,7 +17,7 @@ const TS_DELAY: u64 = TICKS * 14 / 10;
     clippy::cast_precision_loss,
     reason = "times > 0"
 )]
-pub fn segment(segment: &PublishedSegment, format: Format) -> String {
+pub(crate) fn segment(segment: &PublishedSegment, format: Format) -> String {
     let delay = match format {
         Format::Ts => TS_DELAY,
         Format::Fmp4 => 0,

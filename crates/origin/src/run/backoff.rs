@@ -11,13 +11,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Counts the consecutive failures of one process.
 #[derive(Clone, Debug, Default)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// The pause before the next start after a process that ran for `run`; `None` to give up.
-    pub fn after(&mut self, run: Duration) -> Option<Duration> {
+    pub(crate) fn after(&mut self, run: Duration) -> Option<Duration> {
         if run >= HEALTHY_RUN {
             self.failures = 0;
         }

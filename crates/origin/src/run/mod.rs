@@ -2,7 +2,7 @@
 //!
 //! What is encoded and how it is served follows from [`crate::profile`].
 
-pub mod backoff;
+pub(crate) mod backoff;
 pub(crate) mod pages;
 pub(crate) mod programs;
 pub(crate) mod readiness;
@@ -45,7 +45,7 @@ use crate::{access_log, embedded, profile};
 /// # Errors
 /// The flags or the profile are invalid, the machine does not meet the requirements, or FFmpeg or nginx keeps
 /// failing.
-pub async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure> {
+pub(crate) async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure> {
     let shutdown = Shutdown::listen()?;
     let stop = shutdown.graceful.child_token();
     tokio::select! {

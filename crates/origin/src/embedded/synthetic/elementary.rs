@@ -34,7 +34,7 @@ const FRAME_NUMBER_BITS: u32 = 8;
 
 /// Encodes video frames of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VideoWriter {
+pub(crate) struct VideoWriter {
     size: Size,
     fps: u32,
 }
@@ -42,7 +42,7 @@ pub struct VideoWriter {
 impl VideoWriter {
     /// Encodes video with this size and frame rate.
     #[must_use]
-    pub const fn new(size: Size, fps: u32) -> Self {
+    pub(crate) const fn new(size: Size, fps: u32) -> Self {
         Self { size, fps }
     }
 
@@ -64,7 +64,7 @@ impl VideoWriter {
 
     /// The codec in the notation of RFC 6381: constrained baseline at this level.
     #[must_use]
-    pub fn codec(&self) -> String {
+    pub(crate) fn codec(&self) -> String {
         format!("avc1.42C0{:02X}", self.level())
     }
 

@@ -3,9 +3,9 @@
 //! Timestamps and continuity counters continue across segments, and null packets fill each segment up to the
 //! requested bitrate.
 
-pub(crate) mod elementary;
-pub(crate) mod mux;
-pub mod playlist;
+mod elementary;
+mod mux;
+pub(crate) mod playlist;
 
 use crate::embedded::synthetic::elementary::VideoWriter;
 use crate::embedded::synthetic::mux::{PACKET, PacketWriter, packets_of_access_unit};

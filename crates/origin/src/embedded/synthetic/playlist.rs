@@ -6,42 +6,42 @@ use super::SyntheticStream;
 use crate::publisher::playlist::PLAYLIST;
 
 /// File name of the VOD playlist.
-pub const VOD: &str = "vod.m3u8";
+pub(crate) const VOD: &str = "vod.m3u8";
 
 /// A live playlist: a sliding window of segments, and how long delisted segments stay available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LiveWindow {
+pub(crate) struct LiveWindow {
     /// Length of a segment in seconds.
-    pub seconds: u32,
+    pub(crate) seconds: u32,
     /// Segments in the playlist.
-    pub listed: u32,
+    pub(crate) listed: u32,
     /// Number of segments that stay available after they left the playlist.
-    pub delisted: u32,
+    pub(crate) delisted: u32,
 }
 
 impl LiveWindow {
     /// Number of the first listed segment, `elapsed` after the start. The playlist is full from the start.
     #[must_use]
-    pub fn first(&self, elapsed: Duration) -> u64 {
+    pub(crate) fn first(&self, elapsed: Duration) -> u64 {
         elapsed.as_secs() / u64::from(self.seconds.max(1))
     }
 
     /// When the playlist last changed, as time after the start.
     #[must_use]
-    pub fn updated(&self, elapsed: Duration) -> Duration {
+    pub(crate) fn updated(&self, elapsed: Duration) -> Duration {
         Duration::from_secs(self.first(elapsed) * u64::from(self.seconds))
     }
 
     /// Numbers of the segments that can be fetched, listed or delisted.
     #[must_use]
-    pub fn available(&self, elapsed: Duration) -> std::ops::Range<u64> {
+    pub(crate) fn available(&self, elapsed: Duration) -> std::ops::Range<u64> {
         let first = self.first(elapsed);
         first.saturating_sub(self.delisted.into())..first + u64::from(self.listed)
     }
 
     /// The text of the playlist.
     #[must_use]
-    pub fn text(&self, elapsed: Duration) -> String {
+    pub(crate) fn text(&self, elapsed: Duration) -> String {
         let first = self.first(elapsed);
         let mut text = head(self.seconds, first);
         for number in first..first + u64::from(self.listed) {
@@ -53,7 +53,7 @@ impl LiveWindow {
 
 /// The text of a VOD playlist with this number of segments.
 #[must_use]
-pub fn vod(seconds: u32, segments: u64) -> String {
+pub(crate) fn vod(seconds: u32, segments: u64) -> String {
     let mut text = head(seconds, 0).replacen("#EXTM3U\n", "#EXTM3U\n#EXT-X-PLAYLIST-TYPE:VOD\n", 1);
     for number in 0..segments {
         text.push_str(&entry(seconds, &vod_name(number)));
@@ -63,7 +63,7 @@ pub fn vod(seconds: u32, segments: u64) -> String {
 
 /// The text of the multivariant playlist, which has one variant.
 #[must_use]
-pub fn multivariant(synthetic: &SyntheticStream) -> String {
+pub(crate) fn multivariant(synthetic: &SyntheticStream) -> String {
     let SyntheticStream { size, fps, seconds, .. } = synthetic;
     // Segments differ by at most one packet of audio.
     let bits = (synthetic.segment_bytes() + 188) * 8 / u64::from((*seconds).max(1));
@@ -76,19 +76,19 @@ pub fn multivariant(synthetic: &SyntheticStream) -> String {
 
 /// File name of a live segment, in the format of FFmpeg's muxer.
 #[must_use]
-pub fn live_name(number: u64) -> String {
+pub(crate) fn live_name(number: u64) -> String {
     format!("seg_{number:05}.ts")
 }
 
 /// File name of a VOD segment.
 #[must_use]
-pub fn vod_name(number: u64) -> String {
+pub(crate) fn vod_name(number: u64) -> String {
     format!("vod_{number:05}.ts")
 }
 
 /// The number of the segment whose file name, according to `name`, is `file`.
 #[must_use]
-pub fn number_in(file: &str, name: fn(u64) -> String) -> Option<u64> {
+pub(crate) fn number_in(file: &str, name: fn(u64) -> String) -> Option<u64> {
     let digits = file.strip_suffix(".ts")?.get(4..)?;
     digits.parse().ok().filter(|number| name(*number) == file)
 }

@@ -15,45 +15,45 @@ use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
 
 /// File name of the certificate, followed by that of its issuer, below the prefix.
-pub const CERTIFICATE: &str = "certificate.pem";
+pub(crate) const CERTIFICATE: &str = "certificate.pem";
 /// File name of the key of the certificate below the prefix.
-pub const CERTIFICATE_KEY: &str = "certificate.key";
+pub(crate) const CERTIFICATE_KEY: &str = "certificate.key";
 
 /// The properties of this machine and this nginx that the configuration depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NginxEnvironment {
+pub(crate) struct NginxEnvironment {
     /// Hard limit of open files per process.
-    pub hard_open_files: u64,
+    pub(crate) hard_open_files: u64,
     /// User and group of the workers, if nginx is started by root.
-    pub worker_user: Option<(String, String)>,
+    pub(crate) worker_user: Option<(String, String)>,
     /// Whether the segments are on a tmpfs, so that reading one never waits for a disk.
-    pub in_memory: bool,
+    pub(crate) in_memory: bool,
     /// Whether viewers connect through the fault proxy, which passes their address by the PROXY protocol.
-    pub behind_proxy: bool,
+    pub(crate) behind_proxy: bool,
     /// Version and build options.
-    pub build: Build,
+    pub(crate) build: Build,
 }
 
 /// What nginx serves, and where.
 #[derive(Clone, Copy, Debug)]
-pub struct SiteConfig<'a> {
+pub(crate) struct SiteConfig<'a> {
     /// Values derived from the stream.
-    pub derived: &'a Derived,
+    pub(crate) derived: &'a Derived,
     /// How the stream is served.
-    pub serving: &'a Serving,
+    pub(crate) serving: &'a Serving,
     /// Address for HTTP.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// Address for HTTPS.
-    pub tls: Option<SocketAddr>,
+    pub(crate) tls: Option<SocketAddr>,
     /// Path of the access log, without quotes, dollar signs and control characters.
-    pub access_log: Option<&'a str>,
+    pub(crate) access_log: Option<&'a str>,
 }
 
 /// Checks that nginx has the modules that the configuration needs.
 ///
 /// # Errors
 /// A preflight failure: a module is missing.
-pub fn check(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> Result<(), Failure> {
+pub(crate) fn check(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> Result<(), Failure> {
     let Some(module) = http::missing_module(&config.serving.limits, &environment.build) else {
         return Ok(());
     };
@@ -67,7 +67,7 @@ pub fn check(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> Result<
 
 /// Renders nginx.conf.
 #[must_use]
-pub fn render(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
+pub(crate) fn render(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
     [
         "# Written by hls-origin at each start.\n\n".to_owned(),
         main_context(environment),

@@ -25,21 +25,21 @@ pub struct ServiceArgs {
     pub embedded: bool,
 
     /// Inject this fault once the origin is ready, for example status=503,rate=5% (may be repeated)
-    #[arg(long = "fault", value_name = "FAULT", help_heading = "FaultInjector")]
+    #[arg(long = "fault", value_name = "FAULT", help_heading = "Faults")]
     pub fault: Vec<String>,
 
     /// Allow faults to be added while it runs (see `hls-origin fault`); --fault implies it
-    #[arg(long, help_heading = "FaultInjector")]
+    #[arg(long, help_heading = "Faults")]
     pub faults: bool,
 
     /// Seed of the random decisions; the same seed and requests give the same faults
     /// [default: random]
-    #[arg(long, value_name = "NUMBER", help_heading = "FaultInjector")]
+    #[arg(long, value_name = "NUMBER", help_heading = "Faults")]
     pub fault_seed: Option<u64>,
 
     /// Port of the fault control API on loopback; 0 chooses a free port
     /// [default: 17081, or a free one with --port 0]
-    #[arg(long, value_name = "PORT", help_heading = "FaultInjector")]
+    #[arg(long, value_name = "PORT", help_heading = "Faults")]
     pub control_port: Option<u16>,
 }
 

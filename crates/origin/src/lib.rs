@@ -1,6 +1,6 @@
 //! `hls-origin`, the test origin: FFmpeg creates a stream, nginx serves it, faults can be injected.
 //!
-//! This file starts and ends the program; [`crate::run`] runs the origin.
+//! This file starts and ends the program; `run` runs the origin.
 
 pub mod access_log;
 pub mod cli;

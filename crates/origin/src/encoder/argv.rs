@@ -1,7 +1,7 @@
 //! FFmpeg's arguments: encoding a loop, replaying it, and encoding in real time.
 //!
 //! FFmpeg 4.4 and all later versions have every option used here. FFmpeg writes the segments and a hidden list
-//! of them; the origin itself writes the playlists for viewers ([`crate::publisher::publication`]), so that they
+//! of them; the origin itself writes the playlists for viewers (`publisher::publication`), so that they
 //! are the same with every version of FFmpeg, and continue when FFmpeg restarts.
 
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! The configuration of an origin: profiles in TOML, the built-in ones among them, with flags applied.
 //!
-//! A key that a profile does not contain has the value of the profile `default`. [`stream`] and [`serving`]
+//! A key that a profile does not contain has the value of the profile `default`. `stream` and `serving`
 //! validate the values.
 
 pub mod derived;

@@ -64,67 +64,67 @@ pub(crate) fn render(stream: &Stream, renditions: &[Rendition], measured: &[Meas
         renditions.get(index).zip(measured.get(index))
     };
     let (audio, subtitles) = (find(Media::Audio), find(Media::Subtitles));
-    let mut text = "#EXTM3U\n#EXT-X-VERSION:4\n#EXT-X-INDEPENDENT-SEGMENTS\n".to_owned();
+    let mut lines: Vec<String> =
+        ["#EXTM3U", "#EXT-X-VERSION:4", "#EXT-X-INDEPENDENT-SEGMENTS"].map(str::to_owned).to_vec();
     if let Some((rendition, _)) = audio {
-        line(
-            &mut text,
-            &format!(
-                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME=\"Tone\",LANGUAGE=\"en\",DEFAULT=YES,\
+        lines.push(format!(
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{AUDIO_GROUP}\",NAME=\"Tone\",LANGUAGE=\"en\",DEFAULT=YES,\
              AUTOSELECT=YES,CHANNELS=\"2\",URI=\"{}\"",
-                rendition.playlist()
-            ),
-        );
+            rendition.playlist()
+        ));
     }
     if let Some((rendition, _)) = subtitles {
-        line(
-            &mut text,
-            &format!(
-                "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"{SUBTITLES_GROUP}\",NAME=\"Numbers\",LANGUAGE=\"en\",\
+        lines.push(format!(
+            "#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"{SUBTITLES_GROUP}\",NAME=\"Numbers\",LANGUAGE=\"en\",\
              DEFAULT=NO,AUTOSELECT=YES,FORCED=NO,URI=\"{}\"",
-                rendition.playlist()
-            ),
-        );
+            rendition.playlist()
+        ));
     }
     for (rendition, video) in renditions.iter().zip(measured) {
         let Media::Video(index) = rendition.media else { continue };
-        let Some(Variant { size, max_kbps, .. }) = stream.variants.get(index) else { continue };
+        let Some(variant) = stream.variants.get(index) else { continue };
         let total = video
             .clone()
             .plus(audio.map(|(_, measured)| measured))
             .plus(subtitles.map(|(_, measured)| measured));
-        let extra_bits = match stream.format {
-            Format::Ts => {
-                (1 + u64::from(audio.is_some())) * EXTRA_PACKET_BITS
-                    / u64::from(stream.segment_seconds).max(1)
-            }
-            Format::Fmp4 => 0,
-        };
-        let ceiling = u64::from(*max_kbps + stream.audio_kbps) * 1100;
-        let bandwidth = match stream.source {
-            // Live encoding may reach the maximum bitrate at any time, and exceed low bitrates a little, because
-            // the container has more overhead there and later segments cannot be measured.
-            Source::Live => (total.peak * 11 / 10).max(ceiling),
-            Source::Loop | Source::Vod(_) => total.peak + extra_bits,
-        };
-        let mut attributes = format!("BANDWIDTH={bandwidth},AVERAGE-BANDWIDTH={}", total.average);
-        if !total.codecs.is_empty() {
-            attributes.push_str(&format!(",CODECS=\"{}\"", total.codecs.join(",")));
-        }
-        attributes.push_str(&format!(",RESOLUTION={size},FRAME-RATE={}.000", stream.fps));
+        let mut attributes = variant_attributes(stream, variant, &total, audio.is_some());
         if audio.is_some() {
             attributes.push_str(&format!(",AUDIO=\"{AUDIO_GROUP}\""));
         }
         if subtitles.is_some() {
             attributes.push_str(&format!(",SUBTITLES=\"{SUBTITLES_GROUP}\""));
         }
-        line(&mut text, &format!("#EXT-X-STREAM-INF:{attributes}\n{}", rendition.playlist()));
+        lines.push(format!("#EXT-X-STREAM-INF:{attributes}\n{}", rendition.playlist()));
     }
-    text
+    lines.join("\n") + "\n"
 }
 
-fn line(text: &mut String, line: &str) {
-    text.push_str(line);
-    text.push('\n');
+/// Bandwidth, codecs, size and frame rate of a variant. `total` includes its audio and subtitles.
+fn variant_attributes(
+    stream: &Stream,
+    variant: &Variant,
+    total: &MeasuredRendition,
+    separate_audio: bool,
+) -> String {
+    let extra_bits = match stream.format {
+        Format::Ts => {
+            (1 + u64::from(separate_audio)) * EXTRA_PACKET_BITS / u64::from(stream.segment_seconds).max(1)
+        }
+        Format::Fmp4 => 0,
+    };
+    let max_bits = u64::from(variant.max_kbps + stream.audio_kbps) * 1100;
+    let bandwidth = match stream.source {
+        // Live encoding may reach the maximum bitrate at any time, and exceed low bitrates a little, because the
+        // container has more overhead there and later segments cannot be measured.
+        Source::Live => (total.peak * 11 / 10).max(max_bits),
+        Source::Loop | Source::Vod(_) => total.peak + extra_bits,
+    };
+    let mut attributes = format!("BANDWIDTH={bandwidth},AVERAGE-BANDWIDTH={}", total.average);
+    if !total.codecs.is_empty() {
+        attributes.push_str(&format!(",CODECS=\"{}\"", total.codecs.join(",")));
+    }
+    attributes.push_str(&format!(",RESOLUTION={},FRAME-RATE={}.000", variant.size, stream.fps));
+    attributes
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ impl NginxProcess {
         program.stdout = Output::Discard;
         let mut inherited = String::new();
         for socket in sockets.all() {
-            // nginx keeps the mode of an inherited socket, and accepts until there is no more connection.
+            // nginx keeps the mode of an inherited socket, and accepts until the queue is empty.
             socket.set_nonblocking(true).map_err(os_error)?;
             inherited.push_str(&format!("{};", socket.as_raw_fd()));
             program.inherit.push(socket.as_raw_fd());

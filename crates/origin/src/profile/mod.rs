@@ -37,7 +37,7 @@ pub fn built_in(name: &str) -> Result<&'static str, Failure> {
 /// messages.
 ///
 /// # Errors
-/// The text is no TOML, a key is unknown, or a value is of the wrong kind.
+/// The text is not TOML, a key is unknown, or a value is of the wrong kind.
 pub fn parse(name: &str, text: &str) -> Result<Profile, Failure> {
     profile_text::read_over(
         DEFAULT,

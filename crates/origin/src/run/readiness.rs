@@ -1,5 +1,5 @@
 //! Readiness and health: `READY` is printed once every playlist and its first segment were fetched over HTTP,
-//! and a file tells nginx's `/health` whether all streams advance.
+//! and a file indicates to nginx's `/health` whether all streams advance.
 
 use std::convert::Infallible;
 use std::io::Write;

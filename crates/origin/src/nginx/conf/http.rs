@@ -29,7 +29,7 @@ const CONNECTIONS: &str = "    # Discard the buffers of a viewer that is gone, i
     send_timeout 30s;
     # Nothing is uploaded.
     client_max_body_size 1k;
-    # A viewer that falls behind requests deleted segments; the status code tells it, a log line is not needed.
+    # A viewer that falls behind requests deleted segments; the status code shows that, without an entry in the log.
     log_not_found off;
 
 ";
@@ -223,7 +223,7 @@ fn limit_zones(limits: &Limits) -> String {
     text + &format!(
         "    limit_req_status {status};\n    \
          limit_conn_status {status};\n    \
-         # The status code tells the viewer; a line for each rejection would fill the log.\n    \
+         # Viewers see the status code; a line for each rejection would fill the log.\n    \
          limit_req_log_level info;\n    \
          limit_conn_log_level info;\n\n"
     )

@@ -1,12 +1,12 @@
 //! Prometheus' text format, version 0.0.4, as far as a reader of single samples needs it: comments
-//! are skipped, and so is a line that is none of ours to understand.
+//! are skipped, and so are lines that cannot be parsed.
 
 /// One sample.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample<'a> {
     /// The metric's name.
     pub name: &'a str,
-    /// What stands between the braces.
+    /// The text between the braces.
     labels: &'a str,
     /// The value.
     pub value: f64,

@@ -8,7 +8,7 @@ mod http;
 #[path = "../probe/src/record.rs"]
 mod wire;
 
-use hls_swarm::engine::probe::decode::Reader;
+use hls_swarm::engine::probe::decode::Decoder;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::Source;
 use hls_swarm_test_support::recorded::{SECOND, stats_of};
@@ -512,7 +512,7 @@ fn a_playlist_is_the_same_whatever_delivery_directives_its_reloads_carry() {
 /// What is found wrong with a live playlist that one viewer reloads each second: it goes back at second 10, and
 /// stands still from there on.
 fn playlist_that_goes_back(target: impl Fn(u64) -> String) -> hls_swarm_model::snapshot::PlaylistFaults {
-    let (mut stats, mut reader) = (stats_of(Source::Probe, 1), Reader::default());
+    let (mut stats, mut reader) = (stats_of(Source::Probe, 1), Decoder::default());
     for second in 0..25_u64 {
         let sequence = if second < 10 { 1000 + second / 2 } else { 500 };
         let names: Vec<String> = (sequence..sequence + 5).map(|number| format!("{number}.ts")).collect();
@@ -525,7 +525,7 @@ fn playlist_that_goes_back(target: impl Fn(u64) -> String) -> hls_swarm_model::s
         (record.what, record.end, record.viewer) = (wire::what::EXCHANGE, end::COMPLETE, 1);
         record.started_ns = second * SECOND;
         let record = hls_swarm_probe::record::Record::from_bytes(record.as_bytes()).unwrap();
-        reader.read(&record, &mut |event: Event| stats.apply(event));
+        reader.decode(&record, &mut |event: Event| stats.apply(event));
     }
     stats.snapshot(25 * SECOND).insight.playlists.unwrap()
 }

@@ -2,7 +2,7 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use hls_swarm::engine::probe::decode::Reader;
+use hls_swarm::engine::probe::decode::Decoder;
 use hls_swarm_probe::record::{RECORD_BYTES, Record, end, flag, what};
 
 /// Records of one read.
@@ -49,11 +49,11 @@ fn record(sequence: u32) -> Record {
 fn decode(bencher: Bencher<'_, '_>) {
     let records = u32::try_from(RECORDS).unwrap();
     let bytes: Vec<u8> = (0..records).flat_map(|sequence| *record(sequence).as_bytes()).collect();
-    let mut reader = Reader::default();
+    let mut reader = Decoder::default();
     bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| {
         for bytes in divan::black_box(&bytes).chunks_exact(RECORD_BYTES) {
             let record = Record::from_bytes(bytes).unwrap();
-            reader.read(&record, &mut |event| drop(divan::black_box(event)));
+            reader.decode(&record, &mut |event| drop(divan::black_box(event)));
         }
     });
 }

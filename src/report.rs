@@ -8,8 +8,7 @@ use clap::Parser;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
-use hls_swarm_model::merge::{read, run};
-use hls_swarm_model::report::{Format, Report};
+use hls_swarm_model::report::{Format, Report, merge, read};
 use hls_swarm_os::{output_file, stdout};
 
 use crate::cli::report::{ReportArgs, ReportCommand};
@@ -55,7 +54,7 @@ fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
             let into = Format::of_all(&reports)?;
             check(&into)?;
             let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
-            let merged = run::merge(&parts)?;
+            let merged = merge::merge(&parts)?;
             publish(&into, &merged)?;
             Ok(ExitCode::from(merged.verdict.exit_code))
         }

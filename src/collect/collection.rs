@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_model::merge::{read, run};
-use hls_swarm_model::report::Report;
+use hls_swarm_model::report::{Report, merge, read};
 use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
 /// What is known of the shards.
@@ -127,7 +126,7 @@ impl Collection {
                     .help("look at what the shards themselves said"));
             }
             1 => parts.remove(0).1,
-            _ => run::merge(&parts)?,
+            _ => merge::merge(&parts)?,
         };
         report.verdict.criteria.push(Criterion {
             name: "shards_reported".to_owned(),

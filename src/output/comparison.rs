@@ -71,9 +71,9 @@ fn figures(report: &Report) -> Vec<Figure> {
     for (name, factor, gauge) in snapshot.origin.iter().flat_map(|origin| origin.gauges()) {
         figures.push((format!("origin {name}, p95"), Some(gauge.p95 * factor)));
     }
-    for (_, name, q) in snapshot.latency.rows() {
+    for (timing, q) in snapshot.latency.measured() {
         for (statistic, seconds) in [("p50", q.p50), ("p95", q.p95), ("p99", q.p99)] {
-            figures.push((format!("{name} {statistic}, ms"), Some(seconds * 1000.0)));
+            figures.push((format!("{} {statistic}, ms", timing.title()), Some(seconds * 1000.0)));
         }
     }
     figures

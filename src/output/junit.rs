@@ -63,7 +63,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         case(out, name(criterion, &verdict.criteria), "criteria", "time=\"0\"", why.as_deref())?;
     }
     for (row, met) in judged() {
-        let broken: Vec<String> = row.broken.iter().map(unmet).collect();
+        let broken: Vec<String> = row.failed_criteria.iter().map(unmet).collect();
         let name = format!("stage {}: {}", row.stage, row.title());
         let time = format!("time=\"{:.3}\"", row.seconds);
         case(out, &name, "stages", &time, (!met).then(|| broken.join("; ")).as_deref())?;

@@ -117,13 +117,12 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     for (name, factor, gauge) in snapshot.origin.iter().flat_map(|origin| origin.gauges()) {
         writeln!(out, "| Origin, {name}: p95, max | {:.1}, {:.1} |", gauge.p95 * factor, gauge.max * factor)?;
     }
-    let rows = snapshot.latency.rows();
-    if !rows.is_empty() {
+    if snapshot.latency.measured().next().is_some() {
         writeln!(out, "\n| Latency | p50 | p95 | p99 | max |\n|---|--:|--:|--:|--:|")?;
     }
-    for (_, name, q) in rows {
+    for (timing, q) in snapshot.latency.measured() {
         let [p50, p95, p99, max] = [q.p50, q.p95, q.p99, q.max].map(milliseconds);
-        writeln!(out, "| {name} | {p50} | {p95} | {p99} | {max} |")?;
+        writeln!(out, "| {} | {p50} | {p95} | {p99} | {max} |", timing.title())?;
     }
     Ok(())
 }

@@ -8,7 +8,6 @@ pub mod figures;
 pub mod formats;
 pub mod html;
 pub mod insight;
-pub mod json;
 pub mod junit;
 pub mod load;
 pub mod markdown;

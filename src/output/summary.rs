@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use hls_swarm_model::exchange::Source;
+use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::{Snapshot, capacity};
 use hls_swarm_model::verdict::Verdict;
@@ -94,6 +95,7 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         writeln!(out, "received   {received} bytes by the kernel, heads included")?;
     }
     let errors = &snapshot.errors;
+    let count = |counter| snapshot.counters[counter].unwrap_or(0);
     writeln!(
         out,
         "errors     {} HTTP, {} broken off, {} timed out, {} connects failed{}; {} without a response, {} in flight at the stop",
@@ -102,14 +104,14 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         errors.timeouts,
         errors.connect,
         errors.rate.map_or_else(String::new, |rate| format!(" = {:.3} % of requests", rate * 100.0)),
-        snapshot.unanswered,
-        snapshot.in_flight_at_stop
+        count(Counter::Unanswered),
+        count(Counter::InFlightAtStop)
     )?;
-    if snapshot.stale_requests > 0 {
+    if count(Counter::StaleRequests) > 0 {
         writeln!(
             out,
             "stale      {} requests into kept connections that the server had closed; sent again, not counted above",
-            snapshot.stale_requests
+            count(Counter::StaleRequests)
         )?;
     }
     for (reason, count) in snapshot.connect_failures.iter().take(REASONS) {
@@ -119,8 +121,7 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
 }
 
 fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
-    let rows = snapshot.latency.rows();
-    if rows.is_empty() {
+    if snapshot.latency.measured().next().is_none() {
         return writeln!(out, "\nlatency    nothing was measured");
     }
     writeln!(
@@ -128,11 +129,12 @@ fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         "\n{:<18} {:>8} {:>10} {:>10} {:>10} {:>10}",
         "milliseconds", "count", "p50", "p95", "p99", "max"
     )?;
-    for (_, name, q) in rows {
+    for (timing, q) in snapshot.latency.measured() {
         let ms = |seconds: f64| seconds * 1000.0;
         writeln!(
             out,
-            "{name:<18} {:>8} {:>10.1} {:>10.1} {:>10.1} {:>10.1}",
+            "{:<18} {:>8} {:>10.1} {:>10.1} {:>10.1} {:>10.1}",
+            timing.title(),
             q.count,
             ms(q.p50),
             ms(q.p95),
@@ -234,7 +236,7 @@ fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     if let Some(sessions) = load::sessions(&snapshot.lifetimes) {
         writeln!(out, "sessions   {sessions}")?;
     }
-    if let Some(share) = snapshot.watching.rebuffering() {
+    if let Some(share) = snapshot.playback_time.rebuffering {
         writeln!(out, "buffering  {:.3} % of the viewing time", share * 100.0)?;
     }
     if let Some(changed) = load::manual_changes(&snapshot.manual_changes) {

@@ -225,7 +225,7 @@ async fn error_rate_exceeded(
     let mut watcher = ErrorRateWatcher::new(error_rate_limit);
     while snapshots.changed().await.is_ok() {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        let (asked, failed) = snapshot.attempts();
+        let (asked, failed) = (snapshot.errors.attempts, snapshot.errors.failed);
         if watcher.sees(snapshot.elapsed_seconds, asked, failed) {
             return error_rate_limit.criterion(snapshot.errors.rate);
         }

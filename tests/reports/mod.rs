@@ -9,8 +9,8 @@ use hls_swarm::output::{comparison, formats};
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, Source};
-use hls_swarm_model::merge::read::read;
-use hls_swarm_model::merge::run::merge;
+use hls_swarm_model::report::merge::merge;
+use hls_swarm_model::report::read::read;
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_model::snapshot::{Sources, StageRow};
 use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
@@ -98,9 +98,9 @@ fn what_is_no_report_is_named() {
     let schema_9 = text(Format::Json, &report()).replace("\"schema\": 1", "\"schema\": 9");
     for (content, why) in [
         (schema_9.as_str(), "a.json: has schema 9, and this program reads 1"),
-        ("{}", "a.json: is no JSON report of hls-swarm: missing field `schema`"),
-        ("<html>", "a.json: is no JSON report of hls-swarm: expected value"),
-        ("{\"schema\": 1}", "a.json: is no JSON report of hls-swarm: missing field"),
+        ("{}", "a.json: not a JSON report of hls-swarm: missing field `schema`"),
+        ("<html>", "a.json: not a JSON report of hls-swarm: expected value"),
+        ("{\"schema\": 1}", "a.json: not a JSON report of hls-swarm: missing field"),
     ] {
         let failure = read("a.json", content).unwrap_err();
         assert!(failure.chain().starts_with(why), "{}", failure.chain());
@@ -213,7 +213,7 @@ proptest! {
         prop_assert_eq!(&got.streams, &want.streams);
         prop_assert_eq!(got.stages.len(), 2);
         for (got, want) in got.stages.iter().zip(&want.stages) {
-            let same = |row: &StageRow| StageRow { active_ratio: None, met: None, broken: Vec::new(), ..row.clone() };
+            let same = |row: &StageRow| StageRow { active_ratio: None, met: None, failed_criteria: Vec::new(), ..row.clone() };
             prop_assert_eq!(same(got), same(want));
             prop_assert!(got.active_ratio.is_some() == want.active_ratio.is_some());
             prop_assert!(want.active_ratio.is_none() || close(got.active_ratio, want.active_ratio));

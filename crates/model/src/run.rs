@@ -1,9 +1,10 @@
 //! What does not change during a run and stands in every view of it.
 
 use hls_swarm_hls::variant::Variant;
+use serde::{Deserialize, Serialize};
 
 /// A run, as views name it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The stream, without secrets.
     pub url: String,
@@ -14,10 +15,12 @@ pub struct Run {
     /// Version of FFmpeg.
     pub ffmpeg: String,
     /// Seed of all random choices; `None` of merged runs, which had one each.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// When it began, seconds since 1970.
     pub began_unix: u64,
     /// Whether series per viewer are exported.
+    #[serde(skip)]
     pub per_viewer_metrics: bool,
 }
 

@@ -8,9 +8,9 @@ pub(crate) mod tables;
 
 use std::fmt::{self, Write};
 
-use hls_swarm_model::exchange::Source;
+use hls_swarm_model::exchange::{Kind, Source};
 use hls_swarm_model::report::Report;
-use hls_swarm_model::snapshot::capacity;
+use hls_swarm_model::snapshot::{Timing, capacity};
 use hls_swarm_model::verdict::{Verdict, VerdictKind};
 
 use super::escape::markup as safe;
@@ -107,8 +107,10 @@ fn tiles(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
         ("throughput, mean", bit_rate(snapshot.bytes.total() as f64 * 8.0 / seconds)),
     ];
     tiles.extend(snapshot.errors.rate.map(|rate| ("of requests failed", percent(rate))));
-    tiles.extend(snapshot.latency.segment_total.map(|q| ("segment, p95", milliseconds(q.p95))));
-    tiles.extend(snapshot.latency.startup.map(|q| ("start-up, p95", milliseconds(q.p95))));
+    tiles.extend(
+        snapshot.latency[Timing::Total(Kind::Segment)].map(|q| ("segment, p95", milliseconds(q.p95))),
+    );
+    tiles.extend(snapshot.latency[Timing::Startup].map(|q| ("start-up, p95", milliseconds(q.p95))));
     tiles.push(("stalls", count(snapshot.lifetimes.stalled)));
     writeln!(out, "<div class=\"tiles\">")?;
     for (name, value) in tiles {

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::verdict::Verdict;
 
@@ -77,18 +78,19 @@ pub fn requests(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Resu
     table(out, "Requests", &["Kind", "Requests", "Per second", "Body bytes"], &rows)?;
 
     let errors = &snapshot.errors;
+    let count_of = |counter| snapshot.counters[counter].unwrap_or(0);
     let mut rows: Vec<_> = snapshot
         .http_status
         .iter()
         .map(|(code, times)| vec![first(&format!("status {code}")), cell(&count(*times))])
         .collect();
     let others = [
-        ("without a response", snapshot.unanswered),
+        ("without a response", count_of(Counter::Unanswered)),
         ("broken off by the peer or the network", errors.broken),
         ("timed out", errors.timeouts),
         ("connects failed", errors.connect),
-        ("sent into closed connections, and again", snapshot.stale_requests),
-        ("in flight when a viewer stopped", snapshot.in_flight_at_stop),
+        ("sent into closed connections, and again", count_of(Counter::StaleRequests)),
+        ("in flight when a viewer stopped", count_of(Counter::InFlightAtStop)),
     ];
     rows.extend(others.iter().map(|(name, times)| vec![first(name), cell(&count(*times))]));
     table(out, "Answers", &["", "Count"], &rows)
@@ -98,12 +100,11 @@ pub fn requests(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Resu
 pub fn latencies(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     let rows: Vec<Vec<String>> = snapshot
         .latency
-        .rows()
-        .into_iter()
-        .map(|(_, name, q)| {
+        .measured()
+        .map(|(timing, q)| {
             // The unit stands in the title, so that the row fits on a phone.
             let times = [q.p50, q.p95, q.p99, q.max].map(|s| cell(milliseconds(s).trim_end_matches(" ms")));
-            let mut row = vec![first(&name), cell(&count(q.count))];
+            let mut row = vec![first(&timing.title()), cell(&count(q.count))];
             row.extend(times);
             row
         })

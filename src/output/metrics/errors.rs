@@ -1,5 +1,7 @@
 //! What went wrong on the network.
 
+use hls_swarm_model::metric::counters;
+
 use super::Type::{Counter, Gauge};
 use super::{Metric, Value, count, maybe, metric};
 
@@ -29,7 +31,7 @@ pub(crate) static TABLE: &[Metric] = &[
         Counter,
         "",
         "Requests into kept connections that the server had closed; sent again, and neither requests nor errors.",
-        |s, _| count(s.stale_requests),
+        |s, _| maybe(s.counters[counters::Counter::StaleRequests].map(|n| n as f64)),
     ),
     metric("connect_errors_total", Counter, "", "Connections that could not be made.", |s, _| {
         count(s.errors.connect)
@@ -38,7 +40,7 @@ pub(crate) static TABLE: &[Metric] = &[
         count(s.errors.timeouts)
     }),
     metric("reconnections_total", Counter, "", "Reconnects that FFmpeg announced.", |s, _| {
-        count(s.reconnections)
+        maybe(s.counters[counters::Counter::Reconnections].map(|n| n as f64))
     }),
     metric("error_rate", Gauge, "", "Errors over requests, 0 to 1.", |s, _| maybe(s.errors.rate)),
 ];

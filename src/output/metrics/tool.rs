@@ -52,7 +52,7 @@ pub(crate) static TABLE: &[Metric] = &[
         |s, _| maybe(s.generator.peak_drop_rate),
     ),
     metric("stats_clients_degraded", Gauge, "", "Viewers of which a reason was not kept.", |s, _| {
-        maybe(s.generator.clients_degraded.map(|viewers| viewers as f64))
+        count(s.generator.clients_degraded)
     }),
     metric(
         "generator_cpu_percent",

@@ -2,10 +2,14 @@
 
 use std::collections::VecDeque;
 
-use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_model::exchange::Kind;
+use hls_swarm_model::snapshot::{Snapshot, Timing};
 
 /// Points that are kept: ten minutes at one snapshot per second.
 pub const KEPT: usize = 600;
+
+/// The latency that is drawn: segments, from the request to the last byte.
+const SEGMENT: Timing = Timing::Total(Kind::Segment);
 
 /// What is drawn over time. Absent = not measured then.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,8 +60,8 @@ impl History {
         let now = Before {
             at: snapshot.elapsed_seconds,
             errors: all_errors(snapshot),
-            latency_sum: snapshot.latency_buckets.sum,
-            latency_count: snapshot.latency_buckets.count,
+            latency_sum: snapshot.latency_buckets[SEGMENT].sum,
+            latency_count: snapshot.latency_buckets[SEGMENT].count,
         };
         let before = self.before;
         let step = now.at - before.at;
@@ -65,7 +69,7 @@ impl History {
             return;
         }
         let answered = now.latency_count.saturating_sub(before.latency_count);
-        let total = snapshot.latency.segment_total;
+        let total = snapshot.latency[SEGMENT];
         let origin = snapshot.origin.as_ref();
         self.points.push_back(Point {
             at: now.at,

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::distribution::Distribution;
 use crate::exchange::{Cache, Exchange, Kind, Outcome};
-use crate::snapshot::{Buckets, Errors, ExchangeTimes, Latency, PerKind};
+use crate::metric::counters::{Counter, Counters, SeenIn};
+use crate::snapshot::{Buckets, CacheResults, Errors, Latency, PerKind, PerTiming, Timing};
 
 /// Bounds of the latency histogram, seconds.
-const LATENCY_BOUNDS: [f64; 13] =
+pub(crate) const LATENCY_BOUNDS: [f64; 13] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0];
 
 /// Everything counted over all exchanges of a run.
@@ -19,50 +20,29 @@ pub struct Exchanges {
     pub(crate) bytes: PerKind<u64>,
     pub(crate) head_bytes: u64,
     pub(crate) http_status: BTreeMap<u16, u64>,
-    pub(crate) unanswered: u64,
-    pub(crate) in_flight_at_stop: u64,
-    pub(crate) stale: u64,
-    pub(crate) hits: u64,
-    pub(crate) misses: u64,
+    pub(crate) counters: Counters,
+    pub(crate) cache: CacheResults,
     errors: Errors,
-    /// Requests and connects that failed, each once: a connect that timed out is two of `errors`.
-    pub(crate) failed: u64,
-    times: BTreeMap<Kind, (Distribution, Distribution)>,
-    segment_total: Distribution,
-    connect: Distribution,
-    dns: Distribution,
-    tls: Distribution,
+    times: PerTiming<Option<Box<Distribution>>>,
     kernel: KernelBytes,
     connect_failures: BTreeMap<String, u64>,
 }
 
-/// How long the parts of an exchange took, nanoseconds.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Times {
-    pub(crate) ttfb: Option<u64>,
-    pub(crate) download: Option<u64>,
-    pub(crate) segment_total: Option<u64>,
-    pub(crate) connect: Option<u64>,
-    pub(crate) dns: Option<u64>,
-    pub(crate) tls: Option<u64>,
-}
-
-impl Times {
-    /// What of `exchange` counts. An error page comes fast; it must not make the stream look fast.
-    pub(crate) fn of(exchange: &Exchange) -> Self {
-        let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
-        let (ttfb, download) =
-            if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
-        let whole = ttfb.zip(download).map(|(ttfb, download)| ttfb + download);
-        Self {
-            ttfb,
-            download,
-            segment_total: whole.filter(|_| exchange.kind == Kind::Segment),
-            connect: exchange.connect_ns,
-            dns: exchange.dns_ns,
-            tls: exchange.tls_ns,
-        }
-    }
+/// How long the parts of an exchange took, nanoseconds. An error page comes fast; it must not make the stream
+/// look fast.
+pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u64)> {
+    let kind = exchange.kind;
+    let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
+    let (ttfb, download) = if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
+    let durations = [
+        (Timing::Ttfb(kind), ttfb),
+        (Timing::Download(kind), download),
+        (Timing::Total(kind), ttfb.zip(download).map(|(ttfb, download)| ttfb + download)),
+        (Timing::Connect, exchange.connect_ns),
+        (Timing::Dns, exchange.dns_ns),
+        (Timing::TlsHandshake, exchange.tls_ns),
+    ];
+    durations.into_iter().filter_map(|(timing, nanos)| Some((timing, nanos?)))
 }
 
 /// How an exchange failed.
@@ -104,18 +84,10 @@ impl Exchanges {
             bytes: PerKind::default(),
             head_bytes: 0,
             http_status: BTreeMap::new(),
-            unanswered: 0,
-            in_flight_at_stop: 0,
-            stale: 0,
-            hits: 0,
-            misses: 0,
+            counters: Counters::zero(SeenIn::Requests),
+            cache: CacheResults::default(),
             errors: Errors::default(),
-            failed: 0,
-            times: BTreeMap::new(),
-            segment_total: Distribution::with_buckets(&LATENCY_BOUNDS),
-            connect: Distribution::new(),
-            dns: Distribution::new(),
-            tls: Distribution::new(),
+            times: PerTiming::default(),
             kernel: KernelBytes::default(),
             connect_failures: BTreeMap::new(),
         }
@@ -123,16 +95,17 @@ impl Exchanges {
 
     /// Counts one exchange; tells how long it took if it brought a segment.
     pub fn add(&mut self, exchange: &Exchange) -> Option<u64> {
+        self.errors.attempts += 1;
         self.requests[exchange.kind] += 1;
         self.bytes[exchange.kind] += exchange.body_bytes;
         self.head_bytes += exchange.head_bytes;
         match exchange.status {
             Some(status) => *self.http_status.entry(status).or_default() += 1,
-            None => self.unanswered += 1,
+            None => self.counters.add(Counter::Unanswered, 1),
         }
         match exchange.cache {
-            Some(Cache::Hit) => self.hits += 1,
-            Some(Cache::Miss) => self.misses += 1,
+            Some(Cache::Hit) => self.cache.hits += 1,
+            Some(Cache::Miss) => self.cache.misses += 1,
             Some(Cache::Other) | None => {}
         }
         self.judge(exchange);
@@ -143,7 +116,7 @@ impl Exchanges {
     /// Counts a request that no server ever saw: neither a request nor an error, for the viewer sends
     /// it again.
     pub fn add_stale(&mut self, exchange: &Exchange) {
-        self.stale += 1;
+        self.counters.add(Counter::StaleRequests, 1);
         self.weigh(exchange);
     }
 
@@ -158,7 +131,8 @@ impl Exchanges {
         if self.connect_failures.len() < REASONS || self.connect_failures.contains_key(&reason) {
             *self.connect_failures.entry(reason).or_default() += 1;
         }
-        self.failed += 1;
+        self.errors.attempts += 1;
+        self.errors.failed += 1;
         self.errors.connect += 1;
         self.errors.timeouts += u64::from(timed_out);
     }
@@ -193,31 +167,26 @@ impl Exchanges {
             (Some(Fault::Broken), _) => &mut self.errors.broken,
             (Some(Fault::TimedOut), _) => &mut self.errors.timeouts,
             (None, Outcome::ClosedByViewer | Outcome::ProcessExit) => {
-                self.in_flight_at_stop += 1;
+                self.counters.add(Counter::InFlightAtStop, 1);
                 return;
             }
             (None, _) => return,
         };
         *count += 1;
-        self.failed += 1;
+        self.errors.failed += 1;
     }
 
     fn time(&mut self, exchange: &Exchange) -> Option<u64> {
-        let took = Times::of(exchange);
-        let (ttfb, download) =
-            self.times.entry(exchange.kind).or_insert_with(|| (Distribution::new(), Distribution::new()));
-        let add = |into: &mut Distribution, nanos: Option<u64>| {
-            if let Some(nanos) = nanos {
-                into.add_ns(nanos);
+        let mut segment = None;
+        for (timing, nanos) in durations(exchange) {
+            self.times[timing]
+                .get_or_insert_with(|| Box::new(Distribution::with_buckets(&LATENCY_BOUNDS)))
+                .add_ns(nanos);
+            if timing == Timing::Total(Kind::Segment) {
+                segment = Some(nanos);
             }
-        };
-        add(ttfb, took.ttfb);
-        add(download, took.download);
-        add(&mut self.segment_total, took.segment_total);
-        add(&mut self.connect, took.connect);
-        add(&mut self.dns, took.dns);
-        add(&mut self.tls, took.tls);
-        took.segment_total
+        }
+        segment
     }
 
     fn weigh(&mut self, exchange: &Exchange) {
@@ -256,53 +225,43 @@ impl Exchanges {
     /// Errors, with their rate.
     #[must_use]
     pub fn errors(&self) -> Errors {
-        let attempts = self.requests.total() + self.errors.connect;
-        let rate = (attempts > 0).then(|| self.failed as f64 / attempts as f64);
-        Errors { rate, ..self.errors }
+        self.errors.with_rate()
     }
 
-    /// All distributions, by name.
+    /// The whole distribution of a timing; `None` if nothing was measured.
     #[must_use]
-    pub fn distributions(&self) -> Vec<(String, &Distribution)> {
-        let mut named = vec![
-            ("segment.total".to_owned(), &self.segment_total),
-            ("connect".to_owned(), &self.connect),
-            ("dns".to_owned(), &self.dns),
-            ("tls_handshake".to_owned(), &self.tls),
-        ];
-        for (kind, (ttfb, download)) in &self.times {
-            named.push((format!("{}.ttfb", kind.name()), ttfb));
-            named.push((format!("{}.download", kind.name()), download));
-        }
-        named
+    pub fn distribution(&self, timing: Timing) -> Option<&Distribution> {
+        self.times[timing].as_deref()
+    }
+
+    /// All distributions.
+    pub fn distributions(&self) -> impl Iterator<Item = (Timing, &Distribution)> {
+        self.times.iter().filter_map(|(timing, times)| Some((timing, times.as_deref()?)))
     }
 
     /// Latencies so far; the start-up time is the caller's.
     #[must_use]
     pub fn latency(&self) -> Latency {
-        let mut by_kind = PerKind::<ExchangeTimes>::default();
-        for (kind, (ttfb, download)) in &self.times {
-            by_kind[*kind] = ExchangeTimes { ttfb: ttfb.quantiles(), download: download.quantiles() };
+        let mut latency = Latency::default();
+        for (timing, times) in self.distributions() {
+            latency[timing] = times.quantiles();
         }
-        Latency {
-            by_kind,
-            segment_total: self.segment_total.quantiles(),
-            connect: self.connect.quantiles(),
-            dns: self.dns.quantiles(),
-            tls: self.tls.quantiles(),
-            startup: None,
-        }
+        latency
     }
 
-    /// The whole distribution of segment latency, for the report.
+    /// The same as Prometheus histograms.
     #[must_use]
-    pub fn segment_total_encoded(&self) -> Option<String> {
-        self.segment_total.encoded()
+    pub fn buckets(&self) -> PerTiming<Buckets> {
+        let mut buckets = PerTiming::default();
+        for (timing, times) in self.distributions() {
+            buckets[timing] = times.buckets();
+        }
+        buckets
     }
 
-    /// Segment latency as a Prometheus histogram.
+    /// How long segments took, from the request to the last byte.
     #[must_use]
-    pub fn latency_buckets(&self) -> Buckets {
-        self.segment_total.buckets()
+    pub fn segment_total(&self) -> Option<&Distribution> {
+        self.distribution(Timing::Total(Kind::Segment))
     }
 }

@@ -19,8 +19,11 @@ use hls_swarm_base::weighted::WeightedSet;
 
 use crate::event::Event;
 use crate::exchange::{Kind, Outcome};
+use crate::metric::counters::{Counter, Counters, SeenIn};
 use crate::report::Recording;
-use crate::snapshot::{Agreement, Insight, Latency, Origin, Playback, Snapshot, Sources};
+use crate::snapshot::{
+    Agreement, Insight, Latency, Origin, PerTiming, Playback, Snapshot, Sources, Timing, UPTIME,
+};
 use crate::stats::stages::Manual;
 use crate::stats::window::SlidingWindow;
 use crate::verdict::threshold::Threshold;
@@ -34,6 +37,9 @@ use series::{History, Totals};
 use viewers::Viewers;
 
 pub use parts::StagePlan;
+
+/// The name of the distribution of timer delays in reports.
+pub(crate) const LAG: &str = "lag";
 
 /// What the fold has to know of the plan.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +78,8 @@ pub struct Stats {
     manual: Manual,
     insight: insight::InsightCollector,
     sliding_window: Option<SlidingWindow>,
-    reconnections: u64,
+    /// What is seen outside of requests.
+    counters: Counters,
     /// Viewer-seconds played and due, of viewers that have had the time to begin.
     played: f64,
     due: f64,
@@ -98,7 +105,7 @@ impl Stats {
             manual: Manual::default(),
             insight: insight::InsightCollector::default(),
             sliding_window: None,
-            reconnections: 0,
+            counters: Counters::zero(SeenIn::FfmpegLog),
             played: 0.0,
             due: 0.0,
             ticked_ns: expectation.began_ns,
@@ -156,7 +163,7 @@ impl Stats {
                 self.exchanges.received(bytes, tls);
                 self.viewers.received(viewer, bytes);
             }
-            Event::Reconnecting { .. } => self.reconnections += 1,
+            Event::Reconnecting { .. } => self.counters.add(Counter::Reconnections, 1),
             Event::FactsLost { records } => self.condition.facts_lost(records),
             Event::Lines { viewer, parsed, dropped } => self.condition.lines(viewer, parsed, dropped),
             Event::Arrived { viewer, at_ns } => self.viewers.arrived(viewer, at_ns),
@@ -219,7 +226,7 @@ impl Stats {
             manifests: exchanges.requests[Kind::Playlist],
             segments: exchanges.requests[Kind::Segment],
             bytes: exchanges.bytes.total(),
-            errors: exchanges.failed,
+            errors: exchanges.errors().failed,
             origin: self.origin_stats.load(),
             ..self.condition.totals()
         }
@@ -229,16 +236,17 @@ impl Stats {
     #[must_use]
     pub fn recording(&self) -> Recording {
         let own = [
-            ("startup".to_owned(), &self.viewers.startup),
-            ("uptime".to_owned(), &self.viewers.uptime),
-            ("lag".to_owned(), self.condition.lag_distribution()),
+            (Timing::Startup.name(), &self.viewers.startup),
+            (UPTIME.to_owned(), &self.viewers.uptime),
+            (LAG.to_owned(), self.condition.lag_distribution()),
         ];
-        let named = self.exchanges.distributions().into_iter().chain(own).chain(self.insight.distributions());
+        let timings = self.exchanges.distributions().map(|(timing, times)| (timing.name(), times));
+        let named = timings.chain(own).chain(self.insight.distributions()).chain(self.parts.histograms());
         Recording {
             series: self.history.series(self.totals()),
             histograms: named
-                .filter_map(|(name, times)| Some((name, times.encoded()?)))
-                .chain(self.parts.histograms())
+                .filter(|(_, times)| !times.is_empty())
+                .map(|(name, times)| (name, times.clone()))
                 .collect(),
         }
     }
@@ -272,11 +280,24 @@ impl Stats {
         }
     }
 
+    /// Latencies with the time that viewers needed to start up.
+    fn with_startup(&self, mut latency: Latency) -> Latency {
+        latency[Timing::Startup] = self.viewers.startup.quantiles();
+        latency
+    }
+
+    fn buckets(&self) -> PerTiming<crate::snapshot::Buckets> {
+        let mut buckets = self.exchanges.buckets();
+        buckets[Timing::Startup] = self.viewers.startup.buckets();
+        buckets
+    }
+
     /// The same without its parts.
     fn whole(&self, at_ns: u64) -> Snapshot {
-        let Self { exchanges, viewers, .. } = self;
+        let exchanges = &self.exchanges;
         Snapshot {
-            latency: Latency { startup: viewers.startup.quantiles(), ..exchanges.latency() },
+            latency_buckets: self.buckets(),
+            latency: self.with_startup(exchanges.latency()),
             insight: self.insight.insight(),
             ..self.figures(at_ns)
         }
@@ -306,18 +327,15 @@ impl Stats {
             head_bytes: exchanges.head_bytes,
             received_bytes: exchanges.received_bytes(),
             http_status: exchanges.http_status.clone(),
-            unanswered: exchanges.unanswered,
-            in_flight_at_stop: exchanges.in_flight_at_stop,
-            stale_requests: exchanges.stale,
-            cache: (exchanges.hits, exchanges.misses),
+            counters: exchanges.counters.plus(&self.counters),
+            cache: exchanges.cache,
             insight: Insight::default(),
             rates: self.recent.rates(),
             latency: Latency::default(),
-            latency_buckets: exchanges.latency_buckets(),
+            latency_buckets: PerTiming::default(),
             playback,
             errors: exchanges.errors(),
             connect_failures: exchanges.connect_failures(),
-            reconnections: self.reconnections,
             lifetimes: viewers.lifetimes(at_ns, self.start_up_ns()),
             exit_reasons: viewers.reasons(),
             uptime: viewers.uptime.quantiles(),
@@ -330,7 +348,7 @@ impl Stats {
             },
             origin,
             generator: self.condition.generator(),
-            watching: viewers.watching,
+            playback_time: viewers.playback_time.with_ratios(self.due),
             stages: Vec::new(),
             streams: Vec::new(),
             manual_changes: self.hands(),

@@ -3,8 +3,10 @@
 
 use hls_swarm_base::weighted::WeightedSet;
 
+use super::distribution::Distribution;
 use super::exchanges::Exchanges;
 use crate::exchange::Exchange;
+use crate::metric::counters::Counters;
 use crate::snapshot::{PlaybackTime, StageRow, StreamRow};
 use crate::verdict::Criterion;
 
@@ -29,7 +31,8 @@ pub(crate) struct Counted {
     pub(crate) played: f64,
     pub(crate) stalled: u64,
     pub(crate) given_up: u64,
-    pub(crate) watching: PlaybackTime,
+    pub(crate) counters: Counters,
+    pub(crate) playback_time: PlaybackTime,
 }
 
 /// The stage that goes on.
@@ -46,7 +49,7 @@ pub(crate) struct Parts {
     timeout_ns: u64,
     plans: Vec<StagePlan>,
     pub(crate) current: Option<Current>,
-    pub(crate) done: Vec<(StageRow, Option<String>)>,
+    pub(crate) done: Vec<(StageRow, Option<Distribution>)>,
     names: WeightedSet<String>,
     streams: Vec<Exchanges>,
 }
@@ -113,9 +116,9 @@ impl Parts {
             requests: part.requests,
             bytes: part.bytes,
             errors: part.errors(),
-            segment_total: part.latency().segment_total,
+            segment_total: part.segment_total().and_then(Distribution::quantiles),
             met: None,
-            broken: Vec::new(),
+            failed_criteria: Vec::new(),
         }
     }
 
@@ -131,22 +134,22 @@ impl Parts {
                 requests: part.requests,
                 bytes: part.bytes,
                 errors: part.errors(),
-                segment_total: part.latency().segment_total,
+                segment_total: part.segment_total().and_then(Distribution::quantiles),
             }
         })
         .collect()
     }
 
     /// Whole distributions by name, for the report.
-    pub(crate) fn histograms(&self) -> Vec<(String, String)> {
+    pub(crate) fn histograms(&self) -> impl Iterator<Item = (String, &Distribution)> {
         let stages = self
             .done
             .iter()
-            .filter_map(|(row, times)| Some((format!("stage.{}.segment.total", row.stage), times.clone()?)));
-        let streams = (1..).zip(&self.streams).filter_map(|(place, part)| {
-            Some((format!("stream.{place}.segment.total"), part.segment_total_encoded()?))
-        });
-        stages.chain(streams).collect()
+            .filter_map(|(row, times)| Some((StageRow::histogram(row.stage), times.as_ref()?)));
+        let streams = (1..)
+            .zip(&self.streams)
+            .filter_map(|(place, part)| Some((StreamRow::histogram(place), part.segment_total()?)));
+        stages.chain(streams)
     }
 }
 
@@ -161,10 +164,10 @@ pub(crate) fn judged(
         return (None, Vec::new());
     }
     let whole = seconds + 1.0 >= plan.seconds;
-    let broken: Vec<Criterion> = criteria
+    let failed: Vec<Criterion> = criteria
         .into_iter()
         .filter(|criterion| !criterion.met && (whole || criterion.value.is_some()))
         .collect();
-    let met = if broken.is_empty() { whole.then_some(true) } else { Some(false) };
-    (met, broken)
+    let met = if failed.is_empty() { whole.then_some(true) } else { Some(false) };
+    (met, failed)
 }

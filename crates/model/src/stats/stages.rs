@@ -5,7 +5,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use super::Stats;
 use super::parts::{Counted, Parts, StagePlan, judged};
 use crate::command::Command;
-use crate::snapshot::{Latency, Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow, StreamRow};
+use crate::snapshot::{Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow, StreamRow};
 use crate::verdict::criteria::stage_criteria;
 use crate::verdict::threshold::Threshold;
 
@@ -41,7 +41,8 @@ impl Stats {
             played: self.played,
             stalled: self.viewers.lifetimes.stalled,
             given_up: self.viewers.lifetimes.given_up,
-            watching: self.viewers.watching,
+            counters: self.counters,
+            playback_time: self.viewers.playback_time,
         }
     }
 
@@ -64,10 +65,10 @@ impl Stats {
             requests: part.requests,
             bytes: part.bytes,
             http_status: part.http_status.clone(),
-            unanswered: part.unanswered,
-            cache: (part.hits, part.misses),
+            counters: part.counters.plus(&now.counters.since(&before.counters)),
+            cache: part.cache,
             // Viewers start up in the ramp before: that figure is the whole run's.
-            latency: Latency { startup: self.viewers.startup.quantiles(), ..part.latency() },
+            latency: self.with_startup(part.latency()),
             errors: part.errors(),
             active_ratio: row.active_ratio,
             expected_viewer_seconds: row.expected_viewer_seconds,
@@ -76,13 +77,16 @@ impl Stats {
                 given_up: now.given_up - before.given_up,
                 ..self.viewers.lifetimes
             },
-            watching: now.watching.since(&before.watching),
+            playback_time: now
+                .playback_time
+                .since(&before.playback_time)
+                .with_ratios(row.expected_viewer_seconds),
             ..self.whole(at_ns)
         };
         let plan = self.parts.plan(current.place);
-        let (met, broken) = judged(&plan, row.seconds, stage_criteria(&account, &self.thresholds));
-        let row = StageRow { met, broken, ..row };
-        self.parts.done.push((row, part.segment_total_encoded()));
+        let (met, failed_criteria) = judged(&plan, row.seconds, stage_criteria(&account, &self.thresholds));
+        let row = StageRow { met, failed_criteria, ..row };
+        self.parts.done.push((row, part.segment_total().cloned()));
     }
 
     /// The stages so far.

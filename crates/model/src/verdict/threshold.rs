@@ -9,7 +9,7 @@ use hls_swarm_base::nearest::nearest;
 
 use crate::exchange::Kind;
 use crate::metric::{MEASURES, Unit, measure};
-use crate::snapshot::{Quantiles, Snapshot};
+use crate::snapshot::{Quantiles, Snapshot, Timing};
 
 /// How a measured value is held against a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,26 +45,23 @@ const SCALARS: [(&str, Scalar); 13] = [
     ("timeouts", |s| Some(s.errors.timeouts as f64)),
     ("peak_clients", |s| Some(s.peak_clients as f64)),
     ("speed", |s| s.playback.average_speed),
-    ("rebuffering", |s| s.watching.rebuffering()),
-    ("cache_hits", |s| {
-        let answers = s.cache.0 + s.cache.1;
-        (answers > 0).then(|| s.cache.0 as f64 / answers as f64)
-    }),
-    ("throughput_ratio", |s| s.watching.throughput_ratio(s.expected_viewer_seconds)),
+    ("rebuffering", |s| s.playback_time.rebuffering),
+    ("cache_hits", |s| s.cache.hit_ratio()),
+    ("throughput_ratio", |s| s.playback_time.throughput_ratio),
     ("throughput", |s| (s.elapsed_seconds > 0.0).then(|| s.bytes.total() as f64 * 8.0 / s.elapsed_seconds)),
 ];
 
 /// Metrics that are distributions of times.
 const TIMES: [(&str, Times); 9] = [
-    ("segment_ttfb", |s| s.latency.by_kind[Kind::Segment].ttfb),
-    ("segment_download", |s| s.latency.by_kind[Kind::Segment].download),
-    ("segment_total", |s| s.latency.segment_total),
-    ("manifest_ttfb", |s| s.latency.by_kind[Kind::Playlist].ttfb),
-    ("manifest_download", |s| s.latency.by_kind[Kind::Playlist].download),
-    ("connect", |s| s.latency.connect),
-    ("dns", |s| s.latency.dns),
-    ("tls_handshake", |s| s.latency.tls),
-    ("startup", |s| s.latency.startup),
+    ("segment_ttfb", |s| s.latency[Timing::Ttfb(Kind::Segment)]),
+    ("segment_download", |s| s.latency[Timing::Download(Kind::Segment)]),
+    ("segment_total", |s| s.latency[Timing::Total(Kind::Segment)]),
+    ("manifest_ttfb", |s| s.latency[Timing::Ttfb(Kind::Playlist)]),
+    ("manifest_download", |s| s.latency[Timing::Download(Kind::Playlist)]),
+    ("connect", |s| s.latency[Timing::Connect]),
+    ("dns", |s| s.latency[Timing::Dns]),
+    ("tls_handshake", |s| s.latency[Timing::TlsHandshake]),
+    ("startup", |s| s.latency[Timing::Startup]),
 ];
 
 const STATISTICS: [(&str, Statistic); 4] =

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::exchange::{Exchange, MediaPlaylist};
+use crate::merge::Merge;
 use crate::snapshot::{FaultyPlaylist, PlaylistFaults};
 
 /// Playlists that are followed.
@@ -79,7 +80,7 @@ impl Playlists {
     #[must_use]
     pub fn faults(&self) -> Option<PlaylistFaults> {
         let mut sum = PlaylistFaults::default();
-        self.known.values().for_each(|known| sum.add(&known.faults));
+        self.known.values().for_each(|known| sum.merge(&known.faults));
         (!self.known.is_empty()).then_some(sum)
     }
 

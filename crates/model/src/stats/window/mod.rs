@@ -10,11 +10,12 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::exchanges::Times;
-use super::{Kind, Stats};
+use super::Stats;
+use super::exchanges::durations;
 use crate::exchange::Exchange;
+use crate::metric::counters::Counters;
 use crate::snapshot::{
-    Errors, ExchangeTimes, Latency, Lifetimes, PerKind, PlaybackTime, Quantiles, Snapshot,
+    CacheResults, Errors, Latency, Lifetimes, PerKind, PerTiming, PlaybackTime, Quantiles, Snapshot, Timing,
 };
 use crate::verdict::Criterion;
 use crate::verdict::abort::AbortPolicy;
@@ -32,9 +33,9 @@ pub(crate) struct Mark {
     requests: PerKind<u64>,
     bytes: PerKind<u64>,
     errors: Errors,
-    failed: u64,
-    cache: (u64, u64),
-    watching: PlaybackTime,
+    counters: Counters,
+    cache: CacheResults,
+    playback_time: PlaybackTime,
 }
 
 /// What came between one look and the next.
@@ -45,16 +46,7 @@ struct Slice {
 }
 
 /// Single durations, microseconds.
-#[derive(Clone, Debug, Default)]
-struct Durations {
-    ttfb: PerKind<Vec<u32>>,
-    download: PerKind<Vec<u32>>,
-    segment_total: Vec<u32>,
-    connect: Vec<u32>,
-    dns: Vec<u32>,
-    tls: Vec<u32>,
-    startup: Vec<u32>,
-}
+type Durations = PerTiming<Vec<u32>>;
 
 /// The last seconds, and how long thresholds have failed in them.
 #[derive(Clone, Debug)]
@@ -75,19 +67,15 @@ impl SlidingWindow {
     /// Takes the durations of an exchange.
     pub(crate) fn exchange(&mut self, exchange: &Exchange) {
         let Some(slice) = self.slices.back_mut().filter(|_| self.timed) else { return };
-        let (times, took) = (&mut slice.times, Times::of(exchange));
-        keep(&mut times.ttfb[exchange.kind], took.ttfb);
-        keep(&mut times.download[exchange.kind], took.download);
-        keep(&mut times.segment_total, took.segment_total);
-        keep(&mut times.connect, took.connect);
-        keep(&mut times.dns, took.dns);
-        keep(&mut times.tls, took.tls);
+        for (timing, nanos) in durations(exchange) {
+            keep(&mut slice.times[timing], nanos);
+        }
     }
 
     /// Takes how long a viewer needed for its first segment.
     pub(crate) fn startup(&mut self, nanos: u64) {
         if let Some(slice) = self.slices.back_mut().filter(|_| self.timed) {
-            keep(&mut slice.times.startup, Some(nanos));
+            keep(&mut slice.times[Timing::Startup], nanos);
         }
     }
 
@@ -106,30 +94,18 @@ impl SlidingWindow {
     }
 
     fn latency(&self) -> Latency {
-        let all = |of: &dyn Fn(&Durations) -> &Vec<u32>| {
-            quantiles(self.slices.iter().flat_map(|slice| of(&slice.times)).copied().collect())
-        };
-        let mut by_kind = PerKind::<ExchangeTimes>::default();
-        for kind in Kind::ALL {
-            by_kind[kind] = ExchangeTimes {
-                ttfb: all(&|times| &times.ttfb[kind]),
-                download: all(&|times| &times.download[kind]),
-            };
+        let mut latency = Latency::default();
+        for (timing, statistics) in latency.iter_mut() {
+            let all = self.slices.iter().flat_map(|slice| &slice.times[timing]).copied();
+            *statistics = quantiles(all.collect());
         }
-        Latency {
-            by_kind,
-            segment_total: all(&|times| &times.segment_total),
-            connect: all(&|times| &times.connect),
-            dns: all(&|times| &times.dns),
-            tls: all(&|times| &times.tls),
-            startup: all(&|times| &times.startup),
-        }
+        latency
     }
 }
 
-fn keep(into: &mut Vec<u32>, nanos: Option<u64>) {
+fn keep(into: &mut Vec<u32>, nanos: u64) {
     // An hour and more is as good as an hour.
-    into.extend(nanos.map(|nanos| u32::try_from(nanos / 1000).unwrap_or(u32::MAX)));
+    into.push(u32::try_from(nanos / 1000).unwrap_or(u32::MAX));
 }
 
 /// Order statistics, as exact as the durations.
@@ -156,21 +132,16 @@ impl Mark {
     fn since(&self, before: &Self, whole: Snapshot) -> Snapshot {
         let requests = difference(&self.requests, &before.requests);
         let due = self.due - before.due;
-        let errors = Errors {
-            http: self.errors.http - before.errors.http,
-            broken: self.errors.broken - before.errors.broken,
-            timeouts: self.errors.timeouts - before.errors.timeouts,
-            connect: self.errors.connect - before.errors.connect,
-            rate: None,
-        };
-        let attempts = requests.total() + errors.connect;
-        let failed = (self.failed - before.failed) as f64;
         Snapshot {
             elapsed_seconds: self.second - before.second,
             requests,
             bytes: difference(&self.bytes, &before.bytes),
-            errors: Errors { rate: (attempts > 0).then(|| failed / attempts as f64), ..errors },
-            cache: (self.cache.0 - before.cache.0, self.cache.1 - before.cache.1),
+            errors: self.errors.since(&before.errors),
+            counters: self.counters.since(&before.counters),
+            cache: CacheResults {
+                hits: self.cache.hits - before.cache.hits,
+                misses: self.cache.misses - before.cache.misses,
+            },
             expected_viewer_seconds: due,
             active_ratio: (due > 0.0).then(|| (self.played - before.played) / due),
             lifetimes: Lifetimes {
@@ -179,7 +150,7 @@ impl Mark {
                 restarts: self.restarts - before.restarts,
                 ..whole.lifetimes
             },
-            watching: self.watching.since(&before.watching),
+            playback_time: self.playback_time.since(&before.playback_time).with_ratios(due),
             ..whole
         }
     }
@@ -223,9 +194,9 @@ impl Stats {
             requests: exchanges.requests,
             bytes: exchanges.bytes,
             errors: exchanges.errors(),
-            failed: exchanges.failed,
-            cache: (exchanges.hits, exchanges.misses),
-            watching: viewers.watching,
+            counters: exchanges.counters.plus(&self.counters),
+            cache: exchanges.cache,
+            playback_time: viewers.playback_time,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What can be asked of a run by name: the metrics of thresholds and criteria, their units and meanings.
 //! How each is taken from a snapshot is `verdict::threshold`'s.
 
+pub mod counters;
+
 /// What a value is given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {

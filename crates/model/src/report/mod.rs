@@ -1,41 +1,68 @@
 //! A run that is over, with everything that a report of it can tell.
 
+pub mod merge;
+pub mod read;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hls_swarm_base::error::Failure;
 
+use serde::{Deserialize, Serialize};
+
 use super::run::Run;
 use super::series::Series;
 use super::snapshot::Snapshot;
+use super::stats::distribution::Distribution;
 use super::verdict::Verdict;
 
 /// Version of the report's shape as JSON; it rises when a field changes its meaning or goes away.
 pub const SCHEMA: u64 = 1;
 
 /// What only the end of a run tells: too much to publish every second.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     /// The run over time.
     pub series: Series,
-    /// Whole distributions by name (`segment.ttfb`): microseconds as HdrHistogram V2, compressed, in
-    /// base64. Empty ones are absent.
-    pub histograms: BTreeMap<String, String>,
+    /// Whole distributions by name (`segment.ttfb`). Empty ones are absent.
+    pub histograms: BTreeMap<String, Distribution>,
 }
 
-/// A run that is over.
-#[derive(Clone, Debug)]
+/// A run that is over. As JSON it is one object, see `docs/report.md`; [`Report::to_json`] writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Its name.
-    pub run: Run,
-    /// Its figures.
-    pub snapshot: Snapshot,
-    /// Series and distributions.
-    pub recording: Recording,
     /// The verdict.
+    #[serde(flatten)]
     pub verdict: Verdict,
     /// Why it ended.
     pub end_reason: String,
+    /// Its name.
+    #[serde(flatten)]
+    pub run: Run,
+    /// Its figures.
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+    /// Series and distributions.
+    #[serde(flatten)]
+    pub recording: Recording,
+}
+
+impl Report {
+    /// The report as pretty JSON with a final newline.
+    ///
+    /// # Errors
+    /// A figure cannot be written as JSON, which none of ours does.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            schema: u64,
+            #[serde(flatten)]
+            report: &'a Report,
+        }
+        Ok(serde_json::to_string_pretty(&Document { schema: SCHEMA, report: self })? + "\n")
+    }
 }
 
 /// How a report is written.
@@ -85,7 +112,7 @@ impl Format {
 }
 
 #[cfg(test)]
-mod tests {
+mod format_tests {
     use super::*;
 
     #[test]

@@ -43,7 +43,7 @@ const VALUES: &[(&str, &str)] = &[
     ("max-restarts", "2"),
     ("ffmpeg-arg", "-clients"),
     ("allow-host", "*.example.com"),
-    ("error-error_rate_limit", "20%:5s"),
+    ("error-storm", "20%:5s"),
     ("origin-metrics-host", "origin.test"),
     ("origin-metrics-node-port", "17100"),
     ("origin-metrics-nginx-port", "17113"),

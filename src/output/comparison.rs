@@ -21,7 +21,7 @@ pub fn render(before: (&str, &Report), after: (&str, &Report)) -> String {
 
 fn write(out: &mut String, before: (&str, &Report), after: (&str, &Report)) -> std::fmt::Result {
     for (letter, (name, report)) in [('A', before), ('B', after)] {
-        writeln!(out, "{letter}  {:<8} {name}  {}", report.verdict.word.as_str(), report.run.url)?;
+        writeln!(out, "{letter}  {:<8} {name}  {}", report.verdict.kind.as_str(), report.run.url)?;
     }
     writeln!(out, "\n{:<28} {:>14} {:>14} {:>10}", "", "A", "B", "B / A")?;
     let (left, right) = (figures(before.1), figures(after.1));

@@ -21,7 +21,7 @@ pub fn render(report: &Report) -> String {
 /// Why the run as such is no result, if it is none.
 fn error(report: &Report) -> Option<(&'static str, String)> {
     let verdict = &report.verdict;
-    match verdict.word {
+    match verdict.kind {
         VerdictKind::Invalid => Some(("invalid", verdict.invalid_reasons.join("; "))),
         VerdictKind::Aborted => {
             Some(("aborted", format!("broken off before its planned end (exit code {})", verdict.exit_code)))
@@ -93,7 +93,7 @@ fn case(out: &mut String, name: &str, class: &str, time: &str, why: Option<&str>
 
 fn properties(out: &mut String, Report { run, snapshot, verdict, end_reason, .. }: &Report) -> fmt::Result {
     let mut properties = vec![
-        ("verdict", verdict.word.as_str().to_lowercase()),
+        ("verdict", verdict.kind.as_str().to_lowercase()),
         ("exit_code", verdict.exit_code.to_string()),
         ("url", run.url.clone()),
         ("version", run.version.clone()),

@@ -6,6 +6,7 @@ use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::{Snapshot, capacity};
 
 use super::escape::markdown as safe;
+use super::events;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
 use super::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
 use super::load;
@@ -24,7 +25,7 @@ pub fn render(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     let Report { run, snapshot, verdict, .. } = report;
-    writeln!(out, "## hls-swarm: {}\n", verdict.word.as_str())?;
+    writeln!(out, "## hls-swarm: {}\n", verdict.kind.as_str())?;
     writeln!(
         out,
         "{} of {} viewers at the peak, {}, {} ({})\n",
@@ -108,6 +109,9 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     writeln!(out, "| Body bytes | {}, {} |", bytes(total), bit_rate(total as f64 * 8.0 / seconds))?;
     if let Some(rate) = snapshot.errors.rate {
         writeln!(out, "| Errors | {} |", percent(rate))?;
+    }
+    for (title, count) in events(snapshot) {
+        writeln!(out, "| {title} | {count} |")?;
     }
     let lifetimes = &snapshot.lifetimes;
     writeln!(out, "| Restarts, stalls | {}, {} |", lifetimes.restarts, lifetimes.stalled)?;

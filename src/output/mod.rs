@@ -11,8 +11,15 @@ pub mod insight;
 pub mod junit;
 pub mod load;
 pub mod markdown;
-pub mod metrics;
 pub mod metrics_server;
 pub mod prometheus;
 pub mod status;
 pub mod summary;
+
+use hls_swarm_model::snapshot::Snapshot;
+
+/// The events that were counted, each with its name for people; those that did not happen are left out.
+pub(crate) fn events(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, u64)> {
+    let counted = snapshot.counters.iter().filter(|(_, count)| *count > 0);
+    counted.map(|(counter, count)| (counter.info().title, count))
+}

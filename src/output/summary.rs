@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use hls_swarm_model::exchange::Source;
-use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::{Snapshot, capacity};
 use hls_swarm_model::verdict::Verdict;
 
 use super::escape::terminal;
+use super::events;
 use super::insight::{caches, edge_row, further_edges, playlists};
 use super::load;
 
@@ -95,24 +95,18 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         writeln!(out, "received   {received} bytes by the kernel, heads included")?;
     }
     let errors = &snapshot.errors;
-    let count = |counter| snapshot.counters[counter].unwrap_or(0);
     writeln!(
         out,
-        "errors     {} HTTP, {} broken off, {} timed out, {} connects failed{}; {} without a response, {} in flight at the stop",
+        "errors     {} HTTP, {} broken off, {} timed out, {} connects failed{}",
         errors.http,
         errors.broken,
         errors.timeouts,
         errors.connect,
         errors.rate.map_or_else(String::new, |rate| format!(" = {:.3} % of requests", rate * 100.0)),
-        count(Counter::Unanswered),
-        count(Counter::InFlightAtStop)
     )?;
-    if count(Counter::StaleRequests) > 0 {
-        writeln!(
-            out,
-            "stale      {} requests into kept connections that the server had closed; sent again, not counted above",
-            count(Counter::StaleRequests)
-        )?;
+    let events: Vec<String> = events(snapshot).map(|(title, count)| format!("{count} x {title}")).collect();
+    if !events.is_empty() {
+        writeln!(out, "events     {}", events.join(", "))?;
     }
     for (reason, count) in snapshot.connect_failures.iter().take(REASONS) {
         writeln!(out, "{count:>8} x {reason}")?;
@@ -295,5 +289,5 @@ fn criteria(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     for reason in &verdict.invalid_reasons {
         writeln!(out, "! invalid: {reason}")?;
     }
-    writeln!(out, "\n{} (exit code {})", verdict.word.as_str(), verdict.exit_code)
+    writeln!(out, "\n{} (exit code {})", verdict.kind.as_str(), verdict.exit_code)
 }

@@ -104,7 +104,7 @@ pub(crate) async fn play(
     let Account { last, recording, log } =
         figures.await.map_err(|error| Failure::internal("the aggregator broke off").caused_by(error))?;
 
-    let verdict = judge(&last, &thresholds, interrupted_by);
+    let verdict = judge(&last, &recording, &thresholds, interrupted_by);
     let verdict = match &cause {
         Cause::ThresholdFailed(criterion) | Cause::ErrorStorm(criterion) => {
             aborted_by(verdict, criterion.clone())
@@ -118,7 +118,7 @@ pub(crate) async fn play(
         // Somebody else waits for it, whatever could not be written here.
         collect::hand_over(&collector, shard, &report, shutdown).await?;
         kept?;
-        let word = report.verdict.word.as_str();
+        let word = report.verdict.kind.as_str();
         tracing::info!("handed over a report that says {word}; the collector gives the verdict");
         return Ok(Exit::Pass.into());
     }

@@ -14,7 +14,7 @@ use serde_json::Value;
 fn a_merged_run_is_no_better_than_its_worst_part() {
     let verdict = |word, exit_code| {
         move |report: &mut Report| {
-            (report.verdict.word, report.verdict.exit_code) = (word, exit_code);
+            (report.verdict.kind, report.verdict.exit_code) = (word, exit_code);
         }
     };
     let invalid = |report: &mut Report| {
@@ -24,11 +24,11 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
     // The recorded run itself fails by its error rate.
     let merged = |one: Report, other: Report| merge(&named(vec![one, other])).unwrap().verdict;
     let fail = merged(shard(0, |_| {}), shard(1, |_| {}));
-    assert_eq!((fail.word, fail.exit_code), (VerdictKind::Fail, 4));
+    assert_eq!((fail.kind, fail.exit_code), (VerdictKind::Fail, 4));
     let aborted = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, |_| {}));
-    assert_eq!((aborted.word, aborted.exit_code), (VerdictKind::Aborted, 130));
+    assert_eq!((aborted.kind, aborted.exit_code), (VerdictKind::Aborted, 130));
     let proves_nothing = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, invalid));
-    assert_eq!((proves_nothing.word, proves_nothing.exit_code), (VerdictKind::Invalid, 5));
+    assert_eq!((proves_nothing.kind, proves_nothing.exit_code), (VerdictKind::Invalid, 5));
     assert_eq!(proves_nothing.invalid_reasons, ["2.json: too late"]);
     let never = merged(shard(0, verdict(VerdictKind::Fail, 6)), shard(1, invalid));
     assert_eq!(never.exit_code, 6);
@@ -36,7 +36,7 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
 
 #[test]
 fn the_runs_that_did_not_pass_are_named() {
-    let pass = |report: &mut Report| (report.verdict.word, report.verdict.exit_code) = (VerdictKind::Pass, 0);
+    let pass = |report: &mut Report| (report.verdict.kind, report.verdict.exit_code) = (VerdictKind::Pass, 0);
     let limit = |one: Report, other: Report| {
         let parts = vec![("shard 0".to_owned(), one), ("shard 2".to_owned(), other)];
         let merged = merge(&parts).unwrap().verdict;
@@ -46,7 +46,7 @@ fn the_runs_that_did_not_pass_are_named() {
     };
     assert_eq!(
         limit(shard(0, pass), shard(1, |_| {})),
-        ("each of the merged runs passes (not so: shard 2)".to_owned(), false)
+        ("each of the merged runs passes (these do not: shard 2)".to_owned(), false)
     );
     assert_eq!(limit(shard(0, pass), shard(1, pass)), ("each of the merged runs passes".to_owned(), true));
 }

@@ -211,7 +211,7 @@ pub fn report_in_parts() -> Report {
     let snapshot = stats.snapshot(24 * SECOND);
     Report {
         run: Run { url: "http://a.example/live.m3u8 http://b.example/live.m3u8".into(), ..run() },
-        verdict: judge(&snapshot, &thresholds, None),
+        verdict: judge(&snapshot, &stats.recording(), &thresholds, None),
         snapshot,
         recording: stats.recording(),
         end_reason: "its planned length was over".into(),
@@ -224,7 +224,7 @@ pub fn report() -> Report {
     let snapshot = stats.snapshot(12 * SECOND);
     Report {
         run: run(),
-        verdict: judge(&snapshot, &[], None),
+        verdict: judge(&snapshot, &stats.recording(), &[], None),
         snapshot,
         recording: stats.recording(),
         end_reason: "its planned length was over".into(),

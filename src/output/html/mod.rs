@@ -29,7 +29,7 @@ pub fn render(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     let Report { run, verdict, .. } = report;
-    let word = verdict.word.as_str();
+    let word = verdict.kind.as_str();
     writeln!(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">")?;
     writeln!(out, "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")?;
     writeln!(
@@ -58,13 +58,13 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
 
 fn header(out: &mut String, report: &Report) -> fmt::Result {
     let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let word = verdict.word.as_str();
+    let word = verdict.kind.as_str();
     writeln!(out, "<header>\n<div class=\"verdict {}\"><strong>{word}</strong>", word.to_lowercase())?;
     for sentence in sentences(verdict) {
         writeln!(out, "<p>{}</p>", safe(&sentence))?;
     }
     // A run that proves nothing has not shown what anything holds either.
-    let proven = matches!(verdict.word, VerdictKind::Pass | VerdictKind::Fail);
+    let proven = matches!(verdict.kind, VerdictKind::Pass | VerdictKind::Fail);
     if let Some(capacity) = capacity(&snapshot.stages).filter(|_| proven) {
         writeln!(out, "<p>It {}.</p>", safe(&capacity))?;
     }
@@ -88,7 +88,7 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
         .map(|criterion| format!("{}: {} ({})", criterion.name, criterion.value_text(), criterion.limit))
         .collect();
     let not_met = || format!("Not met: {}", unmet.join("; "));
-    match verdict.word {
+    match verdict.kind {
         VerdictKind::Pass => vec![format!("All {} criteria were met.", verdict.criteria.len())],
         VerdictKind::Fail if unmet.is_empty() => vec!["No viewer ever played.".to_owned()],
         VerdictKind::Fail => vec![not_met()],

@@ -2,11 +2,11 @@
 
 use std::fmt::{self, Write};
 
-use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::verdict::Verdict;
 
 use crate::output::escape::markup as safe;
+use crate::output::events;
 use crate::output::figures::{bytes, count, milliseconds};
 use crate::output::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
 
@@ -78,21 +78,18 @@ pub fn requests(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Resu
     table(out, "Requests", &["Kind", "Requests", "Per second", "Body bytes"], &rows)?;
 
     let errors = &snapshot.errors;
-    let count_of = |counter| snapshot.counters[counter].unwrap_or(0);
     let mut rows: Vec<_> = snapshot
         .http_status
         .iter()
         .map(|(code, times)| vec![first(&format!("status {code}")), cell(&count(*times))])
         .collect();
     let others = [
-        ("without a response", count_of(Counter::Unanswered)),
         ("broken off by the peer or the network", errors.broken),
         ("timed out", errors.timeouts),
         ("connects failed", errors.connect),
-        ("sent into closed connections, and again", count_of(Counter::StaleRequests)),
-        ("in flight when a viewer stopped", count_of(Counter::InFlightAtStop)),
     ];
-    rows.extend(others.iter().map(|(name, times)| vec![first(name), cell(&count(*times))]));
+    let others = others.into_iter().chain(events(snapshot));
+    rows.extend(others.map(|(name, times)| vec![first(name), cell(&count(times))]));
     table(out, "Answers", &["", "Count"], &rows)
 }
 

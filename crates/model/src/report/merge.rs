@@ -8,6 +8,7 @@ use hls_swarm_base::exit::Exit;
 
 use super::{Recording, Report};
 use crate::merge::Merge;
+use crate::metric::criteria;
 use crate::run::Run;
 use crate::series::{Point, Series};
 use crate::snapshot::Snapshot;
@@ -185,7 +186,7 @@ fn peak(reports: &[&Report]) -> u64 {
 
 /// How bad a verdict is, by the order in which `verdict::criteria` looks for what is wrong.
 fn badness(verdict: &Verdict) -> u8 {
-    match verdict.word {
+    match verdict.kind {
         _ if verdict.exit_code == Exit::NeverPlayed.code() => 4,
         VerdictKind::Invalid => 3,
         VerdictKind::Aborted => 2,
@@ -205,16 +206,17 @@ fn judge_merged(parts: &[(String, Report)], merged: &Report) -> Verdict {
             thresholds.push(threshold);
         }
     }
-    let mut verdict = judge(&merged.snapshot, &thresholds, None);
-    let failed = parts.iter().filter(|(_, report)| report.verdict.word != VerdictKind::Pass);
+    let mut verdict = judge(&merged.snapshot, &merged.recording, &thresholds, None);
+    let failed = parts.iter().filter(|(_, report)| report.verdict.kind != VerdictKind::Pass);
     let failed: Vec<&str> = failed.map(|(name, _)| name.as_str()).collect();
-    let who = if failed.is_empty() { String::new() } else { format!(" (not so: {})", failed.join(", ")) };
-    verdict.criteria.push(Criterion {
-        name: "merged_runs".to_owned(),
-        limit: format!("each of the merged runs passes{who}"),
-        value: Some((parts.len() - failed.len()) as f64 / parts.len() as f64),
-        met: failed.is_empty(),
-    });
+    let who =
+        if failed.is_empty() { String::new() } else { format!(" (these do not: {})", failed.join(", ")) };
+    verdict.criteria.push(Criterion::new(
+        criteria::MERGED_RUNS,
+        format!("each of the merged runs passes{who}"),
+        Some((parts.len() - failed.len()) as f64 / parts.len() as f64),
+        failed.is_empty(),
+    ));
     for (name, report) in parts {
         let because = report.verdict.invalid_reasons.iter();
         verdict.invalid_reasons.extend(because.map(|why| format!("{name}: {why}")));
@@ -223,7 +225,7 @@ fn judge_merged(parts: &[(String, Report)], merged: &Report) -> Verdict {
     if let Some(worst) =
         verdicts.max_by_key(|one| badness(one)).filter(|one| badness(one) > badness(&verdict))
     {
-        (verdict.word, verdict.exit_code) = (worst.word, worst.exit_code);
+        (verdict.kind, verdict.exit_code) = (worst.kind, worst.exit_code);
     }
     verdict
 }

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::run::Run;
 use super::series::Series;
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, Timing};
 use super::stats::distribution::Distribution;
 use super::verdict::Verdict;
+use super::verdict::threshold::{Statistic, Timings};
 
 /// Version of the report's shape as JSON; it rises when a field changes its meaning or goes away.
 pub const SCHEMA: u64 = 1;
@@ -28,6 +29,12 @@ pub struct Recording {
     pub series: Series,
     /// Whole distributions by name (`segment.ttfb`). Empty ones are absent.
     pub histograms: BTreeMap<String, Distribution>,
+}
+
+impl Timings for Recording {
+    fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64> {
+        self.histograms.get(&timing.name())?.statistic(statistic)
+    }
 }
 
 /// A run that is over. As JSON it is one object, see `docs/report.md`; [`Report::to_json`] writes it.

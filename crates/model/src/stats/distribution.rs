@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::merge::Merge;
 use crate::snapshot::{Buckets, Quantiles};
+use crate::verdict::threshold::Statistic;
 
 /// Three significant digits: a percentile is off by a thousandth at most.
 const DIGITS: u8 = 3;
@@ -58,8 +59,10 @@ impl Distribution {
         self.max_us = self.max_us.max(micros);
         self.sum_us = self.sum_us.saturating_add(micros);
         let seconds = nanos as f64 / 1e9;
-        for (bound, count) in self.bounds.iter().zip(&mut self.counts) {
-            *count += u64::from(seconds <= *bound);
+        // Counted in the first bucket that has room for it; the exposition adds them up.
+        let bucket = self.bounds.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
         }
     }
 
@@ -76,6 +79,20 @@ impl Distribution {
             p99: at(0.99),
             max: self.max_us as f64 / 1e6,
         })
+    }
+
+    /// A statistic in seconds; `None` of an empty set, and of what is not a statistic of durations.
+    #[must_use]
+    pub fn statistic(&self, statistic: Statistic) -> Option<f64> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        let micros = match statistic {
+            Statistic::Percentile(percent) => histogram.value_at_percentile(percent).min(self.max_us) as f64,
+            Statistic::Mean => histogram.mean(),
+            Statistic::Min => histogram.min() as f64,
+            Statistic::Max => self.max_us as f64,
+            Statistic::Value | Statistic::Rate => return None,
+        };
+        Some(micros / 1e6)
     }
 
     /// Whether nothing was added.
@@ -109,8 +126,13 @@ impl Distribution {
     /// The Prometheus histogram.
     #[must_use]
     pub fn buckets(&self) -> Buckets {
+        let mut below = 0;
+        let cumulative = self.bounds.iter().zip(&self.counts).map(|(bound, count)| {
+            below += count;
+            (*bound, below)
+        });
         Buckets {
-            cumulative: self.bounds.iter().copied().zip(self.counts.iter().copied()).collect(),
+            cumulative: cumulative.collect(),
             sum: self.sum_us as f64 / 1e6,
             count: self.histogram.as_ref().map_or(0, Histogram::len),
         }

@@ -31,6 +31,7 @@ pub(crate) struct Counted {
     pub(crate) played: f64,
     pub(crate) stalled: u64,
     pub(crate) given_up: u64,
+    pub(crate) restarts: u64,
     pub(crate) counters: Counters,
     pub(crate) playback_time: PlaybackTime,
 }

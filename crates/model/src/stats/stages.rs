@@ -3,11 +3,12 @@
 use hls_swarm_base::weighted::WeightedSet;
 
 use super::Stats;
+use super::exchanges::Exchanges;
 use super::parts::{Counted, Parts, StagePlan, judged};
 use crate::command::Command;
-use crate::snapshot::{Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow, StreamRow};
+use crate::snapshot::{Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow, StreamRow, Timing};
 use crate::verdict::criteria::stage_criteria;
-use crate::verdict::threshold::Threshold;
+use crate::verdict::threshold::{Statistic, Threshold, Timings};
 
 /// Changes by hand that are kept one by one.
 const CHANGES: usize = 100;
@@ -19,6 +20,21 @@ pub(crate) struct Manual {
     paused_at: Option<f64>,
     /// How long the load has stood still, seconds; the planned end has moved by that.
     pub(crate) stood: f64,
+}
+
+/// The durations of a stage. Viewers start up in the ramp before: that distribution is the whole run's.
+struct StageTimings<'a> {
+    part: &'a Exchanges,
+    whole: &'a Stats,
+}
+
+impl Timings for StageTimings<'_> {
+    fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64> {
+        match timing {
+            Timing::Startup => self.whole.viewers.startup.statistic(statistic),
+            _ => self.part.distribution(timing)?.statistic(statistic),
+        }
+    }
 }
 
 impl Stats {
@@ -41,6 +57,7 @@ impl Stats {
             played: self.played,
             stalled: self.viewers.lifetimes.stalled,
             given_up: self.viewers.lifetimes.given_up,
+            restarts: self.viewers.lifetimes.restarts,
             counters: self.counters,
             playback_time: self.viewers.playback_time,
         }
@@ -75,6 +92,7 @@ impl Stats {
             lifetimes: Lifetimes {
                 stalled: row.stalled,
                 given_up: now.given_up - before.given_up,
+                restarts: now.restarts - before.restarts,
                 ..self.viewers.lifetimes
             },
             playback_time: now
@@ -84,7 +102,11 @@ impl Stats {
             ..self.whole(at_ns)
         };
         let plan = self.parts.plan(current.place);
-        let (met, failed_criteria) = judged(&plan, row.seconds, stage_criteria(&account, &self.thresholds));
+        let (met, failed_criteria) = judged(
+            &plan,
+            row.seconds,
+            stage_criteria(&account, &StageTimings { part, whole: self }, &self.thresholds),
+        );
         let row = StageRow { met, failed_criteria, ..row };
         self.parts.done.push((row, part.segment_total().cloned()));
     }

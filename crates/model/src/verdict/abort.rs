@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::threshold::Threshold;
+use super::threshold::{Threshold, Timings};
+use crate::metric::criteria;
 use crate::snapshot::Snapshot;
 use crate::verdict::Criterion;
 
@@ -48,10 +49,10 @@ impl AbortPolicy {
 
     /// Looks at the figures of the window that ends now, `second` of the run, later than the time before.
     /// The threshold that has failed for too long, as a criterion that was not met.
-    pub fn look(&mut self, second: f64, window: &Snapshot) -> Option<Criterion> {
+    pub fn look(&mut self, second: f64, window: &Snapshot, timings: &dyn Timings) -> Option<Criterion> {
         let step = second - std::mem::replace(&mut self.looked, second);
         for (threshold, failing) in &mut self.watched {
-            match threshold.measure(window).map(|value| threshold.holds(value)) {
+            match threshold.measure(window, timings).map(|value| threshold.holds(value)) {
                 Some(true) => *failing = None,
                 Some(false) => *failing = Some(failing.map_or(0.0, |so_far| so_far + step)),
                 None => {}
@@ -60,17 +61,13 @@ impl AbortPolicy {
         let worn = self.watched.iter().find_map(|(threshold, failing)| {
             failing.filter(|failing| *failing >= self.after).map(|failing| (threshold, failing))
         })?;
-        Some(Criterion {
-            name: "abort_after".to_owned(),
-            limit: format!(
-                "{}, over {:.0} s each time, fails for less than {} s",
-                worn.0,
-                self.window(),
-                self.after
-            ),
-            value: Some(worn.1),
-            met: false,
-        })
+        let limit = format!(
+            "{}, over {:.0} s each time, fails for less than {} s",
+            worn.0,
+            self.window(),
+            self.after
+        );
+        Some(Criterion::new(criteria::ABORT_AFTER, limit, Some(worn.1), false))
     }
 }
 
@@ -97,7 +94,7 @@ mod tests {
         let mut look = |second: u32, rate: Option<f64>| {
             let mut snapshot = blank.clone();
             snapshot.errors.rate = rate;
-            abort_policy.look(second.into(), &snapshot)
+            abort_policy.look(second.into(), &snapshot, &())
         };
         for (second, rate) in [
             (0, None),

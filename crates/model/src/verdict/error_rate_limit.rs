@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hls_swarm_base::duration::GoDuration;
 
+use crate::metric::criteria;
 use crate::verdict::Criterion;
 
 /// Fewer requests than this in the window are no storm, however they end.
@@ -31,16 +32,9 @@ impl ErrorRateLimit {
     /// The criterion that a run in a storm did not meet; `rate` is that of the whole run.
     #[must_use]
     pub fn criterion(&self, rate: Option<f64>) -> Criterion {
-        Criterion {
-            name: "error_storm".into(),
-            limit: format!(
-                "less than {}% of the requests failed within {:?}",
-                self.rate * 100.0,
-                self.window
-            ),
-            value: rate,
-            met: false,
-        }
+        let limit =
+            format!("less than {}% of the requests failed within {:?}", self.rate * 100.0, self.window);
+        Criterion::new(criteria::ERROR_STORM, limit, rate, false)
     }
 }
 

@@ -14,12 +14,10 @@ use super::Stats;
 use super::exchanges::durations;
 use crate::exchange::Exchange;
 use crate::metric::counters::Counters;
-use crate::snapshot::{
-    CacheResults, Errors, Latency, Lifetimes, PerKind, PerTiming, PlaybackTime, Quantiles, Snapshot, Timing,
-};
+use crate::snapshot::{CacheResults, Errors, Lifetimes, PerKind, PerTiming, PlaybackTime, Snapshot, Timing};
 use crate::verdict::Criterion;
 use crate::verdict::abort::AbortPolicy;
-use crate::verdict::threshold::Threshold;
+use crate::verdict::threshold::{Statistic, Threshold, Timings};
 
 /// What had been counted at a moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,36 +85,37 @@ impl SlidingWindow {
             self.slices.pop_front();
         }
         let before = self.slices.front().map_or_else(Mark::default, |slice| slice.began);
-        let window = Snapshot { latency: self.latency(), ..now.since(&before, whole) };
-        let aborted_by = self.abort_policy.look(now.second, &window);
+        let window = now.since(&before, whole);
+        let aborted_by = self.abort_policy.look(now.second, &window, &self.slices);
         self.aborted_by = self.aborted_by.take().or(aborted_by);
         self.slices.push_back(Slice { began: now, ..Slice::default() });
     }
+}
 
-    fn latency(&self) -> Latency {
-        let mut latency = Latency::default();
-        for (timing, statistics) in latency.iter_mut() {
-            let all = self.slices.iter().flat_map(|slice| &slice.times[timing]).copied();
-            *statistics = quantiles(all.collect());
+/// Statistics as exact as the durations.
+impl Timings for VecDeque<Slice> {
+    fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64> {
+        let mut micros: Vec<u32> = self.iter().flat_map(|slice| &slice.times[timing]).copied().collect();
+        let last = micros.len().checked_sub(1)?;
+        let mut at = |place: usize| f64::from(*micros.select_nth_unstable(place).1) / 1e6;
+        match statistic {
+            Statistic::Percentile(percent) => {
+                let rank = (percent / 100.0 * (last + 1) as f64).ceil() as usize;
+                Some(at(rank.saturating_sub(1).min(last)))
+            }
+            Statistic::Min => Some(at(0)),
+            Statistic::Max => Some(at(last)),
+            Statistic::Mean => {
+                Some(micros.iter().copied().map(f64::from).sum::<f64>() / (last + 1) as f64 / 1e6)
+            }
+            Statistic::Value | Statistic::Rate => None,
         }
-        latency
     }
 }
 
 fn keep(into: &mut Vec<u32>, nanos: u64) {
     // An hour and more is as good as an hour.
     into.push(u32::try_from(nanos / 1000).unwrap_or(u32::MAX));
-}
-
-/// Order statistics, as exact as the durations.
-fn quantiles(mut micros: Vec<u32>) -> Option<Quantiles> {
-    let count = micros.len();
-    let mut at = |quantile: f64| {
-        let rank = (quantile * count as f64).ceil() as usize;
-        let place = rank.saturating_sub(1);
-        (place < count).then(|| f64::from(*micros.select_nth_unstable(place).1) / 1e6)
-    };
-    Some(Quantiles { count: count as u64, p50: at(0.5)?, p95: at(0.95)?, p99: at(0.99)?, max: at(1.0)? })
 }
 
 fn difference(now: &PerKind<u64>, before: &PerKind<u64>) -> PerKind<u64> {

@@ -155,22 +155,24 @@ proptest! {
         let before = sliding_window.slices.iter().find(|slice| slice.began.second >= 30.0).unwrap().began;
         let mut inside = sliding_window.clone();
         inside.slices.retain(|slice| slice.began.second >= 30.0);
-        let (got, want) = (inside.latency(), alone.snapshot(10 * SECOND));
+        let want = alone.snapshot(10 * SECOND);
         let window = long.mark(40 * SECOND).since(&before, long.whole(40 * SECOND));
         prop_assert_eq!(window.requests, want.requests);
         prop_assert_eq!(window.bytes, want.bytes);
         prop_assert_eq!(window.errors, want.errors);
-        // The fold's own percentiles are within a thousandth; these are exact.
-        let near = |got: Option<Quantiles>, want: Option<Quantiles>| match (got, want) {
-            (None, None) => true,
-            (Some(got), Some(want)) => {
-                let pairs = [(got.p50, want.p50), (got.p95, want.p95), (got.p99, want.p99), (got.max, want.max)];
-                got.count == want.count && pairs.iter().all(|(a, b)| (a - b).abs() <= a * 0.001 + 1e-6)
+        // The statistics of a distribution are within a thousandth; these are exact.
+        let statistics = [Statistic::Percentile(50.0), Statistic::Percentile(99.9), Statistic::Min, Statistic::Mean];
+        let distributions = alone.recording();
+        for timing in Timing::all() {
+            for statistic in statistics {
+                match (inside.slices.statistic(timing, statistic), distributions.statistic(timing, statistic)) {
+                    (None, None) => {}
+                    (Some(got), Some(want)) => {
+                        prop_assert!((got - want).abs() <= got * 0.001 + 1e-6, "{timing:?} {statistic:?}");
+                    }
+                    differ => prop_assert!(false, "{timing:?} {statistic:?} {differ:?}"),
+                }
             }
-            _ => false,
-        };
-        for (timing, want) in want.latency.iter() {
-            prop_assert!(near(got[timing], *want), "{timing:?}");
         }
     }
 }

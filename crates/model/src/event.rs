@@ -4,6 +4,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 
 use super::command::Command;
 use super::exchange::Exchange;
+use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
 
 /// Why a viewer's process ended, as its life cycle sees it.
@@ -109,10 +110,14 @@ pub enum Event {
         /// Whether the connection was encrypted.
         tls: bool,
     },
-    /// FFmpeg said that it reconnects.
-    Reconnecting {
+    /// Something happened that is only counted.
+    Counted {
         /// The viewer.
         viewer: u32,
+        /// What.
+        counter: Counter,
+        /// How often.
+        events: u64,
     },
     /// Facts were lost on their way to the aggregator.
     FactsLost {

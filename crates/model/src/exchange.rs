@@ -152,8 +152,10 @@ pub struct Exchange {
     pub tls: bool,
     /// Retransmits of the connection so far.
     pub retransmits: Option<u32>,
-    /// Round-trip time of the connection, microseconds.
+    /// Round-trip time of the connection, smoothed by the kernel, microseconds.
     pub rtt_us: Option<u32>,
+    /// The smallest round-trip time of the connection in the last minutes, microseconds.
+    pub min_rtt_us: Option<u32>,
     /// What the edge said about its cache.
     pub cache: Option<Cache>,
     /// `Age` of the response, seconds.

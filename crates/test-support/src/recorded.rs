@@ -66,6 +66,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         tls: false,
         retransmits: Some(0),
         rtt_us: Some(40),
+        min_rtt_us: Some(30),
         cache: (kind == Kind::Segment).then_some(Cache::Hit),
         age_s: (kind == Kind::Segment).then_some(3),
         edge: Some("cache-fra1".into()),

@@ -12,6 +12,7 @@ use hls_swarm_os::secrets;
 use hls_swarm_player::buffer::Buffer;
 use hls_swarm_player::playback::{Change, Playback};
 
+use crate::engine::ffmpeg::capability::Scope;
 use crate::engine::ffmpeg::inferred::{self, Author};
 use crate::engine::ffmpeg::log::Log;
 use crate::engine::ffmpeg::progress::Parser;
@@ -47,13 +48,15 @@ impl<'a> ViewerMonitor<'a> {
     pub(crate) fn new(context: &'a RunContext, author: Author, started_ns: u64) -> Self {
         let channel = context.channels.of(author.viewer);
         let segment_ns = (channel.play.target_duration * 1e9) as u64;
+        let log = Log::new(context.source == Source::Log, context.plan.viewers.reasons_kept);
+        let retries = context.can.has(Scope::Hls, "seg_max_retry");
         Self {
             author,
             context,
             channel,
             started_ns,
             progress: Parser::new(),
-            log: Log::new(context.source == Source::Log, context.plan.viewers.reasons_kept),
+            log: if retries { log } else { log.without_segment_retries() },
             playback: Playback::new(started_ns, segment_ns),
             buffer: Buffer::new(segment_ns),
             media_us: 0,

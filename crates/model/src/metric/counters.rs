@@ -61,6 +61,14 @@ counters! {
     StaleRequests, Requests, "stale_requests", "requests into closed connections, sent again";
     /// Reconnects that FFmpeg announced.
     Reconnections, FfmpegLog, "reconnections", "reconnects";
+    /// Live playlists that FFmpeg could not reload; its process ends then.
+    ReloadFailures, FfmpegLog, "playlist_reload_failures", "failed playlist reloads";
+    /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.
+    SegmentsMissed, FfmpegLog, "segments_missed", "segments missed behind the live window";
+    /// Errors that the TLS library of a viewer reported.
+    TlsErrors, FfmpegLog, "tls_errors", "TLS errors";
+    /// TCP segments that viewers had to send again (tcp_info).
+    Retransmits, Probe, "retransmits", "TCP retransmits";
 }
 
 #[expect(clippy::indexing_slicing, reason = "the macro writes one entry for each counter")]

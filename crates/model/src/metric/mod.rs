@@ -240,6 +240,16 @@ fn timing(timing: Timing) -> Metric {
         Timing::Dns => ("dns", "Name look-ups", ":p95<100ms"),
         Timing::TlsHandshake => ("tls_handshake", "TLS handshakes", ":p95<200ms"),
         Timing::Startup => ("startup", "From the start of a viewer to its first whole segment", ":p99<2s"),
+        Timing::Rtt => (
+            "rtt",
+            "Round-trip times of connections as the kernel smooths them, at the end of each exchange",
+            ":p95<100ms",
+        ),
+        Timing::MinRtt => (
+            "min_rtt",
+            "The smallest round-trip time of the connection, at the end of each exchange",
+            ":p95<50ms",
+        ),
     };
     let help = match kind {
         Some(_) => format!("{what}, by kind of object, successful responses only."),

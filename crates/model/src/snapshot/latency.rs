@@ -24,11 +24,16 @@ pub enum Timing {
     TlsHandshake,
     /// From the start of a viewer to its first whole segment.
     Startup,
+    /// Round-trip time of a connection at the end of an exchange, smoothed by the kernel.
+    Rtt,
+    /// The smallest round-trip time of a connection: what the path itself takes.
+    MinRtt,
 }
 
 /// Timings by kind of object, and those that have none.
 const BY_KIND: usize = 3;
-const SINGLE: [Timing; 4] = [Timing::Connect, Timing::Dns, Timing::TlsHandshake, Timing::Startup];
+const SINGLE: [Timing; 6] =
+    [Timing::Connect, Timing::Dns, Timing::TlsHandshake, Timing::Startup, Timing::Rtt, Timing::MinRtt];
 const TIMINGS: usize = BY_KIND * Kind::ALL.len() + SINGLE.len();
 
 impl Timing {
@@ -49,6 +54,8 @@ impl Timing {
             Self::Dns => BY_KIND * Kind::ALL.len() + 1,
             Self::TlsHandshake => BY_KIND * Kind::ALL.len() + 2,
             Self::Startup => BY_KIND * Kind::ALL.len() + 3,
+            Self::Rtt => BY_KIND * Kind::ALL.len() + 4,
+            Self::MinRtt => BY_KIND * Kind::ALL.len() + 5,
         }
     }
 
@@ -63,6 +70,8 @@ impl Timing {
             Self::Dns => (None, "dns"),
             Self::TlsHandshake => (None, "tls_handshake"),
             Self::Startup => (None, "startup"),
+            Self::Rtt => (None, "rtt"),
+            Self::MinRtt => (None, "min_rtt"),
         }
     }
 
@@ -81,6 +90,7 @@ impl Timing {
         match self {
             Self::TlsHandshake => "tls".to_owned(),
             Self::Startup => "start-up".to_owned(),
+            Self::MinRtt => "smallest rtt".to_owned(),
             _ => self.name().replace('.', " "),
         }
     }
@@ -173,8 +183,19 @@ struct OfKind {
 }
 
 /// The entries of `latency_seconds`.
-const ENTRIES: &[&str] =
-    &["manifest", "segment", "init", "key", "other", "connect", "dns", "tls_handshake", "startup"];
+const ENTRIES: &[&str] = &[
+    "manifest",
+    "segment",
+    "init",
+    "key",
+    "other",
+    "connect",
+    "dns",
+    "tls_handshake",
+    "startup",
+    "rtt",
+    "min_rtt",
+];
 
 /// Writes durations by part below each kind of object, and the others by themselves.
 impl Serialize for Latency {

@@ -11,6 +11,17 @@ use crate::snapshot::{Buckets, CacheResults, Errors, Latency, PerKind, PerTiming
 pub(crate) const LATENCY_BOUNDS: [f64; 13] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0];
 
+/// Bounds of what takes a round trip, seconds.
+const ROUND_TRIP_BOUNDS: [f64; 13] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+const fn bounds(timing: Timing) -> &'static [f64] {
+    match timing {
+        Timing::Connect | Timing::Rtt | Timing::MinRtt => &ROUND_TRIP_BOUNDS,
+        _ => &LATENCY_BOUNDS,
+    }
+}
+
 /// Everything counted over all exchanges of a run.
 #[derive(Clone, Debug)]
 pub struct Exchanges {
@@ -34,6 +45,9 @@ pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u6
     let kind = exchange.kind;
     let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
     let (ttfb, download) = if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
+    // The kernel says 0 before it has measured.
+    let rtt =
+        |micros: Option<u32>| micros.filter(|micros| *micros > 0).map(|micros| u64::from(micros) * 1000);
     let durations = [
         (Timing::Ttfb(kind), ttfb),
         (Timing::Download(kind), download),
@@ -41,6 +55,8 @@ pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u6
         (Timing::Connect, exchange.connect_ns),
         (Timing::Dns, exchange.dns_ns),
         (Timing::TlsHandshake, exchange.tls_ns),
+        (Timing::Rtt, rtt(exchange.rtt_us)),
+        (Timing::MinRtt, rtt(exchange.min_rtt_us)),
     ];
     durations.into_iter().filter_map(|(timing, nanos)| Some((timing, nanos?)))
 }
@@ -180,7 +196,7 @@ impl Exchanges {
         let mut segment = None;
         for (timing, nanos) in durations(exchange) {
             self.times[timing]
-                .get_or_insert_with(|| Box::new(Distribution::with_buckets(&LATENCY_BOUNDS)))
+                .get_or_insert_with(|| Box::new(Distribution::with_buckets(bounds(timing))))
                 .add_ns(nanos);
             if timing == Timing::Total(Kind::Segment) {
                 segment = Some(nanos);

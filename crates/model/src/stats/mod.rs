@@ -8,6 +8,7 @@ pub(crate) mod lookup;
 pub(crate) mod origin;
 pub(crate) mod parts;
 pub(crate) mod rates;
+pub(crate) mod retransmits;
 pub mod series;
 pub(crate) mod stages;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use generator::Condition;
 use origin::OriginStats;
 use parts::Parts;
 use rates::Recent;
+use retransmits::Retransmits;
 use series::{History, Totals};
 use viewers::Viewers;
 
@@ -80,6 +82,7 @@ pub struct Stats {
     sliding_window: Option<SlidingWindow>,
     /// What is seen outside of requests.
     counters: Counters,
+    retransmits: Retransmits,
     /// Viewer-seconds played and due, of viewers that have had the time to begin.
     played: f64,
     due: f64,
@@ -106,6 +109,7 @@ impl Stats {
             insight: insight::InsightCollector::default(),
             sliding_window: None,
             counters: Counters::zero(SeenIn::FfmpegLog),
+            retransmits: Retransmits::default(),
             played: 0.0,
             due: 0.0,
             ticked_ns: expectation.began_ns,
@@ -119,6 +123,12 @@ impl Stats {
     pub fn watching(self, window: std::time::Duration, segments_kept: usize, sizes_counted: bool) -> Self {
         let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
         Self { origin_stats: OriginStats::new(window_ns, segments_kept, sizes_counted), ..self }
+    }
+
+    /// Sets that no FFmpeg is among the viewers, whose log would report events.
+    #[must_use]
+    pub fn without_ffmpeg_log(self) -> Self {
+        Self { counters: Counters::default(), ..self }
     }
 
     /// Takes one event.
@@ -140,6 +150,9 @@ impl Stats {
                 self.viewers.received(exchange.viewer, exchange.received_bytes.unwrap_or(0));
             }
             Event::Exchange(exchange) => {
+                if let Some(retransmits) = self.retransmits.add(&exchange) {
+                    self.counters.add(Counter::Retransmits, retransmits);
+                }
                 self.insight.add(&exchange, self.exchanges.fault(&exchange));
                 self.recent.add(exchange.kind, exchange.body_bytes);
                 self.parts.add(&exchange);
@@ -163,7 +176,7 @@ impl Stats {
                 self.exchanges.received(bytes, tls);
                 self.viewers.received(viewer, bytes);
             }
-            Event::Reconnecting { .. } => self.counters.add(Counter::Reconnections, 1),
+            Event::Counted { counter, events, .. } => self.counters.add(counter, events),
             Event::FactsLost { records } => self.condition.facts_lost(records),
             Event::Lines { viewer, parsed, dropped } => self.condition.lines(viewer, parsed, dropped),
             Event::Arrived { viewer, at_ns } => self.viewers.arrived(viewer, at_ns),

@@ -45,6 +45,7 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         tls: false,
         retransmits: Some(0),
         rtt_us: Some(30),
+        min_rtt_us: None,
         cache: None,
         age_s: None,
         edge: None,

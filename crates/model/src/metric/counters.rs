@@ -63,6 +63,8 @@ counters! {
     Reconnections, FfmpegLog, "reconnections", "reconnects";
     /// Live playlists that FFmpeg could not reload; its process ends then.
     ReloadFailures, FfmpegLog, "playlist_reload_failures", "failed playlist reloads";
+    /// Segments that a viewer gave up after all its attempts, and skipped.
+    SegmentsSkipped, FfmpegLog, "segments_skipped", "segments skipped";
     /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.
     SegmentsMissed, FfmpegLog, "segments_missed", "segments missed behind the live window";
     /// Errors that the TLS library of a viewer reported.

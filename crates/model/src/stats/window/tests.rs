@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use super::super::tests::{SECOND, segment, stats};
 use super::*;
 use crate::event::Event;
+use crate::metric::counters::Counter;
 
-/// A run with two viewers who ask for one segment per second each, as `answer` says it is answered at a
-/// second; the second at which it is given up for `threshold`, if it is within `seconds`.
+/// A run with two viewers that ask for one segment per second each, answered at each
+/// second as `answer` returns; the second at which the run is ended for `threshold`, if it is within `seconds`.
 fn given_up(
     threshold: &str,
     after: u64,
@@ -123,6 +124,25 @@ fn nothing_is_given_up_unless_asked_for_and_not_after_the_end() {
     stats.apply(Event::Closing { at_ns: 20 * SECOND });
     (21..90).for_each(|second| stats.tick(second * SECOND));
     assert_eq!((given_up, stats.snapshot(90 * SECOND).aborted_by), (None, None));
+}
+
+#[test]
+fn each_counter_is_counted_in_the_window_and_over_the_run() {
+    for counter in Counter::ALL {
+        let mut stats = stats(1).with_abort_thresholds(&[], Some(Duration::from_secs(30)));
+        for second in 0..40_u64 {
+            stats.apply(Event::Counted { viewer: 1, counter: *counter, events: second });
+            stats.tick((second + 1) * SECOND);
+        }
+        let window = stats.sliding_window.as_ref().unwrap();
+        let before = window.slices.iter().find(|slice| slice.began.second >= 30.0).unwrap().began;
+        let whole = stats.whole(40 * SECOND);
+        let window = stats.mark(40 * SECOND).since(&before, whole.clone());
+        let threshold: Threshold = format!("{}:rate<1", counter.info().name).parse().unwrap();
+        assert_eq!(whole.counters[*counter], Some((0..40).sum()), "{counter:?}");
+        assert_eq!(window.counters[*counter], Some((30..40).sum()), "{counter:?}");
+        assert_eq!(threshold.measure(&window, &()), Some(34.5), "{counter:?}");
+    }
 }
 
 proptest! {

@@ -1,5 +1,5 @@
-//! The reference pages below `docs/reference/`, written from the tables that the programs read. A test
-//! holds the files against them; `make reference` writes them anew.
+//! The reference pages below `docs/reference/`, generated from the tables that the programs read. A test
+//! compares the files with them; `make reference` writes them.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::config::presets::PRESETS;
 use crate::config::{profile, scenario};
 use crate::manual;
 
-/// File names below `docs/reference/`, and what stands in them.
+/// File names below `docs/reference/`, and their contents.
 #[must_use]
 pub fn pages() -> Vec<(&'static str, String)> {
     vec![

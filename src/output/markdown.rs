@@ -8,7 +8,7 @@ use hls_swarm_model::snapshot::{Snapshot, capacity};
 use super::escape::markdown as safe;
 use super::events;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
-use super::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
+use super::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
 use super::load;
 
 /// How many reasons are shown.
@@ -86,7 +86,7 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     for edge in found.edges.iter().take(REASONS) {
         writeln!(out, "| {} |", edge_row(edge).each_ref().map(|cell| safe(cell)).join(" | "))?;
     }
-    if let Some(further) = further_edges(found, REASONS) {
+    if let Some(further) = additional_edges(found, REASONS) {
         writeln!(out, "\n{}", safe(&further))?;
     }
     let failed = found.failed.iter().take(REASONS);

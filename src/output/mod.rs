@@ -1,4 +1,4 @@
-//! How a snapshot looks. A view sees the run's name, a snapshot and a verdict, and nothing else.
+//! Outputs: reports, the summary and the metrics endpoint. Each is made from a snapshot or a report alone.
 
 pub mod comparison;
 pub mod csv;

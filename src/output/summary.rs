@@ -9,7 +9,7 @@ use hls_swarm_model::verdict::Verdict;
 
 use super::escape::terminal;
 use super::events;
-use super::insight::{caches, edge_row, further_edges, playlists};
+use super::insight::{additional_edges, caches, edge_row, playlists};
 use super::load;
 
 /// How many reasons are shown.
@@ -97,7 +97,7 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let errors = &snapshot.errors;
     writeln!(
         out,
-        "errors     {} HTTP, {} broken off, {} timed out, {} connects failed{}",
+        "errors     {} HTTP, {} interrupted, {} timed out, {} connects failed{}",
         errors.http,
         errors.broken,
         errors.timeouts,
@@ -177,7 +177,7 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
              ttfb p95 {ttfb}, cache hits {hits}, old playlists {old}"
         )?;
     }
-    if let Some(further) = further_edges(found, REASONS) {
+    if let Some(further) = additional_edges(found, REASONS) {
         writeln!(out, "           {further}")?;
     }
     for line in caches(found) {

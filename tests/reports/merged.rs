@@ -76,7 +76,7 @@ fn edges_that_no_table_has_room_for_are_told() {
         edges.push(of(OTHER_ADDRESSES.to_owned(), 345));
         report.snapshot.insight.edges = edges;
     });
-    let further = "345 requests to other addresses, which are not told apart";
+    let further = "345 requests to other addresses, which have no rows of their own";
     for format in [Format::Html, Format::Markdown] {
         let text = text(format, &many);
         assert!(text.contains("more edges with") && text.contains(further), "{text}");

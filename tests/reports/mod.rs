@@ -286,11 +286,11 @@ fn the_commands_read_and_write_files() {
     for (line, why) in [
         ("report merge a.json a.json", "a.json: is the same run as a.json"),
         ("report show missing.json", "missing.json: cannot be read"),
-        ("report show a.json --report a.pdf", "the file ending names no format"),
+        ("report show a.json --report a.pdf", "unknown file extension"),
         ("report show a.json --report nowhere/a.md", "cannot be written"),
         // Only the first word can be the command; a URL is never taken for it.
         ("-v report", "is no address of a stream"),
-        ("--report run.pdf http://127.0.0.1:9/report", "the file ending names no format"),
+        ("--report run.pdf http://127.0.0.1:9/report", "unknown file extension"),
     ] {
         let (code, _, said) = run(line);
         assert_eq!(code, Some(2), "{line}: {said}");

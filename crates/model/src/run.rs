@@ -1,9 +1,9 @@
-//! What does not change during a run and stands in every view of it.
+//! What does not change during a run and is part of every output.
 
 use hls_swarm_hls::variant::Variant;
 use serde::{Deserialize, Serialize};
 
-/// A run, as views name it.
+/// A run, as outputs name it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The stream, without secrets.

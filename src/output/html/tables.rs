@@ -8,7 +8,7 @@ use hls_swarm_model::verdict::Verdict;
 use crate::output::escape::markup as safe;
 use crate::output::events;
 use crate::output::figures::{bytes, count, milliseconds};
-use crate::output::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
+use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
 
 /// How many reasons are shown.
 const REASONS: usize = 30;
@@ -144,7 +144,7 @@ pub fn insight(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Resul
         row
     };
     let mut rows: Vec<Vec<String>> = found.edges.iter().take(REASONS).map(row).collect();
-    rows.extend(further_edges(found, REASONS).map(|further| vec![first(&further)]));
+    rows.extend(additional_edges(found, REASONS).map(|further| vec![first(&further)]));
     if !rows.is_empty() {
         table(out, "Edges", &EDGE_HEAD, &rows)?;
     }

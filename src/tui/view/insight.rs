@@ -7,7 +7,7 @@ use ratatui::widgets::Paragraph;
 
 use hls_swarm_model::snapshot::Snapshot;
 
-use crate::output::insight::{caches, edge_row, further_edges, playlists};
+use crate::output::insight::{additional_edges, caches, edge_row, playlists};
 use crate::tui::view::style::Look;
 
 pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look: Look) {
@@ -30,7 +30,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, look:
         let text = row(cells.each_ref().map(String::as_str));
         lines.push(Line::styled(text, look.bad_if(edge.errors + edge.old_playlists > 0)));
     }
-    lines.extend(further_edges(insight, shown).map(Line::raw));
+    lines.extend(additional_edges(insight, shown).map(Line::raw));
     let mut section = |title: &'static str, told: Vec<String>, none: &'static str, bad: bool| {
         lines.push(Line::default());
         lines.push(Line::styled(title, look.heading()));

@@ -128,7 +128,7 @@ pub struct Metric {
     pub labels: &'static [&'static str],
     /// A label that all its samples have. Metrics of one series differ in it.
     pub label: Option<(&'static str, &'static str)>,
-    /// What it tells, as a sentence.
+    /// What it means, as a sentence.
     pub help: String,
     /// What a threshold can ask of it; `None` if nothing.
     pub asked: Option<Asked>,

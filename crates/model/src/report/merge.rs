@@ -184,7 +184,7 @@ fn peak(reports: &[&Report]) -> u64 {
     reports.iter().map(|report| up_at(report.run.began_unix)).max().unwrap_or(0)
 }
 
-/// How bad a verdict is, by the order in which `verdict::criteria` looks for what is wrong.
+/// How bad a verdict is, in the order of `verdict::criteria`.
 fn badness(verdict: &Verdict) -> u8 {
     match verdict.kind {
         _ if verdict.exit_code == Exit::NeverPlayed.code() => 4,
@@ -199,7 +199,7 @@ fn badness(verdict: &Verdict) -> u8 {
 fn judge_merged(parts: &[(String, Report)], merged: &Report) -> Verdict {
     let mut thresholds = Vec::<Threshold>::new();
     for criterion in parts.iter().flat_map(|(_, report)| &report.verdict.criteria) {
-        // The limit of a built-in criterion is no threshold, and judged anyway.
+        // The limit of a built-in criterion is not a threshold, and is evaluated anyway.
         if let Ok(threshold) = criterion.limit.parse()
             && !thresholds.contains(&threshold)
         {

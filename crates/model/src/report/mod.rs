@@ -1,4 +1,4 @@
-//! A run that is over, with everything that a report of it can tell.
+//! A run that is over, with everything that its reports contain.
 
 pub mod merge;
 pub mod read;
@@ -22,7 +22,7 @@ use super::verdict::threshold::{Statistic, Timings};
 /// Version of the report's shape as JSON; it rises when a field changes its meaning or goes away.
 pub const SCHEMA: u64 = 1;
 
-/// What only the end of a run tells: too much to publish every second.
+/// What is only known at the end of a run, or too large to publish every second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     /// The run over time.
@@ -96,7 +96,7 @@ impl Format {
         paths.iter().map(|path| Ok((Self::of(path)?, path.clone()))).collect()
     }
 
-    /// File endings and what they mean.
+    /// File extensions and their formats.
     pub const ENDINGS: [(&str, Self); 5] = [
         ("json", Self::Json),
         ("html", Self::Html),
@@ -105,15 +105,15 @@ impl Format {
         ("csv", Self::Csv),
     ];
 
-    /// The format that the ending of `path` asks for.
+    /// The format of the extension of `path`.
     ///
     /// # Errors
-    /// A usage failure that lists the endings.
+    /// A usage failure that lists the extensions.
     pub fn of(path: &Path) -> Result<Self, Failure> {
         let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
         Self::ENDINGS.iter().find(|(known, _)| ending == *known).map(|(_, format)| *format).ok_or_else(|| {
-            Failure::usage(format!("--report {}: the file ending names no format", path.display()))
-                .help("end the name in .json, .html, .xml (JUnit), .md or .csv (time series)")
+            Failure::usage(format!("--report {}: unknown file extension", path.display()))
+                .help("use one of the extensions .json, .html, .xml (JUnit), .md or .csv (time series)")
         })
     }
 }

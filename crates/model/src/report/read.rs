@@ -39,7 +39,7 @@ pub fn read(name: &str, text: &str) -> Result<Report, Failure> {
 /// More than any run comes to (a pebibyte, if it is bytes), and the sum over ten thousand shards fits into
 /// 64 bits.
 const MOST: u64 = 1 << 50;
-/// What is no count, and may be any number.
+/// The one number that is not a count, and may have any value.
 const SEED: &str = "seed";
 
 /// A value all of whose numbers are at most [`MOST`]. Reading it keeps nothing of it.

@@ -37,7 +37,7 @@ impl PlaylistFaults {
     pub const fn rows(&self) -> [(&'static str, &'static str, u64); 4] {
         [
             ("stale", "stale", self.stale),
-            ("regressed", "went back", self.regressed),
+            ("regressed", "regressed", self.regressed),
             ("skipped", "segments skipped", self.skipped),
             ("disagreed", "older than another viewer's", self.disagreed),
         ]
@@ -107,7 +107,7 @@ impl Ages {
     }
 }
 
-/// What stands for the addresses beyond those that are told apart.
+/// The name of the row for all addresses beyond the limit.
 pub const OTHER_ADDRESSES: &str = "other addresses";
 
 /// A server that viewers were connected to, by its address.
@@ -122,7 +122,7 @@ pub struct Edge {
     pub requests: u64,
     /// Body bytes.
     pub bytes: u64,
-    /// Exchanges that failed: status 400 or above, broken off, timed out.
+    /// Exchanges that failed: status 400 or above, interrupted, timed out.
     pub errors: u64,
     /// Connections made.
     pub connects: u64,
@@ -159,7 +159,7 @@ fn place(kind: &str) -> Option<usize> {
 }
 
 impl Edge {
-    /// The busiest first; those that are not told apart last, for they are no single server.
+    /// Sorts the busiest first, and the row of all other addresses last: it is not a single server.
     pub fn sort(edges: &mut [Self]) {
         edges.sort_by(|a, b| {
             let place = |edge: &Self| (edge.address == OTHER_ADDRESSES, std::cmp::Reverse(edge.requests));

@@ -1,4 +1,4 @@
-//! The load in parts: stages and streams, each with figures of its own, and what was changed by hand.
+//! The load in parts: stages and streams, each with figures of its own, and manual changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +23,7 @@ pub struct StageRow {
     pub from: u64,
     /// Viewers that it led to.
     pub clients: u64,
-    /// Viewer-seconds that [`Self::active_ratio`] is a mean over.
+    /// Viewer-seconds that [`Self::active_ratio`] is an average over.
     pub expected_viewer_seconds: f64,
     /// Viewers playing per viewer that should play, over time.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,7 +114,7 @@ impl StageRow {
         self.bytes.total() as f64 / self.seconds.max(0.001)
     }
 
-    /// The verdict in one word.
+    /// Whether the stage held.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self.met {
@@ -183,7 +183,7 @@ merge_fields! { StreamRow {
     stream = first, clients, playing, requests, bytes, errors, segment_total,
 } }
 
-/// What was changed by hand.
+/// Manual changes of the load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManualChanges {
     /// How often.
@@ -203,7 +203,7 @@ impl Merge for ManualChanges {
     }
 }
 
-/// One change by hand.
+/// One manual change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManualChange {
     /// When, seconds of the run.

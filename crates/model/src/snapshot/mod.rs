@@ -1,4 +1,4 @@
-//! What is known at one moment: the only thing that views may look at.
+//! What is known at one moment: the only input of all outputs.
 //!
 //! Plain data. A field that was not measured is `None` and is absent from every view.
 
@@ -120,7 +120,7 @@ pub struct Snapshot {
     pub stages: Vec<StageRow>,
     /// The streams, where there are several.
     pub streams: Vec<StreamRow>,
-    /// What was changed by hand.
+    /// Manual changes of the load.
     pub manual_changes: ManualChanges,
     /// The threshold that has failed for longer than the run bears, if one has. At the end it is one of the
     /// criteria.

@@ -1,4 +1,4 @@
-//! Where figures come from, how far they agree, and how the load generator itself fares.
+//! Where figures come from, how far they agree, and in what condition the load generator is.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,14 +57,14 @@ impl Merge for Agreement {
 /// The load generator's own condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Mean busy share of all processors of this machine, percent.
+    /// Average busy share of all processors of this machine, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<f64>,
     /// Seconds of the run in which all processors were busy (98 % or more).
     pub saturated_seconds: u64,
     /// Seconds of the run in which the processors were sampled.
     pub sampled_seconds: u64,
-    /// Mean share of one processor that this program itself used (viewers not included), percent.
+    /// Average share of one processor that this program itself used (viewers not included), percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_cpu_percent: Option<f64>,
     /// How late a timer of ours fired at worst, milliseconds.

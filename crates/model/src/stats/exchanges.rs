@@ -1,4 +1,4 @@
-//! The fold over exchanges: requests, bytes, status codes, latencies, errors, kernel bytes.
+//! Statistics of exchanges: requests, bytes, status codes, latencies, errors, kernel bytes.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u6
 pub enum Fault {
     /// The status code was 400 or above.
     Http,
-    /// The peer or the network broke it off.
+    /// The peer or the network interrupted it.
     Broken,
     /// The viewer gave it up after its time-out.
     TimedOut,
@@ -86,7 +86,7 @@ struct KernelBytes {
     plain_received: u64,
     /// Plain connections: read by the viewer.
     plain_read: u64,
-    /// Plain connections: received for an exchange that was broken off, but not read.
+    /// Plain connections: received for an exchange that was interrupted, but not read.
     plain_unread: u64,
 }
 
@@ -109,7 +109,7 @@ impl Exchanges {
         }
     }
 
-    /// Counts one exchange; tells how long it took if it brought a segment.
+    /// Counts one exchange; returns how long it took if it brought a segment.
     pub fn add(&mut self, exchange: &Exchange) -> Option<u64> {
         self.errors.attempts += 1;
         self.requests[exchange.kind] += 1;
@@ -139,7 +139,7 @@ impl Exchanges {
     /// Counts a connection that could not be made. A viewer that was stopped while it waited has
     /// not seen a failure.
     pub fn connect_failed(&mut self, reason: String, timed_out: bool, given_up_after_ns: Option<u64>) {
-        let stopped = given_up_after_ns.is_some_and(|waited| waited < self.patience_ns());
+        let stopped = given_up_after_ns.is_some_and(|waited| waited < self.give_up_ns());
         if stopped {
             return;
         }
@@ -159,16 +159,16 @@ impl Exchanges {
         self.kernel.plain_received += if tls { 0 } else { bytes };
     }
 
-    /// Silence that a viewer ends by itself: FFmpeg looks at its watch every 100 ms, so it may leave
-    /// that much early.
-    const fn patience_ns(&self) -> u64 {
+    /// Silence after which a viewer gives up by itself: FFmpeg checks its time-out every 100 ms, so it may
+    /// give up that much earlier.
+    const fn give_up_ns(&self) -> u64 {
         self.timeout_ns.saturating_sub(100_000_000)
     }
 
     /// How an exchange failed, if it did. One that was in flight when its viewer was stopped did not.
     #[must_use]
     pub fn fault(&self, exchange: &Exchange) -> Option<Fault> {
-        let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.patience_ns());
+        let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.give_up_ns());
         match exchange.outcome {
             _ if exchange.status.is_some_and(|status| status >= 400) => Some(Fault::Http),
             Outcome::Complete => None,
@@ -232,7 +232,7 @@ impl Exchanges {
         (expected > 0).then(|| self.kernel.plain_read as f64 / expected as f64)
     }
 
-    /// Why connects failed, by the words of the operating system.
+    /// Why connects failed, by the operating system's messages.
     #[must_use]
     pub fn connect_failures(&self) -> Vec<(String, u64)> {
         self.connect_failures.iter().map(|(reason, count)| (reason.clone(), *count)).collect()

@@ -1,4 +1,4 @@
-//! The one fold from events to figures. Pure: the time of each event is passed in.
+//! Statistics: from events to figures. The time of each event is passed in.
 
 pub mod distribution;
 pub(crate) mod exchanges;
@@ -43,7 +43,7 @@ pub use parts::StagePlan;
 /// The name of the distribution of timer delays in reports.
 pub(crate) const LAG: &str = "lag";
 
-/// What the fold has to know of the plan.
+/// What the statistics have to know of the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation {
     /// When the run began, `CLOCK_MONOTONIC` nanoseconds.
@@ -60,9 +60,9 @@ pub struct Expectation {
     pub sources: Sources,
 }
 
-/// What percentiles of the origin's figures cover, unless told otherwise.
+/// What percentiles of the origin's figures cover, by default.
 const ORIGIN_WINDOW_NS: u64 = 30_000_000_000;
-/// Segments whose published size is remembered, unless told otherwise.
+/// Segments whose published size is remembered, by default.
 const SEGMENTS_KEPT: usize = 300;
 
 /// All figures of a run.
@@ -87,7 +87,7 @@ pub struct Stats {
     played: f64,
     due: f64,
     ticked_ns: u64,
-    /// The end of the run and what playback was like then; stopping viewers is no part of it.
+    /// The end of the run and what playback was like then; stopping viewers is not part of it.
     closed: Option<(u64, Playback, u64)>,
 }
 

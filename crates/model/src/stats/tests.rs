@@ -1,4 +1,4 @@
-//! Tests of the fold: events in, figures out.
+//! Tests of the statistics: events in, figures out.
 
 use hls_swarm_base::exit_status::ProcessExit;
 
@@ -378,7 +378,7 @@ fn who_was_dismissed_is_neither_due_nor_a_failure() {
     stats.apply(Event::Arrived { viewer: 2, at_ns: 20 * SECOND });
     stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });
     stats.apply(Event::RampedDown { viewer: 2, at_ns: 21 * SECOND });
-    // What it plays while it is being stopped counts for nobody.
+    // What it plays while it is being stopped is not counted.
     stats.apply(Event::Progress { viewer: 2, media_us: 1_000_000, speed: None, drift_seconds: 0.0 });
     let lifetimes = stats.snapshot(21 * SECOND).lifetimes;
     assert_eq!((lifetimes.arrived, lifetimes.restarts, lifetimes.expected, lifetimes.played), (3, 0, 2, 2));

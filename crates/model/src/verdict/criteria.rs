@@ -1,6 +1,6 @@
 //! The verdict: is the run valid, and did it meet what was asked of it?
 //!
-//! In this order: nobody ever played (6), the run proves nothing (5), it was broken off (128 + n),
+//! In this order: no viewer ever played (6), the run proves nothing (5), it was interrupted (128 + n),
 //! a criterion was not met (4), pass (0).
 
 use hls_swarm_base::exit::Exit;

@@ -1,8 +1,8 @@
-//! The figures of the last seconds, which `--abort-after` holds thresholds against.
+//! The sliding window: the figures of the last seconds, over which `--abort-after` evaluates thresholds.
 //!
-//! Counters, bytes, time and durations are those of a sliding window. Not so what only the whole run
-//! has: whether viewers have ever played or were given up, and how many there were at most. The speed of
-//! playback is one of this moment anyway.
+//! Counters, bytes, times and durations are those of the window. Some figures only the whole run has: whether
+//! viewers have ever played or were given up, and the largest number of them. The playback speed is always
+//! that of the moment.
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +36,7 @@ pub(crate) struct Mark {
     playback_time: PlaybackTime,
 }
 
-/// What came between one look and the next.
+/// What came between two evaluations.
 #[derive(Clone, Debug, Default)]
 struct Slice {
     began: Mark,
@@ -77,7 +77,7 @@ impl SlidingWindow {
         }
     }
 
-    /// Holds the thresholds against the window that ends now. `whole` is the whole run.
+    /// Evaluates the thresholds over the window that ends now. `whole` is the whole run.
     fn look(&mut self, now: Mark, whole: Snapshot) {
         let begin = now.second - self.abort_policy.window();
         // The newest slice that is old enough is where the window begins.
@@ -144,7 +144,7 @@ impl Mark {
             expected_viewer_seconds: due,
             active_ratio: (due > 0.0).then(|| (self.played - before.played) / due),
             lifetimes: Lifetimes {
-                // Who was stalled already when the window began is stalled in it as well.
+                // A viewer that was stalled when the window began is stalled in it as well.
                 stalled: self.stalled - before.stalled + before.stalled_now,
                 restarts: self.restarts - before.restarts,
                 ..whole.lifetimes
@@ -165,7 +165,7 @@ impl Stats {
         }
     }
 
-    /// Looks back at the last seconds, if anybody asks for them.
+    /// Evaluates the last seconds, if a threshold asks for them.
     pub(crate) fn update_window(&mut self, at_ns: u64) {
         if self.sliding_window.is_none() {
             return;

@@ -158,7 +158,6 @@ impl Follower {
             self.skip = self.skip.saturating_add(1);
             self.record.method = 0;
             self.record.name_len = 0;
-            self.record.request_bytes = 0;
         } else {
             self.skip = 0;
             self.answering = 0;
@@ -212,7 +211,7 @@ impl Follower {
                 break;
             }
         }
-        (self.record.head_bytes, self.record.body_bytes, self.record.entity_bytes) = (0, 0, 0);
+        (self.record.head_bytes, self.record.body_bytes) = (0, 0);
         self.in_flight = true;
     }
 }
@@ -224,7 +223,6 @@ fn request_facts(record: &Record) -> Record {
         name: record.name,
         name_len: record.name_len,
         url_hash: record.url_hash,
-        request_bytes: record.request_bytes,
         ..Record::EMPTY
     }
 }

@@ -9,7 +9,7 @@
 /// First four bytes of every record.
 pub const MAGIC: u32 = 0x484c_5350;
 /// Layout version; changes with every change of [`Record`].
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Bytes of one record: below `PIPE_BUF`, so that a write is whole or not at all.
 pub const RECORD_BYTES: usize = core::mem::size_of::<Record>();
 /// Environment variable that carries `FD:VIEWER:GENERATION` (decimal) into the child.
@@ -96,7 +96,7 @@ pub mod flag {
     pub const TLS: u16 = 1 << 4;
     /// `received`, `rtt_us`, `min_rtt_us` and `retransmits` come from the kernel's `tcp_info`.
     pub const TCP_INFO: u16 = 1 << 5;
-    /// The response was chunked: `body_bytes` holds framing, `entity_bytes` does not.
+    /// The response was chunked: `body_bytes` holds framing.
     pub const CHUNKED: u16 = 1 << 6;
     /// The response carried `Content-Encoding` other than identity.
     pub const ENCODED: u16 = 1 << 7;
@@ -179,19 +179,13 @@ pub struct Record {
     /// From the first byte of the response to the arrival of its last byte (of those that were read,
     /// if it is not whole), see [`flag::ARRIVED_EARLIER`].
     pub download_ns: u64,
-    /// From the first byte of the response to the moment the viewer had read the last one.
-    pub read_ns: u64,
     /// From the last byte read (or the begin, if none was) until the end of an exchange or of a
     /// connection attempt that did not complete.
     pub idle_ns: u64,
-    /// Bytes of the request.
-    pub request_bytes: u64,
     /// Bytes of the response heads (interim 1xx heads included), as plain text.
     pub head_bytes: u64,
     /// Body bytes that the viewer read, chunk framing included: nginx's `$body_bytes_sent`.
     pub body_bytes: u64,
-    /// Body bytes that the viewer read, without chunk framing (still content-encoded).
-    pub entity_bytes: u64,
     /// `Content-Length` of the response.
     pub content_length: u64,
     /// Bytes that the kernel received on this connection since the previous record about it, TLS
@@ -274,12 +268,9 @@ impl Record {
         tls_ns: 0,
         first_byte_ns: 0,
         download_ns: 0,
-        read_ns: 0,
         idle_ns: 0,
-        request_bytes: 0,
         head_bytes: 0,
         body_bytes: 0,
-        entity_bytes: 0,
         content_length: 0,
         received: 0,
         rtt_us: 0,
@@ -460,7 +451,7 @@ const _: () = assert!(
     RECORD_BYTES
         == 9 * 4
             + 2 * 2
-            + 14 * 8
+            + 11 * 8
             + 4 * 4
             + 3 * 8
             + 4 * 4

@@ -141,6 +141,7 @@ fn exchange(record: &Record) -> Exchange {
         tls: record.has(flag::TLS),
         retransmits: record.has(flag::TCP_INFO).then_some(record.retransmits),
         rtt_us: record.has(flag::TCP_INFO).then_some(record.rtt_us),
+        min_rtt_us: record.has(flag::TCP_INFO).then_some(record.min_rtt_us),
         cache: match record.cache {
             cache::HIT => Some(Cache::Hit),
             cache::MISS => Some(Cache::Miss),

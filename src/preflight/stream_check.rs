@@ -10,7 +10,7 @@ use url::Url;
 use hls_swarm_base::error::Failure;
 use hls_swarm_hls as playlist;
 use hls_swarm_hls::selection::{Selection, choose, offer};
-use hls_swarm_hls::{Master, Media, Playlist, Variant};
+use hls_swarm_hls::{MediaPlaylist, MultivariantPlaylist, Playlist, Variant};
 use hls_swarm_http::fetch::{self, without_secrets};
 use hls_swarm_http::site_rules;
 use hls_swarm_http::target_policy::TargetPolicy;
@@ -52,7 +52,7 @@ pub async fn look(stream: &Stream, target_policy: &TargetPolicy) -> Result<Found
             let finding = describe(&media, "one rendition");
             return Ok(Found::one(play(stream.url.clone(), None, &media, stream), finding));
         }
-        Playlist::Master(master) => master,
+        Playlist::Multivariant(master) => master,
     };
     let of = format!("{} variants of {}", master.variants.len(), at.path());
     let wished = match choose(&master, stream.variant) {
@@ -73,13 +73,13 @@ pub async fn look(stream: &Stream, target_policy: &TargetPolicy) -> Result<Found
 /// Every variant at once, by the master playlist itself.
 async fn whole(
     stream: &Stream,
-    master: &Master,
+    master: &MultivariantPlaylist,
     of: &str,
     target_policy: &TargetPolicy,
 ) -> Result<Found, Failure> {
     let first = master.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
     let media = media(stream, &first.url, target_policy).await?;
-    for url in master.variants.iter().map(|one| &one.url).chain(master.audio.iter().map(|one| &one.url)) {
+    for url in master.variants.iter().map(|one| &one.url).chain(master.separate_audio()) {
         site_rules::check(target_policy, url, &stream.resolve)?;
     }
     let finding = describe(&media, &format!("all {of}"));
@@ -89,7 +89,7 @@ async fn whole(
 /// Some variants, by their media playlists: a master playlist would have FFmpeg open all of them.
 async fn chosen(
     stream: &Stream,
-    master: &Master,
+    master: &MultivariantPlaylist,
     variants: &[&Variant],
     of: &str,
     target_policy: &TargetPolicy,
@@ -122,7 +122,7 @@ impl Found {
     }
 }
 
-async fn media(stream: &Stream, url: &Url, target_policy: &TargetPolicy) -> Result<Media, Failure> {
+async fn media(stream: &Stream, url: &Url, target_policy: &TargetPolicy) -> Result<MediaPlaylist, Failure> {
     match fetch_playlist(stream, url, target_policy).await? {
         (_, Playlist::Media(media)) => within(stream, &media, target_policy).map(|()| media),
         _ => Err(nothing_listed(url)),
@@ -130,9 +130,9 @@ async fn media(stream: &Stream, url: &Url, target_policy: &TargetPolicy) -> Resu
 }
 
 /// Segments may lie on other hosts than their playlist.
-fn within(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> Result<(), Failure> {
+fn within(stream: &Stream, media: &MediaPlaylist, target_policy: &TargetPolicy) -> Result<(), Failure> {
     let mut known = None;
-    for (url, _) in &media.segments {
+    for url in media.segments.iter().map(|segment| &segment.url) {
         if known != url.host_str() {
             site_rules::check(target_policy, url, &stream.resolve)?;
             known = url.host_str();
@@ -141,14 +141,14 @@ fn within(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> Resul
     Ok(())
 }
 
-fn play(url: Url, audio: Option<Url>, media: &Media, stream: &Stream) -> Play {
+fn play(url: Url, audio: Option<Url>, media: &MediaPlaylist, stream: &Stream) -> Play {
     let promised = Some(media.longest_segment()).filter(|seconds| *seconds > 0.0);
     let target_duration = promised.unwrap_or(stream.target_duration.as_secs_f64());
-    Play { url, audio, live: media.live, target_duration }
+    Play { url, audio, live: media.is_live(), target_duration }
 }
 
-fn describe(media: &Media, chosen: &str) -> String {
-    if media.live {
+fn describe(media: &MediaPlaylist, chosen: &str) -> String {
+    if media.is_live() {
         format!("live, segments of up to {} s, {chosen}", media.target_duration)
     } else {
         format!("VOD of {:.0} s, {} segments, {chosen}", media.duration(), media.segments.len())

@@ -1,14 +1,14 @@
-//! Which variants of a master playlist viewers play.
+//! Which variants of a multivariant playlist viewers play.
 
 use std::fmt;
 
-use super::{Master, Variant};
+use super::{MultivariantPlaylist, Variant};
 use crate::variant::Variant as Wish;
 
 /// What a wish comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection<'a> {
-    /// Each viewer plays the master playlist, and with it every variant at once.
+    /// Each viewer plays the multivariant playlist, and with it every variant at once.
     Whole,
     /// Each viewer plays one of these; never empty.
     Of(Vec<&'a Variant>),
@@ -33,8 +33,8 @@ impl std::error::Error for NoMatchingVariant {}
 ///
 /// # Errors
 /// [`NoMatchingVariant`], which names what there is.
-pub fn choose(master: &Master, wish: Wish) -> Result<Selection<'_>, NoMatchingVariant> {
-    let variants = || master.variants.iter();
+pub fn choose(playlist: &MultivariantPlaylist, wish: Wish) -> Result<Selection<'_>, NoMatchingVariant> {
+    let variants = || playlist.variants.iter();
     // Of equals the first wins, whichever end is asked for.
     let most = |one: &&Variant| one.bandwidth;
     let one = match wish {
@@ -67,12 +67,17 @@ mod tests {
 
     use super::*;
 
-    fn master() -> Master {
+    fn playlist() -> MultivariantPlaylist {
         let variant = |name: &str, bandwidth, height| Variant {
+            uri: name.to_owned(),
             url: Url::parse(&format!("http://host/{name}")).unwrap(),
             bandwidth,
             resolution: Some((height * 16 / 9, height)),
+            codecs: None,
             audio: None,
+            video: None,
+            subtitles: None,
+            closed_captions: None,
         };
         let variants = vec![
             variant("mid", 2_000_000, 720),
@@ -80,12 +85,12 @@ mod tests {
             variant("top2", 3_000_000, 1080),
             variant("low", 800_000, 360),
         ];
-        Master { variants, audio: Vec::new() }
+        MultivariantPlaylist { variants, renditions: Vec::new() }
     }
 
     fn paths(wish: &str) -> Result<String, NoMatchingVariant> {
-        let master = master();
-        choose(&master, wish.parse().unwrap()).map(|choice| match choice {
+        let playlist = playlist();
+        choose(&playlist, wish.parse().unwrap()).map(|choice| match choice {
             Selection::Whole => "whole".into(),
             Selection::Of(some) => some.iter().map(|one| one.url.path()).collect::<Vec<_>>().join(" "),
         })

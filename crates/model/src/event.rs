@@ -1,9 +1,13 @@
 //! What happened: the only thing that actors tell the aggregator.
 
+use std::sync::Arc;
+
 use hls_swarm_base::exit_status::ProcessExit;
+use hls_swarm_hls::Playlist;
 
 use super::command::Command;
 use super::exchange::Exchange;
+use crate::listed::Rendition;
 use crate::origin_sample::Scraped;
 
 /// Why a viewer's process ended, as its life cycle sees it.
@@ -86,6 +90,21 @@ pub enum Event {
     },
     /// A request and its response are over.
     Exchange(Box<Exchange>),
+    /// A viewer read a playlist, to its end.
+    Playlist {
+        /// The viewer.
+        viewer: u32,
+        /// How often it had been started.
+        generation: u32,
+        /// Which playlist: hash of its URL, without the directives of LL-HLS that differ in each reload.
+        playlist: u64,
+        /// What it carries, by the multivariant playlist that led to it.
+        rendition: Rendition,
+        /// What it said; the same value for all viewers that read the same.
+        said: Arc<Playlist>,
+        /// When its last byte had come, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
     /// A connection could not be made.
     ConnectFailed {
         /// The viewer.

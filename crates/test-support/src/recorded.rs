@@ -3,6 +3,7 @@
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_hls::variant::Variant;
+use hls_swarm_model::content::Content;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
@@ -62,6 +63,11 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         idle_ns: None,
         head_bytes: 300,
         body_bytes: if kind == Kind::Segment { 500_000 } else { 400 },
+        content: Some(if kind == Kind::Segment { Content::MpegTs } else { Content::Playlist }),
+        announced_bytes: Some(if kind == Kind::Segment { 500_000 } else { 400 }),
+        excess_bytes: 0,
+        segment: None,
+        blocking_reload: false,
         received_bytes: Some(if kind == Kind::Segment { 500_300 } else { 700 }),
         tls: false,
         retransmits: Some(0),
@@ -70,6 +76,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         age_s: (kind == Kind::Segment).then_some(3),
         edge: Some("cache-fra1".into()),
         playlist: (kind == Kind::Playlist).then_some(MediaPlaylist {
+            playlist: 1,
             // It stands still from second 8 on.
             sequence: at.min(8),
             segments: 5,

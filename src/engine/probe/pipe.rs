@@ -9,11 +9,14 @@ use nix::unistd::pipe2;
 use tokio::net::unix::pipe;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_probe::record::{RECORD_BYTES, Record, what};
+use hls_swarm_probe::record::{Frame, Record, what};
 
 /// Asked of the kernel; it is the most that an unprivileged process may have, and holds some two
 /// thousand records.
 const CAPACITY: i32 = 1 << 20;
+
+/// Read at once.
+const READ_BYTES: usize = 32 << 10;
 
 /// The write end, which viewers inherit.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ impl ProbePipe {
             tracing::debug!(%error, "the probe's pipe stays at its default size");
         }
         let pipe = pipe::Receiver::from_owned_fd(read).map_err(refused)?;
-        Ok((Self { write }, ProbeReader { pipe, order: Order::default() }))
+        Ok((Self { write }, ProbeReader { pipe, order: Order::default(), unread: Vec::new() }))
     }
 
     /// The number under which a child inherits the write end.
@@ -50,10 +53,30 @@ impl ProbePipe {
 /// What a read brought.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Records, in the order of the pipe.
-    pub records: Vec<Record>,
+    /// Whole frames.
+    bytes: Vec<u8>,
+    /// Whether nobody can write into the pipe any more.
+    pub ended: bool,
     /// Records that never arrived, noticed by this read.
     pub lost: u64,
+}
+
+impl Batch {
+    /// The frames, in the order of the pipe.
+    pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (frame, size) = Frame::first(rest).ok()??;
+            rest = rest.get(size..)?;
+            Some(frame)
+        })
+    }
+
+    /// Whether it brought no frame.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
 }
 
 /// The read end.
@@ -61,18 +84,20 @@ pub struct Batch {
 pub struct ProbeReader {
     pipe: pipe::Receiver,
     order: Order,
+    /// The beginning of a frame whose rest is still in the pipe.
+    unread: Vec<u8>,
 }
 
 impl ProbeReader {
-    /// Waits for records.
+    /// Waits for frames, or for the end of the pipe.
     ///
     /// # Errors
-    /// The pipe failed, or a record is not one of ours.
+    /// The pipe failed, or something is in it that the probe did not write.
     pub async fn next(&mut self) -> io::Result<Batch> {
         loop {
             self.pipe.readable().await?;
             let batch = self.pending()?;
-            if !batch.records.is_empty() {
+            if !batch.is_empty() || batch.ended {
                 return Ok(batch);
             }
         }
@@ -86,24 +111,32 @@ impl ProbeReader {
     /// Takes what is in the pipe now, without waiting.
     ///
     /// # Errors
-    /// The pipe failed, or a record is not one of ours.
+    /// The pipe failed, or something is in it that the probe did not write.
     pub fn pending(&mut self) -> io::Result<Batch> {
         let mut batch = Batch::default();
-        // A whole number of records; writes are atomic, so a read never cuts one.
-        let mut buffer = [0_u8; RECORD_BYTES * 64];
+        let mut buffer = [0_u8; READ_BYTES];
         match self.pipe.try_read(&mut buffer) {
-            Ok(read) => {
-                for bytes in buffer.get(..read).unwrap_or_default().chunks(RECORD_BYTES) {
-                    let record = Record::from_bytes(bytes)
-                        .ok_or_else(|| io::Error::other("the probe's pipe holds something else"))?;
-                    batch.lost += self.order.missing(&record);
-                    batch.records.push(record);
-                }
-                Ok(batch)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(batch),
-            Err(error) => Err(error),
+            Ok(0) => batch.ended = true,
+            Ok(read) => self.take(buffer.get(..read).unwrap_or_default(), &mut batch)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
+        Ok(batch)
+    }
+
+    /// Takes what was read. A write is whole in the pipe, but a read may end inside it.
+    fn take(&mut self, bytes: &[u8], batch: &mut Batch) -> io::Result<()> {
+        self.unread.extend_from_slice(bytes);
+        let mut rest = self.unread.as_slice();
+        while let Some((frame, size)) = Frame::first(rest).map_err(io::Error::other)? {
+            rest = rest.get(size..).unwrap_or_default();
+            if let Frame::Record(record) = &frame {
+                batch.lost += self.order.missing(record);
+            }
+        }
+        let rest = self.unread.split_off(self.unread.len() - rest.len());
+        batch.bytes = std::mem::replace(&mut self.unread, rest);
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Carries the probes' records from their pipe to the aggregator.
+//! Carries what the probes write from their pipe to the aggregator.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,15 @@ pub async fn carry(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: Can
             () = stop.cancelled() => break,
         };
         match batch {
-            Ok(batch) => hand_over(batch, &mut reader, &events).await,
+            Ok(batch) => {
+                let ended = batch.ended;
+                hand_over(batch, &mut reader, &events).await;
+                if ended {
+                    // A pipe at its end is always readable: asking it again would never wait.
+                    stop.cancelled().await;
+                    break;
+                }
+            }
             Err(error) => {
                 // Without the pipe every figure from here on would be wrong.
                 tracing::error!(%error, "the probe's pipe failed");
@@ -28,7 +36,7 @@ pub async fn carry(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: Can
         }
     }
     while let Ok(batch) = pipe.pending()
-        && !batch.records.is_empty()
+        && !batch.is_empty()
     {
         hand_over(batch, &mut reader, &events).await;
     }
@@ -42,11 +50,11 @@ pub async fn carry(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: Can
 }
 
 async fn hand_over(batch: Batch, reader: &mut Reader, events: &mpsc::Sender<Event>) {
-    let mut found = Vec::with_capacity(batch.records.len());
+    let mut found = Vec::new();
     if batch.lost > 0 {
         found.push(Event::FactsLost { records: batch.lost });
     }
-    batch.records.iter().for_each(|record| reader.read(record, &mut |event| found.push(event)));
+    batch.frames().for_each(|frame| reader.frame(&frame, &mut |event| found.push(event)));
     send(found, events).await;
 }
 

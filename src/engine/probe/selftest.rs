@@ -14,7 +14,7 @@ use hls_swarm_os::elf;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::listener::UnusedPort;
 use hls_swarm_os::process::{Answer, Program, ask, spawn_failed};
-use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, flag, what};
+use hls_swarm_probe::record::{Frame, NETWORK_ENVIRONMENT, Record, flag, what};
 
 use crate::engine::ffmpeg::detect::OTHER_BINARY;
 use crate::engine::probe::conceal::Concealed;
@@ -148,7 +148,13 @@ async fn broken(ffmpeg: &Path, plain: &Program, guard: &Arc<Guard>) -> Option<Se
 async fn records(reader: &mut ProbeReader) -> Vec<Record> {
     let mut all = Vec::new();
     while let Ok(Ok(batch)) = tokio::time::timeout(SETTLE, reader.next()).await {
-        all.extend(batch.records);
+        all.extend(batch.frames().filter_map(|frame| match frame {
+            Frame::Record(record) => Some(record),
+            Frame::Body(_) => None,
+        }));
+        if batch.ended {
+            break;
+        }
     }
     all
 }

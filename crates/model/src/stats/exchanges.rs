@@ -53,6 +53,8 @@ impl Times {
         let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
         let (ttfb, download) =
             if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
+        // What a server holds back because it was asked to does not make it slow.
+        let ttfb = ttfb.filter(|_| !exchange.blocking_reload);
         let whole = ttfb.zip(download).map(|(ttfb, download)| ttfb + download);
         Self {
             ttfb,
@@ -228,9 +230,11 @@ impl Exchanges {
             let read = exchange.head_bytes + exchange.body_bytes;
             self.kernel.plain_received += received;
             self.kernel.plain_read += read;
-            if exchange.outcome != Outcome::Complete {
-                self.kernel.plain_unread += received.saturating_sub(read);
-            }
+            // Behind the announced end of a response there is nothing that a viewer has to read.
+            self.kernel.plain_unread += match exchange.outcome {
+                Outcome::Complete => exchange.excess_bytes,
+                _ => received.saturating_sub(read),
+            };
         }
     }
 

@@ -710,6 +710,51 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_body_that_ends_in_the_middle_of_what_is_in_it_is_cut_short(
+        sizes in prop::collection::vec(0_u32..300, 1..6),
+        long in any::<bool>(),
+        cut in 0_usize..1000,
+        cuts in prop::collection::vec(1_usize..100, 0..40),
+    ) {
+        let mut boxes = Vec::new();
+        let mut ends = vec![];
+        for (number, size) in sizes.iter().enumerate() {
+            let kind = if number == 0 { b"styp" } else { b"mdat" };
+            if long {
+                boxes.extend([&1_u32.to_be_bytes()[..], kind, &u64::from(size + 16).to_be_bytes()].concat());
+            } else {
+                boxes.extend([&(size + 8).to_be_bytes()[..], kind].concat());
+            }
+            boxes.extend(vec![7; *size as usize]);
+            ends.push(boxes.len());
+        }
+        let packets = packets(188, 0, 5);
+        let of = |entity: &[u8]| {
+            let mut connection = Connection::new();
+            connection.send(GET);
+            pieces(&response(200, "", entity, false), &cuts).into_iter().for_each(|piece| connection.receive(piece));
+            connection.only().has(flag::CUT_SHORT)
+        };
+        let length = cut.clamp(8, boxes.len());
+        prop_assert_eq!(of(&boxes[..length]), !ends.contains(&length), "{} of {:?}", length, ends);
+        let length = cut.clamp(1, packets.len());
+        prop_assert_eq!(of(&packets[..length]), length % 188 != 0);
+    }
+}
+
+#[test]
+fn a_last_box_without_a_size_goes_on_to_the_end() {
+    for (entity, cut_short) in [
+        (&b"\0\0\0\x08styp\0\0\0\0mdatabc"[..], false),
+        (b"\0\0\0\x08styp\0\0\0\x04mdatabc", false),
+        (b"\0\0\0\x08styp\0\0\0\x0cmdatabc", true),
+    ] {
+        assert_eq!(exchange(&response(200, "", entity, true)).only().has(flag::CUT_SHORT), cut_short);
+    }
+}
+
 #[test]
 fn an_encoded_body_looks_like_nothing_and_what_has_no_body_is_not_empty() {
     for (text, encoding) in [

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, end, flag, what};
+use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, body, content, encoding, end, flag, what};
 use hls_swarm_test_support::nginx::Nginx;
 use hls_swarm_test_support::program::program;
 
@@ -99,7 +99,12 @@ fn ffmpeg_against_nginx(tls: bool) {
         (playlist.sniff().get(..7), playlist.content_type()),
         (Some(&b"#EXTM3U"[..]), &b"application/vnd.apple.mpegurl"[..])
     );
+    let text = fs::read(folder.path().join("www/s.m3u8")).unwrap();
+    let asked = format!("/s.m3u8\n127.0.0.1:{port}\n").into_bytes();
+    assert_eq!(run.body_of(playlist), [asked, text].concat(), "what FFmpeg read is what nginx has");
+    assert_eq!((playlist.body, playlist.content), (body::WHOLE, content::PLAYLIST));
     for segment in &run.exchanges()[1..] {
+        assert_eq!((segment.body, segment.content), (body::NONE, content::MPEG_TS));
         assert_eq!((segment.sniff()[0], segment.content_type()), (0x47, &b"video/mp2t"[..]));
     }
 }
@@ -148,6 +153,12 @@ fn curl_over_tls() {
     assert!(to_the_end.has(flag::CONNECTION_CLOSE | flag::ENCODED));
     assert!(!to_the_end.has(flag::CHUNKED) && !to_the_end.has(flag::CONTENT_LENGTH));
     assert_eq!(to_the_end.entity_bytes, chunked.entity_bytes);
+    for playlist in [chunked, to_the_end] {
+        assert_eq!((playlist.body, playlist.encoding), (body::WHOLE, encoding::GZIP));
+        let body = run.body_of(&playlist);
+        let start = body.windows(2).position(|bytes| bytes == [0x1f, 0x8b]).unwrap();
+        assert_eq!((body.len() - start) as u64, playlist.entity_bytes, "as it was sent");
+    }
 }
 
 #[test]

@@ -237,6 +237,9 @@ impl Follower {
         if self.record.body_bytes == 0 && !bodiless && !self.record.has(flag::ENCODED) {
             self.record.content = wire::content::EMPTY;
         }
+        if self.content.is_cut_short() && !self.record.has(flag::ENCODED) {
+            self.record.flags |= flag::CUT_SHORT;
+        }
     }
 
     /// Whether nothing of the awaited response was taken.

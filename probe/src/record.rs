@@ -186,6 +186,8 @@ pub mod flag {
     /// The peer's FIN had come in before the request was sent into the kept connection, and no answer
     /// came: no server ever read the request. Viewers send such a one again (RFC 9112, 9.3.1).
     pub const STALE: u16 = 1 << 13;
+    /// The response is whole, but its body ends in the middle of an MPEG-TS packet or of an ISO box.
+    pub const CUT_SHORT: u16 = 1 << 14;
 }
 
 /// `Record::cache`: what the edge said about its cache (X-Cache, CF-Cache-Status, Cache-Status).
@@ -513,6 +515,10 @@ pub struct BodyPiece<'a> {
 
 /// One thing that lies in the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "frames are taken from the pipe one at a time, and nothing allocates"
+)]
 pub enum Frame<'a> {
     /// A fact.
     Record(Record),

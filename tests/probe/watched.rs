@@ -56,10 +56,14 @@ impl Pipe {
 
     /// Records and pieces of bodies, each in their order.
     pub fn frames(&self) -> (Vec<Record>, Vec<Piece>) {
-        let all = self.drain();
-        let (mut records, mut pieces, mut rest) = (Vec::new(), Vec::new(), all.as_slice());
+        Self::read(&self.drain())
+    }
+
+    /// The same of what was drained.
+    pub fn read(mut rest: &[u8]) -> (Vec<Record>, Vec<Piece>) {
+        let (mut records, mut pieces) = (Vec::new(), Vec::new());
         while !rest.is_empty() {
-            let (frame, size) = Frame::first(rest).unwrap().expect("frames are whole");
+            let Some((frame, size)) = Frame::first(rest).unwrap() else { panic!("frames are whole") };
             match frame {
                 Frame::Record(record) => records.push(record),
                 Frame::Body(piece) => {

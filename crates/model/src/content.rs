@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::exchange::Kind;
+use std::fmt;
+
+use crate::exchange::{Exchange, Kind, Outcome};
 
 /// What a body looks like, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -83,9 +85,88 @@ impl Content {
     }
 }
 
+/// What is wrong with a response that came whole and with a status of success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// It is something else than what was asked for.
+    Content(Content),
+    /// It ends in the middle of a packet or of a box.
+    CutShort,
+    /// It goes on behind the length that was announced for it.
+    TooLong,
+}
+
+impl fmt::Display for Defect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Content(content) => f.write_str(content.name()),
+            Self::CutShort => f.write_str("cut short"),
+            Self::TooLong => f.write_str("longer than its Content-Length"),
+        }
+    }
+}
+
+impl Exchange {
+    /// What is wrong with the body that a successful response brought whole, if anything is.
+    #[must_use]
+    pub fn defect(&self) -> Option<Defect> {
+        if self.outcome != Outcome::Complete || !matches!(self.status, Some(200 | 206)) {
+            return None;
+        }
+        let later_part = self.segment.is_some_and(|segment| !segment.from_start);
+        let encrypted = self.segment.is_some_and(|segment| segment.encrypted);
+        let unsuited = self.content.filter(|content| {
+            // What no playlist lists may be anything; but a page is no segment, whatever it is called.
+            let listed = self.segment.is_some() || *content != Content::Other;
+            listed && !later_part && !content.suits(self.kind, encrypted, self.body_bytes)
+        });
+        if let Some(content) = unsuited {
+            return Some(Defect::Content(content));
+        }
+        if self.excess_bytes > 0 {
+            return Some(Defect::TooLong);
+        }
+        (self.cut_short && !encrypted && !later_part).then_some(Defect::CutShort)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listed::{Rendition, SegmentId};
+    use crate::stats::tests::segment;
+
+    #[test]
+    fn a_defect_is_one_of_what_came_whole() {
+        let sound = segment(1);
+        assert_eq!(sound.defect(), None);
+        let page = Exchange { content: Some(Content::Html), ..segment(1) };
+        assert_eq!(page.defect(), Some(Defect::Content(Content::Html)));
+        assert_eq!(Exchange { status: Some(404), ..page.clone() }.defect(), None);
+        assert_eq!(Exchange { outcome: Outcome::ClosedByPeer, ..page }.defect(), None);
+        let listed = SegmentId {
+            playlist: 1,
+            sequence: 1,
+            duration_us: 1,
+            rendition: Rendition::Main,
+            encrypted: false,
+            from_start: true,
+        };
+        let unknown = Exchange { content: Some(Content::Other), ..segment(1) };
+        assert_eq!(unknown.defect(), None, "no playlist lists it");
+        let of = |listed: SegmentId| Exchange { segment: Some(listed), ..unknown.clone() };
+        assert_eq!(of(listed).defect(), Some(Defect::Content(Content::Other)));
+        assert_eq!(of(SegmentId { from_start: false, ..listed }).defect(), None);
+        let encrypted = Exchange { body_bytes: 1600, ..of(SegmentId { encrypted: true, ..listed }) };
+        assert_eq!(encrypted.defect(), None);
+        let odd = Exchange { body_bytes: 1601, ..encrypted };
+        assert_eq!(odd.defect(), Some(Defect::Content(Content::Other)));
+        assert_eq!(Exchange { cut_short: true, ..segment(1) }.defect(), Some(Defect::CutShort));
+        assert_eq!(
+            Exchange { excess_bytes: 1, cut_short: true, ..segment(1) }.defect(),
+            Some(Defect::TooLong)
+        );
+    }
 
     #[test]
     fn an_error_page_suits_nothing_that_a_playlist_lists() {

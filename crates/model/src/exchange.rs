@@ -153,6 +153,8 @@ pub struct Exchange {
     pub body_bytes: u64,
     /// What the body looks like, if any of it was read and was not content-encoded.
     pub content: Option<Content>,
+    /// Whether the body is whole, but ends in the middle of an MPEG-TS packet or of an ISO box.
+    pub cut_short: bool,
     /// How many bytes of body the response announced, if it did. A complete one has as many.
     pub announced_bytes: Option<u64>,
     /// Bytes that came behind the end of the response as it was announced: the length was too small.

@@ -64,6 +64,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         head_bytes: 300,
         body_bytes: if kind == Kind::Segment { 500_000 } else { 400 },
         content: Some(if kind == Kind::Segment { Content::MpegTs } else { Content::Playlist }),
+        cut_short: false,
         announced_bytes: Some(if kind == Kind::Segment { 500_000 } else { 400 }),
         excess_bytes: 0,
         segment: None,

@@ -1,17 +1,20 @@
-//! What a body looks like by its first bytes, without keeping more of them than a few.
+//! What a body looks like by its first bytes, and whether its last ones end what is in it, without keeping
+//! more of them than a few.
 
 use super::super::wire::{SNIFF_BYTES, content};
 
 /// Where sync bytes of MPEG-TS are looked for: packets of 188 bytes, of 192 with a time stamp before each
 /// (M2TS), and of 204 with parity behind each.
 const PLACES: [u16; 8] = [0, 4, 188, 196, 204, 376, 388, 408];
-/// The place indices of the three kinds of packets.
-const PACKETS: [[u8; 3]; 3] = [[0, 2, 5], [1, 3, 6], [0, 4, 7]];
+/// The three kinds of packets: their size, and which of the places are theirs.
+const PACKETS: [(u64, [u8; 3]); 3] = [(188, [0, 2, 5]), (192, [1, 3, 6]), (204, [0, 4, 7])];
 const SYNC_BYTE: u8 = 0x47;
 
 /// The state between two pieces of a body.
 pub(super) struct Content {
-    /// Bytes seen, up to the last place that matters.
+    /// Bytes seen.
+    all: u64,
+    /// The same, up to the last place that matters.
     seen: u16,
     /// By place: came by, and was a sync byte.
     came: u8,
@@ -22,11 +25,24 @@ pub(super) struct Content {
     /// The same, but without a byte order mark and blanks before them.
     text: [u8; SNIFF_BYTES],
     text_len: u8,
+    boxes: Boxes,
+}
+
+/// Follows the boxes of an ISO base media file by their sizes.
+struct Boxes {
+    /// Bytes of the box that are to come.
+    left: u64,
+    /// Its header, as far as it has come.
+    header: [u8; 16],
+    header_len: u8,
+    /// The sizes mean nothing, or the last box goes on to the end of the body.
+    lost: bool,
 }
 
 impl Content {
     /// See [`super::Follower::NEW`].
     pub(super) const NEW: Self = Self {
+        all: 0,
         seen: 0,
         came: 0,
         sync: 0,
@@ -34,6 +50,7 @@ impl Content {
         first_len: 0,
         text: [0; SNIFF_BYTES],
         text_len: 0,
+        boxes: Boxes { left: 0, header: [0; 16], header_len: 0, lost: false },
     };
 
     /// A body begins.
@@ -43,6 +60,8 @@ impl Content {
 
     /// Takes a piece of the body.
     pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.all = self.all.wrapping_add(bytes.len() as u64);
+        self.boxes.take(bytes);
         let last = PLACES.last().copied().unwrap_or(0);
         if self.seen > last {
             return;
@@ -70,6 +89,18 @@ impl Content {
         self.seen = self.seen.saturating_add(count).min(last.wrapping_add(1));
     }
 
+    /// Whether the body, which has come whole, ends in the middle of a packet or of a box.
+    pub(super) fn is_cut_short(&self) -> bool {
+        match self.kind() {
+            content::MPEG_TS => {
+                let size = self.packets().map_or(188, |(size, _)| size);
+                !self.all.is_multiple_of(size)
+            }
+            content::ISO_BOX => !self.boxes.lost && (self.boxes.left > 0 || self.boxes.header_len > 0),
+            _ => false,
+        }
+    }
+
     /// First bytes of the entity.
     pub(super) fn first(&self) -> (&[u8; SNIFF_BYTES], u8) {
         (&self.first, self.first_len)
@@ -84,7 +115,7 @@ impl Content {
         };
         if first.is_empty() {
             content::UNKNOWN
-        } else if self.is_transport_stream() {
+        } else if self.packets().is_some() {
             content::MPEG_TS
         } else if is_box(first) {
             content::ISO_BOX
@@ -122,13 +153,48 @@ impl Content {
         }
     }
 
-    /// Whether a sync byte was at every place of one kind of packets that came by, the first included.
-    fn is_transport_stream(&self) -> bool {
-        PACKETS.iter().any(|packets| {
-            let mask = packets.iter().fold(0_u8, |mask, &place| mask | 1_u8.wrapping_shl(u32::from(place)));
-            let first = packets.first().map_or(0, |&place| 1_u8.wrapping_shl(u32::from(place)));
-            self.came & first != 0 && self.came & mask == self.sync & mask
+    /// The kind of packets of which a sync byte was at every place that came by, the first included.
+    fn packets(&self) -> Option<(u64, [u8; 3])> {
+        let bit = |place: u8| 1_u8.wrapping_shl(u32::from(place));
+        PACKETS.into_iter().find(|(_, places)| {
+            let mask = places.iter().fold(0_u8, |mask, &place| mask | bit(place));
+            let [first, ..] = *places;
+            self.came & bit(first) != 0 && self.came & mask == self.sync & mask
         })
+    }
+}
+
+impl Boxes {
+    fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.lost {
+            let skip = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+            self.left = self.left.saturating_sub(skip as u64);
+            bytes = bytes.get(skip..).unwrap_or_default();
+            if let Some((&byte, rest)) = bytes.split_first() {
+                bytes = rest;
+                self.header_byte(byte);
+            }
+        }
+    }
+
+    /// One more byte of a header: a size of 32 bits and a type; if the size is 1, one of 64 bits follows.
+    fn header_byte(&mut self, byte: u8) {
+        if let Some(place) = self.header.get_mut(usize::from(self.header_len)) {
+            *place = byte;
+        }
+        self.header_len = self.header_len.wrapping_add(1);
+        let [s0, s1, s2, s3, _, _, _, _, long @ ..] = self.header;
+        let short = u64::from(u32::from_be_bytes([s0, s1, s2, s3]));
+        let size = match self.header_len {
+            8 if short != 1 => short,
+            16 => u64::from_be_bytes(long),
+            _ => return,
+        };
+        match size.checked_sub(u64::from(self.header_len)) {
+            Some(left) => self.left = left,
+            None => self.lost = true,
+        }
+        self.header_len = 0;
     }
 }
 

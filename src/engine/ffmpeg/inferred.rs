@@ -89,6 +89,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         head_bytes: 0,
         body_bytes: found.body_bytes().unwrap_or(0),
         content: None,
+        cut_short: false,
         announced_bytes: length,
         excess_bytes: 0,
         segment: None,

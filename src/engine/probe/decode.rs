@@ -204,6 +204,7 @@ fn exchange(record: &Record, listed: Option<Listed>, read: Option<&Known>) -> Ex
         head_bytes: record.head_bytes,
         body_bytes: record.body_bytes,
         content: if read.is_some() { Some(Content::Playlist) } else { looks_like(record) },
+        cut_short: record.has(flag::CUT_SHORT),
         announced_bytes: announced,
         excess_bytes: u64::from(record.excess),
         segment: listed.and_then(|listed| listed.segment()),

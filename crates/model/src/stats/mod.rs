@@ -11,7 +11,7 @@ pub(crate) mod rates;
 pub mod series;
 pub(crate) mod stages;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod viewers;
 pub(crate) mod window;
 

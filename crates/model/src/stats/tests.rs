@@ -43,6 +43,7 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         head_bytes: 300,
         body_bytes: 1000,
         content: Some(Content::MpegTs),
+        cut_short: false,
         announced_bytes: Some(1000),
         excess_bytes: 0,
         segment: None,

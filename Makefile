@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 .DEFAULT_GOAL := help
 .PHONY: help build install uninstall rust cc run dev demo test test-unit test-integration soak lint fmt reference check \
 	test-origin test-origin-low-latency test-origin-4k-abr test-origin-stress test-origin-logged test-origin-debug \
-	nginx-config bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
+	nginx-config bench bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
 	container container-load container-run container-tools container-test compose-up compose-down compose-test \
 	load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000 \
 	swarm-client swarm-client-gentle swarm-client-burst swarm-client-stress swarm-client-extreme
@@ -32,7 +32,7 @@ demo-tools:
 	@scripts/install-tools cc ffmpeg nginx || echo "going on without FFmpeg or nginx, as far as that goes"
 
 test-tools:
-	@scripts/install-tools ffmpeg nginx cc curl openssl patch nix-instantiate prometheus kubectl
+	@scripts/install-tools ffmpeg nginx cc curl openssl patch nix-instantiate prometheus kubectl gstreamer
 
 build: rust cc ## build both programs, optimized
 	$(CARGO) build --release --locked
@@ -118,6 +118,9 @@ load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000: load-test
 
 viewer-ffmpeg: ## an FFmpeg that can only be a viewer, from Debian's source package (DEST=… to install elsewhere)
 	scripts/viewer-ffmpeg $(DEST)
+
+bench: rust cc ## what an event, a second, a playlist, a record and a report cost (BENCH=snapshot for some; under two minutes)
+	$(CARGO) bench --locked --bench micro -- $(BENCH)
 
 bench-overhead: rust tools ## what the orchestrator and a viewer cost
 	$(CARGO) bench --locked --bench overhead

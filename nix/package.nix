@@ -13,7 +13,7 @@ let
 in
 rustPlatform.buildRustPackage {
   pname = manifest.package.name;
-  inherit (manifest.package) version;
+  inherit (manifest.workspace.package) version;
 
   src = lib.fileset.toSource {
     root = ../.;
@@ -36,10 +36,10 @@ rustPlatform.buildRustPackage {
 
   nativeBuildInputs = [ makeBinaryWrapper ];
 
-  # What needs no other program; `make test` and the nixosTests do the rest.
+  # Unit tests need no other program; `make test` and the nixosTests do the rest.
   cargoTestFlags = [
+    "--workspace"
     "--lib"
-    "--test=config"
   ];
 
   postInstall = ''

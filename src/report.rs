@@ -10,7 +10,7 @@ use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
 use hls_swarm_model::merge::{read, run};
 use hls_swarm_model::report::{Format, Report};
-use hls_swarm_os::{output_file, stdout};
+use hls_swarm_os::output;
 
 use crate::cli::report::{ReportArgs, ReportCommand};
 use crate::output::{comparison, formats, summary};
@@ -48,7 +48,7 @@ fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
         ReportCommand::Compare { before, after } => {
             let ((a, before), (b, after)) = (open(&before)?, open(&after)?);
             let text = comparison::render((&a, &before), (&b, &after));
-            stdout::say(&text)?;
+            output::print(&text)?;
             Ok(Exit::Pass.into())
         }
         ReportCommand::Merge { files, reports } => {
@@ -79,7 +79,7 @@ fn open(path: &Path) -> Result<(String, Report), Failure> {
 /// # Errors
 /// A usage failure that names the file.
 pub fn check(files: &[(Format, PathBuf)]) -> Result<(), Failure> {
-    files.iter().try_for_each(|(_, path)| output_file::check("--report", path))
+    files.iter().try_for_each(|(_, path)| output::check_file("--report", path))
 }
 
 /// Makes sure that no report takes the place of the exchange log.
@@ -104,17 +104,17 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
 /// The first failure.
 pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let said = stdout::say(&summary::render(snapshot, run, verdict, end_reason));
+    let said = output::print(&summary::render(snapshot, run, verdict, end_reason));
     write(files, report).and(said)
 }
 
 fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     let mut failed = Ok(());
     for (format, path) in files {
-        let written = formats::render(*format, report).and_then(|text| output_file::write(path, &text));
+        let written = formats::render(*format, report).and_then(|text| output::write_file(path, &text));
         match written {
             // If standard output cannot be written to, the summary has said so.
-            Ok(()) => drop(stdout::say(&format!("report: {}\n", path.display()))),
+            Ok(()) => drop(output::print(&format!("report: {}\n", path.display()))),
             Err(failure) => failed = failed.and(Err(failure)),
         }
     }

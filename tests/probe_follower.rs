@@ -8,6 +8,10 @@ mod http;
 #[path = "../probe/src/record.rs"]
 mod wire;
 
+use hls_swarm::engine::probe::decode::Decoder;
+use hls_swarm_model::event::Event;
+use hls_swarm_model::exchange::Source;
+use hls_swarm_test_support::recorded::{SECOND, stats_of};
 use proptest::prelude::*;
 
 use http::{Follower, Received, Sent};
@@ -427,7 +431,7 @@ impl Exchange {
 prop_compose! {
     fn exchanges()(
         name in "[a-z]{0,12}[.]ts",
-        query in proptest::option::of("[a-z/?=]{0,12}"),
+        query in proptest::option::of(prop_oneof!["[a-z/?=]{0,12}", "((_HLS_|_H|)[a-c]?(=[0-9])?&?){0,5}"]),
         interim in 0_u8..3,
         status in prop_oneof![Just(200_u16), Just(206), Just(302), Just(404), Just(503)],
         body in proptest::collection::vec(any::<u8>(), 0..200),
@@ -468,7 +472,7 @@ proptest! {
             let entity = if no_body { &[][..] } else { &exchange.body };
             prop_assert_eq!(*how, end::COMPLETE);
             prop_assert_eq!(record.name(), exchange.name.as_bytes());
-            prop_assert_eq!(record.url_hash, wire::url_hash(exchange.target().as_bytes(), b"h"));
+            prop_assert_eq!(record.url_hash, hash_without_directives(&exchange.target(), "h"));
             prop_assert_eq!(record.request_bytes, exchange.request().len() as u64);
             prop_assert_eq!(record.status, if no_body { 304 } else { exchange.status });
             prop_assert_eq!(record.head_bytes, head.len() as u64);
@@ -516,6 +520,77 @@ fn response(status: u16, head: &str, body: &[u8], chunked: bool) -> Vec<u8> {
         text.extend([part, b"\r\n"].concat());
     }
     [text, b"0\r\n\r\n".to_vec()].concat()
+}
+
+/// FNV-1a of a request without the query parameters that are delivery directives.
+fn hash_without_directives(target: &str, host: &str) -> u64 {
+    let mut kept = target.to_owned();
+    if let Some((path, query)) = target.split_once('?') {
+        let parameters: Vec<_> = query.split('&').filter(|name| !name.starts_with("_HLS_")).collect();
+        let query = (!parameters.is_empty()).then(|| format!("?{}", parameters.join("&")));
+        kept = path.to_owned() + &query.unwrap_or_default();
+    }
+    kept.bytes().chain([0]).chain(host.bytes()).fold(wire::URL_HASH_START, wire::hash_byte)
+}
+
+#[test]
+fn a_playlist_is_the_same_whatever_delivery_directives_its_reloads_carry() {
+    let hash = |target: &str| wire::url_hash(target.as_bytes(), b"h");
+    for (target, same) in [
+        ("/a.m3u8?_HLS_msn=7&_HLS_part=2", "/a.m3u8"),
+        ("/a.m3u8?token=1&_HLS_msn=7&_HLS_skip=YES", "/a.m3u8?token=1"),
+        ("/a.m3u8?_HLS_msn=7&token=1", "/a.m3u8?token=1"),
+        ("/a.m3u8?a=1&_HLS_push=0&b=2", "/a.m3u8?a=1&b=2"),
+    ] {
+        assert_eq!(hash(target), hash(same), "{target}");
+    }
+    for (target, other) in [
+        ("/a.m3u8?_HLS=7", "/a.m3u8"),
+        ("/a.m3u8?x_HLS_msn=7", "/a.m3u8?x_HLS_msn=8"),
+        ("/_HLS_a", "/_HLS_b"),
+    ] {
+        assert_ne!(hash(target), hash(other), "{target}");
+    }
+}
+
+/// What is found wrong with a live playlist that one viewer reloads each second: it goes back at second 10, and
+/// stands still from there on.
+fn playlist_that_goes_back(target: impl Fn(u64) -> String) -> hls_swarm_model::snapshot::PlaylistFaults {
+    let (mut stats, mut decoder) = (stats_of(Source::Probe, 1), Decoder::default());
+    for second in 0..25_u64 {
+        let sequence = if second < 10 { 1000 + second / 2 } else { 500 };
+        let names: String =
+            (sequence..sequence + 5).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+        let head = format!("#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:{sequence}\n");
+        let mut connection = Connection::new();
+        connection.send(format!("GET {} HTTP/1.1\r\nHost: h\r\n\r\n", target(second)).as_bytes());
+        connection.receive(&response(200, "", format!("{head}{names}").as_bytes(), false));
+        let mut piece = BodyChunk {
+            magic: wire::MAGIC,
+            version: wire::VERSION,
+            what: wire::what::BODY,
+            viewer: 1,
+            ..BodyChunk::EMPTY
+        };
+        let body = &connection.bodies[0];
+        piece.length = body.len() as u32;
+        piece.bytes[..body.len()].copy_from_slice(body);
+        let mut record = *connection.only();
+        (record.what, record.end, record.viewer) = (wire::what::EXCHANGE, end::COMPLETE, 1);
+        record.started_ns = second * SECOND;
+        for bytes in [piece.as_bytes(), record.as_bytes()] {
+            let (frame, _) = hls_swarm_probe::record::Frame::first(bytes).unwrap().unwrap();
+            decoder.decode(&frame, &mut |event: Event| stats.apply(event));
+        }
+    }
+    stats.snapshot(25 * SECOND).insight.playlists.unwrap()
+}
+
+#[test]
+fn a_playlist_that_goes_back_and_stands_still_is_noticed_under_delivery_directives() {
+    let faults = playlist_that_goes_back(|second| format!("/live/a.m3u8?t=1&_HLS_msn={second}&_HLS_part=0"));
+    assert_eq!((faults.regressed, faults.stale), (1, 1), "{faults:?}");
+    assert_eq!(faults, playlist_that_goes_back(|_| "/live/a.m3u8?t=1".to_owned()));
 }
 
 /// What is passed on for [`GET`] before a body.

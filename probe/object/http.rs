@@ -16,7 +16,9 @@ mod response;
 #[path = "http/text.rs"]
 mod text;
 
-use super::wire::{self, BodyChunk, CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, end, flag};
+use super::wire::{
+    self, BodyChunk, CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, TargetHash, end, flag,
+};
 use body::Body;
 use content::Content;
 use text::Line;
@@ -90,6 +92,7 @@ pub struct Follower {
     /// Method of the request whose response comes next.
     answering: u8,
     request: Request,
+    target: TargetHash,
     response: Response,
     in_flight: bool,
     /// A byte of the awaited response was taken.
@@ -123,6 +126,7 @@ impl Follower {
         record: Record { magic: 0, version: 0, ..Record::EMPTY },
         answering: 0,
         request: Request::Idle,
+        target: TargetHash::NEW,
         response: Response::StatusLine,
         in_flight: false,
         started: false,
@@ -175,6 +179,7 @@ impl Follower {
             self.await_response();
         }
         self.record.url_hash = super::wire::URL_HASH_START;
+        self.target = TargetHash::NEW;
         self.request = Request::Method;
         self.request_line.clear();
         self.request_left = 0;

@@ -274,7 +274,7 @@ pub struct Record {
     pub retransmits: u32,
     /// `Age` of the response, seconds.
     pub age_s: u32,
-    /// FNV-1a (64 bit) of the request, see [`url_hash`].
+    /// FNV-1a (64 bit) of the request without delivery directives, see [`url_hash`].
     pub url_hash: u64,
     /// First byte that the request asked for (`Range`), 0 if it did not say.
     pub range_start: u64,
@@ -592,11 +592,84 @@ pub fn hash_host(hash: u64, host: &[u8]) -> u64 {
     host.iter().fold(hash_byte(hash, 0), |hash, byte| hash_byte(hash, byte.to_ascii_lowercase()))
 }
 
-/// [`Record::url_hash`] of a request: `target` is path and query as sent, `host` the `Host` header
-/// (with the port, where the viewer sends one).
+/// What the names of delivery directives begin with (`_HLS_msn`, `_HLS_part`, `_HLS_skip`, `_HLS_push`): query
+/// parameters that a player of low-latency HLS adds when it reloads a playlist. No other parameter may be
+/// named so.
+const DIRECTIVE: &[u8] = b"_HLS_";
+
+/// Where a [`TargetHash`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the query.
+    Path,
+    /// In the name of a parameter that may be a directive: its bytes are held back.
+    Name,
+    /// In a parameter that goes into the hash.
+    Parameter,
+    /// In a directive.
+    Directive,
+}
+
+/// Hashes the target of a request byte by byte, without delivery directives: they differ from one reload to the
+/// next, and the playlist is the same. A target without directives is hashed as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetHash {
+    place: Place,
+    /// Bytes of [`DIRECTIVE`] that are held back, besides the `?` or `&` before them.
+    held: u8,
+    /// A parameter went into the hash: the next one follows a `&`, even if a directive came first.
+    parameters: bool,
+}
+
+impl TargetHash {
+    /// Nothing was hashed yet. All zero bytes.
+    pub const NEW: Self = Self { place: Place::Path, held: 0, parameters: false };
+
+    /// `hash` with one more byte of the target.
+    #[must_use]
+    pub fn byte(&mut self, hash: u64, byte: u8) -> u64 {
+        match (self.place, byte) {
+            (Place::Path, b'?') | (Place::Parameter | Place::Directive, b'&') => {
+                (self.place, self.held) = (Place::Name, 0);
+                hash
+            }
+            (Place::Directive, _) => hash,
+            (Place::Name, _) if DIRECTIVE.get(usize::from(self.held)) == Some(&byte) => {
+                self.held = self.held.wrapping_add(1);
+                if usize::from(self.held) == DIRECTIVE.len() {
+                    self.place = Place::Directive;
+                }
+                hash
+            }
+            (Place::Name, _) => {
+                let hash = self.end(hash);
+                self.byte(hash, byte)
+            }
+            (Place::Path | Place::Parameter, _) => hash_byte(hash, byte),
+        }
+    }
+
+    /// `hash` with what was held back: the target is over, or the parameter is no directive.
+    #[must_use]
+    pub fn end(&mut self, hash: u64) -> u64 {
+        if self.place != Place::Name {
+            return hash;
+        }
+        self.place = Place::Parameter;
+        let first = !core::mem::replace(&mut self.parameters, true);
+        let held = DIRECTIVE.get(..usize::from(self.held)).unwrap_or_default();
+        let hash = hash_byte(hash, if first { b'?' } else { b'&' });
+        held.iter().fold(hash, |hash, &byte| hash_byte(hash, byte))
+    }
+}
+
+/// [`Record::url_hash`] of a request: `target` is path and query as sent, of which delivery directives
+/// (`_HLS_…`) are left out, `host` the `Host` header (with the port, where the viewer sends one).
 #[must_use]
 pub fn url_hash(target: &[u8], host: &[u8]) -> u64 {
-    hash_host(target.iter().fold(URL_HASH_START, |hash, &byte| hash_byte(hash, byte)), host)
+    let mut filter = TargetHash::NEW;
+    let hash = target.iter().fold(URL_HASH_START, |hash, &byte| filter.byte(hash, byte));
+    hash_host(filter.end(hash), host)
 }
 
 const _: () = assert!(

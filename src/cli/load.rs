@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use hls_swarm_base::duration::GoDuration;
-use hls_swarm_hls::variant::Variant;
+use hls_swarm_hls::selection::VariantSelection;
 
 /// What stands before the path of a file of session lengths.
 pub const SESSION_FILE: &str = "file:";
@@ -38,7 +38,7 @@ pub struct StreamArg {
     pub weight: Option<u32>,
     /// Which variants are played; as `variant` says if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<Variant>,
+    pub variant: Option<VariantSelection>,
 }
 
 /// Why a text is no stage or no stream.

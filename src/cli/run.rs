@@ -11,7 +11,7 @@ use hls_swarm_cli::logging::LogFormat;
 
 use super::load::{StageArg, StreamArg};
 
-pub use hls_swarm_hls::variant::Variant;
+pub use hls_swarm_hls::selection::VariantSelection;
 
 /// Load test an HLS stream with real FFmpeg viewers and measure exactly what each of them got.
 #[derive(Clone, Debug, Default, PartialEq, Parser, Deserialize, Serialize)]
@@ -86,7 +86,7 @@ pub struct SwarmArgs {
     /// first, a height (720p), or a bandwidth (<=3M, >=800k) [default: all]
     #[arg(long, env = "VARIANT", value_name = "VARIANT", help_heading = "Stream")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub variant: Option<Variant>,
+    pub variant: Option<VariantSelection>,
     /// Where there is no such variant: play the URL as given, or fail [default: fallback]
     #[arg(long, value_enum, value_name = "POLICY", help_heading = "Stream")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +157,14 @@ pub struct SwarmArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bandwidth_cap: Option<String>,
 
+    /// What plays: FFmpeg, or the command line of --player [default: ffmpeg]
+    #[arg(long, value_enum, help_heading = "Viewers")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineKind>,
+    /// Play with this command line in place of FFmpeg; {url} stands for the URL (implies --engine command)
+    #[arg(long, value_name = "COMMAND", help_heading = "Viewers")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub player: Option<String>,
     /// FFmpeg binary [default: ffmpeg]
     #[arg(long, value_name = "PATH", help_heading = "Viewers")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -357,6 +365,17 @@ impl FfmpegLevel {
 }
 
 /// Where requests and bytes are to come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// FFmpeg.
+    #[default]
+    Ffmpeg,
+    /// Any dynamically linked player, by its command line.
+    Command,
+}
+
+/// Where requests and bytes come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeMode {

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::task::LocalSet;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_cli::logging;
 use hls_swarm_http::fetch::{self, without_secrets};
 use hls_swarm_model::report::{Format, Report};
+use hls_swarm_os::runtime;
 use hls_swarm_os::shutdown::Shutdown;
 
 use crate::cli::collect::CollectArgs;
@@ -49,11 +49,7 @@ fn serve(args: &CollectArgs) -> Result<ExitCode, Failure> {
     logging::start(None, None, false, None)?;
     let files = Format::of_all(&args.reports)?;
     report::check(&files)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
-    let collection = LocalSet::new().block_on(&runtime, async {
+    let collection = runtime::single_threaded()?.block_on(async {
         let shutdown = Shutdown::listen()?;
         let listener = server::bind(args.listen)?;
         if let Ok(address) = listener.local_addr() {
@@ -111,7 +107,7 @@ pub async fn hand_over(
 ) -> Result<(), Failure> {
     tokio::select! {
         handed = deliver(collector, shard, report) => handed,
-        () = shutdown.at_once.cancelled() => Err(Failure::internal(format!(
+        () = shutdown.immediate.cancelled() => Err(Failure::internal(format!(
             "the report was not handed over to the collector at {}: a signal came first",
             without_secrets(collector)
         ))

@@ -12,7 +12,7 @@ use crate::cli::run::SwarmArgs;
 use crate::config::plan::Environment;
 use crate::config::plan::unused_options::Typed;
 use crate::config::{profile, scenario};
-use crate::engine::ffmpeg::find;
+use crate::engine::ffmpeg::detect;
 
 /// What was typed, with the scenario and the profile that it names underneath.
 ///
@@ -59,7 +59,7 @@ pub fn environment(args: &SwarmArgs) -> Result<Environment, Failure> {
     Ok(Environment {
         metrics_port: std::env::var("METRICS_PORT").ok(),
         ssl_cert_file: std::env::var_os("SSL_CERT_FILE").map(Into::into),
-        viewer_ffmpeg: find::find(),
+        viewer_ffmpeg: detect::find(),
         session_file: session_file.transpose()?,
         ..Environment::default()
     })

@@ -21,7 +21,7 @@ use hls_swarm_base::secrets::Secrets;
 use hls_swarm_base::sizing::Requirements;
 use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, exit, read, warn};
 use hls_swarm_cli::{go_style, logging};
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use crate::cli::config::{SwarmConfigArgs, SwarmConfigCommand};
 use crate::cli::run::SwarmArgs;
@@ -114,5 +114,5 @@ fn check(file: &Path) -> Result<(), Failure> {
     );
     let Requirements { open_files, .. } = Requirements::of(plan.load.own_most());
     let viewers = plan.load.own_most();
-    stdout::say(&format!("{name}: good: {viewers} viewers, {open_files} open files\n"))
+    output::print(&format!("{name}: good: {viewers} viewers, {open_files} open files\n"))
 }

@@ -9,6 +9,7 @@ use hls_swarm_base::profile_text;
 
 use super::plan::{Plan, RAMP_RATE};
 use crate::cli::run::SwarmArgs;
+use crate::engine::EngineConfig;
 
 /// The profiles that come with the program: name and text.
 pub use hls_swarm_profiles::SWARM as BUILT_IN;
@@ -70,6 +71,10 @@ pub fn resolved(args: &SwarmArgs, plan: &Plan) -> Result<Table, Failure> {
     let (stream, watch) = (plan.streams.first(), &plan.watch);
     let if_watched = |duration| watch.is_on().then_some(GoDuration(duration));
     let staged = !args.stages.is_empty();
+    let ffmpeg = match &plan.viewers.engine {
+        EngineConfig::Ffmpeg(config) => Some(config),
+        EngineConfig::Command(_) => None,
+    };
     let resolved = SwarmArgs {
         clients: if staged { args.clients } else { Some(plan.load.most()) },
         ramp_rate: args.ramp_rate.or((!staged && args.arrival_rate.is_none()).then_some(RAMP_RATE)),
@@ -81,8 +86,8 @@ pub fn resolved(args: &SwarmArgs, plan: &Plan) -> Result<Table, Failure> {
         reconnect: Some(stream.reconnect_delay.is_some()),
         seg_retry: Some(stream.segment_retries),
         target_duration: Some(GoDuration(stream.target_duration)),
-        ffmpeg: Some(plan.viewers.ffmpeg.clone()),
-        probe: Some(plan.viewers.probe),
+        ffmpeg: ffmpeg.map(|config| config.program.clone()),
+        probe: ffmpeg.map(|config| config.probe),
         max_restarts: Some(plan.viewers.max_restarts.unwrap_or(0)),
         metrics: Some(plan.results.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string())),
         tui: Some(plan.results.dashboard),

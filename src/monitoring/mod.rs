@@ -12,7 +12,7 @@ use clap::Parser;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output::print;
 
 use crate::cli::monitoring::{MonitoringArgs, MonitoringCommand};
 
@@ -27,7 +27,7 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return logging::clap_exit(&error),
     };
-    match render(&args.what).and_then(|text| stdout::say(&text)) {
+    match render(&args.what).and_then(|text| print(&text)) {
         Ok(()) => Exit::Pass.into(),
         Err(failure) => {
             failure.print(&mut std::io::stderr());

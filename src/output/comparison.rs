@@ -1,22 +1,22 @@
-//! Two reports side by side, for people.
+//! Comparison of two reports side by side, for people.
 
 use std::fmt::Write;
 
 use hls_swarm_model::report::Report;
 
-use super::escape::terminal;
+use super::escape::printable;
 
-/// A figure: its name, and what it is in a report.
+/// A figure: its name, and its value if the report has one.
 type Figure = (String, Option<f64>);
 
-/// The main figures of `before` and `after` (names of files and reports), with the ratio of the second
-/// to the first where there is one.
+/// Renders the main figures of `before` and `after` (file name and report), with the ratio of the second to
+/// the first where both were measured.
 #[must_use]
 pub fn render(before: (&str, &Report), after: (&str, &Report)) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut text, before, after);
-    terminal(&text)
+    printable(&text)
 }
 
 fn write(out: &mut String, before: (&str, &Report), after: (&str, &Report)) -> std::fmt::Result {
@@ -62,7 +62,7 @@ fn figures(report: &Report) -> Vec<Figure> {
         ("body bytes", count(snapshot.bytes.total())),
         ("throughput, Mbit/s", per_second(snapshot.bytes.total(), 8e-6)),
         ("error rate", snapshot.errors.rate),
-        ("stalls", count(snapshot.lifetimes.stalled)),
+        ("stalls", snapshot.stalls().and_then(count)),
         ("restarts", count(snapshot.lifetimes.restarts)),
         ("processors busy, %", snapshot.generator.cpu_percent),
     ]

@@ -47,7 +47,7 @@ impl ExchangeLog {
         serde_json::to_string(&line)
             .map_err(io::Error::from)
             // A secret may be part of a path.
-            .and_then(|line| writeln!(self.out, "{}", secrets::shown(&line)))
+            .and_then(|line| writeln!(self.out, "{}", secrets::redact(&line)))
             .map_err(|error| self.failed(error))
     }
 

@@ -10,7 +10,7 @@ use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::report::{Report, SCHEMA};
 use hls_swarm_model::series::Series;
 use hls_swarm_model::snapshot::{
-    ExchangeTimes, Insight, ManualChanges, Origin, PerKind, Quantiles, Snapshot, StageRow, StreamRow,
+    ExchangeTimes, Insight, ManualChanges, Origin, PerKind, Quantiles, Snapshot, StreamRow,
 };
 use hls_swarm_model::verdict::Verdict;
 
@@ -23,7 +23,10 @@ struct Document<'a> {
     url: &'a str,
     variant: String,
     version: &'a str,
-    ffmpeg: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ffmpeg: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    player: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     began_unix: u64,
@@ -52,7 +55,8 @@ struct Document<'a> {
     latency_seconds: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     uptime_seconds: Option<Quantiles>,
-    playback: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playback: Option<Value>,
     viewers: Value,
     reconnections: u64,
     exit_reasons: Vec<Value>,
@@ -62,13 +66,14 @@ struct Document<'a> {
     origin: Option<&'a Origin>,
     insight: &'a Insight,
     generator: Value,
-    watching: Value,
-    stages: &'a [StageRow],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    watching: Option<Value>,
+    stages: Vec<Value>,
     streams: &'a [StreamRow],
     manual_changes: &'a ManualChanges,
     series: Box<RawValue>,
     histograms: &'a BTreeMap<String, String>,
-    per_viewer: Value,
+    per_viewer: Vec<Value>,
 }
 
 /// The report of a run, as pretty JSON with a final newline.
@@ -84,7 +89,8 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
         url: &run.url,
         variant: run.variant_name(),
         version: &run.version,
-        ffmpeg: &run.ffmpeg,
+        ffmpeg: run.ffmpeg.as_deref(),
+        player: run.player.as_deref(),
         seed: run.seed,
         began_unix: run.began_unix,
         target_clients: snapshot.target_clients,
@@ -108,8 +114,8 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
         connect_failures: reasons(&snapshot.connect_failures),
         latency_seconds: latency(snapshot)?,
         uptime_seconds: snapshot.uptime,
-        playback: serde_json::to_value(snapshot.playback)?,
-        viewers: serde_json::to_value(snapshot.lifetimes)?,
+        playback: snapshot.measured_playback().map(serde_json::to_value).transpose()?,
+        viewers: measured(snapshot, &snapshot.lifetimes)?,
         reconnections: snapshot.reconnections,
         exit_reasons: reasons(&snapshot.exit_reasons),
         source: serde_json::to_value(snapshot.sources)?,
@@ -117,25 +123,39 @@ pub fn render(report: &Report) -> serde_json::Result<String> {
         insight: &snapshot.insight,
         origin: snapshot.origin.as_ref(),
         generator: serde_json::to_value(snapshot.generator)?,
-        watching: watching(snapshot)?,
-        stages: &snapshot.stages,
+        watching: snapshot.has_progress().then(|| watching(snapshot)).transpose()?,
+        stages: snapshot.stages.iter().map(|row| measured(snapshot, row)).collect::<Result<_, _>>()?,
         streams: &snapshot.streams,
         manual_changes: &snapshot.manual_changes,
-        series: series(&recording.series)?,
+        series: series(snapshot, &recording.series)?,
         histograms: &recording.histograms,
-        per_viewer: serde_json::to_value(&snapshot.viewers)?,
+        per_viewer: snapshot.viewers.iter().map(|row| measured(snapshot, row)).collect::<Result<_, _>>()?,
     };
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
 /// One line per point: a run of an hour has 3600 of them.
-fn series(series: &Series) -> serde_json::Result<Box<RawValue>> {
-    let points: Vec<String> = series.points.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+fn series(snapshot: &Snapshot, series: &Series) -> serde_json::Result<Box<RawValue>> {
+    let line = |point| match snapshot.has_progress() {
+        true => serde_json::to_string(point),
+        false => serde_json::to_string(&measured(snapshot, point)?),
+    };
+    let points: Vec<String> = series.points.iter().map(line).collect::<Result<_, _>>()?;
     let lines = points.join(",\n      ");
     RawValue::from_string(format!(
         "{{\n    \"step_seconds\": {},\n    \"points\": [\n      {lines}\n    ]\n  }}",
         series.step_seconds
     ))
+}
+
+/// `row` without what only players that report progress can show, unless all did.
+fn measured(snapshot: &Snapshot, row: &impl Serialize) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(row)?;
+    if let (false, Some(map)) = (snapshot.has_progress(), value.as_object_mut()) {
+        map.remove("stalled");
+        map.remove("media_seconds");
+    }
+    Ok(value)
 }
 
 fn reasons(counted: &[(String, u64)]) -> Vec<Value> {

@@ -2,8 +2,7 @@
 
 use hls_swarm_model::snapshot::{Lifetimes, ManualChanges, Quantiles, Snapshot, StageRow, StreamRow};
 
-use super::figures::{bit_rate, bytes, count, milliseconds, percent};
-use crate::tui::view::style::clock;
+use super::figures::{bit_rate, bytes, clock, count, milliseconds, percent};
 
 /// Heads of the table of stages; the first and the last column are words.
 pub const STAGE: [&str; 10] = [
@@ -48,7 +47,7 @@ pub fn stages(snapshot: &Snapshot) -> Vec<[String; 10]> {
             clock(row.seconds),
             viewers,
             share(row.active_ratio),
-            count(row.stalled),
+            if snapshot.has_progress() { count(row.stalled) } else { "-".to_owned() },
             share(row.errors.rate),
             p95(row.segment_total),
             bit_rate(row.bytes_per_second() * 8.0),

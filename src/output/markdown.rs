@@ -110,7 +110,10 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
         writeln!(out, "| Errors | {} |", percent(rate))?;
     }
     let lifetimes = &snapshot.lifetimes;
-    writeln!(out, "| Restarts, stalls | {}, {} |", lifetimes.restarts, lifetimes.stalled)?;
+    match snapshot.stalls() {
+        Some(stalls) => writeln!(out, "| Restarts, stalls | {}, {stalls} |", lifetimes.restarts)?,
+        None => writeln!(out, "| Restarts | {} |", lifetimes.restarts)?,
+    }
     if let Some(share) = snapshot.agreement.origin_requests {
         writeln!(out, "| Requests by viewers / by the origin's nginx | {share:.4} |")?;
     }

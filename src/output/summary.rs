@@ -7,7 +7,7 @@ use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::{Snapshot, capacity};
 use hls_swarm_model::verdict::Verdict;
 
-use super::escape::terminal;
+use super::escape::printable;
 use super::insight::{caches, edge_row, further_edges, playlists};
 use super::load;
 
@@ -20,7 +20,7 @@ pub fn render(snapshot: &Snapshot, run: &Run, verdict: &Verdict, end_reason: &st
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut text, snapshot, run, verdict, end_reason);
-    terminal(&text)
+    printable(&text)
 }
 
 fn write(
@@ -34,8 +34,12 @@ fn write(
     let seed = run.seed.map_or_else(|| "of each run".to_owned(), |seed| seed.to_string());
     writeln!(
         out,
-        "run        {:.1} s ({end_reason}), {} of {} viewers at the peak, FFmpeg {}, seed {}",
-        snapshot.elapsed_seconds, snapshot.peak_clients, snapshot.target_clients, run.ffmpeg, seed
+        "run        {:.1} s ({end_reason}), {} of {} viewers at the peak, {}, seed {}",
+        snapshot.elapsed_seconds,
+        snapshot.peak_clients,
+        snapshot.target_clients,
+        run.player_name(),
+        seed
     )?;
     sources(out, snapshot)?;
     requests(out, snapshot)?;
@@ -147,14 +151,20 @@ fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let lifetimes = &snapshot.lifetimes;
     writeln!(
         out,
-        "\nviewers    {} started, {} restarts, {} played, {} stalls, {} given up, {} killed",
+        "\nviewers    {} started, {} restarts, {} played, {}{} given up, {} killed",
         lifetimes.starts,
         lifetimes.restarts,
         lifetimes.played,
-        lifetimes.stalled,
+        snapshot.stalls().map_or_else(String::new, |stalls| format!("{stalls} stalls, ")),
         lifetimes.given_up,
         lifetimes.killed
     )?;
+    if !snapshot.has_progress() {
+        writeln!(
+            out,
+            "playback   not measured: this player does not report progress; viewers count as playing while media arrives"
+        )?;
+    }
     let exits = &lifetimes.exits;
     writeln!(out, "exits      {} success, {} error, {} signal", exits.success, exits.error, exits.signal)?;
     if let Some(uptime) = snapshot.uptime {

@@ -22,7 +22,7 @@ use hls_swarm_host::tuning::command as tune;
 use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{limits, pid1, secrets, stdout};
+use hls_swarm_os::{machine, output, pid1, runtime, secrets};
 
 use crate::cli::extra_args;
 use crate::cli::run::SwarmArgs;
@@ -31,8 +31,9 @@ use crate::config::plan::unused_options::Typed;
 use crate::config::plan::{self, Environment, Plan};
 use crate::config::{self, header_file, profile};
 use crate::output::exchange_log::ExchangeLog;
-use crate::preflight::resources::{files_needed, own_files};
-use crate::tui::Stage;
+use crate::preflight::checklist::Finding;
+use crate::preflight::resources::own_files;
+use crate::tui::Tui;
 use crate::{collect, consent, impair, manual, monitoring, preflight, report, shard_plan};
 
 /// `hls-swarm`: its metrics.
@@ -82,7 +83,7 @@ fn complain(failure: &Failure) -> ExitCode {
     let mut text = Vec::new();
     failure.print(&mut text);
     // The reader may be gone; there is no one left to tell.
-    drop(write!(std::io::stderr(), "{}", secrets::shown(&String::from_utf8_lossy(&text))));
+    drop(write!(std::io::stderr(), "{}", secrets::redact(&String::from_utf8_lossy(&text))));
     failure.exit().into()
 }
 
@@ -95,29 +96,27 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
         ..environment(&args)?
     };
     let mut plan = plan::resolve(&args, &environment)?;
-    secrets::keep(&plan.secrets);
+    secrets::register(&plan.secrets);
     let idle = plan::unused_options::check(&args, typed)?;
-    let stage = Stage::choose(&plan);
-    let recent = stage.as_ref().map(Stage::log);
+    let tui = Tui::for_plan(&plan);
+    let recent = tui.as_ref().map(Tui::log);
     logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false), recent)?;
     idle.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.dry_run.unwrap_or(false) {
-        stdout::say(&profile::text(&args, &plan)?)?;
+        output::print(&profile::text(&args, &plan)?)?;
         return Ok(Exit::Pass.into());
     }
     if !args.print_cmd.unwrap_or(false) {
         consent::obtain(&mut plan)?;
     }
-    // Before anything is opened, or it fails for reasons that nobody would understand.
+    // Before anything is opened, which would fail with messages that do not name the limit.
     let clients = plan.load.own_most();
-    own_files(clients, limits::raise_open_files(files_needed(clients)))?;
+    let needed = plan.viewers.engine.requirements(clients).open_files;
+    own_files(clients, needed, machine::raise_open_files(needed))?;
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
-    let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, stage));
+    let runtime = runtime::single_threaded()?;
+    let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, tui));
     // A look-up that hangs in the resolver must not hold up the exit.
     runtime.shutdown_background();
     exit
@@ -127,18 +126,18 @@ async fn run(
     plan: Plan,
     print_command: bool,
     guard: Arc<Guard>,
-    stage: Option<Stage>,
+    tui: Option<Tui>,
 ) -> Result<ExitCode, Failure> {
     let shutdown = Shutdown::listen()?;
     report::check(&plan.results.reports)?;
     report::check_beside(plan.results.exchange_log.as_deref(), &plan.results.reports)?;
     let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
-    let mut say = |check: &crate::preflight::resources::Check| {
-        let line = check.to_string();
-        drop(writeln!(std::io::stderr(), "{}", secrets::shown(&line)));
+    let mut report_finding = |finding: &Finding| {
+        let line = finding.to_string();
+        drop(writeln!(std::io::stderr(), "{}", secrets::redact(&line)));
     };
     let ready = tokio::select! {
-        ready = preflight::prepare(&plan, &guard, &mut say) => ready?,
+        ready = preflight::prepare(&plan, &guard, &mut report_finding) => ready?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     };
     if print_command {
@@ -148,7 +147,7 @@ async fn run(
         waited = waiting::wait(&plan) => waited?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     }
-    play::play(plan, ready, log, guard, &shutdown, stage).await
+    play::play(plan, ready, log, guard, &shutdown, tui).await
 }
 
 /// The exit of a program that was asked to end before it had begun.

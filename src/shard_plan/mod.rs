@@ -11,7 +11,7 @@ use clap::Parser;
 
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use crate::cli::shard_plan::FleetArgs;
 use crate::shard_plan::divide::divide;
@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
         if fleet.without_consent {
             drop(writeln!(std::io::stderr(), "hls-swarm plan: {}", kubernetes::consent(&fleet)));
         }
-        stdout::say(&kubernetes::render(&fleet))
+        output::print(&kubernetes::render(&fleet))
     });
     match planned {
         Ok(()) => Exit::Pass.into(),

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::Entry;
 
 use super::server;
 use super::swarm::USER_AGENT;

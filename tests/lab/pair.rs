@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::Entry;
 
 use crate::lab::machines::{Played, ask, play, script, ssh};
 use crate::lab::patience::eventually;

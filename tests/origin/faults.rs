@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::Entry;
 use hls_swarm_test_support::http::{Answer, Connection, ask};
 use hls_swarm_test_support::origin::{Origin, refusal};
 use hls_swarm_test_support::patience::eventually;

@@ -2,13 +2,13 @@
 //! leaves behind. Everything runs on loopback, on free ports, with a small picture.
 
 mod embedded;
+mod errors;
 mod exporters;
-mod failing;
 mod faults;
 mod lifetime;
+mod loop_continuity;
 mod options;
-mod seams;
+mod random_kills;
 mod serving;
 mod synthetic;
-mod upheaval;
 mod validity;

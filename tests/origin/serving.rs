@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::Entry;
 use hls_swarm_origin::publisher::playlist;
 use hls_swarm_test_support::http::{Connection, ask};
 use hls_swarm_test_support::origin::Origin;

@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use hls_swarm_origin::cli::StreamArgs;
-use hls_swarm_origin::embedded::synthetic::segment::Synthetic;
+use hls_swarm_origin::embedded::synthetic::Synthetic;
 use hls_swarm_origin::profile;
 use hls_swarm_origin::profile::stream::Stream;
 

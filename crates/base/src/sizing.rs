@@ -15,6 +15,29 @@ pub const OWN_MEMORY: u64 = 64 << 20;
 /// Local ports per viewer: its connections, and those of a restart meanwhile.
 pub const PORTS_PER_VIEWER: u64 = 5;
 
+/// What one viewer needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewerSize {
+    /// Open files of the viewer, and those of this program for it.
+    pub open_files: u64,
+    /// Processes and threads, which share a limit.
+    pub processes: u64,
+    /// Private memory, bytes.
+    pub memory_bytes: u64,
+    /// Local ports: those of its connections, and of the connections of a restart meanwhile.
+    pub local_ports: u64,
+}
+
+impl ViewerSize {
+    /// An FFmpeg from a distribution.
+    pub const FFMPEG: Self = Self {
+        open_files: FILES_PER_VIEWER,
+        processes: 1,
+        memory_bytes: MEMORY_PER_VIEWER,
+        local_ports: PORTS_PER_VIEWER,
+    };
+}
+
 /// What a limit that is set once should leave room for: few viewers, then more.
 const RECOMMENDED_PER_VIEWER: u64 = 15;
 const RECOMMENDED_BASE: u64 = 1000;
@@ -35,17 +58,23 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// What `viewers` viewers and this program need.
+    /// What `viewers` FFmpeg viewers and this program need.
     #[must_use]
     pub fn of(viewers: u32) -> Self {
+        Self::with(viewers, &ViewerSize::FFMPEG)
+    }
+
+    /// What `viewers` viewers of `size` and this program need.
+    #[must_use]
+    pub fn with(viewers: u32, size: &ViewerSize) -> Self {
         let n = u64::from(viewers);
-        let open_files = n * FILES_PER_VIEWER + OWN_FILES;
+        let open_files = n * size.open_files + OWN_FILES;
         Self {
             open_files,
             open_files_limit: open_files.max(n * RECOMMENDED_PER_VIEWER + RECOMMENDED_BASE),
-            processes: n + OWN_PROCESSES,
-            memory_bytes: n * MEMORY_PER_VIEWER + OWN_MEMORY,
-            local_ports: n * PORTS_PER_VIEWER,
+            processes: n * size.processes + OWN_PROCESSES,
+            memory_bytes: n * size.memory_bytes + OWN_MEMORY,
+            local_ports: n * size.local_ports,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 /// The exit code of a command, and what it has to complain about.
 pub fn exit(served: Result<(), Failure>) -> ExitCode {
@@ -71,7 +71,7 @@ impl<S: Serialize, D: Serialize> Shown<'_, S, D> {
             let settings = toml::to_string(&self.settings).map_err(text)?;
             format!("{settings}\n# What follows from it:\n{derived}")
         };
-        stdout::say(&text)
+        output::print(&text)
     }
 }
 /// How a configuration is printed.

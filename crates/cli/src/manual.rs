@@ -8,7 +8,7 @@ use clap::{Command, Parser};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use crate::logging;
 use crate::manual_args::{CompletionsArgs, ManArgs};
@@ -32,7 +32,7 @@ pub fn main(program: Command) -> ExitCode {
             Ok(text)
         })
     };
-    match text.map(|text| text.and_then(|text| stdout::say(&String::from_utf8_lossy(&text)))) {
+    match text.map(|text| text.and_then(|text| output::print(&String::from_utf8_lossy(&text)))) {
         Err(error) => logging::clap_exit(&error),
         Ok(Err(failure)) => {
             failure.print(&mut std::io::stderr());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hls_swarm_base::exit_status::ProcessExit;
-use hls_swarm_hls::Playlist;
+use hls_swarm_hls::playlist::Playlist;
 
 use super::command::Command;
 use super::exchange::Exchange;
@@ -32,6 +32,14 @@ pub enum Event {
         generation: u32,
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
+    },
+    /// The viewer's player does not report how far it has played: it counts as playing from its first whole segment
+    /// on, until no segment has arrived for `silence_ns`.
+    NoProgress {
+        /// The viewer.
+        viewer: u32,
+        /// Longest time between two segments, nanoseconds; `None` = until its process ends.
+        silence_ns: Option<u64>,
     },
     /// FFmpeg told how far it has played.
     Progress {
@@ -96,7 +104,7 @@ pub enum Event {
         viewer: u32,
         /// How often it had been started.
         generation: u32,
-        /// Which playlist: hash of its URL, without the directives of LL-HLS that differ in each reload.
+        /// Which playlist: hash of its URL without delivery directives.
         playlist: u64,
         /// What it carries, by the multivariant playlist that led to it.
         rendition: Rendition,

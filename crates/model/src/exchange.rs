@@ -77,8 +77,6 @@ pub enum Cache {
 /// What a media playlist said (RFC 8216, 4.3.3), as one viewer read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MediaPlaylist {
-    /// Which playlist it is: hash of its URL, without the directives of LL-HLS that differ in each reload.
-    pub playlist: u64,
     /// EXT-X-MEDIA-SEQUENCE.
     pub sequence: u64,
     /// How many segments it lists.
@@ -127,7 +125,7 @@ pub struct Exchange {
     pub kind: Kind,
     /// Last element of the URL's path.
     pub name: Box<str>,
-    /// Hash of the URL.
+    /// Hash of the URL without delivery directives (`_HLS_…`), which differ from one reload to the next.
     pub url_hash: u64,
     /// Status code, `None` if no response arrived.
     pub status: Option<u16>,

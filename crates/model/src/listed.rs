@@ -13,7 +13,7 @@ const MOST: usize = 200_000;
 /// A segment, as a media playlist lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SegmentId {
-    /// The playlist that lists it: hash of its URL, without the directives of LL-HLS.
+    /// The playlist that lists it: hash of its URL without delivery directives.
     pub playlist: u64,
     /// Its media sequence number. Of several segments with one address, that of the last.
     pub sequence: u64,

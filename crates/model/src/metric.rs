@@ -73,6 +73,9 @@ pub const MEASURES: [MetricInfo; 22] = [
     times("startup", ":p99<2s", "from the start of a viewer to its first whole segment"),
 ];
 
+/// Metrics that need players that report how far they have played.
+pub const NEED_PROGRESS: [&str; 4] = ["stalls", "speed", "rebuffering", "throughput_ratio"];
+
 /// Criteria that no threshold can name.
 const BUILT_IN: [MetricInfo; 5] = [
     one("stages", Unit::Share, "", "stages that held a level and met the criteria, of all such stages"),

@@ -14,6 +14,7 @@ pub struct Point {
     /// Viewers that played.
     pub playing: u64,
     /// Viewers that were stalled.
+    #[serde(default)]
     pub stalled: u64,
     /// Playlist requests.
     pub manifests: u64,

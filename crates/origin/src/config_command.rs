@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use hls_swarm_base::error::Failure;
 use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, exit, read, warn};
 use hls_swarm_cli::logging;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use crate::cli::OriginArgs;
 use crate::profile::derived::Derived;
@@ -89,5 +89,5 @@ fn check(file: &Path) -> Result<(), Failure> {
     let (stream, derived) = meaning(&profile).map_err(|failure| failure.within(&name))?;
     let (variants, room) = (stream.variants.len(), derived.storage_bytes.div_ceil(1 << 20));
     let variants = if variants == 1 { "1 variant".to_owned() } else { format!("{variants} variants") };
-    stdout::say(&format!("{name}: good: {variants}, {room} MiB of room\n"))
+    output::print(&format!("{name}: good: {variants}, {room} MiB of room\n"))
 }

@@ -30,11 +30,11 @@ use hls_swarm_cli::logging::{self, LogFormat};
 use hls_swarm_cli::manual::{self, COMPLETIONS, MAN};
 use hls_swarm_cli::manual_args::{CompletionsArgs, ManArgs};
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::pid1;
+use hls_swarm_os::{pid1, runtime};
 
 use crate::cli::service::FaultArgs;
 use crate::cli::{OriginArgs, RenderArgs};
-use crate::fault::client;
+use crate::fault::control;
 
 /// The first word of a command line that is about configurations.
 const CONFIG: &str = "config";
@@ -62,7 +62,7 @@ pub fn main() -> ExitCode {
         Some(health::WORD) => return health::main(HEALTH),
         Some(MAN | COMPLETIONS) => return manual::main(command()),
         Some(FAULT) => FaultArgs::try_parse_from(words("hls-origin fault"))
-            .map(|args| client::run(&args).map(ExitCode::from)),
+            .map(|args| control::run(&args).map(ExitCode::from)),
         Some(RENDER) => RenderArgs::try_parse_from(words("hls-origin render"))
             .map(|args| start("info", async |guard| render::print(&args.command, guard).await)),
         _ => OriginArgs::try_parse()
@@ -93,10 +93,7 @@ fn start(
     logging::level(Some(level))?;
     let guard = Arc::new(Guard::start()?);
     logging::start(Some(LogFormat::Text), Some(level), false, None)?;
-    // One thread: the kernel ties children to the life of the thread that started them.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::internal("cannot start tokio").caused_by(error))?;
-    runtime.block_on(work(&guard)).map(ExitCode::from)
+    runtime::single_threaded()?.block_on(work(&guard)).map(ExitCode::from)
 }
 
 /// `hls-origin` with its commands, as manual pages and completions show it.

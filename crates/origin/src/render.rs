@@ -8,17 +8,18 @@ use std::sync::Arc;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use super::access_log;
 use crate::cli::{OriginArgs, RenderCommand};
 use crate::encoder::argv::{self, Pace, Place};
-use crate::encoder::tools::Tools;
 use crate::layout;
-use crate::nginx::{self, Site, run};
+use crate::nginx::conf::{self, Site};
+use crate::nginx::process;
 use crate::profile::Encryption;
 use crate::profile::plan::Plan;
 use crate::profile::stream::Source;
+use crate::run::programs::Tools;
 use crate::systemd::{self, Unit};
 
 /// Stands for the private directory, whose name each start chooses anew.
@@ -34,12 +35,12 @@ pub async fn print(command: &RenderCommand, guard: &Arc<Guard>) -> Result<Exit, 
         RenderCommand::Ffmpeg(args) => ffmpeg(args, &Plan::resolve(args)?),
         RenderCommand::Systemd(args) => unit(args, &Plan::resolve(args)?)?,
     };
-    stdout::say(&text).map(|()| Exit::Pass)
+    output::print(&text).map(|()| Exit::Pass)
 }
 
 async fn nginx_conf(args: &OriginArgs, guard: &Arc<Guard>) -> Result<String, Failure> {
     let plan = Plan::resolve(args)?;
-    let facts = run::facts(&Tools::ask_nginx(args, guard).await?, true)?;
+    let facts = process::facts(&Tools::ask_nginx(args, guard).await?, true)?;
     let serve = &plan.serving.serve;
     let log = access_log::place(&plan.serving.log, serve.port)?;
     let site = Site {
@@ -49,8 +50,8 @@ async fn nginx_conf(args: &OriginArgs, guard: &Arc<Guard>) -> Result<String, Fai
         tls: serve.tls.then(|| SocketAddr::new(serve.listen, serve.tls_port)),
         access_log: log.as_deref(),
     };
-    nginx::check(&site, &facts)?;
-    Ok(nginx::render(&site, &facts))
+    conf::check(&site, &facts)?;
+    Ok(conf::render(&site, &facts))
 }
 
 fn ffmpeg(args: &OriginArgs, plan: &Plan) -> String {

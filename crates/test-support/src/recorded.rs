@@ -2,14 +2,14 @@
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
-use hls_swarm_hls::variant::Variant;
+use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_model::content::Content;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
 use hls_swarm_model::report::Report;
 use hls_swarm_model::run::Run;
-use hls_swarm_model::snapshot::Sources;
+use hls_swarm_model::snapshot::{PlaybackSource, Sources};
 use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
 use hls_swarm_model::verdict::criteria::judge;
 use hls_swarm_model::verdict::threshold::Threshold;
@@ -19,9 +19,10 @@ pub const SECOND: u64 = 1_000_000_000;
 pub fn run() -> Run {
     Run {
         url: "http://127.0.0.1:17080/stream.m3u8".into(),
-        variant: Variant::All,
+        variant: VariantSelection::All,
         version: "0.0.0".into(),
-        ffmpeg: "5.1.9".into(),
+        ffmpeg: Some("5.1.9".into()),
+        player: None,
         seed: Some(7),
         began_unix: 1_795_244_947,
         per_viewer_metrics: true,
@@ -39,7 +40,7 @@ pub fn stats_of(source: Source, target_clients: u32) -> Stats {
         target_clients,
         start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
-        sources: Sources { requests: source, bytes: source },
+        sources: Sources { requests: source, bytes: source, playback: PlaybackSource::Progress },
     })
 }
 
@@ -77,7 +78,6 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         age_s: (kind == Kind::Segment).then_some(3),
         edge: Some("cache-fra1".into()),
         playlist: (kind == Kind::Playlist).then_some(MediaPlaylist {
-            playlist: 1,
             // It stands still from second 8 on.
             sequence: at.min(8),
             segments: 5,

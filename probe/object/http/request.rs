@@ -1,6 +1,6 @@
 //! The sending direction: request line, head and body.
 
-use super::super::wire::{hash_byte, hash_host};
+use super::super::wire::hash_host;
 use super::text::{decimal, header, range_start};
 use super::{Follower, Request, Sent};
 
@@ -56,6 +56,7 @@ impl Follower {
         match (self.request, byte) {
             (_, b'\n') => {
                 // HTTP/0.9: no version, which `request_line_ended` would refuse; say so there.
+                self.record.url_hash = self.target.end(self.record.url_hash);
                 self.request = Request::Version;
             }
             (Request::Method, b' ') => self.request = Request::Path,
@@ -68,11 +69,12 @@ impl Follower {
                 }
             }
             (_, b' ') => {
+                self.record.url_hash = self.target.end(self.record.url_hash);
                 self.request = Request::Version;
                 self.request_line.clear();
             }
             _ => {
-                self.record.url_hash = hash_byte(self.record.url_hash, byte);
+                self.record.url_hash = self.target.byte(self.record.url_hash, byte);
                 self.body.target(byte);
                 match (self.request, byte) {
                     (Request::Path, b'?') => self.request = Request::Query,

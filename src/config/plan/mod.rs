@@ -2,6 +2,7 @@
 //! then profile (laid underneath by [`super::profile`]), then default. Everything after this file
 //! works from the plan alone.
 
+pub(crate) mod engine;
 pub(crate) mod load;
 pub(crate) mod origin_metrics;
 pub(crate) mod results;
@@ -16,11 +17,13 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::Secrets;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::target_policy::{Site, TargetPolicy};
+use hls_swarm_model::metric::NEED_PROGRESS;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 use hls_swarm_model::verdict::threshold::Threshold;
 
-use crate::cli::run::{FfmpegLevel, ProbeMode, SwarmArgs};
+use crate::cli::run::{ProbeMode, SwarmArgs};
 use crate::config::presets::preset;
+use crate::engine::EngineConfig;
 use crate::load::Load;
 use crate::load::start_at::StartAt;
 use crate::network::{self, Network};
@@ -33,9 +36,6 @@ pub use stream::Stream;
 
 /// Beyond this no single machine is a load generator; the check exists to catch typing errors.
 pub const MOST_CLIENTS: u32 = 10_000_000;
-
-/// Different reasons of one viewer that are kept, if nothing else is said.
-pub const REASONS_KEPT: usize = 1000;
 
 /// Length of the run that `--check` makes.
 const CHECK: Duration = Duration::from_secs(10);
@@ -73,23 +73,15 @@ pub struct Plan {
     pub results: Results,
 }
 
-/// How viewers live.
+/// The viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewers {
-    /// The FFmpeg binary.
-    pub ffmpeg: PathBuf,
-    /// Where requests and bytes are to come from.
-    pub probe: ProbeMode,
+    /// What plays.
+    pub engine: EngineConfig,
     /// Whether a stalled viewer is stopped and started.
     pub restart_on_stall: bool,
     /// Restarts per viewer; `None` = unlimited.
     pub max_restarts: Option<u32>,
-    /// Extra FFmpeg arguments before `-i`.
-    pub extra_arguments: Vec<String>,
-    /// How much FFmpeg says, where its words are carried to our log.
-    pub words: Option<FfmpegLevel>,
-    /// How many different reasons in FFmpeg's words are kept of one viewer.
-    pub reasons_kept: usize,
 }
 
 /// What the environment says beside what clap reads, because it is no flag.
@@ -145,19 +137,12 @@ pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Fail
         start_at: load::start_at(args)?,
         seed: args.seed,
         viewers: Viewers {
-            ffmpeg: [&args.ffmpeg, &environment.viewer_ffmpeg]
-                .into_iter()
-                .find_map(Clone::clone)
-                .unwrap_or_else(|| PathBuf::from("ffmpeg")),
-            probe: safety::source(args)?,
+            engine: engine::resolve(args, environment)?,
             restart_on_stall: yes(args.restart_on_stall),
             max_restarts: args.max_restarts.filter(|limit| *limit > 0),
-            extra_arguments: args.ffmpeg_args.clone(),
-            words: yes(args.ffmpeg_debug).then(|| args.stats_loglevel.unwrap_or_default()),
-            reasons_kept: args.stats_buffer.map_or(REASONS_KEPT, |kept| kept as usize),
         },
         network,
-        thresholds: thresholds(&args.thresholds)?,
+        thresholds: thresholds(&args.thresholds, args.player.is_some())?,
         abort_after: args.abort_after.map(|after| after.0).filter(|after| !after.is_zero()),
         skip_preflight: yes(args.skip_preflight),
         results: results::resolve(args, environment)?,
@@ -169,7 +154,8 @@ fn yes(switch: Option<bool>) -> bool {
     switch.unwrap_or(false)
 }
 
-fn thresholds(typed: &[String]) -> Result<Vec<Threshold>, Failure> {
+/// `without_progress`: the player does not report how far it has played.
+fn thresholds(typed: &[String], without_progress: bool) -> Result<Vec<Threshold>, Failure> {
     let (mut sets, mut single) = (Vec::<Threshold>::new(), Vec::<Threshold>::new());
     for text in typed {
         if let Some(set) = preset(text.trim()) {
@@ -184,7 +170,16 @@ fn thresholds(typed: &[String]) -> Result<Vec<Threshold>, Failure> {
     }
     // What is asked for by itself takes the place of what a set says about the same metric.
     sets.retain(|one| single.iter().all(|other| other.metric() != one.metric()));
-    Ok(sets.into_iter().chain(single).collect())
+    let all: Vec<Threshold> = sets.into_iter().chain(single).collect();
+    let unmeasured = all.iter().find(|one| without_progress && NEED_PROGRESS.contains(&one.metric()));
+    if let Some(unmeasured) = unmeasured {
+        let what =
+            format!("threshold {unmeasured} cannot be judged with --player, which does not report progress");
+        return Err(
+            Failure::usage(what).help("leave it out; in place of a set, pass the thresholds one by one")
+        );
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

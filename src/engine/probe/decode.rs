@@ -1,6 +1,6 @@
-//! From the probe's raw frames to events: where a record's flags become `Some` and `None`, where a failed
-//! connect is told from the first of several addresses being tried, and where a request becomes that for
-//! what a playlist listed.
+//! Decodes the probe's frames into events: a record's flags become `Some` and `None`, a failed connect is told
+//! apart from the first of several addresses that are tried, and a request is matched with what a playlist
+//! listed.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,7 +15,7 @@ use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, f
 use super::bodies::Bodies;
 use super::playlists::{Known, Playlists};
 
-/// `EAI_*` codes of getaddrinfo (positive, as the probe reports them) in words.
+/// `EAI_*` codes of getaddrinfo (positive, as the probe reports them) and their texts.
 const NAME_ERRORS: [(u16, &str); 5] = [
     (2, "Name or service not known"),
     (3, "Temporary failure in name resolution"),
@@ -32,13 +32,13 @@ const NEXT_ADDRESS_NS: u64 = 2_000_000_000;
 /// Processes whose redirects are kept at most.
 const REDIRECTED: usize = 10_000;
 
-/// Reads frames in the order of the pipe.
+/// Decodes frames in the order of the pipe.
 ///
 /// A name may stand for several addresses; a player tries one after the other (RFC 8305), so an
 /// attempt that failed is an error only if the next one does not succeed.
 #[derive(Debug, Default)]
-pub struct Reader {
-    /// By process: the attempt that failed last.
+pub struct Decoder {
+    /// The last failed attempt of each process.
     failed: HashMap<u32, Record>,
     bodies: Bodies,
     playlists: Playlists,
@@ -47,18 +47,18 @@ pub struct Reader {
     redirected: HashMap<u32, Listed>,
 }
 
-impl Reader {
-    /// Hands the events that a frame tells of to `out`.
-    pub fn frame(&mut self, frame: &Frame<'_>, out: &mut impl FnMut(Event)) {
+impl Decoder {
+    /// Passes the events of a frame to `out`.
+    pub fn decode(&mut self, frame: &Frame<'_>, out: &mut impl FnMut(Event)) {
         match frame {
-            Frame::Record(record) => self.read(record, out),
+            Frame::Record(record) => self.record(record, out),
             Frame::Body(piece) => self.bodies.add(piece),
         }
     }
 
-    fn read(&mut self, record: &Record, out: &mut impl FnMut(Event)) {
+    fn record(&mut self, record: &Record, out: &mut impl FnMut(Event)) {
         if let Some(failed) = self.failed.remove(&record.pid)
-            && !made_good(&failed, record)
+            && !is_retried_successfully(&failed, record)
         {
             out(connect_failed(&failed));
         }
@@ -68,7 +68,7 @@ impl Reader {
         match record.what {
             what::HELLO if record.error == BAD_NETWORK => out(Event::ConnectFailed {
                 viewer: record.viewer,
-                reason: "the probe could not read what it was told about the network".into(),
+                reason: "the probe could not parse its network settings".into(),
                 timed_out: false,
                 given_up_after_ns: None,
                 handshake_left: false,
@@ -106,12 +106,12 @@ impl Reader {
         let read = body.and_then(|body| self.playlists.take(record.url_hash, &body, record.encoding, tls));
         let listed = self.listed(record);
         let found = Exchange { blocking_reload, ..exchange(record, listed, read.as_ref()) };
-        if let Some(Known { playlist, rendition, said, .. }) = read.filter(|read| !read.is_cut) {
+        if let Some(Known { rendition, said, .. }) = read.filter(|read| !read.is_cut) {
             let took = found.first_byte_ns.unwrap_or(0).saturating_add(found.download_ns.unwrap_or(0));
             out(Event::Playlist {
                 viewer: record.viewer,
                 generation: record.generation,
-                playlist,
+                playlist: record.url_hash,
                 rendition,
                 said,
                 at_ns: record.started_ns.saturating_add(took),
@@ -133,14 +133,14 @@ impl Reader {
         listed
     }
 
-    /// No further record is to come from anybody: hands out what was held back.
+    /// No further frame will arrive: passes on what was held back.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
         self.failed.drain().for_each(|(_, failed)| out(connect_failed(&failed)));
     }
 }
 
 /// Whether `next`, of the same process, is a connection to another address made right after.
-fn made_good(failed: &Record, next: &Record) -> bool {
+fn is_retried_successfully(failed: &Record, next: &Record) -> bool {
     let connected = matches!(next.what, what::EXCHANGE | what::CLOSED) && next.has(flag::CONNECT);
     let began = next.started_ns.saturating_sub(next.connect_ns).saturating_sub(next.tls_ns);
     let same_port = next.peer_port == failed.peer_port && next.peer != failed.peer;
@@ -166,7 +166,7 @@ fn connect_failed(record: &Record) -> Event {
     }
 }
 
-/// Whether the body is what was asked for: that of a failed response says nothing about it.
+/// Whether the body can be what was requested: that of an error response says nothing about it.
 const fn is_served(record: &Record) -> bool {
     matches!(record.status, 200 | 206)
 }
@@ -178,7 +178,7 @@ fn exchange(record: &Record, listed: Option<Listed>, read: Option<&Known>) -> Ex
     let served = is_served(record);
     let plain = served && !record.has(flag::ENCODED);
     let announced = when(flag::CONTENT_LENGTH, record.content_length).filter(|_| !record.has(flag::CHUNKED));
-    let clues = ResponseHints {
+    let hints = ResponseHints {
         listed: listed.map(|listed| listed.kind()),
         name: &name,
         content_type: if served { &text(&record.content_type, record.content_type_len) } else { "" },
@@ -190,7 +190,7 @@ fn exchange(record: &Record, listed: Option<Listed>, read: Option<&Known>) -> Ex
         generation: record.generation,
         pid: record.pid,
         connection: record.connection,
-        kind: kind(clues),
+        kind: kind(hints),
         url_hash: record.url_hash,
         status: Some(record.status).filter(|status| *status != 0),
         outcome: outcome(record),
@@ -277,7 +277,7 @@ fn peer(record: &Record) -> Option<(IpAddr, u16)> {
 fn connect_failure(record: &Record) -> String {
     if record.end == end::NAME_NOT_RESOLVED {
         let known = NAME_ERRORS.iter().find(|(code, _)| *code == record.error);
-        return format!("name look-up: {}", known.map_or("failed", |(_, words)| words));
+        return format!("name look-up: {}", known.map_or("failed", |(_, text)| text));
     }
     match record.error {
         0 => "connect: given up without an answer".into(),
@@ -295,7 +295,7 @@ fn text(field: &[u8], length: u8) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hls_swarm_hls::Playlist;
+    use hls_swarm_hls::playlist::Playlist;
     use hls_swarm_model::exchange::Kind;
     use hls_swarm_model::listed::Rendition;
     use hls_swarm_probe::record::{BodyPiece, body, encoding, url_hash};
@@ -311,11 +311,11 @@ mod tests {
     }
 
     fn events(records: &[Record]) -> Vec<Event> {
-        let (mut reader, mut events) = (Reader::default(), Vec::new());
+        let (mut decoder, mut events) = (Decoder::default(), Vec::new());
         records
             .iter()
-            .for_each(|record| reader.frame(&Frame::Record(*record), &mut |event| events.push(event)));
-        reader.finish(&mut |event| events.push(event));
+            .for_each(|record| decoder.decode(&Frame::Record(*record), &mut |event| events.push(event)));
+        decoder.finish(&mut |event| events.push(event));
         events
     }
 
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_flag_vouches_for_is_absent() {
+    fn fields_without_their_flag_are_absent() {
         let exchange = read(&record());
         assert_eq!(exchange.connect_ns, None);
         assert_eq!(exchange.first_byte_ns, None);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_into_a_closed_connection_is_stale_however_it_ended() {
+    fn a_request_on_a_closed_connection_is_stale_however_it_ended() {
         let mut record = record();
         (record.flags, record.status) = (flag::STALE, 0);
         for end in [end::CLOSED_BY_PEER, end::SOCKET_ERROR, end::CLOSED_BY_VIEWER] {
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_page_does_not_turn_a_segment_into_something_else() {
+    fn an_error_page_does_not_change_the_kind_of_a_segment() {
         let mut record = record();
         record.status = 404;
         record.content_type[..9].copy_from_slice(b"text/html");
@@ -358,20 +358,20 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_lie_do_not_panic() {
+    fn wrong_lengths_do_not_panic() {
         let mut record = record();
         (record.name_len, record.sniff_len, record.content_type_len) = (255, 255, 255);
         read(&record);
     }
 
     #[test]
-    fn greetings_are_no_events() {
+    fn hello_and_empty_connections_yield_no_events() {
         assert!(events(&[Record { what: what::HELLO, ..Record::EMPTY }]).is_empty());
         assert!(events(&[Record { what: what::CLOSED, ..Record::EMPTY }]).is_empty());
     }
 
     #[test]
-    fn an_address_that_refuses_before_another_accepts_is_no_error() {
+    fn a_refusal_before_another_address_accepts_is_not_an_error() {
         let refused = Record {
             what: what::CONNECT_FAILED,
             end: end::NOT_CONNECTED,
@@ -396,13 +396,13 @@ mod tests {
             events(&[refused, refused])[..],
             [Event::ConnectFailed { .. }, Event::ConnectFailed { .. }]
         ));
-        // An old connection that goes on serving says nothing about the new one.
+        // A response on an older connection says nothing about the new one.
         let kept = Record { flags: 0, ..served };
         assert!(matches!(events(&[refused, kept])[..], [Event::ConnectFailed { .. }, Event::Exchange(_)]));
     }
 
     #[test]
-    fn a_handshake_that_came_to_nothing_is_an_error() {
+    fn an_unfinished_handshake_is_an_error() {
         let closed = Record { what: what::CLOSED, flags: flag::TLS, ..Record::EMPTY };
         let left = |record| match events(&[record])[..] {
             [Event::ConnectFailed { handshake_left, .. }] => Some(handshake_left),
@@ -416,7 +416,7 @@ mod tests {
 
     /// What one viewer asks for, and what comes; the events of all.
     struct Viewer {
-        reader: Reader,
+        decoder: Decoder,
         viewer: u32,
         request: u32,
     }
@@ -425,7 +425,7 @@ mod tests {
 
     impl Viewer {
         fn new() -> Self {
-            Self { reader: Reader::default(), viewer: 1, request: 0 }
+            Self { decoder: Decoder::default(), viewer: 1, request: 0 }
         }
 
         fn record(&mut self, target: &str) -> Record {
@@ -446,7 +446,7 @@ mod tests {
 
         fn tell(&mut self, record: &Record) -> Vec<Event> {
             let mut events = Vec::new();
-            self.reader.frame(&Frame::Record(*record), &mut |event| events.push(event));
+            self.decoder.decode(&Frame::Record(*record), &mut |event| events.push(event));
             events
         }
 
@@ -460,7 +460,7 @@ mod tests {
                 let Record { viewer, generation, pid, connection, request, .. } = record;
                 let piece =
                     BodyPiece { viewer, generation, pid, connection, request, offset: number * 10, bytes };
-                self.reader.frame(&Frame::Body(piece), &mut |event| panic!("{event:?}"));
+                self.decoder.decode(&Frame::Body(piece), &mut |event| panic!("{event:?}"));
             }
             self.tell(&record)
         }
@@ -546,8 +546,7 @@ mod tests {
         let mut viewer = Viewer::new();
         let plain = viewer.playlist("/a.m3u8?t=1", LIVE);
         let blocked = viewer.playlist("/a.m3u8?t=1&_HLS_msn=9&_HLS_part=0", LIVE);
-        assert_eq!(plain.playlist, blocked.playlist);
-        assert_ne!(plain.url_hash, blocked.url_hash);
+        assert_eq!((plain.playlist, plain.url_hash), (blocked.playlist, blocked.url_hash));
         assert_eq!((plain.blocking_reload, blocked.blocking_reload), (false, true));
     }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
-use hls_swarm_hls::media::EncryptionMethod;
-use hls_swarm_hls::multivariant::RenditionKind;
+use hls_swarm_hls::playlist::media::EncryptionMethod;
+use hls_swarm_hls::playlist::multivariant::RenditionKind;
+use hls_swarm_hls::playlist::{Media, Multivariant, Playlist, read};
 use hls_swarm_hls::request_target::RequestTarget;
-use hls_swarm_hls::{MultivariantPlaylist, Playlist, read};
 use hls_swarm_model::exchange::MediaPlaylist;
 use hls_swarm_model::listed::{Listed, ListedUrl, ListedUrls, Rendition, SegmentId};
 use hls_swarm_model::recent::Recent;
@@ -27,8 +27,6 @@ const MOST_DECODED: u64 = 16 << 20;
 /// A playlist that viewers read.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// Which playlist: hash of its URL without the directives of LL-HLS.
-    pub playlist: u64,
     /// What it carries.
     pub rendition: Rendition,
     /// What it said.
@@ -67,7 +65,7 @@ impl Playlists {
         let key = (url_hash, rendition, self.hasher.hash_one((coding, tls, body.is_cut, &body.bytes)));
         let weight = |known: &Option<Known>| 1 + known.as_ref().map_or(0, |known| known.lists.len());
         if self.known.get(&key).is_none() {
-            let known = known(body, coding, tls, rendition);
+            let known = known(url_hash, body, coding, tls, rendition);
             let weight = weight(&known);
             self.known.insert(key, known, weight);
         }
@@ -82,7 +80,7 @@ impl Playlists {
     }
 }
 
-fn known(body: &Body, coding: u8, tls: bool, rendition: Rendition) -> Option<Known> {
+fn known(playlist: u64, body: &Body, coding: u8, tls: bool, rendition: Rendition) -> Option<Known> {
     let decoded = decoded(body, coding)?;
     let mut text = String::from_utf8_lossy(&decoded);
     if body.is_cut {
@@ -91,14 +89,13 @@ fn known(body: &Body, coding: u8, tls: bool, rendition: Rendition) -> Option<Kno
         text = text.get(..end)?.to_owned().into();
     }
     let said = read(&text, &body.request.url(tls)?).ok()?.playlist;
-    let playlist = hash(&body.request.without_directives());
     let lists = match &said {
         Playlist::Media(media) => of_media(&body.request, media, playlist, rendition),
         Playlist::Multivariant(multivariant) => of_multivariant(&body.request, multivariant),
     };
-    let state = if body.is_cut { None } else { state(&said, playlist) };
+    let state = if body.is_cut { None } else { state(&said) };
     let (said, lists) = (Arc::new(said), lists.into());
-    Some(Known { playlist, rendition, said, state, is_cut: body.is_cut, lists, listed_in: None })
+    Some(Known { rendition, said, state, is_cut: body.is_cut, lists, listed_in: None })
 }
 
 /// The body as it was before it was encoded; `None` if that cannot be told.
@@ -133,12 +130,7 @@ fn hashes(base: &RequestTarget, uri: &str, url: &url::Url) -> impl Iterator<Item
     raw.into_iter().chain(normalized)
 }
 
-fn of_media(
-    base: &RequestTarget,
-    media: &hls_swarm_hls::MediaPlaylist,
-    playlist: u64,
-    rendition: Rendition,
-) -> Vec<ListedUrl> {
+fn of_media(base: &RequestTarget, media: &Media, playlist: u64, rendition: Rendition) -> Vec<ListedUrl> {
     let mut urls = Vec::with_capacity(media.segments.len() + 2);
     let mut list = |uri: &str, url: &url::Url, offset: Option<u64>, listed: Listed| {
         urls.extend(hashes(base, uri, url).map(|url_hash| ListedUrl { url_hash, offset, listed }));
@@ -172,7 +164,7 @@ fn of_media(
     urls
 }
 
-fn of_multivariant(base: &RequestTarget, playlist: &MultivariantPlaylist) -> Vec<ListedUrl> {
+fn of_multivariant(base: &RequestTarget, playlist: &Multivariant) -> Vec<ListedUrl> {
     let variants = playlist.variants.iter().map(|variant| (&variant.uri, &variant.url, Rendition::Main));
     let renditions = playlist.renditions.iter().filter_map(|one| {
         let rendition = match one.kind {
@@ -194,12 +186,11 @@ fn of_multivariant(base: &RequestTarget, playlist: &MultivariantPlaylist) -> Vec
 }
 
 /// What insight holds playlists against each other by.
-fn state(said: &Playlist, playlist: u64) -> Option<MediaPlaylist> {
+fn state(said: &Playlist) -> Option<MediaPlaylist> {
     let Playlist::Media(media) = said else { return None };
     let last = media.segments.last().map(|segment| last_element(&segment.uri));
     let segments = media.skipped.saturating_add(media.segments.len() as u64);
     Some(MediaPlaylist {
-        playlist,
         sequence: media.media_sequence,
         segments: u32::try_from(segments).unwrap_or(u32::MAX),
         last_segment: last.map_or(0, |name| name.bytes().fold(URL_HASH_START, hash_byte)),

@@ -30,7 +30,7 @@ pub(crate) static TABLE: &[Metric] = &[
         |s, _| stages(s, |row| row.active_ratio),
     ),
     metric("stage_stalls_total", Counter, STAGE, "Times that a viewer stalled in a stage.", |s, _| {
-        stages(s, |row| Some(row.stalled as f64))
+        if s.has_progress() { stages(s, |row| Some(row.stalled as f64)) } else { Value::Absent }
     }),
     metric("stage_requests_total", Counter, STAGE, "Requests in a stage.", |s, _| {
         stages(s, |row| Some(row.requests.total() as f64))

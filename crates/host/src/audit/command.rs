@@ -11,16 +11,16 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::{go_style, logging};
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::{output_file, stdout};
+use hls_swarm_os::{output, runtime};
 
 use crate::audit::args::{AuditArgs, AuditFormat};
 use crate::audit::facts::Facts;
 use crate::audit::findings::Audit;
 use crate::audit::gather::nginx::{self, Files, Master};
 use crate::audit::gather::{folder, redis};
+use crate::audit::nginx::Nginx;
 use crate::audit::nginx_conf::assemble;
 use crate::audit::output as view;
-use crate::audit::site::Site;
 use crate::tuning::{profile, sysctl};
 
 /// The first word of a command line that is about audits. No URL of a stream is spelled like this.
@@ -46,11 +46,11 @@ pub fn main() -> ExitCode {
 fn serve(args: &AuditArgs) -> Result<Exit, Failure> {
     let reports: Vec<(AuditFormat, &PathBuf)> =
         args.reports.iter().map(|path| Ok((format_of(path)?, path))).collect::<Result<_, Failure>>()?;
-    reports.iter().try_for_each(|(_, path)| output_file::check("--report", path))?;
+    reports.iter().try_for_each(|(_, path)| output::check_file("--report", path))?;
     let audit = crate::audit::audit(&gather(args)?, args.viewers)?;
-    let said = stdout::say(&view::render(args.format, &audit)?);
+    let said = output::print(&view::render(args.format, &audit)?);
     for (format, path) in reports {
-        output_file::write(path, &view::render(format, &audit)?)?;
+        output::write_file(path, &view::render(format, &audit)?)?;
         // Standard output may be JSON or a patch.
         drop(writeln!(std::io::stderr(), "report: {}", path.display()));
     }
@@ -97,7 +97,7 @@ fn gather(args: &AuditArgs) -> Result<Facts, Failure> {
             .help("let nginx check it: nginx -t")
     })?;
     let mut paths: Vec<PathBuf> =
-        Site::of(&configuration).roots(&prefix).into_iter().map(PathBuf::from).collect();
+        Nginx::of(&configuration).roots(&prefix).into_iter().map(PathBuf::from).collect();
     for folder in &args.folders {
         if !folder.is_dir() {
             return Err(Failure::usage(format!("--folder {}: there is no such folder", folder.display()))
@@ -105,7 +105,7 @@ fn gather(args: &AuditArgs) -> Result<Facts, Failure> {
         }
         paths.push(folder.clone());
     }
-    let mut folders: Vec<_> = paths.iter().filter_map(|path| folder::look(path)).collect();
+    let mut folders: Vec<_> = paths.iter().filter_map(|path| folder::scan(path)).collect();
     folders.sort_by(|left, right| left.path.cmp(&right.path));
     // A folder inside another one has been looked at with it.
     folders.dedup_by(|inner, outer| {
@@ -172,10 +172,7 @@ fn prefix(master: &Master) -> String {
 /// Asks nginx for its configuration; where it does not tell, reads the file that it was started with.
 fn ask(master: &Master) -> Result<Files, Failure> {
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
+    let runtime = runtime::single_threaded()?;
     let asked = runtime.block_on(nginx::configuration(master, &guard));
     let named = master.option("-c").map(|name| Path::new(&prefix(master)).join(name));
     match (asked, named) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use hls_swarm_hls::variant::Variant;
+use hls_swarm_hls::selection::VariantSelection;
 
 use crate::series::Series;
 use crate::snapshot::{
@@ -20,9 +20,12 @@ pub struct Document {
     pub(crate) verdict: Verdict,
     pub(crate) end_reason: String,
     pub(crate) url: String,
-    pub(crate) variant: Variant,
+    pub(crate) variant: VariantSelection,
     pub(crate) version: String,
-    pub(crate) ffmpeg: String,
+    #[serde(default)]
+    pub(crate) ffmpeg: Option<String>,
+    #[serde(default)]
+    pub(crate) player: Option<String>,
     pub(crate) seed: Option<u64>,
     pub(crate) began_unix: u64,
     pub(crate) target_clients: u64,
@@ -49,6 +52,7 @@ pub struct Document {
     pub(crate) connect_failures: Vec<Reason>,
     pub(crate) latency_seconds: LatencyTable,
     pub(crate) uptime_seconds: Option<Quantiles>,
+    #[serde(default)]
     pub(crate) playback: Playback,
     pub(crate) viewers: Lifetimes,
     #[serde(default)]

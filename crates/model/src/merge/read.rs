@@ -47,6 +47,7 @@ fn report(document: Document) -> Report {
         variant: document.variant,
         version: document.version,
         ffmpeg: document.ffmpeg,
+        player: document.player,
         seed: document.seed,
         began_unix: document.began_unix,
         per_viewer_metrics: false,

@@ -13,7 +13,7 @@ use crate::run::Run;
 use crate::series::{Point, Series};
 use crate::snapshot::{
     Agreement, Buckets, Errors, ExchangeTimes, Exits, Generator, Latency, Lifetimes, Origin, PerKind,
-    Playback, Quantiles, Rates, Snapshot, Sources, ViewerRow,
+    Playback, PlaybackSource, Quantiles, Rates, Snapshot, Sources, ViewerRow,
 };
 use crate::stats::distribution::Distribution;
 use crate::stats::series::{MOST, added, halved};
@@ -56,6 +56,11 @@ fn distinct(reports: &[&Report], of: fn(&Report) -> String) -> String {
     texts.collect::<Vec<_>>().join(", ")
 }
 
+fn distinct_some(reports: &[&Report], of: fn(&Report) -> Option<String>) -> Option<String> {
+    let texts: BTreeSet<String> = reports.iter().filter_map(|report| of(report)).collect();
+    (!texts.is_empty()).then(|| texts.into_iter().collect::<Vec<_>>().join(", "))
+}
+
 fn began(reports: &[&Report]) -> u64 {
     reports.iter().map(|report| report.run.began_unix).min().unwrap_or(0)
 }
@@ -67,7 +72,8 @@ fn run(reports: &[&Report]) -> Run {
         url: distinct(reports, |report| report.run.url.clone()),
         variant: first.variant,
         version: distinct(reports, |report| report.run.version.clone()),
-        ffmpeg: distinct(reports, |report| report.run.ffmpeg.clone()),
+        ffmpeg: distinct_some(reports, |report| report.run.ffmpeg.clone()),
+        player: distinct_some(reports, |report| report.run.player.clone()),
         seed: first.seed.filter(|_| same_seed),
         began_unix: began(reports),
         per_viewer_metrics: false,
@@ -213,7 +219,16 @@ fn snapshot(reports: &[&Report], distributions: &BTreeMap<String, Distribution>)
         exit_reasons: reasons(reports, |s| &s.exit_reasons),
         uptime: quantiles("uptime"),
         uptime_buckets: Buckets::default(),
-        sources: Sources { requests: source(|s| s.requests), bytes: source(|s| s.bytes) },
+        sources: Sources {
+            requests: source(|s| s.requests),
+            bytes: source(|s| s.bytes),
+            // What some parts have not measured, the whole has not.
+            playback: if each().all(Snapshot::has_progress) {
+                PlaybackSource::Progress
+            } else {
+                PlaybackSource::Media
+            },
+        },
         agreement: Agreement {
             kernel_bytes,
             origin_requests: origin.as_ref().and_then(Origin::requests_agreement),

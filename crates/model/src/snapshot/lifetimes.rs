@@ -33,6 +33,7 @@ pub struct Lifetimes {
     /// Processes started again.
     pub restarts: u64,
     /// Times that a viewer fell below real time for too long.
+    #[serde(default)]
     pub stalled: u64,
     /// Viewers that were given up.
     pub given_up: u64,

@@ -29,6 +29,7 @@ pub struct StageRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active_ratio: Option<f64>,
     /// Viewers that fell below real time for too long.
+    #[serde(default)]
     pub stalled: u64,
     /// Requests, by kind.
     pub requests: PerKind<u64>,

@@ -30,7 +30,7 @@ pub use origin::{Gauge, Origin, SegmentSizes};
 pub use per_kind::PerKind;
 pub use playback::Playback;
 pub use rates::{Rates, THROUGHPUT_WINDOWS};
-pub use trust::{Agreement, Generator, Sources};
+pub use trust::{Agreement, Generator, PlaybackSource, Sources};
 pub use viewer::{ViewerRow, ViewerState};
 
 /// Everything known at one moment.
@@ -120,6 +120,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Whether players reported how far they had played. Otherwise `playback`, `watching`, stalls and the media
+    /// time of viewers were not measured, and no view may show them.
+    #[must_use]
+    pub fn has_progress(&self) -> bool {
+        self.sources.playback == PlaybackSource::Progress
+    }
+
+    /// Times that a viewer stalled, if that was measured.
+    #[must_use]
+    pub fn stalls(&self) -> Option<u64> {
+        self.has_progress().then_some(self.lifetimes.stalled)
+    }
+
+    /// Playback now, if it was measured.
+    #[must_use]
+    pub fn measured_playback(&self) -> Option<&Playback> {
+        self.has_progress().then_some(&self.playback)
+    }
+
     /// Requests and connects that were tried, and how many of them failed.
     #[must_use]
     pub fn attempts(&self) -> (u64, u64) {

@@ -11,6 +11,20 @@ pub struct Sources {
     pub requests: Source,
     /// Of bytes.
     pub bytes: Source,
+    /// Of playback. Absent in reports of versions that only knew FFmpeg's progress.
+    #[serde(default)]
+    pub playback: PlaybackSource,
+}
+
+/// What shows whether a viewer plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlaybackSource {
+    /// The player reports how far it has played.
+    #[default]
+    Progress,
+    /// Media arrives. Nothing is known of speed, drift, stalls and rebuffering.
+    Media,
 }
 
 /// How well independent sources agree; 1.0 is complete agreement.

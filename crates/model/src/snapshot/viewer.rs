@@ -17,6 +17,8 @@ pub enum ViewerState {
     Playing,
     /// It is below real time for too long.
     Stalled,
+    /// Its process is up, but no media has arrived for a while (players that do not report progress).
+    Silent,
     /// Its process has ended; it will be started again.
     Waiting,
     /// It has ended for good.
@@ -33,6 +35,7 @@ pub struct ViewerRow {
     /// How often it was started.
     pub starts: u32,
     /// Media played by all its processes, seconds.
+    #[serde(default)]
     pub media_seconds: f64,
     /// Current speed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::distribution::Distribution;
 use crate::exchange::{Cache, Exchange, Kind, Outcome};
-use crate::snapshot::{Buckets, Errors, ExchangeTimes, Latency, PerKind};
+use crate::snapshot::{Buckets, Errors, ExchangeTimes, Latency, PerKind, Quantiles};
 
 /// Bounds of the latency histogram, seconds.
 const LATENCY_BOUNDS: [f64; 13] =
@@ -13,8 +13,6 @@ const LATENCY_BOUNDS: [f64; 13] =
 /// Everything counted over all exchanges of a run.
 #[derive(Clone, Debug)]
 pub struct Exchanges {
-    /// An exchange that the viewer closed after this much silence ran into its time-out.
-    timeout_ns: u64,
     pub(crate) requests: PerKind<u64>,
     pub(crate) bytes: PerKind<u64>,
     pub(crate) head_bytes: u64,
@@ -24,9 +22,7 @@ pub struct Exchanges {
     pub(crate) stale: u64,
     pub(crate) hits: u64,
     pub(crate) misses: u64,
-    errors: Errors,
-    /// Requests and connects that failed, each once: a connect that timed out is two of `errors`.
-    pub(crate) failed: u64,
+    pub(crate) failures: Failures,
     times: BTreeMap<Kind, (Distribution, Distribution)>,
     segment_total: Distribution,
     connect: Distribution,
@@ -78,6 +74,71 @@ pub enum Fault {
     TimedOut,
 }
 
+/// Requests and connects that failed, by how. Each part of a run has its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failures {
+    /// An exchange that the viewer closed after this much silence ran into its time-out.
+    timeout_ns: u64,
+    errors: Errors,
+    /// Requests and connects that failed, each once: a connect that timed out is two of `errors`.
+    pub(crate) count: u64,
+}
+
+impl Failures {
+    /// None yet; `timeout_ns` is the viewers' network time-out.
+    pub(crate) fn new(timeout_ns: u64) -> Self {
+        Self { timeout_ns, errors: Errors::default(), count: 0 }
+    }
+
+    /// Silence that a viewer ends by itself: FFmpeg looks at its watch every 100 ms, so it may leave
+    /// that much early.
+    const fn patience_ns(&self) -> u64 {
+        self.timeout_ns.saturating_sub(100_000_000)
+    }
+
+    /// How an exchange failed, if it did. One that was in flight when its viewer was stopped did not.
+    pub(crate) fn fault(&self, exchange: &Exchange) -> Option<Fault> {
+        let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.patience_ns());
+        match exchange.outcome {
+            _ if exchange.status.is_some_and(|status| status >= 400) => Some(Fault::Http),
+            Outcome::Complete => None,
+            Outcome::ClosedByPeer | Outcome::SocketError(_) => Some(Fault::Broken),
+            _ => given_up.then_some(Fault::TimedOut),
+        }
+    }
+
+    /// Counts an exchange that failed; returns how it did.
+    pub(crate) fn add(&mut self, exchange: &Exchange) -> Option<Fault> {
+        let fault = self.fault(exchange)?;
+        *match fault {
+            Fault::Http => &mut self.errors.http,
+            Fault::Broken => &mut self.errors.broken,
+            Fault::TimedOut => &mut self.errors.timeouts,
+        } += 1;
+        self.count += 1;
+        Some(fault)
+    }
+
+    /// Counts a connection that could not be made; returns whether it counts. A viewer that was stopped
+    /// while it waited has not seen a failure.
+    pub(crate) fn connect_failed(&mut self, timed_out: bool, given_up_after_ns: Option<u64>) -> bool {
+        if given_up_after_ns.is_some_and(|waited| waited < self.patience_ns()) {
+            return false;
+        }
+        self.count += 1;
+        self.errors.connect += 1;
+        self.errors.timeouts += u64::from(timed_out || given_up_after_ns.is_some());
+        true
+    }
+
+    /// Errors, with their rate over `requests` and connects that failed.
+    pub(crate) fn errors(&self, requests: u64) -> Errors {
+        let attempts = requests + self.errors.connect;
+        let rate = (attempts > 0).then(|| self.count as f64 / attempts as f64);
+        Errors { rate, ..self.errors }
+    }
+}
+
 /// How many different reasons of failed connects are kept apart.
 const REASONS: usize = 50;
 
@@ -101,7 +162,6 @@ impl Exchanges {
     #[must_use]
     pub fn new(timeout_ns: u64) -> Self {
         Self {
-            timeout_ns,
             requests: PerKind::default(),
             bytes: PerKind::default(),
             head_bytes: 0,
@@ -111,8 +171,7 @@ impl Exchanges {
             stale: 0,
             hits: 0,
             misses: 0,
-            errors: Errors::default(),
-            failed: 0,
+            failures: Failures::new(timeout_ns),
             times: BTreeMap::new(),
             segment_total: Distribution::with_buckets(&LATENCY_BOUNDS),
             connect: Distribution::new(),
@@ -137,7 +196,9 @@ impl Exchanges {
             Some(Cache::Miss) => self.misses += 1,
             Some(Cache::Other) | None => {}
         }
-        self.judge(exchange);
+        let failed = self.failures.add(exchange).is_some();
+        let stopped = matches!(exchange.outcome, Outcome::ClosedByViewer | Outcome::ProcessExit);
+        self.in_flight_at_stop += u64::from(stopped && !failed);
         self.weigh(exchange);
         self.time(exchange)
     }
@@ -149,20 +210,13 @@ impl Exchanges {
         self.weigh(exchange);
     }
 
-    /// Counts a connection that could not be made. A viewer that was stopped while it waited has
-    /// not seen a failure.
+    /// Counts a connection that could not be made, as [`Failures::connect_failed`] does, and its reason.
     pub fn connect_failed(&mut self, reason: String, timed_out: bool, given_up_after_ns: Option<u64>) {
-        let stopped = given_up_after_ns.is_some_and(|waited| waited < self.patience_ns());
-        if stopped {
-            return;
-        }
-        let timed_out = timed_out || given_up_after_ns.is_some();
-        if self.connect_failures.len() < REASONS || self.connect_failures.contains_key(&reason) {
+        let counted = self.failures.connect_failed(timed_out, given_up_after_ns);
+        let room = self.connect_failures.len() < REASONS || self.connect_failures.contains_key(&reason);
+        if counted && room {
             *self.connect_failures.entry(reason).or_default() += 1;
         }
-        self.failed += 1;
-        self.errors.connect += 1;
-        self.errors.timeouts += u64::from(timed_out);
     }
 
     /// Counts bytes that the kernel received and that no exchange accounts for.
@@ -171,37 +225,10 @@ impl Exchanges {
         self.kernel.plain_received += if tls { 0 } else { bytes };
     }
 
-    /// Silence that a viewer ends by itself: FFmpeg looks at its watch every 100 ms, so it may leave
-    /// that much early.
-    const fn patience_ns(&self) -> u64 {
-        self.timeout_ns.saturating_sub(100_000_000)
-    }
-
-    /// How an exchange failed, if it did. One that was in flight when its viewer was stopped did not.
+    /// How an exchange failed, if it did.
     #[must_use]
     pub fn fault(&self, exchange: &Exchange) -> Option<Fault> {
-        let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.patience_ns());
-        match exchange.outcome {
-            _ if exchange.status.is_some_and(|status| status >= 400) => Some(Fault::Http),
-            Outcome::Complete => None,
-            Outcome::ClosedByPeer | Outcome::SocketError(_) => Some(Fault::Broken),
-            _ => given_up.then_some(Fault::TimedOut),
-        }
-    }
-
-    fn judge(&mut self, exchange: &Exchange) {
-        let count = match (self.fault(exchange), exchange.outcome) {
-            (Some(Fault::Http), _) => &mut self.errors.http,
-            (Some(Fault::Broken), _) => &mut self.errors.broken,
-            (Some(Fault::TimedOut), _) => &mut self.errors.timeouts,
-            (None, Outcome::ClosedByViewer | Outcome::ProcessExit) => {
-                self.in_flight_at_stop += 1;
-                return;
-            }
-            (None, _) => return,
-        };
-        *count += 1;
-        self.failed += 1;
+        self.failures.fault(exchange)
     }
 
     fn time(&mut self, exchange: &Exchange) -> Option<u64> {
@@ -260,9 +287,7 @@ impl Exchanges {
     /// Errors, with their rate.
     #[must_use]
     pub fn errors(&self) -> Errors {
-        let attempts = self.requests.total() + self.errors.connect;
-        let rate = (attempts > 0).then(|| self.failed as f64 / attempts as f64);
-        Errors { rate, ..self.errors }
+        self.failures.errors(self.requests.total())
     }
 
     /// All distributions, by name.
@@ -296,6 +321,12 @@ impl Exchanges {
             tls: self.tls.quantiles(),
             startup: None,
         }
+    }
+
+    /// Segment latency, from the request to the last byte.
+    #[must_use]
+    pub fn segment_total(&self) -> Option<Quantiles> {
+        self.segment_total.quantiles()
     }
 
     /// The whole distribution of segment latency, for the report.

@@ -118,6 +118,7 @@ impl Stats {
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Started { viewer, generation, at_ns } => self.viewers.started(viewer, generation, at_ns),
+            Event::NoProgress { viewer, silence_ns } => self.viewers.no_progress(viewer, silence_ns),
             Event::Progress { viewer, media_us, speed, drift_seconds } => {
                 self.viewers.progress(viewer, media_us, speed, drift_seconds);
             }
@@ -221,7 +222,7 @@ impl Stats {
             manifests: exchanges.requests[Kind::Playlist],
             segments: exchanges.requests[Kind::Segment],
             bytes: exchanges.bytes.total(),
-            errors: exchanges.failed,
+            errors: exchanges.failures.count,
             origin: self.origin_stats.load(),
             ..self.condition.totals()
         }
@@ -265,10 +266,15 @@ impl Stats {
     /// Everything that is known at `at_ns`.
     #[must_use]
     pub fn snapshot(&self, at_ns: u64) -> Snapshot {
+        Snapshot { viewers: self.viewers.rows(), ..self.overview(at_ns) }
+    }
+
+    /// Everything that is known at `at_ns` but the rows of the viewers, of which there may be many.
+    #[must_use]
+    pub fn overview(&self, at_ns: u64) -> Snapshot {
         Snapshot {
             stages: self.stage_rows(at_ns),
             streams: self.stream_rows(),
-            viewers: self.viewers.rows(),
             aborted_by: self.aborted_by(),
             ..self.whole(at_ns)
         }

@@ -26,11 +26,12 @@ impl Stats {
     /// against `thresholds`.
     #[must_use]
     pub fn with_stages(
-        self,
+        mut self,
         stages: Vec<StagePlan>,
         streams: WeightedSet<String>,
         thresholds: Vec<Threshold>,
     ) -> Self {
+        self.viewers.count_by_stream(&streams);
         Self { parts: Parts::new(self.expectation.timeout_ns, stages, streams), thresholds, ..self }
     }
 
@@ -95,7 +96,7 @@ impl Stats {
 
     /// The streams, where there are several.
     pub(crate) fn stream_rows(&self) -> Vec<StreamRow> {
-        self.parts.stream_rows(|mine| self.viewers.of(mine))
+        self.parts.stream_rows(self.viewers.on_streams())
     }
 
     /// The load was changed by hand.

@@ -7,7 +7,7 @@ use crate::command::Command;
 use crate::content::Content;
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind, Outcome, Source};
-use crate::snapshot::ViewerState;
+use crate::snapshot::{PlaybackSource, ViewerState};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
@@ -18,7 +18,11 @@ pub(crate) fn stats(target_clients: u32) -> Stats {
         target_clients,
         start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
-        sources: Sources { requests: Source::Probe, bytes: Source::Probe },
+        sources: Sources {
+            requests: Source::Probe,
+            bytes: Source::Probe,
+            playback: PlaybackSource::Progress,
+        },
     })
 }
 

@@ -78,12 +78,13 @@ impl AbortPolicy {
 mod tests {
     use super::*;
     use crate::exchange::Source;
-    use crate::snapshot::Sources;
+    use crate::snapshot::{PlaybackSource, Sources};
     use crate::stats::{Expectation, Stats};
 
     #[test]
     fn only_a_failure_without_a_break_counts_and_only_while_there_are_figures() {
-        let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
+        let sources =
+            Sources { requests: Source::Probe, bytes: Source::Probe, playback: PlaybackSource::Progress };
         let expectation = Expectation {
             began_ns: 0,
             planned_seconds: None,

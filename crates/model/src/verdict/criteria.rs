@@ -171,12 +171,13 @@ fn invalid(snapshot: &Snapshot) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::exchange::Source;
-    use crate::snapshot::{Sources, ViewerRow};
+    use crate::snapshot::{PlaybackSource, Sources, ViewerRow};
     use crate::stats::{Expectation, Stats};
     use crate::verdict::error_rate_limit::ErrorRateLimit;
 
     fn good() -> Snapshot {
-        let sources = Sources { requests: Source::Probe, bytes: Source::Probe };
+        let sources =
+            Sources { requests: Source::Probe, bytes: Source::Probe, playback: PlaybackSource::Progress };
         let expectation = Expectation {
             began_ns: 0,
             planned_seconds: Some(60.0),

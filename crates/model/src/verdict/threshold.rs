@@ -40,7 +40,7 @@ const SCALARS: [(&str, Scalar); 13] = [
     ("active_ratio", |s| s.active_ratio),
     ("viewers_played", |s| Some(s.lifetimes.played as f64 / s.lifetimes.expected.max(1) as f64)),
     ("given_up", |s| Some(s.lifetimes.given_up as f64)),
-    ("stalls", |s| Some(s.lifetimes.stalled as f64)),
+    ("stalls", |s| s.stalls().map(|stalls| stalls as f64)),
     ("restarts", |s| Some(s.lifetimes.restarts as f64)),
     ("timeouts", |s| Some(s.errors.timeouts as f64)),
     ("peak_clients", |s| Some(s.peak_clients as f64)),

@@ -1,6 +1,5 @@
 //! The origin without FFmpeg and nginx: the synthetic stream from memory, by our own server.
 
-pub mod range;
 pub mod server;
 pub mod synthetic;
 
@@ -16,9 +15,7 @@ use super::access_log;
 use crate::cli::OriginArgs;
 use crate::embedded::server::Memory;
 use crate::exporter::serve::Exporters;
-use crate::fault_proxy::Backend;
-use crate::fault_proxy::start::{Fronted, Layer};
-use crate::fault_proxy::traffic::Traffic;
+use crate::fault_proxy::{Backend, Fronted, Layer, Traffic};
 use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
 use crate::profile::stream::Stream;

@@ -14,12 +14,11 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use crate::embedded::range::{self, Asked};
+use crate::embedded::synthetic::Synthetic;
 use crate::embedded::synthetic::playlist::{self, MASTER, VOD, Window, live_name, number_in, vod_name};
-use crate::embedded::synthetic::segment::Synthetic;
 use crate::exporter::nginx::Status;
-use crate::exporter::own;
-use crate::fault_proxy::traffic::Traffic;
+use crate::exporter::origin;
+use crate::fault_proxy::Traffic;
 use crate::profile::derived::Derived;
 use crate::profile::stream::{Source, Stream};
 use crate::publisher::playlist::PLAYLIST;
@@ -103,7 +102,7 @@ impl Memory {
         let whole = bytes.len() as u64;
         let asked = request.headers().get(RANGE).and_then(|range| range.to_str().ok());
         let place = |byte: u64| usize::try_from(byte).unwrap_or(usize::MAX);
-        let mut response = match range::read(asked, whole) {
+        let mut response = match read(asked, whole) {
             Asked::Whole => Response::new(bytes),
             Asked::Part(first, last) => {
                 let mut part = Response::new(bytes.slice(place(first)..=place(last)));
@@ -208,22 +207,22 @@ impl Memory {
     }
 
     /// Adds what the metrics tell of the stream.
-    pub(crate) fn describe(&self, origin: &mut own::Origin) {
+    pub(crate) fn describe(&self, status: &mut origin::Origin) {
         let elapsed = self.began.elapsed();
-        let epoch = |time: Duration| origin.started + time.as_secs_f64();
+        let epoch = |time: Duration| status.started + time.as_secs_f64();
         let there = self.window.there(elapsed);
         let first = self.window.first(elapsed);
         let segment = |number| (f64::from(self.window.seconds), Some(epoch(self.written(number))));
-        let playlist = own::Playlist {
+        let playlist = origin::Playlist {
             name: PLAYLIST.to_owned(),
             written: epoch(self.window.changed(elapsed)),
             media_sequence: first,
             segments: (first..there.end).map(segment).collect(),
         };
-        origin.server = "embedded";
-        origin.segment_files = there.end - there.start;
-        origin.segment_bytes = there.map(|number| self.segment(number, elapsed).len() as u64).sum();
-        origin.playlists = vec![playlist];
+        status.server = "embedded";
+        status.segment_files = there.end - there.start;
+        status.segment_bytes = there.map(|number| self.segment(number, elapsed).len() as u64).sum();
+        status.playlists = vec![playlist];
     }
 }
 
@@ -242,5 +241,78 @@ fn set(response: &mut Response<Bytes>, name: HeaderName, value: &str) {
     // All values are made of letters that may stand there.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// All of it: there is no range, or none that can be understood (section 14.2).
+    Whole,
+    /// From the first to the last byte, both included.
+    Part(u64, u64),
+    /// Bytes that are not there.
+    Beyond,
+}
+
+/// Reads the header's value, for a body of `length` bytes.
+#[must_use]
+pub fn read(value: Option<&str>, length: u64) -> Asked {
+    let Some((first, last)) = value.and_then(|text| text.strip_prefix("bytes=")?.split_once('-')) else {
+        return Asked::Whole;
+    };
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    match (first.trim().is_empty(), last.trim().is_empty()) {
+        (true, true) => Asked::Whole,
+        (true, false) => match number(last) {
+            None => Asked::Whole,
+            Some(0) => Asked::Beyond,
+            Some(_) if length == 0 => Asked::Beyond,
+            Some(tail) => Asked::Part(length.saturating_sub(tail), length - 1),
+        },
+        (false, open) => match (number(first), if open { Some(u64::MAX) } else { number(last) }) {
+            (Some(first), Some(last)) if first <= last && first < length => {
+                Asked::Part(first, last.min(length - 1))
+            }
+            (Some(first), Some(last)) if first <= last => Asked::Beyond,
+            _ => Asked::Whole,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ranges_of_players() {
+        for (value, expected) in [
+            ("bytes=0-", Asked::Part(0, 99)),
+            ("bytes=10-19", Asked::Part(10, 19)),
+            ("bytes=90-200", Asked::Part(90, 99)),
+            ("bytes=-5", Asked::Part(95, 99)),
+            ("bytes=-500", Asked::Part(0, 99)),
+            ("bytes=100-", Asked::Beyond),
+            ("bytes=-0", Asked::Beyond),
+            ("bytes=5-4", Asked::Whole),
+            ("bytes=0-1,5-6", Asked::Whole),
+            ("lines=0-1", Asked::Whole),
+            ("bytes=-", Asked::Whole),
+        ] {
+            assert_eq!(read(Some(value), 100), expected, "{value}");
+        }
+        assert_eq!(read(None, 100), Asked::Whole);
+        assert_eq!(read(Some("bytes=0-"), 0), Asked::Beyond);
+    }
+
+    proptest! {
+        #[test]
+        fn a_part_lies_within(value in "bytes=[0-9]{0,20}-[0-9]{0,20}", length in 0_u64..1000) {
+            if let Asked::Part(first, last) = read(Some(&value), length) {
+                prop_assert!(first <= last && last < length);
+            }
+        }
     }
 }

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::output_file::replace;
+use hls_swarm_os::output::replace_file;
 use hls_swarm_os::process::{Output, Program};
 
 use crate::encoder::argv::{self, Pace, Place};
 use crate::encoder::source::EncoderSource;
-use crate::fault::switch::Strike;
+use crate::fault::injector::Strike;
 use crate::layout::MASTER;
 use crate::profile::stream::Source;
 use crate::publisher::publication::{Position, Publication};
@@ -47,7 +47,7 @@ impl<'a> Channel<'a> {
         let directory = material.runtime_dir.www().join(name);
         let refused = |error| Failure::internal("cannot write to the private directory").caused_by(error);
         std::fs::create_dir_all(&directory).map_err(refused)?;
-        replace(&directory.join(MASTER), &material.master).map_err(refused)?;
+        replace_file(&directory.join(MASTER), &material.master).map_err(refused)?;
         material.put_key(&directory).map_err(refused)?;
         let (position, memory) = match shelf {
             Some(shelf) => shelf.recall(name).map(|(position, memory)| (position, Some(memory)))?,

@@ -3,6 +3,7 @@
 //! FFmpeg encodes into the private directory; a whole loop is then put into the cache under its final
 //! name in one step. A lock on the cache keeps two starts from encoding the same.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, FileTimes, TryLockError};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -14,12 +15,11 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::process::{Output, Program};
 
-use super::tools::Tools;
 use crate::cli::OriginArgs;
 use crate::encoder::argv;
-use crate::encoder::loop_key::{self, Sum};
 use crate::profile::derived::Derived;
 use crate::profile::stream::Stream;
+use crate::run::programs::Tools;
 use crate::run::runtime_dir::RuntimeDir;
 use crate::run::supervisor::SupervisedProcess;
 
@@ -66,7 +66,7 @@ impl Job<'_> {
 
     fn key(&self) -> String {
         let argv = argv::encode_loop(self.stream, self.derived, Path::new("loop"));
-        loop_key::key(argv.iter().map(AsRef::as_ref), &self.tools.ffmpeg_version)
+        loop_key(argv.iter().map(AsRef::as_ref), &self.tools.ffmpeg_version)
     }
 
     async fn encode(&self, stop: &CancellationToken) -> Result<Option<Duration>, Failure> {
@@ -189,7 +189,7 @@ fn take(cache: &Path, key: &str, target: &Path) -> Option<PathBuf> {
     });
     for cached in loops {
         match copy(&cached, target) {
-            Ok(sum) if cached.ends_with(loop_key::file_name(key, &sum)) => {
+            Ok(sum) if cached.ends_with(file_name(key, &sum)) => {
                 let used = FileTimes::new().set_modified(SystemTime::now());
                 drop(File::options().write(true).open(&cached).and_then(|file| file.set_times(used)));
                 return Some(cached);
@@ -223,7 +223,7 @@ fn keep(made: &Path, cache: &Path, key: &str) -> std::io::Result<()> {
     let part = cache.join(format!("{key}.part"));
     let outcome = copy(made, &part).and_then(|sum| {
         File::open(&part)?.sync_all()?;
-        std::fs::rename(&part, cache.join(loop_key::file_name(key, &sum)))
+        std::fs::rename(&part, cache.join(file_name(key, &sum)))
     });
     if outcome.is_err() {
         drop(std::fs::remove_file(&part));
@@ -249,6 +249,62 @@ fn forget_oldest(cache: &Path) {
     let parts = parts.into_iter().filter(|path| path.extension().is_some_and(|end| end == "part"));
     for path in loops.into_iter().take(excess).map(|(_, path)| path).chain(parts) {
         drop(std::fs::remove_file(path));
+    }
+}
+
+/// What the name of the loop begins with that `argv` makes with the FFmpeg that calls itself `version`. The
+/// target must not be among `argv`.
+#[must_use]
+pub fn loop_key<'a>(argv: impl IntoIterator<Item = &'a OsStr>, version: &str) -> String {
+    let mut hash = Fnv::new();
+    for word in argv {
+        hash.take(word.as_encoded_bytes());
+    }
+    hash.take(version.trim().as_bytes());
+    format!("loop-{:016x}", hash.0)
+}
+
+/// File name of the loop with this key and these contents.
+#[must_use]
+pub fn file_name(key: &str, contents: &Sum) -> String {
+    format!("{key}-{:016x}.nut", contents.0.0)
+}
+
+/// A sum over the contents of a loop.
+#[derive(Debug)]
+pub struct Sum(Fnv);
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self(Fnv::new())
+    }
+}
+
+impl Sum {
+    /// Adds the next piece.
+    pub fn add(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0.byte(*byte));
+    }
+}
+
+/// FNV-1a, 64 bits: a hash whose values never change, unlike the standard library's.
+#[derive(Debug)]
+struct Fnv(u64);
+
+impl Fnv {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    /// Takes a word and its end, so that `ab c` and `a bc` differ.
+    fn take(&mut self, word: &[u8]) {
+        for byte in word.iter().copied().chain([0]) {
+            self.byte(byte);
+        }
+    }
+
+    const fn byte(&mut self, byte: u8) {
+        self.0 = (self.0 ^ byte as u64).wrapping_mul(0x0000_0100_0000_01b3);
     }
 }
 
@@ -290,5 +346,26 @@ mod tests {
             () = stands_still(&file, quiet) => panic!("it grew"),
         }
         tokio::time::timeout(Duration::from_secs(10), stands_still(&file, quiet)).await.unwrap();
+    }
+
+    fn name(argv: &[&str], version: &str) -> String {
+        loop_key(argv.iter().map(OsStr::new), version)
+    }
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        let mut hash = Fnv::new();
+        hash.take(b"");
+        // One zero byte: offset basis times prime.
+        assert_eq!(hash.0, 0xaf63_bd4c_8601_b7df);
+    }
+
+    #[test]
+    fn every_setting_and_the_version_count() {
+        let base = name(&["-g", "60"], "ffmpeg version 5.1");
+        assert_eq!(base, name(&["-g", "60"], "ffmpeg version 5.1\n"));
+        assert_ne!(base, name(&["-g", "50"], "ffmpeg version 5.1"));
+        assert_ne!(base, name(&["-g6", "0"], "ffmpeg version 5.1"));
+        assert_ne!(base, name(&["-g", "60"], "ffmpeg version 7.1"));
     }
 }

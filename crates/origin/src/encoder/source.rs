@@ -14,7 +14,6 @@ use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Output, Program};
 
 use super::loop_cache;
-use super::tools::Tools;
 use crate::cli::OriginArgs;
 use crate::encoder::argv::{self, Pace, Place};
 use crate::layout::{self, KEY, Media, Rendition};
@@ -24,6 +23,7 @@ use crate::profile::{Encryption, Format};
 use crate::publisher::multivariant::{self, Measured};
 use crate::publisher::publication::Publication;
 use crate::publisher::{playlist, webvtt};
+use crate::run::programs::Tools;
 use crate::run::runtime_dir::RuntimeDir;
 use crate::run::supervisor::{self, SupervisedProcess};
 

@@ -3,11 +3,10 @@
 //!
 //! Facts come in as the kernel and nginx word them. What they do not tell is absent, never 0.
 
-pub mod host;
 pub mod kernel;
 pub mod nginx;
 pub mod node;
-pub mod own;
+pub mod origin;
 pub mod serve;
 
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Metrics for Prometheus: the host's on one port, nginx's and the origin's own on another.
+//! Metrics for Prometheus: the host's on one port, nginx's and the origin's origin on another.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_http::server::{self, Page, page};
 
 use crate::cli::service::MetricsPort;
-use crate::exporter::{self, Family, host, nginx, node, own};
+use crate::exporter::{self, Family, kernel, nginx, node, origin};
 use crate::profile::{Metrics, Serve};
-use crate::run::pages::{self, Page, page};
 use crate::run::status::OriginStatus;
 
 /// The ports where the field's dashboards look.
@@ -32,7 +32,7 @@ pub(crate) struct Exporters {
 
 impl Exporters {
     /// Takes the ports. One that was asked for and is taken is a failure; a usual one that is taken is
-    /// left to its owner, most likely the real exporter.
+    /// left to its originer, most likely the real exporter.
     pub(crate) fn bind(serve: &Serve, metrics: Metrics) -> Result<Self, Failure> {
         let usual = |port: u16| if serve.port == 0 { 0 } else { port };
         let Metrics { node_port: node, nginx_port: nginx } = metrics;
@@ -63,11 +63,11 @@ impl Exporters {
             let answer = move |request: Request<Incoming>| {
                 let directory = directory.clone();
                 async move {
-                    let read = move || node::families(&host::kernel(&directory));
+                    let read = move || node::families(&kernel::kernel(&directory));
                     metrics(&request, async { gathered(read).await.unwrap_or_default() }).await
                 }
             };
-            pages::serve(listener, stop, answer).await;
+            server::serve(listener, stop, answer).await;
         };
         let nginx = async {
             let Some(listener) = self.nginx else { return };
@@ -76,14 +76,14 @@ impl Exporters {
                 async move {
                     let families = async {
                         let mut families = nginx::families(origin_status.status().await);
-                        let read = move || own::families(&origin_status.origin());
+                        let read = move || origin::families(&origin_status.origin());
                         families.extend(gathered(read).await.unwrap_or_default());
                         families
                     };
                     metrics(&request, families).await
                 }
             };
-            pages::serve(listener, stop, answer).await;
+            server::serve(listener, stop, answer).await;
         };
         tokio::join!(node, nginx);
     }
@@ -119,7 +119,7 @@ fn listen(
         None => usual,
     };
     let address = SocketAddr::new(address, port);
-    match pages::bind(address) {
+    match server::bind(address) {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if asked.is_none() => {
             tracing::warn!(%address, %error, "no metrics there; choose another port by {flag}, or pass off");

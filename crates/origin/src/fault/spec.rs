@@ -7,8 +7,7 @@ use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::nearest::nearest;
 
-use super::pattern::Pattern;
-use super::{Fault, KillTarget, Kind, Share};
+use super::{Fault, KillTarget, Kind, Pattern, Share};
 
 /// The kinds, as the help shows them.
 const KINDS: [&str; 11] = [

@@ -1,7 +1,7 @@
 //! One viewer's connection, from its first byte to its last.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,14 +9,16 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::answer;
+use super::response::answer;
+use super::upstream::Link;
 use super::{Backend, Front};
 use crate::fault_proxy::metered_stream::{MeteredStream, State};
-use crate::fault_proxy::request::RequestContext;
 
 /// nginx closes an idle connection first, which the viewer is to see; this is for those it never hears of.
 const LATER: Duration = Duration::from_secs(5);
@@ -64,6 +66,34 @@ pub(crate) async fn serve(front: &Arc<Front>, stream: TcpStream, peer: SocketAdd
         () = visit.unlinked.cancelled() => {
             connection.as_mut().graceful_shutdown();
             drop(connection.as_mut().await);
+        }
+    }
+}
+
+/// What belongs to one connection.
+pub(crate) struct RequestContext {
+    pub(crate) front: Arc<Front>,
+    pub(crate) state: Arc<State>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// Number of the connection.
+    pub(crate) number: u64,
+    /// Requests so far.
+    pub(crate) requests: AtomicU64,
+    /// The connection to nginx, as soon as there is one.
+    pub(crate) link: Mutex<Option<Link>>,
+    /// Cancelled when nginx has closed it.
+    pub(crate) unlinked: CancellationToken,
+    /// The same socket once more, to be reset by.
+    pub(crate) socket: OwnedFd,
+}
+
+impl RequestContext {
+    /// From now on, closing the connection resets it (RST).
+    pub(crate) fn reset_on_close(&self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        if let Err(error) = setsockopt(&self.socket, sockopt::Linger, &linger) {
+            tracing::warn!(%error, "cannot reset a connection");
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::fault::past_playlists::Whole;
+use crate::fault::playlist_history::Whole;
 
 /// What the origin asks for itself is told apart by this name.
 const NAME: &str = concat!("hls-origin/", env!("CARGO_PKG_VERSION"));

@@ -14,7 +14,7 @@ use rcgen::{
 
 use hls_swarm_base::error::Failure;
 
-use crate::nginx::{CERTIFICATE, CERTIFICATE_KEY};
+use crate::nginx::conf::{CERTIFICATE, CERTIFICATE_KEY};
 
 /// File name of the authority's certificate, which viewers are to trust.
 const AUTHORITY: &str = "ca.pem";

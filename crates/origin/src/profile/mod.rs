@@ -3,7 +3,6 @@
 //! What a file does not say is as in the profile `default`. Whether the values make sense together
 //! is decided in [`crate::profile::stream`] and [`crate::profile::serving`].
 
-pub mod codecs;
 pub mod derived;
 pub(crate) mod flags;
 pub mod ladder;

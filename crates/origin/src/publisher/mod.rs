@@ -1,6 +1,7 @@
 //! Publishes what FFmpeg has finished: playlists, subtitles, the kept position; removes what nobody
 //! needs any more; and notices when the stream does not advance or there is no room for it.
 
+pub mod codecs;
 pub mod multivariant;
 pub mod playlist;
 pub mod publication;
@@ -12,8 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use hls_swarm_os::output_file::replace;
-use hls_swarm_os::storage::Storage;
+use hls_swarm_os::machine::Storage;
+use hls_swarm_os::output::replace_file;
 
 use crate::layout::Media;
 use crate::profile::Format;
@@ -171,10 +172,10 @@ impl Publisher {
             if rendition.media == Media::Subtitles {
                 for entry in publication.listed().skip(listed.saturating_sub(new)) {
                     let text = webvtt::segment(entry, self.format);
-                    replace(&self.directory.join(rendition.segment(entry.number)), &text)?;
+                    replace_file(&self.directory.join(rendition.segment(entry.number)), &text)?;
                 }
             }
-            replace(&self.directory.join(rendition.playlist()), &publication.playlist(index))?;
+            replace_file(&self.directory.join(rendition.playlist()), &publication.playlist(index))?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! The master playlist, from what was measured of the stream itself.
 
 use crate::layout::{Media, Rendition};
+use crate::profile::Format;
 use crate::profile::stream::{Source, Stream, Variant};
-use crate::profile::{Format, codecs};
+use crate::publisher::codecs;
 
 const AUDIO_GROUP: &str = "audio";
 const SUBTITLES_GROUP: &str = "subtitles";

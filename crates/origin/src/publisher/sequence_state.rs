@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_os::output_file::replace;
+use hls_swarm_os::output::replace_file;
 
 use crate::publisher::publication::Position;
 
@@ -79,7 +79,7 @@ fn read(text: &str) -> Result<Position, Box<dyn std::error::Error + Send + Sync>
 impl Memory {
     /// Keeps the position.
     pub(crate) fn keep(&self, position: Position) -> io::Result<()> {
-        replace(&self.0, &serde_json::to_string(&position)?)
+        replace_file(&self.0, &serde_json::to_string(&position)?)
     }
 }
 

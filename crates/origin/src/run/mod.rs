@@ -2,10 +2,7 @@
 //!
 //! What to encode and how to serve it is decided in [`crate::profile`].
 
-pub mod backoff;
-pub(crate) mod leftovers;
-pub(crate) mod liveness;
-pub(crate) mod pages;
+pub(crate) mod programs;
 pub(crate) mod readiness;
 pub(crate) mod runtime_dir;
 pub(crate) mod status;
@@ -13,27 +10,27 @@ pub(crate) mod supervisor;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::task::Poll;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{identity, listener, stdout};
+use hls_swarm_os::{identity, listener, output};
 
 use crate::cli::OriginArgs;
 use crate::encoder::channel::Channel;
 use crate::encoder::source::EncoderSource;
-use crate::encoder::tools::Tools;
 use crate::exporter::serve::Exporters;
 use crate::fault::KillTarget;
-use crate::fault_proxy::start::Layer;
-use crate::nginx::run::{Server, Sockets};
-use crate::nginx::{certificate, run as server};
+use crate::fault_proxy::Layer;
+use crate::nginx::process::{Server, Sockets};
+use crate::nginx::{certificate, process as server};
 use crate::profile::plan::Plan;
 use crate::publisher::sequence_state::StateDir;
+use crate::run::programs::Tools;
 use crate::run::readiness::ReadyMessage;
 use crate::run::runtime_dir::RuntimeDir;
 use crate::run::status::{OriginStatus, Place};
@@ -49,16 +46,16 @@ pub async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure>
     tokio::select! {
         outcome = serve(args, guard, &stop) => outcome.map(|()| Exit::Pass),
         // Children are killed and the directory removed as everything above is dropped.
-        () = shutdown.at_once.cancelled() => Ok(Exit::Signal(shutdown.signal().unwrap_or_default())),
+        () = shutdown.immediate.cancelled() => Ok(Exit::Signal(shutdown.signal().unwrap_or_default())),
     }
 }
 
 async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) -> Result<(), Failure> {
-    identity::allow_group_read();
+    identity::make_new_files_readable();
     let plan = Plan::resolve(args)?;
     plan.idle.iter().for_each(|told| tracing::warn!("{told}"));
     if args.dry_run {
-        return stdout::say(&profile::to_toml(&plan.profile)?);
+        return output::print(&profile::to_toml(&plan.profile)?);
     }
     let Plan { stream, derived, serving, .. } = &plan;
     if args.service.embedded {
@@ -121,7 +118,7 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
         let kept = all(stop, channels.iter().map(|channel| channel.keep(stop)));
         tokio::select! {
             outcome = both(stop, kept, announced) => outcome,
-            never = liveness::tell(&runtime_dir, &channels) => match never {},
+            never = readiness::tell(&runtime_dir, &channels) => match never {},
         }
     };
     let metrics = exporters.serve(Arc::clone(&origin_status), runtime_dir.root().to_owned(), stop);
@@ -136,25 +133,14 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
     served
 }
 
-/// Waits for all; a failure of one asks the others to stop.
+/// Waits for all parts; a failure of one asks the others to stop, and is returned when they have.
 async fn all<F: Future<Output = Result<(), Failure>>>(
     stop: &CancellationToken,
     parts: impl Iterator<Item = F>,
 ) -> Result<(), Failure> {
-    let mut parts: Vec<_> = parts.map(|part| (Box::pin(part), None)).collect();
-    std::future::poll_fn(|context| {
-        for (part, outcome) in parts.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
-            if let Poll::Ready(ended) = part.as_mut().poll(context) {
-                if ended.is_err() {
-                    stop.cancel();
-                }
-                *outcome = Some(ended);
-            }
-        }
-        if parts.iter().any(|(_, outcome)| outcome.is_none()) { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    parts.into_iter().filter_map(|(_, outcome)| outcome).collect()
+    // Not `try_join_all`: it would drop the others instead of letting them stop gracefully.
+    let parts = parts.map(|part| async { part.await.inspect_err(|_| stop.cancel()) });
+    join_all(parts).await.into_iter().collect()
 }
 
 /// Waits for both; a failure of one asks the other to stop.
@@ -163,8 +149,8 @@ pub(crate) async fn both(
     one: impl Future<Output = Result<(), Failure>>,
     other: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    let stopping_on_failure = |outcome: Result<(), Failure>| outcome.inspect_err(|_| stop.cancel());
-    let (one, other) =
-        tokio::join!(async { stopping_on_failure(one.await) }, async { stopping_on_failure(other.await) },);
+    let (one, other) = tokio::join!(async { one.await.inspect_err(|_| stop.cancel()) }, async {
+        other.await.inspect_err(|_| stop.cancel())
+    });
     one.and(other)
 }

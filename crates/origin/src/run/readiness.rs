@@ -1,5 +1,6 @@
 //! READY: said once playlist and first segment really came over HTTP.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::notify;
-use hls_swarm_os::output_file::replace;
+use hls_swarm_os::output::replace_file;
 
 use crate::cli::OriginArgs;
+use crate::encoder::channel::Channel;
 use crate::layout::{self, MASTER};
 use crate::profile::derived::Derived;
 use crate::profile::stream::Stream;
@@ -134,7 +136,7 @@ impl ReadyMessage {
             facts.extend(self.more.clone());
         }
         if let Some(file) = &self.ready_file {
-            replace(file, &format!("{line}\n")).map_err(|error| unwritable(file, error))?;
+            replace_file(file, &format!("{line}\n")).map_err(|error| unwritable(file, error))?;
         }
         self.ready.cancel();
         if let Err(error) = notify::ready(&format!("{}/{}", self.base, self.entry)) {
@@ -213,4 +215,29 @@ fn unwritable(file: &Path, error: std::io::Error) -> Failure {
     Failure::preflight(format!("cannot write the READY file {}", file.display()))
         .caused_by(error)
         .help("pass --ready-file with a path that you may write to")
+}
+
+const UPDATE_EVERY: Duration = Duration::from_millis(100);
+
+/// Keeps the file as the streams are, for ever.
+pub(crate) async fn tell(runtime_dir: &RuntimeDir, channels: &[Channel<'_>]) -> Infallible {
+    let mark = runtime_dir.fresh();
+    let mut looks = tokio::time::interval(UPDATE_EVERY);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        mark_as(channels.iter().all(Channel::is_fresh), &mark);
+    }
+}
+
+fn mark_as(fresh: bool, mark: &Path) {
+    let outcome = match (fresh, mark.exists()) {
+        (true, false) => std::fs::write(mark, "").map(|()| tracing::debug!("the stream advances")),
+        (false, true) => std::fs::remove_file(mark)
+            .map(|()| tracing::warn!("the stream does not advance; /health says so")),
+        _ => return,
+    };
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "cannot tell /health");
+    }
 }

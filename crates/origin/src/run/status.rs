@@ -10,15 +10,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use url::Url;
 
-use hls_swarm_hls as playlist;
-use hls_swarm_hls::media::Segment;
+use hls_swarm_hls::playlist::{self, media::Segment};
 use hls_swarm_model::classify::{self, ResponseHints};
 use hls_swarm_model::exchange::Kind;
 
 use crate::embedded::server::Memory;
 use crate::exporter::nginx::Status;
-use crate::exporter::own::{Origin, Playlist, Process};
-use crate::fault::switch::Faults;
+use crate::exporter::origin::{Origin, Playlist, Process};
+use crate::fault::injector::Faults;
 
 /// nginx answers at once or not at all.
 const STATUS_TIME: Duration = Duration::from_secs(2);

@@ -11,15 +11,24 @@ use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use hls_swarm_base::backoff::{Backoff, BackoffPolicy};
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Child, Program, StopTimeouts, drain, spawn_failed};
 
-use crate::fault::switch::Strike;
-use crate::run::backoff::Backoff;
+use crate::fault::injector::Strike;
 use crate::run::status::Life;
 
+/// Eight runs of less than 3 s in a row show that starting again is pointless.
+const BACKOFF: BackoffPolicy = BackoffPolicy {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(5),
+    healthy: Duration::from_secs(3),
+    jitter: false,
+    max_restarts: None,
+    max_in_a_row: Some(7),
+};
 const KEPT_LINES: usize = 8;
 const LINE_BYTES: usize = 500;
 /// A start that had to wait this long waited for something else than the process: what ended before
@@ -62,7 +71,7 @@ impl SupervisedProcess {
         stop: &CancellationToken,
         mut program: impl AsyncFnMut() -> Program,
     ) -> Result<(), Failure> {
-        let mut revival = Backoff::default();
+        let mut backoff = Backoff::new(BACKOFF);
         loop {
             let asked = Instant::now();
             let program = program().await;
@@ -71,7 +80,7 @@ impl SupervisedProcess {
             }
             let started = Instant::now();
             if started - asked > WAITED {
-                revival = Backoff::default();
+                backoff = Backoff::new(BACKOFF);
             }
             self.life.starts.fetch_add(1, Ordering::Relaxed);
             let lived = self.live(stop, &program).await;
@@ -91,7 +100,7 @@ impl SupervisedProcess {
                 let what = format!("{} ended with {ending} before it had done anything", self.name);
                 return Err(given_up(Failure::preflight(what), words));
             }
-            let Some(pause) = revival.after(started.elapsed()) else {
+            let Some(pause) = backoff.after_failure(started.elapsed(), 1.0) else {
                 let what = format!("{} ended again and again, now with {ending}", self.name);
                 return Err(given_up(Failure::internal(what), words));
             };

@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 use hls_swarm_base::error::Failure;
 
-use crate::cli::run::{ProbeMode, SwarmArgs, Variant};
+use crate::cli::run::{ProbeMode, SwarmArgs, VariantSelection};
 
 /// Where values come from; names as in profiles. What is in neither is from a profile or scenario.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,21 @@ type Rule = fn(&SwarmArgs) -> Option<Cause>;
 
 /// Each value that may be without effect; the first cause that is met is told.
 const RULES: &[(&str, Rule)] = &[
+    ("ffmpeg", of_ffmpeg),
+    ("ffmpeg_arg", of_ffmpeg),
+    ("ffmpeg_debug", of_ffmpeg),
+    ("stats", of_ffmpeg),
+    ("stats_buffer", of_ffmpeg),
+    ("stats_loglevel", of_ffmpeg),
+    ("reconnect", of_ffmpeg),
+    ("reconnect_delay", of_ffmpeg),
+    ("seg_retry", of_ffmpeg),
+    ("unpaced", of_ffmpeg),
+    ("restart_on_stall", of_ffmpeg),
+    ("header", not_sent),
+    ("header_file", not_sent),
+    ("user_agent", not_sent),
+    ("no_cache", not_sent),
     ("clients", checked),
     ("ramp_rate", checked),
     ("duration", checked),
@@ -73,8 +88,11 @@ const RULES: &[(&str, Rule)] = &[
     ("probe_failure_policy", |a| {
         let common = a.variant.unwrap_or_default();
         let mut variants = a.streams.iter().map(|stream| stream.variant.unwrap_or(common));
-        let chosen =
-            if a.streams.is_empty() { common != Variant::All } else { variants.any(|v| v != Variant::All) };
+        let chosen = if a.streams.is_empty() {
+            common != VariantSelection::All
+        } else {
+            variants.any(|v| v != VariantSelection::All)
+        };
         (!chosen).then_some(Without("variant", "all variants are played, whichever there are"))
     }),
     ("reconnect_delay", |a| {
@@ -117,6 +135,16 @@ const AGAINST_NGINX: Cause = Against("nginx_metrics", "that address has a port o
 
 fn on(switch: Option<bool>) -> bool {
     switch.unwrap_or(false)
+}
+
+fn of_ffmpeg(args: &SwarmArgs) -> Option<Cause> {
+    args.player.as_ref().map(|_| Beside("player", "it is an option of FFmpeg viewers"))
+}
+
+fn not_sent(args: &SwarmArgs) -> Option<Cause> {
+    args.player
+        .as_ref()
+        .map(|_| Beside("player", "the player sends its own headers, so pass them in its command line"))
 }
 
 fn staged(args: &SwarmArgs) -> bool {
@@ -180,6 +208,15 @@ pub fn flags() -> impl Iterator<Item = String> {
     RULES.iter().map(|(key, _)| flag(key))
 }
 
+/// The key in profiles, which is plural for what a flag gives one by one.
+fn profile_key(key: &str) -> &str {
+    match key {
+        "ffmpeg_arg" => "ffmpeg_args",
+        "header" => "headers",
+        key => key,
+    }
+}
+
 fn flag(key: &str) -> String {
     format!("--{}", key.replace('_', "-"))
 }
@@ -194,7 +231,7 @@ pub fn check(args: &SwarmArgs, typed: &Typed) -> Result<Vec<String>, Failure> {
         .map_err(|error| Failure::internal("cannot write the flags as TOML").caused_by(error))?;
     let (mut told, mut warnings) = (BTreeSet::new(), BTreeMap::<String, Vec<String>>::new());
     for (key, rule) in RULES.iter() {
-        let Some((value, cause)) = values.get(*key).zip(rule(args)) else { continue };
+        let Some((value, cause)) = values.get(profile_key(key)).zip(rule(args)) else { continue };
         let layer = !typed.flags.contains(*key) && !typed.environment.contains(*key);
         let typed_both = |other: &str| typed.flags.contains(*key) && typed.flags.contains(other);
         let silent = match cause {

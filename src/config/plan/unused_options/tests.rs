@@ -115,6 +115,21 @@ const WARNED: &[(&str, &str, &[&str])] = &[
     ("", "abort_after = \"30s\"", &["--abort-after 30s (profile or scenario)", "without --threshold"]),
     ("--prom-client-metrics", "metrics = \"off\"", &["--prom-client-metrics has", "--metrics (profile"]),
     ("--verbose --log-level=info", "", &["--log-level info", "beside --verbose"]),
+    (
+        "--player=mpv{url} --ffmpeg=f --ffmpeg-arg=-v --ffmpeg-debug --stats --stats-buffer=9 --stats-loglevel=info \
+         --reconnect --reconnect-delay=3 --seg-retry=2 --unpaced --restart-on-stall",
+        "",
+        &[
+            "--ffmpeg f, --ffmpeg-arg, --ffmpeg-debug, --stats, --stats-buffer 9, --stats-loglevel info",
+            "--reconnect, --reconnect-delay 3, --seg-retry 2, --unpaced, --restart-on-stall have no effect",
+            "beside --player: it is an option of FFmpeg viewers",
+        ],
+    ),
+    (
+        "--player=mpv{url} --header=A:b --header-file=f --user-agent=u --no-cache",
+        "",
+        &["--header, --header-file f, --user-agent u, --no-cache have", "pass them in its command line"],
+    ),
 ];
 
 /// What has its effect, or is only a layer that is replaced.
@@ -175,7 +190,7 @@ fn a_value_with_an_effect_and_a_layer_that_is_replaced_are_not_told() {
 fn streams_with_variants_of_their_own_leave_none_for_the_common_one() {
     let streams = "[[stream]]\nurl = \"http://a/a.m3u8\"\nvariant = \"first\"\n";
     let args: SwarmArgs = toml::from_str(streams).unwrap();
-    let args = SwarmArgs { variant: Some(Variant::Lowest), ..args };
+    let args = SwarmArgs { variant: Some(VariantSelection::Lowest), ..args };
     let typed = Typed { flags: ["variant".to_owned()].into(), ..Typed::default() };
     let said = check(&args, &typed).unwrap();
     assert!(said[0].starts_with("--variant lowest has no effect beside --stream (profile"), "{said:?}");

@@ -66,6 +66,7 @@ impl Known {
     fn add(&mut self, exchange: &Exchange, failed: bool, old: bool) {
         if let Some(name) = &exchange.edge
             && self.names.len() < NAMES
+            && !self.names.contains(name)
         {
             self.names.insert(name.clone());
         }

@@ -1,8 +1,8 @@
 //! Live media playlists as they change before the viewers' eyes: which stand still, go back, skip, or
 //! are older than what another viewer got before (RFC 8216, 6.2.1 and 6.2.2).
 //!
-//! A playlist is known by the hash of its URL, query included (but for the directives of LL-HLS): where each
-//! viewer has a token of its own, viewers are not compared with each other.
+//! A playlist is known by the hash of its URL, query included but for the delivery directives of low-latency HLS
+//! (`_HLS_…`): where each viewer has a token of its own, viewers are not compared with each other.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -54,12 +54,14 @@ impl Playlists {
     /// Takes an exchange; tells whether it brought a list that was too old.
     pub fn add(&mut self, exchange: &Exchange) -> bool {
         let Some(list) = exchange.playlist else { return false };
-        if self.known.len() >= FOLLOWED && !self.known.contains_key(&list.playlist) {
+        if self.known.len() >= FOLLOWED && !self.known.contains_key(&exchange.url_hash) {
             return false;
         }
-        let known = self.known.entry(list.playlist).or_default();
-        known.name.clone_from(&exchange.name);
-        let key = (list.playlist, exchange.viewer);
+        let known = self.known.entry(exchange.url_hash).or_default();
+        if known.name != exchange.name {
+            known.name.clone_from(&exchange.name);
+        }
+        let key = (exchange.url_hash, exchange.viewer);
         if list.ended {
             // From here on it stands still by right.
             self.copies.remove(&key);
@@ -167,7 +169,6 @@ mod tests {
         let mut playlists = Playlists::default();
         for (second, viewer, sequence) in seen {
             let list = MediaPlaylist {
-                playlist: 1,
                 sequence: *sequence,
                 segments: 5,
                 last_segment: *sequence,

@@ -223,7 +223,7 @@ impl Stats {
             requests: exchanges.requests,
             bytes: exchanges.bytes,
             errors: exchanges.errors(),
-            failed: exchanges.failed,
+            failed: exchanges.failures.count,
             cache: (exchanges.hits, exchanges.misses),
             watching: viewers.watching,
         }

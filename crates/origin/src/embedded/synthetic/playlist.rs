@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::segment::Synthetic;
+use super::Synthetic;
 use crate::publisher::playlist::PLAYLIST;
 
 /// Path of the master playlist on the server.

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_test_support::origin::Origin;
 use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::server::{Answer, Server};
@@ -37,7 +37,7 @@ type Request = (u16, String, u16, u64);
 struct Played {
     outcome: Outcome,
     exchanges: Vec<Value>,
-    served: Vec<Entry>,
+    served: Vec<LogEntry>,
 }
 
 fn play(player: &str, viewers: u32, seconds: u32) -> Played {
@@ -67,9 +67,10 @@ fn play(player: &str, viewers: u32, seconds: u32) -> Played {
     assert_eq!(origin.end(), Some(0));
     let read = |name: &str| fs::read_to_string(at(name)).unwrap_or_default();
     // Not those of the origin itself, of preflight, and of this test.
-    let of_viewers =
-        |entry: &Entry| ["GStreamer", "curl/"].iter().any(|player| entry.http_user_agent.starts_with(player));
-    let entry = |line: &str| serde_json::from_str::<Entry>(line).unwrap();
+    let of_viewers = |entry: &LogEntry| {
+        ["GStreamer", "curl/"].iter().any(|player| entry.http_user_agent.starts_with(player))
+    };
+    let entry = |line: &str| serde_json::from_str::<LogEntry>(line).unwrap();
     Played {
         exchanges: read("exchanges").lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
         served: read("access.log").lines().map(entry).filter(of_viewers).collect(),

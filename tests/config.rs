@@ -106,12 +106,12 @@ fn the_origin_shows_and_checks_its_profiles_too() {
     let name = file.to_str().unwrap();
     std::fs::write(name, &shown).unwrap();
     let checked = text(&origin(&["config", "check", name]).stdout);
-    assert!(checked.starts_with(&format!("{name}: good: 1 variant, ")), "{checked}");
+    assert!(checked.starts_with(&format!("{name}: valid: 1 variant, ")), "{checked}");
 
     for (content, said) in [
         ("segment_secs = 2\n", "line 1: unknown field `segment_secs`"),
-        ("segment_seconds = 0\n", "origin.toml: segment-seconds 0 is out of range"),
-        ("[video]\nsize = \"big\"\n", "origin.toml: video size \"big\" is not WIDTHxHEIGHT"),
+        ("segment_seconds = 0\n", "origin.toml: invalid segment-seconds 0: out of range"),
+        ("[video]\nsize = \"big\"\n", "origin.toml: invalid video size \"big\": expected WIDTHxHEIGHT"),
         ("[serve]\nport = 70000\n", "line 2"),
     ] {
         std::fs::write(name, content).unwrap();

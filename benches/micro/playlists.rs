@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use hls_swarm_hls::parse;
+use hls_swarm_hls::playlist::parse;
 use url::Url;
 
 fn measure(bencher: Bencher<'_, '_>, text: &str) {

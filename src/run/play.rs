@@ -70,7 +70,7 @@ pub(crate) async fn play(
 
     // What only observes the run ends after the viewers: `done` is cancelled when the last one is gone.
     let done = CancellationToken::new();
-    let viewers_are_shown = stage.is_some() || name.per_viewer_metrics;
+    let viewers_are_shown = dashboard.is_some() || name.per_viewer_metrics;
     let detail = if viewers_are_shown { Detail::Viewers } else { Detail::Overview };
     let aggregated = tokio::spawn(aggregator::aggregate(stats, inbox, publish, detail, log));
     if let Some(reader) = ready.reader {

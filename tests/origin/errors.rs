@@ -1,4 +1,4 @@
-//! What an origin says when it cannot do what was asked, and with which exit code.
+//! The error messages and exit codes of an origin that cannot start.
 
 use std::net::TcpListener;
 
@@ -6,11 +6,11 @@ use tempfile::TempDir;
 
 use hls_swarm_test_support::origin::refusal;
 
-fn assert_refused(arguments: &[&str], code: i32, words: &[&str]) {
+fn assert_refused(arguments: &[&str], code: i32, messages: &[&str]) {
     let (ended, said) = refusal(arguments);
     assert_eq!(ended, Some(code), "{said}");
-    for word in words {
-        assert!(said.contains(word), "no \"{word}\" in: {said}");
+    for message in messages {
+        assert!(said.contains(message), "no \"{message}\" in: {said}");
     }
 }
 
@@ -18,8 +18,8 @@ fn assert_refused(arguments: &[&str], code: i32, words: &[&str]) {
 fn a_taken_port_is_named_with_help() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let words = [&format!("port {port} on 127.0.0.1 is taken"), "help: pass --port 0"];
-    assert_refused(&["--port", &port], 3, &words);
+    let messages = [&format!("port {port} on 127.0.0.1 is taken"), "help: pass --port 0"];
+    assert_refused(&["--port", &port], 3, &messages);
 }
 
 #[test]
@@ -33,47 +33,48 @@ fn missing_and_wrong_programs_are_named() {
 }
 
 #[test]
-fn nginx_and_ffmpeg_give_the_reason_in_their_own_words() {
-    let words = ["nginx -t refuses the configuration", "/no/such/place/a.log", "No such file or directory"];
-    assert_refused(&["--access-log", "/no/such/place/a.log"], 3, &words);
+fn errors_contain_the_output_of_nginx_and_ffmpeg() {
+    let messages =
+        ["nginx -t rejects the configuration", "/no/such/place/a.log", "No such file or directory"];
+    assert_refused(&["--access-log", "/no/such/place/a.log"], 3, &messages);
 
     let directory = TempDir::new().unwrap();
     let profile = directory.path().join("odd.toml");
     let text = include_str!("../../profiles/origin/default.toml").replace("veryfast", "quickish");
     std::fs::write(&profile, text).unwrap();
-    let words = ["cannot encode the loop: exit code", "quickish", "help: "];
-    assert_refused(&["--profile", profile.to_str().unwrap()], 3, &words);
+    let messages = ["cannot encode the loop: exit code", "quickish", "help: "];
+    assert_refused(&["--profile", profile.to_str().unwrap()], 3, &messages);
 }
 
 #[test]
-fn places_that_do_not_fit_are_named() {
+fn unusable_directories_are_named() {
     let directory = TempDir::new().unwrap();
-    let place = directory.path().join("missing");
-    let place = place.to_str().unwrap();
-    let named = format!("cannot write below {place}");
-    assert_refused(&["--dir", place], 3, &[&named, "No such file", "help: pass --dir"]);
+    let missing = directory.path().join("missing");
+    let missing = missing.to_str().unwrap();
+    let named = format!("cannot write below {missing}");
+    assert_refused(&["--dir", missing], 3, &[&named, "No such file", "help: pass --dir"]);
 
     let big = ["--segment-seconds", "60", "--list-size", "1000", "--video-bitrate", "500000"];
     let arguments = [&["--dir", directory.path().to_str().unwrap()], big.as_slice()].concat();
-    assert_refused(&arguments, 3, &["has room for", "MiB, and the stream needs", "help: "]);
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
+    assert_refused(&arguments, 3, &["MiB free, and the stream needs", "help: "]);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
-fn profiles_and_flags_that_make_no_sense_are_explained() {
+fn errors_in_profiles_and_flags_are_explained() {
     assert_refused(
         &["--profile", "defualt"],
         2,
         &["there is no origin profile \"defualt\"", "did you mean default?"],
     );
     assert_refused(&["--profile", "./no.toml"], 2, &["cannot read the profile ./no.toml: No such file"]);
-    assert_refused(&["--loop-seconds", "10"], 2, &["AAC frames", "help: give a multiple of 8"]);
-    assert_refused(&["--video-size", "big"], 2, &["video size \"big\"", "1280x720"]);
+    assert_refused(&["--loop-seconds", "10"], 2, &["AAC frames", "help: pass a multiple of 8"]);
+    assert_refused(&["--video-size", "big"], 2, &["invalid video size \"big\"", "1280x720"]);
     assert_refused(&["--no-such-flag"], 2, &["--no-such-flag"]);
 
     let directory = TempDir::new().unwrap();
     let profile = directory.path().join("typo.toml");
     std::fs::write(&profile, "segment_seconds = 2\nlist_sise = 10\n").unwrap();
-    let words = ["typo.toml, line 2: unknown field `list_sise`", "help: did you mean `list_size`?"];
-    assert_refused(&["--profile", profile.to_str().unwrap()], 2, &words);
+    let messages = ["typo.toml, line 2: unknown field `list_sise`", "help: did you mean `list_size`?"];
+    assert_refused(&["--profile", profile.to_str().unwrap()], 2, &messages);
 }

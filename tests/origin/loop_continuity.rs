@@ -1,4 +1,4 @@
-//! A replayed loop has no seam: neither in the time stamps nor to a decoder.
+//! A replayed loop is continuous, in its timestamps and for a decoder.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use hls_swarm_origin::cli::StreamArgs;
-use hls_swarm_origin::encoder::argv::{self, Pace, Place};
+use hls_swarm_origin::encoder::argv::{self, Pace, SegmentOutput};
 use hls_swarm_origin::profile::derived::Derived;
 use hls_swarm_origin::profile::stream::Stream;
 use hls_swarm_origin::publisher::playlist::PLAYLIST;
@@ -25,36 +25,35 @@ fn words(words: &[&str], path: &Path) -> Vec<OsString> {
     words.iter().map(OsString::from).chain([path.into()]).collect()
 }
 
-/// The distances between the time stamps of neighbouring packets, in 90 kHz, and how often each occurs.
-fn distances(playlist: &Path, stream: &str) -> BTreeMap<i64, usize> {
-    let question =
-        ["-v", "error", "-select_streams", stream, "-show_entries", "packet=dts", "-of", "csv=p=0"];
-    let (answer, _) = run("ffprobe", &words(&question, playlist));
+/// The intervals between the timestamps of consecutive packets, in 90 kHz, and how often each occurs.
+fn intervals(playlist: &Path, stream: &str) -> BTreeMap<i64, usize> {
+    let query = ["-v", "error", "-select_streams", stream, "-show_entries", "packet=dts", "-of", "csv=p=0"];
+    let (output, _) = run("ffprobe", &words(&query, playlist));
     let stamps: Vec<i64> =
-        answer.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect();
-    let mut distances = BTreeMap::new();
+        output.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect();
+    let mut intervals = BTreeMap::new();
     for pair in stamps.windows(2) {
-        *distances.entry(pair[1] - pair[0]).or_default() += 1;
+        *intervals.entry(pair[1] - pair[0]).or_default() += 1;
     }
-    distances
+    intervals
 }
 
-fn assert_seamless(profile_name: &str, args: &StreamArgs) {
+fn assert_continuous(profile_name: &str, args: &StreamArgs) {
     let home = TempDir::new().unwrap();
     let file = home.path().join("loop.nut");
     let profile = profile::parse(profile_name, profile::built_in(profile_name).unwrap()).unwrap();
     let stream = Stream::resolve(profile, args).unwrap();
     let derived = Derived::of(&stream);
     let seconds = stream.loop_seconds;
-    let (_, complaints) = run("ffmpeg", &argv::encode_loop(&stream, &derived, &file));
-    assert_eq!(complaints, "");
+    let (_, warnings) = run("ffmpeg", &argv::encode_loop(&stream, &derived, &file));
+    assert_eq!(warnings, "");
 
-    // As the origin replays it, but as fast as it goes, five and a half loops long, all of it kept.
+    // Replayed like in the origin, but at full speed, five and a half times, keeping all segments.
     let renditions = layout::renditions(&stream);
-    let place = Place { directory: home.path(), number: 0, key_info: None };
-    let replay = argv::replay(&stream, &renditions, &file, place, Pace::AtOnce(seconds * 11 / 2));
-    let (_, complaints) = run("ffmpeg", &replay);
-    assert_eq!(complaints, "");
+    let output = SegmentOutput { directory: home.path(), number: 0, key_info: None };
+    let replay = argv::replay(&stream, &renditions, &file, output, Pace::FullSpeed(seconds * 11 / 2));
+    let (_, warnings) = run("ffmpeg", &replay);
+    assert_eq!(warnings, "");
 
     let list = home.path().join(renditions[0].list());
     let text = std::fs::read_to_string(list).unwrap();
@@ -66,15 +65,15 @@ fn assert_seamless(profile_name: &str, args: &StreamArgs) {
 
     let playlist = home.path().join(PLAYLIST);
     std::fs::write(&playlist, format!("{text}#EXT-X-ENDLIST\n")).unwrap();
-    let video = distances(&playlist, "v");
+    let video = intervals(&playlist, "v");
     assert_eq!(video.keys().collect::<Vec<_>>(), [&(90_000 / i64::from(stream.fps))], "{video:?}");
-    let audio = distances(&playlist, "a");
+    let audio = intervals(&playlist, "a");
     assert_eq!(audio.keys().collect::<Vec<_>>(), [&1920], "1024 samples each: {audio:?}");
     for codec in [&["-c", "copy"], &["-threads", "1"]] {
         let mut play = words(&["-v", "warning", "-nostdin", "-i"], &playlist);
         play.extend([codec.as_slice(), &["-f", "null", "-"]].concat().iter().map(OsString::from));
-        let (_, complaints) = run("ffmpeg", &play);
-        assert_eq!(complaints, "", "{codec:?}");
+        let (_, warnings) = run("ffmpeg", &play);
+        assert_eq!(warnings, "", "{codec:?}");
     }
 }
 
@@ -89,12 +88,12 @@ fn small(segment_seconds: u32, fps: u32) -> StreamArgs {
 }
 
 #[test]
-fn loops_of_the_default_profile_have_no_seam() {
-    assert_seamless("default", &small(2, 30));
-    assert_seamless("default", &small(3, 25));
+fn loops_of_the_default_profile_are_continuous() {
+    assert_continuous("default", &small(2, 30));
+    assert_continuous("default", &small(3, 25));
 }
 
 #[test]
-fn loops_of_the_low_latency_profile_have_no_seam() {
-    assert_seamless("low-latency", &small(1, 30));
+fn loops_of_the_low_latency_profile_are_continuous() {
+    assert_continuous("low-latency", &small(1, 30));
 }

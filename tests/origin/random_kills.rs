@@ -1,5 +1,5 @@
-//! FFmpeg and nginx are killed at random while real viewers play: no playlist goes back, every viewer
-//! plays again soon, and nothing is left behind.
+//! FFmpeg and nginx are killed at random while real viewers play: no playlist regresses, every viewer soon plays
+//! again, and nothing is left behind.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -17,15 +17,15 @@ use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::{descendants, send, survivors};
 
 const PLAYLISTS: [&str; 2] = ["stream.m3u8", "v1.m3u8"];
-/// A viewer plays again once it has got a segment whole.
-const PLAYING_AGAIN: f64 = 10.0;
+/// Maximum time until a viewer has received a complete segment again, in seconds.
+const MAX_INTERRUPTION: f64 = 10.0;
 
 fn monotonic() -> f64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap();
     now.tv_sec() as f64 + now.tv_nsec() as f64 / 1e9
 }
 
-fn look_on(port: u16, stop: &AtomicBool) -> Vec<History> {
+fn watch_playlists(port: u16, stop: &AtomicBool) -> Vec<History> {
     let mut histories: Vec<History> = PLAYLISTS.iter().map(|_| History::default()).collect();
     while !stop.load(Ordering::Relaxed) {
         for (playlist, history) in PLAYLISTS.iter().zip(&mut histories) {
@@ -41,17 +41,17 @@ fn look_on(port: u16, stop: &AtomicBool) -> Vec<History> {
     histories
 }
 
-fn upheaval(viewers: u32, kills: u32, seed: u64) {
+fn kill_at_random(viewers: u32, kills: u32, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut origin = Origin::start(&["--ladder", "128x72@60"]);
     let (port, runtime_dir) = (origin.port(), origin.directory());
     let folder = TempDir::new().unwrap();
     let exchanges = folder.path().join("exchanges");
     let stop = AtomicBool::new(false);
-    let mut struck = Vec::new();
+    let mut killed = Vec::new();
     let length = 8 + kills * 5 + 12;
     let histories = std::thread::scope(|scope| {
-        let looking = scope.spawn(|| look_on(port, &stop));
+        let watching = scope.spawn(|| watch_playlists(port, &stop));
         let swarm = scope.spawn(|| {
             Command::new(env!("CARGO_BIN_EXE_hls-swarm"))
                 .args([
@@ -73,59 +73,68 @@ fn upheaval(viewers: u32, kills: u32, seed: u64) {
         });
         std::thread::sleep(Duration::from_secs(6));
         for _ in 0..kills {
-            let victim = if random.bool() { "ffmpeg" } else { "nginx" };
-            let pid = eventually("the victim lives", Duration::from_secs(10), || origin.child_named(victim));
+            let target = if random.bool() { "ffmpeg" } else { "nginx" };
+            let pid =
+                eventually("the process is running", Duration::from_secs(10), || origin.child_named(target));
             send(pid, Signal::SIGKILL);
-            struck.push((victim, monotonic()));
+            killed.push((target, monotonic()));
             std::thread::sleep(Duration::from_millis(random.u64(2500..5000)));
         }
         let swarm = swarm.join().unwrap();
         assert!(!String::from_utf8_lossy(&swarm.stderr).contains("panicked"));
         stop.store(true, Ordering::Relaxed);
-        looking.join().unwrap()
+        watching.join().unwrap()
     });
-    let seams = struck.iter().filter(|(victim, _)| *victim == "ffmpeg").count() as u64;
+    let encoder_kills = killed.iter().filter(|(target, _)| *target == "ffmpeg").count() as u64;
     for history in &histories {
         let marked = history.seen.values().map(|one| one.discontinuity).max().unwrap();
-        assert!(marked <= seams && (seams == 0 || marked > 0), "{marked} seams after {seams} deaths");
+        assert!(
+            marked <= encoder_kills && (encoder_kills == 0 || marked > 0),
+            "{marked} discontinuities after {encoder_kills} kills of the encoder"
+        );
     }
     assert_eq!(histories[0].seen.len(), histories[1].seen.len());
 
-    let mut whole = BTreeMap::<u64, Vec<f64>>::new();
+    let mut received = BTreeMap::<u64, Vec<f64>>::new();
     for line in std::fs::read_to_string(&exchanges).unwrap().lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let got = line["kind"] == "segment" && line["status"].as_u64().is_some_and(|status| status < 300);
         let times = line["started"].as_f64().zip(line["download"].as_f64()).filter(|_| got);
         let at = times.map(|(started, download)| started + download);
-        whole.entry(line["viewer"].as_u64().unwrap()).or_default().extend(at);
+        received.entry(line["viewer"].as_u64().unwrap()).or_default().extend(at);
     }
-    assert_eq!(whole.len(), viewers as usize, "every viewer has played");
+    assert_eq!(received.len(), viewers as usize, "every viewer has played");
     let mut longest = 0.0_f64;
-    for (victim, at) in &struck {
-        for (viewer, times) in &whole {
+    for (target, at) in &killed {
+        for (viewer, times) in &received {
             let again =
                 times.iter().filter(|time| *time > at).fold(f64::INFINITY, |one, other| one.min(*other)) - at;
             longest = longest.max(again);
-            assert!(again <= PLAYING_AGAIN, "viewer {viewer} plays again {again} s after {victim}'s death");
+            assert!(
+                again <= MAX_INTERRUPTION,
+                "viewer {viewer} played again {again} s after a kill of {target}"
+            );
         }
     }
     println!("{kills} kills, {viewers} viewers: the longest pause after a kill was {longest:.1} s");
 
-    let family = descendants(origin.pid());
+    let children = descendants(origin.pid());
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(0), "{}", origin.complaints());
-    let begun = Instant::now();
-    eventually("nothing is left", Duration::from_secs(2), || survivors(&family).is_empty().then_some(()));
-    assert!(!runtime_dir.exists() && begun.elapsed() < Duration::from_secs(2));
+    let started = Instant::now();
+    eventually("no process is left", Duration::from_secs(2), || {
+        survivors(&children).is_empty().then_some(())
+    });
+    assert!(!runtime_dir.exists() && started.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
-fn killed_at_random_viewers_play_on() {
-    upheaval(6, 4, 4);
+fn viewers_keep_playing_when_processes_are_killed() {
+    kill_at_random(6, 4, 4);
 }
 
 #[test]
 #[ignore = "two minutes; run alone"]
-fn killed_twenty_times_twenty_viewers_play_on() {
-    upheaval(20, 20, 20);
+fn twenty_viewers_keep_playing_when_processes_are_killed_twenty_times() {
+    kill_at_random(20, 20, 20);
 }

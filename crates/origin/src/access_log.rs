@@ -1,4 +1,7 @@
-//! Where the access log is written.
+//! The access log: one JSON object per line, so that a test can compare, request by request, what the
+//! origin served with what viewers counted.
+//!
+//! nginx writes it; requests that hls-origin answers itself are appended to the same file in the same format.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,42 +17,13 @@ use tokio::time::Instant;
 
 use hls_swarm_base::error::Failure;
 
-use crate::fault_proxy::metered_stream::Sent;
+use crate::fault_proxy::metered_stream::BytesSent;
 use crate::profile::{Access, Log};
 
-/// The log's path as it can stand between quotes in nginx.conf; none if nothing is logged. Without a
-/// path of its own it lies where systemd wants logs, else among temporary files, named by the port.
-pub(crate) fn place(log: &Log, port: u16) -> Result<Option<String>, Failure> {
-    if log.access == Access::Off {
-        return Ok(None);
-    }
-    let file = if log.file.is_empty() {
-        let ending = if log.gzip_level > 0 { "ndjson.gz" } else { "ndjson" };
-        match std::env::var_os("LOGS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute()) {
-            Some(directory) => directory.join(format!("access.{ending}")),
-            None => std::env::temp_dir().join(format!("hls-origin-{port}-access.{ending}")),
-        }
-    } else {
-        PathBuf::from(&log.file)
-    };
-    quotable(&file).map(Some)
-}
-
-fn quotable(path: &Path) -> Result<String, Failure> {
-    let absolute = std::path::absolute(path).ok();
-    let text = absolute.as_deref().and_then(Path::to_str);
-    let fits = |text: &&str| !text.contains(|letter: char| letter.is_control() || "\"$\\".contains(letter));
-    text.filter(fits).map(str::to_owned).ok_or_else(|| {
-        Failure::usage(format!("the access log's path {path:?} cannot be written into nginx.conf")).help(
-            "choose a path that is UTF-8 and holds no quotes, dollars, backslashes or control characters",
-        )
-    })
-}
-
-/// Name of the format within nginx.conf.
+/// Name of the log format within nginx.conf.
 pub const FORMAT_NAME: &str = "origin_json";
 
-/// The fields: JSON name, nginx variable, and whether the value is text (else a bare number).
+/// The fields: JSON name, nginx variable, and whether the value is text (otherwise a bare number).
 const FIELDS: [(&str, &str, bool); 15] = [
     ("msec", "msec", false),
     ("remote_addr", "remote_addr", true),
@@ -68,7 +42,42 @@ const FIELDS: [(&str, &str, bool); 15] = [
     ("http_range", "http_range", true),
 ];
 
-/// The `log_format` directive; goes into the `http` block.
+/// One line of the access log.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct LogEntry {
+    /// End of the response, in seconds since the epoch.
+    pub msec: f64,
+    /// Address of the client.
+    pub remote_addr: String,
+    /// Port of the client; together with the address it identifies the connection.
+    pub remote_port: u16,
+    /// nginx's serial number of the connection.
+    pub connection: u64,
+    /// Position of the request on its connection, counted from 1.
+    pub connection_requests: u64,
+    /// Method; empty if the request could not be parsed.
+    pub request_method: String,
+    /// Normalized path without arguments; empty if the request could not be parsed.
+    pub uri: String,
+    /// Query string without the question mark.
+    pub args: String,
+    /// Status code of the response.
+    pub status: u16,
+    /// Bytes of the body that were passed to the kernel.
+    pub body_bytes_sent: u64,
+    /// Bytes of head and body that were passed to the kernel.
+    pub bytes_sent: u64,
+    /// Seconds from the first byte of the request to the last byte of the response.
+    pub request_time: f64,
+    /// User-Agent header.
+    pub http_user_agent: String,
+    /// `OK` if the response was sent completely, otherwise empty.
+    pub request_completion: String,
+    /// Range header.
+    pub http_range: String,
+}
+
+/// The `log_format` directive for the `http` block of nginx.conf.
 #[must_use]
 pub fn log_format() -> String {
     let field = |(name, variable, text): &(&str, &str, bool)| {
@@ -79,67 +88,60 @@ pub fn log_format() -> String {
     format!("log_format {FORMAT_NAME} escape=json\n        '{{{}}}';", fields.join(",'\n        '"))
 }
 
-/// One line of the access log.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Entry {
-    /// When the response was over, in seconds since the epoch.
-    pub msec: f64,
-    /// The viewer's address.
-    pub remote_addr: String,
-    /// The viewer's port; with the address it names the connection's other end.
-    pub remote_port: u16,
-    /// nginx's number of the connection.
-    pub connection: u64,
-    /// The how-manieth request on its connection this is.
-    pub connection_requests: u64,
-    /// Method; empty when the request could not be read.
-    pub request_method: String,
-    /// Normalised path without arguments; empty when the request could not be read.
-    pub uri: String,
-    /// Arguments behind the question mark.
-    pub args: String,
-    /// Status of the response.
-    pub status: u16,
-    /// Bytes of body handed to the kernel.
-    pub body_bytes_sent: u64,
-    /// Bytes of header and body handed to the kernel.
-    pub bytes_sent: u64,
-    /// Seconds from the request's first byte to the response's last one.
-    pub request_time: f64,
-    /// The viewer's name.
-    pub http_user_agent: String,
-    /// `OK` when the response was sent whole, else empty.
-    pub request_completion: String,
-    /// The Range asked for.
-    pub http_range: String,
+/// The path of the log as it can be quoted in nginx.conf, or `None` if nothing is logged. Without a path in
+/// the profile, the log goes to systemd's log directory, or to a temporary file named after the port.
+pub(crate) fn path(log: &Log, port: u16) -> Result<Option<String>, Failure> {
+    if log.access == Access::Off {
+        return Ok(None);
+    }
+    let file = if log.file.is_empty() {
+        let extension = if log.gzip_level > 0 { "ndjson.gz" } else { "ndjson" };
+        match std::env::var_os("LOGS_DIRECTORY").map(PathBuf::from).filter(|path| path.is_absolute()) {
+            Some(directory) => directory.join(format!("access.{extension}")),
+            None => std::env::temp_dir().join(format!("hls-origin-{port}-access.{extension}")),
+        }
+    } else {
+        PathBuf::from(&log.file)
+    };
+    quotable(&file).map(Some)
 }
 
-/// The log; or nothing, if none was asked for.
+fn quotable(path: &Path) -> Result<String, Failure> {
+    let absolute = std::path::absolute(path).ok();
+    let text = absolute.as_deref().and_then(Path::to_str);
+    let is_quotable = |text: &&str| !text.contains(|c: char| c.is_control() || "\"$\\".contains(c));
+    text.filter(is_quotable).map(str::to_owned).ok_or_else(|| {
+        Failure::usage(format!("the access log path {path:?} cannot be written into nginx.conf"))
+            .help("pass a UTF-8 path without quotes, dollar signs, backslashes and control characters")
+    })
+}
+
+/// The access log of hls-origin's own server; does nothing if no log was requested.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessLog(Option<Arc<File>>);
 
-/// A request that will be told when its response is over.
+/// A request that is logged when its response ends.
 #[derive(Debug)]
-pub(crate) struct Line {
-    pub(crate) entry: Entry,
-    pub(crate) began: Instant,
-    /// Whether it was sent whole, as soon as it is over.
-    pub(crate) over: Option<bool>,
+pub(crate) struct PendingEntry {
+    pub(crate) entry: LogEntry,
+    pub(crate) started: Instant,
+    /// Whether the response was sent completely; `None` while it is being sent.
+    pub(crate) completed: Option<bool>,
 }
 
-impl Line {
-    /// The line of a request on the connection `number`, its `place`-th one.
-    pub(crate) fn new<B>(request: &Request<B>, peer: SocketAddr, number: u64, place: u64) -> Self {
+impl PendingEntry {
+    /// The entry for `request`, which is request number `index` on connection number `connection`.
+    pub(crate) fn new<B>(request: &Request<B>, peer: SocketAddr, connection: u64, index: u64) -> Self {
         let header = |name: HeaderName| {
             let value = request.headers().get(name).map(|value| value.as_bytes());
             String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
         };
-        let entry = Entry {
+        let entry = LogEntry {
             msec: 0.0,
             remote_addr: peer.ip().to_canonical().to_string(),
             remote_port: peer.port(),
-            connection: number,
-            connection_requests: place,
+            connection,
+            connection_requests: index,
             request_method: request.method().to_string(),
             uri: request.uri().path().to_owned(),
             args: request.uri().query().unwrap_or_default().to_owned(),
@@ -151,37 +153,37 @@ impl Line {
             request_completion: String::new(),
             http_range: header(RANGE),
         };
-        Self { entry, began: Instant::now(), over: None }
+        Self { entry, started: Instant::now(), completed: None }
     }
 }
 
 impl AccessLog {
-    /// Opens the log; lines are added at its end.
+    /// Opens the log for appending.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let open = |path: &Path| {
             OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
                 Failure::preflight(format!("cannot write the access log {}", path.display()))
                     .caused_by(error)
-                    .help("pass --access-log with a path that you may write to")
+                    .help("pass --access-log with a writable path")
             })
         };
         Ok(Self(path.map(open).transpose()?.map(Arc::new)))
     }
 
-    /// Adds a line.
-    pub(crate) fn tell(&self, line: Line, sent: Sent) {
+    /// Appends the line for a response that has ended.
+    pub(crate) fn write(&self, pending: PendingEntry, sent: BytesSent) {
         let Some(mut file) = self.0.as_deref() else { return };
-        let Line { mut entry, began, over } = line;
-        let thousandths = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
+        let PendingEntry { mut entry, started, completed } = pending;
+        let round_to_ms = |seconds: f64| (seconds * 1000.0).round() / 1000.0;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        entry.msec = thousandths(now.as_secs_f64());
-        entry.request_time = thousandths(began.elapsed().as_secs_f64());
+        entry.msec = round_to_ms(now.as_secs_f64());
+        entry.request_time = round_to_ms(started.elapsed().as_secs_f64());
         entry.body_bytes_sent = sent.body;
         entry.bytes_sent = sent.head + sent.body;
-        if over == Some(true) {
+        if completed == Some(true) {
             entry.request_completion = "OK".to_owned();
         }
-        // One write per line: nginx adds to the same file.
+        // One write per line, because nginx appends to the same file.
         let text = serde_json::to_string(&entry).unwrap_or_default() + "\n";
         if let Err(error) = file.write_all(text.as_bytes()) {
             tracing::warn!(%error, "cannot write the access log");
@@ -194,12 +196,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_has_exactly_the_fields_of_the_format() {
+    fn a_log_entry_has_exactly_the_fields_of_the_log_format() {
         let object: String = FIELDS
             .iter()
             .map(|(name, _, text)| format!("\"{name}\":{}", if *text { "\"\"" } else { "1" }))
             .collect::<Vec<_>>()
             .join(",");
-        serde_json::from_str::<Entry>(&format!("{{{object}}}")).unwrap();
+        serde_json::from_str::<LogEntry>(&format!("{{{object}}}")).unwrap();
     }
 }

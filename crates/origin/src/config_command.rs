@@ -1,4 +1,4 @@
-//! The wiring of `hls-origin config`: what the origin would serve, and what follows from it.
+//! `hls-origin config`: prints and checks the configuration of an origin without starting it.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -60,8 +60,8 @@ pub fn main() -> ExitCode {
 }
 
 fn show(output: ShowArgs, args: &OriginArgs) -> Result<(), Failure> {
-    let Plan { profile, derived, idle, .. } = Plan::resolve(args)?;
-    warn("hls-origin config", &idle);
+    let Plan { profile, derived, unused_options, .. } = Plan::resolve(args)?;
+    warn("hls-origin config", &unused_options);
     Shown {
         program: "hls-origin",
         version: env!("CARGO_PKG_VERSION"),
@@ -73,21 +73,21 @@ fn show(output: ShowArgs, args: &OriginArgs) -> Result<(), Failure> {
     .print(output)
 }
 
-/// What a profile means, or why it means nothing.
-fn meaning(profile: &Profile) -> Result<(Stream, Derived), Failure> {
+/// Validates a profile.
+fn validate(profile: &Profile) -> Result<(Stream, Derived), Failure> {
     let stream = Stream::of(profile)?;
     Serving::of(profile)?;
     let derived = Derived::of(&stream);
     Ok((stream, derived))
 }
 
-/// Reads a profile as the origin would, flags and environment left out.
+/// Checks a profile as the origin would, without flags and environment.
 fn check(file: &Path) -> Result<(), Failure> {
     let text = read(file)?;
     let name = file.display().to_string();
     let profile = profile::parse(&name, &text)?;
-    let (stream, derived) = meaning(&profile).map_err(|failure| failure.within(&name))?;
-    let (variants, room) = (stream.variants.len(), derived.storage_bytes.div_ceil(1 << 20));
+    let (stream, derived) = validate(&profile).map_err(|failure| failure.within(&name))?;
+    let (variants, space) = (stream.variants.len(), derived.storage_bytes.div_ceil(1 << 20));
     let variants = if variants == 1 { "1 variant".to_owned() } else { format!("{variants} variants") };
-    output::print(&format!("{name}: good: {variants}, {room} MiB of room\n"))
+    output::print(&format!("{name}: valid: {variants}, needs {space} MiB\n"))
 }

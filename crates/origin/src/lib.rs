@@ -1,20 +1,22 @@
-//! The wiring of `hls-origin`: start-up and end on one screen; the work is in [`crate::run`].
+//! `hls-origin`, the test origin: FFmpeg creates a stream, nginx serves it, faults can be injected.
+//!
+//! This file starts and ends the program; `run` runs the origin.
 
 pub mod access_log;
 pub mod cli;
-pub mod config_command;
+mod config_command;
 pub mod embedded;
 pub mod encoder;
-pub mod exporter;
-pub mod fault;
-pub mod fault_proxy;
+mod exporter;
+mod fault;
+mod fault_proxy;
 pub mod layout;
-pub mod nginx;
+mod nginx;
 pub mod profile;
 pub mod publisher;
-pub mod render;
-pub mod run;
-pub mod systemd;
+mod render;
+mod run;
+mod systemd;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;

@@ -407,3 +407,30 @@ fn a_pause_moves_the_planned_end_and_is_told() {
     let told: Vec<_> = hands.manual_changes.first.iter().map(|change| change.change.as_str()).collect();
     assert_eq!(told, ["paused", "resumed", "10 more"]);
 }
+
+#[test]
+fn without_progress_a_viewer_plays_while_media_arrives() {
+    let mut stats = stats(1);
+    stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
+    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
+    stats.apply(Event::NoProgress { viewer: 1, silence_ns: Some(10 * SECOND) });
+    let state = |stats: &Stats| stats.snapshot(0).viewers[0].state;
+    let segment = |stats: &mut Stats, second: u64, status: u16| {
+        apply(stats, Exchange { started_ns: second * SECOND, status: Some(status), ..segment(1) });
+    };
+    segment(&mut stats, 1, 404);
+    assert_eq!(state(&stats), ViewerState::Starting, "an error page is not media");
+    segment(&mut stats, 2, 200);
+    assert_eq!((state(&stats), stats.snapshot(0).lifetimes.played), (ViewerState::Playing, 1));
+    stats.tick(12 * SECOND);
+    assert_eq!(state(&stats), ViewerState::Playing);
+    stats.tick(14 * SECOND);
+    assert_eq!((state(&stats), stats.snapshot(0).playing_clients), (ViewerState::Silent, 0));
+    segment(&mut stats, 15, 200);
+    assert_eq!((state(&stats), stats.snapshot(0).lifetimes.played), (ViewerState::Playing, 1));
+    stats.apply(Event::Started { viewer: 1, generation: 2, at_ns: 20 * SECOND });
+    stats.apply(Event::NoProgress { viewer: 1, silence_ns: None });
+    segment(&mut stats, 21, 200);
+    stats.tick(600 * SECOND);
+    assert_eq!(state(&stats), ViewerState::Playing, "a VOD may be read far ahead");
+}

@@ -37,7 +37,7 @@ pub struct OriginArgs {
     #[arg(long, env = "HLS_ORIGIN_CACHE_DIR", value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Directory that remembers the media sequence, so that a new start goes on where the last one
+    /// Directory that stores the media sequence, so that a new start continues where the last one
     /// ended (systemd's StateDirectory= sets it) [default: each start begins at 0]
     #[arg(long, env = "STATE_DIRECTORY", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
@@ -75,11 +75,11 @@ pub struct OriginArgs {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Stream (default: by profile)")]
 pub struct StreamArgs {
-    /// Encode once and replay a loop, or encode in real time where the machine is measured to manage
+    /// Encode once and replay a loop, or encode in real time if the machine is fast enough
     #[arg(long, env = "HLS_ORIGIN_ENCODER", value_name = "MODE")]
     pub encoder: Option<EncoderMode>,
 
-    /// Length of the loop in seconds; 0 = the shortest that replays without a gap
+    /// Length of the loop in seconds; 0 = the shortest one that repeats without a gap
     #[arg(long, env = "HLS_ORIGIN_LOOP_SECONDS", value_name = "SECONDS")]
     pub loop_seconds: Option<u32>,
 
@@ -95,7 +95,7 @@ pub struct StreamArgs {
     #[arg(long, env = "HLS_ORIGIN_DELETE_THRESHOLD", value_name = "COUNT")]
     pub delete_threshold: Option<u32>,
 
-    /// Size of the picture, WIDTHxHEIGHT; the ladder's sizes move along in proportion
+    /// Size of the video, WIDTHxHEIGHT; the sizes of the ladder are scaled in proportion
     #[arg(long, env = "HLS_ORIGIN_VIDEO_SIZE", value_name = "SIZE")]
     pub video_size: Option<String>,
 
@@ -103,19 +103,19 @@ pub struct StreamArgs {
     #[arg(long, env = "HLS_ORIGIN_FPS", value_name = "FPS")]
     pub fps: Option<u32>,
 
-    /// Average rate of the picture in 1000 bit/s; its ceiling and the ladder's rates move along
+    /// Average video bitrate in 1000 bit/s; its maximum and the bitrates of the ladder are scaled in proportion
     #[arg(long, env = "HLS_ORIGIN_VIDEO_BITRATE", value_name = "KBPS")]
     pub video_bitrate: Option<u32>,
 
     /// Variants below the first one: WIDTHxHEIGHT@KBPS, separated by commas; "none" for one variant
-    #[arg(long, env = "HLS_ORIGIN_LADDER", value_name = "RUNGS", value_delimiter = ',')]
+    #[arg(long, env = "HLS_ORIGIN_LADDER", value_name = "VARIANTS", value_delimiter = ',')]
     pub ladder: Option<Vec<String>>,
 
-    /// Rate of the sound in 1000 bit/s
+    /// Audio bitrate in 1000 bit/s
     #[arg(long, env = "HLS_ORIGIN_AUDIO_BITRATE", value_name = "KBPS")]
     pub audio_bitrate: Option<u32>,
 
-    /// A rendition of its own for the sound
+    /// Serve the audio as a separate rendition
     #[arg(long, env = "HLS_ORIGIN_SEPARATE_AUDIO", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub separate_audio: Option<bool>,
@@ -133,11 +133,11 @@ pub struct StreamArgs {
     #[arg(long, env = "HLS_ORIGIN_ENCRYPTION", value_name = "METHOD")]
     pub encryption: Option<EncryptionName>,
 
-    /// A film of this many seconds instead of a live stream; 0 = live
+    /// A VOD of this many seconds instead of a live stream; 0 = live
     #[arg(long, env = "HLS_ORIGIN_VOD", value_name = "SECONDS")]
     pub vod: Option<u32>,
 
-    /// Names of further streams, separated by commas: each is served at /NAME/stream.m3u8
+    /// Names of additional streams, separated by commas: each is served at /NAME/stream.m3u8
     #[arg(long, env = "HLS_ORIGIN_STREAMS", value_name = "NAMES", value_delimiter = ',')]
     pub streams: Option<Vec<String>>,
 }
@@ -154,7 +154,7 @@ pub struct ServingArgs {
     #[arg(long, env = "HLS_ORIGIN_PORT", value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// HTTPS as well, with a certificate that is made at the start
+    /// Serve HTTPS, too, with a certificate that is created at each start
     #[arg(long, env = "HLS_ORIGIN_TLS", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub tls: Option<bool>,
@@ -163,12 +163,12 @@ pub struct ServingArgs {
     #[arg(long, env = "HLS_ORIGIN_TLS_PORT", value_name = "PORT")]
     pub tls_port: Option<u16>,
 
-    /// HTTP/2 over TLS, where nginx has it
+    /// HTTP/2 over TLS, if nginx supports it
     #[arg(long, env = "HLS_ORIGIN_HTTP2", value_name = "BOOL", num_args = 0..=1,
           require_equals = true, default_missing_value = "true")]
     pub http2: Option<bool>,
 
-    /// Write requests to this file, one line of JSON each: all of them unless the profile says which
+    /// Log requests to this file, one line of JSON each: all requests unless the profile selects some
     #[arg(long, env = "HLS_ORIGIN_ACCESS_LOG", value_name = "FILE")]
     pub access_log: Option<String>,
 
@@ -176,7 +176,7 @@ pub struct ServingArgs {
     #[arg(long, env = "HLS_ORIGIN_ADDRESS_REQUESTS_PER_SECOND", value_name = "N")]
     pub address_requests_per_second: Option<u32>,
 
-    /// Connections that one address may have (HTTP/2: requests at once); 0 = no limit
+    /// Connections that one address may have (HTTP/2: concurrent requests); 0 = no limit
     #[arg(long, env = "HLS_ORIGIN_ADDRESS_CONNECTIONS", value_name = "N")]
     pub address_connections: Option<u32>,
 
@@ -184,29 +184,29 @@ pub struct ServingArgs {
     #[arg(long, env = "HLS_ORIGIN_TOKEN_REQUESTS_PER_SECOND", value_name = "N")]
     pub token_requests_per_second: Option<u32>,
 
-    /// Connections that one token may have (HTTP/2: requests at once); 0 = no limit
+    /// Connections that one token may have (HTTP/2: concurrent requests); 0 = no limit
     #[arg(long, env = "HLS_ORIGIN_TOKEN_CONNECTIONS", value_name = "N")]
     pub token_connections: Option<u32>,
 
-    /// Query argument that holds a viewer's token; the header Authorization does so, too
+    /// Query argument with the token of a viewer; without it, the header Authorization is the token
     #[arg(long, env = "HLS_ORIGIN_TOKEN_ARGUMENT", value_name = "NAME")]
     pub token_argument: Option<String>,
 
-    /// Requests above a rate that are still answered
+    /// Number of requests above a rate that are still answered
     #[arg(long, env = "HLS_ORIGIN_LIMIT_BURST", value_name = "N")]
     pub limit_burst: Option<u32>,
 
-    /// Status of a request above a limit: 429 or 503
+    /// Status code of requests above a limit: 429 or 503
     #[arg(long, env = "HLS_ORIGIN_LIMIT_STATUS", value_name = "STATUS")]
     pub limit_status: Option<u16>,
 }
 
-/// How the stream comes into being.
+/// How the stream is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum EncoderMode {
     /// Encode a loop once and replay it
     Loop,
-    /// Encode in real time; replay a loop where the machine is measured to be too slow
+    /// Encode in real time; replay a loop if the machine is too slow
     Live,
 }
 

@@ -10,52 +10,52 @@ use serde::{Deserialize, Serialize, Serializer};
 /// What surrounds the stream.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServiceArgs {
-    /// Port of the host's metrics, named as node_exporter names them; 0 takes a free one, `off` none
+    /// Port of the host's metrics, with the names of node_exporter; 0 chooses a free port, `off` disables them
     /// [default: 9100, or a free one with --port 0]
     #[arg(long, env = "HLS_ORIGIN_NODE_METRICS_PORT", value_name = "PORT|off", help_heading = "Metrics")]
     pub node_metrics_port: Option<MetricsPort>,
 
-    /// Port of nginx's metrics and the origin's own (hls_origin_…); 0 takes a free one, `off` none
+    /// Port of nginx's metrics and the origin's own (hls_origin_…); 0 chooses a free port, `off` disables them
     /// [default: 9113, or a free one with --port 0]
     #[arg(long, env = "HLS_ORIGIN_NGINX_METRICS_PORT", value_name = "PORT|off", help_heading = "Metrics")]
     pub nginx_metrics_port: Option<MetricsPort>,
 
-    /// Serve a synthetic stream from memory: neither FFmpeg nor nginx is needed
+    /// Serve a synthetic stream from memory, without FFmpeg and nginx
     #[arg(long, help_heading = "Stream")]
     pub embedded: bool,
 
-    /// Make this fault from READY on, for example status=503,rate=5% (may be repeated)
+    /// Inject this fault once the origin is ready, for example status=503,rate=5% (may be repeated)
     #[arg(long = "fault", value_name = "FAULT", help_heading = "Faults")]
     pub fault: Vec<String>,
 
-    /// Let faults be turned on while it runs (see `hls-origin fault`); --fault does so, too
+    /// Allow faults to be added while it runs (see `hls-origin fault`); --fault implies it
     #[arg(long, help_heading = "Faults")]
     pub faults: bool,
 
-    /// What chance begins with; the same seed and the same requests give the same faults
-    /// [default: by chance]
+    /// Seed of the random decisions; the same seed and requests give the same faults
+    /// [default: random]
     #[arg(long, value_name = "NUMBER", help_heading = "Faults")]
     pub fault_seed: Option<u64>,
 
-    /// Port on loopback by which faults are turned on and off; 0 takes a free one
+    /// Port of the fault control API on loopback; 0 chooses a free port
     /// [default: 17081, or a free one with --port 0]
     #[arg(long, value_name = "PORT", help_heading = "Faults")]
     pub control_port: Option<u16>,
 }
 
 impl ServiceArgs {
-    /// Whether faults were enabled.
+    /// Whether faults are enabled.
     #[must_use]
     pub const fn faulty(&self) -> bool {
         self.faults || !self.fault.is_empty()
     }
 }
 
-/// Turn faults of a running origin on and off. It has to run with --faults or --fault.
+/// Add and remove faults of a running origin, which must run with --faults or --fault.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hls-origin fault", version, max_term_width = 100)]
 pub struct FaultArgs {
-    /// Where the origin's control of faults is, as READY says
+    /// Address of the origin's fault control API, as printed in its READY message
     #[arg(
         long,
         global = true,
@@ -70,34 +70,34 @@ pub struct FaultArgs {
     pub action: FaultAction,
 }
 
-/// What to do about faults.
+/// An operation on the faults.
 #[derive(Clone, Debug, Subcommand)]
 pub enum FaultAction {
-    /// Show which faults are on, and how often each has struck
+    /// List the active faults, and how many times each was injected
     List,
-    /// Turn faults on
+    /// Add faults
     Add {
         /// A kind, its value and options, for example delay=200ms,path=*.m3u8
         #[arg(required = true, value_name = "FAULT")]
         faults: Vec<String>,
     },
-    /// Turn faults off
+    /// Remove faults
     Remove {
-        /// Numbers as `list` shows them
+        /// Numbers as printed by `list`
         #[arg(required = true, value_name = "ID")]
         ids: Vec<u64>,
     },
-    /// Turn all faults off
+    /// Remove all faults
     Clear,
 }
 
-/// A port, or none at all. In a profile: a number or `"off"`.
+/// A port, or off. In a profile: a number or `"off"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Typed")]
 pub enum MetricsPort {
-    /// Nothing is served.
+    /// The endpoint is off.
     Off,
-    /// Served on this port; 0 is a free one.
+    /// The endpoint listens on this port; 0 chooses a free one.
     On(u16),
 }
 
@@ -110,7 +110,7 @@ impl Serialize for MetricsPort {
     }
 }
 
-/// A port as it may stand in TOML.
+/// A port as written in TOML.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Typed {
@@ -118,33 +118,33 @@ enum Typed {
     Text(String),
 }
 
-/// Why a text is no port.
+/// The error for an invalid port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAPort(String);
+pub struct InvalidPort(String);
 
-impl fmt::Display for NotAPort {
+impl fmt::Display for InvalidPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is neither a port (0 to 65535) nor off", self.0)
+        write!(f, "invalid port \"{}\": expected 0 to 65535, or off", self.0)
     }
 }
 
-impl std::error::Error for NotAPort {}
+impl std::error::Error for InvalidPort {}
 
 impl FromStr for MetricsPort {
-    type Err = NotAPort;
+    type Err = InvalidPort;
 
-    fn from_str(text: &str) -> Result<Self, NotAPort> {
+    fn from_str(text: &str) -> Result<Self, InvalidPort> {
         match text {
             "off" => Ok(Self::Off),
-            _ => text.parse().map(Self::On).map_err(|_| NotAPort(text.to_owned())),
+            _ => text.parse().map(Self::On).map_err(|_| InvalidPort(text.to_owned())),
         }
     }
 }
 
 impl TryFrom<Typed> for MetricsPort {
-    type Error = NotAPort;
+    type Error = InvalidPort;
 
-    fn try_from(typed: Typed) -> Result<Self, NotAPort> {
+    fn try_from(typed: Typed) -> Result<Self, InvalidPort> {
         match typed {
             Typed::Number(number) => number.to_string().parse(),
             Typed::Text(text) => text.parse(),
@@ -157,11 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_a_free_one_or_none() {
+    fn ports_and_off_are_parsed() {
         assert_eq!("9100".parse(), Ok(MetricsPort::On(9100)));
         assert_eq!("0".parse(), Ok(MetricsPort::On(0)));
         assert_eq!("off".parse(), Ok(MetricsPort::Off));
         let error = "70000".parse::<MetricsPort>().unwrap_err();
-        assert_eq!(error.to_string(), "\"70000\" is neither a port (0 to 65535) nor off");
+        assert_eq!(error.to_string(), "invalid port \"70000\": expected 0 to 65535, or off");
     }
 }

@@ -1,13 +1,12 @@
-//! The host's metrics under node_exporter's names: processors, memory, network, files, load.
+//! The host's metrics under the names of node_exporter: CPUs, memory, network, files, load.
 //!
-//! Names follow the kernel's own words, as node_exporter's do; `tests/corpus/exporters/node.txt`
-//! lists what the real one publishes, and ours has to be a part of it.
+//! `tests/corpus/exporters/node.txt` lists what node_exporter publishes; a test checks that ours are a subset.
 
 use super::Type::{self, Counter, Gauge, Untyped};
 use super::kernel::{Filesystem, Kernel, memory, named_pairs, number, paired, row};
 use super::{Family, Sample};
 
-/// Modes of processor time in the order of /proc/stat.
+/// Modes of CPU time in the order of /proc/stat.
 const MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
 /// Columns of /proc/net/dev.
 const COLUMNS: [(&str, &str); 16] = [
@@ -28,7 +27,7 @@ const COLUMNS: [(&str, &str); 16] = [
     ("transmit", "carrier"),
     ("transmit", "compressed"),
 ];
-/// What dashboards read of /proc/net/snmp and /proc/net/netstat, which hold hundreds of numbers.
+/// The values that dashboards use from /proc/net/snmp and /proc/net/netstat, which have hundreds.
 const NETSTAT: [(&str, &[&str]); 5] = [
     ("Ip", &["Forwarding"]),
     ("IpExt", &["InOctets", "OutOctets"]),
@@ -59,12 +58,12 @@ const NETSTAT: [(&str, &[&str]); 5] = [
     ),
     ("Udp", &["InDatagrams", "InErrors", "NoPorts", "OutDatagrams", "RcvbufErrors", "SndbufErrors"]),
 ];
-/// What they read of /proc/vmstat.
+/// The values that they use from /proc/vmstat.
 const VMSTAT: [&str; 7] = ["oom_kill", "pgfault", "pgmajfault", "pgpgin", "pgpgout", "pswpin", "pswpout"];
 
-/// All families.
+/// All metric families.
 #[must_use]
-pub fn families(kernel: &Kernel) -> Vec<Family> {
+pub(crate) fn families(kernel: &Kernel) -> Vec<Family> {
     let mut families = processors(kernel);
     families.extend(activity(kernel));
     families.extend(memory(&kernel.meminfo).into_iter().map(|(name, value)| {
@@ -88,7 +87,7 @@ fn processors(kernel: &Kernel) -> Vec<Family> {
     for line in kernel.stat.lines() {
         let mut words = line.split_whitespace();
         let Some(cpu) = words.next().and_then(|word| word.strip_prefix("cpu")) else { continue };
-        // The first line is the sum.
+        // The first line is the total of all CPUs.
         if cpu.is_empty() {
             continue;
         }
@@ -101,11 +100,11 @@ fn processors(kernel: &Kernel) -> Vec<Family> {
         guests.extend(["user", "nice"].iter().zip(guest).map(|(mode, value)| sample(mode, value)));
     }
     vec![
-        Family::many("node_cpu_seconds_total", Counter, "Seconds the processors spent in each mode.", spent),
+        Family::many("node_cpu_seconds_total", Counter, "Seconds the CPUs spent in each mode.", spent),
         Family::many(
             "node_cpu_guest_seconds_total",
             Counter,
-            "Seconds the processors spent in guests (VMs), by mode.",
+            "Seconds the CPUs spent in guests (VMs) for each mode.",
             guests,
         ),
     ]
@@ -115,17 +114,17 @@ fn activity(kernel: &Kernel) -> Vec<Family> {
     let stat = |name: &str| row(&kernel.stat, name)?.first().copied();
     let load: Vec<f64> =
         kernel.loadavg.split_whitespace().take(3).filter_map(|word| word.parse().ok()).collect();
-    let load = |place: usize| load.get(place).copied();
+    let load = |index: usize| load.get(index).copied();
     [
         one("load1", Gauge, "Load average over 1 minute.", load(0)),
         one("load5", Gauge, "Load average over 5 minutes.", load(1)),
         one("load15", Gauge, "Load average over 15 minutes.", load(2)),
-        one("boot_time_seconds", Gauge, "When the host booted, in seconds since the epoch.", stat("btime")),
+        one("boot_time_seconds", Gauge, "Boot time of the host, in seconds since the epoch.", stat("btime")),
         one("context_switches_total", Counter, "Context switches.", stat("ctxt")),
         one("forks_total", Counter, "Forks.", stat("processes")),
         one("intr_total", Counter, "Interrupts served.", stat("intr")),
-        one("procs_running", Gauge, "Processes that can run.", stat("procs_running")),
-        one("procs_blocked", Gauge, "Processes that wait for a disk.", stat("procs_blocked")),
+        one("procs_running", Gauge, "Processes in runnable state.", stat("procs_running")),
+        one("procs_blocked", Gauge, "Processes blocked waiting for I/O.", stat("procs_blocked")),
     ]
     .into_iter()
     .flatten()
@@ -149,9 +148,9 @@ fn network(kernel: &Kernel) -> Vec<Family> {
         })
         .collect();
     let mut families = Vec::new();
-    for (place, (direction, column)) in COLUMNS.iter().enumerate() {
+    for (index, (direction, column)) in COLUMNS.iter().enumerate() {
         let sample = |(device, numbers): &(&str, Vec<f64>)| -> Option<Sample> {
-            Some((vec![("device", (*device).to_owned())], *numbers.get(place)?))
+            Some((vec![("device", (*device).to_owned())], *numbers.get(index)?))
         };
         families.push(Family::many(
             format!("node_network_{direction}_{column}_total"),
@@ -160,20 +159,20 @@ fn network(kernel: &Kernel) -> Vec<Family> {
             devices.iter().filter_map(sample).collect(),
         ));
     }
-    let packets = |place: usize| {
+    let packets = |index: usize| {
         let sample = |(cpu, line): (usize, &str)| -> Option<Sample> {
-            let value = u32::from_str_radix(line.split_whitespace().nth(place)?, 16).ok()?;
+            let value = u32::from_str_radix(line.split_whitespace().nth(index)?, 16).ok()?;
             Some((vec![("cpu", cpu.to_string())], f64::from(value)))
         };
         kernel.softnet.lines().enumerate().filter_map(sample).collect()
     };
     let softnet = [
-        ("processed", "Packets processed by each processor."),
-        ("dropped", "Packets dropped because a processor's queue was full."),
-        ("times_squeezed", "Times that a processor ran out of its budget for packets."),
+        ("processed", "Packets processed by each CPU."),
+        ("dropped", "Packets dropped because the queue of the CPU was full."),
+        ("times_squeezed", "Times a CPU ran out of its budget for packets."),
     ];
-    families.extend(softnet.iter().enumerate().map(|(place, (name, help))| {
-        Family::many(format!("node_softnet_{name}_total"), Counter, *help, packets(place))
+    families.extend(softnet.iter().enumerate().map(|(index, (name, help))| {
+        Family::many(format!("node_softnet_{name}_total"), Counter, *help, packets(index))
     }));
     families
 }
@@ -202,15 +201,20 @@ fn files(kernel: &Kernel) -> impl Iterator<Item = Family> {
     let mut numbers = kernel.file_nr.split_whitespace().map(|word| word.parse().ok());
     let (allocated, maximum) = (numbers.next().flatten(), numbers.nth(1).flatten());
     [
-        one("filefd_allocated", Gauge, "Open files of the host.", allocated),
-        one("filefd_maximum", Gauge, "Open files that the host allows.", maximum),
+        one("filefd_allocated", Gauge, "Open files on the host.", allocated),
+        one("filefd_maximum", Gauge, "Maximum of open files on the host.", maximum),
         one(
             "nf_conntrack_entries",
             Gauge,
-            "Connections in the firewall's table.",
+            "Connections in the connection tracking table.",
             number(&kernel.conntrack_count),
         ),
-        one("nf_conntrack_entries_limit", Gauge, "Size of that table.", number(&kernel.conntrack_max)),
+        one(
+            "nf_conntrack_entries_limit",
+            Gauge,
+            "Size of the connection tracking table.",
+            number(&kernel.conntrack_max),
+        ),
     ]
     .into_iter()
     .flatten()
@@ -221,10 +225,10 @@ fn filesystems(mounted: &[Filesystem]) -> Vec<Family> {
     let table: [(&str, &str, Read); 6] = [
         ("size_bytes", "Size in bytes.", |one| one.size_bytes),
         ("free_bytes", "Free bytes.", |one| one.free_bytes),
-        ("avail_bytes", "Free bytes for others than root.", |one| one.available_bytes),
-        ("files", "File nodes.", |one| one.files),
-        ("files_free", "Free file nodes.", |one| one.files_free),
-        ("readonly", "1 where nothing may be written.", |one| one.read_only.into()),
+        ("avail_bytes", "Bytes available to users other than root.", |one| one.available_bytes),
+        ("files", "Inodes.", |one| one.files),
+        ("files_free", "Free inodes.", |one| one.files_free),
+        ("readonly", "1 if mounted read-only.", |one| one.read_only.into()),
     ];
     let labels = |one: &Filesystem| {
         let Filesystem { device, kind, mount_point, .. } = one;
@@ -243,14 +247,14 @@ fn identity(kernel: &Kernel) -> Vec<Family> {
     let mut families = vec![Family::one(
         "node_time_seconds",
         Gauge,
-        "The host's clock, seconds since the epoch.",
+        "Time of the host, in seconds since the epoch.",
         kernel.now,
     )];
     if let Some(uname) = &kernel.uname {
         let names = ["sysname", "release", "version", "machine", "nodename", "domainname"];
         let labels = names.into_iter().zip(uname.iter().cloned()).collect();
         let samples = vec![(labels, 1.0)];
-        families.push(Family::many("node_uname_info", Gauge, "What uname says of the host.", samples));
+        families.push(Family::many("node_uname_info", Gauge, "Information from uname.", samples));
     }
     families
 }
@@ -261,7 +265,7 @@ mod tests {
 
     use super::*;
 
-    /// Name, type and labels as the real exporter has them.
+    /// Name, type and labels as node_exporter publishes them.
     fn real() -> BTreeMap<&'static str, (&'static str, BTreeSet<&'static str>)> {
         let read = |line: &'static str| {
             let mut words = line.split(' ');
@@ -320,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn names_types_and_labels_are_those_of_the_real_exporter() {
+    fn names_types_and_labels_equal_those_of_node_exporter() {
         let real = real();
         let ours = families(&kernel());
         for family in &ours {
@@ -336,7 +340,7 @@ mod tests {
                 );
             }
         }
-        // All of memory, and each name once.
+        // All memory metrics are there, and each name is used once.
         let memory = |name: &&str| name.starts_with("node_memory_");
         let published: BTreeSet<&str> = ours.iter().map(|family| family.name.as_str()).collect();
         assert_eq!(published.len(), ours.len());
@@ -347,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_the_kernels_in_base_units() {
+    fn values_are_converted_to_base_units() {
         let families = families(&kernel());
         for (name, label, expected) in [
             ("node_cpu_seconds_total", "iowait", 5.0),
@@ -370,9 +374,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_kernel_hides_is_absent() {
+    fn values_that_the_kernel_does_not_provide_are_absent() {
         let families = families(&Kernel::default());
         let text = crate::exporter::exposition(&families);
-        assert_eq!(text.lines().count(), 3, "only the clock is left: {text}");
+        assert_eq!(text.lines().count(), 3, "only the time is left: {text}");
     }
 }

@@ -1,4 +1,4 @@
-//! The faults that are on: chance, memory and processes that the pure book of them does not have.
+//! The fault injector: the active faults together with randomness, past playlists, and processes to kill.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,49 +9,49 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 
-use super::playlist_history::Playlists;
-use crate::exporter::origin;
-use crate::fault::active::{Book, Decision};
-use crate::fault::{Fault, KillTarget, Kind};
+use super::playlist_history::PlaylistHistory;
+use crate::exporter::origin::FaultSnapshot;
+use crate::fault::active::{ActiveFaults, Decision};
+use crate::fault::{Fault, FaultKind, KillTarget};
 
-/// By this a process is killed on purpose.
+/// Kills one process on request of a fault.
 #[derive(Debug, Default)]
-pub(crate) struct Strike {
-    now: Notify,
+pub(crate) struct KillSwitch {
+    request: Notify,
     down: Mutex<Option<Duration>>,
 }
 
-impl Strike {
-    fn deal(&self, down: Duration) {
-        // Who is not alive now is not struck later.
-        self.now.notify_waiters();
+impl KillSwitch {
+    fn trigger(&self, down: Duration) {
+        // A process that is not running now is not killed later.
+        self.request.notify_waiters();
         *lock(&self.down) = Some(down);
     }
 
-    /// Comes back when the process is to be killed.
-    pub(crate) async fn dealt(&self) {
+    /// Waits until the process is to be killed.
+    pub(crate) async fn triggered(&self) {
         *lock(&self.down) = None;
-        self.now.notified().await;
+        self.request.notified().await;
     }
 
-    /// How long the process is to stay away, if it was struck.
-    pub(crate) fn taken(&self) -> Option<Duration> {
+    /// How long the process must stay down, if a fault has killed it.
+    pub(crate) fn take_down_time(&self) -> Option<Duration> {
         lock(&self.down).take()
     }
 }
 
-/// All faults of an origin.
+/// Decides about requests and kills processes.
 #[derive(Debug)]
-pub(crate) struct Faults {
-    book: Mutex<Book>,
-    chance: Mutex<fastrand::Rng>,
-    /// Playlists that were served.
-    pub(crate) playlists: Playlists,
-    victims: Mutex<Vec<(KillTarget, Arc<Strike>)>>,
-    deaths: Mutex<HashMap<u64, CancellationToken>>,
+pub(crate) struct FaultInjector {
+    active: Mutex<ActiveFaults>,
+    random: Mutex<fastrand::Rng>,
+    /// Earlier versions of the playlists.
+    pub(crate) playlists: PlaylistHistory,
+    kill_switches: Mutex<Vec<(KillTarget, Arc<KillSwitch>)>>,
+    kills: Mutex<HashMap<u64, CancellationToken>>,
     /// Whether there are processes that can be killed.
-    processes: bool,
-    /// Cancelled at READY: before that nothing goes wrong on purpose.
+    has_processes: bool,
+    /// Cancelled when the origin is ready; no faults are injected before.
     ready: CancellationToken,
 }
 
@@ -59,102 +59,102 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Faults {
-    pub(crate) fn new(seed: u64, processes: bool, ready: CancellationToken) -> Arc<Self> {
+impl FaultInjector {
+    pub(crate) fn new(seed: u64, has_processes: bool, ready: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
-            book: Mutex::new(Book::new(seed)),
-            chance: Mutex::new(fastrand::Rng::with_seed(seed)),
-            playlists: Playlists::default(),
-            victims: Mutex::default(),
-            deaths: Mutex::default(),
-            processes,
+            active: Mutex::new(ActiveFaults::new(seed)),
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            playlists: PlaylistHistory::default(),
+            kill_switches: Mutex::default(),
+            kills: Mutex::default(),
+            has_processes,
             ready,
         })
     }
 
-    /// A process that faults may kill.
-    pub(crate) fn victim(&self, victim: KillTarget, strike: Arc<Strike>) {
-        lock(&self.victims).push((victim, strike));
+    /// Registers a process that faults may kill.
+    pub(crate) fn add_target(&self, target: KillTarget, kill_switch: Arc<KillSwitch>) {
+        lock(&self.kill_switches).push((target, kill_switch));
     }
 
-    /// Decides about a request.
+    /// Decides what happens to a request for `path`.
     pub(crate) fn decide(&self, path: &str) -> Decision {
         if !self.ready.is_cancelled() {
             return Decision::NONE;
         }
-        let mut chance = lock(&self.chance);
-        lock(&self.book).decide(path, &mut || chance.f64())
+        let mut random = lock(&self.random);
+        lock(&self.active).decide(path, &mut || random.f64())
     }
 
-    /// Turns a fault on and returns its number.
+    /// Activates a fault and returns its number.
     ///
     /// # Errors
-    /// It is about a process, and the embedded origin has none.
+    /// The fault kills a process, and the embedded origin has none.
     pub(crate) fn add(self: &Arc<Self>, fault: Fault) -> Result<u64, Failure> {
-        let Kind::Death { victim, every, down } = fault.kind else {
-            return Ok(lock(&self.book).add(fault));
+        let FaultKind::Kill { target, every, down } = fault.kind else {
+            return Ok(lock(&self.active).add(fault));
         };
-        if !self.processes {
+        if !self.has_processes {
             return Err(Failure::usage(format!(
-                "fault \"{fault}\": the embedded origin runs no other program"
+                "fault \"{fault}\": the embedded origin has no process to kill"
             ))
-            .help("leave --embedded out, or choose another fault"));
+            .help("omit --embedded, or choose another fault"));
         }
-        let id = lock(&self.book).add(fault);
-        let off = CancellationToken::new();
-        lock(&self.deaths).insert(id, off.clone());
-        let faults = Arc::clone(self);
+        let id = lock(&self.active).add(fault);
+        let removed = CancellationToken::new();
+        lock(&self.kills).insert(id, removed.clone());
+        let injector = Arc::clone(self);
         tokio::spawn(async move {
             let work = async {
-                faults.ready.cancelled().await;
+                injector.ready.cancelled().await;
                 loop {
-                    faults.kill(victim, down);
-                    lock(&faults.book).strike(id);
+                    injector.kill(target, down);
+                    lock(&injector.active).count_injection(id);
                     let Some(every) = every else { break };
                     tokio::time::sleep(every).await;
                 }
             };
             tokio::select! {
-                () = off.cancelled() => {}
-                () = work => drop(faults.remove(id)),
+                () = removed.cancelled() => {}
+                () = work => drop(injector.remove(id)),
             }
         });
         Ok(id)
     }
 
-    fn kill(&self, victim: KillTarget, down: Duration) {
-        for (_, strike) in lock(&self.victims).iter().filter(|(other, _)| *other == victim) {
-            strike.deal(down);
+    fn kill(&self, target: KillTarget, down: Duration) {
+        for (_, kill_switch) in lock(&self.kill_switches).iter().filter(|(other, _)| *other == target) {
+            kill_switch.trigger(down);
         }
     }
 
-    /// Turns a fault off; false if it was not on.
+    /// Removes a fault; returns whether it was active.
     pub(crate) fn remove(&self, id: u64) -> bool {
-        if let Some(off) = lock(&self.deaths).remove(&id) {
-            off.cancel();
+        if let Some(removed) = lock(&self.kills).remove(&id) {
+            removed.cancel();
         }
-        lock(&self.book).remove(id).is_some()
+        lock(&self.active).remove(id).is_some()
     }
 
-    /// Turns all faults off.
+    /// Removes all faults.
     pub(crate) fn clear(&self) {
-        lock(&self.deaths).drain().for_each(|(_, off)| off.cancel());
-        lock(&self.book).clear();
+        lock(&self.kills).drain().for_each(|(_, removed)| removed.cancel());
+        lock(&self.active).clear();
     }
 
-    /// What decides about chance.
+    /// The seed of the random decisions.
     pub(crate) fn seed(&self) -> u64 {
-        lock(&self.book).seed()
+        lock(&self.active).seed()
     }
 
-    /// What is on.
-    pub(crate) fn list(&self) -> Vec<origin::Fault> {
-        let book = lock(&self.book);
-        let shown = book.entries().iter().map(|entry| origin::Fault {
-            id: entry.id,
-            spec: entry.fault.to_string(),
-            strikes: entry.strikes,
+    /// The active faults, for the control API and the metrics.
+    pub(crate) fn list(&self) -> Vec<FaultSnapshot> {
+        let active = lock(&self.active);
+        let faults = active.faults().iter().map(|active| FaultSnapshot {
+            id: active.id,
+            spec: active.fault.to_string(),
+            injected: active.injected,
         });
-        shown.collect()
+        faults.collect()
     }
 }

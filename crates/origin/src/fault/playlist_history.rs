@@ -1,4 +1,4 @@
-//! Playlists that were served, kept so that they can be served again when it is wrong to.
+//! Earlier versions of playlists, for the faults that serve an outdated playlist.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,28 +9,28 @@ use hyper::{HeaderMap, Response};
 
 use crate::publisher::playlist;
 
-/// Playlists of one path that are kept; more than any sensible fault goes back.
-const KEPT: usize = 64;
+/// Number of versions kept per path; more than any sensible fault needs.
+const MAX_SAVED: usize = 64;
 
 /// A response with its whole body.
-pub(crate) type Whole = Response<Bytes>;
+pub(crate) type FullResponse = Response<Bytes>;
 
-/// The memory.
+/// The playlists that were served.
 #[derive(Debug, Default)]
-pub(crate) struct Playlists(Mutex<Inner>);
+pub(crate) struct PlaylistHistory(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    past: HashMap<String, VecDeque<(u64, Kept)>>,
-    frozen: HashMap<(u64, String), Kept>,
+    versions: HashMap<String, VecDeque<(u64, SavedResponse)>>,
+    frozen: HashMap<(u64, String), SavedResponse>,
 }
 
 #[derive(Clone, Debug)]
-struct Kept(HeaderMap, Bytes);
+struct SavedResponse(HeaderMap, Bytes);
 
-impl Kept {
-    fn of(response: &Whole) -> Self {
-        // It will be served as a whole, whatever was asked for when it was kept.
+impl SavedResponse {
+    fn of(response: &FullResponse) -> Self {
+        // It will be served completely, even if a range was requested when it was saved.
         let mut headers = response.headers().clone();
         for name in [CONTENT_RANGE, TRANSFER_ENCODING] {
             headers.remove(name);
@@ -39,51 +39,51 @@ impl Kept {
         Self(headers, response.body().clone())
     }
 
-    fn response(&self) -> Whole {
+    fn response(&self) -> FullResponse {
         let mut response = Response::new(self.1.clone());
         response.headers_mut().clone_from(&self.0);
         response
     }
 }
 
-impl Playlists {
+impl PlaylistHistory {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a media playlist; anything else is passed over.
-    pub(crate) fn remember(&self, path: &str, response: &Whole) {
+    /// Saves a media playlist; ignores other responses.
+    pub(crate) fn record(&self, path: &str, response: &FullResponse) {
         let text = String::from_utf8_lossy(response.body());
-        let Some(listed) = playlist::read(&text) else { return };
+        let Some(listed) = playlist::parse(&text) else { return };
         let mut inner = self.lock();
-        let past = inner.past.entry(path.to_owned()).or_default();
-        if past.back().is_none_or(|(newest, _)| *newest < listed.media_sequence) {
-            past.push_back((listed.media_sequence, Kept::of(response)));
-            if past.len() > KEPT {
-                past.pop_front();
+        let versions = inner.versions.entry(path.to_owned()).or_default();
+        if versions.back().is_none_or(|(newest, _)| *newest < listed.media_sequence) {
+            versions.push_back((listed.media_sequence, SavedResponse::of(response)));
+            if versions.len() > MAX_SAVED {
+                versions.pop_front();
             }
         }
     }
 
-    /// The newest playlist from at least `segments` before the newest one; if none is that old, the
-    /// oldest one; none if nothing is older.
-    pub(crate) fn earlier(&self, path: &str, segments: u32) -> Option<Whole> {
+    /// The newest version that is at least `segments` behind the current one; if there is none, the oldest
+    /// version; `None` if only the current one is known.
+    pub(crate) fn earlier(&self, path: &str, segments: u32) -> Option<FullResponse> {
         let inner = self.lock();
-        let past = inner.past.get(path)?;
-        let (newest, _) = past.back()?;
-        let old = past.iter().rev().find(|(sequence, _)| sequence + u64::from(segments) <= *newest);
-        let (sequence, kept) = old.or_else(|| past.front())?;
-        (sequence < newest).then(|| kept.response())
+        let versions = inner.versions.get(path)?;
+        let (newest, _) = versions.back()?;
+        let old = versions.iter().rev().find(|(sequence, _)| sequence + u64::from(segments) <= *newest);
+        let (sequence, saved) = old.or_else(|| versions.front())?;
+        (sequence < newest).then(|| saved.response())
     }
 
-    /// The playlist that the fault `id` stalled at; none before [`Self::freeze`].
-    pub(crate) fn frozen(&self, id: u64, path: &str) -> Option<Whole> {
-        self.lock().frozen.get(&(id, path.to_owned())).map(Kept::response)
+    /// The playlist at which fault number `id` stalled; `None` before [`Self::freeze`].
+    pub(crate) fn frozen(&self, id: u64, path: &str) -> Option<FullResponse> {
+        self.lock().frozen.get(&(id, path.to_owned())).map(SavedResponse::response)
     }
 
-    /// Stalls at this playlist.
-    pub(crate) fn freeze(&self, id: u64, path: &str, response: &Whole) {
-        self.lock().frozen.insert((id, path.to_owned()), Kept::of(response));
+    /// Makes fault number `id` stall at this playlist.
+    pub(crate) fn freeze(&self, id: u64, path: &str, response: &FullResponse) {
+        self.lock().frozen.insert((id, path.to_owned()), SavedResponse::of(response));
     }
 }
 
@@ -91,18 +91,18 @@ impl Playlists {
 mod tests {
     use super::*;
 
-    fn listed(sequence: u64) -> Whole {
+    fn listed(sequence: u64) -> FullResponse {
         Response::new(format!("#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:{sequence}\n").into())
     }
 
     #[test]
-    fn an_earlier_playlist_is_as_old_as_asked_or_as_old_as_there_is() {
-        let playlists = Playlists::default();
+    fn an_earlier_playlist_is_as_old_as_requested_or_the_oldest_one() {
+        let playlists = PlaylistHistory::default();
         let earlier = |segments| playlists.earlier("/a.m3u8", segments).map(Response::into_body);
-        playlists.remember("/a.m3u8", &Response::new("no playlist".into()));
+        playlists.record("/a.m3u8", &Response::new("no playlist".into()));
         assert_eq!(earlier(1), None);
         for sequence in [5, 6, 6, 8] {
-            playlists.remember("/a.m3u8", &listed(sequence));
+            playlists.record("/a.m3u8", &listed(sequence));
         }
         assert_eq!(earlier(2), Some(listed(6).into_body()));
         assert_eq!(earlier(3), Some(listed(5).into_body()));

@@ -1,7 +1,7 @@
-//! The origin's own HTTP server: serves the embedded stream, and makes faults in front of nginx.
+//! The HTTP server of hls-origin itself: it injects faults in front of nginx, and serves the embedded stream.
 //!
-//! nginx is behind it only when faults were enabled at the start; else viewers talk to nginx itself.
-//! What is passed on is passed on as it is, on one connection to nginx per viewer's connection.
+//! Without faults, viewers talk to nginx directly. With faults, each client connection has a connection to
+//! nginx of its own, and requests and responses without a fault are forwarded unchanged.
 
 pub(crate) mod body;
 pub(crate) mod connection;
@@ -23,10 +23,10 @@ use hls_swarm_http::server;
 use hls_swarm_os::machine;
 
 use crate::cli::service::ServiceArgs;
-use crate::embedded::server::Memory;
+use crate::embedded::server::EmbeddedStream;
 use crate::fault::Fault;
 use crate::fault::control::Control;
-use crate::fault::injector::Faults;
+use crate::fault::injector::FaultInjector;
 use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
 use crate::run::readiness::ReadyMessage;
@@ -34,43 +34,43 @@ use crate::run::readiness::ReadyMessage;
 pub(crate) use self::upstream::Upstream;
 pub(crate) use crate::access_log::AccessLog;
 
-/// Who answers what is not made wrong on purpose.
+/// What answers requests that no fault changes.
 #[derive(Debug)]
 pub(crate) enum Backend {
-    /// nginx, on a port of its own.
+    /// nginx, on a loopback port.
     Nginx(Upstream),
-    /// The synthetic stream.
-    Embedded(Arc<Memory>),
+    /// The synthetic stream of `--embedded`.
+    Embedded(Arc<EmbeddedStream>),
 }
 
-/// The server.
+/// The server that viewers connect to.
 #[derive(Debug)]
-pub(crate) struct Front {
+pub(crate) struct ProxyServer {
     pub(crate) backend: Backend,
-    pub(crate) faults: Option<Arc<Faults>>,
-    pub(crate) journal: AccessLog,
-    pub(crate) traffic: Arc<Traffic>,
-    /// How long a connection may be idle.
-    pub(crate) idle: Duration,
+    pub(crate) faults: Option<Arc<FaultInjector>>,
+    pub(crate) access_log: AccessLog,
+    pub(crate) counters: Arc<ConnectionCounters>,
+    /// Time after which nginx closes an idle connection.
+    pub(crate) idle_timeout: Duration,
 }
 
-impl Front {
-    /// Serves until `stop`; connections that are open then are closed.
+impl ProxyServer {
+    /// Serves until `stop`, which also closes open connections.
     pub(crate) async fn serve(
         self: Arc<Self>,
         socket: StdListener,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
-        let refused = |error| Failure::internal("the operating system refuses the socket").caused_by(error);
-        socket.set_nonblocking(true).map_err(refused)?;
-        let listener = TcpListener::from_std(socket).map_err(refused)?;
+        let unusable = |error| Failure::internal("cannot listen on the socket").caused_by(error);
+        socket.set_nonblocking(true).map_err(unusable)?;
+        let listener = TcpListener::from_std(socket).map_err(unusable)?;
         let connections = server::accept(listener, usize::MAX, stop, |stream, peer| {
-            let number = self.traffic.accepted.fetch_add(1, Ordering::Relaxed) + 1;
-            let front = Arc::clone(&self);
+            let number = self.counters.accepted.fetch_add(1, Ordering::Relaxed) + 1;
+            let proxy = Arc::clone(&self);
             async move {
-                front.traffic.active.fetch_add(1, Ordering::Relaxed);
-                connection::serve(&front, stream, peer, number).await;
-                front.traffic.active.fetch_sub(1, Ordering::Relaxed);
+                proxy.counters.active.fetch_add(1, Ordering::Relaxed);
+                connection::serve(&proxy, stream, peer, number).await;
+                proxy.counters.active.fetch_sub(1, Ordering::Relaxed);
             }
         });
         drop(connections.await);
@@ -78,115 +78,118 @@ impl Front {
     }
 }
 
-/// Counts of connections and requests.
+/// Counters of connections and requests, with the meaning of nginx's stub_status.
 #[derive(Debug, Default)]
-pub(crate) struct Traffic {
+pub(crate) struct ConnectionCounters {
     pub(crate) accepted: AtomicU64,
     pub(crate) active: AtomicU64,
     pub(crate) requests: AtomicU64,
     pub(crate) answering: AtomicU64,
 }
 
-/// The control's usual port.
-const CONTROL_PORT: u16 = 17_081;
-/// Two per viewer for as many viewers as nginx is sized for.
+/// Default port of the fault control API.
+const DEFAULT_CONTROL_PORT: u16 = 17_081;
+/// Two per viewer, for the number of viewers that nginx is sized for.
 const OPEN_FILES: u64 = 100_000;
 
-/// Faults and their control.
+/// The fault injector and its control API.
 #[derive(Debug)]
-pub(crate) struct Layer {
-    faults: Arc<Faults>,
+pub(crate) struct FaultInjection {
+    injector: Arc<FaultInjector>,
     control: Control,
 }
 
-/// A front with the control beside it.
+/// The proxy server together with the control API for its faults.
 #[derive(Debug)]
-pub(crate) struct Fronted {
-    front: Arc<Front>,
+pub(crate) struct FaultProxy {
+    server: Arc<ProxyServer>,
     control: Option<Control>,
 }
 
-impl Layer {
-    /// What was asked for; none if no faults were. `processes`: whether there are some to be killed.
-    pub(crate) fn of(
+impl FaultInjection {
+    /// Sets up the requested faults, and adds the address of the control API to `ready`; `None` if faults
+    /// are not enabled. `has_processes` is whether there are processes that a fault can kill.
+    pub(crate) fn set_up(
         args: &ServiceArgs,
         serving: &Serving,
-        processes: bool,
-        announcement: &mut ReadyMessage,
+        has_processes: bool,
+        ready: &mut ReadyMessage,
     ) -> Result<Option<Self>, Failure> {
-        let asked: Vec<Fault> = args.fault.iter().map(|spec| spec.parse()).collect::<Result<_, _>>()?;
+        let requested: Vec<Fault> = args.fault.iter().map(|spec| spec.parse()).collect::<Result<_, _>>()?;
         if !args.faulty() {
             return match (args.fault_seed, args.control_port) {
                 (None, None) => Ok(None),
-                _ => Err(Failure::usage("--fault-seed and --control-port have no meaning without faults")
+                _ => Err(Failure::usage("--fault-seed and --control-port have no effect without faults")
                     .help("pass --faults as well")),
             };
         }
         if serving.serve.tls {
-            // Nobody but nginx can look into TLS.
-            tracing::warn!("faults are made on the plain port only, not over TLS");
+            // Only nginx terminates TLS.
+            tracing::warn!("faults apply to the HTTP port only, not to HTTPS");
         }
         let seed = args.fault_seed.unwrap_or_else(|| fastrand::u64(..));
-        let faults = Faults::new(seed, processes, announcement.ready());
-        for fault in asked {
-            faults.add(fault)?;
+        let injector = FaultInjector::new(seed, has_processes, ready.token());
+        for fault in requested {
+            injector.add(fault)?;
         }
-        let usual = if serving.serve.port == 0 { 0 } else { CONTROL_PORT };
-        let control = Control::bind(args.control_port.unwrap_or(usual), &faults)?;
+        let default_port = if serving.serve.port == 0 { 0 } else { DEFAULT_CONTROL_PORT };
+        let control = Control::bind(args.control_port.unwrap_or(default_port), &injector)?;
         if let Some(address) = control.address() {
-            announcement.tell("control", address.to_string());
+            ready.add_field("control", address.to_string());
         }
-        announcement.tell("fault_seed", seed);
-        Ok(Some(Self { faults, control }))
+        ready.add_field("fault_seed", seed);
+        Ok(Some(Self { injector, control }))
     }
 
-    /// The faults.
-    pub(crate) fn faults(&self) -> Arc<Faults> {
-        Arc::clone(&self.faults)
+    pub(crate) fn injector(&self) -> Arc<FaultInjector> {
+        Arc::clone(&self.injector)
     }
 
-    /// A front before nginx, which will listen on the socket `behind`.
-    pub(crate) fn before(
+    /// A proxy in front of nginx, which will listen on `upstream`.
+    pub(crate) fn in_front_of(
         self,
-        behind: &StdListener,
+        upstream: &StdListener,
         log: Option<&str>,
         derived: &Derived,
-    ) -> Result<Fronted, Failure> {
-        let address = behind
-            .local_addr()
-            .map_err(|error| Failure::internal("cannot tell nginx's address").caused_by(error))?;
-        Fronted::new(Backend::Nginx(Upstream { address }), Some(self), log, derived, Arc::default())
+    ) -> Result<FaultProxy, Failure> {
+        let address = upstream.local_addr().map_err(|error| {
+            Failure::internal("cannot read the address of nginx's socket").caused_by(error)
+        })?;
+        FaultProxy::new(Backend::Nginx(Upstream { address }), Some(self), log, derived, Arc::default())
     }
 }
 
-impl Fronted {
+impl FaultProxy {
     pub(crate) fn new(
         backend: Backend,
-        layer: Option<Layer>,
+        injection: Option<FaultInjection>,
         log: Option<&str>,
         derived: &Derived,
-        traffic: Arc<Traffic>,
+        counters: Arc<ConnectionCounters>,
     ) -> Result<Self, Failure> {
         if machine::raise_open_files(OPEN_FILES).is_none_or(|files| files < OPEN_FILES) {
-            tracing::info!("the limit of open files is below {OPEN_FILES}: fewer viewers fit");
+            tracing::info!(
+                "the limit of open files is below {OPEN_FILES}, which limits the number of viewers"
+            );
         }
-        let journal = AccessLog::open(log.map(Path::new))?;
-        let (faults, control) = match layer {
-            Some(Layer { faults, control }) => (Some(faults), Some(control)),
+        let access_log = AccessLog::open(log.map(Path::new))?;
+        let (faults, control) = match injection {
+            Some(FaultInjection { injector, control }) => (Some(injector), Some(control)),
             None => (None, None),
         };
-        let idle = Duration::from_secs(derived.keepalive_seconds.into());
-        Ok(Self { front: Arc::new(Front { backend, faults, journal, traffic, idle }), control })
+        let idle_timeout = Duration::from_secs(derived.keepalive_seconds.into());
+        let server = ProxyServer { backend, faults, access_log, counters, idle_timeout };
+        Ok(Self { server: Arc::new(server), control })
     }
 
-    /// Serves viewers and the control until `stop`.
+    /// Serves viewers and the control API until `stop`.
     pub(crate) async fn serve(self, socket: StdListener, stop: &CancellationToken) -> Result<(), Failure> {
         let controlled = async {
             if let Some(control) = self.control {
                 control.serve(stop).await;
             }
         };
-        let (served, ()) = tokio::join!(self.front.serve(socket, stop), controlled);
+        let (served, ()) = tokio::join!(self.server.serve(socket, stop), controlled);
         served
     }
 }

@@ -1,8 +1,8 @@
-//! nginx: configuration written and checked, then the process kept alive on one and the same socket.
+//! The nginx process: writes and checks its configuration, and restarts it on the same sockets.
 //!
-//! The listening socket is ours and nginx inherits it (its NGINX variable, made for upgrades), so
-//! the port is ours from the first moment to the last: two starts never collide, and no restart
-//! of nginx loses it to somebody else. A viewer that connects in between waits instead of failing.
+//! hls-origin opens the listening sockets and nginx inherits them (by its variable NGINX, which is made for
+//! upgrades). So the port stays open while nginx restarts: no other program can take it, and viewers that
+//! connect meanwhile wait instead of being refused.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
@@ -19,116 +19,117 @@ use hls_swarm_os::process::{Output, Program, capture, spawn_failed};
 use hls_swarm_os::{identity, listener, machine};
 
 use crate::cli::OriginArgs;
-use crate::fault::injector::Strike;
-use crate::nginx::conf::{self, Facts, Site};
+use crate::fault::injector::KillSwitch;
+use crate::nginx::conf::{self, NginxEnvironment, SiteConfig};
 use crate::nginx::{self, Build};
 use crate::profile::Serve;
 use crate::profile::plan::Plan;
-use crate::run::programs::Tools;
+use crate::run::programs::Programs;
 use crate::run::runtime_dir::RuntimeDir;
-use crate::run::status::Life;
+use crate::run::status::ProcessState;
 use crate::run::supervisor::SupervisedProcess;
 
-const CHECK_TIME: Duration = Duration::from_secs(20);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where nginx stands, which is known once its sockets are open.
+/// What nginx.conf depends on in addition to the plan.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct NginxSetup {
     pub(crate) sockets: Sockets,
-    pub(crate) behind_front: bool,
-    /// The file for the log of requests, which the front writes as well.
+    pub(crate) behind_proxy: bool,
+    /// Path of the access log, to which the fault proxy writes, too.
     pub(crate) access_log: Option<String>,
 }
 
-/// nginx, ready to be started.
+/// nginx with its configuration, ready to be started.
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct NginxProcess {
     program: Program,
     supervised: SupervisedProcess,
-    // Open for as long as nginx may have to be started.
+    // Kept open, because nginx inherits them at each start.
     _sockets: Sockets,
 }
 
-/// Where nginx is to listen.
+/// The listening sockets of nginx.
 #[derive(Debug)]
 pub(crate) struct Sockets {
-    plain: TcpListener,
-    tls: Option<TcpListener>,
+    http: TcpListener,
+    https: Option<TcpListener>,
 }
 
 impl Sockets {
     pub(crate) fn listen(serve: &Serve) -> Result<Self, Failure> {
         let listen = |port| listener::listen(SocketAddr::new(serve.listen, port));
-        Ok(Self { plain: listen(serve.port)?, tls: serve.tls.then(|| listen(serve.tls_port)).transpose()? })
+        Ok(Self { http: listen(serve.port)?, https: serve.tls.then(|| listen(serve.tls_port)).transpose()? })
     }
 
-    /// Address for HTTP.
-    pub(crate) fn plain(&self) -> Result<SocketAddr, Failure> {
-        self.plain.local_addr().map_err(refused)
+    /// The address for HTTP.
+    pub(crate) fn http(&self) -> Result<SocketAddr, Failure> {
+        self.http.local_addr().map_err(os_error)
     }
 
-    /// Address for HTTPS.
-    pub(crate) fn tls(&self) -> Result<Option<SocketAddr>, Failure> {
-        self.tls.as_ref().map(|socket| socket.local_addr().map_err(refused)).transpose()
+    /// The address for HTTPS, if enabled.
+    pub(crate) fn https(&self) -> Result<Option<SocketAddr>, Failure> {
+        self.https.as_ref().map(|socket| socket.local_addr().map_err(os_error)).transpose()
     }
 
-    /// With nginx behind `socket`, and the one for HTTP left to a front.
-    pub(crate) fn behind(self, socket: TcpListener) -> (Self, TcpListener) {
-        (Self { plain: socket, tls: self.tls }, self.plain)
+    /// Replaces the socket for HTTP, and returns the previous one.
+    pub(crate) fn replace_http(self, socket: TcpListener) -> (Self, TcpListener) {
+        (Self { http: socket, https: self.https }, self.http)
     }
 
     fn all(&self) -> impl Iterator<Item = &TcpListener> {
-        std::iter::once(&self.plain).chain(&self.tls)
+        std::iter::once(&self.http).chain(&self.https)
     }
 }
 
-fn refused(error: std::io::Error) -> Failure {
-    Failure::internal("the operating system refuses a fact").caused_by(error)
+fn os_error(error: std::io::Error) -> Failure {
+    Failure::internal("cannot read the settings of a socket or process").caused_by(error)
 }
 
-/// What nginx.conf depends on in this machine.
-pub(crate) fn facts(build: &Build, in_memory: bool) -> Result<Facts, Failure> {
-    Ok(Facts {
-        hard_open_files: machine::hard_open_files().map_err(refused)?,
+/// The properties of this machine that nginx.conf depends on.
+pub(crate) fn environment(build: &Build, in_memory: bool) -> Result<NginxEnvironment, Failure> {
+    Ok(NginxEnvironment {
+        hard_open_files: machine::hard_open_files().map_err(os_error)?,
         worker_user: identity::worker_user(),
         in_memory,
-        behind_front: false,
+        behind_proxy: false,
         build: build.clone(),
     })
 }
 
-impl Server {
-    /// Writes nginx.conf and has nginx check it.
+impl NginxProcess {
+    /// Writes nginx.conf, and lets nginx check it.
     pub(crate) async fn prepare(
         args: &OriginArgs,
-        tools: &Tools,
+        programs: &Programs,
         plan: &Plan,
-        place: Place,
+        setup: NginxSetup,
         runtime_dir: &RuntimeDir,
         guard: &Arc<Guard>,
     ) -> Result<Self, Failure> {
-        let Place { sockets, behind_front, access_log } = place;
-        let facts = Facts { behind_front, ..facts(&tools.nginx, runtime_dir.in_memory)? };
-        let (listen, tls) = (sockets.plain()?, sockets.tls()?);
-        let site = Site {
+        let NginxSetup { sockets, behind_proxy, access_log } = setup;
+        let environment =
+            NginxEnvironment { behind_proxy, ..environment(&programs.nginx, runtime_dir.in_memory)? };
+        let (listen, tls) = (sockets.http()?, sockets.https()?);
+        let config = SiteConfig {
             derived: &plan.derived,
             serving: &plan.serving,
             listen,
             tls,
             access_log: access_log.as_deref(),
         };
-        conf::check(&site, &facts)?;
-        std::fs::write(runtime_dir.nginx_conf(), conf::render(&site, &facts))
+        conf::check(&config, &environment)?;
+        std::fs::write(runtime_dir.nginx_conf(), conf::render(&config, &environment))
             .map_err(|error| Failure::internal("cannot write nginx.conf").caused_by(error))?;
 
-        let argv = nginx::argv(&facts.build, &runtime_dir.root().to_string_lossy());
+        let argv = nginx::argv(&environment.build, &runtime_dir.root().to_string_lossy());
         check(&args.nginx, &argv, guard).await?;
         let mut program = Program::new(&args.nginx, argv);
         program.stdout = Output::Discard;
         let mut inherited = String::new();
         for socket in sockets.all() {
-            // nginx takes an inherited socket as it is, and accepts until there is nobody left.
-            socket.set_nonblocking(true).map_err(refused)?;
+            // nginx keeps the mode of an inherited socket, and accepts until the queue is empty.
+            socket.set_nonblocking(true).map_err(os_error)?;
             inherited.push_str(&format!("{};", socket.as_raw_fd()));
             program.inherit.push(socket.as_raw_fd());
         }
@@ -136,38 +137,38 @@ impl Server {
         Ok(Self { program, supervised: SupervisedProcess::new("nginx", guard), _sockets: sockets })
     }
 
-    pub(crate) fn strike(&self) -> Arc<Strike> {
-        Arc::clone(&self.supervised.strike)
+    pub(crate) fn kill_switch(&self) -> Arc<KillSwitch> {
+        Arc::clone(&self.supervised.kill_switch)
     }
 
-    pub(crate) fn life(&self) -> Arc<Life> {
-        Arc::clone(&self.supervised.life)
+    pub(crate) fn state(&self) -> Arc<ProcessState> {
+        Arc::clone(&self.supervised.state)
     }
 
-    pub(crate) fn settled(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.supervised.settled)
+    pub(crate) fn was_ready(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.supervised.was_ready)
     }
 
-    /// Keeps nginx alive until `stop`.
-    pub(crate) async fn keep(&self, stop: &CancellationToken) -> Result<(), Failure> {
-        self.supervised.keep(stop, async || self.program.clone()).await
+    /// Runs nginx until `stop`, and restarts it when it exits.
+    pub(crate) async fn run(&self, stop: &CancellationToken) -> Result<(), Failure> {
+        self.supervised.run(stop, async || self.program.clone()).await
     }
 }
 
-/// `nginx -t`: its own words are the reason when it refuses.
+/// Runs `nginx -t`, whose output is the reason if it rejects the configuration.
 async fn check(nginx: &Path, argv: &[String], guard: &Arc<Guard>) -> Result<(), Failure> {
     let mut program = Program::new(nginx, argv.iter().chain([&"-t".to_owned()]));
     program.stdout = Output::Discard;
-    let answer = capture(&program, guard, 64 << 10, CHECK_TIME)
+    let answer = capture(&program, guard, 64 << 10, CHECK_TIMEOUT)
         .await
         .map_err(|error| spawn_failed(nginx, error, "pass --nginx PATH"))?;
     if answer.exit.is_success() {
         return Ok(());
     }
-    let words = String::from_utf8_lossy(&answer.stderr);
-    let words: Vec<&str> = words.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let last = words.get(words.len().saturating_sub(4)..).unwrap_or_default().join(" | ");
-    Err(Failure::preflight(format!("nginx -t refuses the configuration ({})", answer.exit))
+    let output = String::from_utf8_lossy(&answer.stderr);
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(4)..).unwrap_or_default().join(" | ");
+    Err(Failure::preflight(format!("nginx -t rejects the configuration ({})", answer.exit))
         .caused_by(last)
-        .help("name another --nginx, or the path that it cannot open"))
+        .help("pass another --nginx, or correct the path that it cannot open"))
 }

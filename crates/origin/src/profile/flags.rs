@@ -1,4 +1,4 @@
-//! Flags (and variables) on top of a profile.
+//! Applies flags and environment variables to a profile.
 
 use hls_swarm_base::error::Failure;
 
@@ -7,7 +7,7 @@ use crate::cli::service::ServiceArgs;
 use crate::cli::{EncryptionName, FormatName, ServingArgs, StreamArgs};
 use crate::profile::ladder;
 
-/// Takes the flag where there is one.
+/// Replaces the value if the flag was given.
 fn put<T: Clone>(value: &mut T, flag: Option<&T>) {
     if let Some(flag) = flag {
         value.clone_from(flag);
@@ -15,12 +15,12 @@ fn put<T: Clone>(value: &mut T, flag: Option<&T>) {
 }
 
 impl Profile {
-    /// Puts the flags about the stream on top.
+    /// Applies the flags for the stream.
     ///
     /// # Errors
-    /// The ladder or the size is to be scaled and cannot be read.
+    /// The ladder or the size must be scaled and is invalid.
     pub fn apply_stream(&mut self, args: &StreamArgs) -> Result<(), Failure> {
-        self.scale_picture(args)?;
+        self.scale_video(args)?;
         put(&mut self.segment_seconds, args.segment_seconds.as_ref());
         put(&mut self.list_size, args.list_size.as_ref());
         put(&mut self.delete_threshold, args.delete_threshold.as_ref());
@@ -52,25 +52,25 @@ impl Profile {
         Ok(())
     }
 
-    /// A given size or rate moves what hangs on it along, in the profile's proportion.
-    fn scale_picture(&mut self, args: &StreamArgs) -> Result<(), Failure> {
+    /// A given size or bitrate scales the maximum bitrate and the ladder in the proportion of the profile.
+    fn scale_video(&mut self, args: &StreamArgs) -> Result<(), Failure> {
         let video = &mut self.video;
         let (old_size, old_kbps) = (video.size.clone(), video.bitrate_kbps);
         put(&mut video.size, args.video_size.as_ref());
         put(&mut video.bitrate_kbps, args.video_bitrate.as_ref());
         if let Some(kbps) = args.video_bitrate {
-            video.max_bitrate_kbps = ladder::ceiling(kbps, old_kbps, video.max_bitrate_kbps);
+            video.max_bitrate_kbps = ladder::max_kbps(kbps, old_kbps, video.max_bitrate_kbps);
         }
         match &args.ladder {
-            Some(rungs) => {
-                video.ladder =
-                    rungs.iter().filter(|rung| !matches!(rung.as_str(), "" | "none")).cloned().collect();
+            Some(variants) => {
+                let is_variant = |variant: &&String| !matches!(variant.as_str(), "" | "none");
+                video.ladder = variants.iter().filter(is_variant).cloned().collect();
             }
             None if video.size != old_size || video.bitrate_kbps != old_kbps => {
-                let from = ladder::LadderStep { size: old_size.parse()?, kbps: old_kbps };
-                let to = ladder::LadderStep { size: video.size.parse()?, kbps: video.bitrate_kbps };
-                for rung in &mut video.ladder {
-                    *rung = rung.parse::<ladder::LadderStep>()?.scaled(from, to).to_string();
+                let from = ladder::VariantSpec { size: old_size.parse()?, kbps: old_kbps };
+                let to = ladder::VariantSpec { size: video.size.parse()?, kbps: video.bitrate_kbps };
+                for variant in &mut video.ladder {
+                    *variant = variant.parse::<ladder::VariantSpec>()?.scaled(from, to).to_string();
                 }
             }
             None => {}
@@ -78,14 +78,14 @@ impl Profile {
         Ok(())
     }
 
-    /// Puts the flags about metrics on top.
+    /// Applies the flags for metrics.
     pub fn apply_service(&mut self, args: &ServiceArgs) {
         let Metrics { node_port, nginx_port } = &mut self.metrics;
         *node_port = args.node_metrics_port.or(*node_port);
         *nginx_port = args.nginx_metrics_port.or(*nginx_port);
     }
 
-    /// Puts the flags about serving on top.
+    /// Applies the flags for serving.
     pub fn apply_serving(&mut self, args: &ServingArgs) {
         let Serve { listen, port, tls, tls_port, http2 } = &mut self.serve;
         put(listen, args.listen.as_ref());
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_picture_takes_the_ladder_along() {
+    fn a_smaller_size_scales_the_ladder() {
         let args = StreamArgs {
             video_size: Some("640x360".into()),
             video_bitrate: Some(600),
@@ -143,9 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn a_given_ladder_is_taken_as_it_is() {
-        let given = |rungs: &[&str]| {
-            let ladder = Some(rungs.iter().map(|rung| (*rung).to_owned()).collect());
+    fn a_given_ladder_is_not_scaled() {
+        let given = |variants: &[&str]| {
+            let ladder = Some(variants.iter().map(|variant| (*variant).to_owned()).collect());
             with("4k-abr", &StreamArgs { video_bitrate: Some(300), ladder, ..StreamArgs::default() })
                 .video
                 .ladder
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn vod_is_a_length_and_nought_is_live() {
+    fn vod_is_a_duration_and_zero_means_live() {
         let vod = |seconds| {
             let profile = with("default", &StreamArgs { vod: seconds, ..StreamArgs::default() });
             (profile.kind, profile.vod_seconds)
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn an_access_log_that_is_asked_for_is_written_as_the_profile_says_or_whole() {
+    fn an_access_log_flag_logs_what_the_profile_says_or_all_requests() {
         let access = |name: &str| {
             let mut profile = with(name, &StreamArgs::default());
             profile

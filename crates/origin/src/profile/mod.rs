@@ -1,16 +1,16 @@
-//! A profile of the origin as it stands in a TOML file, and the profiles that come with the program.
+//! The configuration of an origin: profiles in TOML, the built-in ones among them, with flags applied.
 //!
-//! What a file does not say is as in the profile `default`. Whether the values make sense together
-//! is decided in [`crate::profile::stream`] and [`crate::profile::serving`].
+//! A key that a profile does not contain has the value of the profile `default`. `stream` and `serving`
+//! validate the values.
 
 pub mod derived;
 pub(crate) mod flags;
 pub mod ladder;
-pub mod plan;
-pub mod serving;
+pub(crate) mod plan;
+pub(crate) mod serving;
 pub mod stream;
 pub(crate) mod tables;
-pub mod unused_options;
+pub(crate) mod unused_options;
 
 use hls_swarm_base::built_in::find;
 use hls_swarm_base::error::Failure;
@@ -37,7 +37,7 @@ pub fn built_in(name: &str) -> Result<&'static str, Failure> {
 /// messages.
 ///
 /// # Errors
-/// The text is no TOML, a key is unknown, or a value is of the wrong kind.
+/// The text is not TOML, a key is unknown, or a value is of the wrong kind.
 pub fn parse(name: &str, text: &str) -> Result<Profile, Failure> {
     profile_text::read_over(
         DEFAULT,

@@ -1,4 +1,4 @@
-//! What was asked for, resolved once: the profile with flags and environment on top, and what follows.
+//! The plan of an origin: the profile with flags and environment applied, and the values derived from it.
 
 use std::path::Path;
 
@@ -8,37 +8,37 @@ use crate::cli::OriginArgs;
 use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
 use crate::profile::stream::Stream;
-use crate::profile::unused_options::idle;
+use crate::profile::unused_options::unused_options;
 use crate::profile::{self, Profile};
 
-/// What was asked for; its values fit together.
+/// A validated configuration.
 #[derive(Clone, Debug)]
-pub struct Plan {
-    /// The profile with flags and environment on top.
-    pub profile: Profile,
-    /// What stream there is.
-    pub stream: Stream,
+pub(crate) struct Plan {
+    /// The profile with flags and environment applied.
+    pub(crate) profile: Profile,
+    /// The stream to serve.
+    pub(crate) stream: Stream,
     /// How it is served.
-    pub serving: Serving,
-    /// What follows from the stream.
-    pub derived: Derived,
-    /// Which flags have no effect, one sentence each.
-    pub idle: Vec<String>,
+    pub(crate) serving: Serving,
+    /// Values derived from the stream.
+    pub(crate) derived: Derived,
+    /// A sentence for each flag that has no effect.
+    pub(crate) unused_options: Vec<String>,
 }
 
 impl Plan {
-    /// Resolves what was typed.
+    /// Resolves the flags and the profile.
     ///
     /// # Errors
-    /// There is no such profile, it cannot be read, or values do not fit together.
-    pub fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
+    /// The profile does not exist or cannot be read, or values are invalid together.
+    pub(crate) fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
         let name = &args.profile;
         let mut profile =
             if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
                 let text = std::fs::read_to_string(name).map_err(|error| {
                     Failure::usage(format!("cannot read the profile {name}"))
                         .caused_by(error)
-                        .help("name a TOML file that you may read, or a profile that comes with the program")
+                        .help("pass a readable TOML file, or the name of a built-in profile")
                 })?;
                 profile::parse(name, &text)?
             } else {
@@ -49,11 +49,11 @@ impl Plan {
         profile.apply_service(&args.service);
         let (stream, mut serving) = (Stream::of(&profile)?, Serving::of(&profile)?);
         if args.service.faulty() || args.service.embedded {
-            // This program writes lines of its own then, as text, which nginx's must be too.
+            // hls-origin itself appends uncompressed lines then, so nginx must not compress its own.
             serving.log.gzip_level = 0;
         }
         let derived = Derived::of(&stream);
-        let idle = idle(args, &profile);
-        Ok(Self { profile, stream, serving, derived, idle })
+        let unused_options = unused_options(args, &profile);
+        Ok(Self { profile, stream, serving, derived, unused_options })
     }
 }

@@ -1,4 +1,4 @@
-//! The keys of a profile, as they are written. `profiles/origin/default.toml` says what each means.
+//! The keys of a profile. `profiles/origin/default.toml` documents each of them.
 
 use std::net::IpAddr;
 
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 use crate::cli::EncoderMode;
 use crate::cli::service::MetricsPort;
 
-/// A profile as written, with the profile `default` underneath.
+/// A profile, merged over the profile `default`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
     /// Length of a segment in seconds.
     pub segment_seconds: u32,
-    /// Segments in the playlist.
+    /// Number of segments in the playlist.
     pub list_size: u32,
-    /// Segments kept after they left the playlist.
+    /// Number of segments kept after they left the playlist.
     pub delete_threshold: u32,
-    /// A sliding window, or a whole film.
+    /// Live or VOD.
     pub kind: Kind,
-    /// Length of the film in seconds.
+    /// Duration of a VOD in seconds.
     pub vod_seconds: u32,
     /// Container of the segments.
     pub format: Format,
@@ -27,44 +27,44 @@ pub struct Profile {
     pub encryption: Encryption,
     /// Whether there is a WebVTT rendition.
     pub subtitles: bool,
-    /// Names of further streams.
+    /// Names of additional streams.
     pub streams: Vec<String>,
-    /// The picture.
+    /// Video settings.
     pub video: Video,
-    /// The sound.
+    /// Audio settings.
     pub audio: Audio,
-    /// How the stream comes into being.
+    /// Encoder settings.
     pub encoder: Encoder,
-    /// Where it is served.
+    /// Address and ports.
     pub serve: Serve,
     /// The access log.
     pub log: Log,
-    /// Limits of rate and of connections.
+    /// Request and connection limits.
     pub limits: Limits,
-    /// Metrics for Prometheus; optional, because it says nothing of the stream.
-    #[serde(default, skip_serializing_if = "Metrics::is_usual")]
+    /// Ports of the metrics; optional in a profile.
+    #[serde(default, skip_serializing_if = "Metrics::is_default")]
     pub metrics: Metrics,
 }
 
-/// Ports of the metrics; what is missing is the usual port.
+/// Ports of the metrics endpoints; `None` is the default port.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// The host's: a number, 0 for a free one, or `"off"`.
+    /// Port of the host's metrics: a number, 0 for a free port, or `"off"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_port: Option<MetricsPort>,
-    /// nginx's and the origin's own.
+    /// Port of the metrics of nginx and the origin.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nginx_port: Option<MetricsPort>,
 }
 
 impl Metrics {
-    fn is_usual(&self) -> bool {
+    fn is_default(&self) -> bool {
         *self == Self::default()
     }
 }
 
-/// The picture.
+/// Video settings.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Video {
@@ -72,41 +72,41 @@ pub struct Video {
     pub size: String,
     /// Frames per second.
     pub fps: u32,
-    /// Average rate in 1000 bit/s.
+    /// Average bitrate in 1000 bit/s.
     pub bitrate_kbps: u32,
-    /// Ceiling of the rate control in 1000 bit/s.
+    /// Maximum bitrate in 1000 bit/s.
     pub max_bitrate_kbps: u32,
-    /// Preset of x264.
+    /// x264 preset.
     pub preset: String,
     /// H.264 profile.
     pub h264_profile: String,
-    /// Tune of x264, or `none`.
+    /// x264 tune, or `none`.
     pub tune: String,
-    /// Further variants, each `WIDTHxHEIGHT@KBPS`; their ceilings are in the first one's proportion.
+    /// Additional variants, each `WIDTHxHEIGHT@KBPS`; their maximum bitrates are in the proportion of the first one.
     pub ladder: Vec<String>,
 }
 
-/// The sound: AAC-LC, 48 kHz, stereo.
+/// Audio settings: AAC-LC, 48 kHz, stereo.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audio {
-    /// Rate in 1000 bit/s.
+    /// Bitrate in 1000 bit/s.
     pub bitrate_kbps: u32,
-    /// A rendition of its own.
+    /// Whether audio is a separate rendition.
     pub separate: bool,
 }
 
-/// How the stream comes into being.
+/// Encoder settings.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Encoder {
     /// Encode once and replay, or encode in real time.
     pub mode: Mode,
-    /// Length of the loop in seconds; 0 for the shortest that has no gap.
+    /// Length of the loop in seconds; 0 for the shortest one that repeats without a gap.
     pub loop_seconds: u32,
 }
 
-/// Where the stream is served.
+/// Address and ports of the server.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Serve {
@@ -114,11 +114,11 @@ pub struct Serve {
     pub listen: IpAddr,
     /// Port for HTTP; 0 for a free one.
     pub port: u16,
-    /// HTTPS as well.
+    /// Whether HTTPS is served, too.
     pub tls: bool,
     /// Port for HTTPS; 0 for a free one.
     pub tls_port: u16,
-    /// HTTP/2 over TLS.
+    /// Whether HTTPS supports HTTP/2.
     pub http2: bool,
 }
 
@@ -126,45 +126,45 @@ pub struct Serve {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// What is logged.
+    /// The requests to log.
     pub access: Access,
-    /// Path; empty for the usual place.
+    /// Path; empty for the default path.
     pub file: String,
     /// Size of the buffer in 1024 bytes; 0 for none.
     pub buffer_kb: u32,
-    /// Longest time of a line in the buffer, in seconds.
+    /// Maximum time that a line stays in the buffer, in seconds.
     pub flush_seconds: u32,
-    /// Level of compression; 0 for none.
+    /// gzip level; 0 for no compression.
     pub gzip_level: u32,
 }
 
-/// Limits of rate and of connections; 0 stands for none.
+/// Request and connection limits; 0 means no limit.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Requests per second of one address.
     pub address_requests_per_second: u32,
-    /// Connections (under HTTP/2: requests at once) of one address.
+    /// Connections (with HTTP/2: concurrent requests) of one address.
     pub address_connections: u32,
     /// Requests per second of one token.
     pub token_requests_per_second: u32,
-    /// Connections (under HTTP/2: requests at once) of one token.
+    /// Connections (with HTTP/2: concurrent requests) of one token.
     pub token_connections: u32,
     /// Name of the query argument that holds the token.
     pub token_argument: String,
-    /// Requests above the rate that are still answered.
+    /// Number of requests above the rate that are still answered.
     pub burst: u32,
-    /// Status of a request that is refused.
+    /// Status code of rejected requests.
     pub status: u16,
 }
 
-/// A sliding window, or a whole film.
+/// The type of the stream.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A sliding window that never ends.
+    /// A sliding window without an end.
     Live,
-    /// All segments from the start, and an end.
+    /// All segments from the start, with an end.
     Vod,
 }
 
@@ -174,28 +174,28 @@ pub enum Kind {
 pub enum Format {
     /// MPEG-TS.
     Ts,
-    /// Fragmented MP4 with an initialization section, as CMAF has it.
+    /// Fragmented MP4 with an initialization section (CMAF).
     Fmp4,
 }
 
 /// Whether segments are encrypted.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Encryption {
-    /// Not at all.
+    /// Not encrypted.
     #[serde(rename = "none")]
     None,
-    /// Whole segments with AES-128-CBC (RFC 8216 section 5.2).
+    /// AES-128-CBC for whole segments (RFC 8216 section 5.2).
     #[serde(rename = "aes-128")]
     Aes128,
 }
 
-/// How the stream comes into being.
+/// How the stream is created.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A loop is encoded once, cached, and replayed without encoding.
     Loop,
-    /// The stream is encoded in real time, if the machine proves that it can.
+    /// The stream is encoded in real time, if the machine is fast enough.
     Live,
 }
 

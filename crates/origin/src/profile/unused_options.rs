@@ -1,31 +1,30 @@
-//! Flags (and variables) of the origin that have no effect: the one they belong to is missing, or another
-//! takes the effect away. They are told; what a profile says is its own business. Flags about faults without
-//! faults are refused where faults begin.
+//! Flags and environment variables that have no effect, because another one is missing or overrides them. The
+//! origin warns about them, but not about keys of a profile. (Fault flags without faults are an error instead.)
 
 use crate::cli::OriginArgs;
 use crate::profile::{Kind, Profile};
 
 /// Whether a flag was given.
 type Given = fn(&OriginArgs) -> bool;
-/// What a flag is without, or beside, in words; `None` = it has its effect.
+/// Why a flag has no effect; `None` if it has one.
 type Rule = fn(&OriginArgs, &Profile) -> Option<&'static str>;
 
-const SYNTHETIC: &str = "beside --embedded: the stream is computed in memory";
-const FILM: &str = "beside --vod: a film's playlist holds all of it";
-const NO_TLS: &str = "without --tls: there is no HTTPS";
-const NO_LIMITS: &str = "beside --embedded: only nginx limits anybody";
+const SYNTHETIC: &str = "with --embedded: the stream is computed in memory";
+const VOD: &str = "with --vod: a VOD playlist lists all segments";
+const NO_TLS: &str = "without --tls: HTTPS is off";
+const NO_LIMITS: &str = "with --embedded: only nginx has request limits";
 const NO_RATE: &str =
     "without --address-requests-per-second or --token-requests-per-second: no rate is limited";
 
-/// Each flag, whether it was given, and what takes its effect away.
+/// Each flag, whether it was given, and why it has no effect.
 const RULES: &[(&str, Given, Rule)] = &[
     ("--dir", |a| a.dir.is_some(), synthetic),
     ("--cache-dir", |a| a.cache_dir.is_some(), synthetic),
     ("--state-dir", |a| a.state_dir.is_some(), synthetic),
     ("--encoder", |a| a.stream.encoder.is_some(), synthetic),
     ("--loop-seconds", |a| a.stream.loop_seconds.is_some(), synthetic),
-    ("--list-size", |a| a.stream.list_size.is_some(), film),
-    ("--delete-threshold", |a| a.stream.delete_threshold.is_some(), film),
+    ("--list-size", |a| a.stream.list_size.is_some(), vod),
+    ("--delete-threshold", |a| a.stream.delete_threshold.is_some(), vod),
     ("--tls-port", |a| a.serving.tls_port.is_some(), no_tls),
     ("--http2", |a| a.serving.http2 == Some(true), no_tls),
     ("--address-requests-per-second", |a| some(a.serving.address_requests_per_second), unlimited),
@@ -37,8 +36,7 @@ const RULES: &[(&str, Given, Rule)] = &[
         |a| a.serving.token_argument.is_some(),
         |a, p| {
             let none = p.limits.token_requests_per_second + p.limits.token_connections == 0;
-            let without =
-                "without --token-requests-per-second or --token-connections: tokens are not looked at";
+            let without = "without --token-requests-per-second or --token-connections: tokens are not used";
             unlimited(a, p).or(none.then_some(without))
         },
     ),
@@ -58,7 +56,7 @@ const RULES: &[(&str, Given, Rule)] = &[
             let rates = limits.address_requests_per_second + limits.token_requests_per_second;
             let none = rates + limits.address_connections + limits.token_connections == 0;
             unlimited(a, p)
-                .or(none.then_some("without --address-connections or another limit: nobody is refused"))
+                .or(none.then_some("without --address-connections or another limit: no request is rejected"))
         },
     ),
 ];
@@ -75,22 +73,22 @@ fn unlimited(args: &OriginArgs, _: &Profile) -> Option<&'static str> {
     args.service.embedded.then_some(NO_LIMITS)
 }
 
-fn film(_: &OriginArgs, profile: &Profile) -> Option<&'static str> {
-    (profile.kind == Kind::Vod).then_some(FILM)
+fn vod(_: &OriginArgs, profile: &Profile) -> Option<&'static str> {
+    (profile.kind == Kind::Vod).then_some(VOD)
 }
 
 fn no_tls(_: &OriginArgs, profile: &Profile) -> Option<&'static str> {
     (!profile.serve.tls).then_some(NO_TLS)
 }
 
-/// One sentence for each flag without effect. `profile` is the one with all flags on top.
+/// A sentence for each flag without effect. `profile` has all flags applied.
 #[must_use]
-pub fn idle(args: &OriginArgs, profile: &Profile) -> Vec<String> {
-    let told = RULES
+pub(crate) fn unused_options(args: &OriginArgs, profile: &Profile) -> Vec<String> {
+    let sentences = RULES
         .iter()
         .filter(|(_, given, _)| given(args))
         .filter_map(|(flag, _, rule)| Some(format!("{flag} has no effect {}", rule(args, profile)?)));
-    told.collect()
+    sentences.collect()
 }
 
 #[cfg(test)]
@@ -100,47 +98,47 @@ mod tests {
     use super::*;
     use crate::profile::{built_in, parse};
 
-    fn told(words: &str) -> Vec<String> {
+    fn warnings(words: &str) -> Vec<String> {
         let words = std::iter::once("hls-origin").chain(words.split_whitespace());
         let args = OriginArgs::try_parse_from(words).unwrap();
         let mut profile = parse("default", built_in("default").unwrap()).unwrap();
         profile.apply_stream(&args.stream).unwrap();
         profile.apply_serving(&args.serving);
-        idle(&args, &profile)
+        unused_options(&args, &profile)
     }
 
-    /// Flags, and the one sentence that is told about each of them.
+    /// Flags, and the one warning about them.
     const CASES: &[(&str, &str)] = &[
-        ("--embedded --dir=/x", "--dir has no effect beside --embedded"),
-        ("--embedded --cache-dir=/x", "--cache-dir has no effect beside --embedded"),
-        ("--embedded --state-dir=/x", "--state-dir has no effect beside --embedded"),
-        ("--embedded --encoder=loop", "--encoder has no effect beside --embedded"),
-        ("--embedded --loop-seconds=8", "--loop-seconds has no effect beside --embedded"),
-        ("--vod=60 --list-size=5", "--list-size has no effect beside --vod"),
-        ("--vod=60 --delete-threshold=5", "--delete-threshold has no effect beside --vod"),
+        ("--embedded --dir=/x", "--dir has no effect with --embedded"),
+        ("--embedded --cache-dir=/x", "--cache-dir has no effect with --embedded"),
+        ("--embedded --state-dir=/x", "--state-dir has no effect with --embedded"),
+        ("--embedded --encoder=loop", "--encoder has no effect with --embedded"),
+        ("--embedded --loop-seconds=8", "--loop-seconds has no effect with --embedded"),
+        ("--vod=60 --list-size=5", "--list-size has no effect with --vod"),
+        ("--vod=60 --delete-threshold=5", "--delete-threshold has no effect with --vod"),
         ("--tls-port=8443", "--tls-port has no effect without --tls"),
         ("--http2", "--http2 has no effect without --tls"),
         (
             "--embedded --address-requests-per-second=5",
-            "--address-requests-per-second has no effect beside --emb",
+            "--address-requests-per-second has no effect with --emb",
         ),
-        ("--embedded --address-connections=5", "--address-connections has no effect beside --embedded"),
+        ("--embedded --address-connections=5", "--address-connections has no effect with --embedded"),
         (
             "--embedded --token-requests-per-second=5",
-            "--token-requests-per-second has no effect beside --embedded",
+            "--token-requests-per-second has no effect with --embedded",
         ),
-        ("--embedded --token-connections=5", "--token-connections has no effect beside --embedded"),
+        ("--embedded --token-connections=5", "--token-connections has no effect with --embedded"),
         ("--token-argument=t", "--token-argument has no effect without --token-requests-per-second"),
         ("--limit-burst=5 --address-connections=5", "--limit-burst has no effect without --address-requests"),
         ("--limit-status=429", "--limit-status has no effect without --address-connections"),
     ];
 
     #[test]
-    fn each_flag_without_effect_is_told_with_what_it_lacks() {
+    fn each_flag_without_effect_has_a_warning_with_the_reason() {
         for (words, sentence) in CASES {
-            let told = told(words);
-            assert_eq!(told.len(), 1, "{words}: {told:?}");
-            assert!(told[0].starts_with(sentence), "{words}: {told:?}");
+            let warnings = warnings(words);
+            assert_eq!(warnings.len(), 1, "{words}: {warnings:?}");
+            assert!(warnings[0].starts_with(sentence), "{words}: {warnings:?}");
         }
         for (flag, ..) in RULES {
             let of_it = format!("{flag} has no effect");
@@ -149,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_with_their_effect_are_not_told() {
+    fn flags_with_an_effect_have_no_warning() {
         for words in [
             "",
             "--dir=/x --cache-dir=/x --state-dir=/x --encoder=live --loop-seconds=8",
@@ -162,7 +160,7 @@ mod tests {
             "--fault=status=503 --fault-seed=5",
             "--embedded --list-size=5 --faults --control-port=0",
         ] {
-            assert_eq!(told(words), Vec::<String>::new(), "{words}");
+            assert_eq!(warnings(words), Vec::<String>::new(), "{words}");
         }
     }
 }

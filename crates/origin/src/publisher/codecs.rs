@@ -1,33 +1,33 @@
-//! Which codecs a segment holds, read from the segment itself: MPEG-TS, or the initialization section
-//! of fragmented MP4. Names are those of RFC 6381.
+//! Detection of codecs in MPEG-TS segments and in initialization sections of fragmented MP4. The names are those
+//! of RFC 6381.
 
-/// Bytes of a packet of MPEG-TS.
+/// Size of an MPEG-TS packet, in bytes.
 const PACKET: usize = 188;
-/// Enough of a picture to hold its sequence parameter set.
-const ENOUGH: usize = 4096;
+/// Number of bytes of video that contain the sequence parameter set.
+const SPS_BYTES: usize = 4096;
 
-/// The codecs of what begins with `bytes`; empty where none was found.
+/// The codecs of the media that starts with `bytes`; empty if none was found.
 #[must_use]
-pub fn of(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn of(bytes: &[u8]) -> Vec<String> {
     let found = if bytes.first() == Some(&0x47) { transport_stream(bytes) } else { movie(bytes) };
     found.unwrap_or_default()
 }
 
-/// H.264 by the three bytes behind the type of a sequence parameter set.
+/// The name for H.264 from the three bytes after the type of a sequence parameter set.
 fn avc(parameters: &[u8]) -> Option<String> {
     let [profile, constraints, level, ..] = parameters else { return None };
     Some(format!("avc1.{profile:02x}{constraints:02x}{level:02x}"))
 }
 
-/// AAC and its relatives by the audio object type.
+/// The name for AAC from the audio object type.
 fn aac(object_type: u8) -> String {
     format!("mp4a.40.{object_type}")
 }
 
-/// Looks at the first PES packet of each kind.
+/// Parses the first PES packet of each kind.
 fn transport_stream(bytes: &[u8]) -> Option<Vec<String>> {
     let (mut video, mut audio) = (None, None);
-    let mut pictures = Pes::default();
+    let mut video_pes = Pes::default();
     for packet in bytes.chunks_exact(PACKET) {
         let [0x47, high, low, flags, rest @ ..] = packet else { return None };
         let pid = u16::from_be_bytes([high & 0x1f, *low]);
@@ -37,15 +37,15 @@ fn transport_stream(bytes: &[u8]) -> Option<Vec<String>> {
         if let (true, [0, 0, 1, kind, _, _, _, _, head, data @ ..]) = (starts, payload) {
             let data = data.get(usize::from(*head)..).unwrap_or_default();
             match kind {
-                0xe0..=0xef if video.is_none() => pictures = Pes { pid: Some(pid), data: data.to_vec() },
+                0xe0..=0xef if video.is_none() => video_pes = Pes { pid: Some(pid), data: data.to_vec() },
                 0xc0..=0xdf if audio.is_none() => audio = adts(data),
                 _ => {}
             }
-        } else if pictures.pid == Some(pid) {
-            pictures.data.extend_from_slice(payload);
+        } else if video_pes.pid == Some(pid) {
+            video_pes.data.extend_from_slice(payload);
         }
-        if video.is_none() && pictures.data.len() < ENOUGH + PACKET {
-            video = sequence_parameters(&pictures.data).and_then(avc);
+        if video.is_none() && video_pes.data.len() < SPS_BYTES + PACKET {
+            video = sequence_parameters(&video_pes.data).and_then(avc);
         }
         if video.is_some() && audio.is_some() {
             break;
@@ -60,13 +60,13 @@ struct Pes {
     data: Vec<u8>,
 }
 
-/// What follows the type of the first sequence parameter set (H.264, annex B).
+/// The bytes after the type of the first sequence parameter set (H.264, annex B).
 fn sequence_parameters(data: &[u8]) -> Option<&[u8]> {
     let at = data.windows(4).position(|four| matches!(four, [0, 0, 1, kind] if kind & 0x1f == 7))?;
     data.get(at + 4..).filter(|rest| rest.len() >= 3)
 }
 
-/// The profile in an ADTS header is the audio object type less one.
+/// Parses an ADTS header, whose profile is the audio object type minus one.
 fn adts(data: &[u8]) -> Option<String> {
     match data {
         [0xff, second, third, ..] if second & 0xf0 == 0xf0 => Some(aac((third >> 6) + 1)),
@@ -74,7 +74,7 @@ fn adts(data: &[u8]) -> Option<String> {
     }
 }
 
-/// The boxes in `bytes`: type and content.
+/// The MP4 boxes in `bytes`: type and content.
 fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     std::iter::from_fn(move || {
         let [a, b, c, d, kind @ ..] = *bytes.first_chunk::<8>()?;
@@ -91,13 +91,13 @@ fn inside<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
     boxes(bytes).find_map(|(kind, content)| (kind == **first).then(|| inside(content, rest)).flatten())
 }
 
-/// The codecs of all tracks of a movie.
+/// The codecs of all tracks of an MP4 movie box.
 fn movie(bytes: &[u8]) -> Option<Vec<String>> {
     let tracks = boxes(inside(bytes, &[b"moov"])?).filter(|(kind, _)| kind == b"trak");
     let codec = |track: &[u8]| {
         let entries = inside(track, &[b"mdia", b"minf", b"stbl", b"stsd"])?.get(8..)?;
         boxes(entries).find_map(|(kind, entry)| match &kind {
-            // Sizes of the sample entries in ISO/IEC 14496-12; their boxes follow.
+            // Fixed sizes of the sample entries in ISO/IEC 14496-12, after which their boxes follow.
             b"avc1" => avc(inside(entry.get(78..)?, &[b"avcC"])?.get(1..)?),
             b"mp4a" => object_type(inside(entry.get(28..)?, &[b"esds"])?.get(4..)?).map(aac),
             _ => None,
@@ -114,7 +114,7 @@ fn object_type(bytes: &[u8]) -> Option<u8> {
     specific.first().map(|first| first >> 3)
 }
 
-/// Tag and content of the descriptor that `bytes` begins with.
+/// Tag and content of the descriptor at the start of `bytes`.
 fn descriptor(bytes: &[u8]) -> Option<(u8, &[u8])> {
     let (tag, mut rest) = bytes.split_first()?;
     let mut length = 0;
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adts_and_parameters() {
+    fn adts_headers_and_parameter_sets_are_parsed() {
         assert_eq!(adts(&[0xff, 0xf1, 0x50, 0x80]).as_deref(), Some("mp4a.40.2"));
         assert_eq!(adts(&[0xff, 0xe1, 0x50]), None);
         let annex_b = [0, 0, 0, 1, 0x09, 0xf0, 0, 0, 0, 1, 0x67, 0x64, 0x00, 0x28, 0xac];
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn descriptors_with_long_lengths() {
+    fn descriptors_with_multi_byte_lengths_are_parsed() {
         let specific = [0x05, 0x80, 0x80, 0x02, 0x11, 0x90];
         let config = [[4, 13 + 6].as_slice(), &[0x40; 13], &specific].concat();
         let elementary = [[3, 0x80, 3 + 15 + 6].as_slice(), &[0, 1, 0], &config].concat();

@@ -1,42 +1,41 @@
-//! A stream without an encoder: colour bars and silence, as MPEG-TS segments that are computed from
-//! their number alone.
+//! A stream without an encoder: color bars and silence, in MPEG-TS segments that are computed from their number.
 //!
-//! Time stamps and continuity counters run on across segments, so that any two neighbours fit, and
-//! null packets fill up to the wanted rate.
+//! Timestamps and continuity counters continue across segments, and null packets fill each segment up to the
+//! requested bitrate.
 
-pub(crate) mod elementary;
-pub(crate) mod mux;
-pub mod playlist;
+mod elementary;
+mod mux;
+pub(crate) mod playlist;
 
-use crate::embedded::synthetic::elementary::Picture;
-use crate::embedded::synthetic::mux::{PACKET, Packets, packets_of_picture};
+use crate::embedded::synthetic::elementary::VideoWriter;
+use crate::embedded::synthetic::mux::{PACKET, PacketWriter, packets_of_access_unit};
 use crate::profile::ladder::Size;
 use crate::profile::stream::Stream;
 
-/// Ticks of the clock per second.
+/// Ticks of the MPEG-TS clock per second.
 const TICKS: u64 = 90_000;
-/// A picture is shown this long after its first byte is due.
+/// Time from the clock reference of a frame to its presentation.
 const DELAY: u64 = TICKS / 2;
-/// Frames of sound in one packet.
-const FRAMES: u64 = 8;
+/// AAC frames in one packet.
+const AAC_FRAMES: u64 = 8;
 
-/// What all segments of a stream have in common.
+/// A synthetic stream, which can compute any of its segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Synthetic {
-    picture: Picture,
-    /// Size of the picture.
+pub struct SyntheticStream {
+    video: VideoWriter,
+    /// Size of the video.
     pub size: Size,
     /// Frames per second.
     pub fps: u32,
     /// Length of a segment in seconds.
     pub seconds: u32,
-    /// Packets of a segment at least.
+    /// Minimum number of packets of a segment.
     packets: usize,
 }
 
-impl Synthetic {
-    /// A stream with the size and the rates of the first variant and the segments of `stream`; its container is part of the
-    /// rate, so that a segment has exactly the asked bytes, up to a packet.
+impl SyntheticStream {
+    /// A stream with the size and the bitrates of the first variant of `stream`. The bitrates include the
+    /// container, so that a segment has the requested size, up to one packet.
     #[must_use]
     pub fn of(stream: &Stream) -> Self {
         let Stream { fps, segment_seconds, audio_kbps, .. } = *stream;
@@ -44,7 +43,7 @@ impl Synthetic {
         let (size, kbps) = first.map_or((Size { width: 16, height: 16 }, 0), |one| (one.size, one.kbps));
         let bytes = u64::from(kbps + audio_kbps) * 125 * u64::from(segment_seconds);
         Self {
-            picture: Picture::new(size, fps),
+            video: VideoWriter::new(size, fps),
             size,
             fps,
             seconds: segment_seconds,
@@ -52,55 +51,56 @@ impl Synthetic {
         }
     }
 
-    /// RFC 6381's names of the codecs.
+    /// The codecs in the notation of RFC 6381.
     #[must_use]
     pub fn codecs(&self) -> String {
-        format!("{},{}", self.picture.codec(), elementary::CODEC)
+        format!("{},{}", self.video.codec(), elementary::AUDIO_CODEC)
     }
 
-    /// Bytes of every segment but those with one packet of sound more or less.
+    /// Size of a segment in bytes; some segments have one packet of audio more or less.
     #[must_use]
     pub fn segment_bytes(&self) -> u64 {
         self.segment(0).len() as u64
     }
 
-    /// Segment `number`, from 0.
+    /// Computes segment `number`, counted from 0.
     #[must_use]
     pub fn segment(&self, number: u64) -> Vec<u8> {
         let frames = u64::from(self.fps) * u64::from(self.seconds);
-        let first = self.picture.first(number);
-        // Every segment begins with as many bytes, and all other pictures take one packet.
-        let pictures = packets_of_picture(first.len()) + frames - 1;
+        let first = self.video.first(number);
+        // The first frame has the same size in every segment, and all other frames fit into one packet.
+        let video_packets = packets_of_access_unit(first.len()) + frames - 1;
         let begin = number * u64::from(self.seconds) * TICKS;
-        let mut sounds = begin.div_ceil(FRAMES * elementary::FRAME_TICKS);
-        let silence = elementary::frame().repeat(usize::try_from(FRAMES).unwrap_or_default());
+        let mut audio_packets = begin.div_ceil(AAC_FRAMES * elementary::FRAME_TICKS);
+        let silent_frames =
+            elementary::silent_frame().repeat(usize::try_from(AAC_FRAMES).unwrap_or_default());
 
-        let mut packets = Packets::new([number, number * pictures, sounds], self.packets);
+        let mut packets = PacketWriter::new([number, number * video_packets, audio_packets], self.packets);
         packets.tables();
-        for (place, frame) in (0..frames).enumerate() {
+        for (index, frame) in (0..frames).enumerate() {
             let clock = begin + frame * TICKS / u64::from(self.fps);
             if frame == 0 {
-                packets.picture(&first, clock, clock + DELAY, true);
+                packets.video(&first, clock, clock + DELAY, true);
             } else {
-                packets.picture(
-                    &self.picture.repeat(u32::try_from(place).unwrap_or_default()),
+                packets.video(
+                    &self.video.repeat(u32::try_from(index).unwrap_or_default()),
                     clock,
                     clock + DELAY,
                     false,
                 );
             }
             let next = begin + (frame + 1) * TICKS / u64::from(self.fps);
-            while sounds * FRAMES * elementary::FRAME_TICKS < next {
-                packets.sound(&silence, sounds * FRAMES * elementary::FRAME_TICKS + DELAY);
-                sounds += 1;
+            while audio_packets * AAC_FRAMES * elementary::FRAME_TICKS < next {
+                packets.audio(&silent_frames, audio_packets * AAC_FRAMES * elementary::FRAME_TICKS + DELAY);
+                audio_packets += 1;
             }
-            // Spread evenly, so that a link is loaded evenly.
-            let share = u64::try_from(self.packets).unwrap_or_default() * (frame + 1) / frames;
-            while (packets.count() as u64) < share {
+            // Null packets are spread evenly, so that the bitrate is constant within the segment.
+            let target = u64::try_from(self.packets).unwrap_or_default() * (frame + 1) / frames;
+            while (packets.count() as u64) < target {
                 packets.null();
             }
         }
-        packets.take()
+        packets.into_bytes()
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
     use crate::cli::StreamArgs;
     use crate::profile;
 
-    fn synthetic(size: &str, fps: u32, seconds: u32, kbps: u32) -> Synthetic {
+    fn synthetic(size: &str, fps: u32, seconds: u32, kbps: u32) -> SyntheticStream {
         let args = StreamArgs {
             video_size: Some(size.into()),
             fps: Some(fps),
@@ -123,10 +123,10 @@ mod tests {
             ..StreamArgs::default()
         };
         let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        Synthetic::of(&Stream::resolve(profile, &args).unwrap())
+        SyntheticStream::of(&Stream::resolve(profile, &args).unwrap())
     }
 
-    /// First and last continuity counter of each PID; every step between is checked.
+    /// First and last continuity counter of each PID; checks every step in between.
     fn counters(segment: &[u8]) -> BTreeMap<u16, (u8, u8)> {
         let mut seen: BTreeMap<u16, (u8, u8)> = BTreeMap::new();
         for packet in segment.chunks(PACKET) {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_has_the_bytes_of_its_rate() {
+    fn the_size_of_a_segment_matches_its_bitrate() {
         // 1000 kbit/s and 128 kbit/s for 2 s are 282000 bytes, which are 1500 packets.
         let synthetic = synthetic("640x360", 25, 2, 1000);
         assert_eq!((synthetic.segment(0).len(), synthetic.segment(7).len()), (282_000, 282_000));
@@ -152,7 +152,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
         #[test]
-        fn neighbours_fit(
+        fn continuity_counters_continue_across_segments(
             number in 0_u64..1_000_000, fps in 1_u32..61, seconds in 1_u32..7, kbps in 16_u32..2000,
         ) {
             let synthetic = synthetic("320x180", fps, seconds, kbps);

@@ -287,6 +287,68 @@ impl Order {
 mod tests {
     use super::*;
 
+    use std::time::Duration;
+
+    use hls_swarm_probe::record::{BODY_BYTES, BodyChunk, MAGIC, VERSION, end};
+
+    fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    fn write(pipe: &ProbePipe, bytes: &[u8]) {
+        assert_eq!(nix::unistd::write(&pipe.write, bytes), Ok(bytes.len()));
+    }
+
+    #[test]
+    fn frames_are_whole_wherever_a_read_ends() {
+        in_runtime(async {
+            let (pipe, mut reader) = ProbePipe::new().unwrap();
+            let record = record(1, 1, 10, 0);
+            let mut piece =
+                BodyChunk { magic: MAGIC, version: VERSION, what: what::BODY, ..BodyChunk::EMPTY };
+            for length in (1..=100).map(|number| number * BODY_BYTES as u32 / 100) {
+                piece.length = length;
+                write(&pipe, piece.as_bytes());
+                write(&pipe, record.as_bytes());
+            }
+            let (mut records, mut bytes) = (0, Vec::new());
+            while records < 100 {
+                let batch = reader.next().await.unwrap();
+                for frame in batch.frames() {
+                    match frame {
+                        Frame::Record(found) => {
+                            assert_eq!(found, record);
+                            records += 1;
+                        }
+                        Frame::Body(piece) => bytes.push(piece.bytes.len()),
+                    }
+                }
+            }
+            let lengths: Vec<_> = (1..=100).map(|number| number * BODY_BYTES / 100).collect();
+            assert_eq!(bytes, lengths);
+            write(&pipe, b"something else");
+            assert!(reader.next().await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_pipe_without_writers_waits_for_the_end_without_being_busy() {
+        in_runtime(async {
+            let (pipe, reader) = ProbePipe::new().unwrap();
+            write(&pipe, Record { end: end::COMPLETE, ..record(1, 1, 10, 1) }.as_bytes());
+            drop(pipe);
+            let (sender, mut events) = mpsc::channel(16);
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(forward(reader, sender, stop.clone()));
+            assert!(matches!(events.recv().await, Some(Event::Exchange(_))));
+            // In a loop that never waits, this timer would never fire.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(!task.is_finished());
+            stop.cancel();
+            tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
+        });
+    }
+
     fn record(viewer: u32, generation: u32, pid: u32, sequence: u32) -> Record {
         let kind = if sequence == 0 { what::HELLO } else { what::EXCHANGE };
         Record { viewer, generation, pid, sequence, what: kind, ..Record::EMPTY }

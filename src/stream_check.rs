@@ -79,9 +79,7 @@ async fn whole(
 ) -> Result<Inspection, Failure> {
     let first = multivariant.variants.first().ok_or_else(|| nothing_listed(&stream.url))?;
     let media = media(stream, &first.url, target_policy).await?;
-    for url in
-        multivariant.variants.iter().map(|one| &one.url).chain(multivariant.audio.iter().map(|one| &one.url))
-    {
+    for url in multivariant.variants.iter().map(|one| &one.url).chain(multivariant.separate_audio()) {
         site_rules::check(target_policy, url, &stream.resolve)?;
     }
     let summary = describe(&media, &format!("all {of}"));
@@ -136,7 +134,7 @@ async fn media(stream: &Stream, url: &Url, target_policy: &TargetPolicy) -> Resu
 /// Checks the hosts of segments, which may differ from the playlist's.
 fn check_hosts(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> Result<(), Failure> {
     let mut known = None;
-    for (url, _) in &media.segments {
+    for url in media.segments.iter().map(|segment| &segment.url) {
         if known != url.host_str() {
             site_rules::check(target_policy, url, &stream.resolve)?;
             known = url.host_str();
@@ -148,11 +146,11 @@ fn check_hosts(stream: &Stream, media: &Media, target_policy: &TargetPolicy) -> 
 fn selection_of(url: Url, audio: Option<Url>, media: &Media, stream: &Stream) -> Selection {
     let promised = Some(media.longest_segment()).filter(|seconds| *seconds > 0.0);
     let target_duration = promised.unwrap_or(stream.target_duration.as_secs_f64());
-    Selection { url, audio, live: media.live, target_duration }
+    Selection { url, audio, live: media.is_live(), target_duration }
 }
 
 fn describe(media: &Media, chosen: &str) -> String {
-    if media.live {
+    if media.is_live() {
         format!("live, segments of up to {} s, {chosen}", media.target_duration)
     } else {
         format!("VOD of {:.0} s, {} segments, {chosen}", media.duration(), media.segments.len())

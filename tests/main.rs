@@ -24,6 +24,7 @@ mod flags;
 mod ground_truth;
 mod hundred_viewers;
 mod insight;
+mod kinds;
 mod kubernetes;
 mod lab;
 mod life_cycle;

@@ -16,20 +16,43 @@ use hls_swarm_model::exchange::Source;
 use hls_swarm_test_support::recorded::{SECOND, stats_of};
 
 use http::{Follower, Received, Sent};
-use wire::{Record, cache, end, flag};
+use wire::{BodyChunk, BodyPiece, Frame, Record, body, cache, content, encoding, end, flag};
 
 /// One connection as the probe would follow it: finished exchanges and how they ended.
 struct Connection {
     follower: Follower,
     over: Vec<(u8, Record)>,
     not_http: bool,
+    /// The bodies that were passed on, each with what was asked for before it.
+    bodies: Vec<Vec<u8>>,
+    /// Every so many pieces the pipe is full; 0 = never.
+    full: usize,
+    pieces: usize,
 }
 
 impl Connection {
     fn new() -> Self {
         let mut follower = Follower::NEW;
         follower.reset();
-        Self { follower, over: Vec::new(), not_http: false }
+        Self { follower, over: Vec::new(), not_http: false, bodies: Vec::new(), full: 0, pieces: 0 }
+    }
+
+    /// As the probe's socket does it.
+    fn pass_piece(&mut self, whole: bool) {
+        let Some(piece) = self.follower.pending_piece(whole) else { return };
+        self.pieces += 1;
+        let fits = self.full == 0 || !self.pieces.is_multiple_of(self.full);
+        let (offset, bytes) = (piece.offset, piece.piece().to_vec());
+        assert!(!bytes.is_empty());
+        self.follower.piece_went(fits);
+        if fits {
+            if offset == 0 {
+                self.bodies.push(Vec::new());
+            }
+            let body = self.bodies.last_mut().unwrap();
+            assert_eq!(body.len(), offset as usize, "pieces follow each other");
+            body.extend(bytes);
+        }
     }
 
     fn send(&mut self, mut bytes: &[u8]) {
@@ -53,9 +76,13 @@ impl Connection {
     fn receive(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (taken, met) = self.follower.receive(bytes);
-            assert!(taken > 0, "every turn gets further");
+            assert!(taken > 0 || met == Received::Piece, "every turn gets further");
             bytes = &bytes[taken..];
+            if met == Received::Piece {
+                self.pass_piece(false);
+            }
             if met == Received::Complete {
+                self.pass_piece(true);
                 self.over.push((end::COMPLETE, self.follower.facts()));
             }
         }
@@ -63,6 +90,9 @@ impl Connection {
 
     fn end(&mut self) {
         if let Some(how) = self.follower.end_of_stream() {
+            if how == end::COMPLETE {
+                self.pass_piece(true);
+            }
             self.over.push((how, self.follower.facts()));
         }
     }
@@ -476,6 +506,20 @@ proptest! {
     }
 }
 
+/// A response with `body`, in chunks of 23 bytes or with its length, and more lines in its head.
+fn response(status: u16, head: &str, body: &[u8], chunked: bool) -> Vec<u8> {
+    if !chunked {
+        let head = format!("HTTP/1.1 {status} X\r\n{head}Content-Length: {}\r\n\r\n", body.len());
+        return [head.as_bytes(), body].concat();
+    }
+    let mut text = format!("HTTP/1.1 {status} X\r\n{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+    for part in body.chunks(23) {
+        text.extend(format!("{:x}\r\n", part.len()).bytes());
+        text.extend([part, b"\r\n"].concat());
+    }
+    [text, b"0\r\n\r\n".to_vec()].concat()
+}
+
 /// FNV-1a of a request without the query parameters that are delivery directives.
 fn hash_without_directives(target: &str, host: &str) -> u64 {
     let mut kept = target.to_owned();
@@ -510,20 +554,32 @@ fn a_playlist_is_the_same_whatever_delivery_directives_its_reloads_carry() {
 /// What is found wrong with a live playlist that one viewer reloads each second: it goes back at second 10, and
 /// stands still from there on.
 fn playlist_that_goes_back(target: impl Fn(u64) -> String) -> hls_swarm_model::snapshot::PlaylistFaults {
-    let (mut stats, mut reader) = (stats_of(Source::Probe, 1), Decoder::default());
+    let (mut stats, mut decoder) = (stats_of(Source::Probe, 1), Decoder::default());
     for second in 0..25_u64 {
         let sequence = if second < 10 { 1000 + second / 2 } else { 500 };
-        let names: Vec<String> = (sequence..sequence + 5).map(|number| format!("{number}.ts")).collect();
-        let (body, _) = media_playlist(sequence, &names, false, "\n");
+        let names: String =
+            (sequence..sequence + 5).map(|number| format!("#EXTINF:2,\n{number}.ts\n")).collect();
+        let head = format!("#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:{sequence}\n");
         let mut connection = Connection::new();
         connection.send(format!("GET {} HTTP/1.1\r\nHost: h\r\n\r\n", target(second)).as_bytes());
-        connection.receive(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
-        connection.receive(&body);
+        connection.receive(&response(200, "", format!("{head}{names}").as_bytes(), false));
+        let mut piece = BodyChunk {
+            magic: wire::MAGIC,
+            version: wire::VERSION,
+            what: wire::what::BODY,
+            viewer: 1,
+            ..BodyChunk::EMPTY
+        };
+        let body = &connection.bodies[0];
+        piece.length = body.len() as u32;
+        piece.bytes[..body.len()].copy_from_slice(body);
         let mut record = *connection.only();
         (record.what, record.end, record.viewer) = (wire::what::EXCHANGE, end::COMPLETE, 1);
         record.started_ns = second * SECOND;
-        let record = hls_swarm_probe::record::Record::from_bytes(record.as_bytes()).unwrap();
-        reader.decode(&record, &mut |event: Event| stats.apply(event));
+        for bytes in [piece.as_bytes(), record.as_bytes()] {
+            let (frame, _) = hls_swarm_probe::record::Frame::first(bytes).unwrap().unwrap();
+            decoder.decode(&frame, &mut |event: Event| stats.apply(event));
+        }
     }
     stats.snapshot(25 * SECOND).insight.playlists.unwrap()
 }
@@ -535,73 +591,292 @@ fn a_playlist_that_goes_back_and_stands_still_is_noticed_under_delivery_directiv
     assert_eq!(faults, playlist_that_goes_back(|_| "/live/a.m3u8?t=1".to_owned()));
 }
 
-/// A live playlist, and what it says.
-fn media_playlist(sequence: u64, names: &[String], ended: bool, end: &str) -> (Vec<u8>, u64) {
-    let mut text = format!("#EXTM3U{end}#EXT-X-TARGETDURATION:6{end}#EXT-X-MEDIA-SEQUENCE:{sequence}{end}");
-    text.push_str(&format!("#EXT-X-DISCONTINUITY-SEQUENCE:3{end}"));
-    for name in names {
-        text.push_str(&format!("#EXTINF:5.96,#EXT-X-ENDLIST{end}{end}https://h/a/b/{name}?t=x/y{end}"));
-    }
-    if ended {
-        // The last line may lack its end.
-        text.push_str("#EXT-X-ENDLIST");
-    }
-    let hash = |name: &String| name.bytes().fold(wire::URL_HASH_START, wire::hash_byte);
-    (text.into_bytes(), names.last().map_or(0, hash))
-}
+/// What is passed on for [`GET`] before a body.
+const ASKED: &[u8] = b"/live/a.m3u8?token=1/2\nOrigin:80\n";
 
 proptest! {
     #[test]
-    fn a_playlist_says_the_same_however_it_is_cut(
-        sequence in any::<u64>(),
-        names in prop::collection::vec("[a-z0-9]{1,80}\\.ts", 0..6),
-        ended in any::<bool>(),
-        crlf in any::<bool>(),
+    fn the_body_of_a_playlist_is_passed_on_byte_for_byte_however_it_is_cut(
+        mark in any::<bool>(),
+        blanks in "[ \t\r\n]{0,40}",
+        rest in prop::collection::vec(any::<u8>(), 0..9000),
         chunked in any::<bool>(),
-        cuts in prop::collection::vec(1_usize..40, 0..60),
+        cuts in prop::collection::vec(1_usize..600, 0..60),
+        full in 0_usize..4,
     ) {
-        let (body, last) = media_playlist(sequence, &names, ended, if crlf { "\r\n" } else { "\n" });
-        let response = if chunked {
-            let mut text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-            for part in body.chunks(23) {
-                text.extend(format!("{:x}\r\n", part.len()).bytes());
-                text.extend([part, b"\r\n"].concat());
-            }
-            [text, b"0\r\n\r\n".to_vec()].concat()
-        } else {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            [head.into_bytes(), body.clone()].concat()
-        };
+        let mark: &[u8] = if mark { b"\xef\xbb\xbf" } else { b"" };
+        let body = [mark, blanks.as_bytes(), b"#EXTM3U", &rest].concat();
         let mut connection = Connection::new();
+        connection.full = full;
         // A segment before on the same connection leaves nothing behind.
         connection.send(GET);
-        connection.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nG#EXTM3U\n#EXT-X-ENDLIST\nnothing");
+        connection.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nG#EXTM3U\nx");
         connection.send(GET);
-        pieces(&response, &cuts).into_iter().for_each(|piece| connection.receive(piece));
+        pieces(&response(200, "", &body, chunked), &cuts).into_iter().for_each(|piece| connection.receive(piece));
         prop_assert_eq!(connection.over.len(), 2);
-        prop_assert!(!connection.over[0].1.has(flag::MEDIA_PLAYLIST));
+        prop_assert_eq!(connection.over[0].1.body, body::NONE);
         let record = &connection.over[1].1;
-        prop_assert!(record.has(flag::MEDIA_PLAYLIST));
-        prop_assert_eq!(record.has(flag::END_LIST), ended);
-        prop_assert_eq!((record.media_sequence, record.segments as usize), (sequence, names.len()));
-        prop_assert_eq!((record.last_segment, record.target_duration_s), (last, 6));
-        prop_assert_eq!(record.discontinuity_sequence, 3);
+        prop_assert_eq!(record.content, content::PLAYLIST);
+        let pieces = (ASKED.len() + body.len()).div_ceil(wire::BODY_BYTES);
+        if full == 0 || pieces < full {
+            prop_assert_eq!(record.body, body::WHOLE);
+            prop_assert_eq!(&connection.bodies, &[[ASKED, &body].concat()]);
+        } else {
+            prop_assert_eq!(record.body, body::LOST);
+            prop_assert_eq!(connection.pieces, full, "nothing is sent after what was lost");
+        }
+        if !chunked {
+            prop_assert_eq!(record.body_bytes, body.len() as u64, "a full pipe changes no fact");
+        }
     }
 }
 
 #[test]
-fn what_is_no_media_playlist_says_nothing_of_one() {
-    let bodies: [&[u8]; 3] = [
-        b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n",
-        b"<html>\n#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:7\n",
-        b"\x47#EXTM3U\n#EXT-X-TARGETDURATION:6\n",
-    ];
-    for body in bodies {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-        let record = *exchange(&[head.as_bytes(), body].concat()).only();
-        assert!(!record.has(flag::MEDIA_PLAYLIST));
-        assert_eq!((record.media_sequence, record.segments, record.last_segment), (0, 0, 0));
+fn only_bodies_of_playlists_are_passed_on() {
+    let gzip = "Content-Encoding: gzip\r\n";
+    let typed = format!("{gzip}Content-Type: application/vnd.apple.MPEGURL\r\n");
+    let part = "Content-Range: bytes 8-15/99\r\n";
+    let start = "Content-Range: bytes 0-7/99\r\n";
+    for (target, status, head, entity, passed) in [
+        ("/a", 200, "", &b"#EXTM3U\n"[..], true),
+        ("/a", 206, start, b"#EXTM3U\n", true),
+        ("/a", 206, part, b"#EXTM3U\n", false),
+        ("/a", 404, "", b"#EXTM3U\n", false),
+        ("/a", 200, "", b"#EXTM3", false),
+        ("/a.m3u8", 200, "", b"<html>\n#EXTM3U\n", false),
+        ("/a.m3u8", 200, "", b"\x47#EXTM3U\n", false),
+        ("/a.m3u8", 200, gzip, b"\x1f\x8b\x08", true),
+        ("/a.ts", 200, gzip, b"\x1f\x8b\x08", false),
+        ("/a", 200, &typed, b"\x1f\x8b\x08", true),
+        ("/a.m3u8", 200, "Content-Encoding: br\r\n", b"\x0b\x02", true),
+    ] {
+        let mut connection = Connection::new();
+        connection.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        connection.receive(&response(status, head, entity, false));
+        let record = connection.only();
+        let expected = if passed { body::WHOLE } else { body::NONE };
+        assert_eq!(record.body, expected, "{target} {status} {head} {entity:?}");
+        let asked = format!("{target}\nh\n");
+        let bodies = passed.then(|| [asked.as_bytes(), entity].concat());
+        assert_eq!(connection.bodies, Vec::from_iter(bodies));
     }
+}
+
+#[test]
+fn of_a_body_beyond_all_measure_the_beginning_is_passed_on() {
+    let mut connection = Connection::new();
+    connection.send(GET);
+    let limit = usize::try_from(wire::BODY_LIMIT).unwrap();
+    let entity = [b"#EXTM3U\n".to_vec(), vec![b'x'; limit]].concat();
+    connection.receive(&response(200, "", &entity, false));
+    assert_eq!(connection.only().body, body::CUT);
+    assert_eq!(connection.bodies, [[ASKED, &entity[..limit]].concat()]);
+    connection.send(GET);
+    connection.receive(&response(200, "", &entity[..limit], false));
+    assert_eq!(connection.over[1].1.body, body::WHOLE);
+}
+
+#[test]
+fn a_playlist_of_an_address_beyond_all_measure_is_not_passed_on() {
+    for (length, fate) in [(3900, body::WHOLE), (4000, body::NONE)] {
+        let mut connection = Connection::new();
+        let target = format!("/a.m3u8?{}", "x".repeat(length - 8));
+        connection.send(format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        connection.receive(&response(200, "", b"#EXTM3U\n", false));
+        assert_eq!(connection.only().body, fate);
+    }
+}
+
+#[test]
+fn a_playlist_that_is_not_whole_is_not_passed_on_as_one() {
+    let mut connection = Connection::new();
+    connection.send(GET);
+    connection.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n#EXTM3U\n");
+    // The viewer asks for something else; what was superseded comes first.
+    connection.send(b"GET /b.m3u8 HTTP/1.1\r\nHost: b\r\n\r\n");
+    connection.receive(&[b'x'; 91]);
+    connection.receive(&response(200, "", b"#EXTM3U\nb", false));
+    let fates: Vec<_> = connection.over.iter().map(|(how, record)| (*how, record.body)).collect();
+    assert_eq!(fates, [(end::SUPERSEDED, body::NONE), (end::COMPLETE, body::WHOLE)]);
+    assert_eq!(connection.bodies, [b"/b.m3u8\nb\n#EXTM3U\nb"]);
+}
+
+#[test]
+fn a_range_without_a_length_is_whole_when_all_of_it_came() {
+    let head = "HTTP/1.1 206 X\r\nContent-Range: bytes 10-14/99\r\nConnection: close\r\n\r\n";
+    let mut connection = exchange(format!("{head}abcd").as_bytes());
+    assert!(connection.over.is_empty());
+    connection.receive(b"e");
+    let record = *connection.only();
+    assert_eq!((connection.over[0].0, record.body_bytes, record.content_length), (end::COMPLETE, 5, 5));
+    connection.end();
+    assert_eq!(connection.over.len(), 1, "its end is no second exchange");
+    let mut connection = exchange(format!("{head}abcd").as_bytes());
+    connection.end();
+    assert_eq!(connection.over[0].0, end::CLOSED_BY_PEER, "a byte is missing");
+    // Chunks tell their end themselves, and a length that is there speaks first.
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n7\r\nabcdefg\r\n0\r\n\r\n";
+    let connection =
+        exchange(format!("HTTP/1.1 206 X\r\nContent-Range: bytes 0-4/9\r\n{chunked}").as_bytes());
+    assert_eq!((connection.over[0].0, connection.over.len()), (end::COMPLETE, 1));
+    for unknown in ["bytes */99", "bytes 5-4/9", "bytes 0-18446744073709551615/*", "lines 1-2/3", "bytes"] {
+        let text = format!("HTTP/1.1 206 X\r\nContent-Range: {unknown}\r\n\r\nab");
+        let mut connection = exchange(text.as_bytes());
+        connection.end();
+        assert_eq!(connection.over[0].0, end::COMPLETE, "{unknown}");
+    }
+}
+
+#[test]
+fn the_range_that_was_asked_for_is_told() {
+    for (header, start) in [
+        ("Range: bytes=0-", 0),
+        ("range:bytes=1000-1999", 1000),
+        ("Range: bytes=-500", 0),
+        ("Range: bytes=1-2,5-6", 0),
+        ("X: y", 0),
+    ] {
+        let mut connection = Connection::new();
+        connection.send(format!("GET /a HTTP/1.1\r\n{header}\r\n\r\n").as_bytes());
+        connection.receive(b"HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(connection.only().range_start, start, "{header}");
+    }
+}
+
+/// Packets of `size` bytes whose sync byte is at `at`.
+fn packets(size: usize, at: usize, count: usize) -> Vec<u8> {
+    let packet = |_| (0..size).map(|place| if place == at { 0x47 } else { 0xff });
+    (0..count).flat_map(packet).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_body_looks_like_what_it_is_however_it_is_cut(cuts in prop::collection::vec(1_usize..100, 0..40)) {
+        let broken = [packets(188, 0, 1), vec![0; 500]].concat();
+        let blank_html = [&b"\r\n \n"[..], b"<!DOCTYPE html>"].concat();
+        for (entity, kind) in [
+            (packets(188, 0, 4), content::MPEG_TS),
+            (packets(192, 4, 4), content::MPEG_TS),
+            (packets(204, 0, 4), content::MPEG_TS),
+            (packets(188, 0, 4)[..200].to_vec(), content::MPEG_TS),
+            (broken, content::OTHER),
+            (b"\0\0\0\x18styp".to_vec(), content::ISO_BOX),
+            (b"\0\0\0\x18ftypiso5".to_vec(), content::ISO_BOX),
+            (b"\xff\xf1\x50\x80".to_vec(), content::ADTS),
+            (b"\xff\xfb\x90\x64".to_vec(), content::MPEG_AUDIO),
+            (b"\xff\xe3\x90\x64".to_vec(), content::MPEG_AUDIO),
+            (b"ID3\x04\0".to_vec(), content::ID3),
+            (b"\x0b\x77\x12".to_vec(), content::AC3),
+            (b"\xef\xbb\xbfWEBVTT\n".to_vec(), content::WEBVTT),
+            (b"\n#EXTM3U\n".to_vec(), content::PLAYLIST),
+            (blank_html, content::HTML),
+            (b"<HTML lang=en>".to_vec(), content::HTML),
+            (b"<?xml version".to_vec(), content::XML),
+            (b"{\"error\": 1}".to_vec(), content::JSON),
+            (b"no such segment".to_vec(), content::TEXT),
+            (b"\x9c\x01\x02\x03".to_vec(), content::OTHER),
+            (Vec::new(), content::EMPTY),
+        ] {
+            let mut connection = Connection::new();
+            connection.send(GET);
+            pieces(&response(200, "", &entity, false), &cuts).into_iter().for_each(|piece| connection.receive(piece));
+            prop_assert_eq!(connection.only().content, kind, "{:?}", &entity[..entity.len().min(20)]);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_body_that_ends_in_the_middle_of_what_is_in_it_is_cut_short(
+        sizes in prop::collection::vec(0_u32..300, 1..6),
+        long in any::<bool>(),
+        cut in 0_usize..1000,
+        cuts in prop::collection::vec(1_usize..100, 0..40),
+    ) {
+        let mut boxes = Vec::new();
+        let mut ends = vec![];
+        for (number, size) in sizes.iter().enumerate() {
+            let kind = if number == 0 { b"styp" } else { b"mdat" };
+            if long {
+                boxes.extend([&1_u32.to_be_bytes()[..], kind, &u64::from(size + 16).to_be_bytes()].concat());
+            } else {
+                boxes.extend([&(size + 8).to_be_bytes()[..], kind].concat());
+            }
+            boxes.extend(vec![7; *size as usize]);
+            ends.push(boxes.len());
+        }
+        let packets = packets(188, 0, 5);
+        let of = |entity: &[u8]| {
+            let mut connection = Connection::new();
+            connection.send(GET);
+            pieces(&response(200, "", entity, false), &cuts).into_iter().for_each(|piece| connection.receive(piece));
+            connection.only().has(flag::CUT_SHORT)
+        };
+        let length = cut.clamp(8, boxes.len());
+        prop_assert_eq!(of(&boxes[..length]), !ends.contains(&length), "{} of {:?}", length, ends);
+        let length = cut.clamp(1, packets.len());
+        prop_assert_eq!(of(&packets[..length]), length % 188 != 0);
+    }
+}
+
+#[test]
+fn a_last_box_without_a_size_goes_on_to_the_end() {
+    for (entity, cut_short) in [
+        (&b"\0\0\0\x08styp\0\0\0\0mdatabc"[..], false),
+        (b"\0\0\0\x08styp\0\0\0\x04mdatabc", false),
+        (b"\0\0\0\x08styp\0\0\0\x0cmdatabc", true),
+    ] {
+        assert_eq!(exchange(&response(200, "", entity, true)).only().has(flag::CUT_SHORT), cut_short);
+    }
+}
+
+#[test]
+fn an_encoded_body_looks_like_nothing_and_what_has_no_body_is_not_empty() {
+    for (text, encoding) in [
+        ("gzip", encoding::GZIP),
+        ("X-GZIP", encoding::GZIP),
+        ("deflate", encoding::DEFLATE),
+        ("br", encoding::OTHER),
+        ("identity", encoding::IDENTITY),
+    ] {
+        let head = format!("Content-Encoding: {text}\r\n");
+        let record = *exchange(&response(200, &head, b"WEBVTT", false)).only();
+        let plain = encoding == encoding::IDENTITY;
+        let kind = if plain { content::WEBVTT } else { content::UNKNOWN };
+        assert_eq!((record.encoding, record.content, !plain), (encoding, kind, record.has(flag::ENCODED)));
+    }
+    assert_eq!(exchange(b"HTTP/1.1 304 X\r\n\r\n").only().content, content::UNKNOWN);
+}
+
+#[test]
+fn frames_come_out_of_the_pipe_as_they_went_in_however_it_is_read() {
+    let mut piece = BodyChunk {
+        magic: wire::MAGIC,
+        version: wire::VERSION,
+        what: wire::what::BODY,
+        viewer: 1,
+        generation: 2,
+        pid: 3,
+        connection: 4,
+        request: 5,
+        offset: 6,
+        length: 3,
+        ..BodyChunk::EMPTY
+    };
+    piece.bytes[..3].copy_from_slice(b"abc");
+    let record = Record { what: wire::what::EXCHANGE, received: u64::MAX, ..Record::EMPTY };
+    let all = [piece.as_bytes(), record.as_bytes()].concat();
+    let expected =
+        BodyPiece { viewer: 1, generation: 2, pid: 3, connection: 4, request: 5, offset: 6, bytes: b"abc" };
+    assert_eq!(Frame::first(&all), Ok(Some((Frame::Body(expected), 39))));
+    assert_eq!(Frame::first(&all[39..]), Ok(Some((Frame::Record(record), wire::RECORD_BYTES))));
+    for length in 0..39 {
+        assert_eq!(Frame::first(&all[..length]), Ok(None));
+    }
+    piece.length = u32::MAX;
+    assert!(piece.as_bytes().len() <= wire::FRAME_BYTES);
+    assert!(Frame::first(&piece.as_bytes()[..100]).is_err(), "longer than any piece");
+    assert!(Frame::first(&all[1..]).is_err());
 }
 
 #[test]

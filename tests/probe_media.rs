@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, end, flag, what};
+use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, body, content, encoding, end, flag, what};
 use hls_swarm_test_support::nginx::Nginx;
 use hls_swarm_test_support::program::program;
 
@@ -98,7 +98,12 @@ fn ffmpeg_against_nginx(tls: bool) {
         (playlist.sniff().get(..7), playlist.content_type()),
         (Some(&b"#EXTM3U"[..]), &b"application/vnd.apple.mpegurl"[..])
     );
+    let text = fs::read(folder.path().join("www/s.m3u8")).unwrap();
+    let asked = format!("/s.m3u8\n127.0.0.1:{port}\n").into_bytes();
+    assert_eq!(run.body_of(playlist), [asked, text].concat(), "what FFmpeg read is what nginx has");
+    assert_eq!((playlist.body, playlist.content), (body::WHOLE, content::PLAYLIST));
     for segment in &run.exchanges()[1..] {
+        assert_eq!((segment.body, segment.content), (body::NONE, content::MPEG_TS));
         assert_eq!((segment.sniff()[0], segment.content_type()), (0x47, &b"video/mp2t"[..]));
     }
 }
@@ -146,7 +151,13 @@ fn curl_over_tls() {
     let to_the_end = exchanges[5];
     assert!(to_the_end.has(flag::CONNECTION_CLOSE | flag::ENCODED));
     assert!(!to_the_end.has(flag::CHUNKED) && !to_the_end.has(flag::CONTENT_LENGTH));
-    assert_eq!(to_the_end.sniff(), chunked.sniff());
+    let bodies = [chunked, to_the_end].map(|playlist| {
+        assert_eq!((playlist.body, playlist.encoding), (body::WHOLE, encoding::GZIP));
+        let body = run.body_of(&playlist);
+        let start = body.windows(2).position(|bytes| bytes == [0x1f, 0x8b]).unwrap();
+        body[start..].to_vec()
+    });
+    assert_eq!(bodies[0], bodies[1], "as it was sent, however it was framed");
 }
 
 #[test]

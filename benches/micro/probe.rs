@@ -4,7 +4,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 
 use hls_swarm::engine::probe::decode::Decoder;
-use hls_swarm_probe::record::{RECORD_BYTES, Record, end, flag, what};
+use hls_swarm_probe::record::{BodyChunk, Frame, MAGIC, Record, VERSION, body, end, flag, what};
 
 /// Records of one read.
 const RECORDS: usize = 64;
@@ -50,11 +50,46 @@ fn record(sequence: u32) -> Record {
 fn decode(bencher: Bencher<'_, '_>) {
     let records = u32::try_from(RECORDS).unwrap();
     let bytes: Vec<u8> = (0..records).flat_map(|sequence| *record(sequence).as_bytes()).collect();
-    let mut reader = Decoder::default();
-    bencher.counter(ItemsCount::new(RECORDS)).bench_local(|| {
-        for bytes in divan::black_box(&bytes).chunks_exact(RECORD_BYTES) {
-            let record = Record::from_bytes(bytes).unwrap();
-            reader.decode(&record, &mut |event| drop(divan::black_box(event)));
-        }
-    });
+    let mut decoder = Decoder::default();
+    bencher
+        .counter(ItemsCount::new(RECORDS))
+        .bench_local(|| decode_all(&mut decoder, divan::black_box(&bytes)));
+}
+
+fn decode_all(decoder: &mut Decoder, mut bytes: &[u8]) {
+    while let Ok(Some((frame, size))) = Frame::first(bytes) {
+        decoder.decode(&frame, &mut |event| drop(divan::black_box(event)));
+        bytes = &bytes[size..];
+    }
+}
+
+/// A live playlist of 10 segments that each of many viewers reads.
+#[divan::bench]
+fn decode_playlists(bencher: Bencher<'_, '_>) {
+    let segments: String =
+        (0..10).map(|number| format!("#EXTINF:5.984,\nsegment-{number:09}.ts\n")).collect();
+    let text = format!("/live/a.m3u8?token=1\nhost\n#EXTM3U\n#EXT-X-TARGETDURATION:6\n{segments}");
+    let mut bytes = Vec::new();
+    for sequence in 0..u32::try_from(RECORDS).unwrap() {
+        let record = Record { body: body::WHOLE, ..record(sequence) };
+        let mut piece = BodyChunk {
+            magic: MAGIC,
+            version: VERSION,
+            what: what::BODY,
+            viewer: record.viewer,
+            generation: record.generation,
+            pid: record.pid,
+            connection: record.connection,
+            request: record.request,
+            length: u32::try_from(text.len()).unwrap(),
+            ..BodyChunk::EMPTY
+        };
+        piece.bytes[..text.len()].copy_from_slice(text.as_bytes());
+        bytes.extend_from_slice(piece.as_bytes());
+        bytes.extend_from_slice(record.as_bytes());
+    }
+    let mut decoder = Decoder::default();
+    bencher
+        .counter(ItemsCount::new(RECORDS))
+        .bench_local(|| decode_all(&mut decoder, divan::black_box(&bytes)));
 }

@@ -5,8 +5,10 @@
 //! as far as framing can be known, and counted.
 
 // The paths are spelt out because tests include this file into crates of their own.
-#[path = "http/playlist.rs"]
-mod playlist;
+#[path = "http/body.rs"]
+mod body;
+#[path = "http/content.rs"]
+mod content;
 #[path = "http/request.rs"]
 mod request;
 #[path = "http/response.rs"]
@@ -14,8 +16,11 @@ mod response;
 #[path = "http/text.rs"]
 mod text;
 
-use super::wire::{CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, TargetHash, end};
-use playlist::Playlist;
+use super::wire::{
+    self, BodyChunk, CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, TargetHash, end, flag,
+};
+use body::Body;
+use content::Content;
 use text::Line;
 
 /// What [`Follower::send`] met.
@@ -34,6 +39,8 @@ pub enum Sent {
 pub enum Received {
     /// All bytes were taken and the response is not over.
     All,
+    /// A piece of a body that is passed on is full: see to [`Follower::pending_piece`], then go on.
+    Piece,
     /// An interim (1xx) response, or one to a superseded request, is over; the awaited one is next.
     Interim,
     /// The response is whole.
@@ -104,7 +111,10 @@ pub struct Follower {
     response_left: u64,
     request_line: Line<272>,
     response_line: Line<512>,
-    playlist: Playlist,
+    /// What the response said about the range that it carries: first byte and length.
+    range: Option<(u64, u64)>,
+    content: Content,
+    body: Body,
     /// How well the header is suited that the edge's name came from, 0 = none came.
     edge_rank: u8,
 }
@@ -129,7 +139,9 @@ impl Follower {
         response_left: 0,
         request_line: Line::new(),
         response_line: Line::new(),
-        playlist: Playlist::NEW,
+        range: None,
+        content: Content::NEW,
+        body: Body::NEW,
         edge_rank: 0,
     };
 
@@ -158,6 +170,7 @@ impl Follower {
             self.skip = self.skip.saturating_add(1);
             self.record.method = 0;
             self.record.name_len = 0;
+            self.record.range_start = 0;
         } else {
             self.skip = 0;
             self.answering = 0;
@@ -171,6 +184,8 @@ impl Follower {
         self.request_left = 0;
         self.host_seen = false;
         self.in_flight = true;
+        self.content.begin();
+        self.body.begin_request();
     }
 
     /// The connection ended (FIN). Returns how that ends the exchange in flight, if there is one.
@@ -180,7 +195,7 @@ impl Follower {
         }
         let whole = self.response == Response::UntilClose && self.skip == 0 && self.record.status != 0;
         if whole {
-            self.playlist.finish(&mut self.record);
+            self.note_whole();
         }
         self.give_up();
         Some(if whole { end::COMPLETE } else { end::CLOSED_BY_PEER })
@@ -193,7 +208,42 @@ impl Follower {
 
     /// What is known about the latest exchange.
     pub fn facts(&self) -> Record {
-        if self.skip == 0 { self.record } else { request_facts(&self.record) }
+        if self.skip > 0 {
+            return request_facts(&self.record);
+        }
+        let mut record = self.record;
+        if record.content == wire::content::UNKNOWN && !record.has(flag::ENCODED) {
+            record.content = self.content.kind();
+        }
+        let (first, len) = self.content.first();
+        (record.sniff, record.sniff_len) = (*first, len);
+        record
+    }
+
+    /// The piece of a body that has to go into the pipe now, before the follower goes on or (`whole`) the
+    /// facts about a whole response are asked for. Afterwards, [`Self::piece_went`].
+    pub fn pending_piece(&mut self, whole: bool) -> Option<&mut BodyChunk> {
+        self.body.pending(whole)
+    }
+
+    /// The pending piece is on its way, or (`false`) it did not fit into the pipe.
+    pub fn piece_went(&mut self, fitted: bool) {
+        self.body.went(fitted);
+        if self.record.body != wire::body::NONE {
+            self.record.body = self.body.fate();
+        }
+    }
+
+    /// The response in flight is whole.
+    fn note_whole(&mut self) {
+        self.record.body = self.body.fate();
+        let bodiless = matches!(self.answering, b'H' | b'C') || matches!(self.record.status, 204 | 304);
+        if self.record.body_bytes == 0 && !bodiless && !self.record.has(flag::ENCODED) {
+            self.record.content = wire::content::EMPTY;
+        }
+        if self.content.is_cut_short() && !self.record.has(flag::ENCODED) {
+            self.record.flags |= flag::CUT_SHORT;
+        }
     }
 
     /// Whether nothing of the awaited response was taken.
@@ -207,11 +257,12 @@ impl Follower {
         while !bytes.is_empty() {
             let (taken, met) = self.receive(bytes);
             bytes = bytes.get(taken..).unwrap_or_default();
-            if met == Received::Complete {
+            if met == Received::Complete || met == Received::Piece {
                 break;
             }
         }
         (self.record.head_bytes, self.record.body_bytes) = (0, 0);
+        (self.record.content, self.record.body) = (wire::content::UNKNOWN, wire::body::NONE);
         self.in_flight = true;
     }
 }
@@ -223,6 +274,7 @@ fn request_facts(record: &Record) -> Record {
         name: record.name,
         name_len: record.name_len,
         url_hash: record.url_hash,
+        range_start: record.range_start,
         ..Record::EMPTY
     }
 }

@@ -5,10 +5,12 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use crate::sys;
-use crate::wire::{self, Record, what};
+use crate::wire::{self, BodyChunk, Record, what};
 
 /// The pipe's descriptor plus one; 0 = the probe is off.
 static PIPE: AtomicI32 = AtomicI32::new(0);
+/// How many bytes may lie in the pipe when a piece of a body goes in: the rest is for facts.
+static ROOM_FOR_BODIES: AtomicI32 = AtomicI32::new(0);
 /// Inode of the pipe: the host process may close the descriptor and get its number for another file.
 static INODE: AtomicU64 = AtomicU64::new(0);
 static VIEWER: AtomicU32 = AtomicU32::new(0);
@@ -34,6 +36,7 @@ pub(crate) fn open() {
     if !sys::is_non_blocking(number) {
         return;
     }
+    ROOM_FOR_BODIES.store(sys::pipe_capacity(number).wrapping_div(2), Ordering::Relaxed);
     INODE.store(inode, Ordering::Relaxed);
     VIEWER.store(viewer, Ordering::Relaxed);
     GENERATION.store(generation, Ordering::Relaxed);
@@ -69,16 +72,39 @@ pub(crate) fn lose() {
     LOST.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Fills in who writes, and writes.
-pub(crate) fn write(mut record: Record) {
+/// The pipe's descriptor, if it still is one.
+fn pipe() -> Option<c_int> {
     let fd = PIPE.load(Ordering::Acquire).wrapping_sub(1);
     if fd < 0 {
-        return;
+        return None;
     }
     if pipe_inode(fd) != Some(INODE.load(Ordering::Relaxed)) {
         shut();
-        return;
+        return None;
     }
+    Some(fd)
+}
+
+/// Fills in who writes, and writes a piece of a body; tells whether it fitted. Bodies are not facts: one
+/// that does not fit is not counted as lost, and they leave half of the pipe to facts, however many viewers
+/// read playlists of whatever size.
+pub(crate) fn write_piece(piece: &mut BodyChunk) -> bool {
+    let Some(fd) = pipe() else { return false };
+    let full = sys::unread(fd).is_none_or(|unread| unread > ROOM_FOR_BODIES.load(Ordering::Relaxed));
+    if full {
+        return false;
+    }
+    (piece.magic, piece.version, piece.what) = (wire::MAGIC, wire::VERSION, what::BODY);
+    piece.viewer = VIEWER.load(Ordering::Relaxed);
+    piece.generation = GENERATION.load(Ordering::Relaxed);
+    piece.pid = sys::pid();
+    let bytes = piece.as_bytes();
+    write_without_signal(fd, bytes).0 == isize::try_from(bytes.len()).unwrap_or(0)
+}
+
+/// Fills in who writes, and writes.
+pub(crate) fn write(mut record: Record) {
+    let Some(fd) = pipe() else { return };
     let pid = sys::pid();
     if PROCESS.swap(pid, Ordering::Relaxed) != pid {
         SEQUENCE.store(0, Ordering::Relaxed);

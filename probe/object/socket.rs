@@ -10,7 +10,7 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::http::{Follower, Received, Sent};
-use crate::lookups;
+use crate::{lookups, pipe};
 use crate::peer::Peer;
 use crate::sys::{self, TcpInfo};
 use crate::wire::{end, flag};
@@ -63,6 +63,10 @@ pub(crate) struct Socket {
     error: c_int,
     /// Bytes received that earlier records told.
     told_received: u64,
+    /// Bytes that were read with the end of a response and lie beyond it, until that is told.
+    excess: u32,
+    /// A request did not wait for the response before it: what comes is not one response after the other.
+    superseded: bool,
     /// Of the exchange in flight: first byte sent; first and last byte received, 0 = none.
     started: u64,
     first_byte: u64,
@@ -95,6 +99,8 @@ impl Socket {
         writing_ended: false,
         error: 0,
         told_received: 0,
+        excess: 0,
+        superseded: false,
         started: 0,
         first_byte: 0,
         last_byte: 0,
@@ -136,6 +142,7 @@ impl Socket {
         (self.ended, self.fin, self.stale) = (false, false, false);
         (self.reading_ended, self.writing_ended) = (false, false);
         (self.error, self.told_received) = (0, 0);
+        (self.excess, self.superseded) = (0, false);
         self.follower.reset();
         (self.dns_ns, self.lookup_ticket) = lookups::find(&peer).unwrap_or((0, 0));
         match error {
@@ -239,6 +246,7 @@ impl Socket {
                 Sent::All => {}
                 Sent::Starts => {
                     if self.follower.in_flight() {
+                        self.superseded = true;
                         self.exchange_ends(TcpInfo::of(fd), end::SUPERSEDED, 0, started);
                     }
                     self.follower.begin();
@@ -257,6 +265,10 @@ impl Socket {
         while !bytes.is_empty() && self.follower.in_flight() {
             let (taken, met) = self.follower.receive(bytes);
             bytes = bytes.get(taken..).unwrap_or_default();
+            if met == Received::Piece {
+                self.pass_piece(false);
+                continue;
+            }
             if met == Received::Interim {
                 (self.first_byte, self.last_byte) = (0, 0);
                 continue;
@@ -268,8 +280,19 @@ impl Socket {
                 self.last_byte = now;
             }
             if met == Received::Complete {
+                self.excess = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 self.tell_exchange(TcpInfo::of(fd), end::COMPLETE, 0, now);
             }
+        }
+    }
+
+    /// Sends on what is pending of the body in flight.
+    fn pass_piece(&mut self, whole: bool) {
+        let (connection, request) = (self.connection, self.requests);
+        if let Some(piece) = self.follower.pending_piece(whole) {
+            (piece.connection, piece.request) = (connection, request);
+            let fitted = pipe::write_piece(piece);
+            self.follower.piece_went(fitted);
         }
     }
 

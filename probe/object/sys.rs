@@ -214,6 +214,7 @@ mod libc_more {
         clock_getres(clock: c_int, time: *mut super::Timespec) -> c_int, or -1;
         nanosleep(time: *const super::Timespec, left: *mut super::Timespec) -> c_int, or -1;
         fcntl(fd: c_int, command: c_int, argument: c_int) -> c_int, or -1;
+        ioctl(fd: c_int, request: core::ffi::c_ulong, argument: *mut c_int) -> c_int, or -1;
     }
 }
 use libc_more::{clock_getres, clock_gettime, dlopen};
@@ -227,6 +228,22 @@ pub(crate) fn is_non_blocking(fd: c_int) -> bool {
     // integer argument travels the same way.
     let flags = unsafe { libc_more::fcntl(fd, F_GETFL, 0) };
     flags >= 0 && flags & O_NONBLOCK != 0
+}
+
+/// How many bytes a pipe holds; 0 if it does not say.
+pub(crate) fn pipe_capacity(fd: c_int) -> c_int {
+    const F_GETPIPE_SZ: c_int = 1032;
+    // SAFETY: F_GETPIPE_SZ takes no pointer; see `is_non_blocking`.
+    unsafe { libc_more::fcntl(fd, F_GETPIPE_SZ, 0) }.max(0)
+}
+
+/// How many bytes lie in a pipe.
+pub(crate) fn unread(fd: c_int) -> Option<c_int> {
+    const FIONREAD: core::ffi::c_ulong = 0x541b;
+    let mut count: c_int = 0;
+    // SAFETY: the pointer is valid for the call. ioctl is variadic in C; a pointer travels as in `fcntl`.
+    let result = unsafe { libc_more::ioctl(fd, FIONREAD, &raw mut count) };
+    (result == 0).then_some(count)
 }
 
 /// `CLOCK_MONOTONIC`, nanoseconds.

@@ -1,4 +1,5 @@
-//! The record that the socket probe writes into the shared pipe: one fixed size, integers only.
+//! What the socket probe writes into the shared pipe: [`Record`]s, one fixed size, integers only, and
+//! between them the bodies of playlists in pieces ([`BodyChunk`]). [`Frame`] tells them apart.
 //!
 //! This file is compiled twice: into the probe (`no_std`, inside FFmpeg) and into the program that
 //! reads the pipe. Both ends come from one build, so the layout needs no negotiation; [`MAGIC`] and
@@ -37,6 +38,14 @@ pub const CONTENT_TYPE_BYTES: usize = 40;
 pub const EDGE_BYTES: usize = 40;
 /// How many first bytes of an entity are kept, to tell playlists from segments by content.
 pub const SNIFF_BYTES: usize = 16;
+/// Room for one piece of a body; header and piece together are [`FRAME_BYTES`].
+pub const BODY_BYTES: usize = FRAME_BYTES - BODY_HEADER_BYTES;
+/// Most bytes of one frame: `PIPE_BUF` of Linux, so that a write is whole or not at all.
+pub const FRAME_BYTES: usize = 4096;
+/// Most bytes of one body that are passed on; of a longer one ([`body::CUT`]) only these.
+pub const BODY_LIMIT: u64 = 1 << 20;
+/// Bytes of a [`BodyChunk`] before its piece of the body.
+const BODY_HEADER_BYTES: usize = 9 * 4;
 
 /// `Record::what`: what a record tells.
 pub mod what {
@@ -56,6 +65,67 @@ pub mod what {
     /// who closed it, `flags` whether it was [`super::flag::TLS`]. TLS with `request` 0 and without
     /// [`super::flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`super::flag::HIDDEN`] is there too.
     pub const CLOSED: u8 = 4;
+    /// A piece of the body of a response that is (or may be, if it is content-encoded) a playlist: a
+    /// [`super::BodyChunk`]. The record of its exchange follows and tells in `body` whether all pieces came.
+    pub const BODY: u8 = 5;
+}
+
+/// `Record::body`: whether the body of the response was passed on in [`BodyChunk`]s.
+pub mod body {
+    /// It was not: it is no playlist, or the exchange ended before its response was whole.
+    pub const NONE: u8 = 0;
+    /// All of it was.
+    pub const WHOLE: u8 = 1;
+    /// Its first [`super::BODY_LIMIT`] bytes were.
+    pub const CUT: u8 = 2;
+    /// A piece of it is missing, because the pipe was too full for it.
+    pub const LOST: u8 = 3;
+}
+
+/// `Record::encoding`: the Content-Encoding of the response.
+pub mod encoding {
+    /// None, or identity.
+    pub const IDENTITY: u8 = 0;
+    /// gzip or x-gzip.
+    pub const GZIP: u8 = 1;
+    /// deflate (RFC 1950, though some servers send bare RFC 1951).
+    pub const DEFLATE: u8 = 2;
+    /// Another one (br, zstd), or several.
+    pub const OTHER: u8 = 3;
+}
+
+/// `Record::content`: what the body of the response looks like, by its first bytes.
+pub mod content {
+    /// No byte of a body was read, or it is content-encoded.
+    pub const UNKNOWN: u8 = 0;
+    /// The response is whole and its body has no bytes.
+    pub const EMPTY: u8 = 1;
+    /// MPEG transport stream: sync bytes at each place of the first three packets that came.
+    pub const MPEG_TS: u8 = 2;
+    /// ISO base media file: a box that segments and initialization sections begin with.
+    pub const ISO_BOX: u8 = 3;
+    /// AAC with ADTS headers.
+    pub const ADTS: u8 = 4;
+    /// An ID3 tag, which packed audio begins with (RFC 8216, 3.4).
+    pub const ID3: u8 = 5;
+    /// MPEG audio (MP3).
+    pub const MPEG_AUDIO: u8 = 6;
+    /// AC-3 or Enhanced AC-3.
+    pub const AC3: u8 = 7;
+    /// WebVTT.
+    pub const WEBVTT: u8 = 8;
+    /// A playlist.
+    pub const PLAYLIST: u8 = 9;
+    /// An HTML page.
+    pub const HTML: u8 = 10;
+    /// XML that is no HTML.
+    pub const XML: u8 = 11;
+    /// JSON.
+    pub const JSON: u8 = 12;
+    /// Other printable text.
+    pub const TEXT: u8 = 13;
+    /// Anything else; encrypted segments and keys look so.
+    pub const OTHER: u8 = 14;
 }
 
 /// `Record::end`: how an exchange or a connection attempt ended.
@@ -104,7 +174,7 @@ pub mod flag {
     pub const CONNECTION_CLOSE: u16 = 1 << 8;
     /// `age_s` was present.
     pub const AGE: u16 = 1 << 9;
-    /// `content_length` was present.
+    /// `content_length` holds: the response announced how long its body is.
     pub const CONTENT_LENGTH: u16 = 1 << 10;
     /// `download_ns` ends at the kernel's last arrival, because the viewer read it at least 8 ms
     /// later. The kernel tells that to within its clock tick (1 to 10 ms). A `download_ns` of 0 with
@@ -116,11 +186,8 @@ pub mod flag {
     /// The peer's FIN had come in before the request was sent into the kept connection, and no answer
     /// came: no server ever read the request. Viewers send such a one again (RFC 9112, 9.3.1).
     pub const STALE: u16 = 1 << 13;
-    /// The body is a media playlist (RFC 8216, 4.3.3). If it was read to its end ([`super::end::COMPLETE`]), `media_sequence`,
-    /// `segments`, `last_segment`, `discontinuity_sequence` and `target_duration_s` hold.
-    pub const MEDIA_PLAYLIST: u16 = 1 << 14;
-    /// With [`MEDIA_PLAYLIST`]: it has an EXT-X-ENDLIST.
-    pub const END_LIST: u16 = 1 << 15;
+    /// The response is whole, but its body ends in the middle of an MPEG-TS packet or of an ISO box.
+    pub const CUT_SHORT: u16 = 1 << 14;
 }
 
 /// `Record::cache`: what the edge said about its cache (X-Cache, CF-Cache-Status, Cache-Status).
@@ -186,7 +253,8 @@ pub struct Record {
     pub head_bytes: u64,
     /// Body bytes that the viewer read, chunk framing included: nginx's `$body_bytes_sent`.
     pub body_bytes: u64,
-    /// `Content-Length` of the response.
+    /// `Content-Length` of the response. Of a 206 without one, the length of its `Content-Range`; such a
+    /// response is whole when that many bytes of its body have come.
     pub content_length: u64,
     /// Bytes that the kernel received on this connection since the previous record about it, TLS
     /// handshake and framing included (`tcpi_bytes_received`, less the 1 that a FIN adds there).
@@ -202,16 +270,11 @@ pub struct Record {
     pub age_s: u32,
     /// FNV-1a (64 bit) of the request without delivery directives, see [`url_hash`].
     pub url_hash: u64,
-    /// EXT-X-MEDIA-SEQUENCE of the playlist, 0 if it has none.
-    pub media_sequence: u64,
-    /// FNV-1a (64 bit) of the last element of the last segment's path; 0 = no segment.
-    pub last_segment: u64,
-    /// Segments in the playlist (EXTINF).
-    pub segments: u32,
-    /// EXT-X-TARGETDURATION of the playlist, seconds.
-    pub target_duration_s: u32,
-    /// EXT-X-DISCONTINUITY-SEQUENCE of the playlist, 0 if it has none.
-    pub discontinuity_sequence: u32,
+    /// First byte that the request asked for (`Range`), 0 if it did not say.
+    pub range_start: u64,
+    /// Bytes that had come when the response was whole, and lie beyond its end as it was announced. Under TLS
+    /// only those that were read with it.
+    pub excess: u32,
     /// How many of `edge` hold.
     pub edge_len: u32,
     /// errno or EAI code, see `end`.
@@ -236,8 +299,14 @@ pub struct Record {
     pub content_type_len: u8,
     /// Method: the first letter, `G` for GET.
     pub method: u8,
+    /// One of [`content`].
+    pub content: u8,
+    /// One of [`body`].
+    pub body: u8,
+    /// One of [`encoding`].
+    pub encoding: u8,
     /// Keeps the size a multiple of 8 without hidden padding.
-    pub reserved: [u8; 4],
+    pub reserved: [u8; 1],
     /// Last element of the path, without query; its end is cut if it is longer.
     pub name: [u8; NAME_BYTES],
     /// `Content-Type`, cut if it is longer.
@@ -278,11 +347,8 @@ impl Record {
         retransmits: 0,
         age_s: 0,
         url_hash: 0,
-        media_sequence: 0,
-        last_segment: 0,
-        segments: 0,
-        target_duration_s: 0,
-        discontinuity_sequence: 0,
+        range_start: 0,
+        excess: 0,
         edge_len: 0,
         error: 0,
         local_port: 0,
@@ -295,7 +361,10 @@ impl Record {
         name_len: 0,
         content_type_len: 0,
         method: 0,
-        reserved: [0; 4],
+        content: content::UNKNOWN,
+        body: body::NONE,
+        encoding: encoding::IDENTITY,
+        reserved: [0; 1],
         name: [0; NAME_BYTES],
         content_type: [0; CONTENT_TYPE_BYTES],
         edge: [0; EDGE_BYTES],
@@ -350,6 +419,154 @@ impl Record {
         self.flags & mask == mask
     }
 }
+
+/// A piece of a body, as it goes through the pipe: this header and the first `length` of its `bytes`.
+///
+/// Before the body, the pieces of one request carry what the request asked for: its target, a line
+/// feed, its `Host`, a line feed. `offset` counts both.
+#[repr(C)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyChunk {
+    /// [`MAGIC`].
+    pub magic: u32,
+    /// [`VERSION`].
+    pub version: u16,
+    /// [`what::BODY`].
+    pub what: u8,
+    /// Keeps the header free of padding.
+    pub reserved: u8,
+    /// As in [`Record`].
+    pub viewer: u32,
+    /// As in [`Record`].
+    pub generation: u32,
+    /// As in [`Record`].
+    pub pid: u32,
+    /// As in [`Record`].
+    pub connection: u32,
+    /// As in [`Record`].
+    pub request: u32,
+    /// Where `bytes` begin.
+    pub offset: u32,
+    /// How many of `bytes` hold.
+    pub length: u32,
+    /// The piece.
+    pub bytes: [u8; BODY_BYTES],
+}
+
+impl BodyChunk {
+    /// All zero bytes: no piece, and not yet one that can be sent.
+    pub const EMPTY: Self = Self {
+        magic: 0,
+        version: 0,
+        what: 0,
+        reserved: 0,
+        viewer: 0,
+        generation: 0,
+        pid: 0,
+        connection: 0,
+        request: 0,
+        offset: 0,
+        length: 0,
+        bytes: [0; BODY_BYTES],
+    };
+
+    /// The piece, as it goes through the pipe.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        // SAFETY: as for a record: `repr(C)`, integers only, no padding (asserted below).
+        let all = unsafe { &*core::ptr::from_ref(self).cast::<[u8; FRAME_BYTES]>() };
+        all.get(..BODY_HEADER_BYTES.wrapping_add(self.length as usize)).unwrap_or(all)
+    }
+
+    /// The part of `bytes` that holds.
+    #[must_use]
+    pub fn piece(&self) -> &[u8] {
+        self.bytes.get(..self.length as usize).unwrap_or(&self.bytes)
+    }
+}
+
+/// A [`BodyChunk`] in the bytes that were read from the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyPiece<'a> {
+    /// As in [`Record`].
+    pub viewer: u32,
+    /// As in [`Record`].
+    pub generation: u32,
+    /// As in [`Record`].
+    pub pid: u32,
+    /// As in [`Record`].
+    pub connection: u32,
+    /// As in [`Record`].
+    pub request: u32,
+    /// Where `bytes` begin.
+    pub offset: u32,
+    /// The piece.
+    pub bytes: &'a [u8],
+}
+
+/// One thing that lies in the pipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "frames are taken from the pipe one at a time, and nothing allocates"
+)]
+pub enum Frame<'a> {
+    /// A fact.
+    Record(Record),
+    /// A piece of a body.
+    Body(BodyPiece<'a>),
+}
+
+impl<'a> Frame<'a> {
+    /// The frame that `bytes` begin with, and how long it is; `None` if it is not there as a whole.
+    ///
+    /// # Errors
+    /// The bytes begin with no frame of this version.
+    pub fn first(bytes: &'a [u8]) -> Result<Option<(Self, usize)>, NotAFrame> {
+        let Some(&[m0, m1, m2, m3, v0, v1, kind, _]) = bytes.first_chunk() else { return Ok(None) };
+        if u32::from_ne_bytes([m0, m1, m2, m3]) != MAGIC || u16::from_ne_bytes([v0, v1]) != VERSION {
+            return Err(NotAFrame);
+        }
+        if kind != what::BODY {
+            let Some(bytes) = bytes.get(..RECORD_BYTES) else { return Ok(None) };
+            let record = Record::from_bytes(bytes).ok_or(NotAFrame)?;
+            return Ok(Some((Self::Record(record), RECORD_BYTES)));
+        }
+        let Some(header) = bytes.get(..BODY_HEADER_BYTES) else { return Ok(None) };
+        let word = |index: usize| {
+            let bytes = header.get(index.wrapping_mul(4)..).and_then(<[u8]>::first_chunk::<4>);
+            bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+        };
+        let length = word(8) as usize;
+        if length > BODY_BYTES {
+            return Err(NotAFrame);
+        }
+        let size = BODY_HEADER_BYTES.wrapping_add(length);
+        let Some(bytes) = bytes.get(BODY_HEADER_BYTES..size) else { return Ok(None) };
+        let piece = BodyPiece {
+            viewer: word(2),
+            generation: word(3),
+            pid: word(4),
+            connection: word(5),
+            request: word(6),
+            offset: word(7),
+            bytes,
+        };
+        Ok(Some((Self::Body(piece), size)))
+    }
+}
+
+/// Bytes in the pipe that the probe of this build did not write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAFrame;
+
+impl core::fmt::Display for NotAFrame {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the probe's pipe holds something that the probe did not write")
+    }
+}
+
+impl core::error::Error for NotAFrame {}
 
 /// FNV-1a of nothing.
 pub const URL_HASH_START: u64 = 0xcbf2_9ce4_8422_2325;
@@ -453,14 +670,15 @@ const _: () = assert!(
             + 2 * 2
             + 11 * 8
             + 4 * 4
-            + 3 * 8
-            + 4 * 4
+            + 2 * 8
+            + 2 * 4
             + 3 * 2
             + 2
             + 16
             + SNIFF_BYTES
             + 4
-            + 4
+            + 3
+            + 1
             + NAME_BYTES
             + CONTENT_TYPE_BYTES
             + EDGE_BYTES,
@@ -468,3 +686,8 @@ const _: () = assert!(
 );
 const _: () = assert!(RECORD_BYTES <= 512, "a record must stay far below PIPE_BUF (4096)");
 const _: () = assert!(RECORD_BYTES.is_multiple_of(8), "no hidden padding at the end");
+const _: () = assert!(
+    core::mem::size_of::<BodyChunk>() == FRAME_BYTES
+        && BODY_HEADER_BYTES == core::mem::offset_of!(BodyChunk, bytes),
+    "a piece must have no hidden padding, and fit into PIPE_BUF"
+);

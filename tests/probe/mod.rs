@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hls_swarm_probe::record::{Record, end, flag, url_hash, what};
+use hls_swarm_probe::record::{BODY_BYTES, Record, body, content, end, flag, url_hash, what};
 use hls_swarm_test_support::program::program;
 use hls_swarm_test_support::server::{Answer, Served, Server, Then};
 
@@ -216,6 +216,68 @@ fn connections_that_fail_are_told() {
     assert!(!failed.is_empty());
     assert!(failed.iter().all(|record| record.end == end::NAME_NOT_RESOLVED && record.error != 0));
     assert!(failed.iter().all(|record| record.has(flag::DNS) && record.idle_ns == record.dns_ns));
+}
+
+#[test]
+fn what_comes_behind_the_announced_end_is_counted() {
+    for (more, then) in [("", Then::Close), ("and more", Then::Close), ("and more", Then::Keep)] {
+        let server = Server::start(move |_, _| {
+            Answer::new(format!("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789{more}"), then)
+        });
+        let run = run(curl().arg(server.url("/a.ts")));
+        assert_eq!(run.output.stdout, b"0123456789");
+        let record = run.exchange();
+        assert_eq!((record.end, record.body_bytes, record.excess as usize), (end::COMPLETE, 10, more.len()));
+    }
+}
+
+#[test]
+fn a_range_without_a_length_needs_no_end_of_the_connection() {
+    let head = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/10\r\nConnection: close\r\n\r\n";
+    let server = Server::start(move |_, _| Answer::new(format!("{head}0123456789"), Then::Hold));
+    let run = run(curl().args(["--max-time", "1", "-o", "/dev/null", &server.url("/a.ts")]));
+    assert_eq!(run.output.status.code(), Some(28), "curl waits for the end");
+    let record = run.exchange();
+    assert_eq!((record.end, record.content_length, record.idle_ns), (end::COMPLETE, 10, 0));
+    assert_whole(&record, &server.served()[0]);
+}
+
+/// A playlist of many kilobytes.
+fn long_playlist() -> Vec<u8> {
+    let segments: String = (0..1000).map(|number| format!("#EXTINF:2,\nsegment-{number}.ts\n")).collect();
+    format!("\n#EXTM3U\n#EXT-X-TARGETDURATION:2\n{segments}").into_bytes()
+}
+
+#[test]
+fn the_body_of_a_playlist_comes_along_whole() {
+    let server = Server::start(|_, _| {
+        let all = Answer::ok("text/plain", &long_playlist()).pieces.concat();
+        let pieces = all.chunks(777).map(<[u8]>::to_vec).collect();
+        Answer { pieces, pause: Duration::ZERO, then: Then::Keep }
+    });
+    let run = run(curl().args(["-o", "/dev/null", &server.url("/play?token=1")]));
+    let record = run.exchange();
+    assert_eq!((record.body, record.content), (body::WHOLE, content::PLAYLIST));
+    let asked = format!("/play?token=1\n127.0.0.1:{}\n", server.port).into_bytes();
+    assert_eq!(run.body_of(&record), [asked, long_playlist()].concat());
+    assert_eq!(run.pieces.len(), run.body_of(&record).len().div_ceil(BODY_BYTES));
+    drop(server);
+}
+
+#[test]
+fn a_body_leaves_half_of_the_pipe_to_facts_and_is_none_itself() {
+    let pipe = Pipe::new();
+    let filler = vec![0; 600 << 10];
+    File::from(pipe.writer.try_clone().unwrap()).write_all(&filler).unwrap();
+    let server = Server::start(|_, _| Answer::ok("application/x-mpegurl", &long_playlist()));
+    let output = run_into(curl().args(["-o", "/dev/null", &server.url("/a.m3u8")]), &pipe);
+    assert!(output.status.success(), "{output:?}");
+    let (records, pieces) = Pipe::read(&pipe.drain()[filler.len()..]);
+    assert!(pieces.is_empty());
+    let told: Vec<_> = records.iter().map(|record| (record.what, record.sequence, record.lost)).collect();
+    assert_eq!(told, [(what::HELLO, 0, 0), (what::EXCHANGE, 1, 0), (what::CLOSED, 2, 0)]);
+    assert_eq!((records[1].body, records[1].content), (body::LOST, content::PLAYLIST));
+    drop(server);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
 use hls_swarm::engine::probe::object::ProbeObject;
-use hls_swarm_probe::record::{ENVIRONMENT, RECORD_BYTES, Record, what};
+use hls_swarm_probe::record::{ENVIRONMENT, Frame, Record, what};
 
 /// Descriptors in the child.
 const OBJECT_FD: i32 = 200;
@@ -19,6 +19,14 @@ const PIPE_FD: i32 = 201;
 
 pub const VIEWER: u32 = 7;
 pub const GENERATION: u32 = 3;
+
+/// A piece of a body.
+pub struct Piece {
+    /// Process, connection and request.
+    pub of: (u32, u32, u32),
+    pub offset: u32,
+    pub bytes: Vec<u8>,
+}
 
 /// The pipe that records go through.
 pub struct Pipe {
@@ -43,9 +51,30 @@ impl Pipe {
     }
 
     pub fn records(&self) -> Vec<Record> {
-        let all = self.drain();
-        assert_eq!(all.len() % RECORD_BYTES, 0, "records are whole");
-        all.chunks(RECORD_BYTES).map(|bytes| Record::from_bytes(bytes).unwrap()).collect()
+        self.frames().0
+    }
+
+    /// Records and pieces of bodies, each in their order.
+    pub fn frames(&self) -> (Vec<Record>, Vec<Piece>) {
+        Self::read(&self.drain())
+    }
+
+    /// The same of what was drained.
+    pub fn read(mut rest: &[u8]) -> (Vec<Record>, Vec<Piece>) {
+        let (mut records, mut pieces) = (Vec::new(), Vec::new());
+        while !rest.is_empty() {
+            let Some((frame, size)) = Frame::first(rest).unwrap() else { panic!("frames are whole") };
+            match frame {
+                Frame::Record(record) => records.push(record),
+                Frame::Body(piece) => {
+                    assert_eq!((piece.viewer, piece.generation), (VIEWER, GENERATION));
+                    let of = (piece.pid, piece.connection, piece.request);
+                    pieces.push(Piece { of, offset: piece.offset, bytes: piece.bytes.to_vec() });
+                }
+            }
+            rest = &rest[size..];
+        }
+        (records, pieces)
     }
 }
 
@@ -85,20 +114,21 @@ pub fn run_with(command: &mut Command, fd: i32, environment: impl AsRef<OsStr>) 
 pub struct Run {
     pub output: Output,
     pub records: Vec<Record>,
+    pub pieces: Vec<Piece>,
 }
 
 /// Runs `command` under the probe; checks what holds for the records of every run of one process.
 pub fn run(command: &mut Command) -> Run {
     let pipe = Pipe::new();
     let output = run_into(command, &pipe);
-    let records = pipe.records();
+    let (records, pieces) = pipe.frames();
     let hello = records.first().unwrap_or_else(|| panic!("no record of {command:?}: {output:?}"));
     assert_eq!(hello.what, what::HELLO);
     for (sequence, record) in (0..).zip(&records) {
         assert_eq!((record.viewer, record.generation, record.pid), (VIEWER, GENERATION, hello.pid));
         assert_eq!((record.sequence, record.lost), (sequence, 0));
     }
-    Run { output, records }
+    Run { output, records, pieces }
 }
 
 impl Run {
@@ -109,6 +139,17 @@ impl Run {
     /// The finished exchanges, in order.
     pub fn exchanges(&self) -> Vec<Record> {
         self.of(what::EXCHANGE)
+    }
+
+    /// The body that an exchange passed on, with what was asked for before it.
+    pub fn body_of(&self, exchange: &Record) -> Vec<u8> {
+        let of = (exchange.pid, exchange.connection, exchange.request);
+        let mut body = Vec::new();
+        for piece in self.pieces.iter().filter(|piece| piece.of == of) {
+            assert_eq!(piece.offset as usize, body.len(), "pieces follow each other");
+            body.extend_from_slice(&piece.bytes);
+        }
+        body
     }
 
     /// The only exchange.

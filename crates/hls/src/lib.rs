@@ -1,4 +1,6 @@
-//! HLS playlists (RFC 8216), and the selection of the variants that viewers play.
+//! HLS playlists (RFC 8216): model, reader and writer, the requests that they lead to, and the selection of the
+//! variants that viewers play.
 
 pub mod playlist;
+pub mod request_target;
 pub mod selection;

@@ -221,10 +221,15 @@ mod tests {
 
     fn playlist() -> Multivariant {
         let variant = |name: &str, bandwidth, height| Variant {
+            uri: name.to_owned(),
             url: Url::parse(&format!("http://host/{name}")).unwrap(),
             bandwidth,
             resolution: Some((height * 16 / 9, height)),
+            codecs: None,
             audio: None,
+            video: None,
+            subtitles: None,
+            closed_captions: None,
         };
         let variants = vec![
             variant("mid", 2_000_000, 720),
@@ -232,7 +237,7 @@ mod tests {
             variant("top2", 3_000_000, 1080),
             variant("low", 800_000, 360),
         ];
-        Multivariant { variants, audio: Vec::new() }
+        Multivariant { variants, renditions: Vec::new() }
     }
 
     fn paths(selection: &str) -> Result<String, NoMatchingVariant> {

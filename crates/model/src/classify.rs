@@ -1,4 +1,5 @@
-//! What an exchange was about: by the first bytes of its body, else by name and content type.
+//! What an exchange was about: by the playlist that lists its address; else by the first bytes of its body,
+//! by its name, and by its content type.
 //!
 //! Content is asked first, because names lie: CDNs serve segments as `.jpg`, initialization
 //! sections as `seg0.mp4` and playlists without any extension.
@@ -8,6 +9,8 @@ use crate::exchange::Kind;
 /// What is known of a response when its kind is asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseHints<'a> {
+    /// What a playlist lists the address as.
+    pub listed: Option<Kind>,
     /// Last element of the URL's path, without query.
     pub name: &'a str,
     /// `Content-Type`, empty if there was none.
@@ -24,6 +27,9 @@ const KEY_BYTES: u64 = 16;
 /// The kind that the clues speak for; a body of a failed response must not be passed as a clue.
 #[must_use]
 pub fn kind(clues: ResponseHints<'_>) -> Kind {
+    if let Some(listed) = clues.listed {
+        return listed;
+    }
     // Keys are random bytes, so their length has to speak before their content.
     if clues.length == Some(KEY_BYTES) && !clues.sniff.starts_with(b"#EXTM3U") {
         return Kind::Key;
@@ -102,8 +108,11 @@ mod tests {
             ("page.html", "text/html", b"<html>", None, Kind::Other),
             ("", "", b"", None, Kind::Other),
         ] {
-            let clues = ResponseHints { name, content_type, sniff, length };
+            let clues = ResponseHints { name, content_type, sniff, length, listed: None };
             assert_eq!(kind(clues), expected, "{name} {content_type} {sniff:?}");
+            // Whatever it looks like, a playlist that lists it knows better.
+            let clues = ResponseHints { listed: Some(Kind::Segment), ..clues };
+            assert_eq!(kind(clues), Kind::Segment, "{name} {content_type} {sniff:?}");
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Events: what happens in a run, as the aggregator receives it.
 
+use std::sync::Arc;
+
 use hls_swarm_base::exit_status::ProcessExit;
+use hls_swarm_hls::playlist::Playlist;
 
 use super::command::Command;
 use super::exchange::Exchange;
+use crate::listed::Rendition;
 use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
 
@@ -95,6 +99,21 @@ pub enum Event {
     },
     /// A request and its response are over.
     Exchange(Box<Exchange>),
+    /// A viewer read a playlist, to its end.
+    Playlist {
+        /// The viewer.
+        viewer: u32,
+        /// How often it had been started.
+        generation: u32,
+        /// Which playlist: hash of its URL without delivery directives.
+        playlist: u64,
+        /// What it carries, by the multivariant playlist that led to it.
+        rendition: Rendition,
+        /// What it said; the same value for all viewers that read the same.
+        said: Arc<Playlist>,
+        /// When its last byte had come, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
     /// A connection could not be made.
     ConnectFailed {
         /// The viewer.

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::content::Content;
+use crate::listed::SegmentId;
+
 /// What was asked for, in the terms of RFC 8216.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -146,6 +149,19 @@ pub struct Exchange {
     pub head_bytes: u64,
     /// Body bytes that the viewer read, chunk framing included (nginx's `$body_bytes_sent`).
     pub body_bytes: u64,
+    /// What the body looks like, if any of it was read and was not content-encoded.
+    pub content: Option<Content>,
+    /// Whether the body is whole, but ends in the middle of an MPEG-TS packet or of an ISO box.
+    pub cut_short: bool,
+    /// How many bytes of body the response announced, if it did. A complete one has as many.
+    pub announced_bytes: Option<u64>,
+    /// Bytes that came behind the end of the response as it was announced: the length was too small.
+    pub excess_bytes: u64,
+    /// The segment that was asked for, if a playlist that this or another viewer read lists it.
+    pub segment: Option<SegmentId>,
+    /// Whether the request let the server hold the answer back until the playlist has something new (LL-HLS):
+    /// then the time to the first byte is no measure of the server.
+    pub blocking_reload: bool,
     /// Bytes that the kernel received on the connection for this exchange, FIN not counted.
     pub received_bytes: Option<u64>,
     /// Whether the exchange ran inside TLS.

@@ -4,11 +4,14 @@
 
 pub mod classify;
 pub mod command;
+pub mod content;
 pub mod event;
 pub mod exchange;
+pub mod listed;
 pub(crate) mod merge;
 pub mod metric;
 pub mod origin_sample;
+pub mod recent;
 pub mod report;
 pub mod run;
 pub mod series;

@@ -3,6 +3,7 @@
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_hls::selection::VariantSelection;
+use hls_swarm_model::content::Content;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
@@ -63,6 +64,12 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         idle_ns: None,
         head_bytes: 300,
         body_bytes: if kind == Kind::Segment { 500_000 } else { 400 },
+        content: Some(if kind == Kind::Segment { Content::MpegTs } else { Content::Playlist }),
+        cut_short: false,
+        announced_bytes: Some(if kind == Kind::Segment { 500_000 } else { 400 }),
+        excess_bytes: 0,
+        segment: None,
+        blocking_reload: false,
         received_bytes: Some(if kind == Kind::Segment { 500_300 } else { 700 }),
         tls: false,
         retransmits: Some(0),

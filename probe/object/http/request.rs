@@ -1,7 +1,7 @@
 //! The sending direction: request line, head and body.
 
 use super::super::wire::hash_host;
-use super::text::{decimal, header};
+use super::text::{decimal, header, range_start};
 use super::{Follower, Request, Sent};
 
 impl Follower {
@@ -72,6 +72,7 @@ impl Follower {
             }
             _ => {
                 self.record.url_hash = self.target.byte(self.record.url_hash, byte);
+                self.body.target(byte);
                 match (self.request, byte) {
                     (Request::Path, b'?') => self.request = Request::Query,
                     (Request::Path, b'/') => self.record.name_len = 0,
@@ -114,6 +115,9 @@ impl Follower {
                 if name.eq_ignore_ascii_case(b"host") && !self.host_seen {
                     self.host_seen = true;
                     self.record.url_hash = hash_host(self.record.url_hash, value);
+                    self.body.host(value);
+                } else if name.eq_ignore_ascii_case(b"range") {
+                    self.record.range_start = range_start(value).unwrap_or(0);
                 } else if name.eq_ignore_ascii_case(b"content-length") {
                     self.request_left = decimal(value).unwrap_or(0);
                 } else if name.eq_ignore_ascii_case(b"transfer-encoding") {

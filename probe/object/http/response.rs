@@ -1,7 +1,10 @@
 //! The receiving direction: status line, head, framing and body.
 
-use super::super::wire::{CONTENT_TYPE_BYTES, EDGE_BYTES, SNIFF_BYTES, cache, flag};
-use super::text::{cache_word, decimal, edge_name, header, hexadecimal, last_of_list, trim};
+use super::super::wire::{CONTENT_TYPE_BYTES, EDGE_BYTES, cache, encoding, flag};
+use super::text::{
+    cache_word, coding, content_range, decimal, edge_name, header, hexadecimal, is_of_playlist, last_of_list,
+    trim,
+};
 use super::{Follower, Received, Request, Response, request_facts};
 
 impl Follower {
@@ -16,6 +19,9 @@ impl Follower {
             && let Some(&byte) = rest.first()
         {
             self.started = true;
+            if self.body.room() == 0 {
+                return (used, Received::Piece);
+            }
             let (taken, over) = match self.response {
                 Response::StatusLine | Response::Header => {
                     let (taken, ended) = self.response_line.fill(rest);
@@ -23,10 +29,7 @@ impl Follower {
                     (taken, if ended { self.response_line_ended() } else { None })
                 }
                 Response::Length | Response::ChunkData => self.sized_body(rest),
-                Response::UntilClose | Response::Broken => {
-                    self.entity(rest);
-                    (rest.len(), None)
-                }
+                Response::UntilClose | Response::Broken => (self.entity(rest), None),
                 Response::ChunkSize | Response::ChunkExtension | Response::ChunkEnd => {
                     self.record.body_bytes = self.record.body_bytes.wrapping_add(1);
                     self.chunk_byte(byte);
@@ -51,8 +54,8 @@ impl Follower {
     }
 
     fn sized_body(&mut self, rest: &[u8]) -> (usize, Option<Received>) {
-        let take = rest.len().min(usize::try_from(self.response_left).unwrap_or(usize::MAX));
-        self.entity(rest.get(..take).unwrap_or_default());
+        let most = rest.len().min(usize::try_from(self.response_left).unwrap_or(usize::MAX));
+        let take = self.entity(rest.get(..most).unwrap_or_default());
         self.response_left = self.response_left.saturating_sub(take as u64);
         if self.response_left > 0 {
             return (take, None);
@@ -64,19 +67,16 @@ impl Follower {
         (take, Some(self.complete()))
     }
 
-    fn entity(&mut self, bytes: &[u8]) {
+    /// Takes bytes of a body: as many as there is room for, if it is passed on.
+    fn entity(&mut self, bytes: &[u8]) -> usize {
+        let bytes = if self.skip == 0 { bytes.get(..self.body.room()).unwrap_or(bytes) } else { bytes };
         let count = bytes.len() as u64;
         self.record.body_bytes = self.record.body_bytes.wrapping_add(count);
-        self.playlist.take(bytes, &mut self.record);
-        if usize::from(self.record.sniff_len) < SNIFF_BYTES {
-            for &byte in bytes.iter().take(SNIFF_BYTES) {
-                let Some(place) = self.record.sniff.get_mut(usize::from(self.record.sniff_len)) else {
-                    break;
-                };
-                *place = byte;
-                self.record.sniff_len = self.record.sniff_len.wrapping_add(1);
-            }
+        if self.skip == 0 {
+            self.content.take(bytes);
+            self.body.take(bytes);
         }
+        bytes.len()
     }
 
     fn chunk_byte(&mut self, byte: u8) {
@@ -120,6 +120,7 @@ impl Follower {
         self.other_coding = false;
         self.started = false;
         self.edge_rank = 0;
+        self.range = None;
     }
 
     /// Clears what a response told, and keeps what the request told.
@@ -182,9 +183,12 @@ impl Follower {
                 }
             }
         } else if is(b"content-encoding") {
-            if !value.eq_ignore_ascii_case(b"identity") {
+            record.encoding = coding(value);
+            if record.encoding != encoding::IDENTITY {
                 record.flags |= flag::ENCODED;
             }
+        } else if is(b"content-range") {
+            self.range = content_range(value);
         } else if is(b"content-type") {
             record.content_type = [0; CONTENT_TYPE_BYTES];
             record.content_type_len = 0;
@@ -230,13 +234,29 @@ impl Follower {
             self.request = Request::Opaque;
             return Some(over);
         }
-        self.playlist.begin();
+        if self.skip == 0 {
+            self.content.begin();
+            let (start, _) = self.range.unwrap_or((0, 0));
+            let served = status == 200 || (status == 206 && start == 0);
+            let record = &self.record;
+            let encoded = record.flags & flag::ENCODED != 0;
+            let named = is_of_playlist(record.name(), record.content_type());
+            self.body.begin_body(served && !encoded, served && encoded && named);
+        }
         if self.answering == b'H' || status == 204 || status == 304 {
             return Some(self.complete());
         }
         if self.chunked {
             self.record.flags |= flag::CHUNKED;
             self.await_chunk();
+        } else if let (206, false, false, Some((_, length))) =
+            (status, self.other_coding, self.record.flags & flag::CONTENT_LENGTH != 0, self.range)
+        {
+            // Viewers know from it when they have all, and do not wait for the connection to end.
+            self.record.content_length = length;
+            self.record.flags |= flag::CONTENT_LENGTH;
+            self.response_left = length;
+            self.response = Response::Length;
         } else if self.other_coding || self.record.flags & flag::CONTENT_LENGTH == 0 {
             self.response = Response::UntilClose;
         } else if self.record.content_length == 0 {
@@ -256,7 +276,7 @@ impl Follower {
             self.forget_response();
             return Received::Interim;
         }
-        self.playlist.finish(&mut self.record);
+        self.note_whole();
         self.in_flight = false;
         if self.request == Request::Unframed {
             self.request = Request::Idle;

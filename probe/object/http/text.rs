@@ -1,6 +1,6 @@
 //! Lines, header fields and words of HTTP heads.
 
-use super::super::wire::cache;
+use super::super::wire::{cache, encoding};
 
 /// One line, its end cut if it is longer than the room.
 pub(super) struct Line<const ROOM: usize> {
@@ -69,6 +69,47 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
         b'0'..=b'9' => value.checked_mul(10)?.checked_add(u64::from(byte.wrapping_sub(b'0'))),
         _ => None,
     })
+}
+
+/// The first byte that a `Range` asks for: `bytes=N-…`, and no list.
+pub(super) fn range_start(value: &[u8]) -> Option<u64> {
+    let range = value.strip_prefix(b"bytes=").filter(|range| !range.contains(&b','))?;
+    let dash = range.iter().position(|&byte| byte == b'-')?;
+    range.get(..dash).map(trim).and_then(decimal)
+}
+
+/// First byte and length of what a `Content-Range` says: `bytes FIRST-LAST/TOTAL`.
+pub(super) fn content_range(value: &[u8]) -> Option<(u64, u64)> {
+    let range = trim(value.strip_prefix(b"bytes")?);
+    let slash = range.iter().position(|&byte| byte == b'/')?;
+    let range = range.get(..slash)?;
+    let dash = range.iter().position(|&byte| byte == b'-')?;
+    let first = decimal(trim(range.get(..dash)?))?;
+    let last = decimal(trim(range.get(dash.wrapping_add(1)..)?))?;
+    Some((first, last.checked_sub(first)?.checked_add(1)?))
+}
+
+/// One of [`encoding`] for a `Content-Encoding`.
+pub(super) fn coding(value: &[u8]) -> u8 {
+    let is = |word: &[u8]| value.eq_ignore_ascii_case(word);
+    if is(b"identity") || value.is_empty() {
+        encoding::IDENTITY
+    } else if is(b"gzip") || is(b"x-gzip") {
+        encoding::GZIP
+    } else if is(b"deflate") {
+        encoding::DEFLATE
+    } else {
+        encoding::OTHER
+    }
+}
+
+/// Whether a name or a content type is that of a playlist (RFC 8216, 4).
+pub(super) fn is_of_playlist(name: &[u8], content_type: &[u8]) -> bool {
+    let ends = |end: &[u8]| {
+        let at = name.len().checked_sub(end.len());
+        at.and_then(|at| name.get(at..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+    };
+    ends(b".m3u8") || ends(b".m3u") || contains(content_type, b"mpegurl")
 }
 
 pub(super) fn hexadecimal(byte: u8) -> Option<u64> {

@@ -21,11 +21,20 @@ impl Socket {
     pub(super) fn tell_exchange(&mut self, info: Option<TcpInfo>, how: u8, error: c_int, now: u64) {
         /// Later than this after the last arrival, the viewer's reading is no measure of the network.
         const READ_LATE_NS: u64 = 8_000_000;
+        if how == end::COMPLETE {
+            self.pass_piece(true);
+        }
         let mut record = self.identified(what::EXCHANGE, how);
         record.error = errno_field(error);
         record.started_ns = self.started;
         self.tell_connection(&mut record);
         let last_arrival = self.tell_tcp_info(&mut record, info, now);
+        record.excess = core::mem::take(&mut self.excess);
+        if how == end::COMPLETE && !self.tls && !self.superseded && record.has(flag::TCP_INFO) {
+            let read = record.head_bytes.wrapping_add(record.body_bytes);
+            let more = u32::try_from(record.received.saturating_sub(read)).unwrap_or(u32::MAX);
+            record.excess = record.excess.max(more);
+        }
         if self.first_byte != 0 {
             record.flags |= flag::FIRST_BYTE;
             record.first_byte_ns = self.first_byte.saturating_sub(self.started);

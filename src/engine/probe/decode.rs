@@ -1,13 +1,19 @@
-//! Decodes the probe's records into events: a record's flags become `Some` and `None`, and a failed connect
-//! is told apart from the first of several addresses that are tried.
+//! Decodes the probe's frames into events: a record's flags become `Some` and `None`, a failed connect is told
+//! apart from the first of several addresses that are tried, and a request is matched with what a playlist
+//! listed.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hls_swarm_model::classify::{ResponseHints, kind};
+use hls_swarm_model::content::Content;
 use hls_swarm_model::event::Event;
-use hls_swarm_model::exchange::{Cache, Exchange, MediaPlaylist, Outcome};
-use hls_swarm_probe::record::{BAD_NETWORK, Record, cache, end, flag, what};
+use hls_swarm_model::exchange::{Cache, Exchange, Outcome};
+use hls_swarm_model::listed::Listed;
+use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, flag, what};
+
+use super::bodies::Bodies;
+use super::playlists::{Known, Playlists};
 
 /// `EAI_*` codes of getaddrinfo (positive, as the probe reports them) and their texts.
 const NAME_ERRORS: [(u16, &str); 5] = [
@@ -23,7 +29,10 @@ const ETIMEDOUT: u16 = 110;
 /// How long after a failed attempt another address may take to answer, nanoseconds.
 const NEXT_ADDRESS_NS: u64 = 2_000_000_000;
 
-/// Decodes records in the order of the pipe.
+/// Processes whose redirects are kept at most.
+const REDIRECTED: usize = 10_000;
+
+/// Decodes frames in the order of the pipe.
 ///
 /// A name may stand for several addresses; a player tries one after the other (RFC 8305), so an
 /// attempt that failed is an error only if the next one does not succeed.
@@ -31,15 +40,30 @@ const NEXT_ADDRESS_NS: u64 = 2_000_000_000;
 pub struct Decoder {
     /// The last failed attempt of each process.
     failed: HashMap<u32, Record>,
+    bodies: Bodies,
+    playlists: Playlists,
+    /// By process: what was asked for when the answer led elsewhere. The next request for an address that no
+    /// playlist lists is for that.
+    redirected: HashMap<u32, Listed>,
 }
 
 impl Decoder {
-    /// Passes the events of a record to `out`.
-    pub fn decode(&mut self, record: &Record, out: &mut impl FnMut(Event)) {
+    /// Passes the events of a frame to `out`.
+    pub fn decode(&mut self, frame: &Frame<'_>, out: &mut impl FnMut(Event)) {
+        match frame {
+            Frame::Record(record) => self.record(record, out),
+            Frame::Body(piece) => self.bodies.add(piece),
+        }
+    }
+
+    fn record(&mut self, record: &Record, out: &mut impl FnMut(Event)) {
         if let Some(failed) = self.failed.remove(&record.pid)
             && !is_retried_successfully(&failed, record)
         {
             out(connect_failed(&failed));
+        }
+        if record.what == what::HELLO {
+            self.bodies.begin(record.viewer, record.generation);
         }
         match record.what {
             what::HELLO if record.error == BAD_NETWORK => out(Event::ConnectFailed {
@@ -49,9 +73,10 @@ impl Decoder {
                 given_up_after_ns: None,
                 handshake_left: false,
             }),
-            what::EXCHANGE => out(Event::Exchange(Box::new(exchange(record)))),
+            what::EXCHANGE => self.exchange(record, out),
             what::CONNECT_FAILED => drop(self.failed.insert(record.pid, *record)),
             what::CLOSED => {
+                self.bodies.forget(record.viewer, record.pid, record.connection);
                 if record.received > 0 {
                     out(Event::Received {
                         viewer: record.viewer,
@@ -73,7 +98,42 @@ impl Decoder {
         }
     }
 
-    /// No further record will arrive: passes on what was held back.
+    fn exchange(&mut self, record: &Record, out: &mut impl FnMut(Event)) {
+        let whole = record.end == end::COMPLETE && is_served(record);
+        let body = self.bodies.take(record).filter(|_| whole);
+        let blocking_reload = body.as_ref().is_some_and(|body| body.request.is_blocking_reload());
+        let tls = record.has(flag::TLS);
+        let read = body.and_then(|body| self.playlists.take(record.url_hash, &body, record.encoding, tls));
+        let listed = self.listed(record);
+        let found = Exchange { blocking_reload, ..exchange(record, listed, read.as_ref()) };
+        if let Some(Known { rendition, said, .. }) = read.filter(|read| !read.is_cut) {
+            let took = found.first_byte_ns.unwrap_or(0).saturating_add(found.download_ns.unwrap_or(0));
+            out(Event::Playlist {
+                viewer: record.viewer,
+                generation: record.generation,
+                playlist: record.url_hash,
+                rendition,
+                said,
+                at_ns: record.started_ns.saturating_add(took),
+            });
+        }
+        out(Event::Exchange(Box::new(found)));
+    }
+
+    /// What a playlist listed that the request was about, redirects followed.
+    fn listed(&mut self, record: &Record) -> Option<Listed> {
+        let own = self.playlists.urls.find(record.url_hash, record.range_start);
+        let listed = own.or_else(|| self.redirected.remove(&record.pid));
+        if let (301 | 302 | 303 | 307 | 308, Some(listed)) = (record.status, listed) {
+            if self.redirected.len() >= REDIRECTED {
+                self.redirected.clear();
+            }
+            self.redirected.insert(record.pid, listed);
+        }
+        listed
+    }
+
+    /// No further frame will arrive: passes on what was held back.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
         self.failed.drain().for_each(|(_, failed)| out(connect_failed(&failed)));
     }
@@ -106,14 +166,20 @@ fn connect_failed(record: &Record) -> Event {
     }
 }
 
-fn exchange(record: &Record) -> Exchange {
+/// Whether the body can be what was requested: that of an error response says nothing about it.
+const fn is_served(record: &Record) -> bool {
+    matches!(record.status, 200 | 206)
+}
+
+fn exchange(record: &Record, listed: Option<Listed>, read: Option<&Known>) -> Exchange {
     let when = |mask: u16, value: u64| record.has(mask).then_some(value);
     let complete = record.end == end::COMPLETE;
     let name = text(&record.name, record.name_len);
-    // The body of an error response says nothing about the kind of the requested resource.
-    let served = matches!(record.status, 200 | 206);
+    let served = is_served(record);
     let plain = served && !record.has(flag::ENCODED);
+    let announced = when(flag::CONTENT_LENGTH, record.content_length).filter(|_| !record.has(flag::CHUNKED));
     let hints = ResponseHints {
+        listed: listed.map(|listed| listed.kind()),
         name: &name,
         content_type: if served { &text(&record.content_type, record.content_type_len) } else { "" },
         sniff: if plain { bytes(&record.sniff, record.sniff_len) } else { &[] },
@@ -137,6 +203,12 @@ fn exchange(record: &Record) -> Exchange {
         idle_ns: (!complete).then_some(record.idle_ns),
         head_bytes: record.head_bytes,
         body_bytes: record.body_bytes,
+        content: if read.is_some() { Some(Content::Playlist) } else { looks_like(record) },
+        cut_short: record.has(flag::CUT_SHORT),
+        announced_bytes: announced,
+        excess_bytes: u64::from(record.excess),
+        segment: listed.and_then(|listed| listed.segment()),
+        blocking_reload: false,
         received_bytes: when(flag::TCP_INFO, record.received),
         tls: record.has(flag::TLS),
         retransmits: record.has(flag::TCP_INFO).then_some(record.retransmits),
@@ -150,21 +222,30 @@ fn exchange(record: &Record) -> Exchange {
         },
         age_s: record.has(flag::AGE).then_some(record.age_s),
         edge: (record.edge_len > 0).then(|| String::from_utf8_lossy(record.edge()).into()),
-        playlist: playlist(record).filter(|_| complete && served),
+        playlist: read.and_then(|read| read.state),
         peer: peer(record),
         local_port: Some(record.local_port).filter(|port| *port != 0),
         name: name.into_boxed_str(),
     }
 }
 
-fn playlist(record: &Record) -> Option<MediaPlaylist> {
-    record.has(flag::MEDIA_PLAYLIST).then_some(MediaPlaylist {
-        sequence: record.media_sequence,
-        segments: record.segments,
-        last_segment: record.last_segment,
-        discontinuity_sequence: record.discontinuity_sequence,
-        target_seconds: record.target_duration_s,
-        ended: record.has(flag::END_LIST),
+const fn looks_like(record: &Record) -> Option<Content> {
+    Some(match record.content {
+        content::EMPTY => Content::Empty,
+        content::MPEG_TS => Content::MpegTs,
+        content::ISO_BOX => Content::IsoBox,
+        content::ADTS => Content::Adts,
+        content::ID3 => Content::Id3,
+        content::MPEG_AUDIO => Content::MpegAudio,
+        content::AC3 => Content::Ac3,
+        content::WEBVTT => Content::WebVtt,
+        content::PLAYLIST => Content::Playlist,
+        content::HTML => Content::Html,
+        content::XML => Content::Xml,
+        content::JSON => Content::Json,
+        content::TEXT => Content::Text,
+        content::OTHER => Content::Other,
+        _ => return None,
     })
 }
 
@@ -215,7 +296,10 @@ fn text(field: &[u8], length: u8) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hls_swarm_hls::playlist::Playlist;
     use hls_swarm_model::exchange::Kind;
+    use hls_swarm_model::listed::Rendition;
+    use hls_swarm_probe::record::{BodyPiece, body, encoding, url_hash};
 
     use super::*;
 
@@ -229,7 +313,9 @@ mod tests {
 
     fn events(records: &[Record]) -> Vec<Event> {
         let (mut decoder, mut events) = (Decoder::default(), Vec::new());
-        records.iter().for_each(|record| decoder.decode(record, &mut |event| events.push(event)));
+        records
+            .iter()
+            .for_each(|record| decoder.decode(&Frame::Record(*record), &mut |event| events.push(event)));
         decoder.finish(&mut |event| events.push(event));
         events
     }
@@ -327,5 +413,271 @@ mod tests {
         assert_eq!(left(Record { end: end::CLOSED_BY_VIEWER, ..closed }), Some(true));
         let hidden = Record { flags: flag::TLS | flag::HIDDEN, ..closed };
         assert!(events(&[hidden]).is_empty());
+    }
+
+    /// What one viewer asks for, and what comes; the events of all.
+    struct Viewer {
+        decoder: Decoder,
+        viewer: u32,
+        request: u32,
+    }
+
+    const HOST: &str = "cdn:8080";
+
+    impl Viewer {
+        fn new() -> Self {
+            Self { decoder: Decoder::default(), viewer: 1, request: 0 }
+        }
+
+        fn record(&mut self, target: &str) -> Record {
+            self.request += 1;
+            Record {
+                what: what::EXCHANGE,
+                end: end::COMPLETE,
+                viewer: self.viewer,
+                generation: 1,
+                pid: 100 + self.viewer,
+                connection: 1,
+                request: self.request,
+                status: 200,
+                url_hash: url_hash(target.as_bytes(), HOST.as_bytes()),
+                ..Record::EMPTY
+            }
+        }
+
+        fn tell(&mut self, record: &Record) -> Vec<Event> {
+            let mut events = Vec::new();
+            self.decoder.decode(&Frame::Record(*record), &mut |event| events.push(event));
+            events
+        }
+
+        /// An exchange that brought `body` in pieces of 10 bytes.
+        fn playlist_as(&mut self, target: &str, body: &[u8], change: impl Fn(&mut Record)) -> Vec<Event> {
+            let mut record = self.record(target);
+            (record.body, record.content) = (body::WHOLE, content::PLAYLIST);
+            change(&mut record);
+            let all = [target.as_bytes(), b"\n", HOST.as_bytes(), b"\n", body].concat();
+            for (number, bytes) in (0..).zip(all.chunks(10)) {
+                let Record { viewer, generation, pid, connection, request, .. } = record;
+                let piece =
+                    BodyPiece { viewer, generation, pid, connection, request, offset: number * 10, bytes };
+                self.decoder.decode(&Frame::Body(piece), &mut |event| panic!("{event:?}"));
+            }
+            self.tell(&record)
+        }
+
+        fn playlist(&mut self, target: &str, text: &str) -> Exchange {
+            only(&self.playlist_as(target, text.as_bytes(), |_| {}))
+        }
+
+        /// An exchange of something that looks like nothing.
+        fn other(&mut self, target: &str, change: impl Fn(&mut Record)) -> Exchange {
+            let mut record = self.record(target);
+            record.content = content::OTHER;
+            change(&mut record);
+            only(&self.tell(&record))
+        }
+
+        fn get(&mut self, target: &str) -> Exchange {
+            self.other(target, |_| {})
+        }
+    }
+
+    fn only(events: &[Event]) -> Exchange {
+        let exchange = |event: &Event| match event {
+            Event::Exchange(exchange) => Some((**exchange).clone()),
+            _ => None,
+        };
+        let exchanges: Vec<_> = events.iter().filter_map(exchange).collect();
+        assert_eq!(exchanges.len(), 1, "{events:?}");
+        exchanges[0].clone()
+    }
+
+    const LIVE: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
+        #EXT-X-DISCONTINUITY-SEQUENCE:3\n#EXT-X-MAP:URI=\"head\"\n\
+        #EXT-X-KEY:METHOD=AES-128,URI=\"/license?id=7\"\n#EXTINF:2,\npart/7\n#EXTINF:1.5,\npart/8?t=/x\n";
+
+    #[test]
+    fn what_a_playlist_lists_is_that_whatever_it_looks_like() {
+        let mut viewer = Viewer::new();
+        assert_eq!(viewer.get("/live/part/7").kind, Kind::Other, "not listed yet");
+        assert_eq!(viewer.playlist("/live/index?x", LIVE).kind, Kind::Playlist);
+        let segment = viewer.get("/live/part/8?t=/x");
+        let id = segment.segment.unwrap();
+        assert_eq!((segment.kind, id.sequence, id.duration_us), (Kind::Segment, 8, 1_500_000));
+        assert_eq!(id.playlist, url_hash(b"/live/index?x", HOST.as_bytes()));
+        assert_eq!((id.rendition, id.encrypted, id.from_start), (Rendition::Main, true, true));
+        assert_eq!(viewer.get("/live/head").kind, Kind::Init);
+        assert_eq!(viewer.get("/license?id=7").kind, Kind::Key);
+        // A page in place of a segment, of a playlist: what was asked for is known.
+        let page = viewer.other("/live/part/7", |record| record.content = content::HTML);
+        assert_eq!((page.kind, page.content), (Kind::Segment, Some(Content::Html)));
+        let missing = viewer.other("/live/part/7", |record| record.status = 404);
+        assert_eq!((missing.kind, missing.segment.map(|id| id.sequence)), (Kind::Segment, Some(7)));
+        let page = viewer.other("/live/index?x", |record| record.content = content::HTML);
+        assert_eq!((page.kind, page.content, page.playlist), (Kind::Playlist, Some(Content::Html), None));
+        // Another viewer has the benefit of it.
+        viewer.viewer = 2;
+        assert_eq!(viewer.get("/live/part/7").kind, Kind::Segment);
+    }
+
+    #[test]
+    fn the_state_of_a_playlist_is_what_it_says() {
+        let mut viewer = Viewer::new();
+        let state = viewer.playlist("/live/index?x", LIVE).playlist.unwrap();
+        assert_eq!((state.sequence, state.segments, state.next_sequence()), (7, 2, 9));
+        assert_eq!((state.discontinuity_sequence, state.target_seconds, state.ended), (3, 2, false));
+        assert_eq!(
+            state.last_segment,
+            b"8".iter().fold(hls_swarm_probe::record::URL_HASH_START, |hash, byte| {
+                hls_swarm_probe::record::hash_byte(hash, *byte)
+            })
+        );
+        let ended = viewer.playlist("/live/index?x", &format!("{LIVE}#EXT-X-ENDLIST")).playlist.unwrap();
+        assert!(ended.ended);
+        // A delta update leaves segments out, but not of the count.
+        let skip = LIVE.replace("#EXT-X-MAP", "#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n#EXT-X-MAP");
+        assert_eq!(viewer.playlist("/a", &skip).playlist.unwrap().next_sequence(), 14);
+        assert_eq!(viewer.get("/part/7").segment.unwrap().sequence, 12);
+        assert_eq!(viewer.playlist("/b", "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\na\n").playlist, None);
+    }
+
+    #[test]
+    fn reloads_of_low_latency_are_of_one_playlist_and_do_not_make_the_server_slow() {
+        let mut viewer = Viewer::new();
+        let plain = viewer.playlist("/a.m3u8?t=1", LIVE);
+        let blocked = viewer.playlist("/a.m3u8?t=1&_HLS_msn=9&_HLS_part=0", LIVE);
+        assert_eq!((plain.playlist, plain.url_hash), (blocked.playlist, blocked.url_hash));
+        assert_eq!((plain.blocking_reload, blocked.blocking_reload), (false, true));
+    }
+
+    #[test]
+    fn each_viewer_is_told_the_same_playlist_once_read() {
+        let mut viewer = Viewer::new();
+        let said = |viewer: &mut Viewer| match &viewer.playlist_as("/a", LIVE.as_bytes(), |record| {
+            (record.started_ns, record.first_byte_ns, record.download_ns) = (1000, 20, 3);
+            record.flags = flag::FIRST_BYTE;
+        })[..]
+        {
+            [Event::Playlist { viewer, said, at_ns: 1023, .. }, Event::Exchange(_)] => {
+                (*viewer, said.clone())
+            }
+            other => panic!("{other:?}"),
+        };
+        let first = said(&mut viewer);
+        viewer.viewer = 2;
+        let second = said(&mut viewer);
+        assert_eq!((first.0, second.0), (1, 2));
+        assert!(std::sync::Arc::ptr_eq(&first.1, &second.1));
+        assert!(matches!(&*first.1, Playlist::Media(media) if media.segments.len() == 2));
+    }
+
+    #[test]
+    fn renditions_are_what_the_multivariant_playlist_says() {
+        let mut viewer = Viewer::new();
+        let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"audio\"\n\
+            #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",URI=\"subs\"\n\
+            #EXT-X-STREAM-INF:BANDWIDTH=1,AUDIO=\"a\"\nlow\n";
+        assert_eq!(viewer.playlist("/", text).kind, Kind::Playlist);
+        for (name, rendition) in
+            [("audio", Rendition::Audio), ("subs", Rendition::Subtitles), ("low", Rendition::Main)]
+        {
+            assert_eq!(viewer.get(&format!("/{name}")).kind, Kind::Playlist, "it never brought one");
+            let text = format!("#EXTM3U\n#EXTINF:1,\n{name}-1\n");
+            viewer.playlist(&format!("/{name}"), &text);
+            let segment = viewer.get(&format!("/{name}-1"));
+            assert_eq!((segment.kind, segment.segment.unwrap().rendition), (Kind::Segment, rendition));
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_encoded_are_read_too() {
+        use std::io::Write;
+
+        let gzip = {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(LIVE.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        let zlib = {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(LIVE.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        let bare = zlib[2..zlib.len() - 4].to_vec();
+        for (coding, bytes, readable) in [
+            (encoding::GZIP, &gzip[..], true),
+            (encoding::DEFLATE, &zlib, true),
+            (encoding::DEFLATE, &bare, true),
+            (encoding::GZIP, &gzip[..gzip.len() / 2], false),
+            (encoding::GZIP, b"<html>", false),
+            (encoding::OTHER, b"\x0b\x01", false),
+        ] {
+            let mut viewer = Viewer::new();
+            let exchange = only(&viewer.playlist_as("/a.m3u8", bytes, |record| {
+                (record.encoding, record.flags, record.content) = (coding, flag::ENCODED, content::UNKNOWN);
+            }));
+            assert_eq!(exchange.playlist.is_some(), readable, "{coding} {bytes:?}");
+            assert_eq!(exchange.content, readable.then_some(Content::Playlist));
+            let expected = if readable { Kind::Segment } else { Kind::Other };
+            assert_eq!(viewer.get("/part/7").kind, expected, "{coding} {bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_playlist_that_did_not_come_whole_says_nothing() {
+        let changes: [fn(&mut Record); 3] = [
+            |record| record.body = body::LOST,
+            |record| record.end = end::CLOSED_BY_PEER,
+            |record| record.status = 404,
+        ];
+        for change in changes {
+            let mut viewer = Viewer::new();
+            let events = viewer.playlist_as("/a", LIVE.as_bytes(), change);
+            assert_eq!(only(&events).playlist, None);
+            assert_eq!((events.len(), viewer.get("/part/7").kind), (1, Kind::Other));
+        }
+        // Of one that is too long it is known what its beginning lists, and no more.
+        let mut viewer = Viewer::new();
+        let events = viewer.playlist_as("/a", LIVE.as_bytes(), |record| record.body = body::CUT);
+        assert_eq!((events.len(), only(&events).playlist), (1, None));
+        assert_eq!(
+            (viewer.get("/part/7").kind, viewer.get("/part/8?t=/x").kind),
+            (Kind::Segment, Kind::Segment)
+        );
+    }
+
+    #[test]
+    fn what_a_redirect_leads_to_is_what_was_asked_for() {
+        let mut viewer = Viewer::new();
+        viewer.playlist("/a", LIVE);
+        let redirect = viewer.other("/part/7", |record| record.status = 302);
+        assert_eq!(redirect.kind, Kind::Segment);
+        let again = viewer.other("/edge/7", |record| record.status = 307);
+        assert_eq!((again.kind, again.segment), (Kind::Segment, redirect.segment));
+        assert_eq!(viewer.get("/part/8?t=/x").segment.unwrap().sequence, 8, "what is listed is itself");
+        assert_eq!(viewer.get("/edge/b/7").segment, redirect.segment);
+        assert_eq!(viewer.get("/edge/c/7").kind, Kind::Other, "once");
+    }
+
+    #[test]
+    fn lengths_are_compared_where_they_were_announced() {
+        let mut record = record();
+        (record.content_length, record.body_bytes, record.excess) = (100, 100, 7);
+        record.flags = flag::CONTENT_LENGTH;
+        let exchange = read(&record);
+        assert_eq!((exchange.announced_bytes, exchange.excess_bytes), (Some(100), 7));
+        record.flags |= flag::CHUNKED;
+        assert_eq!(read(&record).announced_bytes, None, "chunks speak first (RFC 9112, 6.3)");
+    }
+
+    #[test]
+    fn addresses_are_known_as_players_write_them() {
+        let mut viewer = Viewer::new();
+        let text = "#EXTM3U\n#EXTINF:1,\n../it's.ts\n#EXTINF:1,\nhttp://cdn:8080/b c.ts#t=1\n";
+        viewer.playlist("/live/x/index.m3u8", text);
+        for target in ["/live/it's.ts", "/b c.ts", "/b%20c.ts"] {
+            assert!(viewer.get(target).segment.is_some(), "{target}");
+        }
     }
 }

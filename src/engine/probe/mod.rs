@@ -1,8 +1,10 @@
 //! The socket probe: how a program gets it, and how its records are read.
 
+pub mod bodies;
 pub mod decode;
 pub mod object;
 pub mod pipe;
+pub mod playlists;
 pub mod selftest;
 
 use std::borrow::Cow;

@@ -12,13 +12,16 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_model::event::Event;
-use hls_swarm_probe::record::{RECORD_BYTES, Record, what};
+use hls_swarm_probe::record::{Frame, Record, what};
 
 use super::decode::Decoder;
 
 /// Size of the pipe, bytes: the most that an unprivileged process may ask for, and room for about 2000
 /// records.
 const CAPACITY: i32 = 1 << 20;
+
+/// Most bytes of one read.
+const READ_BYTES: usize = 32 << 10;
 
 /// The write end, which viewers inherit.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl ProbePipe {
             tracing::debug!(%error, "the probe's pipe stays at its default size");
         }
         let pipe = pipe::Receiver::from_owned_fd(read).map_err(refused)?;
-        Ok((Self { write }, ProbeReader { pipe, order: Order::default() }))
+        Ok((Self { write }, ProbeReader { pipe, order: Order::default(), unread: Vec::new() }))
     }
 
     /// The number under which a child inherits the write end.
@@ -55,10 +58,30 @@ impl ProbePipe {
 /// The result of one read.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Records, in the order of the pipe.
-    pub records: Vec<Record>,
+    /// Whole frames.
+    bytes: Vec<u8>,
+    /// Whether no process can write into the pipe any more.
+    pub ended: bool,
     /// Records that this read showed to be lost.
     pub lost: u64,
+}
+
+impl Batch {
+    /// The frames, in the order of the pipe.
+    pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let (frame, size) = Frame::first(rest).ok()??;
+            rest = rest.get(size..)?;
+            Some(frame)
+        })
+    }
+
+    /// Whether it has no frames.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
 }
 
 /// The read end.
@@ -66,18 +89,20 @@ pub struct Batch {
 pub struct ProbeReader {
     pipe: pipe::Receiver,
     order: Order,
+    /// The beginning of a frame whose rest is still in the pipe.
+    unread: Vec<u8>,
 }
 
 impl ProbeReader {
-    /// Waits for records.
+    /// Waits for frames, or for the end of the pipe.
     ///
     /// # Errors
-    /// The pipe failed, or holds something else than records.
+    /// The pipe failed, or holds something that the probe did not write.
     pub async fn next(&mut self) -> io::Result<Batch> {
         loop {
             self.pipe.readable().await?;
             let batch = self.pending()?;
-            if !batch.records.is_empty() {
+            if !batch.is_empty() || batch.ended {
                 return Ok(batch);
             }
         }
@@ -91,28 +116,36 @@ impl ProbeReader {
     /// Takes what is in the pipe now, without waiting.
     ///
     /// # Errors
-    /// The pipe failed, or holds something else than records.
+    /// The pipe failed, or holds something that the probe did not write.
     pub fn pending(&mut self) -> io::Result<Batch> {
         let mut batch = Batch::default();
-        // A whole number of records; writes are atomic, so a read never cuts one.
-        let mut buffer = [0_u8; RECORD_BYTES * 64];
+        let mut buffer = [0_u8; READ_BYTES];
         match self.pipe.try_read(&mut buffer) {
-            Ok(read) => {
-                for bytes in buffer.get(..read).unwrap_or_default().chunks(RECORD_BYTES) {
-                    let record = Record::from_bytes(bytes)
-                        .ok_or_else(|| io::Error::other("the probe's pipe holds something else"))?;
-                    batch.lost += self.order.missing(&record);
-                    batch.records.push(record);
-                }
-                Ok(batch)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(batch),
-            Err(error) => Err(error),
+            Ok(0) => batch.ended = true,
+            Ok(read) => self.take(buffer.get(..read).unwrap_or_default(), &mut batch)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
+        Ok(batch)
+    }
+
+    /// Takes what was read. A frame is written as a whole, but a read may end inside it.
+    fn take(&mut self, bytes: &[u8], batch: &mut Batch) -> io::Result<()> {
+        self.unread.extend_from_slice(bytes);
+        let mut rest = self.unread.as_slice();
+        while let Some((frame, size)) = Frame::first(rest).map_err(io::Error::other)? {
+            rest = rest.get(size..).unwrap_or_default();
+            if let Frame::Record(record) = &frame {
+                batch.lost += self.order.missing(record);
+            }
+        }
+        let rest = self.unread.split_off(self.unread.len() - rest.len());
+        batch.bytes = std::mem::replace(&mut self.unread, rest);
+        Ok(())
     }
 }
 
-/// Decodes records and sends their events until `stop`, then those of the records that are still in the pipe.
+/// Decodes frames and sends their events until `stop`, then those of the frames that are still in the pipe.
 pub async fn forward(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: CancellationToken) {
     let mut decoder = Decoder::default();
     loop {
@@ -122,7 +155,15 @@ pub async fn forward(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: C
             () = stop.cancelled() => break,
         };
         match batch {
-            Ok(batch) => send_batch(batch, &mut decoder, &events).await,
+            Ok(batch) => {
+                let ended = batch.ended;
+                send_batch(batch, &mut decoder, &events).await;
+                if ended {
+                    // A pipe at its end is always readable: another read would never wait.
+                    stop.cancelled().await;
+                    break;
+                }
+            }
             Err(error) => {
                 // Without the pipe every figure from here on would be wrong.
                 tracing::error!(%error, "the probe's pipe failed");
@@ -132,7 +173,7 @@ pub async fn forward(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: C
         }
     }
     while let Ok(batch) = pipe.pending()
-        && !batch.records.is_empty()
+        && !batch.is_empty()
     {
         send_batch(batch, &mut decoder, &events).await;
     }
@@ -146,11 +187,11 @@ pub async fn forward(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: C
 }
 
 async fn send_batch(batch: Batch, decoder: &mut Decoder, events: &mpsc::Sender<Event>) {
-    let mut found = Vec::with_capacity(batch.records.len());
+    let mut found = Vec::new();
     if batch.lost > 0 {
         found.push(Event::FactsLost { records: batch.lost });
     }
-    batch.records.iter().for_each(|record| decoder.decode(record, &mut |event| found.push(event)));
+    batch.frames().for_each(|frame| decoder.decode(&frame, &mut |event| found.push(event)));
     send(found, events).await;
 }
 
@@ -244,7 +285,69 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use hls_swarm_probe::record::{BODY_BYTES, BodyChunk, MAGIC, VERSION, end};
+
     use super::*;
+
+    fn in_runtime<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    fn write(pipe: &ProbePipe, bytes: &[u8]) {
+        assert_eq!(nix::unistd::write(&pipe.write, bytes), Ok(bytes.len()));
+    }
+
+    #[test]
+    fn frames_are_whole_wherever_a_read_ends() {
+        in_runtime(async {
+            let (pipe, mut reader) = ProbePipe::new().unwrap();
+            let record = record(1, 1, 10, 0);
+            let mut piece =
+                BodyChunk { magic: MAGIC, version: VERSION, what: what::BODY, ..BodyChunk::EMPTY };
+            for length in (1..=100).map(|number| number * BODY_BYTES as u32 / 100) {
+                piece.length = length;
+                write(&pipe, piece.as_bytes());
+                write(&pipe, record.as_bytes());
+            }
+            let (mut records, mut bytes) = (0, Vec::new());
+            while records < 100 {
+                let batch = reader.next().await.unwrap();
+                for frame in batch.frames() {
+                    match frame {
+                        Frame::Record(found) => {
+                            assert_eq!(found, record);
+                            records += 1;
+                        }
+                        Frame::Body(piece) => bytes.push(piece.bytes.len()),
+                    }
+                }
+            }
+            let lengths: Vec<_> = (1..=100).map(|number| number * BODY_BYTES / 100).collect();
+            assert_eq!(bytes, lengths);
+            write(&pipe, b"something else");
+            assert!(reader.next().await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_pipe_without_writers_waits_for_the_end_without_being_busy() {
+        in_runtime(async {
+            let (pipe, reader) = ProbePipe::new().unwrap();
+            write(&pipe, Record { end: end::COMPLETE, ..record(1, 1, 10, 1) }.as_bytes());
+            drop(pipe);
+            let (sender, mut events) = mpsc::channel(16);
+            let stop = CancellationToken::new();
+            let task = tokio::spawn(forward(reader, sender, stop.clone()));
+            assert!(matches!(events.recv().await, Some(Event::Exchange(_))));
+            // In a loop that never waits, this timer would never fire.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert!(!task.is_finished());
+            stop.cancel();
+            tokio::time::timeout(Duration::from_secs(5), task).await.unwrap().unwrap();
+        });
+    }
 
     fn record(viewer: u32, generation: u32, pid: u32, sequence: u32) -> Record {
         let kind = if sequence == 0 { what::HELLO } else { what::EXCHANGE };

@@ -13,7 +13,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::listener::UnusedPort;
 use hls_swarm_os::process::{self, Captured, Program, capture, spawn_failed};
-use hls_swarm_probe::record::{Record, flag, what};
+use hls_swarm_probe::record::{Frame, Record, flag, what};
 
 use super::object::ProbeObject;
 use super::pipe::{ProbePipe, ProbeReader};
@@ -154,7 +154,13 @@ async fn ask_briefly(program: &Program, guard: &Arc<Guard>, timeout: Duration) -
 async fn records(reader: &mut ProbeReader) -> Vec<Record> {
     let mut all = Vec::new();
     while let Ok(Ok(batch)) = tokio::time::timeout(SETTLE, reader.next()).await {
-        all.extend(batch.records);
+        all.extend(batch.frames().filter_map(|frame| match frame {
+            Frame::Record(record) => Some(record),
+            Frame::Body(_) => None,
+        }));
+        if batch.ended {
+            break;
+        }
     }
     all
 }

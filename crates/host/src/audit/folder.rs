@@ -83,19 +83,19 @@ fn is_segment(name: &str) -> bool {
 fn stream(folder: &Folder, file: &File, text: &str) -> Option<(Stream, BTreeSet<String>)> {
     let base = Url::parse("http://folder.invalid/").and_then(|root| root.join(&file.name)).ok()?;
     let Ok(Playlist::Media(media)) = playlist::parse(text, &base) else { return None };
-    let urls = media.segments.iter().map(|(url, _)| url.clone());
-    let maps = text.lines().filter_map(|line| map_address(line)).filter_map(|uri| base.join(uri).ok());
-    let listed: BTreeSet<String> = urls.chain(maps).flat_map(|url| names(&url, &file.name)).collect();
+    let urls = media.segments.iter().map(|segment| &segment.url);
+    let maps = media.segments.iter().filter_map(|segment| Some(&segment.map.as_ref()?.url));
+    let listed: BTreeSet<String> = urls.chain(maps).flat_map(|url| names(url, &file.name)).collect();
     // A playlist that is not written for so long belongs to a stream that has stopped.
     let patience = (media.target_duration.max(1.0) * 10.0).clamp(60.0, 600.0);
-    let live = media.live && (file.age_seconds as f64) < patience;
+    let live = media.is_live() && (file.age_seconds as f64) < patience;
     let bytes: u64 =
         folder.files.iter().filter(|other| listed.contains(&other.name)).map(|other| other.bytes).sum();
     let seconds = media.duration();
     let stream = Stream {
         path: format!("{}/{}", folder.path.trim_end_matches('/'), file.name),
         live,
-        complete: !media.live,
+        complete: !media.is_live(),
         full: media.media_sequence > 0,
         target_seconds: media.target_duration,
         listed: media.segments.len(),
@@ -103,11 +103,6 @@ fn stream(folder: &Folder, file: &File, text: &str) -> Option<(Stream, BTreeSet<
         bits_per_second: (bytes > 0 && seconds > 0.0).then(|| bytes as f64 * 8.0 / seconds),
     };
     Some((stream, listed))
-}
-
-/// EXT-X-MAP's URI.
-fn map_address(line: &str) -> Option<&str> {
-    line.strip_prefix("#EXT-X-MAP:")?.split_once("URI=\"")?.1.split('"').next()
 }
 
 /// The file that an address means: below the folder, or beside the playlist where the server's paths are

@@ -43,6 +43,8 @@ pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u6
     let kind = exchange.kind;
     let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
     let (ttfb, download) = if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
+    // What a server holds back because it was asked to does not make it slow.
+    let ttfb = ttfb.filter(|_| !exchange.blocking_reload);
     // The kernel says 0 before it has measured.
     let rtt =
         |micros: Option<u32>| micros.filter(|micros| *micros > 0).map(|micros| u64::from(micros) * 1000);
@@ -241,9 +243,11 @@ impl Exchanges {
             let read = exchange.head_bytes + exchange.body_bytes;
             self.kernel.plain_received += received;
             self.kernel.plain_read += read;
-            if exchange.outcome != Outcome::Complete {
-                self.kernel.plain_unread += received.saturating_sub(read);
-            }
+            // Behind the announced end of a response there is nothing that a viewer has to read.
+            self.kernel.plain_unread += match exchange.outcome {
+                Outcome::Complete => exchange.excess_bytes,
+                _ => received.saturating_sub(read),
+            };
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) mod retransmits;
 pub mod series;
 pub(crate) mod stages;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod viewers;
 pub(crate) mod window;
 
@@ -167,6 +167,8 @@ impl Stats {
                 }
                 self.origin_stats.exchange(&exchange);
             }
+            // The model of playback is to follow from these.
+            Event::Playlist { .. } => {}
             Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
                 let stopped = self.closed.is_some() || self.viewers.is_ramped_down(viewer);
                 let given_up_after_ns = if handshake_left && stopped { Some(0) } else { given_up_after_ns };

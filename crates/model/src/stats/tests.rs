@@ -4,6 +4,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 
 use super::*;
 use crate::command::Command;
+use crate::content::Content;
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind, Outcome, Source};
 use crate::snapshot::{PlaybackSource, ViewerState};
@@ -45,6 +46,12 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         idle_ns: None,
         head_bytes: 300,
         body_bytes: 1000,
+        content: Some(Content::MpegTs),
+        cut_short: false,
+        announced_bytes: Some(1000),
+        excess_bytes: 0,
+        segment: None,
+        blocking_reload: false,
         received_bytes: Some(1300),
         tls: false,
         retransmits: Some(0),

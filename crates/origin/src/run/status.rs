@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use url::Url;
 
 use hls_swarm_hls::playlist;
+use hls_swarm_hls::playlist::media::Segment;
 use hls_swarm_model::classify::{self, ResponseHints};
 use hls_swarm_model::exchange::Kind;
 
@@ -143,9 +144,9 @@ fn media_playlist(www: &Path, path: &Path, written: f64) -> Option<PlaylistSnaps
     let base = Url::parse("http://origin/").and_then(|base| base.join(&name)).ok()?;
     let text = std::fs::read_to_string(path).ok()?;
     let playlist::Playlist::Media(media) = playlist::parse(&text, &base).ok()? else { return None };
-    let segment = |(url, seconds): &(Url, f64)| {
-        let file = www.join(url.path().trim_start_matches('/'));
-        (*seconds, std::fs::metadata(file).and_then(|found| found.modified()).ok().map(epoch))
+    let segment = |segment: &Segment| {
+        let file = www.join(segment.url.path().trim_start_matches('/'));
+        (segment.duration, std::fs::metadata(file).and_then(|found| found.modified()).ok().map(epoch))
     };
     let segments = media.segments.iter().map(segment).collect();
     Some(PlaylistSnapshot { name, written, media_sequence: media.media_sequence, segments })

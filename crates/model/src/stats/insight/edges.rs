@@ -77,7 +77,7 @@ impl Known {
         self.old_playlists += u64::from(old);
         // As everywhere, an error page must not make the server look fast.
         let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
-        if let Some(nanos) = exchange.first_byte_ns.filter(|_| good) {
+        if let Some(nanos) = exchange.first_byte_ns.filter(|_| good && !exchange.blocking_reload) {
             self.ttfb.add_ns(nanos);
         }
         if let Some(word) = exchange.cache {

@@ -1,7 +1,8 @@
-//! Objects that viewers could not get, by name.
+//! Objects that viewers could not get, or that were not what they should be, by name.
 
 use std::collections::BTreeMap;
 
+use crate::content::Defect;
 use crate::exchange::{Exchange, Kind};
 use crate::snapshot::FailedObject;
 use crate::stats::exchanges::Fault;
@@ -28,6 +29,15 @@ impl Objects {
             (Fault::Http | Fault::Broken, _) => "interrupted".to_owned(),
             (Fault::TimedOut, _) => "timed out".to_owned(),
         };
+        self.count(exchange, what);
+    }
+
+    /// Counts what came whole, and is not what it should be.
+    pub fn defective(&mut self, exchange: &Exchange, defect: Defect) {
+        self.count(exchange, defect.to_string());
+    }
+
+    fn count(&mut self, exchange: &Exchange, what: String) {
         let key = (exchange.name.to_string(), what);
         if self.failed.len() < NAMES || self.failed.contains_key(&key) {
             *self.failed.entry(key).or_default() += 1;

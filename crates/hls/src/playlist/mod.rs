@@ -1,0 +1,77 @@
+//! Media and multivariant playlists: model, reader and writer.
+//!
+//! It is not a validator: it reads what players read, and reports what is odd ([`warning`]) and why a text cannot
+//! be played at all ([`InvalidPlaylist`]).
+
+mod attributes;
+pub mod media;
+pub mod multivariant;
+mod reader;
+pub mod warning;
+mod writer;
+
+use std::fmt;
+
+use url::Url;
+
+use warning::Warning;
+
+pub use media::Media;
+pub use multivariant::{Multivariant, Variant};
+pub use reader::{Reading, read};
+
+/// A playlist. Its text is what [`fmt::Display`] writes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Playlist {
+    /// A list of variants.
+    Multivariant(Multivariant),
+    /// A list of segments.
+    Media(Media),
+}
+
+/// Why a text is not a playlist that can be played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidPlaylist {
+    /// It is empty.
+    Empty,
+    /// It looks like HTML.
+    Html,
+    /// The first line is not `#EXTM3U`; holds its beginning.
+    NoHeader(String),
+    /// It lists neither variants nor segments.
+    NothingListed,
+    /// It has something that FFmpeg refuses.
+    Refused(Warning),
+}
+
+impl fmt::Display for InvalidPlaylist {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the response is empty"),
+            Self::Html => f.write_str("the response is an HTML page, not a playlist"),
+            Self::NoHeader(start) => write!(f, "the response begins with {start:?} instead of #EXTM3U"),
+            Self::NothingListed => f.write_str("the playlist lists neither variants nor segments"),
+            Self::Refused(warning) => warning.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for InvalidPlaylist {}
+
+/// Reads the playlist in `text`, which was found at `base`, as something that FFmpeg is to play.
+///
+/// # Errors
+/// [`InvalidPlaylist`] if it is not a playlist, lists nothing, or has what FFmpeg refuses.
+pub fn parse(text: &str, base: &Url) -> Result<Playlist, InvalidPlaylist> {
+    let Reading { playlist, warnings, .. } = read(text, base)?;
+    if let Some(refused) = warnings.into_iter().find(|warning| warning.oddity.is_refused_by_ffmpeg()) {
+        return Err(InvalidPlaylist::Refused(refused));
+    }
+    match playlist {
+        Playlist::Media(media) if media.segments.is_empty() => Err(InvalidPlaylist::NothingListed),
+        playlist => Ok(playlist),
+    }
+}
+
+#[cfg(test)]
+mod tests;

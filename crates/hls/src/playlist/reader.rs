@@ -1,0 +1,432 @@
+//! Reads playlists line by line, as tolerantly as FFmpeg does.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use super::attributes::{attribute, integer, number};
+use super::media::{ByteRange, EncryptionMethod, Key, Map, Media, PlaylistType, Segment, Start};
+use super::multivariant::{Multivariant, Rendition, RenditionKind, Variant};
+use super::warning::{Oddity, Warning};
+use super::{InvalidPlaylist, Playlist};
+
+/// Most warnings of one playlist; one oddity may be on every line.
+const WARNINGS: usize = 32;
+
+/// Tags that mean something to other players, and are not read here.
+const IGNORED: [&str; 12] = [
+    "EXT-X-BITRATE",
+    "EXT-X-CONTENT-STEERING",
+    "EXT-X-DATERANGE",
+    "EXT-X-I-FRAME-STREAM-INF",
+    "EXT-X-INDEPENDENT-SEGMENTS",
+    "EXT-X-PART",
+    "EXT-X-PART-INF",
+    "EXT-X-PRELOAD-HINT",
+    "EXT-X-RENDITION-REPORT",
+    "EXT-X-SERVER-CONTROL",
+    "EXT-X-SESSION-DATA",
+    "EXT-X-SESSION-KEY",
+];
+
+/// Tags that need a value.
+const VALUED: [&str; 8] = [
+    "EXTINF",
+    "EXT-X-BYTERANGE",
+    "EXT-X-KEY",
+    "EXT-X-MAP",
+    "EXT-X-MEDIA",
+    "EXT-X-MEDIA-SEQUENCE",
+    "EXT-X-STREAM-INF",
+    "EXT-X-TARGETDURATION",
+];
+
+/// A playlist, and what was noticed while it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The playlist.
+    pub playlist: Playlist,
+    /// What is odd about it; not everything, if there is very much of it.
+    pub warnings: Vec<Warning>,
+    /// Tags in it that mean something to other players, and that are not read here (EXT-X-PART, for
+    /// example), each once.
+    pub ignored: Vec<&'static str>,
+}
+
+/// Reads the playlist in `text`, which was found at `base`. Reads what FFmpeg reads, and more; what is odd
+/// becomes a [`Warning`].
+///
+/// # Errors
+/// [`InvalidPlaylist`] if it is no playlist at all. A media playlist may be without segments.
+pub fn read(text: &str, base: &Url) -> Result<Reading, InvalidPlaylist> {
+    let mut reader = Reader::new(base);
+    let unmarked = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let start = unmarked.trim_start();
+    if start.is_empty() {
+        return Err(InvalidPlaylist::Empty);
+    }
+    if !start.starts_with("#EXTM3U") {
+        let lower: String = start.chars().take(200).collect::<String>().to_ascii_lowercase();
+        if lower.starts_with("<!doctype") || lower.starts_with("<html") || lower.contains("<head") {
+            return Err(InvalidPlaylist::Html);
+        }
+        return Err(InvalidPlaylist::NoHeader(start.chars().take(24).collect()));
+    }
+    reader.line = 1;
+    if unmarked.len() < text.len() {
+        reader.warn(Oddity::ByteOrderMark);
+    }
+    if start.len() < unmarked.len() {
+        reader.warn(Oddity::BlankBeforeHeader);
+    }
+    let (mut header, mut number) = (false, 0);
+    // FFmpeg takes each of CR, LF and CRLF for the end of a line.
+    let mut rest = unmarked;
+    while !rest.is_empty() {
+        let end = rest.find(['\r', '\n']).unwrap_or(rest.len());
+        let (line, after) = rest.split_at(end);
+        rest = after.strip_prefix("\r\n").or_else(|| after.strip_prefix(['\r', '\n'])).unwrap_or(after);
+        number += 1;
+        reader.line = number;
+        let trimmed = line.trim();
+        if trimmed.is_empty() {
+            continue;
+        }
+        if !header {
+            header = true;
+            if trimmed != "#EXTM3U" {
+                reader.warn(Oddity::HeaderNotAlone);
+            }
+            continue;
+        }
+        if line.starts_with(char::is_whitespace) {
+            reader.warn(Oddity::LeadingBlank);
+        }
+        reader.take(trimmed);
+    }
+    reader.finish()
+}
+
+/// A playlist half read.
+struct Reader<'a> {
+    base: &'a Url,
+    line: usize,
+    warnings: Vec<Warning>,
+    ignored: Vec<&'static str>,
+    /// A tag was there that only media playlists have.
+    is_media: bool,
+    /// A tag was there by which FFmpeg recognizes a playlist.
+    recognizable: bool,
+    multivariant: Multivariant,
+    media: Media,
+    /// Of the variant whose address comes next: its attributes.
+    variant: Option<String>,
+    /// Of the segment whose address comes next.
+    duration: Option<f64>,
+    byte_range: Option<(u64, Option<u64>)>,
+    discontinuity: bool,
+    gap: bool,
+    date: Option<jiff::Timestamp>,
+    /// Of this and the following segments.
+    key: Option<Arc<Key>>,
+    map: Option<Arc<Map>>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(base: &'a Url) -> Self {
+        Self {
+            base,
+            line: 0,
+            warnings: Vec::new(),
+            ignored: Vec::new(),
+            is_media: false,
+            recognizable: false,
+            multivariant: Multivariant::default(),
+            media: Media::default(),
+            variant: None,
+            duration: None,
+            byte_range: None,
+            discontinuity: false,
+            gap: false,
+            date: None,
+            key: None,
+            map: None,
+        }
+    }
+
+    fn warn(&mut self, oddity: Oddity) {
+        if self.warnings.len() < WARNINGS {
+            self.warnings.push(Warning { line: self.line, oddity });
+        }
+    }
+
+    /// Takes a line that is not empty.
+    fn take(&mut self, line: &str) {
+        let Some(tag) = line.strip_prefix('#') else { return self.address(line) };
+        let (tag, value) = tag.split_once(':').map_or((tag, None), |(tag, value)| (tag, Some(value)));
+        match (tag, value) {
+            ("EXTINF", Some(value)) => self.duration = Some(self.duration_of(value)),
+            ("EXT-X-STREAM-INF", Some(value)) => {
+                self.recognizable = true;
+                self.variant = Some(value.to_owned());
+            }
+            ("EXT-X-MEDIA", Some(value)) => self.rendition(value),
+            ("EXT-X-TARGETDURATION", Some(value)) => {
+                (self.is_media, self.recognizable) = (true, true);
+                let seconds = number(value);
+                match seconds {
+                    None => self.warn(Oddity::UnreadableNumber("EXT-X-TARGETDURATION")),
+                    Some(seconds) if seconds < 0.0 => self.warn(Oddity::NegativeTargetDuration),
+                    Some(_) => {}
+                }
+                self.media.target_duration = seconds.unwrap_or(0.0).max(0.0);
+            }
+            ("EXT-X-MEDIA-SEQUENCE", Some(value)) => {
+                (self.is_media, self.recognizable) = (true, true);
+                self.media.media_sequence = self.integer("EXT-X-MEDIA-SEQUENCE", value);
+            }
+            ("EXT-X-DISCONTINUITY-SEQUENCE", Some(value)) => {
+                self.media.discontinuity_sequence = self.integer("EXT-X-DISCONTINUITY-SEQUENCE", value);
+            }
+            ("EXT-X-SKIP", Some(value)) => {
+                let skipped = attribute(value, "SKIPPED-SEGMENTS").unwrap_or_default();
+                self.media.skipped = self.integer("EXT-X-SKIP", skipped);
+            }
+            ("EXT-X-ENDLIST", _) => (self.is_media, self.media.ended) = (true, true),
+            ("EXT-X-PLAYLIST-TYPE", Some(value)) => {
+                self.media.playlist_type = match value.trim() {
+                    "VOD" => Some(PlaylistType::Vod),
+                    "EVENT" => Some(PlaylistType::Event),
+                    _ => None,
+                };
+            }
+            ("EXT-X-START", Some(value)) => self.start(value),
+            ("EXT-X-BYTERANGE", Some(value)) => {
+                self.byte_range = range(value);
+                if self.byte_range.is_none() {
+                    self.warn(Oddity::UnreadableValue("EXT-X-BYTERANGE"));
+                }
+            }
+            ("EXT-X-DISCONTINUITY", _) => self.discontinuity = true,
+            ("EXT-X-GAP", _) => self.gap = true,
+            ("EXT-X-KEY", Some(value)) => self.key(value),
+            ("EXT-X-MAP", Some(value)) => self.map(value),
+            ("EXT-X-PROGRAM-DATE-TIME", Some(value)) => {
+                self.date = value.trim().parse().ok();
+                if self.date.is_none() {
+                    self.warn(Oddity::UnreadableValue("EXT-X-PROGRAM-DATE-TIME"));
+                }
+            }
+            ("EXT-X-DEFINE", _) => self.warn(Oddity::Variables),
+            (tag, value) => self.other(tag, value.is_some()),
+        }
+    }
+
+    /// A tag that is not read.
+    fn other(&mut self, tag: &str, has_value: bool) {
+        let word = tag.split(char::is_whitespace).next().unwrap_or(tag);
+        if let Some(known) = VALUED.iter().find(|known| **known == word)
+            && (!has_value || word.len() < tag.len())
+        {
+            self.warn(Oddity::TagWithoutColon(known));
+        }
+        if let Some(known) = IGNORED.iter().find(|known| **known == tag)
+            && !self.ignored.contains(known)
+        {
+            self.ignored.push(known);
+        }
+    }
+
+    fn integer(&mut self, tag: &'static str, value: &str) -> u64 {
+        integer(value).unwrap_or_else(|| {
+            self.warn(Oddity::UnreadableNumber(tag));
+            0
+        })
+    }
+
+    /// FFmpeg takes what is not a duration for none.
+    fn duration_of(&mut self, value: &str) -> f64 {
+        self.is_media = true;
+        match number(value) {
+            Some(seconds) if seconds >= 0.0 => seconds,
+            _ => {
+                self.warn(Oddity::UnreadableNumber("EXTINF"));
+                0.0
+            }
+        }
+    }
+
+    fn start(&mut self, value: &str) {
+        let precise = attribute(value, "PRECISE") == Some("YES");
+        match attribute(value, "TIME-OFFSET").and_then(number) {
+            Some(time_offset) => self.media.start = Some(Start { time_offset, precise }),
+            None => self.warn(Oddity::UnreadableValue("EXT-X-START")),
+        }
+    }
+
+    fn key(&mut self, list: &str) {
+        let method = attribute(list, "METHOD").and_then(|method| method.split(',').next()).map(str::trim);
+        let method = match method {
+            None | Some("NONE") => return self.key = None,
+            Some("AES-128") => EncryptionMethod::Aes128,
+            Some(other) => EncryptionMethod::Other(other.to_owned()),
+        };
+        let uri = attribute(list, "URI").unwrap_or_default().to_owned();
+        let format = attribute(list, "KEYFORMAT").filter(|format| !matches!(*format, "" | "identity"));
+        if method != EncryptionMethod::Aes128 || format.is_some() {
+            let named =
+                format.map_or_else(|| method.name().to_owned(), |by| format!("{} of {by}", method.name()));
+            self.warn(Oddity::UnplayableEncryption(named));
+        }
+        let iv = attribute(list, "IV").and_then(|iv| {
+            let digits = iv.strip_prefix("0x").or_else(|| iv.strip_prefix("0X"));
+            let iv = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
+            if iv.is_none() {
+                self.warn(Oddity::UnreadableValue("EXT-X-KEY"));
+            }
+            iv
+        });
+        let url = Some(&uri).filter(|uri| !uri.is_empty()).map(|uri| self.resolved(uri));
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https" | "data"));
+        self.key = Some(Arc::new(Key { method, uri, url, iv, format: format.map(str::to_owned) }));
+    }
+
+    fn map(&mut self, list: &str) {
+        let Some(uri) = attribute(list, "URI").filter(|uri| !uri.is_empty()) else {
+            return self.warn(Oddity::UnreadableValue("EXT-X-MAP"));
+        };
+        let byte_range = attribute(list, "BYTERANGE").and_then(range);
+        let byte_range = byte_range.map(|(length, offset)| ByteRange { offset: offset.unwrap_or(0), length });
+        self.map = Some(Arc::new(Map { uri: uri.to_owned(), url: self.resolved(uri), byte_range }));
+    }
+
+    fn rendition(&mut self, list: &str) {
+        let kind = attribute(list, "TYPE").and_then(RenditionKind::of);
+        let (Some(kind), Some(group)) = (kind, attribute(list, "GROUP-ID")) else {
+            return self.warn(Oddity::UnreadableValue("EXT-X-MEDIA"));
+        };
+        let text = |name: &str| attribute(list, name).map(str::to_owned);
+        let uri = text("URI").filter(|uri| !uri.is_empty());
+        let rendition = Rendition {
+            kind,
+            group: group.to_owned(),
+            name: text("NAME"),
+            language: text("LANGUAGE"),
+            url: uri.as_deref().map(|uri| self.resolved(uri)),
+            uri,
+            default: attribute(list, "DEFAULT") == Some("YES"),
+            autoselect: attribute(list, "AUTOSELECT") == Some("YES"),
+        };
+        self.multivariant.renditions.push(rendition);
+    }
+
+    fn address(&mut self, uri: &str) {
+        if let Some(list) = self.variant.take() {
+            let variant = self.variant(uri, &list);
+            self.multivariant.variants.push(variant);
+        }
+        // As for FFmpeg, one address may be both.
+        if let Some(duration) = self.duration.take() {
+            self.segment(uri, duration);
+        } else if self.multivariant.variants.last().is_none_or(|variant| variant.uri != uri) {
+            self.warn(Oddity::StrayAddress);
+        }
+    }
+
+    fn variant(&mut self, uri: &str, list: &str) -> Variant {
+        let text = |name: &str| attribute(list, name).map(str::to_owned);
+        // The peak decides what fits through a line; the average is better than nothing.
+        let bandwidth = ["BANDWIDTH", "AVERAGE-BANDWIDTH"]
+            .into_iter()
+            .find_map(|name| attribute(list, name).and_then(integer));
+        if bandwidth.is_none() {
+            self.warn(Oddity::UnreadableNumber("EXT-X-STREAM-INF"));
+        }
+        let resolution = attribute(list, "RESOLUTION").and_then(|text| {
+            let (width, height) = text.split_once(['x', 'X'])?;
+            Some((u32::try_from(integer(width)?).ok()?, u32::try_from(integer(height)?).ok()?))
+        });
+        Variant {
+            uri: uri.to_owned(),
+            url: self.resolved(uri),
+            bandwidth: bandwidth.unwrap_or(0),
+            resolution,
+            codecs: text("CODECS"),
+            audio: text("AUDIO"),
+            video: text("VIDEO"),
+            subtitles: text("SUBTITLES"),
+            closed_captions: text("CLOSED-CAPTIONS").filter(|group| group != "NONE"),
+        }
+    }
+
+    fn segment(&mut self, uri: &str, duration: f64) {
+        let before = self.media.segments.last();
+        let byte_range = self.byte_range.take().map(|(length, offset)| {
+            // Without an offset it begins where the part of the same resource before it ends.
+            let next = before.filter(|before| before.uri == uri).and_then(|before| before.byte_range);
+            let next = next.map_or(0, |range| range.offset.saturating_add(range.length));
+            ByteRange { offset: offset.unwrap_or(next), length }
+        });
+        let segment = Segment {
+            uri: uri.to_owned(),
+            url: self.resolved(uri),
+            sequence: self.media.segments.len() as u64,
+            duration,
+            byte_range,
+            discontinuity: std::mem::take(&mut self.discontinuity),
+            gap: std::mem::take(&mut self.gap),
+            key: self.key.clone(),
+            map: self.map.clone(),
+            program_date_time: self.date.take(),
+        };
+        self.media.segments.push(segment);
+    }
+
+    /// The address in full. FFmpeg asks for whatever a playlist has, so what no URL can be made of becomes a
+    /// name beside the playlist.
+    fn resolved(&mut self, uri: &str) -> Url {
+        if let Ok(url) = self.base.join(uri) {
+            return url;
+        }
+        self.warn(Oddity::UnreadableAddress);
+        let mut url = self.base.clone();
+        url.set_query(None);
+        url.set_fragment(None);
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop().push(uri);
+        }
+        url
+    }
+
+    fn finish(mut self) -> Result<Reading, InvalidPlaylist> {
+        let is_multivariant = !self.multivariant.variants.is_empty();
+        if !self.recognizable {
+            self.line = 1;
+            self.warn(Oddity::Unrecognizable);
+        }
+        if !is_multivariant && !self.is_media {
+            let lost = self
+                .warnings
+                .into_iter()
+                .find(|warning| matches!(warning.oddity, Oddity::TagWithoutColon(_)));
+            return Err(lost.map_or(InvalidPlaylist::NothingListed, InvalidPlaylist::Refused));
+        }
+        let first = self.media.media_sequence.saturating_add(self.media.skipped);
+        for segment in &mut self.media.segments {
+            segment.sequence = segment.sequence.saturating_add(first);
+        }
+        let playlist = if is_multivariant {
+            Playlist::Multivariant(self.multivariant)
+        } else {
+            Playlist::Media(self.media)
+        };
+        Ok(Reading { playlist, warnings: self.warnings, ignored: self.ignored })
+    }
+}
+
+/// `LENGTH` or `LENGTH@OFFSET`.
+fn range(value: &str) -> Option<(u64, Option<u64>)> {
+    let (length, offset) =
+        value.split_once('@').map_or((value, None), |(length, offset)| (length, Some(offset)));
+    Some((integer(length)?, offset.map(integer).map(|offset| offset.unwrap_or(0))))
+}

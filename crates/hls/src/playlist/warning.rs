@@ -1,0 +1,100 @@
+//! What is odd about a playlist that can be read all the same, and what FFmpeg makes of it.
+
+use std::fmt;
+
+/// Something odd, and the line on which it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Line number, from 1.
+    pub line: usize,
+    /// What is odd.
+    pub oddity: Oddity,
+}
+
+/// What can be odd about a playlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// A byte order mark stands before `#EXTM3U`, which RFC 8216 forbids (section 4).
+    ByteOrderMark,
+    /// A blank or an empty line stands before `#EXTM3U`.
+    BlankBeforeHeader,
+    /// More than `#EXTM3U` stands on its line.
+    HeaderNotAlone,
+    /// A target duration below 0.
+    NegativeTargetDuration,
+    /// A tag whose value is not behind a colon (`#EXTINF 1,`): it counts as a comment, and what it says is
+    /// lost.
+    TagWithoutColon(&'static str),
+    /// None of the tags by which FFmpeg recognizes a playlist.
+    Unrecognizable,
+    /// The value of a tag does not begin with a number; it counts as 0.
+    UnreadableNumber(&'static str),
+    /// The value of a tag cannot be read; it counts as missing.
+    UnreadableValue(&'static str),
+    /// An address that no URL can be made of as it stands.
+    UnreadableAddress,
+    /// An address without a tag before it that says what it is; it counts as a comment.
+    StrayAddress,
+    /// A blank before a tag or an address. Players that take the line as it stands do not find either.
+    LeadingBlank,
+    /// Segments are encrypted with a method other than AES-128, or with a key that only a DRM system has.
+    UnplayableEncryption(String),
+    /// EXT-X-DEFINE: addresses have variables in them.
+    Variables,
+}
+
+impl Oddity {
+    /// Whether FFmpeg refuses a playlist because of it (4.4 to 9.0).
+    #[must_use]
+    pub const fn is_refused_by_ffmpeg(&self) -> bool {
+        matches!(
+            self,
+            Self::ByteOrderMark
+                | Self::BlankBeforeHeader
+                | Self::HeaderNotAlone
+                | Self::NegativeTargetDuration
+        )
+    }
+
+    /// Whether FFmpeg opens the playlist, but cannot play what is in it.
+    #[must_use]
+    pub const fn is_unplayable_by_ffmpeg(&self) -> bool {
+        matches!(self, Self::UnplayableEncryption(_) | Self::Variables)
+    }
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByteOrderMark => {
+                f.write_str("the playlist begins with a byte order mark (EF BB BF), which players refuse")
+            }
+            Self::BlankBeforeHeader => {
+                f.write_str("a blank or an empty line is before #EXTM3U, which FFmpeg refuses")
+            }
+            Self::HeaderNotAlone => {
+                f.write_str("#EXTM3U is not alone on its line, which FFmpeg refuses")
+            }
+            Self::NegativeTargetDuration => f.write_str("EXT-X-TARGETDURATION is negative, which FFmpeg refuses"),
+            Self::TagWithoutColon(tag) => write!(f, "{tag} has no colon before its value, so players ignore it"),
+            Self::Unrecognizable => f.write_str(
+                "without EXT-X-TARGETDURATION, EXT-X-MEDIA-SEQUENCE or EXT-X-STREAM-INF, FFmpeg recognizes no playlist",
+            ),
+            Self::UnreadableNumber(tag) => write!(f, "the value of {tag} is not a number"),
+            Self::UnreadableValue(tag) => write!(f, "the value of {tag} cannot be read"),
+            Self::UnreadableAddress => f.write_str("the address is not a valid URL"),
+            Self::StrayAddress => f.write_str("no tag says what the address is, so players ignore it"),
+            Self::LeadingBlank => f.write_str("the line begins with a blank"),
+            Self::UnplayableEncryption(method) => {
+                write!(f, "segments are encrypted with {method}, which FFmpeg cannot decrypt")
+            }
+            Self::Variables => f.write_str("EXT-X-DEFINE: FFmpeg does not replace variables in addresses"),
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of the playlist: {}", self.line, self.oddity)
+    }
+}

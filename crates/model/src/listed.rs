@@ -1,0 +1,186 @@
+//! The addresses that playlists listed: what a request is about is what a playlist says, whatever the
+//! address is called and whatever the server calls its content.
+
+use serde::Serialize;
+
+use crate::exchange::Kind;
+use crate::recent::Recent;
+
+/// Addresses that are known at most. At 1000 viewers with addresses of their own, and a segment every 2 s,
+/// these are the last three minutes; where viewers share addresses, hours.
+const MOST: usize = 200_000;
+
+/// A segment, as a media playlist lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SegmentId {
+    /// The playlist that lists it: hash of its URL without delivery directives.
+    pub playlist: u64,
+    /// Its media sequence number. Of several segments with one address, that of the last.
+    pub sequence: u64,
+    /// EXTINF, microseconds; 0 = not known.
+    pub duration_us: u64,
+    /// What it carries.
+    pub rendition: Rendition,
+    /// Whether it is encrypted as a whole (AES-128).
+    pub encrypted: bool,
+    /// Whether the request asked for all of it, and not for a later part, as after a broken download.
+    pub from_start: bool,
+}
+
+/// What the segments of a media playlist carry, by the multivariant playlist that led to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rendition {
+    /// A variant, or a media playlist that no other one led to.
+    #[default]
+    Main,
+    /// Audio of its own.
+    Audio,
+    /// Video of its own.
+    Video,
+    /// Subtitles.
+    Subtitles,
+}
+
+/// What a playlist lists an address as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// A segment; `None` if it is one of several in the same resource, and not known which.
+    Segment(Option<SegmentId>),
+    /// An initialization section.
+    Init,
+    /// A key.
+    Key,
+    /// A media playlist.
+    Playlist(Rendition),
+}
+
+impl Listed {
+    /// The kind of a request for it.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Segment(_) => Kind::Segment,
+            Self::Init => Kind::Init,
+            Self::Key => Kind::Key,
+            Self::Playlist(_) => Kind::Playlist,
+        }
+    }
+
+    /// The segment, if it is one that is known.
+    #[must_use]
+    pub const fn segment(&self) -> Option<SegmentId> {
+        match self {
+            Self::Segment(segment) => *segment,
+            _ => None,
+        }
+    }
+}
+
+/// One address in a playlist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedUrl {
+    /// Hash of the request for it.
+    pub url_hash: u64,
+    /// First byte of the part that is meant, where it is a part.
+    pub offset: Option<u64>,
+    /// What it is.
+    pub listed: Listed,
+}
+
+/// The addresses that playlists of a run listed lately.
+#[derive(Clone, Debug)]
+pub struct ListedUrls {
+    known: Recent<(u64, Option<u64>), Listed>,
+}
+
+impl Default for ListedUrls {
+    fn default() -> Self {
+        Self { known: Recent::new(MOST) }
+    }
+}
+
+impl ListedUrls {
+    /// See [`Recent::generation`]: a playlist has to list its addresses anew only when this changed.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.known.generation()
+    }
+
+    /// Takes what a playlist lists.
+    pub fn list(&mut self, url: ListedUrl) {
+        let ListedUrl { url_hash, offset, listed } = url;
+        self.known.insert((url_hash, offset), listed, 1);
+        // A part that is asked for otherwise is a part of a segment in any case.
+        if offset.is_some() && matches!(listed, Listed::Segment(_)) {
+            self.known.insert((url_hash, None), Listed::Segment(None), 1);
+        }
+    }
+
+    /// What a request is about that asked for the bytes from `range_start` on.
+    #[must_use]
+    pub fn find(&self, url_hash: u64, range_start: u64) -> Option<Listed> {
+        let part = self.known.get(&(url_hash, Some(range_start))).copied();
+        let whole = || {
+            let listed = *self.known.get(&(url_hash, None))?;
+            let from_start = range_start == 0;
+            let segment = |segment: SegmentId| SegmentId { from_start, ..segment };
+            Some(match listed {
+                Listed::Segment(id) => Listed::Segment(id.map(segment)),
+                other => other,
+            })
+        };
+        part.or_else(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(sequence: u64) -> SegmentId {
+        SegmentId {
+            playlist: 7,
+            sequence,
+            duration_us: 2_000_000,
+            rendition: Rendition::Main,
+            encrypted: false,
+            from_start: true,
+        }
+    }
+
+    #[test]
+    fn parts_of_one_resource_are_told_apart_by_where_they_begin() {
+        let mut urls = ListedUrls::default();
+        urls.list(ListedUrl { url_hash: 1, offset: Some(0), listed: Listed::Init });
+        for (sequence, offset) in [(1, 700), (2, 1700)] {
+            let listed = Listed::Segment(Some(segment(sequence)));
+            urls.list(ListedUrl { url_hash: 1, offset: Some(offset), listed });
+        }
+        assert_eq!(urls.find(1, 0), Some(Listed::Init));
+        assert_eq!(urls.find(1, 1700).and_then(|listed| listed.segment()), Some(segment(2)));
+        let other = urls.find(1, 1000).unwrap();
+        assert_eq!((other.kind(), other.segment()), (Kind::Segment, None));
+        assert_eq!(urls.find(2, 0), None);
+    }
+
+    #[test]
+    fn a_download_that_goes_on_in_the_middle_is_of_the_same_segment() {
+        let mut urls = ListedUrls::default();
+        urls.list(ListedUrl { url_hash: 1, offset: None, listed: Listed::Segment(Some(segment(3))) });
+        assert_eq!(urls.find(1, 0).and_then(|listed| listed.segment()), Some(segment(3)));
+        let later = urls.find(1, 5000).and_then(|listed| listed.segment()).unwrap();
+        assert_eq!((later.sequence, later.from_start), (3, false));
+    }
+
+    #[test]
+    fn however_many_addresses_are_listed_the_latest_are_known() {
+        let mut urls = ListedUrls::default();
+        for number in 0..3 * MOST as u64 {
+            urls.list(ListedUrl { url_hash: number, offset: None, listed: Listed::Key });
+        }
+        assert_eq!(urls.find(0, 0), None);
+        let latest = 3 * MOST as u64 - MOST as u64 / 2;
+        assert!((latest..3 * MOST as u64).all(|number| urls.find(number, 0).is_some()));
+    }
+}

@@ -1,0 +1,83 @@
+//! A map of bounded size that forgets what has not been used for long.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// A map in two generations: when the young one is full it becomes the old one, and the old one goes.
+#[derive(Clone, Debug)]
+pub struct Recent<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    /// Weight of the young generation, and its most.
+    weight: usize,
+    most: usize,
+    generation: u32,
+}
+
+impl<K: Eq + Hash, V> Recent<K, V> {
+    /// A map whose entries weigh `most` together, at most; when that is reached, the older half goes.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), weight: 0, most: most / 2, generation: 0 }
+    }
+
+    /// Counts the generations: what was inserted while it had this value is there as long as it has this
+    /// value or the next one.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The entry of a key.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    /// The entry of a key, which is thereby young again.
+    pub fn renew(&mut self, key: &K, weight: impl FnOnce(&V) -> usize) -> Option<&mut V> {
+        if let Some((key, value)) = self.old.remove_entry(key) {
+            let weight = weight(&value);
+            self.insert(key, value, weight);
+        }
+        self.young.get_mut(key)
+    }
+
+    /// Adds or replaces an entry.
+    pub fn insert(&mut self, key: K, value: V, weight: usize) {
+        if let Some(known) = self.young.get_mut(&key) {
+            *known = value;
+            return;
+        }
+        self.old.remove(&key);
+        if self.weight.saturating_add(weight) > self.most && !self.young.is_empty() {
+            self.old = std::mem::take(&mut self.young);
+            (self.weight, self.generation) = (0, self.generation.wrapping_add(1));
+        }
+        self.weight = self.weight.saturating_add(weight);
+        self.young.insert(key, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_stays_and_the_rest_goes() {
+        let mut recent = Recent::new(20);
+        for number in 0..100_u32 {
+            recent.insert(number, number * 2, 1);
+            assert_eq!(recent.renew(&0, |_| 1), Some(&mut 0));
+            assert!(recent.young.len() + recent.old.len() <= 20);
+        }
+        assert_eq!((recent.get(&99), recent.get(&91), recent.get(&50)), (Some(&198), Some(&182), None));
+        // What is inserted again weighs nothing more.
+        let generation = recent.generation();
+        (0..100).for_each(|_| recent.insert(99, 1, 1));
+        assert_eq!((recent.generation(), recent.get(&99)), (generation, Some(&1)));
+        // One entry that weighs more than all is there until the next one.
+        recent.insert(1, 1, 1000);
+        assert_eq!(recent.get(&1), Some(&1));
+    }
+}

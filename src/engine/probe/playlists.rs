@@ -1,0 +1,207 @@
+//! What the playlists said that viewers read, and what they list. Equal bodies are read once, whoever got
+//! them.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::Read;
+use std::sync::Arc;
+
+use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
+
+use hls_swarm_hls::playlist::media::EncryptionMethod;
+use hls_swarm_hls::playlist::multivariant::RenditionKind;
+use hls_swarm_hls::playlist::{Media, Multivariant, Playlist, read};
+use hls_swarm_hls::request_target::RequestTarget;
+use hls_swarm_model::exchange::MediaPlaylist;
+use hls_swarm_model::listed::{Listed, ListedUrl, ListedUrls, Rendition, SegmentId};
+use hls_swarm_model::recent::Recent;
+use hls_swarm_probe::record::{URL_HASH_START, encoding, hash_byte, url_hash};
+
+use super::bodies::Body;
+
+/// Addresses in all playlists that are kept at most. Many bodies are small, but one of a day with segments of
+/// 2 s has 43200.
+const MOST_ADDRESSES: usize = 200_000;
+/// Most bytes that a content-encoded body may come to.
+const MOST_DECODED: u64 = 16 << 20;
+
+/// A playlist that viewers read.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What it carries.
+    pub rendition: Rendition,
+    /// What it said.
+    pub said: Arc<Playlist>,
+    /// The state of a media playlist; `None` of another one, and of one whose end is missing.
+    pub state: Option<MediaPlaylist>,
+    /// Whether its end is missing, because it is too long.
+    pub is_cut: bool,
+    /// What it lists, and which generation of the known addresses has it.
+    lists: Arc<[ListedUrl]>,
+    listed_in: Option<u32>,
+}
+
+/// Playlists read lately, by body, and the addresses that they list.
+#[derive(Debug)]
+pub struct Playlists {
+    known: Recent<(u64, Rendition, u64), Option<Known>>,
+    hasher: RandomState,
+    /// The addresses.
+    pub urls: ListedUrls,
+}
+
+impl Default for Playlists {
+    fn default() -> Self {
+        Self { known: Recent::new(MOST_ADDRESSES), hasher: RandomState::new(), urls: ListedUrls::default() }
+    }
+}
+
+impl Playlists {
+    /// Takes the body of a response to `url_hash`; `None` if it is no playlist.
+    pub fn take(&mut self, url_hash: u64, body: &Body, coding: u8, tls: bool) -> Option<Known> {
+        let rendition = match self.urls.find(url_hash, 0) {
+            Some(Listed::Playlist(rendition)) => rendition,
+            _ => Rendition::default(),
+        };
+        let key = (url_hash, rendition, self.hasher.hash_one((coding, tls, body.is_cut, &body.bytes)));
+        let weight = |known: &Option<Known>| 1 + known.as_ref().map_or(0, |known| known.lists.len());
+        if self.known.get(&key).is_none() {
+            let known = known(url_hash, body, coding, tls, rendition);
+            let weight = weight(&known);
+            self.known.insert(key, known, weight);
+        }
+        let known = self.known.renew(&key, weight)?.as_mut()?;
+        self.urls.list(ListedUrl { url_hash, offset: None, listed: Listed::Playlist(rendition) });
+        let generation = self.urls.generation();
+        if known.listed_in != Some(generation) {
+            known.lists.iter().for_each(|url| self.urls.list(*url));
+            known.listed_in = Some(generation);
+        }
+        Some(known.clone())
+    }
+}
+
+fn known(playlist: u64, body: &Body, coding: u8, tls: bool, rendition: Rendition) -> Option<Known> {
+    let decoded = decoded(body, coding)?;
+    let mut text = String::from_utf8_lossy(&decoded);
+    if body.is_cut {
+        // Its last line may be half of one.
+        let end = text.rfind('\n').unwrap_or(0);
+        text = text.get(..end)?.to_owned().into();
+    }
+    let said = read(&text, &body.request.url(tls)?).ok()?.playlist;
+    let lists = match &said {
+        Playlist::Media(media) => of_media(&body.request, media, playlist, rendition),
+        Playlist::Multivariant(multivariant) => of_multivariant(&body.request, multivariant),
+    };
+    let state = if body.is_cut { None } else { state(&said) };
+    let (said, lists) = (Arc::new(said), lists.into());
+    Some(Known { rendition, said, state, is_cut: body.is_cut, lists, listed_in: None })
+}
+
+/// The body as it was before it was encoded; `None` if that cannot be told.
+fn decoded(body: &Body, coding: u8) -> Option<Vec<u8>> {
+    let bytes = body.bytes.as_slice();
+    let all = |reader: &mut dyn Read| {
+        let mut decoded = Vec::new();
+        let read = reader.take(MOST_DECODED).read_to_end(&mut decoded);
+        // What is cut ends in an error.
+        (read.is_ok() || (body.is_cut && !decoded.is_empty())).then_some(decoded)
+    };
+    match coding {
+        encoding::IDENTITY => Some(bytes.to_vec()),
+        encoding::GZIP => all(&mut GzDecoder::new(bytes)),
+        // As FFmpeg and browsers: some servers send it without the frame that RFC 9110 wants (8.4.1.2).
+        encoding::DEFLATE => {
+            all(&mut ZlibDecoder::new(bytes)).or_else(|| all(&mut DeflateDecoder::new(bytes)))
+        }
+        _ => None,
+    }
+}
+
+fn hash(request: &RequestTarget) -> u64 {
+    url_hash(request.target.as_bytes(), request.host.as_bytes())
+}
+
+/// What requests for an address may hash to: as it stands in the playlist, and as players write it that
+/// normalize.
+fn hashes(base: &RequestTarget, uri: &str, url: &url::Url) -> impl Iterator<Item = u64> {
+    let raw = base.resolve(uri).map(|request| hash(&request));
+    let normalized = url.has_host().then(|| hash(&url.into())).filter(|normalized| raw != Some(*normalized));
+    raw.into_iter().chain(normalized)
+}
+
+fn of_media(base: &RequestTarget, media: &Media, playlist: u64, rendition: Rendition) -> Vec<ListedUrl> {
+    let mut urls = Vec::with_capacity(media.segments.len() + 2);
+    let mut list = |uri: &str, url: &url::Url, offset: Option<u64>, listed: Listed| {
+        urls.extend(hashes(base, uri, url).map(|url_hash| ListedUrl { url_hash, offset, listed }));
+    };
+    let (mut key, mut map) = (None, None);
+    for segment in &media.segments {
+        // Both hold for many segments.
+        if map != segment.map.as_ref() {
+            map = segment.map.as_ref();
+            if let Some(map) = map {
+                list(&map.uri, &map.url, map.byte_range.map(|range| range.offset), Listed::Init);
+            }
+        }
+        if key != segment.key.as_ref() {
+            key = segment.key.as_ref();
+            if let Some((key, url)) = key.and_then(|key| Some((key, key.url.as_ref()?))) {
+                list(&key.uri, url, None, Listed::Key);
+            }
+        }
+        let id = SegmentId {
+            playlist,
+            sequence: segment.sequence,
+            duration_us: (segment.duration * 1e6) as u64,
+            rendition,
+            encrypted: key.is_some_and(|key| key.method == EncryptionMethod::Aes128),
+            from_start: true,
+        };
+        let offset = segment.byte_range.map(|range| range.offset);
+        list(&segment.uri, &segment.url, offset, Listed::Segment(Some(id)));
+    }
+    urls
+}
+
+fn of_multivariant(base: &RequestTarget, playlist: &Multivariant) -> Vec<ListedUrl> {
+    let variants = playlist.variants.iter().map(|variant| (&variant.uri, &variant.url, Rendition::Main));
+    let renditions = playlist.renditions.iter().filter_map(|one| {
+        let rendition = match one.kind {
+            RenditionKind::Audio => Rendition::Audio,
+            RenditionKind::Video => Rendition::Video,
+            RenditionKind::Subtitles | RenditionKind::ClosedCaptions => Rendition::Subtitles,
+        };
+        Some((one.uri.as_ref()?, one.url.as_ref()?, rendition))
+    });
+    // A playlist may be both, an audio rendition for those who want no video; then it is the variant.
+    let all = renditions.chain(variants);
+    let listed = |rendition| Listed::Playlist(rendition);
+    all.flat_map(|(uri, url, rendition)| {
+        hashes(base, uri, url)
+            .map(move |url_hash| ListedUrl { url_hash, offset: None, listed: listed(rendition) })
+            .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// What insight holds playlists against each other by.
+fn state(said: &Playlist) -> Option<MediaPlaylist> {
+    let Playlist::Media(media) = said else { return None };
+    let last = media.segments.last().map(|segment| last_element(&segment.uri));
+    let segments = media.skipped.saturating_add(media.segments.len() as u64);
+    Some(MediaPlaylist {
+        sequence: media.media_sequence,
+        segments: u32::try_from(segments).unwrap_or(u32::MAX),
+        last_segment: last.map_or(0, |name| name.bytes().fold(URL_HASH_START, hash_byte)),
+        discontinuity_sequence: u32::try_from(media.discontinuity_sequence).unwrap_or(u32::MAX),
+        target_seconds: media.target_duration as u32,
+        ended: media.ended,
+    })
+}
+
+/// The last element of an address's path: tokens before it and behind it may differ.
+fn last_element(uri: &str) -> &str {
+    let path = uri.split(['?', '#']).next().unwrap_or(uri);
+    path.rsplit('/').next().unwrap_or(path)
+}

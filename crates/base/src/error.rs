@@ -62,6 +62,12 @@ impl Failure {
         Self { what: format!("{thing}: {}", self.what), ..self }
     }
 
+    /// The same failure with another exit code.
+    #[must_use]
+    pub fn exiting(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
     /// The exit code that this failure asks for.
     #[must_use]
     pub const fn exit(&self) -> Exit {

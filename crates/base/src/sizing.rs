@@ -1,23 +1,22 @@
 //! What a number of viewers needs of a machine. Whether a machine has it is `preflight::resources`'s.
+//!
+//! The numbers are those of `profiles/sizing.toml`, which the Nix modules read as well.
 
+use hls_swarm_profiles::sizing::{recommended, swarm, viewer};
 use serde::Serialize;
 
-/// Files that one viewer may have open, and those of this program itself.
-pub const FILES_PER_VIEWER: u64 = 20;
+/// Files that one viewer may have open.
+pub const FILES_PER_VIEWER: u64 = viewer::OPEN_FILES;
 /// Files that this program itself may have open.
-pub const OWN_FILES: u64 = 100;
+pub const OWN_FILES: u64 = swarm::OPEN_FILES;
 /// Processes beside the viewers.
-pub const OWN_PROCESSES: u64 = 50;
-/// Private memory of one FFmpeg from a distribution, and of this program, bytes.
-pub const MEMORY_PER_VIEWER: u64 = 19 << 20;
+pub const OWN_PROCESSES: u64 = swarm::PROCESSES;
+/// Private memory of one FFmpeg from a distribution, bytes.
+pub const MEMORY_PER_VIEWER: u64 = viewer::MEMORY_BYTES;
 /// Memory of this program itself, bytes.
-pub const OWN_MEMORY: u64 = 64 << 20;
+pub const OWN_MEMORY: u64 = swarm::MEMORY_BYTES;
 /// Local ports per viewer: its connections, and those of a restart meanwhile.
-pub const PORTS_PER_VIEWER: u64 = 5;
-
-/// What a limit that is set once should leave room for: few viewers, then more.
-const RECOMMENDED_PER_VIEWER: u64 = 15;
-const RECOMMENDED_BASE: u64 = 1000;
+pub const PORTS_PER_VIEWER: u64 = viewer::LOCAL_PORTS;
 
 /// What viewers need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,8 +41,8 @@ impl Requirements {
         let open_files = n * FILES_PER_VIEWER + OWN_FILES;
         Self {
             open_files,
-            open_files_limit: open_files.max(n * RECOMMENDED_PER_VIEWER + RECOMMENDED_BASE),
-            processes: n + OWN_PROCESSES,
+            open_files_limit: open_files.max(n * recommended::OPEN_FILES_PER_VIEWER + recommended::OPEN_FILES),
+            processes: n * viewer::PROCESSES + OWN_PROCESSES,
             memory_bytes: n * MEMORY_PER_VIEWER + OWN_MEMORY,
             local_ports: n * PORTS_PER_VIEWER,
         }

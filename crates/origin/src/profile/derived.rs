@@ -1,13 +1,10 @@
 //! Everything that follows from a [`Stream`], computed in one place so that nothing disagrees.
 
+use hls_swarm_profiles::sizing::origin::{CONTAINER_PERCENT, SLACK_BYTES};
 use serde::Serialize;
 
 use super::stream::{Source, Stream};
 
-/// Share of MPEG-TS and container overhead on top of the payload, in percent.
-const CONTAINER_PERCENT: u64 = 10;
-/// Room on tmpfs beside the segments: nginx's files, the loop's copy of small streams, slack.
-const SLACK_BYTES: u64 = 64 << 20;
 /// Samples per AAC frame.
 pub const AAC_FRAME: u64 = 1024;
 /// Sample rate of the sound.

@@ -8,7 +8,7 @@ use crate::profile::{Encryption, Format, Kind, Mode, Profile};
 
 /// AAC frames hold 1024 samples, so at 48 kHz only every 8 s a frame ends on a whole second: a loop
 /// of another length would have a gap or an overlap in the sound at each seam.
-pub const LOOP_UNIT_SECONDS: u32 = 8;
+pub const LOOP_UNIT_SECONDS: u32 = hls_swarm_profiles::sizing::origin::LOOP_UNIT_SECONDS as u32;
 
 /// The stream to be served; its values fit together.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use clap::{Arg, Command};
 use hls_swarm_base::exit::Exit;
 use hls_swarm_model::metric::MEASURES;
 
+use crate::cli;
+use crate::config::layers::{SCENARIO, SWARM};
 use crate::config::presets::PRESETS;
-use crate::config::{profile, scenario};
-use crate::manual;
 use crate::output::metrics::{self, PREFIX, Type};
 
 /// File names below `docs/reference/`, and what stands in them.
@@ -20,7 +20,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
         (
             "flags.md",
             flags(
-                &manual::swarm(),
+                &cli::command(),
                 "Each is also a key of a profile, with underscores for dashes, except those that only make sense when typed.",
             ),
         ),
@@ -122,7 +122,7 @@ fn metrics() -> String {
 
 fn profiles() -> String {
     let mut text = format!("{ORIGIN}# Profiles and scenarios of `hls-swarm`\n");
-    for (flag, list) in [("profile", &profile::BUILT_IN[..]), ("scenario", &scenario::BUILT_IN[..])] {
+    for (flag, list) in [("profile", &SWARM[..]), ("scenario", &SCENARIO[..])] {
         for (name, toml) in list {
             let _ = write!(text, "\n## `--{flag} {name}`\n\n```toml\n{}\n```\n", toml.trim());
         }

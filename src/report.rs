@@ -1,42 +1,22 @@
-//! The wiring of reports: files that a run leaves, and what can be done with them later.
+//! Reports: the files that a run writes, and what can be done with them later.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_cli::logging;
-use hls_swarm_model::merge::{read, run};
+use hls_swarm_model::merge::{self, read};
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_os::{output_file, stdout};
 
-use crate::cli::report::{ReportArgs, ReportCommand};
+use crate::cli::commands::ReportCommand;
 use crate::output::{comparison, formats, summary};
 
-/// The first word of a command line that is about reports. No URL of a stream is spelled like this.
-pub const WORD: &str = "report";
-
-/// `main` of `hls-swarm report`.
-#[must_use]
-pub fn main() -> ExitCode {
-    // The first two words, as help texts repeat them.
-    let words = std::iter::once("hls-swarm report".into()).chain(std::env::args_os().skip(2));
-    let args = match ReportArgs::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    match serve(args.command) {
-        Ok(exit) => exit,
-        Err(failure) => {
-            failure.print(&mut std::io::stderr());
-            failure.exit().into()
-        }
-    }
-}
-
-fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
+/// Shows, compares or merges reports.
+///
+/// # Errors
+/// A report cannot be read or written.
+pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
     match command {
         ReportCommand::Show { file, reports } => {
             let files = Format::of_all(&reports)?;
@@ -55,7 +35,7 @@ fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
             let into = Format::of_all(&reports)?;
             check(&into)?;
             let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
-            let merged = run::merge(&parts)?;
+            let merged = merge::run::merge(&parts)?;
             publish(&into, &merged)?;
             Ok(ExitCode::from(merged.verdict.exit_code))
         }
@@ -97,8 +77,8 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
     }
 }
 
-/// Prints the summary and writes the report into each file. What cannot be written does not keep the rest
-/// from it.
+/// Prints the summary and writes the report into each file. A file that cannot be written does not prevent
+/// the others.
 ///
 /// # Errors
 /// The first failure.

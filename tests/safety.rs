@@ -86,8 +86,7 @@ fn a_storm_of_errors_ends_the_run_with_its_reason() {
             Answer::new("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", Then::Keep)
         }
     });
-    let arguments =
-        ["--clients", "8", "--ramp-rate", "50", "--error-storm", "20%:3s", "--duration", "60s"];
+    let arguments = ["--clients", "8", "--ramp-rate", "50", "--error-storm", "20%:3s", "--duration", "60s"];
     // Even who allows all errors does not want them for an hour.
     let outcome =
         Swarm::new(&[&arguments[..], &["--threshold", "error_rate<=1", &server.url("/a.m3u8")]].concat())

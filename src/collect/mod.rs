@@ -1,4 +1,4 @@
-//! The wiring of `hls-swarm collect`: many shards, one verdict. And the shards' side of it.
+//! `hls-swarm collect`: many shards, one verdict. And the shards' side of it.
 
 pub mod collection;
 pub mod server;
@@ -6,7 +6,6 @@ pub mod server;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use tokio::task::LocalSet;
 use url::Url;
 
@@ -16,36 +15,23 @@ use hls_swarm_http::fetch::{self, without_secrets};
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_os::shutdown::Shutdown;
 
-use crate::cli::collect::CollectArgs;
+use crate::cli::commands::CollectArgs;
 use crate::collect::collection::Collection;
 use crate::config::plan::Plan;
 use crate::load::shard::Shard;
 use crate::output::json;
 use crate::report;
 
-/// The first word of a command line that collects.
-pub const WORD: &str = "collect";
-
 /// How long a shard tries to reach its collector, which may be starting still.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// `main` of `hls-swarm collect`.
-#[must_use]
-pub fn main() -> ExitCode {
-    let words = std::iter::once("hls-swarm collect".into()).chain(std::env::args_os().skip(2));
-    let args = match CollectArgs::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    serve(&args).unwrap_or_else(|failure| {
-        failure.print(&mut std::io::stderr());
-        failure.exit().into()
-    })
-}
-
-fn serve(args: &CollectArgs) -> Result<ExitCode, Failure> {
+/// Starts the shards of a load together, collects their reports, and gives the verdict.
+///
+/// # Errors
+/// The address is taken, or not all shards came.
+pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
     logging::start(None, None, false, None)?;
     let files = Format::of_all(&args.reports)?;
     report::check(&files)?;

@@ -41,7 +41,8 @@ impl Requirements {
         let open_files = n * FILES_PER_VIEWER + OWN_FILES;
         Self {
             open_files,
-            open_files_limit: open_files.max(n * recommended::OPEN_FILES_PER_VIEWER + recommended::OPEN_FILES),
+            open_files_limit: open_files
+                .max(n * recommended::OPEN_FILES_PER_VIEWER + recommended::OPEN_FILES),
             processes: n * viewer::PROCESSES + OWN_PROCESSES,
             memory_bytes: n * MEMORY_PER_VIEWER + OWN_MEMORY,
             local_ports: n * PORTS_PER_VIEWER,

@@ -215,9 +215,9 @@ mod tests {
     #[test]
     fn flags_of_go_become_flags_of_clap() {
         for (typed, read) in [
-            ("-clients 50 u", "--clients 50 u"),
+            ("-clients 50 a/b", "--clients 50 a/b"),
             ("-clients=50 -viewers 3", "--clients=50 --viewers 3"),
-            ("-tui=false u", "--tui=false u"),
+            ("-tui=false a/b", "--tui=false a/b"),
             ("-help", "--help"),
             ("-c 5 -c5", "-c 5 -c5"),
             // What a flag takes is left alone, and so is what no flag is called.

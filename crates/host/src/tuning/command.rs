@@ -1,18 +1,13 @@
-//! The wiring of `hls-swarm tune`: settings of this machine held against a profile, set, kept, undone.
+//! `hls-swarm tune`: compares settings of this machine with a profile, changes them, and reverts them.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-
-use clap::Parser;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_cli::logging;
 use hls_swarm_os::{output_file, stdout};
 
 use crate::tuning::args::{ChangeArgs, PersistArgs, TableFormat, TuneArgs, TuneCommand, UndoArgs, WhatArgs};
@@ -22,57 +17,22 @@ use crate::tuning::profile::{self, Profile};
 use crate::tuning::saved::Saved;
 use crate::tuning::{output as view, persist, sysctl};
 
-/// The first word of a command line that is about settings. No URL of a stream is spelled like this.
-pub const WORD: &str = "tune";
-
 /// Like all runtime settings, gone with the next boot.
 const STATE_FOLDER: &str = "/run/hls-swarm";
 
-/// `main` of `hls-swarm tune`.
-#[must_use]
-pub fn main() -> ExitCode {
-    let words = std::iter::once("hls-swarm tune".into()).chain(command_first(std::env::args_os().skip(2)));
-    let args = match TuneArgs::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    let served = match args.command {
+/// Shows, checks, changes or reverts the settings of this machine.
+///
+/// # Errors
+/// There is no such profile, or a setting or file cannot be read or written.
+pub fn run(args: TuneArgs) -> Result<Exit, Failure> {
+    match args.command() {
         TuneCommand::Show(what) => show(&what),
         TuneCommand::Check(what) => check(&what),
         TuneCommand::Diff(what) => diff(&what),
         TuneCommand::Apply(change) => apply(&change),
         TuneCommand::Persist(args) => persist(&args),
         TuneCommand::Undo(args) => undo(&args),
-    };
-    match served {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            failure.print(&mut std::io::stderr());
-            failure.exit().into()
-        }
     }
-}
-
-/// `tune --profile origin --check` means `tune check --profile origin`, and `tune` alone `tune show`.
-fn command_first(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    const COMMANDS: [&str; 6] = ["show", "check", "diff", "apply", "persist", "undo"];
-    let mut words: Vec<OsString> = words.collect();
-    let command = |word: &OsString| {
-        let word = word.to_str()?;
-        let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
-        COMMANDS.into_iter().find(|command| *command == name)
-    };
-    if let Some((at, name)) = words.iter().enumerate().find_map(|(at, word)| Some((at, command(word)?))) {
-        words.remove(at);
-        words.insert(0, name.into());
-    } else if words.first().is_none_or(|word| word.to_str().is_some_and(is_flag_of_show)) {
-        words.insert(0, "show".into());
-    }
-    words
-}
-
-fn is_flag_of_show(word: &str) -> bool {
-    word.starts_with("--") && !["--help", "--version"].contains(&word)
 }
 
 fn show(what: &WhatArgs) -> Result<Exit, Failure> {
@@ -103,12 +63,12 @@ fn print(table: &Table, format: TableFormat, keep: impl Fn(&Setting) -> bool) ->
     }
 }
 
-/// Tells of what was done, which has been done whether or not anybody hears of it.
+/// Reports what was done. It is done even if standard output is closed.
 fn say(text: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
-/// The profile that is meant, and this machine held against it.
+/// The profile, and how this machine differs from it.
 fn look(what: &WhatArgs) -> Result<(Profile, Table), Failure> {
     let profile = read_profile(&what.profile, what.variant.as_deref())?;
     let machine = sysctl::machine(profile.key.keys());
@@ -140,8 +100,8 @@ fn only_root(what: &str) -> Result<(), Failure> {
     if sysctl::is_root() {
         return Ok(());
     }
-    Err(Failure::usage(format!("tune {what} changes settings of the whole machine, which only root may"))
-        .help(format!("sudo hls-swarm tune {what} …")))
+    Err(Failure::usage(format!("tune {what} changes settings of the whole machine and needs root"))
+        .help(format!("run: sudo hls-swarm tune {what} …")))
 }
 
 fn apply(change: &ChangeArgs) -> Result<Exit, Failure> {
@@ -183,7 +143,10 @@ fn apply(change: &ChangeArgs) -> Result<Exit, Failure> {
         say("nothing to set\n");
         return Ok(Exit::Pass);
     }
-    say(&format!("until the next boot; the values of before are in {} (`tune undo`)\n", file.display()));
+    say(&format!(
+        "in effect until the next boot; `hls-swarm tune undo` restores the former values from {}\n",
+        file.display()
+    ));
     Ok(exit_of(&changes))
 }
 
@@ -287,22 +250,35 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
+    #[derive(Parser)]
+    struct Tune {
+        #[command(flatten)]
+        args: TuneArgs,
+    }
+
     #[test]
-    fn both_notations_mean_the_same() {
-        for (typed, meant) in [
+    fn a_command_may_be_written_as_a_flag() {
+        for (flags, command) in [
             ("", "show"),
             ("--show", "show"),
-            ("-check", "check"),
+            ("--check", "check"),
             ("--profile origin --check", "check --profile origin"),
             ("--profile origin", "show --profile origin"),
-            ("apply --only net.", "apply --only net."),
-            ("--help", "--help"),
-            ("aply", "aply"),
+            ("--diff --format json", "diff --format json"),
+            ("--apply --only net. --state /x", "apply --only net. --state /x"),
+            ("--undo --state /x", "undo --state /x"),
+            ("--persist --root /x --remove", "persist --root /x --remove"),
         ] {
-            let words = |text: &str| text.split_whitespace().map(OsString::from).collect::<Vec<_>>();
-            assert_eq!(command_first(words(typed).into_iter()), words(meant), "{typed}");
+            let parse = |text: &str| {
+                let words = std::iter::once("tune").chain(text.split_whitespace());
+                Tune::try_parse_from(words).unwrap().args.command()
+            };
+            assert_eq!(parse(flags), parse(command), "{flags}");
         }
+        assert!(Tune::try_parse_from(["tune", "--check", "--apply"]).is_err());
     }
 }

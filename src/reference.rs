@@ -24,7 +24,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
                 "Each is also a key of a profile, with underscores for dashes, except those that only make sense when typed.",
             ),
         ),
-        ("origin-flags.md", flags(&hls_swarm_origin::command(), "")),
+        ("origin-flags.md", flags(&hls_swarm_origin::cli::command(), "")),
         ("metrics.md", metrics()),
         ("profiles.md", profiles()),
         ("thresholds.md", thresholds()),

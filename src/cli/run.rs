@@ -137,7 +137,7 @@ pub struct ActionArgs {
     #[arg(long)]
     pub print_cmd: bool,
     /// Load a public address with many viewers without confirmation
-    #[arg(long, help_heading = "Safety")]
+    #[arg(long)]
     pub yes: bool,
 }
 
@@ -191,7 +191,7 @@ pub struct LoadArgs {
 #[serde(default)]
 pub struct StreamArgs {
     /// Playlist to play: an http:// or https:// URL of a multivariant or media playlist
-    #[arg(value_name = "HLS_URL")]
+    #[arg(value_name = "HLS_URL", help_heading = None::<&str>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Stream with its share of the viewers, in place of HLS_URL; may be repeated

@@ -35,8 +35,9 @@ pub fn resolved(args: &RunArgs, plan: &Plan) -> Result<Table, Failure> {
         plan.results.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string());
     let mut table = layers::table(&resolved)?;
     table.retain(|key, value| {
+        let key: &str = key;
         // A switch that is off by default says nothing.
-        let is_off = value.as_bool() == Some(false) && !matches!(key.as_str(), "reconnect" | "stats" | "tui");
+        let is_off = value.as_bool() == Some(false) && !matches!(key, "reconnect" | "stats" | "tui");
         args.given.contains(key) || !(is_off || unused_options::has_no_effect(key, &resolved))
     });
     Ok(table)

@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
 }
 
 fn command(Cli { command, run }: Cli, given: Given) -> Result<ExitCode, Failure> {
-    let manual = || Manual { command: &cli::command(), layout: &cli::LAYOUT, environment: &cli::ENVIRONMENT };
+    let manual = || Manual { command: cli::command(), layout: &cli::LAYOUT, environment: &cli::ENVIRONMENT };
     let done = |()| ExitCode::from(Exit::Pass);
     match command {
         None => start(RunArgs { given, ..*run }),
@@ -66,7 +66,7 @@ fn command(Cli { command, run }: Cli, given: Given) -> Result<ExitCode, Failure>
         Some(SwarmCommand::Impair(args)) => impair::run(&args).map(done),
         Some(SwarmCommand::Monitoring(command)) => monitoring::run(&command).map(done),
         Some(SwarmCommand::Health(args)) => health::check(HEALTH, args).map(done),
-        Some(SwarmCommand::Man(args)) => manual::print_page(manual(), &args).map(done),
+        Some(SwarmCommand::Man(args)) => manual::print_page(&manual(), &args).map(done),
         Some(SwarmCommand::Completions(args)) => manual::print_completions(&cli::command(), &args).map(done),
     }
 }

@@ -7,12 +7,10 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use hls_swarm_origin::cli::StreamArgs;
 use hls_swarm_origin::encoder::argv::{self, Pace, Place};
-use hls_swarm_origin::profile::derived::Derived;
-use hls_swarm_origin::profile::stream::Stream;
+use hls_swarm_origin::layout;
+use hls_swarm_origin::profile::plan::Plan;
 use hls_swarm_origin::publisher::playlist::PLAYLIST;
-use hls_swarm_origin::{layout, profile};
 
 fn run(program: &str, arguments: &[OsString]) -> (String, String) {
     let output = Command::new(program).args(arguments).output().unwrap();
@@ -39,12 +37,17 @@ fn distances(playlist: &Path, stream: &str) -> BTreeMap<i64, usize> {
     distances
 }
 
-fn assert_seamless(profile_name: &str, args: &StreamArgs) {
+fn assert_seamless(profile: &str, segment_seconds: u32, fps: u32) {
     let home = TempDir::new().unwrap();
     let file = home.path().join("loop.nut");
-    let profile = profile::parse(profile_name, profile::built_in(profile_name).unwrap()).unwrap();
-    let stream = Stream::resolve(profile, args).unwrap();
-    let derived = Derived::of(&stream);
+    let flags = [
+        format!("--profile={profile}"),
+        format!("--segment-seconds={segment_seconds}"),
+        format!("--fps={fps}"),
+        "--video-size=160x90".to_owned(),
+        "--video-bitrate=100".to_owned(),
+    ];
+    let Plan { stream, derived, .. } = Plan::of_flags(&flags.each_ref().map(String::as_str)).unwrap();
     let seconds = stream.loop_seconds;
     let (_, complaints) = run("ffmpeg", &argv::encode_loop(&stream, &derived, &file));
     assert_eq!(complaints, "");
@@ -78,23 +81,13 @@ fn assert_seamless(profile_name: &str, args: &StreamArgs) {
     }
 }
 
-fn small(segment_seconds: u32, fps: u32) -> StreamArgs {
-    StreamArgs {
-        segment_seconds: Some(segment_seconds),
-        fps: Some(fps),
-        video_size: Some("160x90".into()),
-        video_bitrate: Some(100),
-        ..StreamArgs::default()
-    }
-}
-
 #[test]
 fn loops_of_the_default_profile_have_no_seam() {
-    assert_seamless("default", &small(2, 30));
-    assert_seamless("default", &small(3, 25));
+    assert_seamless("default", 2, 30);
+    assert_seamless("default", 3, 25);
 }
 
 #[test]
 fn loops_of_the_low_latency_profile_have_no_seam() {
-    assert_seamless("low-latency", &small(1, 30));
+    assert_seamless("low-latency", 1, 30);
 }

@@ -28,7 +28,7 @@ pub fn failure(error: &clap::Error, command: &Command, variable: Option<&str>) -
     let about = argument_help(&argument, command);
     let see = format!("`{} --help` lists the flags", full_name(command));
     match error.kind() {
-        ErrorKind::InvalidValue | ErrorKind::TooFewValues if value.is_empty() => {
+        ErrorKind::InvalidValue if value.is_empty() => {
             Failure::usage(format!("{named} needs a value")).help(about.unwrap_or(see))
         }
         ErrorKind::InvalidValue => {
@@ -59,7 +59,13 @@ pub fn failure(error: &clap::Error, command: &Command, variable: Option<&str>) -
             Failure::usage(format!("unexpected value {value:?} for {named}")).help(about.unwrap_or(see))
         }
         ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
-            Failure::usage(format!("too few values for {named}")).help(about.unwrap_or(see))
+            let least = text(ContextKind::MinValues);
+            let what = if least.is_empty() {
+                "another number of values".to_owned()
+            } else {
+                format!("at least {least} values")
+            };
+            Failure::usage(format!("{named} needs {what}")).help(about.unwrap_or(see))
         }
         ErrorKind::ArgumentConflict => {
             let other = text(ContextKind::PriorArg);
@@ -104,6 +110,9 @@ fn reason(source: &(dyn std::error::Error + 'static)) -> String {
         return "expected a number".to_owned();
     }
     let text = source.to_string();
+    if text == "value was not a boolean" {
+        return "expected true or false".to_owned();
+    }
     match text.split_once(" is not in ").map(|(_, range)| range.split_once("..").unwrap_or((range, ""))) {
         Some((least, "")) => format!("expected a number from {least} up"),
         Some((least, most)) => format!("expected a number from {least} to {}", most.trim_start_matches('=')),

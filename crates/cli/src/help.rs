@@ -89,7 +89,8 @@ impl Layout {
             let _ = writeln!(text, "{heading}:");
             for name in *names {
                 let about = program.find_subcommand(name).and_then(Command::get_about);
-                let about = about.map(ToString::to_string).unwrap_or_default();
+                // Clap adds the command `help` itself.
+                let about = about.map_or("Print this text, or that of a command".into(), ToString::to_string);
                 let _ = writeln!(text, "  {name:width$}  {}", about.lines().next().unwrap_or_default());
             }
             text.push('\n');

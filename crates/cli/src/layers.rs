@@ -99,10 +99,13 @@ impl Given {
     }
 }
 
-/// The ids of all values that stand on a command line.
+/// The ids of all values that were typed for `command`.
 #[must_use]
-pub fn typed(matches: &ArgMatches) -> BTreeSet<String> {
-    let from_line = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+pub fn typed(matches: &ArgMatches, command: &Command) -> BTreeSet<String> {
+    // Clap counts groups of flags as well.
+    let is_flag = |id: &&clap::Id| command.get_arguments().any(|flag| flag.get_id() == *id);
+    let from_line =
+        |id: &&clap::Id| is_flag(id) && matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     matches.ids().filter(from_line).map(ToString::to_string).collect()
 }
 

@@ -28,10 +28,10 @@ pub struct CompletionsArgs {
 }
 
 /// A program, as its manual pages need to know it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Manual<'a> {
     /// Its command line, with all commands.
-    pub command: &'a Command,
+    pub command: Command,
     /// What its commands have to say beyond their flags.
     pub layout: &'a Layout,
     /// The environment variables of its flags.
@@ -42,7 +42,7 @@ pub struct Manual<'a> {
 ///
 /// # Errors
 /// There is no such command, or standard output cannot be written to.
-pub fn print_page(manual: Manual<'_>, args: &ManArgs) -> Result<(), Failure> {
+pub fn print_page(manual: &Manual<'_>, args: &ManArgs) -> Result<(), Failure> {
     stdout::say(&String::from_utf8_lossy(&page(manual, &args.command)?))
 }
 
@@ -61,7 +61,7 @@ pub fn print_completions(program: &Command, args: &CompletionsArgs) -> Result<()
 ///
 /// # Errors
 /// A usage failure: there is no such command.
-pub fn page(manual: Manual<'_>, path: &[String]) -> Result<Vec<u8>, Failure> {
+pub fn page(manual: &Manual<'_>, path: &[String]) -> Result<Vec<u8>, Failure> {
     let mut program = manual.command.clone();
     program.build();
     let mut described = &program;
@@ -79,17 +79,20 @@ pub fn page(manual: Manual<'_>, path: &[String]) -> Result<Vec<u8>, Failure> {
 }
 
 fn render(
-    manual: Manual<'_>,
+    manual: &Manual<'_>,
     described: Command,
     name: String,
     page: Page,
 ) -> Result<Vec<u8>, std::io::Error> {
     // After `NAME - …` a page is found by its name.
     let described = described.display_name(name.clone()).version(env!("CARGO_PKG_VERSION"));
+    let source = format!("{} {}", manual.command.get_name(), env!("CARGO_PKG_VERSION"));
+    let described =
+        if page.command.is_empty() { described.override_usage(manual.layout.usage) } else { described };
     let notes = described.get_after_help().map(ToString::to_string);
     let variables = variables(manual, &described, page);
     let (has_flags, has_commands) = (described.get_arguments().next().is_some(), described.has_subcommands());
-    let man = Man::new(described).title(name).manual("User Commands");
+    let man = Man::new(described).title(name).source(source).manual("User Commands");
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
@@ -132,7 +135,7 @@ fn list(roff: &mut Roff, heading: &str, entries: &[(String, String)]) {
 }
 
 /// The variables of the flags, and those that belong to none.
-fn variables(manual: Manual<'_>, described: &Command, page: Page) -> Vec<(String, String)> {
+fn variables(manual: &Manual<'_>, described: &Command, page: Page) -> Vec<(String, String)> {
     let of_flags =
         described.get_arguments().filter(|_| !page.environment.is_empty()).filter_map(|flag: &Arg| {
             let name = flag.get_long().map_or_else(

@@ -109,7 +109,7 @@ pub fn parse<C: FromArgMatches>(
         })
     };
     let mut matches = read(&line.words, None)?;
-    let mut given = Given { flags: layers::typed(innermost(&matches)), ..Given::default() };
+    let mut given = Given { flags: layers::typed(innermost(&matches), inner), ..Given::default() };
     if is_in(&line.path, program.layered) {
         let set = program.environment.words(inner, &given.flags, look_up);
         let (commands, rest) = line.words.split_at((1 + line.path.len()).min(line.words.len()));

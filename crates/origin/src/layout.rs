@@ -99,19 +99,12 @@ pub fn has_choice(renditions: &[Rendition]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{FormatName, StreamArgs};
-    use crate::profile;
+    use crate::profile::plan::Plan;
 
     #[test]
     fn files_of_a_ladder_with_everything() {
-        let profile = profile::parse("4k-abr", profile::built_in("4k-abr").unwrap()).unwrap();
-        let args = StreamArgs {
-            separate_audio: Some(true),
-            subtitles: Some(true),
-            format: Some(FormatName::Fmp4),
-            ..StreamArgs::default()
-        };
-        let renditions = renditions(&Stream::resolve(profile, &args).unwrap());
+        let flags = ["--profile=4k-abr", "--separate-audio", "--subtitles", "--format=fmp4"];
+        let renditions = renditions(&Plan::of_flags(&flags).unwrap().stream);
         let names: Vec<_> = renditions.iter().map(|one| (one.playlist(), one.segment(7))).collect();
         let names: Vec<_> = names.iter().map(|(list, segment)| (list.as_str(), segment.as_str())).collect();
         assert_eq!(

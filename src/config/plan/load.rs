@@ -83,6 +83,7 @@ fn shape(args: &RunArgs, environment: &Environment) -> Result<Shape, Failure> {
         return Ok(Shape::Schedule(Schedule::ramp(clients, per_second)));
     }
     let stages: Vec<Stage> = args
+        .load
         .stages
         .iter()
         .map(|stage| Stage { length: stage.duration.0, target: stage.clients, name: stage.name.clone() })

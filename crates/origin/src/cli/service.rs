@@ -1,45 +1,33 @@
-//! Flags of `hls-origin` for what surrounds the stream: metrics for Prometheus, faults, and serving
-//! without other programs.
+//! Flags of `hls-origin` that are not keys of a profile: faults, and serving without other programs.
 
 use std::fmt;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What surrounds the stream.
+/// Faults, and serving without other programs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServiceArgs {
-    /// Port of the host's metrics, named as node_exporter names them; 0 takes a free one, `off` none
-    /// [default: 9100, or a free one with --port 0]
-    #[arg(long, env = "HLS_ORIGIN_NODE_METRICS_PORT", value_name = "PORT|off", help_heading = "Metrics")]
-    pub node_metrics_port: Option<MetricsPort>,
-
-    /// Port of nginx's metrics and the origin's own (hls_origin_…); 0 takes a free one, `off` none
-    /// [default: 9113, or a free one with --port 0]
-    #[arg(long, env = "HLS_ORIGIN_NGINX_METRICS_PORT", value_name = "PORT|off", help_heading = "Metrics")]
-    pub nginx_metrics_port: Option<MetricsPort>,
-
     /// Serve a synthetic stream from memory: neither FFmpeg nor nginx is needed
-    #[arg(long, help_heading = "Stream")]
+    #[arg(long, help_heading = "Faults and testing")]
     pub embedded: bool,
 
-    /// Make this fault from READY on, for example status=503,rate=5% (may be repeated)
-    #[arg(long = "fault", value_name = "FAULT", help_heading = "Faults")]
+    /// Enable this fault from the start, for example status=503,rate=5%; may be repeated
+    #[arg(long = "fault", value_name = "FAULT", help_heading = "Faults and testing")]
     pub fault: Vec<String>,
 
-    /// Let faults be turned on while it runs (see `hls-origin fault`); --fault does so, too
-    #[arg(long, help_heading = "Faults")]
+    /// Allow faults to be enabled while it runs (see `hls-origin fault`); --fault does so, too
+    #[arg(long, help_heading = "Faults and testing")]
     pub faults: bool,
 
-    /// What chance begins with; the same seed and the same requests give the same faults
-    /// [default: by chance]
-    #[arg(long, value_name = "NUMBER", help_heading = "Faults")]
+    /// Seed of random faults: the same seed and the same requests give the same faults; without it a random one
+    #[arg(long, value_name = "NUMBER", help_heading = "Faults and testing")]
     pub fault_seed: Option<u64>,
 
-    /// Port on loopback by which faults are turned on and off; 0 takes a free one
-    /// [default: 17081, or a free one with --port 0]
-    #[arg(long, value_name = "PORT", help_heading = "Faults")]
+    /// Port on loopback to enable and disable faults; 0 uses a free one. Without it 17081, or a free one with
+    /// --port 0
+    #[arg(long, value_name = "PORT", help_heading = "Faults and testing")]
     pub control_port: Option<u16>,
 }
 
@@ -51,11 +39,10 @@ impl ServiceArgs {
     }
 }
 
-/// Turn faults of a running origin on and off. It has to run with --faults or --fault.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "hls-origin fault", version, max_term_width = 100)]
+/// Which origin, and what to do about its faults.
+#[derive(Args, Clone, Debug)]
 pub struct FaultArgs {
-    /// Where the origin's control of faults is, as READY says
+    /// Address of the origin's fault control, as its READY line shows it
     #[arg(
         long,
         global = true,
@@ -73,27 +60,27 @@ pub struct FaultArgs {
 /// What to do about faults.
 #[derive(Clone, Debug, Subcommand)]
 pub enum FaultAction {
-    /// Show which faults are on, and how often each has struck
+    /// List the faults that are enabled, and how often each was applied
     List,
-    /// Turn faults on
+    /// Enable faults
     Add {
-        /// A kind, its value and options, for example delay=200ms,path=*.m3u8
+        /// Fault with its value and options, for example delay=200ms,path=*.m3u8
         #[arg(required = true, value_name = "FAULT")]
         faults: Vec<String>,
     },
-    /// Turn faults off
+    /// Disable faults
     Remove {
-        /// Numbers as `list` shows them
+        /// Id of a fault, as `list` shows it
         #[arg(required = true, value_name = "ID")]
         ids: Vec<u64>,
     },
-    /// Turn all faults off
+    /// Disable all faults
     Clear,
 }
 
-/// A port, or none at all. In a profile: a number or `"off"`.
+/// A port, or none. In a profile: a number or `"off"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Typed")]
+#[serde(try_from = "NumberOrText")]
 pub enum MetricsPort {
     /// Nothing is served.
     Off,
@@ -110,44 +97,44 @@ impl Serialize for MetricsPort {
     }
 }
 
-/// A port as it may stand in TOML.
+/// A port as TOML may have it.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Typed {
+enum NumberOrText {
     Number(i64),
     Text(String),
 }
 
-/// Why a text is no port.
+/// The text is neither a port nor off.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAPort(String);
+pub struct InvalidPort(String);
 
-impl fmt::Display for NotAPort {
+impl fmt::Display for InvalidPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is neither a port (0 to 65535) nor off", self.0)
+        write!(f, "expected a port (0 to 65535) or off, not {:?}", self.0)
     }
 }
 
-impl std::error::Error for NotAPort {}
+impl std::error::Error for InvalidPort {}
 
 impl FromStr for MetricsPort {
-    type Err = NotAPort;
+    type Err = InvalidPort;
 
-    fn from_str(text: &str) -> Result<Self, NotAPort> {
+    fn from_str(text: &str) -> Result<Self, InvalidPort> {
         match text {
             "off" => Ok(Self::Off),
-            _ => text.parse().map(Self::On).map_err(|_| NotAPort(text.to_owned())),
+            _ => text.parse().map(Self::On).map_err(|_| InvalidPort(text.to_owned())),
         }
     }
 }
 
-impl TryFrom<Typed> for MetricsPort {
-    type Error = NotAPort;
+impl TryFrom<NumberOrText> for MetricsPort {
+    type Error = InvalidPort;
 
-    fn try_from(typed: Typed) -> Result<Self, NotAPort> {
-        match typed {
-            Typed::Number(number) => number.to_string().parse(),
-            Typed::Text(text) => text.parse(),
+    fn try_from(value: NumberOrText) -> Result<Self, InvalidPort> {
+        match value {
+            NumberOrText::Number(number) => number.to_string().parse(),
+            NumberOrText::Text(text) => text.parse(),
         }
     }
 }
@@ -157,11 +144,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_a_free_one_or_none() {
+    fn a_metrics_port_is_a_number_or_off() {
         assert_eq!("9100".parse(), Ok(MetricsPort::On(9100)));
         assert_eq!("0".parse(), Ok(MetricsPort::On(0)));
         assert_eq!("off".parse(), Ok(MetricsPort::Off));
         let error = "70000".parse::<MetricsPort>().unwrap_err();
-        assert_eq!(error.to_string(), "\"70000\" is neither a port (0 to 65535) nor off");
+        assert_eq!(error.to_string(), "expected a port (0 to 65535) or off, not \"70000\"");
     }
 }

@@ -1,6 +1,6 @@
-//! A profile of the origin as it stands in a TOML file, and the profiles that come with the program.
+//! Profiles of the origin: the keys of a TOML file, and the profiles that come with the program.
 //!
-//! What a file does not say is as in the profile `default`. Whether the values make sense together
+//! Keys that a file does not have are as in the profile `default`. Whether the values fit together
 //! is decided in [`crate::profile::stream`] and [`crate::profile::serving`].
 
 pub mod codecs;
@@ -19,6 +19,7 @@ use hls_swarm_base::profile_text;
 
 pub use tables::{
     Access, Audio, Encoder, Encryption, Format, Kind, Limits, Log, Metrics, Mode, Profile, Serve, Video,
+    with_default,
 };
 
 /// The profiles that come with the program: name and text.
@@ -34,11 +35,11 @@ pub fn built_in(name: &str) -> Result<&'static str, Failure> {
     find(&BUILT_IN, "origin profile", name)
 }
 
-/// Reads a profile from its text, with the profile `default` underneath; `name` is for the error
+/// Reads a profile from its text, with the profile `default` merged beneath; `name` is for error
 /// messages.
 ///
 /// # Errors
-/// The text is no TOML, a key is unknown, or a value is of the wrong kind.
+/// The text is not TOML, a key is unknown, or a value has the wrong type.
 pub fn parse(name: &str, text: &str) -> Result<Profile, Failure> {
     profile_text::read_over(
         DEFAULT,
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_says_only_what_differs() {
+    fn a_profile_has_only_what_differs_from_the_default() {
         for (name, text) in BUILT_IN.into_iter().skip(1) {
             let (own, default): (toml::Table, toml::Table) =
                 (text.parse().unwrap(), DEFAULT.parse().unwrap());

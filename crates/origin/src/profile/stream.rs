@@ -1,9 +1,8 @@
-//! What the origin is asked to serve: the profile with the flags on top, checked once.
+//! The stream that a profile describes, checked once.
 
 use hls_swarm_base::error::Failure;
 
 use super::ladder::{self, KBPS, LadderStep, Size};
-use crate::cli::StreamArgs;
 use crate::profile::{Encryption, Format, Kind, Mode, Profile};
 
 /// AAC frames hold 1024 samples, so at 48 kHz only every 8 s a frame ends on a whole second: a loop
@@ -70,15 +69,6 @@ pub enum Source {
 }
 
 impl Stream {
-    /// Puts the flags on top of the profile and checks the result.
-    ///
-    /// # Errors
-    /// A value is out of its range, or values do not fit together.
-    pub fn resolve(mut profile: Profile, args: &StreamArgs) -> Result<Self, Failure> {
-        profile.apply_stream(args)?;
-        Self::of(&profile)
-    }
-
     /// Checks the profile's values.
     ///
     /// # Errors
@@ -205,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::profile;
+    use crate::profile::plan::Plan;
 
     fn profile(name: &str) -> Profile {
         profile::parse(name, profile::built_in(name).unwrap()).unwrap()
@@ -227,8 +218,7 @@ mod tests {
 
     #[test]
     fn a_loop_with_a_seam_is_refused_with_the_next_one_that_has_none() {
-        let args = StreamArgs { loop_seconds: Some(10), segment_seconds: Some(3), ..StreamArgs::default() };
-        let failure = Stream::resolve(profile("default"), &args).unwrap_err();
+        let failure = Plan::of_flags(&["--loop-seconds=10", "--segment-seconds=3"]).unwrap_err();
         assert_eq!(failure.help_text(), Some("give a multiple of 24 up to 3600, for example 24"));
     }
 
@@ -260,10 +250,11 @@ mod tests {
         fn every_loop_is_seamless_and_every_ceiling_is_above_its_rate(
             segment in 1_u32..=60, kbps in 16_u32..=500_000, fps in 1_u32..=240,
         ) {
-            let args = StreamArgs {
-                segment_seconds: Some(segment), video_bitrate: Some(kbps), fps: Some(fps), ..StreamArgs::default()
-            };
-            let stream = Stream::resolve(profile("4k-abr"), &args).unwrap();
+            let flags = [
+                "--profile=4k-abr".to_owned(), format!("--segment-seconds={segment}"), format!("--video-bitrate={kbps}"),
+                format!("--fps={fps}"),
+            ];
+            let stream = Plan::of_flags(&flags.each_ref().map(String::as_str)).unwrap().stream;
             prop_assert_eq!(stream.loop_seconds % segment, 0);
             prop_assert_eq!(u64::from(stream.loop_seconds) * 48_000 % 1024, 0);
             for variant in stream.variants {

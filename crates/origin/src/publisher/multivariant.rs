@@ -126,19 +126,13 @@ fn line(text: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::StreamArgs;
-    use crate::{layout, profile};
+    use crate::layout;
+    use crate::profile::plan::Plan;
 
     #[test]
     fn a_ladder_with_sound_and_subtitles_apart() {
-        let args = StreamArgs {
-            ladder: Some(vec!["640x360@500".into()]),
-            separate_audio: Some(true),
-            subtitles: Some(true),
-            ..StreamArgs::default()
-        };
-        let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        let stream = Stream::resolve(profile, &args).unwrap();
+        let flags = ["--ladder=640x360@500", "--separate-audio", "--subtitles"];
+        let stream = Plan::of_flags(&flags).unwrap().stream;
         let measured = |codec: &str, peak, average| Measured {
             codecs: if codec.is_empty() { vec![] } else { vec![codec.to_owned()] },
             peak,

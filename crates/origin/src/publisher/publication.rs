@@ -242,18 +242,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::{EncryptionName, FormatName, StreamArgs};
-    use crate::{layout, profile};
+    use crate::layout;
+    use crate::profile::plan::Plan;
 
-    fn publication(args: &StreamArgs, position: Position) -> Publication {
-        let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        let stream = Stream::resolve(profile, args).unwrap();
+    const TWO_VARIANTS: &[&str] = &["--ladder=640x360@500", "--list-size=3", "--delete-threshold=1"];
+
+    fn publication(flags: &[&str], position: Position) -> Publication {
+        let stream = Plan::of_flags(flags).unwrap().stream;
         Publication::new(&stream, layout::renditions(&stream), position)
-    }
-
-    fn two_variants() -> StreamArgs {
-        let ladder = Some(vec!["640x360@500".into()]);
-        StreamArgs { ladder, list_size: Some(3), delete_threshold: Some(1), ..StreamArgs::default() }
     }
 
     fn finished(numbers: std::ops::Range<u64>) -> Vec<Finished> {
@@ -262,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_segment_is_published_when_every_variant_has_it() {
-        let mut publication = publication(&two_variants(), Position::default());
+        let mut publication = publication(TWO_VARIANTS, Position::default());
         assert_eq!(publication.begin(), 0);
         assert_eq!(publication.take(&[finished(0..3), finished(0..1)]), Ok(1));
         assert_eq!(publication.take(&[finished(0..3), finished(0..3)]), Ok(2));
@@ -275,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_new_ffmpeg_goes_on_with_a_marked_seam_which_is_counted_when_it_leaves() {
-        let mut publication = publication(&two_variants(), Position::default());
+        let mut publication = publication(TWO_VARIANTS, Position::default());
         publication.begin();
         publication.take(&[finished(0..2), finished(0..3)]).unwrap();
         assert_eq!(publication.begin(), 2, "what only one variant had is made again");
@@ -295,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_kept_position_is_gone_on_from() {
-        let mut publication = publication(&two_variants(), Position { next: 7, discontinuities: 2 });
+        let mut publication = publication(TWO_VARIANTS, Position { next: 7, discontinuities: 2 });
         assert_eq!(publication.begin(), 7);
         publication.take(&[finished(7..8), finished(7..8)]).unwrap();
         let text = publication.playlist(0);
@@ -306,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_hole_in_ffmpegs_list_asks_for_a_new_ffmpeg() {
-        let mut publication = publication(&two_variants(), Position::default());
+        let mut publication = publication(TWO_VARIANTS, Position::default());
         publication.begin();
         assert_eq!(publication.take(&[finished(1..5), finished(0..5)]), Err(Lost));
         assert_eq!(publication.take(&[vec![], vec![]]), Ok(0));
@@ -314,8 +310,8 @@ mod tests {
 
     #[test]
     fn initialization_sections_go_with_the_last_segment_that_needs_them() {
-        let args = StreamArgs { format: Some(FormatName::Fmp4), subtitles: Some(true), ..two_variants() };
-        let mut publication = publication(&args, Position::default());
+        let flags = [TWO_VARIANTS, &["--format=fmp4", "--subtitles"]].concat();
+        let mut publication = publication(&flags, Position::default());
         publication.begin();
         publication.take(&[finished(0..1), finished(0..1)]).unwrap();
         publication.begin();
@@ -336,9 +332,7 @@ mod tests {
 
     #[test]
     fn a_film_is_whole_and_ends() {
-        let args =
-            StreamArgs { vod: Some(60), encryption: Some(EncryptionName::Aes128), ..StreamArgs::default() };
-        let mut publication = publication(&args, Position::default());
+        let mut publication = publication(&["--vod=60", "--encryption=aes-128"], Position::default());
         publication.begin();
         assert_eq!(publication.take(&[finished(0..31)]), Ok(30));
         assert_eq!(publication.retire(), [""; 0]);
@@ -354,7 +348,7 @@ mod tests {
         fn whatever_dies_numbers_go_on_and_discontinuities_are_counted(
             lifetimes in proptest::collection::vec((0_u64..6, 0_u64..6), 1..20), next in 0_u64..3,
         ) {
-            let mut publication = publication(&two_variants(), Position { next, discontinuities: next });
+            let mut publication = publication(TWO_VARIANTS, Position { next, discontinuities: next });
             let (mut sequence, mut seams) = (0, 0);
             for (one, other) in lifetimes {
                 let from = publication.begin();

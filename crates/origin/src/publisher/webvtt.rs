@@ -43,17 +43,14 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::StreamArgs;
-    use crate::profile::stream::Stream;
+    use crate::layout;
+    use crate::profile::plan::Plan;
     use crate::publisher::playlist::Finished;
     use crate::publisher::publication::{Position, Publication};
-    use crate::{layout, profile};
 
     #[test]
     fn a_segment_is_mapped_to_the_time_stamps_of_the_picture() {
-        let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        let args = StreamArgs { subtitles: Some(true), ..StreamArgs::default() };
-        let stream = Stream::resolve(profile, &args).unwrap();
+        let stream = Plan::of_flags(&["--subtitles"]).unwrap().stream;
         let mut publication = Publication::new(&stream, layout::renditions(&stream), Position::default());
         publication.begin();
         let all = (0..2000).map(|number| Finished { number, seconds: 2.0 }).collect();

@@ -56,7 +56,7 @@ pub async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure>
 async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) -> Result<(), Failure> {
     identity::allow_group_read();
     let plan = Plan::resolve(args)?;
-    plan.idle.iter().for_each(|told| tracing::warn!("{told}"));
+    plan.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.dry_run {
         return stdout::say(&profile::to_toml(&plan.profile)?);
     }

@@ -104,19 +104,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::StreamArgs;
-    use crate::profile;
+    use crate::profile::plan::Plan;
 
     fn synthetic(size: &str, fps: u32, seconds: u32, kbps: u32) -> Synthetic {
-        let args = StreamArgs {
-            video_size: Some(size.into()),
-            fps: Some(fps),
-            segment_seconds: Some(seconds),
-            video_bitrate: Some(kbps),
-            ..StreamArgs::default()
-        };
-        let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        Synthetic::of(&Stream::resolve(profile, &args).unwrap())
+        let flags = [
+            format!("--video-size={size}"),
+            format!("--fps={fps}"),
+            format!("--segment-seconds={seconds}"),
+            format!("--video-bitrate={kbps}"),
+        ];
+        Synthetic::of(&Plan::of_flags(&flags.each_ref().map(String::as_str)).unwrap().stream)
     }
 
     /// First and last continuity counter of each PID; every step between is checked.

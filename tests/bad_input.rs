@@ -59,7 +59,7 @@ fn never_played(swarm: Swarm, reason: &str) -> Outcome {
 fn numbers_of_viewers_that_cannot_be() {
     let server = live();
     let url = server.url("/live.m3u8");
-    refused(Swarm::new(&["--clients", "0", &url]), 2, &["--clients 0", "from 1 to"]);
+    refused(Swarm::new(&["--clients", "0", &url]), 2, &["\"0\" for --clients", "from 1 to"]);
     let outcome = refused(
         Swarm::new(&["--clients", "1000000", &url]),
         3,
@@ -86,7 +86,7 @@ fn too_few_open_files() {
 
 #[test]
 fn addresses_that_are_none() {
-    refused(Swarm::new(&[]), 2, &["no stream was named", "http://"]);
+    refused(Swarm::new(&[]), 2, &["no stream is given", "http://"]);
     refused(Swarm::new(&["stream.m3u8"]), 2, &["\"stream.m3u8\"", "http://"]);
     refused(Swarm::new(&["rtmp://127.0.0.1/live"]), 2, &["rtmp://", "http://"]);
 }

@@ -114,7 +114,10 @@ fn reason(source: &(dyn std::error::Error + 'static)) -> String {
         return "expected true or false".to_owned();
     }
     match text.split_once(" is not in ").map(|(_, range)| range.split_once("..").unwrap_or((range, ""))) {
-        Some((least, "")) => format!("expected a number from {least} up"),
+        // The largest number of a type is not worth mentioning.
+        Some((least, "" | "=65535" | "=4294967295" | "=18446744073709551615")) => {
+            format!("expected a number from {least} up")
+        }
         Some((least, most)) => format!("expected a number from {least} to {}", most.trim_start_matches('=')),
         None => text,
     }

@@ -87,8 +87,11 @@ fn render(
     // After `NAME - …` a page is found by its name.
     let described = described.display_name(name.clone()).version(env!("CARGO_PKG_VERSION"));
     let source = format!("{} {}", manual.command.get_name(), env!("CARGO_PKG_VERSION"));
-    let described =
-        if page.command.is_empty() { described.override_usage(manual.layout.usage) } else { described };
+    let described = if name == manual.command.get_name() {
+        described.override_usage(manual.layout.usage)
+    } else {
+        described
+    };
     let notes = described.get_after_help().map(ToString::to_string);
     let variables = variables(manual, &described, page);
     let (has_flags, has_commands) = (described.get_arguments().next().is_some(), described.has_subcommands());

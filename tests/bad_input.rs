@@ -1,5 +1,5 @@
 //! Bad input for the real `hls-swarm`: each kind ends within 15 s with the right exit code, in words
-//! that name the thing, the value and the cure, and leaves nothing behind.
+//! that name the thing, the value and the fix, and leaves nothing behind.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;

@@ -22,8 +22,8 @@ use crate::load::shard::Shard;
 use crate::output::json;
 use crate::report;
 
-/// How long a shard tries to reach its collector, which may be starting still.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a shard tries to reach its collector, which may still be starting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -56,16 +56,16 @@ pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
 /// Waits until the collector lets all shards start.
 ///
 /// # Errors
-/// A preflight failure: the collector cannot be reached, or does not take this shard.
+/// A preflight failure: the collector cannot be reached, or refuses this shard.
 pub async fn wait_for_all(collector: &Url, plan: &Plan) -> Result<(), Failure> {
     let shard = plan.load.shard;
     let mut url = place(collector, &format!("shards/{}/ready", shard.index()))?;
     {
-        let mut told = url.query_pairs_mut();
-        told.append_pair("of", &shard.of().to_string());
-        told.append_pair("variant", &plan.streams.first().variant.to_string());
+        let mut query = url.query_pairs_mut();
+        query.append_pair("of", &shard.of().to_string());
+        query.append_pair("variant", &plan.streams.first().variant.to_string());
         if let Some(planned) = plan.load.length {
-            told.append_pair("seconds", &planned.as_secs_f64().to_string());
+            query.append_pair("seconds", &planned.as_secs_f64().to_string());
         }
     }
     tracing::info!("ready; waiting for the other shards at {}", without_secrets(collector));
@@ -78,18 +78,18 @@ pub async fn wait_for_all(collector: &Url, plan: &Plan) -> Result<(), Failure> {
             }
             Ok((202, _)) => tried = Duration::ZERO,
             Ok((status, said)) => return Err(refused(collector, status, &said)),
-            Err(failure) if tried >= PATIENCE => return Err(failure),
+            Err(failure) if tried >= CONNECT_TIMEOUT => return Err(failure),
             Err(_) => tried += PAUSE,
         }
         tokio::time::sleep(if tried.is_zero() { Duration::ZERO } else { PAUSE }).await;
     }
 }
 
-/// Hands a report over. A signal ends that: the run itself is over.
+/// Sends a report to the collector. A signal interrupts it: the run itself is over.
 ///
 /// # Errors
-/// The collector cannot be reached any more, or refuses it, or a signal came.
-pub async fn hand_over(
+/// The collector cannot be reached, refuses the report, or a signal came.
+pub async fn send_report(
     collector: &Url,
     shard: Shard,
     report: &Report,
@@ -98,10 +98,10 @@ pub async fn hand_over(
     tokio::select! {
         handed = deliver(collector, shard, report) => handed,
         () = shutdown.at_once.cancelled() => Err(Failure::internal(format!(
-            "the report was not handed over to the collector at {}: a signal came first",
+            "the report was not sent to the collector at {}: interrupted by a signal",
             without_secrets(collector)
         ))
-        .help("look whether the collector runs; --report FILE.json keeps what a shard has measured")),
+        .help("check that the collector runs; --report FILE.json keeps the figures of a shard")),
     }
 }
 
@@ -114,7 +114,7 @@ async fn deliver(collector: &Url, shard: Shard, report: &Report) -> Result<(), F
         match fetch::send("PUT", url.clone(), text.clone()).await {
             Ok((200, _)) => return Ok(()),
             Ok((status, said)) => return Err(refused(collector, status, &said)),
-            Err(failure) if tried >= PATIENCE => return Err(failure),
+            Err(failure) if tried >= CONNECT_TIMEOUT => return Err(failure),
             Err(_) => tried += PAUSE,
         }
         tokio::time::sleep(PAUSE).await;
@@ -128,7 +128,7 @@ fn place(collector: &Url, path: &str) -> Result<Url, Failure> {
         base.set_path(&path);
     }
     base.join(path).map_err(|error| {
-        Failure::usage(format!("--collector {}: no address to build on", without_secrets(collector)))
+        Failure::usage(format!("invalid value \"{}\" for --collector", without_secrets(collector)))
             .caused_by(error)
             .help("pass http://HOST:PORT")
     })
@@ -136,7 +136,7 @@ fn place(collector: &Url, path: &str) -> Result<Url, Failure> {
 
 fn refused(collector: &Url, status: u16, said: &str) -> Failure {
     Failure::preflight(format!(
-        "the collector at {} refuses: {status} {}",
+        "the collector at {} refuses this shard: {status} {}",
         without_secrets(collector),
         said.trim()
     ))

@@ -1,7 +1,7 @@
 //! The configuration of a run, and `config show` and `config check`, which explain it without running it.
 //!
-//! NixOS modules check what they generate with it, and a test compares it with what Nix reads from
-//! the same profiles.
+//! NixOS modules check their generated profiles with it, and a test compares it with what Nix reads from
+//! the same files.
 
 pub mod header_file;
 pub mod layers;
@@ -28,7 +28,7 @@ use crate::cli::run::RunArgs;
 use crate::config::layers::environment;
 use crate::config::plan::{Environment, Plan, unused_options};
 
-/// Stands for the stream where none is named: a profile need not name one.
+/// Placeholder for the stream, which a profile need not have.
 const SOME_STREAM: &str = "http://stream.invalid/stream.m3u8";
 
 /// What follows from the configuration of a run.

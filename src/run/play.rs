@@ -115,11 +115,11 @@ pub(crate) async fn play(
     let report = Report { run: name, snapshot, recording, verdict, end_reason: words(&cause) };
     let kept = report::publish(&files, &report).and(log);
     if let Some((collector, shard)) = collector {
-        // Somebody else waits for it, whatever could not be written here.
-        collect::hand_over(&collector, shard, &report, shutdown).await?;
+        // The collector waits for it, even if a file could not be written.
+        collect::send_report(&collector, shard, &report, shutdown).await?;
         kept?;
         let word = report.verdict.word.as_str();
-        tracing::info!("handed over a report that says {word}; the collector gives the verdict");
+        tracing::info!("sent a report with the verdict {word}; the collector gives the final verdict");
         return Ok(Exit::Pass.into());
     }
     kept.map(|()| ExitCode::from(report.verdict.exit_code))

@@ -1,5 +1,4 @@
-//! How a load is divided over pods, and what each of them needs. What a number of viewers needs of one
-//! machine is `sizing`'; how it is written down is `kubernetes`'.
+//! How a load is divided over pods, and what each pod needs. `kubernetes` writes it down.
 
 use std::ffi::OsString;
 
@@ -18,12 +17,12 @@ use crate::shard_plan::answer::ShardPlan;
 const CPU_PER_VIEWER: u64 = 9;
 /// Processor time of hls-swarm itself, thousandths.
 const OWN_CPU: u64 = 100;
-/// Room for a report in the collector's memory, MiB, and for all else. Not measured, but generous: what runs
-/// out of memory here loses the verdict.
+/// Memory of the collector per report, and for everything else, in MiB. Not measured, but generous: without
+/// enough memory the verdict is lost.
 const REPORT_MIB: u64 = 16;
 const COLLECTOR_MIB: u64 = 1024;
 
-/// Divides the load that was asked for.
+/// Divides a load.
 ///
 /// # Errors
 /// A usage failure: the stream's address is not a URL, or the flags are not those of a run.
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
     use crate::cli::commands::SwarmCommand;
 
-    fn fleet(words: &[&str]) -> Result<ShardPlan, Failure> {
+    fn plan(words: &[&str]) -> Result<ShardPlan, Failure> {
         let words = ["hls-swarm", "plan"].iter().chain(words).map(OsString::from).collect();
         let (Cli { command, .. }, _) = program::parse::<Cli>(&cli::program(), words, &|_| None).unwrap();
         let Some(SwarmCommand::Plan(args)) = command else { panic!("{command:?}") };
@@ -84,17 +83,17 @@ mod tests {
 
     #[test]
     fn pods_are_even_and_no_larger_than_asked() {
-        let even = fleet(&["--clients=10000", "--per-pod=500"]).unwrap();
+        let even = plan(&["--clients=10000", "--per-pod=500"]).unwrap();
         assert_eq!((even.pods, even.most, even.memory_mib, even.open_files), (20, 500, 9564, 10_100));
-        let odd = fleet(&["--clients=1001", "--per-pod=500"]).unwrap();
+        let odd = plan(&["--clients=1001", "--per-pod=500"]).unwrap();
         assert_eq!((odd.pods, odd.most), (3, 334));
-        let few = fleet(&["--clients=3"]).unwrap();
+        let few = plan(&["--clients=3"]).unwrap();
         assert_eq!((few.pods, few.most), (1, 3));
     }
 
     #[test]
-    fn a_word_of_consent_is_missed_where_pods_would_be_asked() {
-        let missed = |words: &[&str]| fleet(words).unwrap().without_consent;
+    fn a_missing_confirmation_is_noticed() {
+        let missed = |words: &[&str]| plan(words).unwrap().without_consent;
         let url = "--stream-url=https://cdn.test/live.m3u8";
         assert!(missed(&["--clients=1000", url]));
         assert!(!missed(&["--clients=1000"]), "the base's own origin");
@@ -106,11 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_pod_could_use_is_refused() {
-        assert!(fleet(&["--clients=3", "--stream-url=cdn"]).unwrap_err().to_string().contains("\"cdn\""));
-        let odd = fleet(&["--clients=3", "--extra-args=--colour"]).unwrap_err().to_string();
+    fn flags_that_no_pod_could_use_are_refused() {
+        assert!(plan(&["--clients=3", "--stream-url=cdn"]).unwrap_err().to_string().contains("\"cdn\""));
+        let odd = plan(&["--clients=3", "--extra-args=--colour"]).unwrap_err().to_string();
         assert!(odd.contains("--colour"), "{odd}");
-        let good = fleet(&["--clients=3", "--extra-args=--threshold 'speed:p5>0.9'"]).unwrap();
+        let good = plan(&["--clients=3", "--extra-args=--threshold 'speed:p5>0.9'"]).unwrap();
         assert_eq!(good.flags, "--duration 5m0s --threshold 'speed:p5>0.9'");
     }
 }

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use super::exit::Exit;
 
-/// A failure as a user meets it. `what` names the thing and the value, `help` says what to do.
+/// A failure as a user meets it. `what` names the thing and the value, `help` suggests what to do.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,

@@ -67,7 +67,7 @@ pub fn complain(failure: &Failure) -> ExitCode {
     failure.exit().into()
 }
 
-/// Prints help or the version; help that nobody asked for is a usage error.
+/// Prints help or the version; help that was not asked for is a usage error.
 fn answer(text: &clap::Error) -> Result<ExitCode, Failure> {
     if text.use_stderr() {
         drop(text.print());

@@ -14,7 +14,7 @@ use crate::load::shard::Shard;
 use crate::load::start_at::StartAt;
 use crate::load::{Load, Shape};
 
-/// A shorter session says nothing about a stream.
+/// Shortest session.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
 
 /// Resolves the flags of the load.

@@ -29,7 +29,7 @@ pub use crate::config::plan::origin_metrics::{OriginMetrics, Sizes};
 pub use results::Results;
 pub use stream::Stream;
 
-/// Beyond this no single machine is a load generator; the check exists to catch typing errors.
+/// Largest number of viewers. No machine can run as many; the limit catches typing errors.
 pub const MOST_CLIENTS: u32 = 10_000_000;
 
 /// Length of the run that `--check` makes.
@@ -38,11 +38,11 @@ const CHECK: Duration = Duration::from_secs(10);
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The streams; all but address and variant is the same for all of them.
+    /// The streams; they differ only in address and variant.
     pub streams: WeightedSet<Stream>,
     /// How many viewers there are, and when.
     pub load: Load,
-    /// When the run begins by the wall clock; `None` = at once.
+    /// When the run starts by the wall clock; `None` = immediately.
     pub start_at: Option<StartAt>,
     /// Seed of all random choices, if one was given.
     pub seed: Option<u64>,
@@ -50,30 +50,30 @@ pub struct Plan {
     pub viewers: Viewers,
     /// What is changed about the viewers' network.
     pub network: Network,
-    /// What must not be shown.
+    /// Secrets, which must not be shown.
     pub secrets: Secrets,
     /// What may be loaded.
     pub target_policy: TargetPolicy,
-    /// What ends the run as hopeless.
+    /// Error rate that ends the run.
     pub error_rate_limit: Option<ErrorRateLimit>,
     /// Whether failed preflight checks are only reported.
     pub skip_preflight: bool,
-    /// Criteria of the verdict beside the built-in ones.
+    /// Additional criteria of the verdict.
     pub thresholds: Vec<Threshold>,
-    /// What is asked of the origin's exporters.
+    /// What is scraped from the origin.
     pub watch: OriginMetrics,
-    /// For how long a threshold may fail before the run is ended; `None` = for ever.
+    /// How long a threshold may fail before the run ends; `None` = forever.
     pub abort_after: Option<Duration>,
     /// Where results go.
     pub results: Results,
 }
 
-/// How viewers live.
+/// How viewers are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewers {
     /// The FFmpeg binary.
     pub ffmpeg: PathBuf,
-    /// Where requests and bytes are to come from.
+    /// Source of requests and bytes.
     pub probe: ProbeMode,
     /// Whether a stalled viewer is stopped and started.
     pub restart_on_stall: bool,
@@ -81,24 +81,24 @@ pub struct Viewers {
     pub max_restarts: Option<u32>,
     /// Extra FFmpeg arguments before `-i`.
     pub extra_arguments: Vec<String>,
-    /// How much FFmpeg says, where its words are carried to our log.
+    /// FFmpeg's log level, if its log is copied to ours.
     pub words: Option<FfmpegLevel>,
-    /// How many different reasons in FFmpeg's words are kept of one viewer.
+    /// How many different FFmpeg messages are kept per viewer.
     pub reasons_kept: usize,
 }
 
-/// What the environment says beside what clap reads, because it is no flag.
+/// What a plan depends on beside flags.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// SSL_CERT_FILE: the authorities that OpenSSL and rustls trust; FFmpeg has to be told.
+    /// SSL_CERT_FILE: the authorities that OpenSSL and rustls trust; FFmpeg needs a flag for them.
     pub ssl_cert_file: Option<PathBuf>,
-    /// What the file says that `--session file:PATH` names.
+    /// Text of the file in `--session file:PATH`.
     pub session_file: Option<String>,
-    /// An FFmpeg that was built for viewers only, where one is installed.
+    /// An FFmpeg built only for viewers, if one is installed.
     pub viewer_ffmpeg: Option<PathBuf>,
-    /// What stands in `--header-file`.
+    /// The lines of `--header-file`.
     pub secret_headers: Vec<String>,
-    /// The secrets that the arguments refer to.
+    /// The secrets that flags refer to.
     pub secrets: Secrets,
     /// Rules of this machine and this user, with the names of their files.
     pub sites: Vec<(String, Site)>,

@@ -380,3 +380,65 @@ fn every_flag_can_be_set_by_its_variable() {
     assert_eq!(code, Some(2));
     assert!(told.starts_with("error: invalid value \"many\" for HLS_SWARM_CLIENTS: expected"), "{told}");
 }
+
+#[test]
+fn a_mistake_is_answered_with_what_was_probably_meant() {
+    for (program, words, what, help) in [
+        ("hls-swarm", "reprot show x.json", "unknown command \"reprot\"", "did you mean \"report\"?"),
+        ("hls-swarm", "config shw", "unknown command \"shw\"", "did you mean \"show\"?"),
+        (
+            "hls-swarm",
+            "10.0.0.1:80/x.m3u8",
+            "invalid URL \"10.0.0.1:80/x.m3u8\"",
+            "pass http://10.0.0.1:80/x.m3u8",
+        ),
+        ("hls-swarm", "check localhost:80/x.m3u8", "invalid URL", "pass http://localhost:80/x.m3u8"),
+        ("hls-swarm", "-cliens 3 http://h/a.m3u8", "unknown flag \"--cliens\"", "did you mean --clients?"),
+        (
+            "hls-swarm",
+            "--clients abc http://h/a.m3u8",
+            "invalid value \"abc\" for --clients: expected a whole",
+            "--clients <N>: ",
+        ),
+        (
+            "hls-swarm",
+            "--probe=of http://h/a.m3u8",
+            "invalid value \"of\" for --probe",
+            "did you mean off? pass one of: auto",
+        ),
+        (
+            "hls-swarm",
+            "--log-level debug report show x",
+            "--log-level before the command \"report\"",
+            "hls-swarm report …",
+        ),
+        ("hls-origin", "falut list", "unknown command \"falut\"", "did you mean \"fault\"?"),
+        ("hls-origin", "-fsp 30", "unknown flag \"--fsp\"", "did you mean --fps?"),
+        (
+            "hls-origin",
+            "-fps=many",
+            "invalid value \"many\" for --fps: expected a whole number",
+            "--fps <FPS>: ",
+        ),
+    ] {
+        let mut command = Command::new(hls_swarm_test_support::binary(program));
+        let output = command.args(words.split_whitespace()).env_clear().output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        let (first, rest) = said.split_once('\n').unwrap();
+        assert!(first.starts_with(&format!("error: {what}")), "{words}: {said}");
+        assert!(rest.starts_with("  help: ") && rest.contains(help), "{words}: {said}");
+    }
+}
+
+#[test]
+fn secrets_are_in_the_message_of_no_command() {
+    let url = "http//me:hush@h/x.m3u8?token=hushhush";
+    for command in ["run", "check", "config show", "plan --clients 3 --stream-url"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+        let output = program.args(command.split(' ')).arg(url).env_clear().output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert!(said.contains("x.m3u8") && !said.contains("hush"), "{command}: {said}");
+    }
+}

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_base::secrets::without_secrets;
 use hls_swarm_base::sizing::Requirements;
 use hls_swarm_cli::program::{self, Stop};
 use hls_swarm_http::target_policy::ASK_ABOVE;
@@ -29,7 +30,7 @@ const COLLECTOR_MIB: u64 = 1024;
 pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
     if let Some(url) = &args.stream_url {
         Url::parse(url).map_err(|error| {
-            Failure::usage(format!("invalid value {url:?} for --stream-url"))
+            Failure::usage(format!("invalid value {:?} for --stream-url", without_secrets(url)))
                 .caused_by(error)
                 .help("pass http:// or https:// and the address of a playlist")
         })?;

@@ -163,7 +163,7 @@ fn ports_are_chosen_turned_off_and_missed() {
         assert!(said.contains(&format!("help: pass {flag} with a free port")), "{said}");
         let (code, said) = refusal(&[flag, "http"]);
         assert_eq!(code, Some(2));
-        assert!(said.contains("neither a port (0 to 65535) nor off"), "{said}");
+        assert!(said.contains("expected a port (0 to 65535) or off"), "{said}");
     }
     let origin = Origin::start(&["--node-metrics-port", "off", "--nginx-metrics-port", "off"]);
     assert!(origin.facts.get("node_metrics").is_none() && origin.facts.get("nginx_metrics").is_none());

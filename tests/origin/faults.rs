@@ -296,7 +296,7 @@ fn the_sub_command_lists_adds_and_removes() {
         (&["add", "delay=1ms", "statsu=1"][..], 2, "there is no kind \"statsu\""),
         (&["remove", "9"], 2, "no such fault is on"),
         (&["add", "nginx-death"], 2, "the embedded origin runs no other program"),
-        (&["add"], 2, "required"),
+        (&["add"], 2, "<FAULT>... is missing"),
     ] {
         let output = fault(&origin, words);
         let words = String::from_utf8_lossy(&output.stderr);

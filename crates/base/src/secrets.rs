@@ -194,6 +194,18 @@ impl Secrets {
     }
 }
 
+/// An address for messages, which may not be a valid URL: without credentials and query.
+#[must_use]
+pub fn without_secrets(address: &str) -> String {
+    let (path, query) = address.split_once('?').map_or((address, ""), |(path, _)| (path, "?***"));
+    let start = path.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = path.split_at(start);
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}***@{rest}{query}"),
+        None => format!("{path}{query}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

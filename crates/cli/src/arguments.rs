@@ -67,6 +67,8 @@ pub fn read(typed: impl IntoIterator<Item = OsString>, program: &Command) -> Res
             value_follows = flag.takes_next_word();
             if flag.keeps_commands_away() {
                 flag_before.get_or_insert_with(|| flag.shown());
+                // What follows an unknown flag may be its value; clap names the flag.
+                word_before |= flag.known.is_none();
             }
             line.words.push(flag.word.into());
             continue;
@@ -137,7 +139,7 @@ impl<'a> Flag<'a> {
             if is_letter { flag.get_short() == bare.chars().next() } else { is_called(flag, bare) }
         });
         let longs = command.get_arguments().filter_map(Arg::get_long);
-        let slip = || bare.len() > 3 && !has_value_glued(bare) && nearest(bare, longs).is_some();
+        let slip = || bare.len() > 2 && !has_value_glued(bare) && nearest(bare, longs).is_some();
         let go_style = dashes == 1
             && !is_letter
             // A slip of the finger is named by clap as what it was meant to be, and not read as `-c liens`.

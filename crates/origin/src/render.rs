@@ -21,13 +21,13 @@ use crate::profile::plan::Plan;
 use crate::profile::stream::Source;
 use crate::systemd::{self, Unit};
 
-/// Stands for the private directory, whose name each start chooses anew.
+/// Placeholder for the private directory, whose name differs at each start.
 const DIRECTORY: &str = "DIR";
 
-/// Prints what was asked for.
+/// Prints a configuration or command lines.
 ///
 /// # Errors
-/// The flags make no sense, or nginx, whose version matters, is not there.
+/// The flags do not fit together, or nginx, whose version matters, is not installed.
 pub async fn print(command: &RenderCommand, guard: &Arc<Guard>) -> Result<Exit, Failure> {
     let text = match command {
         RenderCommand::Nginx(args) => nginx_conf(args, guard).await?,
@@ -61,23 +61,23 @@ fn ffmpeg(args: &OriginArgs, plan: &Plan) -> String {
     let key_info = (stream.encryption == Encryption::Aes128).then_some(key.as_path());
     let place = Place { directory: &www, number: 0, key_info };
     let replay = |pace| argv::replay(stream, &renditions, &source, place, pace);
-    let mut text = format!("# {DIRECTORY} stands for the private directory.\n\n# The loop, encoded once:\n");
+    let mut text = format!("# {DIRECTORY} is the private directory.\n\n# The loop, encoded once:\n");
     text.push_str(&line(args, &argv::encode_loop(stream, derived, &source)));
     let (what, argv) = match stream.source {
         Source::Loop => ("The stream, replayed from it in real time:", replay(Pace::RealTime)),
-        Source::Film(seconds) => ("The film, made from it:", replay(Pace::AtOnce(seconds))),
+        Source::Film(seconds) => ("The VOD stream, made from it:", replay(Pace::AtOnce(seconds))),
         Source::Live => {
             let loop_ = line(args, &replay(Pace::RealTime));
             text.push_str(&format!(
-                "\n# Where the machine is too slow to encode in real time, replayed:\n{loop_}"
+                "\n# If the machine is too slow to encode in real time, replayed:\n{loop_}"
             ));
-            ("Where it is fast enough, encoded:", argv::live(stream, derived, &renditions, place))
+            ("If it is fast enough, encoded:", argv::live(stream, derived, &renditions, place))
         }
     };
     text + &format!("\n# {what}\n{}", line(args, &argv))
 }
 
-/// A command as a shell takes it.
+/// A command line, quoted for a shell.
 fn line(args: &OriginArgs, argv: &[OsString]) -> String {
     let words = std::iter::once(args.ffmpeg.as_os_str()).chain(argv.iter().map(AsRef::as_ref));
     let quoted: Vec<_> = words.map(|word| shell(&word.to_string_lossy())).collect();
@@ -95,7 +95,7 @@ fn shell(word: &str) -> String {
 fn unit(args: &OriginArgs, plan: &Plan) -> Result<String, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::internal("cannot tell the own path").caused_by(error))?;
-    // What was typed behind `render systemd`, and what the environment says.
+    // The flags after `render systemd`, and the environment.
     let arguments: Vec<String> =
         std::env::args_os().skip(3).map(|word| word.to_string_lossy().into_owned()).collect();
     let mut environment: Vec<_> = std::env::vars_os()

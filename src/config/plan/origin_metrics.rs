@@ -6,6 +6,7 @@ use url::{Host, Url};
 
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
+use hls_swarm_base::secrets::without_secrets;
 
 use crate::cli::run::RunArgs;
 
@@ -134,7 +135,7 @@ fn at_host(host: &str, port: u16, path: &str) -> Result<Url, Failure> {
 fn address(flag: &str, text: &str) -> Result<Url, Failure> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| {
-        Failure::usage(format!("invalid value {text:?} for {flag}"))
+        Failure::usage(format!("invalid value {:?} for {flag}", without_secrets(text)))
             .help("pass an http:// or https:// URL, for example http://10.177.0.10:9100/metrics, or off")
     })
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_base::secrets::without_secrets;
 use hls_swarm_model::report::Format;
 
 use crate::cli::run::RunArgs;
@@ -42,7 +43,7 @@ pub(crate) fn resolve(args: &RunArgs) -> Result<Results, Failure> {
 fn collector(typed: &str) -> Result<Url, Failure> {
     let url = Url::parse(typed).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| {
-        Failure::usage(format!("invalid value {typed:?} for --collector"))
+        Failure::usage(format!("invalid value {:?} for --collector", without_secrets(typed)))
             .help("pass the URL of `hls-swarm collect`, for example http://collector:17092")
     })
 }

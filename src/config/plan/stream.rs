@@ -6,7 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::secrets::Secrets;
+use hls_swarm_base::secrets::{Secrets, without_secrets};
 use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 
 use super::Environment;
@@ -74,7 +74,7 @@ pub(crate) fn resolve(
         .map(|named| {
             let weight = named.weight.unwrap_or(1);
             if !(1..=MAX_WEIGHT).contains(&weight) {
-                let shown = format!("{weight}:{}", shown(&named.url));
+                let shown = format!("{weight}:{}", without_secrets(&named.url));
                 return Err(Failure::usage(format!(
                     "invalid value {shown:?} for --stream: the weight is out of range"
                 ))
@@ -99,8 +99,10 @@ fn named(args: &RunArgs) -> Result<WeightedSet<StreamArg>, Failure> {
     let one = args.stream.url.as_ref().map(|url| StreamArg { url: url.clone(), weight: None, variant: None });
     match (one, args.stream.streams.as_slice()) {
         (Some(one), []) => Ok(WeightedSet::one(one)),
-        (Some(one), _) => Err(Failure::usage(format!("{} together with --stream", one.url))
-            .help("pass each stream with --stream, or a single URL (STREAM_URL is one)")),
+        (Some(one), _) => {
+            Err(Failure::usage(format!("{} together with --stream", without_secrets(&one.url)))
+                .help("pass each stream with --stream, or a single URL (STREAM_URL is one)"))
+        }
         (None, streams) => {
             let streams = streams.iter().map(|stream| (stream.clone(), 1)).collect();
             WeightedSet::weighted(streams).ok_or_else(|| {
@@ -153,7 +155,7 @@ fn common(
 
 fn address(text: &str, secrets: &mut Secrets) -> Result<Url, Failure> {
     let wrong = |why: String| {
-        Failure::usage(format!("invalid URL {:?}: {why}", shown(text)))
+        Failure::usage(format!("invalid URL {:?}: {why}", without_secrets(text)))
             .help("pass an http:// or https:// URL of a playlist")
     };
     let expanded = secrets.expand(text)?;
@@ -161,24 +163,17 @@ fn address(text: &str, secrets: &mut Secrets) -> Result<Url, Failure> {
         let failure = wrong("it does not begin with http:// or https://".to_owned());
         let (host, path) = text.split_once('/').unwrap_or((text, ""));
         let likely = host.contains([':', '.']) && !path.is_empty();
-        return Err(if likely { failure.help(format!("pass http://{}", shown(text))) } else { failure });
+        return Err(if likely {
+            failure.help(format!("pass http://{}", without_secrets(text)))
+        } else {
+            failure
+        });
     }
     let url = Url::parse(&expanded).map_err(|error| wrong(error.to_string()))?;
     secrets.hide_address(&url);
     match url.scheme() {
         "http" | "https" if url.host().is_some() => Ok(url),
         scheme => Err(wrong(format!("unsupported scheme {scheme}://"))),
-    }
-}
-
-/// An address that may not be a URL, without what may be secret in it.
-fn shown(text: &str) -> String {
-    let (path, query) = text.split_once('?').map_or((text, ""), |(path, _)| (path, "?***"));
-    let scheme = path.find("://").map_or(0, |at| at + 3);
-    let host = path[scheme..].find('/').map_or(path.len(), |at| scheme + at);
-    match path[scheme..host].rfind('@') {
-        Some(at) => format!("{}***{}{query}", &path[..scheme], &path[scheme + at..]),
-        None => format!("{path}{query}"),
     }
 }
 

@@ -142,7 +142,7 @@ fn profiles() -> String {
 fn thresholds() -> String {
     let mut text = format!(
         "{ORIGIN}# Thresholds of `hls-swarm`\n\n`--threshold 'METRIC OP LIMIT'` or `--threshold 'METRIC:PERCENTILE OP LIMIT'`; \
-         OP is <, <=, >, >= or ==; PERCENTILE is p50, p95, p99 or max.\n\n| metric | example | what it tells |\n|---|---|---|\n"
+         OP is <, <=, >, >= or ==; PERCENTILE is p50, p95, p99 or max.\n\n| metric | example | meaning |\n|---|---|---|\n"
     );
     for measure in &MEASURES {
         let example = cell(&format!("{}{}", measure.name, measure.example));

@@ -126,7 +126,7 @@ fn plan(args: &RunArgs) -> Option<Plan> {
     resolve(args, &Environment::default()).ok()
 }
 
-/// All ways to type the same come to the same flags and the same plan, and not to those of `without`.
+/// All ways to type the same give the same flags and the same plan, which differ from `without`.
 fn same(ways: &[Vec<&str>], without: &RunArgs) -> RunArgs {
     let first = parse(&ways[0]);
     assert_ne!(&first, without, "{:?} means nothing", ways[0]);
@@ -248,7 +248,7 @@ fn every_flag_has_a_rule_about_its_effect_or_always_has_one() {
     }
 }
 
-/// What a run with these flags and variables says about them, and its exit code.
+/// The exit code and messages of a run with these flags and variables.
 fn said(flags: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_hls-swarm"))
         .args(["--dry-run", "--log-format=text", "http://127.0.0.1:9/a.m3u8"])
@@ -262,9 +262,9 @@ fn said(flags: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
 
 #[test]
 fn a_value_without_effect_is_refused_or_warned_about_wherever_it_comes_from() {
-    let (code, told) = said(&["-clients", "5", "--stage=1m:9"], &[]);
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("--clients 5 has no effect with --stage"), "{told}");
+    let (code, messages) = said(&["-clients", "5", "--stage=1m:9"], &[]);
+    assert_eq!(code, Some(2), "{messages}");
+    assert!(messages.contains("--clients 5 has no effect with --stage"), "{messages}");
     for (flags, variables, expected) in [
         (
             &["--stage=1m:9"][..],
@@ -279,9 +279,9 @@ fn a_value_without_effect_is_refused_or_warned_about_wherever_it_comes_from() {
         (&["--abort-after=30s"], &[], "--abort-after 30s has no effect without --threshold"),
         (&[], &[("EXTRA_ARGS", "--dangerous")], "--dangerous has no effect without --insecure"),
     ] {
-        let (code, told) = said(flags, variables);
-        assert_eq!(code, Some(0), "{told}");
-        assert!(told.contains("WARN") && told.contains(expected), "{told}");
+        let (code, messages) = said(flags, variables);
+        assert_eq!(code, Some(0), "{messages}");
+        assert!(messages.contains("WARN") && messages.contains(expected), "{messages}");
     }
     assert_eq!(said(&["--scenario=spike", "--profile=stress"], &[]), (Some(0), String::new()));
 }
@@ -376,9 +376,12 @@ fn every_flag_can_be_set_by_its_variable() {
         typed.given = Given::default();
         assert_eq!(with(&variable, value), typed, "{variable}");
     }
-    let (code, told) = said(&[], &[("HLS_SWARM_CLIENTS", "many")]);
+    let (code, messages) = said(&[], &[("HLS_SWARM_CLIENTS", "many")]);
     assert_eq!(code, Some(2));
-    assert!(told.starts_with("error: invalid value \"many\" for HLS_SWARM_CLIENTS: expected"), "{told}");
+    assert!(
+        messages.starts_with("error: invalid value \"many\" for HLS_SWARM_CLIENTS: expected"),
+        "{messages}"
+    );
 }
 
 #[test]

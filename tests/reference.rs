@@ -19,7 +19,7 @@ fn pages_are_as_the_tables_have_them() {
         let differs = kept.lines().zip(text.lines()).find(|(kept, now)| kept != now);
         assert!(
             kept == text,
-            "docs/reference/{name} is not what the program says; write it anew with `make reference` \
+            "docs/reference/{name} does not agree with the program; rewrite it with `make reference` \
              (UPDATE_REFERENCE=1 cargo test --test integration reference). First difference: {differs:?}"
         );
     }

@@ -36,7 +36,7 @@ pub fn resolved(args: &RunArgs, plan: &Plan) -> Result<Table, Failure> {
     let mut table = layers::table(&resolved)?;
     table.retain(|key, value| {
         let key: &str = key;
-        // A switch that is off by default says nothing.
+        // Switches that are off by default are left out.
         let is_off = value.as_bool() == Some(false) && !matches!(key, "reconnect" | "stats" | "tui");
         args.given.contains(key) || !(is_off || unused_options::has_no_effect(key, &resolved))
     });

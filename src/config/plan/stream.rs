@@ -46,7 +46,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The `User-Agent` of a viewer; a server's log tells viewers apart by it.
+    /// The `User-Agent` of a viewer; it identifies the viewer in a server's log.
     #[must_use]
     pub fn user_agent_of(&self, viewer: u32) -> String {
         format!("{}/client-{viewer}", self.user_agent)

@@ -98,8 +98,8 @@ const RULES: &[(&str, Rule)] = &[
             && a.origin.segment_sizes_url.is_some();
         all.then_some(Against("origin_metrics", "and --nginx-metrics and --segment-sizes-url override it"))
     }),
-    ("origin_metrics_interval", nobody_asked),
-    ("origin_metrics_window", nobody_asked),
+    ("origin_metrics_interval", no_exporter),
+    ("origin_metrics_window", no_exporter),
     ("segment_sizes_interval", no_sizes),
     ("segment_sizes_jitter", no_sizes),
     ("segment_cache_window", no_sizes),
@@ -138,7 +138,7 @@ fn asked(named: Option<&String>, args: &RunArgs) -> bool {
     named.map_or(args.origin.origin_metrics_host.is_some(), |address| address != "off")
 }
 
-fn nobody_asked(args: &RunArgs) -> Option<Cause> {
+fn no_exporter(args: &RunArgs) -> Option<Cause> {
     let asked =
         asked(args.origin.origin_metrics.as_ref(), args) || asked(args.origin.nginx_metrics.as_ref(), args);
     (!asked).then_some(Without("origin_metrics_host", "no exporter is scraped"))
@@ -233,7 +233,7 @@ fn shown(key: &str, value: &Value, given: &Given) -> String {
         Value::Boolean(true) => String::new(),
         Value::Boolean(false) => "=false".to_owned(),
         Value::String(text) => format!(" {text}"),
-        // Stages and the like; the flag says enough.
+        // Stages and the like are too long to repeat.
         Value::Array(_) | Value::Table(_) => String::new(),
         Value::Float(number) => format!(" {number}"),
         other => format!(" {other}"),

@@ -1,17 +1,17 @@
-# hls-swarm: what people and CI type. `make help` lists it.
+# The commands for people and CI. `make help` lists them.
 CARGO ?= cargo
 URL ?= http://127.0.0.1:17080/stream.m3u8
 RELEASE := target/release
 REPORT ?= demo-report.json
 DEST ?= $(RELEASE)
 PREFIX ?= /usr/local
-# nginx lives in /usr/sbin, which is not in every user's PATH.
+# nginx is in /usr/sbin, which is not in every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
 .PHONY: help build install uninstall rust cc run dev demo test test-unit test-integration soak lint fmt reference check \
 	test-origin test-origin-low-latency test-origin-4k-abr test-origin-stress test-origin-logged test-origin-debug \
-	nginx-config bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
+	nginx-config bench bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
 	container container-load container-run container-tools container-test compose-up compose-down compose-test \
 	load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000 \
 	swarm-client swarm-client-gentle swarm-client-burst swarm-client-stress swarm-client-extreme
@@ -20,7 +20,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 26
 
 rust:
-	@command -v $(CARGO) >/dev/null || { echo "$(CARGO) is missing: install Rust from https://rustup.rs, then open a new shell"; exit 3; }
+	@command -v $(CARGO) >/dev/null || { printf 'error: %s is not installed\n  help: install Rust from https://rustup.rs, then open a new shell\n' "$(CARGO)" >&2; exit 3; }
 
 cc:
 	@scripts/install-tools cc
@@ -29,46 +29,46 @@ tools:
 	@scripts/install-tools ffmpeg nginx cc
 
 demo-tools:
-	@scripts/install-tools cc ffmpeg nginx || echo "going on without FFmpeg or nginx, as far as that goes"
+	@scripts/install-tools cc ffmpeg nginx || echo "warning: continuing without FFmpeg or nginx"
 
 test-tools:
-	@scripts/install-tools ffmpeg nginx cc curl openssl patch nix-instantiate prometheus kubectl
+	@scripts/install-tools ffmpeg nginx cc curl openssl patch nix-instantiate prometheus kubectl gstreamer
 
-build: rust cc ## build both programs, optimized
+build: rust cc ## build both programs in release mode
 	$(CARGO) build --release --locked
 
-install: ## copy the programs that make build has made, manual pages and completions below PREFIX=/usr/local (with sudo)
+install: ## install the built programs, manual pages and completions below PREFIX=/usr/local (with sudo)
 	@scripts/install $(RELEASE) "$(DESTDIR)$(PREFIX)"
 
-uninstall: ## remove what make install has copied
+uninstall: ## remove the files that make install has installed
 	@scripts/install --remove "$(DESTDIR)$(PREFIX)"
 
-run: build ## load test URL=… (FLAGS=… for more)
+run: build ## load test URL=… (FLAGS=… for more flags)
 	$(RELEASE)/hls-swarm $(FLAGS) $(URL)
 
-dev: rust cc ## the same, not optimized
+dev: rust cc ## like run, in debug mode
 	$(CARGO) run --bin hls-swarm -- $(FLAGS) $(URL)
 
-demo: rust demo-tools build ## origin, 20 real viewers for 30 s, summary, report; installs what is missing
+demo: rust demo-tools build ## test origin, 20 real viewers for 30 s, summary and report; installs missing tools
 	@REPORT=$(REPORT) scripts/demo $(RELEASE) $(FLAGS)
 
-test: rust test-tools ## all tests; installs what is missing
+test: rust test-tools ## all tests; installs missing tools
 	$(CARGO) test --locked --workspace --no-fail-fast
 
-test-unit: rust cc ## the tests of the library alone
+test-unit: rust cc ## the unit tests
 	$(CARGO) test --locked --workspace --lib
 
-test-integration: rust test-tools ## the tests against real programs
+test-integration: rust test-tools ## the tests with real programs
 	$(CARGO) test --locked --workspace --tests
 
 .PHONY: test-versions
-test-versions: rust test-tools ## the tests that meet FFmpeg and nginx, with other versions of both (VERSIONS="sid …" for some; about 40 minutes)
+test-versions: rust test-tools ## the tests with other versions of FFmpeg and nginx (VERSIONS="sid …" selects some; about 40 minutes)
 	@scripts/test-versions $(VERSIONS)
 
-soak: rust test-tools ## the origin's long tests: 20 deaths under 20 viewers, every profile for three minutes
+soak: rust test-tools ## the long tests of the origin: 20 killed processes with 20 viewers, every profile for three minutes
 	$(CARGO) test --locked --test integration -- --ignored --nocapture origin::
 
-lint: rust cc ## formatting, lints, documentation
+lint: rust cc ## check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets
 	scripts/lint-probe
@@ -90,7 +90,7 @@ lint-prose: ## words in prose and names that scripts/banned-words.txt replaces (
 	scripts/lint-prose --self-test
 	scripts/lint-prose $(FLAGS)
 
-reference: rust cc ## write anew what is generated from tables and stands in the repository
+reference: rust cc ## regenerate the reference pages and other generated files in the repository
 	UPDATE_REFERENCE=1 $(CARGO) test --locked --test integration -- _are
 
 fmt: ## format the code
@@ -98,37 +98,40 @@ fmt: ## format the code
 
 check: lint test ## lint and test
 
-test-origin: tools build ## the test origin on port 17080 (FLAGS=… for more)
+test-origin: tools build ## run the test origin on port 17080 (FLAGS=… for more flags)
 	$(RELEASE)/hls-origin $(FLAGS)
 
-test-origin-low-latency test-origin-4k-abr test-origin-stress test-origin-logged test-origin-debug: test-origin-%: tools build ## the same with another profile: 1 s segments, a ladder to 2160p, 4K, access log of segments, of everything
+test-origin-low-latency test-origin-4k-abr test-origin-stress test-origin-logged test-origin-debug: test-origin-%: tools build ## like test-origin, with another profile: 1 s segments, a ladder up to 2160p, 4K, access log of segments or of all requests
 	$(RELEASE)/hls-origin --profile $* $(FLAGS)
 
-nginx-config: tools build ## print the test origin's nginx.conf, each directive with its reason (FLAGS="--profile ...")
+nginx-config: tools build ## print the nginx.conf of the test origin, with the reason for each directive (FLAGS="--profile ...")
 	@$(RELEASE)/hls-origin render nginx $(FLAGS)
 
-swarm-client: build ## viewers by the default profile against URL (also swarm-client-gentle, -burst, -stress, -extreme)
+swarm-client: build ## load test URL with the default profile (also swarm-client-gentle, -burst, -stress, -extreme)
 	$(RELEASE)/hls-swarm --profile default $(FLAGS) $(URL)
 
 swarm-client-gentle swarm-client-burst swarm-client-stress swarm-client-extreme: swarm-client-%: build
 	$(RELEASE)/hls-swarm --profile $* $(FLAGS) $(URL)
 
-load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000: load-test-%: tools build ## N viewers for 5 minutes against URL
+load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000: load-test-%: tools build ## load test URL with N viewers for 5 minutes
 	$(RELEASE)/hls-swarm --clients $* --ramp-rate 20 --duration 5m --report load-test-$*.json $(FLAGS) $(URL)
 
-viewer-ffmpeg: ## an FFmpeg that can only be a viewer, from Debian's source package (DEST=… to install elsewhere)
+viewer-ffmpeg: ## build a small FFmpeg for viewers from Debian's source package (DEST=… to install elsewhere)
 	scripts/viewer-ffmpeg $(DEST)
 
-bench-overhead: rust tools ## what the orchestrator and a viewer cost
+bench: rust cc ## what an event, a second, a playlist, a record and a report cost (BENCH=snapshot for some; under two minutes)
+	$(CARGO) bench --locked --bench micro -- $(BENCH)
+
+bench-overhead: rust tools ## measure the CPU and memory of the orchestrator and of a viewer
 	$(CARGO) bench --locked --bench overhead
 
-check-nix: ## the Nix side, as far as this machine can; says what it cannot
+check-nix: ## check the Nix files as far as this machine can, and list what it cannot check
 	scripts/check-nix
-bench-tuning: build ## the tuned server against a bad one: wrk and viewers, as ratios (root)
+bench-tuning: build ## compare a tuned and an untuned server with wrk and viewers, as ratios (as root)
 	@scripts/install-tools ffmpeg nginx wrk patch
 	@scripts/bench-tuning $(RELEASE)
 
-# NixOS has its own machines (microvm.nix); VM_KIND=debian or VM_KIND=nix chooses.
+# NixOS uses machines of its own (microvm.nix); VM_KIND=debian or VM_KIND=nix selects one.
 .PHONY: microvm-tools microvm-image microvm-check-kvm microvm-start microvm-start-tap microvm-stop microvm-reset \
 	microvm-console network-setup network-check network-teardown lab lab-test
 VM_KIND ?= $(if $(wildcard /etc/NIXOS),nix,debian)
@@ -138,75 +141,75 @@ microvm = VM_KIND=$(VM_KIND) scripts/microvm
 microvm-tools:
 	@scripts/install-tools qemu-system-x86_64 mmdebstrap mkfs.erofs ssh ip
 
-microvm-image: microvm-tools build ## what the lab's machines boot (Debian packages; REFRESH=1 takes them anew)
+microvm-image: microvm-tools build ## build the image of the lab's machines from Debian packages (REFRESH=1 downloads them again)
 	@scripts/microvm-image $(RELEASE)
 
-microvm-check-kvm: ## whether machines run at full speed here
+microvm-check-kvm: ## check whether machines run at full speed here (KVM)
 	@$(microvm) check-kvm
 
-microvm-start: $(if $(filter nix,$(VM_KIND)),,microvm-image) ## MACHINE=origin (or client), ports forwarded from 127.0.0.1
+microvm-start: $(if $(filter nix,$(VM_KIND)),,microvm-image) ## start MACHINE=origin (or client), with ports forwarded from 127.0.0.1
 	@NET=user $(microvm) start $(MACHINE)
 
-microvm-start-tap: $(if $(filter nix,$(VM_KIND)),,microvm-image) ## MACHINE=origin (or client) on the bridge; first: sudo make network-setup
+microvm-start-tap: $(if $(filter nix,$(VM_KIND)),,microvm-image) ## start MACHINE=origin (or client) on the bridge; requires: sudo make network-setup
 	@NET=tap $(microvm) start $(MACHINE)
 
 microvm-stop: ## stop both machines
 	@$(microvm) stop origin
 	@$(microvm) stop client
 
-microvm-reset: ## stop MACHINE and start it anew, as it was
+microvm-reset: ## restart MACHINE with the same settings
 	@$(microvm) reset $(MACHINE)
 
-microvm-console: ## what MACHINE says
+microvm-console: ## show the console of MACHINE
 	@$(microvm) console $(MACHINE)
 
-network-setup: ## bridge and TAP devices for the lab (with sudo; OWNER=…, NETNS=…)
+network-setup: ## create the bridge and TAP devices of the lab (with sudo; OWNER=…, NETNS=…)
 	@scripts/network setup
 
-network-check: ## whether they are there, and as they should be
+network-check: ## check the bridge and TAP devices
 	@scripts/network check
 
-network-teardown: ## remove them (with sudo)
+network-teardown: ## remove the bridge and TAP devices (with sudo)
 	@scripts/network teardown
 
-lab: microvm-image ## boot an origin and a client, play a scenario between them, leave nothing but the report
+lab: microvm-image ## boot an origin and a client, run a scenario between them, and keep only the report
 	@scripts/lab
 
-lab-test: microvm-image ## hold the lab against the truth: counts, delays, a power cut, what stays behind
+lab-test: microvm-image ## test the lab: request counts, delays, a power cut, and that it cleans up
 	$(CARGO) test --locked --test integration --no-run
 	scripts/lab shell $(CARGO) test --locked --test integration -- --ignored --test-threads=1 --nocapture lab::pair::
 	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 lab::remains::
 
-container: ## images of both programs for the engine of this machine
+container: ## build container images of both programs
 	containers/build
 
-container-load: ## the images of the flake into the engine of this machine
+container-load: ## load the container images of the flake
 	for image in swarm-client-container test-origin-container; do \
 		"$$(nix build --no-link --print-out-paths .#$$image)" | docker load || exit 1; done
 
-container-run: container ## viewers of URL in a container that may do nothing else (FLAGS=… for more)
+container-run: container ## load test URL from a confined container (FLAGS=… for more flags)
 	docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 		--ulimit nofile=16384:16384 --network host hls-swarm:local $(FLAGS) $(URL)
 
-compose-up: container ## origin, 20 viewers, Prometheus and Grafana (OFFLINE=1: without Grafana)
+compose-up: container ## start origin, 20 viewers, Prometheus and Grafana (OFFLINE=1: without Grafana)
 	containers/compose $(if $(OFFLINE),,--profile grafana) up --detach
 
-compose-down: ## end and remove what compose-up started
+compose-down: ## stop and remove what compose-up started
 	containers/compose $(if $(OFFLINE),,--profile grafana) down
 
-compose-test: container-tools ## the compose stack counts as nginx does and is scraped
+compose-test: container-tools ## test that the compose stack counts the same requests as nginx and is scraped
 	OFFLINE=1 containers/build
 	$(CARGO) test --locked --test integration -- --ignored containers::the_compose_stack
 
 container-tools:
 	@scripts/install-tools docker docker-compose prometheus
 
-container-test: container-tools ## images, compose stack and four containers as one load, on the engine of this machine
+container-test: container-tools ## test the images, the compose stack, and a load of four containers
 	OFFLINE=1 containers/build
 	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 containers::
 
-ci: ## what CI runs
+ci: ## run what CI runs
 	.ci/run
 
-clean: ## remove what was built
+clean: ## remove build results
 	$(CARGO) clean

@@ -10,7 +10,7 @@
     };
   };
 
-  # Wiring only: what a package, module, machine or check is stands in the file of its name.
+  # Wiring only: each package, module, machine and check is defined in its own file.
   outputs =
     {
       self,
@@ -65,7 +65,7 @@
         }
       );
 
-      # To build on: the pair, and the origin without the bridge. Every machine is a package.
+      # The machines of the lab, and the origin with user networking. Every machine is also a package.
       nixosConfigurations = lib.getAttrs [
         "swarm-client-microvm"
         "test-origin-vm"
@@ -78,7 +78,7 @@
 
       formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
 
-      # For scripts/check-nix, which compares what Nix says of wrong configurations.
+      # For scripts/check-nix, which checks the messages for wrong configurations.
       legacyPackages = eachSystem (pkgs: {
         refused = import ./nix/checks/refused.nix {
           inherit pkgs lib;

@@ -1,5 +1,5 @@
-# hls.dashboards: Prometheus scrapes what this machine runs, alerts, and Grafana shows it. Rules and
-# dashboard are the project's files (observability/), made from the programs' own table of metrics.
+# hls.dashboards: Prometheus with alerts and Grafana for the programs on this machine. The rules and the dashboard
+# are in observability/, generated from the programs' own table of metrics.
 {
   config,
   lib,
@@ -47,7 +47,7 @@ in
     grafana = lib.mkOption {
       type = lib.types.bool;
       default = true;
-      description = "Whether Grafana is set up here, with the dashboard in it.";
+      description = "Whether to set up Grafana with the dashboard.";
     };
   };
 
@@ -55,7 +55,7 @@ in
     assertions = [
       {
         assertion = cfg.swarms != [ ] || cfg.origins != [ ];
-        message = "hls.dashboards: there is nothing to scrape; add an instance of services.hls-swarm, or name hls.dashboards.swarms or origins.";
+        message = "hls.dashboards: there is nothing to scrape; add an instance of services.hls-swarm, or set hls.dashboards.swarms or origins.";
       }
     ];
 
@@ -64,7 +64,7 @@ in
       scrapeConfigs =
         lib.optional (cfg.swarms != [ ]) {
           job_name = "hls-swarm";
-          # Runs are short, and a ramp is over soon.
+          # Runs and ramps can be short.
           scrape_interval = "2s";
           static_configs = [ { targets = cfg.swarms; } ];
         }

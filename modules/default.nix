@@ -1,11 +1,11 @@
-# The modules by the names of the flake's nixosModules.
+# The modules, by their names in the flake's nixosModules.
 rec {
   swarm-client = ./swarm.nix;
   test-origin = ./origin.nix;
   tuning = ./tuning.nix;
   dashboards = ./dashboards.nix;
 
-  # Tuning alone, for hosts that run the programs in another way.
+  # Only the tuning, for hosts that run the programs in another way.
   swarm-client-sysctl = {
     imports = [ tuning ];
     hls.tuning.roles = [ "client" ];

@@ -1,8 +1,8 @@
-# What neither program needs, taken away. What stays open has a reason:
-# * the network: it is what both are for;
-# * ProcSubset: with "pid" there is no /proc/stat, from which a run tells that the machine was too slow;
-# * MemoryDenyWriteExecute: FFmpeg's scalers write the code they run;
-# * @resources in the system calls: both raise their own limit of open files.
+# Confines both programs to what they need. These restrictions are missing for a reason:
+# * the network: both programs need it;
+# * ProcSubset: with "pid" there is no /proc/stat, with which a run detects that the machine was too slow;
+# * MemoryDenyWriteExecute: FFmpeg's scalers generate code at run time;
+# * @resources in the system calls: both programs raise their own limit of open files.
 {
   DynamicUser = true;
   CapabilityBoundingSet = "";
@@ -22,7 +22,7 @@
   ProtectProc = "invisible";
   ProtectSystem = "strict";
   RemoveIPC = true;
-  # NETLINK: the tables of sockets and addresses.
+  # NETLINK: to read the tables of sockets and addresses.
   RestrictAddressFamilies = [
     "AF_INET"
     "AF_INET6"

@@ -1,5 +1,5 @@
-# services.hls-origin: the test origin as a unit. FFmpeg's arguments and nginx.conf are the program's
-# business; here are a profile, settings on top of it, and what the unit may do.
+# services.hls-origin: the test origin as a systemd unit. An instance has a profile and settings that override it;
+# the program itself writes FFmpeg's arguments and nginx.conf.
 {
   config,
   lib,
@@ -33,9 +33,9 @@ let
               lib.mkOption {
                 type = lib.types.either lib.types.port (lib.types.enum [ "off" ]);
                 default = facts.network.${name};
-                defaultText = lib.literalMD "the port that the program uses when nothing is said";
+                defaultText = lib.literalMD "the default port of the program";
                 example = "off";
-                description = "Port of the exporter of that name, or `off`.";
+                description = "Port of this exporter, or `off`.";
               }
             );
             options.serve = {
@@ -43,12 +43,12 @@ let
                 type = lib.types.nullOr lib.types.str;
                 default = null;
                 example = "0.0.0.0";
-                description = "Address to serve on; by profile if null, which is loopback for most.";
+                description = "Address to listen on; null means that of the profile, which is loopback for most profiles.";
               };
               port = lib.mkOption {
                 type = lib.types.nullOr lib.types.port;
                 default = null;
-                description = "Port to serve on; by profile if null.";
+                description = "Port to listen on; null means that of the profile.";
               };
             };
           };
@@ -58,21 +58,21 @@ let
             video.bitrate_kbps = 3000;
           };
           description = ''
-            Settings on top of the profile; {file}`profiles/origin/default.toml` holds every key.
-            {command}`hls-origin config check` reads them when the system is built.
+            Settings that override the profile; {file}`profiles/origin/default.toml` documents every key.
+            {command}`hls-origin config check` validates them when the system is built.
           '';
         };
 
         autoStart = lib.mkOption {
           type = lib.types.bool;
           default = true;
-          description = "Whether the origin starts with the machine.";
+          description = "Whether to start the origin at boot.";
         };
 
         openFirewall = lib.mkOption {
           type = lib.types.bool;
           default = false;
-          description = "Whether the ports of the stream and of the exporters are opened in the firewall.";
+          description = "Whether to open the ports of the stream and of the exporters in the firewall.";
         };
 
         resolved = lib.mkOption {
@@ -80,7 +80,7 @@ let
           readOnly = true;
           internal = true;
           default = facts.merge facts.origin.profiles.default (common.resolve config.profile config.settings);
-          description = "Default profile, profile and settings as one.";
+          description = "The default profile, the profile and the settings, merged.";
         };
       };
     };
@@ -90,7 +90,7 @@ let
     let
       settings = instance.resolved;
       file = common.checked pkgs cfg.package "hls-origin-${name}.toml" settings;
-      # Ports below this belong to root (net.ipv4.ip_unprivileged_port_start).
+      # Lower ports need root (net.ipv4.ip_unprivileged_port_start).
       privileged = settings.serve.port < 1024;
     in
     {
@@ -101,7 +101,7 @@ let
       serviceConfig =
         hardening
         // {
-          # Ready when playlist and first segment can be fetched; until then a loop may be encoded.
+          # Ready when the playlist and its first segment can be fetched, which may take as long as encoding a loop.
           Type = "notify";
           TimeoutStartSec = "10min";
           ExecStart = lib.escapeShellArgs [
@@ -113,11 +113,11 @@ let
           ];
           CacheDirectory = "hls-origin/${name}";
           LogsDirectory = "hls-origin/${name}";
-          # The media sequence goes on where the last start ended.
+          # The media sequence continues after a restart.
           StateDirectory = "hls-origin/${name}";
           Restart = "on-failure";
           RestartSec = 2;
-          # nginx takes its limit from the unit's.
+          # nginx inherits the limit of the unit.
           LimitNOFILE = facts.sysctl.origin.limits.nofile;
           TasksMax = "infinity";
           KillMode = "mixed";
@@ -126,12 +126,12 @@ let
         // lib.optionalAttrs privileged {
           AmbientCapabilities = "CAP_NET_BIND_SERVICE";
           CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
-          # A capability in a user namespace of one's own opens no port outside.
+          # A capability in a private user namespace does not allow binding a port of the host.
           PrivateUsers = false;
         };
     };
 
-  # What an instance listens on.
+  # The ports of an instance.
   portsOf =
     instance:
     lib.filter (port: port != "off" && port != 0) (
@@ -147,7 +147,7 @@ in
       type = lib.types.package;
       default = packages.hls-swarm;
       defaultText = lib.literalExpression "hls-swarm of this flake";
-      description = "The package that holds {command}`hls-origin`.";
+      description = "The package with {command}`hls-origin`.";
     };
 
     instances = lib.mkOption {
@@ -162,7 +162,7 @@ in
           };
         }
       '';
-      description = "Origins, each the unit {file}`hls-origin-NAME.service`.";
+      description = "Origins; each one is a unit {file}`hls-origin-NAME.service`.";
     };
   };
 
@@ -170,7 +170,7 @@ in
     assertions =
       lib.mapAttrsToList (name: _: {
         assertion = builtins.match "[a-zA-Z0-9_-]+" name != null;
-        message = "services.hls-origin.instances: \"${name}\" is no name for a unit; use letters, digits, - and _.";
+        message = "services.hls-origin.instances: invalid name \"${name}\"; use letters, digits, - and _.";
       }) enabled
       ++ lib.mapAttrsToList (name: instance: {
         assertion = !(instance.openFirewall && lib.hasPrefix "127." instance.resolved.serve.listen);

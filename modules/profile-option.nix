@@ -1,4 +1,4 @@
-# The options that instances of both programs have in common: a profile, and settings on top of it.
+# The options that instances of both programs share: a profile, and settings that override it.
 {
   lib,
   format,
@@ -20,13 +20,13 @@ rec {
       default = "default";
       example = lib.literalExpression "./evening.toml";
       description = ''
-        The profile underneath {option}`settings`: one that comes with ${program}
+        The profile that {option}`settings` override: a built-in profile of ${program}
         (${lib.concatMapStringsSep ", " (name: "`${name}`") names}), or a TOML file.
       '';
     };
   };
 
-  # What a name among `known`, a file or null holds.
+  # The contents of a built-in profile, of a file, or of null.
   contentOf =
     known: profile:
     if profile == null then
@@ -36,13 +36,13 @@ rec {
     else
       lib.importTOML profile;
 
-  # Settings without what was not set.
+  # The settings that are set.
   set = lib.filterAttrsRecursive (_: value: value != null);
 
-  # A profile with settings over it.
+  # A profile with settings merged over it.
   resolve = profile: settings: facts.merge (contentOf profiles profile) (set settings);
 
-  # The settings as a file that the program itself has read and found good.
+  # The settings as a file that the program has validated.
   checked =
     pkgs: package: name: settings:
     let

@@ -1,5 +1,5 @@
-# services.hls-swarm: load tests as units. An instance is one run: a profile, settings on top of it,
-# a hardened unit whose limits follow from the number of viewers.
+# services.hls-swarm: load tests as systemd units. An instance is one run: a profile, settings that override it,
+# and a hardened unit whose limits are derived from the number of viewers.
 {
   config,
   lib,
@@ -39,18 +39,18 @@ let
                 type = lib.types.nullOr lib.types.ints.positive;
                 default = null;
                 example = 200;
-                description = "Concurrent viewers; by profile if null.";
+                description = "Number of concurrent viewers; null means that of the profile.";
               };
               duration = lib.mkOption {
                 type = lib.types.nullOr lib.types.str;
                 default = null;
                 example = "5m";
-                description = "Length of the run as Go writes it; until stopped if null and the profile says nothing.";
+                description = "Duration of the run in Go's notation, for example `1h30m`; null means that of the profile, or until stopped.";
               };
               metrics = lib.mkOption {
                 type = lib.types.str;
                 default = "0.0.0.0:${toString facts.network.metrics_port}";
-                defaultText = lib.literalMD "`0.0.0.0`, at the port that the program uses when nothing is said";
+                defaultText = lib.literalMD "`0.0.0.0` and the default port of the program";
                 example = "off";
                 description = "Address of the Prometheus endpoint, or `off`.";
               };
@@ -61,7 +61,7 @@ let
                   "report.json"
                   "report.html"
                 ];
-                description = "Reports to write, below the instance's state directory.";
+                description = "Reports to write in the state directory of the instance.";
               };
               ffmpeg = lib.mkOption {
                 type = lib.types.str;
@@ -77,8 +77,8 @@ let
             thresholds = [ "segment_ttfb:p95<500ms" ];
           };
           description = ''
-            Settings on top of the profile: the flags of {command}`hls-swarm` with underscores for
-            dashes. {command}`hls-swarm config check` reads them when the system is built.
+            Settings that override the profile: the flags of {command}`hls-swarm`, with underscores instead of
+            dashes. {command}`hls-swarm config check` validates them when the system is built.
           '';
         };
 
@@ -89,7 +89,7 @@ let
           default = null;
           example = "progressive";
           description = ''
-            The course of the run, between profile and settings: one that comes with the program
+            The scenario, which overrides the profile and is overridden by the settings: a built-in scenario
             (${lib.concatMapStringsSep ", " (name: "`${name}`") (builtins.attrNames facts.scenario.profiles)}),
             or a TOML file.
           '';
@@ -100,28 +100,28 @@ let
           default = null;
           example = "/run/secrets/cdn-headers";
           description = ''
-            Request headers that must not be read by others, one `Name: value` per line. Handed to the
-            unit as a credential; the file is read when the unit starts and never enters the store.
+            File with secret request headers, one `Name: value` per line. The unit receives it as a credential;
+            it is read when the unit starts, and is never copied to the store.
           '';
         };
 
         autoStart = lib.mkOption {
           type = lib.types.bool;
           default = false;
-          description = "Whether the run starts with the machine, rather than by hand or by {option}`startAt`.";
+          description = "Whether to start the run at boot, instead of manually or by {option}`startAt`.";
         };
 
         startAt = lib.mkOption {
           type = lib.types.either lib.types.str (lib.types.listOf lib.types.str);
           default = [ ];
           example = "daily";
-          description = "When the run starts, as {manpage}`systemd.time(7)` writes calendar events.";
+          description = "When to start the run, as a calendar event of {manpage}`systemd.time(7)`.";
         };
 
         openFirewall = lib.mkOption {
           type = lib.types.bool;
           default = false;
-          description = "Whether the port of the Prometheus endpoint is opened in the firewall.";
+          description = "Whether to open the port of the Prometheus endpoint in the firewall.";
         };
 
         metricsPort = lib.mkOption {
@@ -143,7 +143,7 @@ let
           default = common.resolve config.profile (
             facts.merge (common.contentOf facts.scenario.profiles config.scenario) (common.set config.settings)
           );
-          description = "Profile, scenario and settings as one.";
+          description = "The profile, the scenario and the settings, merged.";
         };
       };
     };
@@ -179,9 +179,9 @@ let
         StateDirectory = "hls-swarm/${name}";
         WorkingDirectory = "%S/hls-swarm/${name}";
         LimitNOFILE = needs.open_files_limit;
-        # Threads count as tasks, and how many FFmpeg starts is its own business.
+        # Threads count as tasks, and the number of FFmpeg's threads is unknown.
         TasksMax = "infinity";
-        # Viewers get TERM from the program, and time to say goodbye.
+        # The program sends SIGTERM to the viewers and waits for them.
         KillMode = "mixed";
         TimeoutStopSec = 30;
       };
@@ -199,7 +199,7 @@ in
       type = lib.types.package;
       default = packages.hls-swarm;
       defaultText = lib.literalExpression "hls-swarm of this flake";
-      description = "The package that holds {command}`hls-swarm`.";
+      description = "The package with {command}`hls-swarm`.";
     };
 
     ffmpeg = lib.mkOption {
@@ -207,7 +207,7 @@ in
       default = packages.hls-viewer-ffmpeg;
       defaultText = lib.literalExpression "hls-viewer-ffmpeg of this flake";
       example = lib.literalExpression "pkgs.ffmpeg-headless";
-      description = "The FFmpeg of the viewers. The default can only be a viewer, at a quarter of the memory.";
+      description = "The FFmpeg of the viewers. The default is a build that can only play HLS and needs a quarter of the memory.";
     };
 
     instances = lib.mkOption {
@@ -221,7 +221,7 @@ in
           };
         }
       '';
-      description = "Runs, each the unit {file}`hls-swarm-NAME.service`.";
+      description = "Runs; each one is a unit {file}`hls-swarm-NAME.service`.";
     };
   };
 
@@ -231,11 +231,11 @@ in
         lib.mapAttrsToList (name: instance: [
           {
             assertion = instance.resolved ? url || instance.resolved ? stream;
-            message = "services.hls-swarm.instances.${name}: no stream is named; set settings.url to a playlist.";
+            message = "services.hls-swarm.instances.${name}: there is no stream; set settings.url to the URL of a playlist.";
           }
           {
             assertion = builtins.match "[a-zA-Z0-9_-]+" name != null;
-            message = "services.hls-swarm.instances: \"${name}\" is no name for a unit; use letters, digits, - and _.";
+            message = "services.hls-swarm.instances: invalid name \"${name}\"; use letters, digits, - and _.";
           }
           {
             assertion = !(instance.openFirewall && instance.metricsPort == null);
@@ -244,7 +244,7 @@ in
           {
             assertion =
               instance.headerFile == null || !lib.hasPrefix builtins.storeDir (toString instance.headerFile);
-            message = "services.hls-swarm.instances.${name}: headerFile lies in the Nix store, where everybody can read it; name a path outside, as a string.";
+            message = "services.hls-swarm.instances.${name}: headerFile is in the Nix store, where every user can read it; use a string with a path outside of it.";
           }
         ]) enabled
       )

@@ -1,12 +1,12 @@
-# hls.tuning: the kernel, limits and disks as profiles/sysctl/*.toml want them, each key with its
-# reason there. The programs check and apply the same files (`hls-swarm tune`).
+# hls.tuning: settings of kernel, limits and disks from profiles/sysctl/*.toml, which documents the reason for each
+# key. The programs check and apply the same files (`hls-swarm tune`).
 { config, lib, ... }:
 let
   cfg = config.hls.tuning;
   facts = import ../nix/profiles.nix;
   kernel = config.boot.kernelPackages.kernel.version;
 
-  # The keys of a role: the variant's in place of its own, those that this kernel has.
+  # The keys of a role that this kernel has, with those of the variant merged over them.
   keysOf =
     role:
     let
@@ -15,7 +15,7 @@ let
     in
     lib.filterAttrs (_: key: lib.versionAtLeast kernel (key.since or "0")) keys;
 
-  # nixpkgs wants numbers where it takes the highest of several.
+  # nixpkgs needs numbers for keys of which it uses the highest value.
   value = text: if builtins.match "[0-9]{1,18}" text != null then lib.toInt text else text;
 
   variants = lib.unique (
@@ -38,8 +38,8 @@ in
       default = [ ];
       example = [ "client" ];
       description = ''
-        What the host is tuned for: `client` runs viewers, `origin` serves. With both, the origin's
-        values hold where they differ. Anything in {option}`boot.kernel.sysctl` goes before.
+        The purposes of the host: `client` runs viewers, `origin` serves streams. With both, the values
+        of `origin` take precedence. Values in {option}`boot.kernel.sysctl` override both.
       '';
     };
 
@@ -47,19 +47,19 @@ in
       type = lib.types.nullOr lib.types.str;
       default = null;
       example = "bbr";
-      description = "A variant of the sets of keys, as in {command}`hls-swarm tune --variant`.";
+      description = "A variant of the settings, as in {command}`hls-swarm tune --variant`.";
     };
 
     limits = lib.mkOption {
       type = lib.types.bool;
       default = true;
-      description = "Whether users may have as many open files and processes as the sets ask for.";
+      description = "Whether to raise the limits of open files and processes of users.";
     };
 
     disks = lib.mkOption {
       type = lib.types.bool;
       default = false;
-      description = "Whether scheduler and read-ahead of the disks are set as an origin wants them.";
+      description = "Whether to set scheduler and read-ahead of the disks for an origin.";
     };
   };
 
@@ -71,11 +71,11 @@ in
       }
       {
         assertion = cfg.disks -> lib.elem "origin" cfg.roles;
-        message = "hls.tuning.disks sets disks as an origin wants them; add \"origin\" to hls.tuning.roles.";
+        message = "hls.tuning.disks is for origins; add \"origin\" to hls.tuning.roles.";
       }
     ];
 
-    # Below what a user sets, above what nixpkgs has for defaults.
+    # Overridden by what a user sets; overrides the defaults of nixpkgs.
     boot.kernel.sysctl = lib.mkMerge (
       lib.imap0 (
         place: role: lib.mapAttrs (_: key: lib.mkOverride (950 - place) (value key.value)) (keysOf role)

@@ -1,4 +1,4 @@
-# What `nix run .#NAME` starts. Apps of profiles come from the folders of profiles.
+# The apps of `nix run .#NAME`. There is one for each profile.
 {
   pkgs,
   lib,
@@ -18,7 +18,7 @@ let
     description: name: text:
     app description (lib.getExe (pkgs.writeShellApplication { inherit name text; }));
 
-  # `default` has no name of its own.
+  # The profile `default` has no suffix.
   named = base: profile: if profile == "default" then base else "${base}-${profile}";
   perProfile =
     base: profiles: describe: text:
@@ -33,22 +33,22 @@ let
   machines = lib.filterAttrs (name: _: lib.hasPrefix "test-origin-vm" name) packages;
 
   all =
-    perProfile "test-origin" facts.origin.profiles (profile: "the test origin, profile ${profile}") (
+    perProfile "test-origin" facts.origin.profiles (profile: "test origin with the profile ${profile}") (
       profile: ''exec ${origin} --profile ${profile} "$@"''
     )
-    // perProfile "swarm-client" facts.swarm.profiles (profile: "viewers, profile ${profile}: -- URL") (
+    // perProfile "swarm-client" facts.swarm.profiles (profile: "load test with the profile ${profile}: -- URL") (
       profile: ''exec ${swarm} --profile ${profile} "$@"''
     )
     // lib.mapAttrs (
-      name: runner: app "the test origin in a microVM (${name})" "${runner}/bin/microvm-run"
+      name: runner: app "test origin in a microVM (${name})" "${runner}/bin/microvm-run"
     ) machines
     // {
       run = app "load test a stream: -- [flags] URL" swarm;
-      lab-pair = app "origin and viewers as microVMs on the lab's bridge" (lib.getExe packages.lab-pair);
-      nginx-config = script "nginx.conf of the test origin: -- [--profile NAME]" "nginx-config" ''
+      lab-pair = app "origin and viewers as microVMs on the bridge of the lab" (lib.getExe packages.lab-pair);
+      nginx-config = script "print the nginx.conf of the test origin: -- [--profile NAME]" "nginx-config" ''
         exec ${origin} render nginx "$@"
       '';
-      up = script "the test origin: -- PROFILE [runner|container|vm]" "up" (
+      up = script "test origin: -- PROFILE [runner|container|vm]" "up" (
         import ./up.nix {
           inherit
             lib
@@ -75,7 +75,7 @@ let
 in
 all
 // {
-  default = app "what there is" (
+  default = app "list the apps" (
     lib.getExe (
       pkgs.writeShellApplication {
         name = "welcome";

@@ -1,5 +1,5 @@
-# Container images of both programs: layered, without root, without a shell's worth of anything else.
-# Built as streams: `$(nix build --print-out-paths .#swarm-client-container) | podman load`.
+# Container images of both programs: layered, without root, and with only the files the programs need.
+# They are streamed: `$(nix build --print-out-paths .#swarm-client-container) | podman load`.
 {
   pkgs,
   lib,
@@ -9,7 +9,7 @@ let
   inherit (facts) network;
   inherit (pkgs.hls-swarm) version;
 
-  # The numbers and folders of containers/Dockerfile.
+  # The same user and directories as in containers/Dockerfile.
   user = 65532;
   seconds = 1000000000;
 
@@ -33,7 +33,7 @@ let
           extraGroupLines = [ "hls:x:${toString user}:" ];
         })
       ];
-      # Places to write for a user who owns nothing else.
+      # The directories that the user may write to.
       fakeRootCommands = ''
         install -d -m 1777 tmp
         install -d -o ${toString user} -g ${toString user} .${folder}
@@ -69,12 +69,12 @@ let
     };
 in
 {
-  # STREAM_URL, CLIENTS, RAMP_RATE, VARIANT, METRICS_PORT, LOG_LEVEL and EXTRA_ARGS are the program's.
+  # The program reads STREAM_URL, CLIENTS, RAMP_RATE, VARIANT, METRICS_PORT, LOG_LEVEL and EXTRA_ARGS.
   swarm-client-container = image {
     name = "hls-swarm";
     description = "Load testing of HTTP Live Streaming with real FFmpeg viewers";
     program = lib.getExe pkgs.hls-swarm;
-    # Reports with a relative name land here; mount a volume to keep them.
+    # Reports with a relative path are written here; mount a volume to keep them.
     folder = "/reports";
     environment = [ "METRICS_PORT=${toString network.metrics_port}" ];
     ports = [ network.metrics_port ];
@@ -91,7 +91,7 @@ in
     program = lib.getExe' pkgs.hls-swarm "hls-origin";
     folder = "/run/hls-origin";
     environment = [
-      # From outside the container, whatever the profile says.
+      # Reachable from outside of the container, independently of the profile.
       "HLS_ORIGIN_LISTEN=0.0.0.0"
       "HLS_ORIGIN_PORT=${toString network.stream_port}"
       "HLS_ORIGIN_DIR=/run/hls-origin"

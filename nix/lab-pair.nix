@@ -1,5 +1,5 @@
-# Origin and client of the lab as microVMs on the lab's bridge: the client plays its scenario, its
-# report comes out, and both machines are gone. The exit code is the run's.
+# Boots the origin and the client of the lab as microVMs on the bridge; the client runs its scenario. Only its report
+# remains. The exit code is that of the run.
 {
   pkgs,
   facts,
@@ -18,7 +18,7 @@ pkgs.writeShellApplication {
   ];
   text = ''
     ip link show dev ${network.bridge} >/dev/null 2>&1 || {
-      echo "lab-pair: there is no bridge ${network.bridge}; run: sudo scripts/network setup" >&2
+      printf 'error: there is no bridge ${network.bridge}\n  help: run: sudo scripts/network setup\n' >&2
       exit 3
     }
     folder=''${1:-lab-pair}
@@ -31,10 +31,10 @@ pkgs.writeShellApplication {
     origin=$!
     trap 'kill "$origin" 2>/dev/null || true; wait "$origin" 2>/dev/null || true' EXIT
 
-    # The first start encodes the loop, which takes a while on few CPUs.
+    # The first start encodes the loop, which takes some time on few CPUs.
     for _ in $(seq 300); do
       kill -0 "$origin" 2>/dev/null || {
-        echo "lab-pair: the origin's machine has ended; see $folder/origin/console.log" >&2
+        echo "error: the machine of the origin has ended; see $folder/origin/console.log" >&2
         exit 3
       }
       curl --silent --fail --max-time 1 --output /dev/null ${health} && break
@@ -44,7 +44,7 @@ pkgs.writeShellApplication {
     (cd "$folder/client" && exec ${runners.swarm-client-microvm}/bin/microvm-run) \
       >"$folder/client/console.log" 2>&1 </dev/null
     [ -s "$folder/client/share/exit-code" ] || {
-      echo "lab-pair: the client left no verdict; see $folder/client/console.log" >&2
+      echo "error: the client has no verdict; see $folder/client/console.log" >&2
       exit 1
     }
     echo "lab-pair: $folder/client/share/report.json"

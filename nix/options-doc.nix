@@ -1,4 +1,4 @@
-# The reference of the modules' options, from the options themselves (docs/module-options.md).
+# Generates the reference of the modules' options (docs/module-options.md).
 {
   pkgs,
   lib,
@@ -24,10 +24,10 @@ let
     }
   );
 
-  # Nix's own words about a value, or text.
+  # The text of a default value, or the value as Nix code.
   shown = value: if value ? text then value.text else builtins.toJSON value;
   code = value: "`${lib.replaceStrings [ "\n" ] [ " " ] (shown value)}`";
-  # Markdown has no roles; the name of an option or a command is code.
+  # Markdown has no roles, so the names of options and commands become code.
   plain =
     text:
     lib.concatStrings (
@@ -56,7 +56,7 @@ pkgs.writeText "module-options.md" (
   ''
     # Options of the NixOS modules
 
-    Made from the options by `scripts/check-nix --write`; not to be edited.
+    Generated from the options by `scripts/check-nix --write`. Do not edit.
 
   ''
   + lib.concatMapStringsSep "\n" section list

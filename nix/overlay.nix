@@ -1,4 +1,4 @@
-# Both programs and the FFmpeg for viewers, for any nixpkgs.
+# An overlay with both programs and the FFmpeg for viewers.
 final: _prev: {
   hls-viewer-ffmpeg = final.callPackage ./viewer-ffmpeg.nix { };
   hls-swarm = final.callPackage ./package.nix { };

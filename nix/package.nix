@@ -1,5 +1,5 @@
-# hls-swarm and hls-origin. The viewer's FFmpeg lies where hls-swarm looks for it first; hls-origin
-# finds FFmpeg (which has to encode) and nginx behind whatever PATH offers.
+# hls-swarm and hls-origin. The FFmpeg of the viewers is where hls-swarm searches first. hls-origin finds nginx and
+# an FFmpeg with encoders at the end of its PATH.
 {
   lib,
   rustPlatform,
@@ -13,7 +13,7 @@ let
 in
 rustPlatform.buildRustPackage {
   pname = manifest.package.name;
-  inherit (manifest.package) version;
+  inherit (manifest.workspace.package) version;
 
   src = lib.fileset.toSource {
     root = ../.;
@@ -36,10 +36,10 @@ rustPlatform.buildRustPackage {
 
   nativeBuildInputs = [ makeBinaryWrapper ];
 
-  # What needs no other program; `make test` and the nixosTests do the rest.
+  # Only tests that need no other program; `make test` and the NixOS tests run the rest.
   cargoTestFlags = [
+    "--workspace"
     "--lib"
-    "--test=config"
   ];
 
   postInstall = ''

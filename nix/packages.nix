@@ -1,4 +1,4 @@
-# Packages: the programs, the images, a runner for each machine of the lab, and the lab itself.
+# The packages: the programs, the images, a runner for each machine of the lab, and the lab.
 {
   pkgs,
   lib,

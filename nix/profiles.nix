@@ -1,9 +1,9 @@
-# The profiles as Nix reads them, and what follows from one. A unit's limits and a machine's memory
-# must be known before any program runs, so the arithmetic of the programs (crates/base/src/sizing.rs,
-# crates/origin/src/profile/derived.rs) stands here a second time; tests/nix_profiles.rs holds both against each
-# other for every profile and key.
+# The profiles in Nix, and the values derived from them. The limits of a unit and the memory of a machine must be
+# known before a program runs, so the arithmetic of the programs (crates/base/src/sizing.rs,
+# crates/origin/src/profile/derived.rs) is repeated here; tests/nix_profiles.rs compares
+# both for every profile and key.
 #
-# Builtins only, so that CI can evaluate it without nixpkgs.
+# It uses only builtins, so that CI can evaluate it without nixpkgs.
 let
   inherit (builtins)
     attrNames
@@ -42,7 +42,7 @@ let
       ) (attrNames (readDir path))
     );
 
-  # `over` on top of `under`, table by table, as the programs lay one profile over another.
+  # Merges `over` over `under`, table by table, as the programs merge profiles.
   merge =
     under: over:
     under
@@ -62,13 +62,13 @@ in
 rec {
   inherit merge;
 
-  # Addresses, names and ports.
+  # Addresses, names and ports of the lab.
   network = read ../vms/network.toml;
 
-  # The kernel as each kind of host wants it: client, origin.
+  # The kernel settings for each kind of host: client, origin.
   sysctl = folder ../profiles/sysctl;
 
-  # What goes between a profile and the settings of a run.
+  # The scenarios, which are merged between a profile and the settings of a run.
   scenario = {
     profiles = folder ../profiles/scenario;
     inherit (swarm) derive;
@@ -77,12 +77,12 @@ rec {
   swarm = {
     profiles = folder ../profiles/swarm;
 
-    # What the viewers of `settings` need of a machine.
+    # The resources that the viewers of `settings` need.
     derive =
       settings:
       let
         inherit (sizing) viewer swarm recommended;
-        # Stages say for themselves how many there are.
+        # Stages have their own numbers of viewers.
         clients =
           if settings ? stage then
             foldl' max 0 (map (stage: stage.clients) settings.stage)
@@ -105,10 +105,10 @@ rec {
       written = folder ../profiles/origin;
     in
     {
-      # A file says only what differs from the default.
+      # A file contains only the differences from the default.
       profiles = mapAttrs (_: merge written.default) written;
 
-      # What follows from the stream of `settings`, all keys given.
+      # The values derived from the stream of `settings`, which must have all keys.
       derive =
         settings:
         let
@@ -120,16 +120,16 @@ rec {
             audio
             encoder
             ;
-          # The ceiling of a rung keeps the first variant's proportion to its rate.
-          ceiling = kbps: max kbps (kbps * video.max_bitrate_kbps / video.bitrate_kbps);
-          rung = text: ceiling (fromJSON (head (match ".*@([0-9]+)" text)));
-          ceilings = [ video.max_bitrate_kbps ] ++ map rung video.ladder;
-          variants = length ceilings;
-          sounds = if audio.separate then 1 else variants;
+          # The maximum bitrate of a variant is in the proportion of the first one.
+          maxKbps = kbps: max kbps (kbps * video.max_bitrate_kbps / video.bitrate_kbps);
+          maxOf = text: maxKbps (fromJSON (head (match ".*@([0-9]+)" text)));
+          maxRates = [ video.max_bitrate_kbps ] ++ map maxOf video.ladder;
+          variants = length maxRates;
+          audioTracks = if audio.separate then 1 else variants;
           renditions = variants + (if audio.separate then 1 else 0) + (if settings.subtitles then 1 else 0);
           streams = 1 + length settings.streams;
 
-          payload_kbps = sum ceilings + audio.bitrate_kbps * sounds;
+          payload_kbps = sum maxRates + audio.bitrate_kbps * audioTracks;
           bytes_per_second = payload_kbps * 125 * (100 + sizing.origin.container_percent) / 100;
           loop_seconds =
             if encoder.loop_seconds > 0 then
@@ -138,10 +138,10 @@ rec {
               leastCommonMultiple sizing.origin.loop_unit_seconds segment_seconds;
           loop_bytes = bytes_per_second * loop_seconds;
 
-          film = settings.kind == "vod";
-          whole = divideUp settings.vod_seconds segment_seconds;
-          listed = if film then whole else list_size;
-          kept = if film then whole else list_size + delete_threshold;
+          isVod = settings.kind == "vod";
+          vodSegments = divideUp settings.vod_seconds segment_seconds;
+          listed = if isVod then vodSegments else list_size;
+          kept = if isVod then vodSegments else list_size + delete_threshold;
         in
         rec {
           gop_frames = video.fps * segment_seconds;
@@ -154,13 +154,13 @@ rec {
           storage_bytes =
             let
               segments =
-                if film then window_bytes else max (2 * window_bytes) (segment_bytes * streams * (kept + 2));
+                if isVod then window_bytes else max (2 * window_bytes) (segment_bytes * streams * (kept + 2));
             in
             max segments loop_bytes + loop_bytes + sizing.origin.slack_bytes;
         };
     };
 
-  # For the comparison with the programs: every profile with what follows from it.
+  # Every profile with its derived values, for the comparison with the programs.
   shown =
     let
       show =

@@ -1,4 +1,4 @@
-# What `make` needs, so that nothing has to be installed.
+# The tools that `make` needs.
 { pkgs }:
 pkgs.mkShell {
   inputsFrom = [ pkgs.hls-swarm ];

@@ -1,4 +1,4 @@
-# The script of `nix run .#up`: a profile of the origin, as a process, a container or a machine.
+# The script of `nix run .#up`: runs the origin with a profile as a process, a container or a machine.
 {
   lib,
   facts,
@@ -16,7 +16,7 @@ in
   case $profile in
     ${lib.concatStringsSep " | " profiles}) ;;
     *)
-      echo "up: there is no profile $profile; profiles: ${lib.concatStringsSep ", " profiles}" >&2
+      echo "error: there is no profile $profile; the profiles are: ${lib.concatStringsSep ", " profiles}" >&2
       exit 2
       ;;
   esac
@@ -24,7 +24,7 @@ in
     runner) exec ${origin} --profile "$profile" ;;
     container)
       engine=$(command -v podman || command -v docker) || {
-        echo "up: neither podman nor docker is installed" >&2
+        echo "error: neither podman nor docker is installed" >&2
         exit 3
       }
       ${image} | "$engine" load
@@ -39,7 +39,7 @@ in
   }    esac
       ;;
     *)
-      echo "up: $how is none of runner, container, vm" >&2
+      echo "error: invalid argument $how: expected runner, container or vm" >&2
       exit 2
       ;;
   esac

@@ -1,5 +1,5 @@
-# An FFmpeg that can only be a viewer: a quarter of the memory of a full one (docs/viewer-ffmpeg.md).
-# nixpkgs' source and patches, configured as scripts/viewer-ffmpeg does on Debian.
+# A small FFmpeg that can only play HLS, with a quarter of the memory of a full one (docs/viewer-ffmpeg.md). It uses
+# the source and patches of nixpkgs, configured like scripts/viewer-ffmpeg.
 {
   lib,
   stdenv,
@@ -21,7 +21,7 @@ stdenv.mkDerivation {
   postPatch = "patchShebangs .";
 
   configurePlatforms = [ ];
-  # FFmpeg's configure is not autoconf's and refuses what it does not know.
+  # FFmpeg's configure script is not from autoconf, and rejects unknown options.
   setOutputFlags = false;
   dontDisableStatic = true;
   configureFlags =
@@ -59,7 +59,7 @@ stdenv.mkDerivation {
   '';
 
   meta = {
-    description = "FFmpeg that can only play HLS into nothing, for load tests";
+    description = "FFmpeg that can only play HLS and discard it, for load tests";
     license = lib.licenses.lgpl21Plus;
     mainProgram = "hls-viewer-ffmpeg";
     platforms = lib.platforms.linux;

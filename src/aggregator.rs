@@ -1,4 +1,4 @@
-//! The one place where events become figures: folds them, lets time pass, publishes a snapshot.
+//! The aggregator: the one task that turns events into statistics, and publishes a snapshot every second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,32 +15,41 @@ use hls_swarm_os::clock::now_ns;
 
 use crate::output::exchange_log::ExchangeLog;
 
-/// Events that may wait to be folded; past that, their senders wait.
-pub const QUEUE: usize = 4096;
+/// Events that may wait for the aggregator; beyond that, their senders wait.
+pub const EVENT_QUEUE: usize = 4096;
 /// How often a snapshot is published.
-const PUBLISH: Duration = Duration::from_secs(1);
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a run comes to.
+/// The statistics at the end of a run.
 #[derive(Debug)]
-pub struct Account {
+pub struct Totals {
     /// The last snapshot.
     pub last: Arc<Snapshot>,
-    /// The series and the distributions.
+    /// The time series and the distributions.
     pub recording: Recording,
-    /// Why the exchange log is not whole, if it is not.
+    /// Why the exchange log is incomplete, if it is.
     pub log: Result<(), Failure>,
 }
 
-/// Folds events until all senders are gone. An exchange log that cannot be written any more costs
-/// nothing but itself.
+/// What is published each second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Figures of the whole run and of its parts; the row of each viewer comes with the last snapshot only.
+    Overview,
+    /// The row of each viewer as well, for consumers that show viewers one by one.
+    Viewers,
+}
+
+/// Aggregates events until all senders are gone. The run goes on if the exchange log can no longer be written.
 pub async fn aggregate(
     mut stats: Stats,
     mut events: mpsc::Receiver<Event>,
     snapshots: watch::Sender<Arc<Snapshot>>,
+    detail: Detail,
     mut log: Option<ExchangeLog>,
-) -> Account {
-    let mut publish = interval(PUBLISH);
-    // Ticks that stay on the grid of seconds: the series has a point for each.
+) -> Totals {
+    let mut publish = interval(SNAPSHOT_INTERVAL);
+    // Ticks stay on whole seconds, because the time series has a point for each.
     publish.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut batch = Vec::with_capacity(256);
     let mut written = Ok(());
@@ -54,7 +63,7 @@ pub async fn aggregate(
                     if let (Some(open), Event::Exchange(exchange)) = (&mut log, &event)
                         && let Err(failure) = open.write(exchange)
                     {
-                        // A long run must not go on in the belief that it is being logged.
+                        // The user of a long run must not believe that it is still being logged.
                         tracing::error!("{}; the run goes on without it", failure.chain());
                         (log, written) = (None, Err(failure));
                     }
@@ -64,12 +73,16 @@ pub async fn aggregate(
             _ = publish.tick() => {
                 let now = now_ns();
                 stats.tick(now);
-                snapshots.send_replace(Arc::new(stats.snapshot(now)));
+                let snapshot = match detail {
+                    Detail::Overview => stats.overview(now),
+                    Detail::Viewers => stats.snapshot(now),
+                };
+                snapshots.send_replace(Arc::new(snapshot));
             }
         }
     }
     let log = written.and_then(|()| log.map_or(Ok(()), ExchangeLog::finish));
     let last = Arc::new(stats.snapshot(now_ns()));
     snapshots.send_replace(Arc::clone(&last));
-    Account { last, recording: stats.recording(), log }
+    Totals { last, recording: stats.recording(), log }
 }

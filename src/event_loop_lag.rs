@@ -1,4 +1,4 @@
-//! The generator's watch on itself: how late its timers fire, and how busy the machine is.
+//! The event-loop lag monitor: how late timers of this program fire, and how busy the machine is.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_model::event::Event;
-use hls_swarm_os::cpu::Load;
+use hls_swarm_os::machine::CpuTimes;
 
-/// How often the timer is tested.
-const BEAT: Duration = Duration::from_millis(250);
-/// Beats between two looks at the processors.
-const BEATS_PER_SAMPLE: u32 = 4;
+/// How often a timer is tested.
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks between two samples of the processors.
+const TICKS_PER_SAMPLE: u32 = 4;
 
 /// Reports until `stop`.
-pub async fn beat(events: mpsc::Sender<Event>, stop: CancellationToken) {
-    let mut before = Load::sample();
-    for beat in 1_u32.. {
-        let due = Instant::now() + BEAT;
+pub async fn monitor(events: mpsc::Sender<Event>, stop: CancellationToken) {
+    let mut before = CpuTimes::read();
+    for tick in 1_u32.. {
+        let due = Instant::now() + TICK;
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep_until(due) => {}
@@ -26,8 +26,8 @@ pub async fn beat(events: mpsc::Sender<Event>, stop: CancellationToken) {
         let late = Instant::now().saturating_duration_since(due);
         let nanos = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
         drop(events.send(Event::Lag { nanos }).await);
-        if beat % BEATS_PER_SAMPLE == 0 {
-            let now = Load::sample();
+        if tick % TICKS_PER_SAMPLE == 0 {
+            let now = CpuTimes::read();
             if let Some((cpu_percent, own_cpu_percent)) =
                 now.as_ref().zip(before.as_ref()).and_then(|(now, before)| now.since(before))
             {

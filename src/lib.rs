@@ -18,5 +18,6 @@ pub mod reference;
 pub mod report;
 pub mod run;
 pub mod shard_plan;
+pub mod stream_check;
 pub mod supervisor;
 pub mod tui;

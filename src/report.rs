@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_model::merge::{self, read};
-use hls_swarm_model::report::{Format, Report};
-use hls_swarm_os::{output_file, stdout};
+use hls_swarm_model::report::{Format, Report, merge, read};
+use hls_swarm_os::output;
 
 use crate::cli::commands::ReportCommand;
 use crate::output::{comparison, formats, summary};
@@ -28,14 +27,14 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
         ReportCommand::Compare { before, after } => {
             let ((a, before), (b, after)) = (open(&before)?, open(&after)?);
             let text = comparison::render((&a, &before), (&b, &after));
-            stdout::say(&text)?;
+            output::print(&text)?;
             Ok(Exit::Pass.into())
         }
         ReportCommand::Merge { files, reports } => {
             let into = Format::of_all(&reports)?;
             check(&into)?;
             let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
-            let merged = merge::run::merge(&parts)?;
+            let merged = merge::merge(&parts)?;
             publish(&into, &merged)?;
             Ok(ExitCode::from(merged.verdict.exit_code))
         }
@@ -59,7 +58,7 @@ fn open(path: &Path) -> Result<(String, Report), Failure> {
 /// # Errors
 /// A usage failure that names the file.
 pub fn check(files: &[(Format, PathBuf)]) -> Result<(), Failure> {
-    files.iter().try_for_each(|(_, path)| output_file::check("--report", path))
+    files.iter().try_for_each(|(_, path)| output::check_file("--report", path))
 }
 
 /// Makes sure that no report takes the place of the exchange log.
@@ -84,17 +83,17 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
 /// The first failure.
 pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let said = stdout::say(&summary::render(snapshot, run, verdict, end_reason));
+    let said = output::print(&summary::render(snapshot, run, verdict, end_reason));
     write(files, report).and(said)
 }
 
 fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     let mut failed = Ok(());
     for (format, path) in files {
-        let written = formats::render(*format, report).and_then(|text| output_file::write(path, &text));
+        let written = formats::render(*format, report).and_then(|text| output::write_file(path, &text));
         match written {
             // If standard output cannot be written to, the summary has said so.
-            Ok(()) => drop(stdout::say(&format!("report: {}\n", path.display()))),
+            Ok(()) => drop(output::print(&format!("report: {}\n", path.display()))),
             Err(failure) => failed = failed.and(Err(failure)),
         }
     }

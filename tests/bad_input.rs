@@ -195,7 +195,7 @@ fn files_that_cannot_be_written() {
     let pipe = folder.path().join("pipe.json");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let pipe = pipe.to_str().unwrap();
-    refused(Swarm::new(&["--report", pipe, &url]), 2, &["--report", pipe, "is no ordinary file"]);
+    refused(Swarm::new(&["--report", pipe, &url]), 2, &["--report", pipe, "is not a regular file"]);
     refused(Swarm::new(&["--exchange-log", pipe, &url]), 2, &["--exchange-log", pipe, "cannot be written"]);
     refused(
         Swarm::new(&["--report", "a.json", "--exchange-log", "./a.json", &url]),
@@ -253,7 +253,7 @@ fn an_ffmpeg_that_never_answers_and_ignores_term() {
     refused(
         Swarm::new(&["--ffmpeg", &path, &server.url("/live.m3u8")]),
         3,
-        &[&path, "gave no answer within", "--ffmpeg PATH"],
+        &[&path, "did not end within", "--ffmpeg PATH"],
     );
 }
 

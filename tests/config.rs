@@ -80,7 +80,7 @@ fn an_invalid_profile_is_named_with_its_file_and_help() {
             "from 1 to",
         ),
         ("timeout = \"3 parsecs\"\n", "unknown unit", "compare with"),
-        ("thresholds = [\"speed>fast\"]\n", "invalid value \"speed>fast\" for --threshold", "write it like"),
+        ("thresholds = [\"speed>fast\"]\n", "\"speed>fast\" for --threshold", "write a number"),
         ("metrics = \"99999\"\n", "invalid value \"99999\" for --metrics", "0 to 65535"),
         ("log_level = \"loud\"\n", "bad.toml: invalid value \"loud\" for --log-level", "pass error"),
         ("url = \"rtmp://a/b\"\n", "unsupported scheme rtmp://", "http://"),
@@ -114,8 +114,8 @@ fn the_origin_shows_and_checks_its_profiles_too() {
 
     for (content, said) in [
         ("segment_secs = 2\n", "line 1: unknown field `segment_secs`"),
-        ("segment_seconds = 0\n", "origin.toml: segment-seconds 0 is out of range"),
-        ("[video]\nsize = \"big\"\n", "origin.toml: video size \"big\" is not WIDTHxHEIGHT"),
+        ("segment_seconds = 0\n", "origin.toml: invalid segment-seconds 0: out of range"),
+        ("[video]\nsize = \"big\"\n", "origin.toml: invalid video size \"big\": expected WIDTHxHEIGHT"),
         ("[serve]\nport = 70000\n", "line 2"),
     ] {
         std::fs::write(name, content).unwrap();

@@ -1,5 +1,5 @@
-//! Hands on the dashboard of a real run, on a pseudo-terminal: one viewer more, a pause, one viewer fewer;
-//! the report tells all of it.
+//! Manual changes in the dashboard of a real run, on a pseudo-terminal: one viewer more, a pause, one viewer
+//! fewer; the report lists all of them.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -19,15 +19,15 @@ use hls_swarm_test_support::stream::endless;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
-fn keys_change_a_real_run_and_the_report_says_so() {
+fn keys_change_a_real_run_and_the_report_lists_the_changes() {
     let (server, fake, home) = (endless(), FakeFfmpeg::playing("play 100"), tempfile::tempdir().unwrap());
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let desk = openpty(Some(&size), None).unwrap();
+    let terminal = openpty(Some(&size), None).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
     command.args(["--clients", "1", "--ramp-jitter", "0s", "--metrics", "off", "--report", "report.json"]);
     command.args(["--ffmpeg", &fake.path(), &server.url("/live.m3u8")]).current_dir(home.path());
     command.env("TERM", "xterm").env_remove("NO_COLOR");
-    let slave = || desk.slave.try_clone().unwrap();
+    let slave = || terminal.slave.try_clone().unwrap();
     command.stdin(slave()).stdout(slave()).stderr(slave());
     // SAFETY: setsid and ioctl may be called between fork and exec, and nothing else is.
     unsafe {
@@ -37,7 +37,7 @@ fn keys_change_a_real_run_and_the_report_says_so() {
         });
     }
     let mut child = command.spawn().unwrap();
-    let mut keys = File::from(desk.master);
+    let mut keys = File::from(terminal.master);
     let screen = Arc::new(Mutex::new(String::new()));
     let (mut reader, seen) = (keys.try_clone().unwrap(), Arc::clone(&screen));
     std::thread::spawn(move || {
@@ -58,16 +58,16 @@ fn keys_change_a_real_run_and_the_report_says_so() {
     keys.write_all(b"-").unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     keys.write_all(b"q").unwrap();
-    let status = eventually("it ends", PATIENCE, || child.try_wait().unwrap());
+    let status = eventually("the run ends", PATIENCE, || child.try_wait().unwrap());
     let report: Value =
         serde_json::from_slice(&std::fs::read(home.path().join("report.json")).unwrap()).unwrap();
-    let told: Vec<&str> = report["manual_changes"]["first"]
+    let changes: Vec<&str> = report["manual_changes"]["first"]
         .as_array()
         .unwrap()
         .iter()
         .map(|change| change["change"].as_str().unwrap())
         .collect();
-    assert_eq!(told, ["1 more", "paused", "1 fewer"], "{status}");
+    assert_eq!(changes, ["1 more", "paused", "1 fewer"], "{status}");
     assert_eq!(
         (report["peak_clients"].as_u64(), report["viewers"]["ramped_down"].as_u64()),
         (Some(2), Some(1))

@@ -37,6 +37,8 @@ const VALUES: &[(&str, &str)] = &[
     ("reconnect-delay", "9"),
     ("seg-retry", "1"),
     ("target-duration", "4s"),
+    ("engine", "ffmpeg"),
+    ("player", "mpv {url}"),
     ("ffmpeg", "/opt/ffmpeg"),
     ("probe", "require"),
     ("stats-buffer", "20"),
@@ -71,9 +73,8 @@ const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session"
 
 /// Flags that always have an effect, or whose effect depends on the stream or the machine
 /// (`unpaced` of a live stream). All others have a rule in `config::plan::unused_options`.
-const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream header header-file user-agent no-cache \
-    timeout reconnect seg-retry target-duration unpaced insecure resolve source-ip bandwidth-cap ffmpeg probe stats \
-    stats-buffer ffmpeg-debug restart-on-stall max-restarts ffmpeg-arg skip-preflight allow-host error-storm \
+const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream timeout target-duration insecure resolve \
+    source-ip bandwidth-cap engine player probe max-restarts skip-preflight allow-host error-storm \
     origin-metrics nginx-metrics segment-sizes-url threshold metrics report exchange-log collector tui log-format \
     verbose";
 

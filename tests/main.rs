@@ -13,6 +13,7 @@
 mod audit;
 mod bad_input;
 mod collector;
+mod command_engine;
 mod config;
 mod containers;
 mod dashboard_hands;

@@ -154,7 +154,10 @@ fn what_cannot_be_done_ends_the_run_before_it_begins() {
     let cases: [(&[&str], &str); 4] = [
         (&["--resolve", "127.0.0.1", &other], "certificate"),
         (&[&url], "origin.test"),
-        (&["--resolve", "127.0.0.1", "--source-ip", "127.0.0.1,192.0.2.1", &url], "192.0.2.1 is no address"),
+        (
+            &["--resolve", "127.0.0.1", "--source-ip", "127.0.0.1,192.0.2.1", &url],
+            "192.0.2.1 is not an address",
+        ),
         (&["--resolve", "127.0.0.1", "--ffmpeg", &wrapper, &url], "--resolve is done by the probe"),
     ];
     for (arguments, said) in cases {

@@ -10,6 +10,11 @@ mod wire;
 
 use proptest::prelude::*;
 
+use hls_swarm::engine::probe::decode::Decoder;
+use hls_swarm_model::event::Event;
+use hls_swarm_model::exchange::Source;
+use hls_swarm_test_support::recorded::{SECOND, stats_of};
+
 use http::{Follower, Received, Sent};
 use wire::{Record, cache, end, flag};
 
@@ -96,7 +101,6 @@ fn a_request_gives_method_name_hash_and_size() {
     let record = connection.only();
     assert_eq!(record.method, b'G');
     assert_eq!(record.name(), b"a.m3u8");
-    assert_eq!(record.request_bytes, GET.len() as u64);
     assert_eq!(record.url_hash, wire::url_hash(b"/live/a.m3u8?token=1/2", b"origin:80"));
     assert_ne!(record.url_hash, wire::url_hash(b"/live/a.m3u8?token=1/3", b"origin:80"));
 }
@@ -108,7 +112,7 @@ fn bodies_without_length_end_with_the_connection() {
     connection.end();
     assert_eq!(connection.over[0].0, end::COMPLETE);
     let record = connection.only();
-    assert_eq!((record.body_bytes, record.entity_bytes, record.sniff()), (3, 3, &b"abc"[..]));
+    assert_eq!((record.body_bytes, record.sniff()), (3, &b"abc"[..]));
     assert!(record.has(flag::CONNECTION_CLOSE));
     assert!(!record.has(flag::CONTENT_LENGTH));
 }
@@ -166,7 +170,7 @@ fn chunks_with_extensions_and_trailers_count_framing_apart() {
     all.extend_from_slice(body);
     let connection = exchange(&all);
     let record = connection.only();
-    assert_eq!((record.body_bytes, record.entity_bytes), (body.len() as u64, 14));
+    assert_eq!(record.body_bytes, body.len() as u64);
     assert_eq!(record.sniff(), b"abcd0123456789");
     assert!(record.has(flag::CHUNKED));
 }
@@ -270,7 +274,7 @@ fn a_request_body_is_counted_and_not_taken_for_a_request() {
     let mut connection = Connection::new();
     connection.send(request);
     connection.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!((connection.only().method, connection.only().request_bytes), (b'P', request.len() as u64));
+    assert_eq!(connection.only().method, b'P');
 }
 
 #[test]
@@ -397,7 +401,7 @@ impl Exchange {
 prop_compose! {
     fn exchanges()(
         name in "[a-z]{0,12}[.]ts",
-        query in proptest::option::of("[a-z/?=]{0,12}"),
+        query in proptest::option::of(prop_oneof!["[a-z/?=]{0,12}", "((_HLS_|_H|)[a-c]?(=[0-9])?&?){0,5}"]),
         interim in 0_u8..3,
         status in prop_oneof![Just(200_u16), Just(206), Just(302), Just(404), Just(503)],
         body in proptest::collection::vec(any::<u8>(), 0..200),
@@ -438,12 +442,10 @@ proptest! {
             let entity = if no_body { &[][..] } else { &exchange.body };
             prop_assert_eq!(*how, end::COMPLETE);
             prop_assert_eq!(record.name(), exchange.name.as_bytes());
-            prop_assert_eq!(record.url_hash, wire::url_hash(exchange.target().as_bytes(), b"h"));
-            prop_assert_eq!(record.request_bytes, exchange.request().len() as u64);
+            prop_assert_eq!(record.url_hash, hash_without_directives(&exchange.target(), "h"));
             prop_assert_eq!(record.status, if no_body { 304 } else { exchange.status });
             prop_assert_eq!(record.head_bytes, head.len() as u64);
             prop_assert_eq!(record.body_bytes, body.len() as u64);
-            prop_assert_eq!(record.entity_bytes, entity.len() as u64);
             prop_assert_eq!(record.sniff(), &entity[..entity.len().min(wire::SNIFF_BYTES)]);
             prop_assert_eq!(record.has(flag::AGE), exchange.age.is_some());
             prop_assert_eq!(record.age_s, exchange.age.unwrap_or(0));
@@ -472,6 +474,65 @@ proptest! {
         };
         prop_assert_eq!(run(&cuts), run(&[]));
     }
+}
+
+/// FNV-1a of a request without the query parameters that are delivery directives.
+fn hash_without_directives(target: &str, host: &str) -> u64 {
+    let mut kept = target.to_owned();
+    if let Some((path, query)) = target.split_once('?') {
+        let parameters: Vec<_> = query.split('&').filter(|name| !name.starts_with("_HLS_")).collect();
+        let query = (!parameters.is_empty()).then(|| format!("?{}", parameters.join("&")));
+        kept = path.to_owned() + &query.unwrap_or_default();
+    }
+    kept.bytes().chain([0]).chain(host.bytes()).fold(wire::URL_HASH_START, wire::hash_byte)
+}
+
+#[test]
+fn a_playlist_is_the_same_whatever_delivery_directives_its_reloads_carry() {
+    let hash = |target: &str| wire::url_hash(target.as_bytes(), b"h");
+    for (target, same) in [
+        ("/a.m3u8?_HLS_msn=7&_HLS_part=2", "/a.m3u8"),
+        ("/a.m3u8?token=1&_HLS_msn=7&_HLS_skip=YES", "/a.m3u8?token=1"),
+        ("/a.m3u8?_HLS_msn=7&token=1", "/a.m3u8?token=1"),
+        ("/a.m3u8?a=1&_HLS_push=0&b=2", "/a.m3u8?a=1&b=2"),
+    ] {
+        assert_eq!(hash(target), hash(same), "{target}");
+    }
+    for (target, other) in [
+        ("/a.m3u8?_HLS=7", "/a.m3u8"),
+        ("/a.m3u8?x_HLS_msn=7", "/a.m3u8?x_HLS_msn=8"),
+        ("/_HLS_a", "/_HLS_b"),
+    ] {
+        assert_ne!(hash(target), hash(other), "{target}");
+    }
+}
+
+/// What is found wrong with a live playlist that one viewer reloads each second: it goes back at second 10, and
+/// stands still from there on.
+fn playlist_that_goes_back(target: impl Fn(u64) -> String) -> hls_swarm_model::snapshot::PlaylistFaults {
+    let (mut stats, mut reader) = (stats_of(Source::Probe, 1), Decoder::default());
+    for second in 0..25_u64 {
+        let sequence = if second < 10 { 1000 + second / 2 } else { 500 };
+        let names: Vec<String> = (sequence..sequence + 5).map(|number| format!("{number}.ts")).collect();
+        let (body, _) = media_playlist(sequence, &names, false, "\n");
+        let mut connection = Connection::new();
+        connection.send(format!("GET {} HTTP/1.1\r\nHost: h\r\n\r\n", target(second)).as_bytes());
+        connection.receive(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+        connection.receive(&body);
+        let mut record = *connection.only();
+        (record.what, record.end, record.viewer) = (wire::what::EXCHANGE, end::COMPLETE, 1);
+        record.started_ns = second * SECOND;
+        let record = hls_swarm_probe::record::Record::from_bytes(record.as_bytes()).unwrap();
+        reader.decode(&record, &mut |event: Event| stats.apply(event));
+    }
+    stats.snapshot(25 * SECOND).insight.playlists.unwrap()
+}
+
+#[test]
+fn a_playlist_that_goes_back_and_stands_still_is_noticed_under_delivery_directives() {
+    let faults = playlist_that_goes_back(|second| format!("/live/a.m3u8?t=1&_HLS_msn={second}&_HLS_part=0"));
+    assert_eq!((faults.regressed, faults.stale), (1, 1), "{faults:?}");
+    assert_eq!(faults, playlist_that_goes_back(|_| "/live/a.m3u8?t=1".to_owned()));
 }
 
 /// A live playlist, and what it says.

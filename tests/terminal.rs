@@ -1,5 +1,5 @@
-//! The terminal is given back, whatever ends the dashboard: its end, a panic, a closed terminal, a
-//! resize storm before. Each case runs this very test program again, on a pseudo-terminal of its own.
+//! Tests that the terminal is restored, whatever ends the dashboard: its normal end, a panic, a closed terminal,
+//! or many resizes before. Each case runs this test program again, on a pseudo-terminal of its own.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,29 +15,30 @@ use ratatui::Frame;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use hls_swarm::tui::key::{Key, Reply};
-use hls_swarm::tui::terminal::{Picture, show};
+use hls_swarm::tui::event_loop::{self, View};
+use hls_swarm::tui::input::Key;
+use hls_swarm::tui::view::state::Action;
 use hls_swarm_model::exchange::Source;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::terminal::{Screen, is_up};
+use hls_swarm_os::terminal::{Screen, is_active};
 use hls_swarm_test_support::recorded;
 
-/// Names the case that the child is to play.
+/// Names the case that the child runs.
 const CASE: &str = "HLS_SWARM_TEST_TERMINAL";
 const ENTERED: &str = "\x1b[?1049h";
 const LEFT: &str = "\x1b[?25h\x1b[?1049l";
 
 struct Simple;
 
-impl Picture for Simple {
-    fn take(&mut self, _: &Arc<Snapshot>) {}
+impl View for Simple {
+    fn update(&mut self, _: &Arc<Snapshot>) {}
 
-    fn press(&mut self, key: Key) -> Reply {
+    fn press(&mut self, key: Key) -> Action {
         match key {
-            Key::Char('q') => Reply::Quit,
+            Key::Char('q') => Action::Quit,
             Key::Char('p') => panic!("a defect in the view"),
-            _ => Reply::Redraw,
+            _ => Action::Redraw,
         }
     }
 
@@ -54,7 +55,7 @@ impl Picture for Simple {
     }
 }
 
-/// What the child does: shows a dashboard until something happens, then says what it was.
+/// The child: shows a dashboard until it ends, then prints the signal.
 #[test]
 fn child() {
     let Ok(case) = std::env::var(CASE) else { return };
@@ -63,10 +64,10 @@ fn child() {
         let shutdown = Shutdown::listen().unwrap();
         let first = Arc::new(recorded::stats(Source::Probe).snapshot(0));
         let (_publish, snapshots) = watch::channel(first);
-        let screen = Screen::take().unwrap();
-        assert!(is_up());
+        let screen = Screen::acquire().unwrap();
+        assert!(is_active());
         let done = CancellationToken::new();
-        let shown = tokio::spawn(show(screen, Simple, snapshots, shutdown.clone(), done.clone()));
+        let shown = tokio::spawn(event_loop::run(screen, Simple, snapshots, shutdown.clone(), done.clone()));
         if case == "panic" {
             assert!(shown.await.unwrap_err().is_panic());
         } else {
@@ -74,8 +75,8 @@ fn child() {
             done.cancel();
             shown.await.unwrap();
         }
-        assert!(!is_up());
-        // A terminal that is gone cannot be told.
+        assert!(!is_active());
+        // Fails if the terminal has been closed.
         drop(std::io::Write::write_all(
             &mut std::io::stdout(),
             format!("SIGNAL {:?}", shutdown.signal()).as_bytes(),
@@ -90,7 +91,7 @@ fn child() {
     });
 }
 
-struct Desk {
+struct PseudoTerminal {
     master: File,
     slave: OwnedFd,
     before: Termios,
@@ -98,7 +99,7 @@ struct Desk {
     seen: String,
 }
 
-impl Desk {
+impl PseudoTerminal {
     fn start(case: &str) -> Self {
         let (mut master, mut slave) = (0, 0);
         // SAFETY: openpty writes two descriptors; null pointers mean that nothing else is wanted.
@@ -112,7 +113,7 @@ impl Desk {
             )
         };
         assert_eq!(made, 0);
-        // SAFETY: openpty has just made them, and nobody else owns them.
+        // SAFETY: openpty has just made them, and nothing else owns them.
         let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
         // The child must not hold the master, or closing ours would be no hangup.
         for fd in [master.as_raw_fd(), slave.as_raw_fd()] {
@@ -124,7 +125,7 @@ impl Desk {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "terminal::child", "--nocapture", "--test-threads=1"]).env(CASE, case);
         command.env("TERM", "xterm").stdin(end());
-        // On a terminal that is gone, or takes nothing, the test harness of the child could not tell its result.
+        // The test harness of the child cannot print its result to a closed terminal or one that is not read.
         if matches!(case, "hangup" | "stuck") {
             command.stdout(Stdio::null()).stderr(Stdio::null());
         } else {
@@ -142,7 +143,7 @@ impl Desk {
         Self { master, slave, before, child, seen: String::new() }
     }
 
-    /// Reads until `text` was seen; the child writes a little at a time, so this cannot hang for long.
+    /// Reads until `text` appears.
     fn see(&mut self, text: &str) {
         let mut buffer = [0; 4096];
         let until = Instant::now() + Duration::from_secs(20);
@@ -187,7 +188,7 @@ impl Desk {
         }
     }
 
-    fn is_as_before(&self) {
+    fn assert_restored(&self) {
         assert_eq!(tcgetattr(&self.slave).unwrap(), self.before);
         assert!(self.seen.find(ENTERED).unwrap() < self.seen.rfind(LEFT).unwrap(), "{:?}", self.seen);
     }
@@ -196,42 +197,46 @@ impl Desk {
 #[test]
 fn q_ends_the_run_as_ctrl_c_does() {
     for key in [b"q", b"\x03"] {
-        let mut desk = Desk::start("quit");
-        desk.see("80x24");
-        assert_ne!(tcgetattr(&desk.slave).unwrap(), desk.before, "keys do not come one by one");
-        desk.press(key);
-        desk.see("SIGNAL Some(2)");
-        assert!(desk.end().success());
-        desk.is_as_before();
+        let mut terminal = PseudoTerminal::start("quit");
+        terminal.see("80x24");
+        assert_ne!(tcgetattr(&terminal.slave).unwrap(), terminal.before, "keys do not come one by one");
+        terminal.press(key);
+        terminal.see("SIGNAL Some(2)");
+        assert!(terminal.end().success());
+        terminal.assert_restored();
     }
 }
 
 #[test]
-fn sigterm_ends_it_and_gives_the_terminal_back() {
-    let mut desk = Desk::start("term");
-    desk.see("80x24");
-    desk.terminate();
-    desk.see("SIGNAL Some(15)");
-    assert!(desk.end().success());
-    desk.is_as_before();
+fn sigterm_ends_the_dashboard_and_restores_the_terminal() {
+    let mut terminal = PseudoTerminal::start("term");
+    terminal.see("80x24");
+    terminal.terminate();
+    terminal.see("SIGNAL Some(15)");
+    assert!(terminal.end().success());
+    terminal.assert_restored();
 }
 
 #[test]
-fn a_panic_gives_the_terminal_back_before_it_tells_about_itself() {
-    let mut desk = Desk::start("panic");
-    desk.see("80x24");
-    desk.press(b"p");
-    desk.see("SIGNAL None");
-    assert!(desk.end().success());
-    desk.is_as_before();
-    assert!(desk.seen.find(LEFT).unwrap() < desk.seen.find("a defect in the view").unwrap(), "{}", desk.seen);
+fn a_panic_restores_the_terminal_before_it_prints_its_message() {
+    let mut terminal = PseudoTerminal::start("panic");
+    terminal.see("80x24");
+    terminal.press(b"p");
+    terminal.see("SIGNAL None");
+    assert!(terminal.end().success());
+    terminal.assert_restored();
+    assert!(
+        terminal.seen.find(LEFT).unwrap() < terminal.seen.find("a defect in the view").unwrap(),
+        "{}",
+        terminal.seen
+    );
 }
 
 #[test]
-fn a_closed_terminal_ends_the_run_in_good_order() {
-    let mut desk = Desk::start("hangup");
-    desk.see("80x24");
-    let Desk { master, slave, mut child, .. } = desk;
+fn a_closed_terminal_ends_the_run_gracefully() {
+    let mut terminal = PseudoTerminal::start("hangup");
+    terminal.see("80x24");
+    let PseudoTerminal { master, slave, mut child, .. } = terminal;
     drop((master, slave));
     let until = Instant::now() + Duration::from_secs(20);
     let status = loop {
@@ -240,7 +245,7 @@ fn a_closed_terminal_ends_the_run_in_good_order() {
         }
         if Instant::now() > until {
             child.kill().unwrap();
-            panic!("the child did not notice that its terminal is gone");
+            panic!("the child did not notice that its terminal was closed");
         }
         std::thread::sleep(Duration::from_millis(20));
     };
@@ -248,32 +253,32 @@ fn a_closed_terminal_ends_the_run_in_good_order() {
 }
 
 #[test]
-fn a_terminal_that_takes_no_bytes_holds_nothing_up() {
-    let mut desk = Desk::start("stuck");
-    desk.see("80x24");
-    // Nobody reads from here on, and each frame is larger than what the kernel keeps for a terminal.
+fn a_terminal_that_accepts_no_bytes_does_not_delay_the_end() {
+    let mut terminal = PseudoTerminal::start("stuck");
+    terminal.see("80x24");
+    // The output is not read from here on, and each frame is larger than the kernel's buffer of a terminal.
     for columns in [500, 400, 500] {
-        desk.resize(columns, 300);
+        terminal.resize(columns, 300);
         std::thread::sleep(Duration::from_millis(150));
     }
-    let asked = Instant::now();
-    desk.terminate();
-    assert!(desk.end().success());
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-    assert_eq!(tcgetattr(&desk.slave).unwrap(), desk.before);
+    let terminated = Instant::now();
+    terminal.terminate();
+    assert!(terminal.end().success());
+    assert!(terminated.elapsed() < Duration::from_secs(5), "{:?}", terminated.elapsed());
+    assert_eq!(tcgetattr(&terminal.slave).unwrap(), terminal.before);
 }
 
 #[test]
-fn a_resize_storm_ends_with_the_last_size() {
-    let mut desk = Desk::start("quit");
-    desk.see("80x24");
+fn the_last_of_many_resizes_is_shown() {
+    let mut terminal = PseudoTerminal::start("quit");
+    terminal.see("80x24");
     for round in 1..=300_u16 {
-        desk.resize(round % 97 + 1, round % 41 + 1);
+        terminal.resize(round % 97 + 1, round % 41 + 1);
     }
-    desk.resize(123, 45);
-    desk.see("123x45");
-    desk.press(b"q");
-    desk.see("SIGNAL Some(2)");
-    assert!(desk.end().success());
-    desk.is_as_before();
+    terminal.resize(123, 45);
+    terminal.see("123x45");
+    terminal.press(b"q");
+    terminal.see("SIGNAL Some(2)");
+    assert!(terminal.end().success());
+    terminal.assert_restored();
 }

@@ -102,7 +102,7 @@ fn a_value_that_the_kernel_refuses_fails_and_the_rest_is_set() {
         "✗ net.ipv4.tcp_fin_timeout: stays 60, soon was refused: Invalid argument",
         "✓ net.ipv4.tcp_keepalive_time: 7200 -> 120",
         "code 1\n120\n",
-        "- net.ipv6.tcp_rmem = -, recommended 1 2 3 (never existed: net.ipv4.tcp_* holds for TCP over IPv6 too)",
+        "- net.ipv6.tcp_rmem = -, recommended 1 2 3 (never existed: net.ipv4.tcp_* applies to TCP over IPv6, too)",
         "- net.ipv4.tcp_of_the_future = -, recommended 1 (this kernel (",
         "✓ net.ipv4.tcp_keepalive_time: 120 -> 7200",
     ] {

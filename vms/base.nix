@@ -1,5 +1,5 @@
-# What the machines of the lab have in common: small, nothing to log in with but a key, results and
-# keys in ./share of the directory in which the machine was started.
+# The common configuration of the lab's machines: small, with login by SSH key only; results and keys are in ./share
+# of the directory in which the machine was started.
 {
   config,
   lib,
@@ -17,7 +17,7 @@ in
 
   microvm = {
     hypervisor = "qemu";
-    # Always the same for the same machine.
+    # The ID of a machine never changes.
     machineId = "${part 0 8}-${part 8 4}-${part 12 4}-${part 16 4}-${part 20 12}";
     preStart = "mkdir -p share";
     shares = [
@@ -45,11 +45,11 @@ in
     settings = {
       PasswordAuthentication = false;
       KbdInteractiveAuthentication = false;
-      # The share belongs to whoever started the machine, not to root.
+      # The share belongs to the user who started the machine, not to root.
       StrictModes = false;
     };
   };
-  # Whoever holds the console holds the machine.
+  # Access to the console means full access to the machine.
   services.getty.autologinUser = "root";
 
   environment.systemPackages = [

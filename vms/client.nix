@@ -1,5 +1,5 @@
-# The machine of the viewers: plays the lab's scenario against the origin on the bridge, leaves its
-# report in ./share, and ends.
+# The machine of the viewers: runs the scenario of the lab against the origin on the bridge, writes its report to
+# ./share, and shuts down.
 {
   config,
   lib,
@@ -41,13 +41,13 @@ in
     };
   };
 
-  # Root may write to the share, the run may not; the exit code tells the verdict.
+  # Only root may write to the share, not the run. The exit code is the verdict.
   systemd.services.hls-swarm-lab = {
     serviceConfig.ExecStopPost = "+${pkgs.writeShellScript "leave-the-report" ''
       cp /var/lib/private/hls-swarm/lab/report.* /share/
       echo "$EXIT_STATUS" >/share/exit-code
     ''}";
-    # QEMU ends where a machine would start again.
+    # QEMU exits when the machine reboots.
     unitConfig = {
       SuccessAction = "reboot";
       FailureAction = "reboot";

@@ -1,6 +1,6 @@
-# The machines of the lab, by name, as NixOS configurations: an origin for each profile and a client.
-# Profiles that begin with "tap" sit on the lab's bridge (scripts/network), all others have user
-# networking with ports forwarded from the host. Addresses, MACs and ports: network.toml.
+# The machines of the lab as NixOS configurations: an origin for each profile, and a client. Profiles that start with
+# "tap" are on the bridge of the lab (scripts/network); all others have user networking with ports forwarded from the
+# host. Addresses, MACs and ports are in network.toml.
 {
   pkgs,
   lib,

@@ -1,5 +1,5 @@
-# One network interface of a machine: on the lab's bridge with an address of its own, or user
-# networking with ports forwarded from the host's loopback address.
+# The network interface of a machine: on the bridge of the lab with its own address, or user networking with ports
+# forwarded from the host's loopback address.
 {
   lib,
   facts,
@@ -13,7 +13,7 @@ let
 in
 {
   microvm = {
-    # More than one queue needs more than one CPU.
+    # Several queues need several CPUs.
     vcpu = 2;
     interfaces = [
       (

@@ -29,7 +29,7 @@ in
 
   networking.hostName = "hls-origin";
 
-  # The system, and a tmpfs with room for the stream: by default it may take half of the memory.
+  # The system, and a tmpfs with space for the stream; its default size is half of the memory.
   microvm.mem = 768 + 2 * (derived.storage_bytes / mebibyte);
 
   hls.tuning.roles = [ "origin" ];
@@ -38,7 +38,7 @@ in
     instances.main = {
       inherit profile;
       settings.serve = {
-        # From outside, whatever the profile says.
+        # Reachable from outside, independently of the profile.
         listen = "0.0.0.0";
         port = network.stream_port;
       };

@@ -1,4 +1,4 @@
-# What is generated, shown to those who have to read it: the programs, nginx and systemd.
+# Checks generated files with the programs that read them: our programs, nginx and systemd.
 {
   pkgs,
   lib,
@@ -12,7 +12,7 @@ let
     name: inputs: text:
     pkgs.runCommand "conf-${name}" { nativeBuildInputs = inputs; } (text + "\ntouch $out\n");
 
-  # Rendered by NixOS, as the machines of the lab have them.
+  # The units of the lab's machines, as rendered by NixOS.
   ours = lib.concatMapAttrs (
     _: machine: lib.filterAttrs (name: _: lib.hasPrefix "hls-" name) machine.config.systemd.units
   ) { inherit (machines) test-origin-vm swarm-client-microvm; };
@@ -29,7 +29,7 @@ in
     hls-origin config check ${profiles "origin"}
   '';
 
-  # hls-origin asks nginx itself about the configuration it has rendered.
+  # hls-origin lets nginx check the configuration.
   nginx =
     run "nginx"
       [

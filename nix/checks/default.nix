@@ -1,5 +1,5 @@
-# The checks, by kind: eval-* compares values that Nix works out, wrong configurations included;
-# conf-* asks the programs, nginx and systemd about what was generated; nixos-* boots machines.
+# The checks: eval-* compares values that Nix evaluates, and tests wrong configurations; conf-* checks generated
+# files with the programs that read them; nixos-* boots machines.
 arguments:
 let
   inherit (arguments) lib;

@@ -1,5 +1,4 @@
-# Values that Nix works out, held against what they have to be. A difference fails the evaluation
-# already, so these hold wherever the flake is evaluated.
+# Compares evaluated values with the expected ones. A difference fails the evaluation, so nothing needs to be built.
 {
   pkgs,
   lib,
@@ -16,13 +15,13 @@ let
     name: values:
     let
       wrong = lib.filterAttrs (_: pair: pair.value != pair.expected) values;
-      tell =
+      difference =
         what: pair: "${what}: ${builtins.toJSON pair.value}, expected ${builtins.toJSON pair.expected}";
     in
     if wrong == { } then
       pkgs.runCommand "eval-${name}" { } "touch $out"
     else
-      throw "eval-${name}: ${lib.concatStringsSep "; " (lib.mapAttrsToList tell wrong)}";
+      throw "eval-${name}: ${lib.concatStringsSep "; " (lib.mapAttrsToList difference wrong)}";
 
   swarm = (
     hostOf {

@@ -1,5 +1,5 @@
-# A stand-in for a NixOS system: our modules are the real ones, and what they set is kept as it was
-# set. A hundredth of the cost of a system; that the options exist in NixOS is shown by the machines.
+# A substitute for a NixOS system with our real modules, which stores the options they set. It costs a hundredth of
+# a real system. The machines of the lab show that the options exist in NixOS.
 {
   pkgs,
   lib,
@@ -40,7 +40,7 @@ let
           services.udev = kept;
           systemd = kept;
         };
-        # What the dashboards read of NixOS's own module.
+        # The options of NixOS that the dashboards module reads.
         config.services.prometheus.port = lib.mkDefault 9090;
       }
     ];
@@ -49,7 +49,7 @@ let
     lib.filter (assertion: !assertion.assertion) evaluated.config.assertions
   );
 in
-# As NixOS does it: with a failed assertion there is no system.
+# As in NixOS, a failed assertion is an error.
 if failed == [ ] then
   evaluated.config
 else

@@ -1,5 +1,5 @@
-# Wrong configurations. Each must be refused: `check` says so here; scripts/check-nix evaluates `said`
-# and compares what Nix says with `message`.
+# Wrong configurations. Each must be rejected, which `check` tests. scripts/check-nix evaluates `evaluated` and
+# compares the error with `message`.
 {
   pkgs,
   lib,
@@ -26,7 +26,7 @@ let
         enable = true;
         instances.a = { };
       };
-      message = "services.hls-swarm.instances.a: no stream is named; set settings.url to a playlist.";
+      message = "services.hls-swarm.instances.a: there is no stream; set settings.url to the URL of a playlist.";
     };
     stream-of-another-kind = {
       module = swarm { settings.url = "rtmp://127.0.0.1/live"; };
@@ -57,7 +57,7 @@ let
     };
     secret-in-the-store = {
       module = swarm { headerFile = pkgs.writeText "headers" "Authorization: secret"; };
-      message = "headerFile lies in the Nix store, where everybody can read it";
+      message = "headerFile is in the Nix store, where every user can read it";
     };
     metrics-port-twice = {
       module.imports = [
@@ -71,7 +71,7 @@ let
         enable = true;
         instances."a b".settings.url = "http://127.0.0.1/stream.m3u8";
       };
-      message = "is no name for a unit";
+      message = "invalid name";
     };
     time-that-is-none = {
       module = swarm { startAt = 5; };
@@ -112,7 +112,7 @@ let
         roles = [ "client" ];
         disks = true;
       };
-      message = "hls.tuning.disks sets disks as an origin wants them";
+      message = "hls.tuning.disks is for origins";
     };
     nothing-to-scrape = {
       module.hls.dashboards.enable = true;
@@ -124,8 +124,8 @@ lib.mapAttrs (
   name: case:
   let
     host = hostOf case.module;
-    # All of what our modules say, so that nothing wrong can hide in what nobody asked for.
-    said = builtins.toJSON {
+    # Everything that our modules set, because an error may be in any of it.
+    evaluated = builtins.toJSON {
       inherit (host.boot.kernel) sysctl;
       inherit (host) networking;
       prometheus = host.services.prometheus.scrapeConfigs or null;
@@ -136,11 +136,11 @@ lib.mapAttrs (
     };
   in
   {
-    inherit said;
+    inherit evaluated;
     inherit (case) message;
     check =
-      if (builtins.tryEval said).success then
-        throw "eval-refused-${name}: this configuration is wrong and was not refused"
+      if (builtins.tryEval evaluated).success then
+        throw "eval-refused-${name}: this configuration is wrong but was accepted"
       else
         pkgs.runCommand "eval-refused-${name}" { } "touch $out";
   }

@@ -1,4 +1,4 @@
-# In place of nixpkgs' nixfmt, where a clone lacks the Haskell packages: evaluates, cannot be built.
+# Replaces the nixfmt of nixpkgs if the clone has no Haskell packages. It can be evaluated, but not built.
 { stdenvNoCC, lib }:
 derivation {
   name = "nixfmt-not-there";

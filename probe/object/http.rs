@@ -14,7 +14,7 @@ mod response;
 #[path = "http/text.rs"]
 mod text;
 
-use super::wire::{CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, end};
+use super::wire::{CONTENT_TYPE_BYTES, NAME_BYTES, Record, SNIFF_BYTES, TargetHash, end};
 use playlist::Playlist;
 use text::Line;
 
@@ -85,6 +85,7 @@ pub struct Follower {
     /// Method of the request whose response comes next.
     answering: u8,
     request: Request,
+    target: TargetHash,
     response: Response,
     in_flight: bool,
     /// A byte of the awaited response was taken.
@@ -115,6 +116,7 @@ impl Follower {
         record: Record { magic: 0, version: 0, ..Record::EMPTY },
         answering: 0,
         request: Request::Idle,
+        target: TargetHash::NEW,
         response: Response::StatusLine,
         in_flight: false,
         started: false,
@@ -156,7 +158,6 @@ impl Follower {
             self.skip = self.skip.saturating_add(1);
             self.record.method = 0;
             self.record.name_len = 0;
-            self.record.request_bytes = 0;
         } else {
             self.skip = 0;
             self.answering = 0;
@@ -164,6 +165,7 @@ impl Follower {
             self.await_response();
         }
         self.record.url_hash = super::wire::URL_HASH_START;
+        self.target = TargetHash::NEW;
         self.request = Request::Method;
         self.request_line.clear();
         self.request_left = 0;
@@ -209,7 +211,7 @@ impl Follower {
                 break;
             }
         }
-        (self.record.head_bytes, self.record.body_bytes, self.record.entity_bytes) = (0, 0, 0);
+        (self.record.head_bytes, self.record.body_bytes) = (0, 0);
         self.in_flight = true;
     }
 }
@@ -221,7 +223,6 @@ fn request_facts(record: &Record) -> Record {
         name: record.name,
         name_len: record.name_len,
         url_hash: record.url_hash,
-        request_bytes: record.request_bytes,
         ..Record::EMPTY
     }
 }

@@ -9,7 +9,7 @@
 /// First four bytes of every record.
 pub const MAGIC: u32 = 0x484c_5350;
 /// Layout version; changes with every change of [`Record`].
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 /// Bytes of one record: below `PIPE_BUF`, so that a write is whole or not at all.
 pub const RECORD_BYTES: usize = core::mem::size_of::<Record>();
 /// Environment variable that carries `FD:VIEWER:GENERATION` (decimal) into the child.
@@ -96,7 +96,7 @@ pub mod flag {
     pub const TLS: u16 = 1 << 4;
     /// `received`, `rtt_us`, `min_rtt_us` and `retransmits` come from the kernel's `tcp_info`.
     pub const TCP_INFO: u16 = 1 << 5;
-    /// The response was chunked: `body_bytes` holds framing, `entity_bytes` does not.
+    /// The response was chunked: `body_bytes` holds framing.
     pub const CHUNKED: u16 = 1 << 6;
     /// The response carried `Content-Encoding` other than identity.
     pub const ENCODED: u16 = 1 << 7;
@@ -179,19 +179,13 @@ pub struct Record {
     /// From the first byte of the response to the arrival of its last byte (of those that were read,
     /// if it is not whole), see [`flag::ARRIVED_EARLIER`].
     pub download_ns: u64,
-    /// From the first byte of the response to the moment the viewer had read the last one.
-    pub read_ns: u64,
     /// From the last byte read (or the begin, if none was) until the end of an exchange or of a
     /// connection attempt that did not complete.
     pub idle_ns: u64,
-    /// Bytes of the request.
-    pub request_bytes: u64,
     /// Bytes of the response heads (interim 1xx heads included), as plain text.
     pub head_bytes: u64,
     /// Body bytes that the viewer read, chunk framing included: nginx's `$body_bytes_sent`.
     pub body_bytes: u64,
-    /// Body bytes that the viewer read, without chunk framing (still content-encoded).
-    pub entity_bytes: u64,
     /// `Content-Length` of the response.
     pub content_length: u64,
     /// Bytes that the kernel received on this connection since the previous record about it, TLS
@@ -206,7 +200,7 @@ pub struct Record {
     pub retransmits: u32,
     /// `Age` of the response, seconds.
     pub age_s: u32,
-    /// FNV-1a (64 bit) of the request, see [`url_hash`].
+    /// FNV-1a (64 bit) of the request without delivery directives, see [`url_hash`].
     pub url_hash: u64,
     /// EXT-X-MEDIA-SEQUENCE of the playlist, 0 if it has none.
     pub media_sequence: u64,
@@ -274,12 +268,9 @@ impl Record {
         tls_ns: 0,
         first_byte_ns: 0,
         download_ns: 0,
-        read_ns: 0,
         idle_ns: 0,
-        request_bytes: 0,
         head_bytes: 0,
         body_bytes: 0,
-        entity_bytes: 0,
         content_length: 0,
         received: 0,
         rtt_us: 0,
@@ -375,11 +366,84 @@ pub fn hash_host(hash: u64, host: &[u8]) -> u64 {
     host.iter().fold(hash_byte(hash, 0), |hash, byte| hash_byte(hash, byte.to_ascii_lowercase()))
 }
 
-/// [`Record::url_hash`] of a request: `target` is path and query as sent, `host` the `Host` header
-/// (with the port, where the viewer sends one).
+/// What the names of delivery directives begin with (`_HLS_msn`, `_HLS_part`, `_HLS_skip`, `_HLS_push`): query
+/// parameters that a player of low-latency HLS adds when it reloads a playlist. No other parameter may be
+/// named so.
+const DIRECTIVE: &[u8] = b"_HLS_";
+
+/// Where a [`TargetHash`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the query.
+    Path,
+    /// In the name of a parameter that may be a directive: its bytes are held back.
+    Name,
+    /// In a parameter that goes into the hash.
+    Parameter,
+    /// In a directive.
+    Directive,
+}
+
+/// Hashes the target of a request byte by byte, without delivery directives: they differ from one reload to the
+/// next, and the playlist is the same. A target without directives is hashed as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct TargetHash {
+    place: Place,
+    /// Bytes of [`DIRECTIVE`] that are held back, besides the `?` or `&` before them.
+    held: u8,
+    /// A parameter went into the hash: the next one follows a `&`, even if a directive came first.
+    parameters: bool,
+}
+
+impl TargetHash {
+    /// Nothing was hashed yet. All zero bytes.
+    pub const NEW: Self = Self { place: Place::Path, held: 0, parameters: false };
+
+    /// `hash` with one more byte of the target.
+    #[must_use]
+    pub fn byte(&mut self, hash: u64, byte: u8) -> u64 {
+        match (self.place, byte) {
+            (Place::Path, b'?') | (Place::Parameter | Place::Directive, b'&') => {
+                (self.place, self.held) = (Place::Name, 0);
+                hash
+            }
+            (Place::Directive, _) => hash,
+            (Place::Name, _) if DIRECTIVE.get(usize::from(self.held)) == Some(&byte) => {
+                self.held = self.held.wrapping_add(1);
+                if usize::from(self.held) == DIRECTIVE.len() {
+                    self.place = Place::Directive;
+                }
+                hash
+            }
+            (Place::Name, _) => {
+                let hash = self.end(hash);
+                self.byte(hash, byte)
+            }
+            (Place::Path | Place::Parameter, _) => hash_byte(hash, byte),
+        }
+    }
+
+    /// `hash` with what was held back: the target is over, or the parameter is no directive.
+    #[must_use]
+    pub fn end(&mut self, hash: u64) -> u64 {
+        if self.place != Place::Name {
+            return hash;
+        }
+        self.place = Place::Parameter;
+        let first = !core::mem::replace(&mut self.parameters, true);
+        let held = DIRECTIVE.get(..usize::from(self.held)).unwrap_or_default();
+        let hash = hash_byte(hash, if first { b'?' } else { b'&' });
+        held.iter().fold(hash, |hash, &byte| hash_byte(hash, byte))
+    }
+}
+
+/// [`Record::url_hash`] of a request: `target` is path and query as sent, of which delivery directives
+/// (`_HLS_…`) are left out, `host` the `Host` header (with the port, where the viewer sends one).
 #[must_use]
 pub fn url_hash(target: &[u8], host: &[u8]) -> u64 {
-    hash_host(target.iter().fold(URL_HASH_START, |hash, &byte| hash_byte(hash, byte)), host)
+    let mut filter = TargetHash::NEW;
+    let hash = target.iter().fold(URL_HASH_START, |hash, &byte| filter.byte(hash, byte));
+    hash_host(filter.end(hash), host)
 }
 
 const _: () = assert!(
@@ -387,7 +451,7 @@ const _: () = assert!(
     RECORD_BYTES
         == 9 * 4
             + 2 * 2
-            + 14 * 8
+            + 11 * 8
             + 4 * 4
             + 3 * 8
             + 4 * 4

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use hls_swarm_base::duration::GoDuration;
-use hls_swarm_hls::variant::Variant;
+use hls_swarm_hls::selection::VariantSelection;
 
 /// Prefix of the path of a file of session lengths.
 pub const SESSION_FILE: &str = "file:";
@@ -37,7 +37,7 @@ pub struct StreamArg {
     pub weight: Option<u32>,
     /// Which variants are played; those of `variant` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<Variant>,
+    pub variant: Option<VariantSelection>,
 }
 
 /// The text is not a stage or stream.

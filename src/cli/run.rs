@@ -19,7 +19,7 @@ use hls_swarm_profiles::sizing::swarm::CLIENTS;
 
 use super::load::{StageArg, StreamArg};
 
-pub use hls_swarm_hls::variant::Variant;
+pub use hls_swarm_hls::selection::VariantSelection;
 
 /// Default port of the Prometheus endpoint.
 pub const METRICS_PORT: u16 = 17_091;
@@ -201,7 +201,7 @@ pub struct StreamArgs {
     /// Variants of a multivariant playlist to play: all, each (one per viewer, in turn), highest, lowest,
     /// first, a height (720p) or a bandwidth (<=3M, >=800k)
     #[arg(long, value_name = "VARIANT", default_value = "all")]
-    pub variant: Variant,
+    pub variant: VariantSelection,
     /// What to do if there is no such variant: play the URL as given, or fail
     #[arg(long, value_enum, value_name = "POLICY", default_value = "fallback")]
     pub probe_failure_policy: ProbeFailurePolicy,
@@ -273,6 +273,14 @@ pub struct NetworkArgs {
 #[command(next_help_heading = "Viewers")]
 #[serde(default)]
 pub struct ViewerArgs {
+    /// What plays: FFmpeg, or the command line of --player, which implies command
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<EngineKind>,
+    /// Play with this command line instead of FFmpeg; {url} is replaced by the URL of the stream
+    #[arg(long, value_name = "COMMAND")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub player: Option<String>,
     /// FFmpeg program; without it ffmpeg from PATH, or the small FFmpeg for viewers where it is installed
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -460,6 +468,17 @@ impl FfmpegLevel {
             Self::Trace => "trace",
         }
     }
+}
+
+/// What plays a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// FFmpeg.
+    #[default]
+    Ffmpeg,
+    /// Any dynamically linked player, by its command line.
+    Command,
 }
 
 /// Source of requests and bytes.

@@ -6,20 +6,19 @@ pub mod server;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::task::LocalSet;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_cli::logging;
 use hls_swarm_http::fetch::{self, without_secrets};
 use hls_swarm_model::report::{Format, Report};
+use hls_swarm_os::runtime;
 use hls_swarm_os::shutdown::Shutdown;
 
 use crate::cli::commands::CollectArgs;
 use crate::collect::collection::Collection;
 use crate::config::plan::Plan;
 use crate::load::shard::Shard;
-use crate::output::json;
 use crate::report;
 
 /// How long a shard tries to reach its collector, which may still be starting.
@@ -35,11 +34,7 @@ pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
     logging::start(None, None, false, None)?;
     let files = Format::of_all(&args.reports)?;
     report::check(&files)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
-    let collection = LocalSet::new().block_on(&runtime, async {
+    let collection = runtime::single_threaded()?.block_on(async {
         let shutdown = Shutdown::listen()?;
         let listener = server::bind(args.listen)?;
         if let Ok(address) = listener.local_addr() {
@@ -97,7 +92,7 @@ pub async fn send_report(
 ) -> Result<(), Failure> {
     tokio::select! {
         handed = deliver(collector, shard, report) => handed,
-        () = shutdown.at_once.cancelled() => Err(Failure::internal(format!(
+        () = shutdown.immediate.cancelled() => Err(Failure::internal(format!(
             "the report was not sent to the collector at {}: interrupted by a signal",
             without_secrets(collector)
         ))
@@ -106,7 +101,8 @@ pub async fn send_report(
 }
 
 async fn deliver(collector: &Url, shard: Shard, report: &Report) -> Result<(), Failure> {
-    let text = json::render(report)
+    let text = report
+        .to_json()
         .map_err(|error| Failure::internal("cannot write the report as JSON").caused_by(error))?;
     let url = place(collector, &format!("shards/{}/report", shard.index()))?;
     let mut tried = Duration::ZERO;

@@ -12,7 +12,7 @@ use hls_swarm_cli::layers::{Given, filtered, put_over, written};
 use crate::cli::load::SESSION_FILE;
 use crate::cli::run::RunArgs;
 use crate::config::plan::Environment;
-use crate::engine::ffmpeg::find as find_ffmpeg;
+use crate::engine::ffmpeg::detect;
 
 /// The profiles that come with the program: name and text.
 pub use hls_swarm_profiles::{SCENARIO, SWARM};
@@ -112,7 +112,7 @@ pub fn environment(args: &RunArgs) -> Result<Environment, Failure> {
     });
     Ok(Environment {
         ssl_cert_file: std::env::var_os("SSL_CERT_FILE").map(Into::into),
-        viewer_ffmpeg: find_ffmpeg::find(),
+        viewer_ffmpeg: detect::find(),
         session_file: session_file.transpose()?,
         ..Environment::default()
     })

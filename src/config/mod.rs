@@ -21,7 +21,7 @@ use hls_swarm_base::sizing::Requirements;
 use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, read, warn};
 use hls_swarm_cli::layers::Given;
 use hls_swarm_cli::logging;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use crate::cli::commands::ConfigCommand;
 use crate::cli::run::RunArgs;
@@ -99,5 +99,5 @@ fn check(file: &Path) -> Result<(), Failure> {
     warn(&unused_options::check(&args).map_err(|failure| failure.within(&name))?);
     let Requirements { open_files, .. } = Requirements::of(plan.load.own_most());
     let viewers = plan.load.own_most();
-    stdout::say(&format!("{name}: valid: {viewers} viewers, {open_files} open files\n"))
+    output::print(&format!("{name}: valid: {viewers} viewers, {open_files} open files\n"))
 }

@@ -8,6 +8,7 @@ use hls_swarm_base::error::Failure;
 use super::layers;
 use super::plan::{Plan, unused_options};
 use crate::cli::run::RunArgs;
+use crate::engine::EngineConfig;
 
 /// The resolved configuration as the text of a profile: everything that was given, and every default that
 /// has an effect.
@@ -29,8 +30,10 @@ pub fn resolved(args: &RunArgs, plan: &Plan) -> Result<Table, Failure> {
         resolved.load.clients = plan.load.most();
     }
     resolved.load.duration = GoDuration(plan.load.length.unwrap_or_default());
-    resolved.viewers.ffmpeg = Some(plan.viewers.ffmpeg.clone());
-    resolved.viewers.probe = plan.viewers.probe;
+    if let EngineConfig::Ffmpeg(config) = &plan.viewers.engine {
+        resolved.viewers.ffmpeg = Some(config.program.clone());
+        resolved.viewers.probe = config.probe;
+    }
     resolved.results.metrics =
         plan.results.metrics.map_or_else(|| "off".to_owned(), |address| address.to_string());
     let mut table = layers::table(&resolved)?;

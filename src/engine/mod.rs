@@ -1,5 +1,160 @@
-//! The viewers: what starts them, and what they report.
+//! Viewer engines: the programs that play streams as viewers, behind one interface.
+//!
+//! An engine is a folder. It has a configuration ([`EngineConfig`], part of the plan), a list of preflight checks
+//! that turns the configuration into an [`Engine`], the size of one viewer, and a way to play a stream once
+//! ([`Engine::play`]). What a viewer plays ([`hls_swarm_hls::selection::Selection`]) belongs to the stream,
+//! restarts belong to [`viewer`], and figures travel as events, so an engine knows nothing of either.
 
+pub mod command;
 pub mod ffmpeg;
 pub mod probe;
+pub mod process;
 pub mod viewer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::sizing::{Requirements, ViewerSize};
+use hls_swarm_hls::selection::Selection;
+use hls_swarm_model::event::EndClass;
+use hls_swarm_model::exchange::Source;
+
+use self::command::PlayerCommand;
+use self::ffmpeg::Ffmpeg;
+use self::probe::pipe::ProbeReader;
+use self::viewer::RunContext;
+use crate::config::plan::Stream;
+use crate::preflight::checklist::Preflight;
+
+/// The engine that a plan asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineConfig {
+    /// FFmpeg.
+    Ffmpeg(ffmpeg::Config),
+    /// Any other player, by its command line.
+    Command(command::Config),
+}
+
+impl EngineConfig {
+    /// What one viewer needs of the machine.
+    #[must_use]
+    pub const fn viewer_size(&self) -> ViewerSize {
+        match self {
+            Self::Ffmpeg(_) => ViewerSize::FFMPEG,
+            Self::Command(_) => command::VIEWER_SIZE,
+        }
+    }
+
+    /// What `viewers` viewers and this program need of the machine.
+    #[must_use]
+    pub fn requirements(&self, viewers: u32) -> Requirements {
+        Requirements::with(viewers, &self.viewer_size())
+    }
+
+    /// Runs the engine's preflight checks.
+    ///
+    /// # Errors
+    /// The player cannot be used at all. What can be skipped is a finding instead.
+    pub(crate) async fn prepare(
+        &self,
+        preflight: &mut Preflight<'_>,
+    ) -> Result<(Engine, Option<ProbeReader>), Failure> {
+        Ok(match self {
+            Self::Ffmpeg(config) => {
+                let (engine, reader) = ffmpeg::preflight::prepare(config, preflight).await?;
+                (Engine::Ffmpeg(engine), reader)
+            }
+            Self::Command(config) => {
+                let (engine, reader) = command::preflight::prepare(config, preflight).await?;
+                (Engine::Command(engine), Some(reader))
+            }
+        })
+    }
+}
+
+/// An engine that is ready to play.
+#[derive(Debug)]
+pub enum Engine {
+    /// FFmpeg.
+    Ffmpeg(Ffmpeg),
+    /// Any other player.
+    Command(PlayerCommand),
+}
+
+/// One play of a stream by one viewer, from start to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// The viewer's number, from 1.
+    pub viewer: u32,
+    /// How many sessions of this number there have been, this one included.
+    pub generation: u32,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionEnd {
+    /// Why.
+    pub class: EndClass,
+    /// How long it lasted.
+    pub uptime: Duration,
+}
+
+impl Engine {
+    /// Where requests and bytes come from.
+    #[must_use]
+    pub const fn source(&self) -> Source {
+        match self {
+            Self::Ffmpeg(engine) => engine.source(),
+            Self::Command(_) => Source::Probe,
+        }
+    }
+
+    /// Whether viewers report how far they have played.
+    #[must_use]
+    pub const fn reports_progress(&self) -> bool {
+        matches!(self, Self::Ffmpeg(_))
+    }
+
+    /// The version of the FFmpeg that plays; `None` = another player plays.
+    #[must_use]
+    pub fn ffmpeg_version(&self) -> Option<&str> {
+        match self {
+            Self::Ffmpeg(engine) => Some(engine.version()),
+            Self::Command(_) => None,
+        }
+    }
+
+    /// The command line that plays in place of FFmpeg, as it was given.
+    #[must_use]
+    pub fn player_command(&self) -> Option<&str> {
+        match self {
+            Self::Ffmpeg(_) => None,
+            Self::Command(engine) => Some(engine.text()),
+        }
+    }
+
+    /// The program and the arguments of a viewer.
+    #[must_use]
+    pub fn command_line(&self, stream: &Stream, selection: &Selection, viewer: u32) -> (&Path, Vec<String>) {
+        match self {
+            Self::Ffmpeg(engine) => engine.command_line(stream, selection, viewer),
+            Self::Command(engine) => engine.command_line(selection),
+        }
+    }
+
+    /// Plays the viewer's stream once and returns when the session has ended. `stop` ends it gracefully.
+    pub(crate) async fn play(
+        &self,
+        context: &RunContext,
+        session: Session,
+        stop: &CancellationToken,
+    ) -> SessionEnd {
+        match self {
+            Self::Ffmpeg(engine) => engine.play(context, session, stop).await,
+            Self::Command(engine) => engine.play(context, session, stop).await,
+        }
+    }
+}

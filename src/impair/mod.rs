@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Program, ask, spawn_failed};
-use hls_swarm_os::stdout;
+use hls_swarm_os::process::{Program, capture, spawn_failed};
+use hls_swarm_os::{output, runtime};
 
 use crate::cli::commands::ImpairArgs;
 use crate::impair::profile::Impairment;
@@ -27,14 +27,11 @@ pub fn run(args: &ImpairArgs) -> Result<(), Failure> {
     let device = args.device.as_str();
     if args.show {
         let argv = impairment.tc(device).unwrap_or_else(|| profile::tc_clean(device));
-        return stdout::say(&format!("tc {}\n", argv.join(" ")));
+        return output::print(&format!("tc {}\n", argv.join(" ")));
     }
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
+    let runtime = runtime::single_threaded()?;
     runtime.block_on(apply(&impairment, device, &guard))
 }
 
@@ -47,7 +44,7 @@ async fn apply(impairment: &Impairment, device: &str, guard: &Arc<Guard>) -> Res
         }
         None => {}
     }
-    stdout::say(&format!("{device}: {}\n", impairment.description))
+    output::print(&format!("{device}: {}\n", impairment.description))
 }
 
 fn read(name: &str) -> Result<Impairment, Failure> {
@@ -65,14 +62,14 @@ fn read(name: &str) -> Result<Impairment, Failure> {
 /// What tc answers.
 async fn tc(argv: Vec<String>, device: &str, guard: &Arc<Guard>) -> Result<String, Failure> {
     let line = argv.join(" ");
-    let answer = ask(&Program::new("tc", argv), guard, ANSWER_BYTES, ANSWER_TIME)
+    let answer = capture(&Program::new("tc", argv), guard, ANSWER_BYTES, ANSWER_TIME)
         .await
         .map_err(|error| spawn_failed(Path::new("tc"), error, "install iproute2"))?;
-    if answer.ending.is_success() {
+    if answer.exit.is_success() {
         return Ok(String::from_utf8_lossy(&answer.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
-    Err(Failure::preflight(format!("tc {line}: {}", answer.ending)).caused_by(said).help(format!(
+    Err(Failure::preflight(format!("tc {line}: {}", answer.exit)).caused_by(said).help(format!(
         "is {device} a device of this machine (ip link), and is this root with the kernel module sch_netem?"
     )))
 }

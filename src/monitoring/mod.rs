@@ -6,7 +6,7 @@ pub mod rules;
 pub mod scrape;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output::print;
 
 use crate::cli::commands::MonitoringCommand;
 
@@ -23,5 +23,5 @@ pub fn run(command: &MonitoringCommand) -> Result<(), Failure> {
             scrape::render(rules, &[("hls-swarm", swarms), ("origin-node", nodes), ("origin-nginx", nginx)])
         }
     };
-    stdout::say(&text)
+    print(&text)
 }

@@ -1,11 +1,11 @@
-//! Certificates, where FFmpeg's own options do not reach: from 9.0 on it verifies them unless told
-//! otherwise, and its HLS demuxer tells neither `-tls_verify 0` nor `-ca_file` to the connections that
-//! fetch segments. Older versions verify nothing behind the first playlist.
+//! Certificates, where FFmpeg's own options have no effect: from 9.0 on it verifies them by default, and its HLS
+//! demuxer passes neither `-tls_verify 0` nor `-ca_file` on to the connections that fetch segments. Older
+//! versions verify nothing after the first playlist.
 
 use crate::config::plan::Stream;
 use crate::engine::ffmpeg::capability::{Capabilities, TlsBackend};
 
-/// What viewers have to be made to believe.
+/// Which certificates viewers have to be made to trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificates {
     /// Every certificate: `--insecure`.
@@ -15,7 +15,7 @@ pub enum Certificates {
 }
 
 impl Certificates {
-    /// What has to be changed for viewers of `stream` by an FFmpeg that can do this much.
+    /// What has to be changed for viewers of `stream` in an FFmpeg with these capabilities.
     #[must_use]
     pub fn needed(stream: &Stream, can: &Capabilities) -> Option<Self> {
         if can.verifies_tls_by_default() != Some(true) {
@@ -27,16 +27,16 @@ impl Certificates {
         }
     }
 
-    /// In the probe's words.
+    /// The probe's setting.
     #[must_use]
-    pub const fn told(self) -> &'static str {
+    pub const fn setting(self) -> &'static str {
         match self {
             Self::All => "verify=no",
             Self::OfFile => "trust=SSL_CERT_FILE",
         }
     }
 
-    /// How it was asked for.
+    /// What the user asked for it with.
     #[must_use]
     pub const fn asked(self) -> &'static str {
         match self {

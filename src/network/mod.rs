@@ -1,5 +1,6 @@
-//! What is changed about viewers' network: where names lead to, which address viewers leave from, how
-//! fast they may read, and which certificates they believe. The probe does it inside each viewer, and is told so in words of its own.
+//! What is changed about viewers' network: the addresses of names, the addresses that viewers connect from, how
+//! fast they may read, and which certificates they trust. The probe does it inside each viewer, as its settings
+//! say.
 
 pub(crate) mod certificates;
 pub(crate) mod rate;
@@ -18,10 +19,10 @@ pub use certificates::Certificates;
 pub use rate::{LEAST_RATE, rates};
 pub use source::{MOST_SOURCES, sources};
 
-/// What is changed for viewers, beside the streams' rules about names.
+/// What is changed for viewers, beside the streams' rules for names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
-    /// Addresses that viewers leave from, dealt out in turn; empty = the system's choice.
+    /// Addresses that viewers connect from, assigned round-robin; empty = the system's choice.
     pub sources: Vec<IpAddr>,
     /// Bits per second that a viewer may read; `None` = no cap.
     pub caps: Option<WeightedSet<u64>>,
@@ -40,44 +41,49 @@ impl Network {
         }
     }
 
-    /// The address that viewer `viewer` (from 1) leaves from.
+    /// The address that viewer `viewer` (from 1) connects from.
     #[must_use]
     pub fn source_of(&self, viewer: u32) -> Option<IpAddr> {
         let turn = (viewer.saturating_sub(1) as usize).checked_rem(self.sources.len())?;
         self.sources.get(turn).copied()
     }
 
-    /// What the probe of viewer `viewer` (from 1) is told; `None` = to change nothing.
+    /// The settings of the probe in viewer `viewer` (from 1); `None` = it changes nothing.
     #[must_use]
-    pub fn told(&self, rules: &[Rule], certificates: Option<Certificates>, viewer: u32) -> Option<String> {
-        let mut words = String::new();
+    pub fn probe_settings(
+        &self,
+        rules: &[Rule],
+        certificates: Option<Certificates>,
+        viewer: u32,
+    ) -> Option<String> {
+        let mut settings = String::new();
         // Writing to a String cannot fail.
         if let Some(caps) = &self.caps {
-            let _ = write!(words, "cap={} ", caps.of(viewer));
+            let _ = write!(settings, "cap={} ", caps.of(viewer));
         }
         if let Some(source) = self.source_of(viewer) {
-            let _ = write!(words, "source={source} ");
+            let _ = write!(settings, "source={source} ");
         }
         if let Some(certificates) = certificates {
-            let _ = write!(words, "{} ", certificates.told());
+            let _ = write!(settings, "{} ", certificates.setting());
         }
         for rule in rules {
-            let _ = write!(words, "{} ", rule.told());
+            let _ = write!(settings, "{} ", rule.told());
         }
-        (!words.is_empty()).then(|| words.trim_end().to_owned())
+        (!settings.is_empty()).then(|| settings.trim_end().to_owned())
     }
 }
 
-/// Holds the words about names against the room that the probe has for them.
+/// Checks that the rules for names fit into the probe's settings.
 ///
 /// # Errors
-/// A usage failure: there are too many.
+/// A usage failure: there are too many rules.
 pub fn check_room(rules: &[Rule]) -> Result<(), Failure> {
-    /// Room for `cap=`, `source=` and what is said of certificates.
+    /// Room for `cap=`, `source=` and the setting for certificates.
     const OTHERS: usize = 120;
     let bytes: usize = rules.iter().map(|rule| rule.told().len() + 1).sum();
     if bytes + OTHERS > NETWORK_BYTES {
-        return Err(Failure::usage("--resolve: too many addresses for one viewer to carry")
+        return Err(Failure::usage("--resolve: too many addresses for one viewer")
             .help("pass fewer addresses (about 200), or run several times with a part of them each"));
     }
     Ok(())

@@ -1,12 +1,12 @@
-//! Bit rates with decimal prefixes, alone or dealt out with weights.
+//! Bit rates with decimal prefixes, one or several with weights.
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 
-/// The least cap, bits per second: below it, FFmpeg would wait longer for a byte than it has patience.
+/// The lowest cap, bits per second: below it, FFmpeg would wait for a byte for longer than its time-out.
 pub const LEAST_RATE: u64 = 10_000;
 
-/// Reads `3M` or `3M,2*8M`.
+/// Parses `3M` or `3M,2*8M`.
 ///
 /// # Errors
 /// A usage failure that names the value and suggests a fix.

@@ -1,13 +1,13 @@
-//! The addresses that viewers leave from: lists, ranges and networks.
+//! The addresses that viewers connect from: lists, ranges, and networks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hls_swarm_base::error::Failure;
 
-/// Most addresses that are dealt out; more are a typing error.
+/// Most addresses that are accepted; more are probably a typing error.
 pub const MOST_SOURCES: u128 = 65_536;
 
-/// Reads what was typed, in order.
+/// Parses `--source-ip` into addresses, in order.
 ///
 /// # Errors
 /// A usage failure that names the value and suggests a fix.
@@ -27,7 +27,7 @@ fn expand(text: &str) -> Result<Vec<IpAddr>, Failure> {
         Failure::usage(format!("--source-ip {text:?}: {why}"))
             .help("write addresses as 10.0.0.1, 10.0.0.1-10.0.0.50 or 10.0.0.0/24, with commas between")
     };
-    let address = |text: &str| text.parse::<IpAddr>().map_err(|_| wrong("this is no IP address"));
+    let address = |text: &str| text.parse::<IpAddr>().map_err(|_| wrong("this is not an IP address"));
     if let Some((first, last)) = text.split_once('-') {
         let (first, last) = (address(first.trim())?, address(last.trim())?);
         if first.is_ipv4() != last.is_ipv4() {
@@ -102,8 +102,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (typed, said) in [
-            ("eth0", "this is no IP address"),
-            ("", "this is no IP address"),
+            ("eth0", "this is not an IP address"),
+            ("", "this is not an IP address"),
             ("10.0.0.1-::2", "one address family"),
             ("10.0.0.2-10.0.0.1", "ends before it begins"),
             ("10.0.0.0/33", "the length of the prefix"),

@@ -1,11 +1,8 @@
-//! Asks the origin's exporters while the run goes on, and once more when its last viewer has left, so
-//! that the counts of both sides can be held against each other.
+//! Scrapes the origin's exporters during the run, and once more when the last viewer has left, so that the counts
+//! of both sides can be compared.
 
 pub mod exposition;
-pub mod nginx;
-pub mod node;
-pub mod read;
-pub mod sizes;
+pub mod parse;
 
 use std::time::Duration;
 
@@ -21,8 +18,8 @@ use hls_swarm_os::clock::now_ns;
 
 use crate::config::plan::Plan;
 
-/// How long an exporter may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an exporter may take to respond.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One exporter.
 struct Source {
@@ -31,18 +28,18 @@ struct Source {
     interval: Duration,
     jitter: Duration,
     verify_tls: bool,
-    /// When it is asked no more.
+    /// When it is no longer scraped.
     until: CancellationToken,
     order: Order,
 }
 
-/// The order of looks that counts depend on: nginx counts the look-ups of sizes too, so each of them has
-/// to fall clearly between two looks at nginx.
+/// The order of scrapes that counts depend on: nginx counts requests for sizes, too, so each of them has to be
+/// clearly between two scrapes of nginx.
 #[derive(Clone, Default)]
 struct Order {
-    /// nginx was looked at once.
+    /// nginx was scraped once.
     begun: CancellationToken,
-    /// Sizes are looked up no more.
+    /// Sizes are no longer requested.
     sizes_ended: CancellationToken,
 }
 
@@ -79,7 +76,7 @@ pub fn start(
         until: stop.clone(),
         order: order.clone(),
     });
-    // Nobody waits for who is not asked.
+    // An exporter that is not scraped must not be waited for.
     if watch.nginx.is_none() {
         order.begun.cancel();
     }
@@ -95,7 +92,7 @@ pub fn start(
 
 async fn follow(source: Source, events: mpsc::Sender<Event>, mut random: fastrand::Rng) {
     let Order { begun, sizes_ended } = source.order.clone();
-    // However this ends, nobody waits for it any longer.
+    // Whatever ends this task, nothing must wait for it any longer.
     let _ended = match source.target {
         Target::Nginx => Some(begun.clone().drop_guard()),
         Target::Sizes => Some(sizes_ended.clone().drop_guard()),
@@ -106,13 +103,13 @@ async fn follow(source: Source, events: mpsc::Sender<Event>, mut random: fastran
     }
     let mut failing = false;
     loop {
-        // Who closes the counts looks once more when all is over; a look that began before does not count.
+        // The last scrape of nginx closes the counts, so it has to begin after the last viewer has left.
         let closing = source.until.is_cancelled();
         if closing && source.target == Target::Nginx {
             sizes_ended.cancelled().await;
         }
-        let scraped = look(&source).await;
-        say(&source, &scraped, &mut failing);
+        let scraped = scrape(&source).await;
+        log_change(&source, &scraped, &mut failing);
         drop(events.send(Event::Origin { at_ns: now_ns(), scraped }).await);
         if closing {
             return;
@@ -128,12 +125,12 @@ async fn follow(source: Source, events: mpsc::Sender<Event>, mut random: fastran
     }
 }
 
-async fn look(source: &Source) -> Scraped {
+async fn scrape(source: &Source) -> Scraped {
     let request = Request {
         url: source.url.clone(),
         headers: Vec::new(),
         user_agent: concat!("hls-swarm/", env!("CARGO_PKG_VERSION"), "/scraper").into(),
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
         verify_tls: source.verify_tls,
         resolve: Vec::new(),
         target_policy: TargetPolicy::default(),
@@ -145,9 +142,9 @@ async fn look(source: &Source) -> Scraped {
     };
     let text = String::from_utf8_lossy(&response.body);
     let read = match source.target {
-        Target::Node => node::read(&text, is_loopback(&source.url)).map(Scraped::Node),
-        Target::Nginx => nginx::read(&text).map(Scraped::Nginx),
-        Target::Sizes => sizes::read(&text).map(Scraped::Sizes),
+        Target::Node => parse::node(&text, is_loopback(&source.url)).map(Scraped::Node),
+        Target::Nginx => parse::nginx(&text).map(Scraped::Nginx),
+        Target::Sizes => parse::sizes(&text).map(Scraped::Sizes),
     };
     read.unwrap_or_else(|why| failed(format!("{}: {why}", without_secrets(&source.url))))
 }
@@ -161,17 +158,17 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Says once that an exporter fails, and once that it answers again.
-fn say(source: &Source, scraped: &Scraped, failing: &mut bool) {
+/// Logs once that an exporter fails, and once that it responds again.
+fn log_change(source: &Source, scraped: &Scraped, failing: &mut bool) {
     match scraped {
         Scraped::Failed(target, why) if !*failing => {
             *failing = true;
-            tracing::warn!(exporter = target.name(), "no figures of the origin: {why}");
+            tracing::warn!(exporter = target.name(), "no metrics of the origin: {why}");
         }
         Scraped::Failed(..) => {}
         _ if *failing => {
             *failing = false;
-            tracing::info!(exporter = source.target.name(), "the origin's exporter answers again");
+            tracing::info!(exporter = source.target.name(), "the origin's exporter responds again");
         }
         _ => {}
     }

@@ -1,27 +1,27 @@
-//! Two reports side by side, for people.
+//! Comparison of two reports side by side, for people.
 
 use std::fmt::Write;
 
 use hls_swarm_model::report::Report;
 
-use super::escape::terminal;
+use super::escape::printable;
 
-/// A figure: its name, and what it is in a report.
+/// A figure: its name, and its value if the report has one.
 type Figure = (String, Option<f64>);
 
-/// The main figures of `before` and `after` (names of files and reports), with the ratio of the second
-/// to the first where there is one.
+/// Renders the main figures of `before` and `after` (file name and report), with the ratio of the second to
+/// the first where both were measured.
 #[must_use]
 pub fn render(before: (&str, &Report), after: (&str, &Report)) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut text, before, after);
-    terminal(&text)
+    printable(&text)
 }
 
 fn write(out: &mut String, before: (&str, &Report), after: (&str, &Report)) -> std::fmt::Result {
     for (letter, (name, report)) in [('A', before), ('B', after)] {
-        writeln!(out, "{letter}  {:<8} {name}  {}", report.verdict.word.as_str(), report.run.url)?;
+        writeln!(out, "{letter}  {:<8} {name}  {}", report.verdict.kind.as_str(), report.run.url)?;
     }
     writeln!(out, "\n{:<28} {:>14} {:>14} {:>10}", "", "A", "B", "B / A")?;
     let (left, right) = (figures(before.1), figures(after.1));
@@ -62,7 +62,7 @@ fn figures(report: &Report) -> Vec<Figure> {
         ("body bytes", count(snapshot.bytes.total())),
         ("throughput, Mbit/s", per_second(snapshot.bytes.total(), 8e-6)),
         ("error rate", snapshot.errors.rate),
-        ("stalls", count(snapshot.lifetimes.stalled)),
+        ("stalls", snapshot.stalls().and_then(count)),
         ("restarts", count(snapshot.lifetimes.restarts)),
         ("processors busy, %", snapshot.generator.cpu_percent),
     ]
@@ -71,9 +71,9 @@ fn figures(report: &Report) -> Vec<Figure> {
     for (name, factor, gauge) in snapshot.origin.iter().flat_map(|origin| origin.gauges()) {
         figures.push((format!("origin {name}, p95"), Some(gauge.p95 * factor)));
     }
-    for (_, name, q) in snapshot.latency.rows() {
+    for (timing, q) in snapshot.latency.measured() {
         for (statistic, seconds) in [("p50", q.p50), ("p95", q.p95), ("p99", q.p99)] {
-            figures.push((format!("{name} {statistic}, ms"), Some(seconds * 1000.0)));
+            figures.push((format!("{} {statistic}, ms", timing.title()), Some(seconds * 1000.0)));
         }
     }
     figures

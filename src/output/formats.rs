@@ -1,20 +1,21 @@
-//! Every way to write a report, by the format that its file ending asks for.
+//! The formats of a report; the file ending selects one.
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_model::report::{Format, Report};
 
-use super::{csv, html, json, junit, markdown};
+use super::{csv, html, junit, markdown};
 
-/// The report as text.
+/// Renders a report in `format`.
 ///
 /// # Errors
-/// A figure cannot be written as JSON, which none of ours does.
+/// An internal failure if the report cannot be expressed in the format.
 pub fn render(format: Format, report: &Report) -> Result<String, Failure> {
     Ok(match format {
-        Format::Json => json::render(report)
+        Format::Json => report
+            .to_json()
             .map_err(|error| Failure::internal("cannot express the report as JSON").caused_by(error))?,
         Format::Html => html::render(report),
-        Format::Xml => junit::render(report),
+        Format::Xml => junit::render(report)?,
         Format::Markdown => markdown::render(report),
         Format::Csv => csv::render(report),
     })

@@ -1,103 +1,120 @@
-//! The report as JUnit's XML, as Jenkins, GitLab and GitHub's actions read it: one test case for the
-//! run as such (an error if it proves nothing), one for each criterion, and one for each stage that was judged.
+//! The JUnit XML form of a report, which Jenkins, GitLab and GitHub Actions read: one test case for the
+//! run itself (an error if its result is not valid), one for each criterion, and one for each judged stage.
 
-use std::fmt::{self, Write};
+use std::time::Duration;
 
+use chrono::DateTime;
+use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite, XmlString};
+
+use hls_swarm_base::error::Failure;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
-use super::escape::markup as safe;
-use super::figures::utc;
+const SUITE: &str = "hls-swarm";
 
-/// The report.
-#[must_use]
-pub fn render(report: &Report) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = write(&mut text, report);
-    text
-}
-
-/// Why the run as such is no result, if it is none.
-fn error(report: &Report) -> Option<(&'static str, String)> {
-    let verdict = &report.verdict;
-    match verdict.word {
-        VerdictKind::Invalid => Some(("invalid", verdict.invalid_reasons.join("; "))),
-        VerdictKind::Aborted => {
-            Some(("aborted", format!("broken off before its planned end (exit code {})", verdict.exit_code)))
-        }
-        VerdictKind::Pass | VerdictKind::Fail => None,
-    }
-}
-
-fn write(out: &mut String, report: &Report) -> fmt::Result {
+/// Renders a report as JUnit XML.
+///
+/// # Errors
+/// An internal failure if the document cannot be written.
+pub fn render(report: &Report) -> Result<String, Failure> {
     let Report { run, snapshot, verdict, .. } = report;
-    let error = error(report);
-    let judged = || snapshot.stages.iter().filter_map(|row| Some((row, row.met?)));
-    let counts = format!(
-        "tests=\"{}\" failures=\"{}\" errors=\"{}\"",
-        verdict.criteria.len() + judged().count() + 1,
-        verdict.criteria.iter().filter(|criterion| !criterion.met).count()
-            + judged().filter(|(_, met)| !met).count(),
-        u8::from(error.is_some()),
-    );
-    let time = format!("time=\"{:.3}\"", snapshot.elapsed_seconds);
-    let began = utc(run.began_unix);
-    writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
-    writeln!(out, "<testsuites name=\"hls-swarm\" {counts} {time}>")?;
-    writeln!(out, "  <testsuite name=\"hls-swarm\" {counts} skipped=\"0\" {time} timestamp=\"{began}\">")?;
-    properties(out, report)?;
-    write!(out, "    <testcase name=\"run\" classname=\"hls-swarm\" {time}")?;
-    match error {
-        Some((kind, why)) => {
-            let why = safe(&why);
-            writeln!(
-                out,
-                ">\n      <error type=\"{kind}\" message=\"{why}\">{why}</error>\n    </testcase>"
-            )?;
-        }
-        None => writeln!(out, "/>")?,
+    let elapsed = seconds(snapshot.elapsed_seconds);
+    let mut suite = TestSuite::new(SUITE);
+    suite.set_time(elapsed);
+    if let Some(start) = i64::try_from(run.began_unix).ok().and_then(|unix| DateTime::from_timestamp(unix, 0))
+    {
+        suite.set_timestamp(start);
     }
+    for (name, value) in properties(report) {
+        suite.add_property(Property::new(name, text(&value)));
+    }
+    suite.add_test_case(case("run", "", elapsed, run_status(report)));
     for criterion in &verdict.criteria {
-        let why = (!criterion.met).then(|| unmet(criterion));
-        case(out, name(criterion, &verdict.criteria), "criteria", "time=\"0\"", why.as_deref())?;
+        let status = criterion_status(criterion.met, || unmet(criterion));
+        let name = case_name(criterion, &verdict.criteria);
+        suite.add_test_case(case(name, ".criteria", Duration::ZERO, status));
     }
-    for (row, met) in judged() {
-        let broken: Vec<String> = row.broken.iter().map(unmet).collect();
+    for row in &snapshot.stages {
+        let Some(met) = row.met else { continue };
+        let failed = || row.failed_criteria.iter().map(unmet).collect::<Vec<_>>().join("; ");
         let name = format!("stage {}: {}", row.stage, row.title());
-        let time = format!("time=\"{:.3}\"", row.seconds);
-        case(out, &name, "stages", &time, (!met).then(|| broken.join("; ")).as_deref())?;
+        suite.add_test_case(case(&name, ".stages", seconds(row.seconds), criterion_status(met, failed)));
     }
-    writeln!(out, "  </testsuite>\n</testsuites>")
+    let mut document = quick_junit::Report::new(SUITE);
+    document.set_time(elapsed).add_test_suite(suite);
+    document
+        .to_string()
+        .map_err(|error| Failure::internal("cannot write the report as JUnit XML").caused_by(error))
 }
 
-/// What a criterion is called: by its metric, which stays the same where a limit is changed; of two about the
-/// same metric, by the limit.
-fn name<'a>(criterion: &'a Criterion, all: &[Criterion]) -> &'a str {
-    let alone = all.iter().filter(|other| other.name == criterion.name).count() == 1;
-    if alone { &criterion.name } else { &criterion.limit }
+/// Returns `seconds` as a duration; zero for what is not a length of time.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+/// Text that XML 1.0 permits. `quick-junit` removes control characters but lets two noncharacters through.
+fn text(text: &str) -> XmlString {
+    XmlString::new(text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}"))
+}
+
+fn case(name: &str, class: &str, time: Duration, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(text(name), status);
+    case.set_classname(format!("{SUITE}{class}")).set_time(time);
+    case
+}
+
+/// Whether the run itself produced a result.
+fn run_status(Report { verdict, .. }: &Report) -> TestCaseStatus {
+    match verdict.kind {
+        VerdictKind::Pass | VerdictKind::Fail => TestCaseStatus::success(),
+        VerdictKind::Invalid => {
+            non_success(NonSuccessKind::Error, "invalid", &verdict.invalid_reasons.join("; "))
+        }
+        VerdictKind::Aborted => {
+            let why = format!("aborted before its planned end (exit code {})", verdict.exit_code);
+            non_success(NonSuccessKind::Error, "aborted", &why)
+        }
+    }
+}
+
+fn criterion_status(met: bool, message: impl FnOnce() -> String) -> TestCaseStatus {
+    if met {
+        TestCaseStatus::success()
+    } else {
+        non_success(NonSuccessKind::Failure, "criterion", &message())
+    }
+}
+
+/// A status with its message both in the attribute and in the element, because CI systems differ in which
+/// of the two they show.
+fn non_success(kind: NonSuccessKind, type_name: &str, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(type_name).set_message(text(message)).set_description(text(message));
+    status
+}
+
+/// The name of a criterion's test case: its metric, which stays the same when the limit is changed. If
+/// several criteria share a metric, it is the limit.
+fn case_name<'a>(criterion: &'a Criterion, all: &[Criterion]) -> &'a str {
+    let unique = all.iter().filter(|other| other.name == criterion.name).count() == 1;
+    if unique { &criterion.name } else { &criterion.limit }
 }
 
 fn unmet(criterion: &Criterion) -> String {
-    format!("{}: {}, asked for: {}", criterion.name, criterion.value_text(), criterion.limit)
+    format!("{}: {}, limit: {}", criterion.name, criterion.value_text(), criterion.limit)
 }
 
-/// One test case; `why` it failed, if it did.
-fn case(out: &mut String, name: &str, class: &str, time: &str, why: Option<&str>) -> fmt::Result {
-    write!(out, "    <testcase name=\"{}\" classname=\"hls-swarm.{class}\" {time}", safe(name))?;
-    let Some(why) = why.map(safe) else { return writeln!(out, "/>") };
-    writeln!(out, ">")?;
-    writeln!(out, "      <failure type=\"criterion\" message=\"{why}\">{why}</failure>")?;
-    writeln!(out, "    </testcase>")
-}
-
-fn properties(out: &mut String, Report { run, snapshot, verdict, end_reason, .. }: &Report) -> fmt::Result {
+fn properties(report: &Report) -> Vec<(&'static str, String)> {
+    let Report { run, snapshot, verdict, end_reason, .. } = report;
     let mut properties = vec![
-        ("verdict", verdict.word.as_str().to_lowercase()),
+        ("verdict", verdict.kind.as_str().to_lowercase()),
         ("exit_code", verdict.exit_code.to_string()),
         ("url", run.url.clone()),
         ("version", run.version.clone()),
-        ("ffmpeg", run.ffmpeg.clone()),
+        match &run.ffmpeg {
+            Some(version) => ("ffmpeg", version.clone()),
+            None => ("player", run.player_name()),
+        },
         ("end_reason", end_reason.clone()),
         ("target_clients", snapshot.target_clients.to_string()),
         ("peak_clients", snapshot.peak_clients.to_string()),
@@ -105,11 +122,7 @@ fn properties(out: &mut String, Report { run, snapshot, verdict, end_reason, .. 
         ("bytes", snapshot.bytes.total().to_string()),
     ];
     properties.extend(run.seed.map(|seed| ("seed", seed.to_string())));
-    writeln!(out, "    <properties>")?;
-    for (name, value) in properties {
-        writeln!(out, "      <property name=\"{name}\" value=\"{}\"/>", safe(&value))?;
-    }
-    writeln!(out, "    </properties>")
+    properties
 }
 
 #[cfg(test)]
@@ -129,7 +142,12 @@ mod tests {
             criterion("segment_ttfb", "segment_ttfb:p99<1s"),
             criterion("error_rate", "<= 0.01"),
         ];
-        let names: Vec<&str> = all.iter().map(|one| name(one, &all)).collect();
+        let names: Vec<&str> = all.iter().map(|one| case_name(one, &all)).collect();
         assert_eq!(names, ["segment_ttfb:p95<500ms", "segment_ttfb:p99<1s", "error_rate"]);
+    }
+
+    #[test]
+    fn characters_that_xml_forbids_are_removed() {
+        assert_eq!(text("a\u{0}\u{1b}[2Jb\u{ffff}c\n").as_str(), "ab\u{fffd}c\n");
     }
 }

@@ -20,7 +20,7 @@ use hls_swarm_host::tuning::command as tune;
 use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{limits, secrets, stdout};
+use hls_swarm_os::{machine, output, runtime, secrets};
 
 use crate::cli::commands::SwarmCommand;
 use crate::cli::run::{METRICS_PORT, RunArgs};
@@ -28,8 +28,9 @@ use crate::cli::{self, Cli};
 use crate::config::plan::{self, Environment, Plan, unused_options};
 use crate::config::{self, header_file, layers, profile};
 use crate::output::exchange_log::ExchangeLog;
-use crate::preflight::resources::{files_needed, own_files};
-use crate::tui::Stage;
+use crate::preflight::checklist::Finding;
+use crate::preflight::resources::own_files;
+use crate::tui::Tui;
 use crate::{collect, consent, impair, monitoring, preflight, report, shard_plan};
 
 /// The metrics of a run.
@@ -84,31 +85,29 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
         ..layers::environment(&args)?
     };
     let mut plan = plan::resolve(&args, &environment)?;
-    secrets::keep(&plan.secrets);
+    secrets::register(&plan.secrets);
     let warnings = unused_options::check(&args)?;
-    let stage = Stage::choose(&plan);
-    let recent = stage.as_ref().map(Stage::log);
+    let tui = Tui::for_plan(&plan);
+    let recent = tui.as_ref().map(Tui::log);
     let results = &args.results;
     logging::start(results.log_format, Some(&results.log_level), results.verbose, recent)?;
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.action.dry_run {
-        stdout::say(&profile::text(&args, &plan)?)?;
+        output::print(&profile::text(&args, &plan)?)?;
         return Ok(Exit::Pass.into());
     }
     let print_command = args.action.print_cmd;
     if !print_command {
         consent::obtain(&mut plan)?;
     }
-    // Before anything is opened, or it fails for reasons that are hard to understand.
+    // Before anything is opened, which would fail with messages that do not name the limit.
     let clients = plan.load.own_most();
-    own_files(clients, limits::raise_open_files(files_needed(clients)))?;
+    let needed = plan.viewers.engine.requirements(clients).open_files;
+    own_files(clients, needed, machine::raise_open_files(needed))?;
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
-    let exit = runtime.block_on(self::run(plan, print_command, guard, stage));
+    let runtime = runtime::single_threaded()?;
+    let exit = runtime.block_on(self::run(plan, print_command, guard, tui));
     // A look-up that hangs in the resolver must not delay the exit.
     runtime.shutdown_background();
     exit
@@ -118,18 +117,18 @@ async fn run(
     plan: Plan,
     print_command: bool,
     guard: Arc<Guard>,
-    stage: Option<Stage>,
+    tui: Option<Tui>,
 ) -> Result<ExitCode, Failure> {
     let shutdown = Shutdown::listen()?;
     report::check(&plan.results.reports)?;
     report::check_beside(plan.results.exchange_log.as_deref(), &plan.results.reports)?;
     let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
-    let mut say = |check: &crate::preflight::resources::Check| {
-        let line = check.to_string();
-        drop(writeln!(std::io::stderr(), "{}", secrets::shown(&line)));
+    let mut report_finding = |finding: &Finding| {
+        let line = finding.to_string();
+        drop(writeln!(std::io::stderr(), "{}", secrets::redact(&line)));
     };
     let ready = tokio::select! {
-        ready = preflight::prepare(&plan, &guard, &mut say) => ready?,
+        ready = preflight::prepare(&plan, &guard, &mut report_finding) => ready?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     };
     if print_command {
@@ -139,7 +138,7 @@ async fn run(
         waited = waiting::wait(&plan) => waited?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     }
-    play::play(plan, ready, log, guard, &shutdown, stage).await
+    play::play(plan, ready, log, guard, &shutdown, tui).await
 }
 
 /// The exit of a run that was stopped before its first viewer.

@@ -6,16 +6,15 @@ use std::process::ExitCode;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_model::exchange::Source;
-use hls_swarm_os::{secrets, stdout};
+use hls_swarm_os::{output, secrets};
 
 use crate::config::plan::Plan;
-use crate::engine::ffmpeg::argv::arguments;
 use crate::preflight::Ready;
 
-/// Prints it, quoted for a shell.
+/// Prints the command line, quoted for a shell.
 pub(crate) fn command(plan: &Plan, ready: &Ready) -> Result<ExitCode, Failure> {
-    let (stream, play) = ready.plays.of(1);
-    let command = arguments(stream, &plan.viewers, play, ready.source, &ready.can, 1);
+    let (stream, selection) = ready.selections.of(1);
+    let (program, arguments) = ready.engine.command_line(stream, selection, 1);
     let quote = |text: &std::ffi::OsStr| {
         let text = text.to_string_lossy();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:+=,@%".contains(c);
@@ -25,13 +24,12 @@ pub(crate) fn command(plan: &Plan, ready: &Ready) -> Result<ExitCode, Failure> {
             format!("'{}'", text.replace('\'', r"'\''"))
         }
     };
-    let path = plan.viewers.ffmpeg.as_os_str();
-    let words = std::iter::once(path).chain(command.iter().map(AsRef::as_ref));
+    let words = std::iter::once(program.as_os_str()).chain(arguments.iter().map(AsRef::as_ref));
     let line = words.map(quote).collect::<Vec<String>>().join(" ");
-    // What was typed in the open is shown, so that the command can be tried.
-    let line = if plan.secrets.were_read() { secrets::shown(&line).into_owned() } else { line };
-    stdout::say(&format!("{line}\n"))?;
-    if ready.source == Source::Probe {
+    // Secrets that were typed openly are shown, so that the command can be tried.
+    let line = if plan.secrets.were_read() { secrets::redact(&line).into_owned() } else { line };
+    output::print(&format!("{line}\n"))?;
+    if ready.engine.source() == Source::Probe {
         drop(writeln!(std::io::stderr(), "(the socket probe is added by LD_PRELOAD when it runs)"));
     }
     Ok(Exit::Pass.into())

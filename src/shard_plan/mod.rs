@@ -7,7 +7,7 @@ pub mod kubernetes;
 use std::io::Write;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use crate::cli::commands::PlanArgs;
 use crate::shard_plan::divide::divide;
@@ -21,5 +21,5 @@ pub fn run(args: &PlanArgs) -> Result<(), Failure> {
     if plan.without_consent {
         drop(writeln!(std::io::stderr(), "warning: {}", kubernetes::consent(&plan)));
     }
-    stdout::say(&kubernetes::render(&plan))
+    output::print(&kubernetes::render(&plan))
 }

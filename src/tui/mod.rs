@@ -1,9 +1,8 @@
-//! The wiring of the live dashboard: whether there is one, and what ties its state, its view, the log
-//! and the terminal together.
+//! The live dashboard: whether it is shown, and the connection between its state, its view, the log and the
+//! terminal.
 
-pub mod key;
-pub mod keys;
-pub mod terminal;
+pub mod event_loop;
+pub mod input;
 pub mod view;
 
 use std::sync::Arc;
@@ -21,60 +20,60 @@ use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::terminal::Screen;
 
 use crate::config::plan::Plan;
-use crate::tui::key::{Key, Reply};
-use crate::tui::terminal::{Picture, show};
-use crate::tui::view::state::State;
-use crate::tui::view::style::Look;
+use crate::tui::event_loop::View;
+use crate::tui::input::Key;
+use crate::tui::view::state::{Action, State};
+use crate::tui::view::style::Theme;
 
-/// A dashboard that can be opened: it was not declined, and the terminal is fit for it.
+/// A dashboard that can be shown: it is not turned off, and the terminal is suitable.
 #[derive(Debug, Default)]
-pub struct Stage {
+pub struct Tui {
     log: Recent,
 }
 
-impl Stage {
-    /// `None`: log lines instead.
+impl Tui {
+    /// Returns the dashboard, or `None` if log lines are to be printed instead.
     #[must_use]
-    pub fn choose(plan: &Plan) -> Option<Self> {
-        (plan.results.dashboard && hls_swarm_os::terminal::is_fit()).then(Self::default)
+    pub fn for_plan(plan: &Plan) -> Option<Self> {
+        (plan.results.dashboard && hls_swarm_os::terminal::is_suitable()).then(Self::default)
     }
 
-    /// Where log lines are to go so that the dashboard can show them.
+    /// Returns the buffer for log lines that the dashboard shows.
     #[must_use]
     pub fn log(&self) -> Recent {
         self.log.clone()
     }
 
-    /// Takes the screen and shows the run on it. A terminal that refuses is told in the log, and
-    /// log lines it is then.
+    /// Acquires the screen and shows the run on it. If the terminal refuses, the reason is logged, and log
+    /// lines are printed instead.
     #[must_use]
-    pub fn open(
+    pub fn start(
         self,
         run: &Run,
         snapshots: watch::Receiver<Arc<Snapshot>>,
-        hands: mpsc::Sender<Command>,
+        commands: mpsc::Sender<Command>,
         shutdown: Shutdown,
         done: CancellationToken,
     ) -> Option<JoinHandle<()>> {
-        let screen = match Screen::take() {
+        let screen = match Screen::acquire() {
             Ok(screen) => screen,
             Err(error) => {
                 tracing::info!("no dashboard: {error}");
                 return None;
             }
         };
-        let look = Look { colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
-        let picture = Dashboard { state: State::default(), run: run.clone(), log: self.log, look, hands };
-        Some(tokio::spawn(show(screen, picture, snapshots, shutdown, done)))
+        let theme = Theme { colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
+        let view = Dashboard { state: State::default(), run: run.clone(), log: self.log, theme, commands };
+        Some(tokio::spawn(event_loop::run(screen, view, snapshots, shutdown, done)))
     }
 }
 
-/// Waits until the screen is given back, and lets the log lines follow that were held back.
-pub async fn close(screen: JoinHandle<()>) {
-    let shown = screen.await;
+/// Waits until the screen is restored, then prints the log lines that were held back.
+pub async fn finish(dashboard: JoinHandle<()>) {
+    let outcome = dashboard.await;
     lines::release();
-    if let Err(error) = shown {
-        tracing::error!(%error, "the dashboard broke off");
+    if let Err(error) = outcome {
+        tracing::error!(%error, "the dashboard failed");
     }
 }
 
@@ -82,22 +81,22 @@ struct Dashboard {
     state: State,
     run: Run,
     log: Recent,
-    look: Look,
-    hands: mpsc::Sender<Command>,
+    theme: Theme,
+    commands: mpsc::Sender<Command>,
 }
 
-impl Picture for Dashboard {
-    fn take(&mut self, snapshot: &Arc<Snapshot>) {
-        self.state.take(Arc::clone(snapshot));
+impl View for Dashboard {
+    fn update(&mut self, snapshot: &Arc<Snapshot>) {
+        self.state.update(Arc::clone(snapshot));
     }
 
-    fn press(&mut self, key: Key) -> Reply {
-        let reply = self.state.press(key);
-        if let Reply::Command(command) = reply {
-            // Whoever holds a key down faster than the run can follow is not served more slowly for it.
-            let _ = self.hands.try_send(command);
+    fn press(&mut self, key: Key) -> Action {
+        let action = self.state.press(key);
+        if let Action::Command(command) = action {
+            // A key that repeats faster than the run can follow must not block the event loop.
+            let _ = self.commands.try_send(command);
         }
-        reply
+        action
     }
 
     fn stopping(&mut self) {
@@ -105,7 +104,7 @@ impl Picture for Dashboard {
     }
 
     fn draw(&mut self, frame: &mut Frame<'_>) {
-        self.state.log(self.log.lines());
-        view::draw(frame, &self.state, &self.run, self.look);
+        self.state.set_log(self.log.lines());
+        view::draw(frame, &self.state, &self.run, self.theme);
     }
 }

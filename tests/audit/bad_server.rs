@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use hls_swarm_host::audit::facts::Facts;
 use hls_swarm_host::audit::gather::{folder, nginx};
 use hls_swarm_host::audit::nginx_conf::assemble;
-use hls_swarm_host::tuning::check::{Disk, Found};
+use hls_swarm_host::tuning::comparison::{Disk, KeyState};
 use hls_swarm_host::tuning::profile::DiskKind;
 
 /// Segments that stopped streams left behind.
@@ -79,7 +79,7 @@ server {{
 }
 
 /// The kernel's settings of a fresh server, by which the field's one ran.
-pub(crate) fn kernel() -> BTreeMap<String, Found> {
+pub(crate) fn kernel() -> BTreeMap<String, KeyState> {
     [
         ("net.ipv4.tcp_wmem", "4096\t16384\t4194304"),
         ("net.ipv4.tcp_rmem", "4096\t131072\t6291456"),
@@ -92,7 +92,7 @@ pub(crate) fn kernel() -> BTreeMap<String, Found> {
         ("vm.swappiness", "60"),
         ("vm.vfs_cache_pressure", "100"),
     ]
-    .map(|(key, value)| (key.to_owned(), Found::Value(value.to_owned(), true)))
+    .map(|(key, value)| (key.to_owned(), KeyState::Value(value.to_owned(), true)))
     .into()
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn facts(configuration: &Path, folder: &Path) -> Facts {
         configuration: assemble(&main, files).unwrap(),
         prefix: folder.display().to_string(),
         processors: 2,
-        folders: folder::look(folder).into_iter().collect(),
+        folders: folder::scan(folder).into_iter().collect(),
         ..Facts::default()
     }
 }

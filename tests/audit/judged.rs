@@ -82,7 +82,7 @@ fn the_server_of_the_field_gets_exactly_the_expected_findings() {
 fn the_capacity_shows_its_arithmetic() {
     let (_folder, facts) = bad();
     let Capacity { before, after } = audit(&facts, 600).unwrap().capacity;
-    let wall = |walls: &[hls_swarm_host::audit::findings::Wall], name: &str| {
+    let wall = |walls: &[hls_swarm_host::audit::findings::CapacityLimit], name: &str| {
         walls.iter().find(|wall| wall.name == name).map(|wall| (wall.viewers.unwrap(), wall.formula.clone()))
     };
     assert_eq!(
@@ -94,10 +94,10 @@ fn the_capacity_shows_its_arithmetic() {
     assert_eq!(wall(&before, "ports to the upstream").unwrap().0, 941);
     // 2000 bytes each 4 s
     assert_eq!(wall(&before, "network").unwrap().0, 250_000);
-    assert_eq!(Capacity::nearest(&before).unwrap().1, 496);
+    assert_eq!(Capacity::lowest(&before).unwrap().1, 496);
     assert_eq!(wall(&after, "open files").unwrap().0, 2 * (100_000 - 32 - 1000) / 3);
     assert_eq!(wall(&after, "ports to the upstream"), None);
-    assert_eq!(Capacity::nearest(&after).unwrap().1, 2 * 10_000 / 3);
+    assert_eq!(Capacity::lowest(&after).unwrap().1, 2 * 10_000 / 3);
 }
 
 #[test]

@@ -36,8 +36,8 @@ fn redis() -> u16 {
     thread::spawn(move || {
         for stream in listener.incoming().take(20).flatten() {
             let mut lines = BufReader::new(&stream).lines();
-            let asked: Vec<String> = lines.by_ref().take(7).map_while(Result::ok).collect();
-            let known = asked.iter().any(|line| line == "maxmemory");
+            let selection: Vec<String> = lines.by_ref().take(7).map_while(Result::ok).collect();
+            let known = selection.iter().any(|line| line == "maxmemory");
             let answer: &[u8] =
                 if known { b"*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n" } else { b"-ERR unknown\r\n" };
             drop((&stream).write_all(answer));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use hls_swarm_origin::access_log::format;
+use hls_swarm_origin::access_log;
 
 use super::nginx::{self, Nginx};
 use super::pairing::Circumstances;
@@ -37,7 +37,7 @@ impl Site {
         let www = folder.path().join("www");
         fs::create_dir(&www).unwrap();
         let stream = Box::new(fill(&www));
-        let log_format = format::log_format().replace(format::FORMAT_NAME, "truth");
+        let log_format = access_log::log_format().replace(access_log::FORMAT_NAME, "truth");
         let site = nginx::Site { log_format: &log_format, http: "", server };
         let nginx = Nginx::start(folder.path(), site);
         Self { nginx, _stream: stream, folder, tls: false }

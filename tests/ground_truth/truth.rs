@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::LogEntry;
 
 use super::server;
 use super::swarm::USER_AGENT;
@@ -83,9 +83,9 @@ fn viewer(user_agent: &str) -> Option<u32> {
 /// What viewers asked for, from an access log in the origin's format.
 pub(crate) fn logged(log: &str) -> Vec<Served> {
     let entries = log.lines().map(|line| {
-        serde_json::from_str::<Entry>(line).unwrap_or_else(|error| panic!("access log: {error}: {line}"))
+        serde_json::from_str::<LogEntry>(line).unwrap_or_else(|error| panic!("access log: {error}: {line}"))
     });
-    let served = |entry: Entry| {
+    let served = |entry: LogEntry| {
         let query = if entry.args.is_empty() { String::new() } else { format!("?{}", entry.args) };
         Some(Served {
             viewer: viewer(&entry.http_user_agent)?,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::LogEntry;
 
 use crate::lab::machines::{Played, ask, play, script, ssh};
 use crate::lab::patience::eventually;
@@ -27,7 +27,7 @@ fn reported(report: &Value) -> Counts {
 fn logged(log: &str) -> Counts {
     let mut counts = Counts::new();
     for line in log.lines() {
-        let entry: Entry = serde_json::from_str(line).unwrap();
+        let entry: LogEntry = serde_json::from_str(line).unwrap();
         // Viewer k says client-k; the origin's own look at itself and the preflight say something else.
         let Some((_, viewer)) = entry.http_user_agent.split_once("/client-") else { continue };
         let kind = if entry.uri.ends_with(".m3u8") { "manifest" } else { "segment" };

@@ -147,7 +147,7 @@ fn a_viewer_that_stalls_is_counted_and_started_again_only_on_request() {
     let (before, after) = (left_alone.number("/active_ratio"), restarted.number("/active_ratio"));
     assert!(before < 0.7 && before < after, "a restart cures: {before}, {after}");
     assert_eq!(left_alone.reasons(), []);
-    assert_eq!(restarted.reasons(), [("FFmpeg said nothing; stopped because it stalled".to_owned(), 1)]);
+    assert_eq!(restarted.reasons(), [("FFmpeg printed no error; stopped because it stalled".to_owned(), 1)]);
     assert_eq!(moments(&fake).len(), 3);
 }
 

@@ -1,5 +1,5 @@
-//! The embedded origin: FFmpeg plays it without a complaint, players and programs find what nginx would
-//! have, and our viewers' account of it equals its own.
+//! The embedded origin: FFmpeg plays it without warnings, its responses are like those of nginx, and the viewers
+//! of hls-swarm count the same requests as its access log.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -8,27 +8,27 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_origin::publisher::playlist;
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::{Origin, refusal};
 use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::descendants;
 
-/// It needs neither of them, and says nothing of itself while all is well.
-const ALONE: [&str; 7] =
+/// The embedded origin needs neither program, and logs nothing without a problem.
+const EMBEDDED: [&str; 7] =
     ["--embedded", "--ffmpeg", "/no/ffmpeg", "--nginx", "/no/nginx", "--log-level", "warn"];
 
-fn entries(log: &std::path::Path) -> Vec<Entry> {
+fn entries(log: &std::path::Path) -> Vec<LogEntry> {
     let text = std::fs::read_to_string(log).unwrap();
-    let entries = text.lines().map(|line| serde_json::from_str::<Entry>(line).unwrap());
-    // The origin itself looks first whether the stream is there.
+    let entries = text.lines().map(|line| serde_json::from_str::<LogEntry>(line).unwrap());
+    // The origin itself first checks that the stream can be fetched.
     entries.filter(|entry| !entry.http_user_agent.starts_with("hls-origin/")).collect()
 }
 
 #[test]
-fn ffmpeg_plays_live_and_film_without_a_complaint() {
-    let origin = Origin::start(&ALONE);
+fn ffmpeg_plays_live_and_vod_without_warnings() {
+    let origin = Origin::start(&EMBEDDED);
     let base = format!("http://127.0.0.1:{}", origin.port());
     for (path, limit) in [("stream.m3u8", &["-t", "6"][..]), ("master.m3u8", &["-t", "4"]), ("vod.m3u8", &[])]
     {
@@ -47,11 +47,11 @@ fn ffmpeg_plays_live_and_film_without_a_complaint() {
 }
 
 #[test]
-fn the_live_playlist_slides_and_what_it_lists_can_be_fetched() {
-    let origin = Origin::start(&ALONE);
-    assert!(descendants(origin.pid()).len() <= 1, "the guard and nobody else");
+fn the_live_playlist_advances_and_its_segments_can_be_fetched() {
+    let origin = Origin::start(&EMBEDDED);
+    assert!(descendants(origin.pid()).len() <= 1, "only the guard");
     let (first, _) = origin.playlist().unwrap();
-    assert_eq!(first.segments.len(), 4, "full from the start");
+    assert_eq!(first.segments.len(), 4, "the playlist is full from the start");
     for segment in &first.segments {
         let answer = origin.get(&format!("/{segment}"));
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("video/mp2t")));
@@ -60,7 +60,7 @@ fn the_live_playlist_slides_and_what_it_lists_can_be_fetched() {
         // 100 and 128 kbit/s for one second.
         assert!((28_000..29_000).contains(&answer.body.len()), "{}", answer.body.len());
     }
-    eventually("it advances", Duration::from_secs(5), || {
+    eventually("the playlist advances", Duration::from_secs(5), || {
         origin.playlist().filter(|(now, _)| now.media_sequence >= first.media_sequence + 2)
     });
     for path in ["/seg_99999.ts", "/seg_0.ts", "/nothing", "/", "/../Cargo.toml"] {
@@ -81,19 +81,19 @@ fn the_live_playlist_slides_and_what_it_lists_can_be_fetched() {
 }
 
 #[test]
-fn a_film_is_served_in_place_of_the_live_stream() {
-    let origin = Origin::start(&[&ALONE[..], &["--vod", "10"]].concat());
+fn a_vod_is_served_instead_of_the_live_stream() {
+    let origin = Origin::start(&[&EMBEDDED[..], &["--vod", "10"]].concat());
     let text = String::from_utf8(origin.get("/stream.m3u8").body).unwrap();
     assert!(text.ends_with("vod_00009.ts\n#EXT-X-ENDLIST\n"), "{text}");
-    assert_eq!(playlist::read(&text).unwrap().segments.len(), 10);
+    assert_eq!(playlist::parse(&text).unwrap().segments.len(), 10);
     assert_eq!((origin.get("/vod_00009.ts").status, origin.get("/vod_00010.ts").status), (200, 404));
 }
 
 #[test]
-fn our_viewers_count_what_it_logs() {
+fn viewers_count_the_same_requests_as_the_access_log() {
     let directory = TempDir::new().unwrap();
     let (log, exchanges) = (directory.path().join("access.log"), directory.path().join("exchanges.ndjson"));
-    let mut origin = Origin::start(&[&ALONE[..], &["--access-log", log.to_str().unwrap()]].concat());
+    let mut origin = Origin::start(&[&EMBEDDED[..], &["--access-log", log.to_str().unwrap()]].concat());
     let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
     let mut swarm = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
     swarm.args(["--clients", "5", "--ramp-rate", "5", "--duration", "8s", "--metrics", "off", "--tui=false"]);
@@ -102,7 +102,7 @@ fn our_viewers_count_what_it_logs() {
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(0));
 
-    // The run's own look at the stream is no viewer's.
+    // The stream check of the run is not a viewer.
     let mut logged: BTreeMap<(u64, String, u64, u64), usize> = BTreeMap::new();
     for entry in entries(&log).into_iter().filter(|entry| entry.http_user_agent.contains("/client-")) {
         assert!(matches!(entry.status, 200 | 206), "{entry:?}");
@@ -111,7 +111,7 @@ fn our_viewers_count_what_it_logs() {
             .entry((entry.remote_port.into(), name, entry.body_bytes_sent, entry.bytes_sent))
             .or_default() += 1;
     }
-    let mut whole = 0;
+    let mut complete = 0;
     for line in std::fs::read_to_string(&exchanges).unwrap().lines() {
         let exchange: serde_json::Value = serde_json::from_str(line).unwrap();
         let number = |name: &str| exchange[name].as_u64().unwrap();
@@ -120,24 +120,24 @@ fn our_viewers_count_what_it_logs() {
             let name = exchange["name"].as_str().unwrap().to_owned();
             let left = logged.get_mut(&(number("local_port"), name, number("body_bytes"), sent));
             *left.filter(|left| **left > 0).unwrap_or_else(|| panic!("not in the log: {line}")) -= 1;
-            whole += 1;
+            complete += 1;
         }
     }
-    assert!(whole > 40, "{whole}");
-    // At the stop each viewer may have had a playlist and two segments in flight.
+    assert!(complete > 40, "{complete}");
+    // When the run stops, each viewer may have a playlist and two segments in flight.
     let left: usize = logged.values().sum();
-    assert!(left <= 15, "logged and not counted: {left}");
+    assert!(left <= 15, "logged but not counted: {left}");
 }
 
 #[test]
-fn what_it_cannot_be_is_refused() {
-    for (flags, word) in [
-        (&["--format", "fmp4"][..], "the embedded origin has no fMP4"),
-        (&["--encryption", "aes-128"], "has no encryption"),
-        (&["--fault", "encoder-death"], "the embedded origin runs no other program"),
+fn unsupported_settings_are_rejected() {
+    for (flags, message) in [
+        (&["--format", "fmp4"][..], "the embedded origin does not support fMP4"),
+        (&["--encryption", "aes-128"], "does not support encryption"),
+        (&["--fault", "encoder-death"], "the embedded origin has no process to kill"),
     ] {
         let (code, said) = refusal(&[&["--embedded"], flags].concat());
         assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains(word) && said.contains("leave --embedded out"), "{said}");
+        assert!(said.contains(message) && said.contains("omit --embedded"), "{said}");
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics of a running origin, and the segment sizes, against what is really there.
+//! The metrics of a running origin, and the list of segment sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -46,7 +46,7 @@ fn one(families: &Families, sample: &str) -> f64 {
 }
 
 #[test]
-fn the_hosts_metrics_are_a_part_of_what_node_exporter_publishes() {
+fn the_metrics_of_the_host_are_a_subset_of_node_exporter() {
     let origin = Origin::start(&[]);
     let families = metrics(port(&origin, "node_metrics"));
     let real: BTreeMap<&str, &str> = include_str!("../../crates/origin/tests/corpus/exporters/node.txt")
@@ -55,13 +55,13 @@ fn the_hosts_metrics_are_a_part_of_what_node_exporter_publishes() {
         .map(|(name, rest)| (name, rest.split(' ').next().unwrap()))
         .collect();
     for (name, (kind, samples)) in &families {
-        // Another kernel may know more kinds of memory; all else is named by us.
+        // The names of memory metrics depend on the kernel; all others are fixed.
         if !name.starts_with("node_memory_") {
             assert_eq!(real.get(name.as_str()), Some(&kind.as_str()), "{name}");
         }
         assert!(!samples.is_empty(), "{name}");
     }
-    // What a dashboard of an origin is made of.
+    // The metrics that dashboards use.
     for name in [
         "node_cpu_seconds_total",
         "node_memory_MemAvailable_bytes",
@@ -88,7 +88,7 @@ fn the_hosts_metrics_are_a_part_of_what_node_exporter_publishes() {
 }
 
 #[test]
-fn nginx_and_the_origin_tell_of_themselves() {
+fn nginx_and_the_origin_have_metrics() {
     let origin = Origin::start(&[]);
     let exporter = port(&origin, "nginx_metrics");
     let before = metrics(exporter);
@@ -106,7 +106,7 @@ fn nginx_and_the_origin_tell_of_themselves() {
         after.iter().filter(|(name, _)| name.starts_with("nginx_")).map(ours).collect();
     assert_eq!(ours, real);
     let rise = |sample: &str| one(&after, sample) - one(&before, sample);
-    // Five by the viewer, one by the exporter itself.
+    // Five requests of the viewer, one of the exporter itself.
     assert_eq!((rise("nginx_http_requests_total"), rise("nginx_connections_accepted")), (6.0, 2.0));
     assert_eq!((one(&after, "nginx_up"), one(&after, "nginx_connections_waiting")), (1.0, 1.0));
 
@@ -126,13 +126,13 @@ fn nginx_and_the_origin_tell_of_themselves() {
     let up = |process: &str| one(&full, &format!("hls_origin_process_up{{process=\"{process}\"}}"));
     assert_eq!((up("ffmpeg"), up("nginx"), one(&full, restarts)), (1.0, 1.0, 0.0));
     send(origin.child_named("ffmpeg").unwrap(), Signal::SIGKILL);
-    eventually("a restart is counted", Duration::from_secs(5), || {
+    eventually("the restart is counted", Duration::from_secs(5), || {
         (one(&metrics(exporter), restarts) == 1.0).then_some(())
     });
 }
 
 #[test]
-fn segment_sizes_are_those_of_the_segments() {
+fn listed_segment_sizes_equal_the_sizes_of_the_segments() {
     let origin = Origin::start(&[]);
     let answer = origin.get("/files/json/");
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
@@ -149,21 +149,21 @@ fn segment_sizes_are_those_of_the_segments() {
     }
     assert!(seen >= 1, "{listed}");
     assert_eq!(origin.get("/files/json/nowhere/").status, 404);
-    assert_eq!(origin.get("/files/json/stream.m3u8").status, 404, "sizes, not files");
+    assert_eq!(origin.get("/files/json/stream.m3u8").status, 404, "only directories are listed");
 }
 
 #[test]
-fn ports_are_chosen_turned_off_and_missed() {
+fn ports_can_be_chosen_and_turned_off_and_must_be_free() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let number = taken.local_addr().unwrap().port().to_string();
     for flag in ["--node-metrics-port", "--nginx-metrics-port"] {
         let (code, said) = refusal(&[flag, &number]);
         assert_eq!(code, Some(3), "{said}");
-        assert!(said.contains(&format!("the metrics address 127.0.0.1:{number} cannot be used")), "{said}");
+        assert!(said.contains(&format!("cannot listen on 127.0.0.1:{number} for metrics")), "{said}");
         assert!(said.contains(&format!("help: pass {flag} with a free port")), "{said}");
         let (code, said) = refusal(&[flag, "http"]);
         assert_eq!(code, Some(2));
-        assert!(said.contains("expected a port (0 to 65535) or off"), "{said}");
+        assert!(said.contains("invalid port \"http\": expected 0 to 65535, or off"), "{said}");
     }
     let origin = Origin::start(&["--node-metrics-port", "off", "--nginx-metrics-port", "off"]);
     assert!(origin.facts.get("node_metrics").is_none() && origin.facts.get("nginx_metrics").is_none());

@@ -1,4 +1,4 @@
-//! Every fault as it looks from outside, and that what is not made wrong stays as it was.
+//! Every fault as a client sees it, and that requests without a fault are forwarded unchanged.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_test_support::http::{Answer, Connection, ask};
 use hls_swarm_test_support::origin::{Origin, refusal};
 use hls_swarm_test_support::patience::eventually;
@@ -19,14 +19,14 @@ fn control(origin: &Origin) -> String {
     origin.facts["control"].as_str().unwrap_or_else(|| panic!("{}", origin.facts)).to_owned()
 }
 
-/// The sub-command as users type it.
+/// Runs `hls-origin fault`.
 fn fault(origin: &Origin, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hls-origin"));
     command.args(["fault", "--control", &control(origin)]).args(words).output().unwrap()
 }
 
-/// Leaves exactly these faults on.
-fn only(origin: &Origin, faults: &[&str]) {
+/// Replaces the active faults by these.
+fn set_faults(origin: &Origin, faults: &[&str]) {
     assert!(fault(origin, &["clear"]).status.success());
     if !faults.is_empty() {
         let output = fault(origin, &[&["add"], faults].concat());
@@ -34,9 +34,9 @@ fn only(origin: &Origin, faults: &[&str]) {
     }
 }
 
-/// What came over a connection of its own: when the head was complete, when the first byte of the body
-/// came, when all was over, the bytes, and how it ended.
-struct Seen {
+/// A response on its own connection: the times of its head, of the first byte of its body and of its end, the
+/// size of its body, and how the connection ended.
+struct Observed {
     head: Duration,
     first_byte: Option<Duration>,
     end: Duration,
@@ -44,12 +44,12 @@ struct Seen {
     error: Option<ErrorKind>,
 }
 
-fn watch(port: u16, path: &str) -> Seen {
-    let began = Instant::now();
+fn observe(port: u16, path: &str) -> Observed {
+    let started = Instant::now();
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     stream.set_read_timeout(Some(WAIT)).unwrap();
     let request =
-        format!("GET {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: watch\r\nConnection: close\r\n\r\n");
+        format!("GET {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: observer\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let (mut bytes, mut buffer) = (Vec::new(), [0; 16 << 10]);
     let (mut head, mut first_byte) = (None, None);
@@ -60,14 +60,14 @@ fn watch(port: u16, path: &str) -> Seen {
             Err(error) => break Some(error.kind()),
         }
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
-            head.get_or_insert((began.elapsed(), end + 4));
+            head.get_or_insert((started.elapsed(), end + 4));
             if bytes.len() > end + 4 {
-                first_byte.get_or_insert(began.elapsed());
+                first_byte.get_or_insert(started.elapsed());
             }
         }
     };
     let (head, length) = head.unwrap_or_default();
-    Seen { head, first_byte, end: began.elapsed(), body: bytes.len() - length, error }
+    Observed { head, first_byte, end: started.elapsed(), body: bytes.len() - length, error }
 }
 
 fn segment(origin: &Origin) -> String {
@@ -76,32 +76,32 @@ fn segment(origin: &Origin) -> String {
 }
 
 fn sequence(answer: &Answer) -> u64 {
-    hls_swarm_origin::publisher::playlist::read(&String::from_utf8_lossy(&answer.body))
+    hls_swarm_origin::publisher::playlist::parse(&String::from_utf8_lossy(&answer.body))
         .unwrap()
         .media_sequence
 }
 
-/// What the front answers itself stands in the same log as what nginx answers, whichever way the profile asks
-/// for a log; one that would be compressed is plain then, because two write to it.
+/// The fault proxy and nginx write to the same log, however the profile configures it. With faults, a compressed
+/// log is not compressed, because both append to it.
 #[test]
-fn both_write_the_log_that_the_profile_asks_for() {
+fn the_fault_proxy_and_nginx_write_the_same_access_log() {
     let mut origin = Origin::start(&["--profile", "debug", "--faults"]);
     let log = std::path::PathBuf::from(origin.facts["access_log"].as_str().unwrap());
-    only(&origin, &["status=418,path=*.m3u8"]);
+    set_faults(&origin, &["status=418,path=*.m3u8"]);
     assert_eq!(origin.get("/stream.m3u8").status, 418);
     assert_eq!(origin.get("/gone.ts").status, 404);
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(0));
     let text = std::fs::read_to_string(&log).unwrap();
     std::fs::remove_file(&log).unwrap();
-    let entries: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let entries: Vec<LogEntry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for status in [418, 404] {
         assert_eq!(entries.iter().filter(|entry| entry.status == status).count(), 1, "{status}: {text}");
     }
 }
 
 #[test]
-fn without_a_fault_everything_passes_as_it_is() {
+fn without_a_fault_everything_is_forwarded_unchanged() {
     let directory = TempDir::new().unwrap();
     let log = directory.path().join("access.log");
     let mut origin = Origin::start(&["--faults", "--access-log", log.to_str().unwrap()]);
@@ -125,8 +125,8 @@ fn without_a_fault_everything_passes_as_it_is() {
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(0));
     let text = std::fs::read_to_string(&log).unwrap();
-    let entries: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // nginx logs it, with the viewer's own port, and nobody logs it twice.
+    let entries: Vec<LogEntry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // Only nginx logs it, with the port of the viewer.
     let of_viewer: Vec<_> = entries.iter().filter(|entry| entry.http_user_agent == "desk").collect();
     let first = of_viewer.iter().position(|entry| entry.uri == path).unwrap();
     assert_eq!((of_viewer[first].connection_requests, of_viewer[first + 1].connection_requests), (1, 2));
@@ -136,78 +136,78 @@ fn without_a_fault_everything_passes_as_it_is() {
 }
 
 #[test]
-fn answers_that_are_wrong() {
+fn faults_that_change_responses() {
     let directory = TempDir::new().unwrap();
     let log = directory.path().join("access.log");
     let mut origin = Origin::start(&["--faults", "--access-log", log.to_str().unwrap()]);
     let path = segment(&origin);
-    let whole = origin.get(&path).body.len();
+    let full_size = origin.get(&path).body.len();
 
-    only(&origin, &["status=503,path=*.ts"]);
+    set_faults(&origin, &["status=503,path=*.ts"]);
     let statuses =
         [origin.get(&path).status, origin.get("/stream.m3u8").status, origin.get("/health").status];
     assert_eq!(statuses, [503, 200, 200]);
 
-    only(&origin, &["status=429,count=2"]);
+    set_faults(&origin, &["status=429,count=2"]);
     assert_eq!([(); 3].map(|()| origin.get("/stream.m3u8").status), [429, 429, 200]);
 
-    only(&origin, &["missing-segments"]);
+    set_faults(&origin, &["missing-segments"]);
     assert_eq!(
         [origin.get(&path).status, origin.get(&path).status, origin.get("/stream.m3u8").status],
         [404, 404, 200]
     );
 
-    only(&origin, &["drop,path=*.m3u8"]);
-    let dropped = watch(origin.port(), "/stream.m3u8");
+    set_faults(&origin, &["drop,path=*.m3u8"]);
+    let dropped = observe(origin.port(), "/stream.m3u8");
     assert_eq!((dropped.error, dropped.body), (Some(ErrorKind::ConnectionReset), 0));
     assert_eq!(origin.get(&path).status, 200);
 
-    only(&origin, &["truncate=25%,path=*.ts"]);
-    let truncated = watch(origin.port(), &path);
-    assert_eq!((truncated.body, truncated.error), (whole / 4, None), "of {whole}");
+    set_faults(&origin, &["truncate=25%,path=*.ts"]);
+    let truncated = observe(origin.port(), &path);
+    assert_eq!((truncated.body, truncated.error), (full_size / 4, None), "of {full_size}");
 
-    only(&origin, &[]);
-    assert_eq!(watch(origin.port(), &path).body, whole);
+    set_faults(&origin, &[]);
+    assert_eq!(observe(origin.port(), &path).body, full_size);
 
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(0));
     let text = std::fs::read_to_string(&log).unwrap();
-    let entries: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told = |name: &str, uri: &str| -> Vec<(u16, u64, bool)> {
+    let entries: Vec<LogEntry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let logged = |name: &str, uri: &str| -> Vec<(u16, u64, bool)> {
         let of = entries.iter().filter(|entry| entry.http_user_agent == name && entry.uri == uri);
         of.map(|entry| (entry.status, entry.body_bytes_sent, entry.request_completion == "OK")).collect()
     };
     let size = |bytes: usize| bytes as u64;
     assert_eq!(
-        told("watch", &path),
-        [(200, size(whole / 4), false), (200, size(whole), true)],
-        "each once, as the viewer got it"
+        logged("observer", &path),
+        [(200, size(full_size / 4), false), (200, size(full_size), true)],
+        "each request once, as the viewer received it"
     );
-    assert_eq!(told("watch", "/stream.m3u8"), [(444, 0, false)]);
-    let statuses: Vec<u16> = told("desk", &path).iter().map(|(status, ..)| *status).collect();
+    assert_eq!(logged("observer", "/stream.m3u8"), [(444, 0, false)]);
+    let statuses: Vec<u16> = logged("desk", &path).iter().map(|(status, ..)| *status).collect();
     assert_eq!(statuses, [200, 503, 404, 404, 200]);
 }
 
 #[test]
-fn answers_that_are_slow() {
+fn faults_that_slow_responses_down() {
     let origin = Origin::start(&["--faults", "--video-bitrate", "800"]);
     let path = segment(&origin);
-    let plain = watch(origin.port(), &path);
+    let plain = observe(origin.port(), &path);
     assert!(plain.end < Duration::from_millis(300), "{:?}", plain.end);
 
-    only(&origin, &["delay=400ms"]);
-    let delayed = watch(origin.port(), &path);
+    set_faults(&origin, &["delay=400ms"]);
+    let delayed = observe(origin.port(), &path);
     assert!((400..800).contains(&delayed.head.as_millis()), "{:?}", delayed.head);
     assert_eq!(delayed.body, plain.body);
 
-    only(&origin, &["slow-first-byte=500ms"]);
-    let late = watch(origin.port(), &path);
-    assert!(late.head < Duration::from_millis(300), "the head comes at once: {:?}", late.head);
+    set_faults(&origin, &["slow-first-byte=500ms"]);
+    let late = observe(origin.port(), &path);
+    assert!(late.head < Duration::from_millis(300), "the head is not delayed: {:?}", late.head);
     assert!((500..900).contains(&late.first_byte.unwrap().as_millis()), "{:?}", late.first_byte);
     assert_eq!(late.body, plain.body);
 
-    only(&origin, &["bandwidth=400k,path=*.ts"]);
-    let slow = watch(origin.port(), &path);
+    set_faults(&origin, &["bandwidth=400k,path=*.ts"]);
+    let slow = observe(origin.port(), &path);
     let expected = plain.body as f64 * 8.0 / 400e3;
     let took = slow.end.as_secs_f64();
     assert!((expected * 0.9..expected * 1.3 + 0.3).contains(&took), "{took} s instead of {expected} s");
@@ -215,25 +215,25 @@ fn answers_that_are_slow() {
 }
 
 #[test]
-fn playlists_that_stand_still_and_go_back() {
+fn playlists_that_stall_and_regress() {
     let origin = Origin::start(&["--faults"]);
     let now = || sequence(&origin.get("/stream.m3u8"));
-    eventually("the playlist slides", WAIT, || (now() >= 2).then_some(()));
+    eventually("the playlist advances", WAIT, || (now() >= 2).then_some(()));
 
-    only(&origin, &["stalled-playlist"]);
+    set_faults(&origin, &["stalled-playlist"]);
     let stalled = origin.get("/stream.m3u8");
     std::thread::sleep(Duration::from_millis(2500));
-    assert_eq!(origin.get("/stream.m3u8").body, stalled.body, "not a letter changes");
-    only(&origin, &[]);
-    assert!(now() >= sequence(&stalled) + 2, "it went on behind it");
+    assert_eq!(origin.get("/stream.m3u8").body, stalled.body, "the stalled playlist does not change");
+    set_faults(&origin, &[]);
+    assert!(now() >= sequence(&stalled) + 2, "the origin continued meanwhile");
 
-    only(&origin, &["regressing-playlist=2,count=1"]);
-    let (back, forth) = (now(), now());
-    assert!((2..=3).contains(&(forth - back)), "{back} before {forth}");
+    set_faults(&origin, &["regressing-playlist=2,count=1"]);
+    let (regressed, current) = (now(), now());
+    assert!((2..=3).contains(&(current - regressed)), "{regressed} before {current}");
 }
 
 #[test]
-fn processes_that_die() {
+fn faults_that_kill_processes() {
     let origin = Origin::start(&["--faults"]);
     let exporter = origin.facts["nginx_metrics"].as_str().unwrap().split(':').nth(2).unwrap();
     let exporter: u16 = exporter.trim_end_matches("/metrics").parse().unwrap();
@@ -241,38 +241,38 @@ fn processes_that_die() {
     assert!(metrics().contains("\nhls_origin_faults_on 0\n"));
 
     let (encoder, before) = (origin.child_named("ffmpeg").unwrap(), origin.playlist().unwrap().0);
-    only(&origin, &["encoder-death"]);
+    set_faults(&origin, &["encoder-death"]);
     eventually("another encoder", WAIT, || origin.child_named("ffmpeg").filter(|now| *now != encoder));
-    let (after, _) = eventually("the stream goes on", WAIT, || {
+    let (after, _) = eventually("the stream continues", WAIT, || {
         origin.playlist().filter(|(now, text)| text.contains("DISCONTINUITY") && !now.segments.is_empty())
     });
     assert!(after.media_sequence >= before.media_sequence);
 
     let server = origin.child_named("nginx").unwrap();
-    let began = Instant::now();
-    only(&origin, &["nginx-death,every=60s,down=4s"]);
+    let started = Instant::now();
+    set_faults(&origin, &["nginx-death,every=60s,down=4s"]);
     eventually("nginx is gone", WAIT, || origin.child_named("nginx").is_none().then_some(()));
     assert!(metrics().contains("\nnginx_up 0\n"));
     assert!(
         metrics()
             .contains("hls_origin_fault_strikes_total{id=\"2\",fault=\"nginx-death,every=1m0s,down=4s\"} 1")
     );
-    // A viewer that comes meanwhile waits instead of being refused.
-    let answer = watch(origin.port(), "/stream.m3u8");
-    assert!(began.elapsed() > Duration::from_millis(3900) && answer.body > 50, "{:?}", began.elapsed());
+    // A viewer that connects meanwhile waits instead of being refused.
+    let answer = observe(origin.port(), "/stream.m3u8");
+    assert!(started.elapsed() > Duration::from_millis(3900) && answer.body > 50, "{:?}", started.elapsed());
     assert_ne!(eventually("another nginx", WAIT, || origin.child_named("nginx")), server);
     assert!(metrics().contains("\nnginx_up 1\n"));
 }
 
 #[test]
-fn faults_from_the_start_begin_at_ready_and_the_same_seed_gives_the_same() {
-    let asked = |seed: &str| -> Vec<u16> {
+fn initial_faults_start_at_ready_and_the_same_seed_gives_the_same_faults() {
+    let statuses = |seed: &str| -> Vec<u16> {
         let flags =
             ["--embedded", "--fault", "status=500,rate=50%", "--fault", "delay=1ms", "--fault-seed", seed];
         let origin = Origin::start(&flags);
         (0..40).map(|_| origin.get("/vod.m3u8").status).collect()
     };
-    let (one, again, other) = (asked("7"), asked("7"), asked("8"));
+    let (one, again, other) = (statuses("7"), statuses("7"), statuses("8"));
     assert_eq!(one, again);
     assert_ne!(one, other);
     let failed = one.iter().filter(|status| **status == 500).count();
@@ -280,32 +280,35 @@ fn faults_from_the_start_begin_at_ready_and_the_same_seed_gives_the_same() {
 }
 
 #[test]
-fn the_sub_command_lists_adds_and_removes() {
+fn the_fault_command_lists_adds_and_removes_faults() {
     let origin = Origin::start(&["--embedded", "--fault", "drop,path=/none,rate=1%"]);
     let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
-    let list = "1\tdrop,path=/none,rate=1%\t0 strikes\n";
+    let list = "1\tdrop,path=/none,rate=1%\tinjected 0 times\n";
     assert_eq!(said(&fault(&origin, &["list"])), list);
     let added = fault(&origin, &["add", "status=404,path=*.ts", "delay=5ms"]);
-    assert_eq!(said(&added), format!("{list}2\tstatus=404,path=*.ts\t0 strikes\n3\tdelay=5ms\t0 strikes\n"));
+    assert_eq!(
+        said(&added),
+        format!("{list}2\tstatus=404,path=*.ts\tinjected 0 times\n3\tdelay=5ms\tinjected 0 times\n")
+    );
     assert_eq!(origin.get("/vod_00000.ts").status, 404);
-    assert_eq!(said(&fault(&origin, &["remove", "1", "3"])), "2\tstatus=404,path=*.ts\t1 strikes\n");
-    assert_eq!(said(&fault(&origin, &["clear"])), "no faults are on\n");
+    assert_eq!(said(&fault(&origin, &["remove", "1", "3"])), "2\tstatus=404,path=*.ts\tinjected 1 times\n");
+    assert_eq!(said(&fault(&origin, &["clear"])), "no active faults\n");
     assert_eq!(origin.get("/vod_00000.ts").status, 200);
 
     for (words, code, reason) in [
-        (&["add", "delay=1ms", "statsu=1"][..], 2, "there is no kind \"statsu\""),
-        (&["remove", "9"], 2, "no such fault is on"),
-        (&["add", "nginx-death"], 2, "the embedded origin runs no other program"),
-        (&["add"], 2, "<FAULT>... is missing"),
+        (&["add", "delay=1ms", "statsu=1"][..], 2, "unknown kind of fault \"statsu\""),
+        (&["remove", "9"], 2, "there is no active fault with this number"),
+        (&["add", "nginx-death"], 2, "the embedded origin has no process to kill"),
+        (&["add"], 2, "required"),
     ] {
         let output = fault(&origin, words);
         let words = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{words}");
         assert!(words.contains(reason), "{words}");
     }
-    assert_eq!(said(&fault(&origin, &["list"])), "no faults are on\n", "all or none");
+    assert_eq!(said(&fault(&origin, &["list"])), "no active faults\n", "all faults are added or none");
 
-    // A page in a browser that reaches this machine by a name of its own is turned away.
+    // A web page that reaches this machine by a name of its own (DNS rebinding) is rejected.
     let mut stream = TcpStream::connect(control(&origin)).unwrap();
     stream.write_all(b"DELETE /faults HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -314,21 +317,21 @@ fn the_sub_command_lists_adds_and_removes() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn invalid_faults_are_rejected() {
     let (code, said) = refusal(&["--fault", "delay"]);
     assert_eq!(code, Some(2));
     assert!(
-        said.contains("fault \"delay\": delay needs a value") && said.contains("write delay=200ms"),
+        said.contains("invalid fault \"delay\": delay needs a value") && said.contains("write delay=200ms"),
         "{said}"
     );
     let (code, said) = refusal(&["--fault-seed", "1"]);
     assert_eq!(code, Some(2));
-    assert!(said.contains("have no meaning without faults"), "{said}");
+    assert!(said.contains("have no effect without faults"), "{said}");
     let output = Command::new(env!("CARGO_BIN_EXE_hls-origin"))
         .args(["fault", "--control", "127.0.0.1:1", "list"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3));
-    assert!(said.contains("no origin's control of faults answers at 127.0.0.1:1"), "{said}");
+    assert!(said.contains("cannot reach the fault control of an origin at 127.0.0.1:1"), "{said}");
 }

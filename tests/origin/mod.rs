@@ -1,14 +1,14 @@
-//! The origin against the real FFmpeg and the real nginx: what it serves, how it survives, what it
-//! leaves behind. Everything runs on loopback, on free ports, with a small picture.
+//! `hls-origin` with the real FFmpeg and nginx: what it serves, how it recovers from failures, and that it cleans
+//! up. Everything runs on loopback, on free ports, with a small video.
 
 mod embedded;
+mod errors;
 mod exporters;
-mod failing;
 mod faults;
 mod lifetime;
+mod loop_continuity;
 mod options;
-mod seams;
+mod random_kills;
 mod serving;
 mod synthetic;
-mod upheaval;
 mod validity;

@@ -1,4 +1,4 @@
-//! What the profile's tables `serve`, `log` and `limits` do, seen from outside.
+//! The effects of the tables `serve`, `log` and `limits` of a profile, and of the state directory.
 
 use std::io::Read;
 use std::os::unix::net::UnixDatagram;
@@ -14,7 +14,7 @@ use hls_swarm_test_support::origin::{Origin, command};
 use hls_swarm_test_support::patience::eventually;
 
 #[test]
-fn who_asks_too_often_is_refused_by_address_and_by_token() {
+fn request_rates_are_limited_by_address_and_by_token() {
     let limits = ["--token-requests-per-second", "1", "--limit-burst", "3", "--limit-status", "503"];
     let origin = Origin::start(&limits);
     let statuses = |path: &str| -> Vec<u16> {
@@ -23,13 +23,13 @@ fn who_asks_too_often_is_refused_by_address_and_by_token() {
     let tokens = ["a", "b"].map(|token| statuses(&format!("/stream.m3u8?token={token}")));
     for seen in &tokens {
         let served = seen.iter().filter(|status| **status == 200).count();
-        // One at once, three in the burst, and one for each second that went by.
+        // One request, three in the burst, and one for each second that has passed.
         assert!(
             (4..=6).contains(&served) && seen.iter().all(|status| matches!(status, 200 | 503)),
             "{seen:?}"
         );
     }
-    assert_eq!(statuses("/stream.m3u8"), [200; 8], "without a token there is no token's limit");
+    assert_eq!(statuses("/stream.m3u8"), [200; 8], "requests without a token are not limited");
     assert_eq!(statuses("/health"), [200; 8]);
 
     let origin = Origin::start(&["--address-requests-per-second", "20", "--limit-burst", "2"]);
@@ -41,7 +41,7 @@ fn who_asks_too_often_is_refused_by_address_and_by_token() {
 fn connections_of_one_address_are_limited() {
     let origin =
         Origin::start(&["--address-connections", "1", "--video-bitrate", "20000", "--video-size", "640x360"]);
-    // A request in flight, of which nobody takes the body.
+    // A request in flight whose body is not read.
     let segment = origin.playlist().unwrap().0.segments[0].clone();
     let mut slow = std::net::TcpStream::connect(("127.0.0.1", origin.port())).unwrap();
     nix::sys::socket::setsockopt(&slow, nix::sys::socket::sockopt::RcvBuf, &4096).unwrap();
@@ -53,12 +53,12 @@ fn connections_of_one_address_are_limited() {
     slow.read_exact(&mut first).unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
     let status = ask(origin.port(), "GET", "/stream.m3u8").unwrap().status;
-    // What fits into the kernel's buffers is not in flight any more.
+    // A response that fits into the buffers of the kernel is no longer in flight.
     assert!(status == 429 || size < 4 << 20, "{status} with {size} bytes in flight");
 }
 
 #[test]
-fn https_with_a_certificate_of_its_own_and_http_2() {
+fn https_has_its_own_certificate_and_http_2() {
     let origin = Origin::start(&["--tls", "--tls-port", "0"]);
     let (url, ca) = (origin.facts["tls_url"].as_str().unwrap(), origin.facts["ca"].as_str().unwrap());
     let curl = |url: &str, more: &[&str]| {
@@ -70,17 +70,17 @@ fn https_with_a_certificate_of_its_own_and_http_2() {
     assert_eq!(curl(url, &["--cacert", ca, "--http1.1"]), (true, "1.1 200".to_owned()));
     let by_name = url.replace("127.0.0.1", "localhost");
     assert_eq!(curl(&by_name, &["--cacert", ca]), (true, "2 200".to_owned()));
-    assert!(!curl(url, &[]).0, "nobody else vouches for it");
+    assert!(!curl(url, &[]).0, "the certificate is not trusted without its authority");
     let key = origin.directory().join("certificate.key");
     let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(key).unwrap());
-    assert_eq!(mode & 0o077, 0, "the key is nobody else's");
+    assert_eq!(mode & 0o077, 0, "only the owner can read the key");
     let plain = Origin::start(&["--tls", "--tls-port", "0", "--http2=false"]);
     let (url, ca) = (plain.facts["tls_url"].as_str().unwrap(), plain.facts["ca"].as_str().unwrap());
     assert_eq!(curl(url, &["--cacert", ca]), (true, "1.1 200".to_owned()));
 }
 
 #[test]
-fn systemd_is_told() {
+fn systemd_is_notified() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -93,21 +93,21 @@ fn systemd_is_told() {
         .stderr(std::process::Stdio::null());
     #[expect(clippy::disallowed_methods, reason = "a test starts the product from outside")]
     let mut origin = command.spawn().unwrap();
-    let hear = || {
+    let receive = || {
         let mut buffer = [0; 200];
         let length = socket.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
-    let ready = hear();
+    let ready = receive();
     hls_swarm_test_support::processes::send(origin.id(), Signal::SIGTERM);
-    let stopping = hear();
+    let stopping = receive();
     assert_eq!(origin.wait().unwrap().code(), Some(0));
     assert!(ready.starts_with("READY=1\nSTATUS=http://127.0.0.1:"), "{ready}");
     assert_eq!(stopping, "STOPPING=1\n");
 }
 
 #[test]
-fn a_kept_position_is_gone_on_from() {
+fn a_saved_position_is_continued() {
     let state = TempDir::new().unwrap();
     let arguments = ["--state-dir", state.path().to_str().unwrap()];
     let mut origin = Origin::start(&arguments);
@@ -126,7 +126,7 @@ fn a_kept_position_is_gone_on_from() {
 
 #[test]
 fn a_full_file_system_is_reported_and_survived() {
-    // In a mount namespace of its own, which ends with it.
+    // In a mount namespace, which ends with the origin.
     let place = TempDir::new().unwrap();
     let cache = TempDir::new().unwrap();
     let inner =
@@ -139,18 +139,22 @@ fn a_full_file_system_is_reported_and_survived() {
         .args(inner.get_args());
     let mut origin = Origin::start_command(command);
     let root = format!("/proc/{}/root{}/filler", origin.pid(), place.path().display());
-    // Everything but a page or two.
+    // Fills all but a page or two.
     let filler = std::fs::File::create(&root).unwrap();
     let mut zeros = std::io::repeat(0).take(200 << 20);
-    assert!(std::io::copy(&mut zeros, &mut &filler).is_err(), "it is full");
-    eventually("health says so", Duration::from_secs(20), || {
+    assert!(std::io::copy(&mut zeros, &mut &filler).is_err(), "the file system is full");
+    eventually("health reports it", Duration::from_secs(20), || {
         (origin.get("/health").status == 503).then_some(())
     });
     let (before, _) = origin.playlist().unwrap();
-    assert_eq!(origin.get(&format!("/{}", before.segments[0])).status, 200, "what there is can be fetched");
+    assert_eq!(
+        origin.get(&format!("/{}", before.segments[0])).status,
+        200,
+        "existing segments can be fetched"
+    );
     drop(filler);
     std::fs::remove_file(&root).unwrap();
-    eventually("it goes on", Duration::from_secs(20), || {
+    eventually("the stream continues", Duration::from_secs(20), || {
         let (now, _) = origin.playlist()?;
         assert!(now.media_sequence >= before.media_sequence);
         (now.media_sequence >= before.media_sequence + 2 && origin.get("/health").status == 200).then_some(())
@@ -158,13 +162,16 @@ fn a_full_file_system_is_reported_and_survived() {
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(0));
     let said = origin.complaints();
-    assert!(said.contains("there is no room for segments") && said.contains("there is room again"), "{said}");
+    assert!(
+        said.contains("no space left for segments") && said.contains("there is enough space again"),
+        "{said}"
+    );
 }
 
-/// nginx itself says what it thinks of each profile, plain and with every option, whichever version it is.
-/// A warning counts too: what a version calls deprecated, the next one refuses.
+/// Lets nginx, of whichever version, check the configuration of each profile, without and with every option.
+/// Warnings count as errors, because the next version may reject what this one calls deprecated.
 #[test]
-fn every_profile_with_every_option_is_what_nginx_takes() {
+fn nginx_accepts_every_profile_with_every_option() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (certificate, key, log) = (path("certificate.pem"), path("certificate.key"), path("access.log"));
@@ -197,16 +204,15 @@ fn every_profile_with_every_option_is_what_nginx_takes() {
                 .output()
                 .unwrap();
             let said = String::from_utf8(tested.stderr).unwrap();
-            // Without -e, which 1.18 lacks, an ordinary user is told that the log of the system is not his.
-            let complaints =
-                said.lines().filter(|line| line.contains("nginx: [") && !line.contains("[alert]"));
-            assert!(tested.status.success() && complaints.count() == 0, "{profile} {options:?}: {said}");
+            // Without -e, which 1.18 does not have, nginx warns ordinary users that they cannot write the system's log.
+            let warnings = said.lines().filter(|line| line.contains("nginx: [") && !line.contains("[alert]"));
+            assert!(tested.status.success() && warnings.count() == 0, "{profile} {options:?}: {said}");
         }
     }
 }
 
 #[test]
-fn what_would_run_is_printed() {
+fn render_prints_what_would_run() {
     let rendered = |what: &[&str]| {
         let output =
             Command::new(env!("CARGO_BIN_EXE_hls-origin")).arg("render").args(what).output().unwrap();

@@ -1,11 +1,11 @@
-//! What a ready origin serves.
+//! The responses of a ready origin.
 
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use hls_swarm_origin::access_log::format::Entry;
+use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_origin::publisher::playlist;
 use hls_swarm_test_support::http::{Connection, ask};
 use hls_swarm_test_support::origin::Origin;
@@ -13,7 +13,7 @@ use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::{Process, descendants, send};
 
 #[test]
-fn what_was_announced_can_be_fetched() {
+fn the_announced_stream_can_be_fetched() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("ready.json");
     let origin = Origin::start(&["--ready-file", file.to_str().unwrap()]);
@@ -30,7 +30,7 @@ fn what_was_announced_can_be_fetched() {
     let status = origin.get("/nginx_status");
     assert!(String::from_utf8(status.body).unwrap().starts_with("Active connections: "));
 
-    // A full window, every segment of it whole: MPEG-TS packets have 188 bytes and begin with 0x47.
+    // A full playlist of complete segments: MPEG-TS packets have 188 bytes and start with 0x47.
     let (listed, _) = eventually("four segments are listed", Duration::from_secs(15), || {
         origin.playlist().filter(|(listed, _)| listed.segments.len() == 4)
     });
@@ -44,7 +44,7 @@ fn what_was_announced_can_be_fetched() {
     }
 }
 
-fn stands_still(pid: u32) -> bool {
+fn is_stopped(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").unwrap().1.starts_with('T')
 }
@@ -55,9 +55,9 @@ fn connection_to_each_worker(origin: &Origin) -> Vec<Connection> {
     let open = |worker: &Process| {
         let others: Vec<_> = workers.iter().filter(|other| other.pid != worker.pid).collect();
         others.iter().for_each(|other| send(other.pid, Signal::SIGSTOP));
-        // A worker that is still on its way to the stop would take the connection there with it.
-        eventually("the other workers stand still", Duration::from_secs(5), || {
-            others.iter().all(|other| stands_still(other.pid)).then_some(())
+        // A worker that is not stopped yet could accept the connection.
+        eventually("the other workers are stopped", Duration::from_secs(5), || {
+            others.iter().all(|other| is_stopped(other.pid)).then_some(())
         });
         let mut connection = Connection::open(origin.port()).unwrap();
         assert_eq!(connection.ask("GET", "/health").unwrap().status, 200);
@@ -69,13 +69,13 @@ fn connection_to_each_worker(origin: &Origin) -> Vec<Connection> {
 
 fn media_sequence(connection: &mut Connection) -> u64 {
     let text = String::from_utf8(connection.ask("GET", "/stream.m3u8").unwrap().body).unwrap();
-    playlist::read(&text).unwrap().media_sequence
+    playlist::parse(&text).unwrap().media_sequence
 }
 
-/// A worker that remembers the playlist of just now must not answer after one that does not. (With
-/// one CPU there is one worker, and nothing to differ.)
+/// A worker with an older playlist in its cache must not answer after one with a newer playlist. (With one CPU,
+/// there is only one worker.)
 #[test]
-fn whichever_worker_answers_the_media_sequence_never_goes_back() {
+fn the_media_sequence_never_decreases_across_workers() {
     let origin = Origin::start(&[]);
     let mut connections = connection_to_each_worker(&origin);
     let file = origin.directory().join("www/stream.m3u8");
@@ -83,7 +83,7 @@ fn whichever_worker_answers_the_media_sequence_never_goes_back() {
     let mut newest = 0;
     for pause in (500..950).step_by(40) {
         std::thread::sleep(Duration::from_millis(pause));
-        // One worker has seen the playlist shortly before it changes, the others have not.
+        // One worker reads the playlist shortly before it changes, the others do not.
         let before = changed();
         media_sequence(&mut connections[0]);
         eventually("the playlist changes", Duration::from_secs(5), || (changed() != before).then_some(()));
@@ -97,7 +97,7 @@ fn whichever_worker_answers_the_media_sequence_never_goes_back() {
 }
 
 #[test]
-fn headers_are_those_that_players_and_caches_need() {
+fn responses_have_the_headers_for_players_and_caches() {
     let origin = Origin::start(&["--segment-seconds", "2"]);
     let playlist = origin.get("/stream.m3u8");
     assert_eq!(playlist.header("content-type"), Some("application/vnd.apple.mpegurl"));
@@ -127,7 +127,7 @@ fn headers_are_those_that_players_and_caches_need() {
 }
 
 #[test]
-fn the_access_log_tells_each_request_exactly() {
+fn the_access_log_has_one_exact_entry_per_request() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("access log.json");
     let mut origin = Origin::start(&["--access-log", file.to_str().unwrap()]);
@@ -137,12 +137,12 @@ fn the_access_log_tells_each_request_exactly() {
     assert_eq!(origin.end(), Some(0));
 
     let text = std::fs::read_to_string(file).unwrap();
-    let entries: Vec<Entry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let (own, asked): (Vec<_>, Vec<_>) =
+    let entries: Vec<LogEntry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (own, by_client): (Vec<_>, Vec<_>) =
         entries.iter().partition(|entry| entry.http_user_agent.starts_with("hls-origin/"));
-    // Two requests on one connection made sure that the stream is there.
+    // The origin checked the stream with two requests on one connection.
     assert_eq!(own.iter().map(|entry| entry.connection_requests).collect::<Vec<_>>(), [1, 2]);
-    let [first, second] = asked.as_slice() else { panic!("{text}") };
+    let [first, second] = by_client.as_slice() else { panic!("{text}") };
     assert_eq!((first.uri.as_str(), first.args.as_str()), ("/seg_00000.ts", "token=\"x\""));
     assert_eq!((first.status, first.body_bytes_sent), (200, segment.body.len() as u64));
     assert_eq!((first.request_method.as_str(), first.request_completion.as_str()), ("GET", "OK"));
@@ -151,7 +151,7 @@ fn the_access_log_tells_each_request_exactly() {
 }
 
 #[test]
-fn a_live_encoder_serves_as_well() {
+fn a_live_encoder_is_served_too() {
     let origin = Origin::start(&["--encoder", "live"]);
     let (first, _) = origin.playlist().unwrap();
     eventually("the live stream advances", Duration::from_secs(20), || {
@@ -161,7 +161,7 @@ fn a_live_encoder_serves_as_well() {
 }
 
 #[test]
-fn a_port_that_was_asked_for_is_the_one_served_on() {
+fn the_origin_listens_on_the_requested_port() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let origin = Origin::start(&["--listen", "::", "--port", &free.to_string()]);
     assert_eq!(origin.port(), free);

@@ -1,25 +1,24 @@
-//! The synthetic stream against FFmpeg: it has nothing to complain about, and finds the times, sizes
-//! and rates that were asked for.
+//! FFmpeg plays the synthetic stream without warnings, and finds the requested times, sizes and bitrates.
 
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
-use hls_swarm_origin::embedded::synthetic::segment::Synthetic;
-use hls_swarm_origin::profile::plan::Plan;
+use hls_swarm_origin::embedded::synthetic::SyntheticStream;
+use hls_swarm_origin::profile::stream::Stream;
 
-fn synthetic(size: &str, fps: u32, seconds: u32, kbps: u32) -> Synthetic {
+fn synthetic(size: &str, fps: u32, seconds: u32, kbps: u32) -> SyntheticStream {
     let flags = [
         format!("--video-size={size}"),
         format!("--fps={fps}"),
         format!("--segment-seconds={seconds}"),
         format!("--video-bitrate={kbps}"),
     ];
-    Synthetic::of(&Plan::of_flags(&flags.each_ref().map(String::as_str)).unwrap().stream)
+    SyntheticStream::of(&Stream::of_flags(&flags.each_ref().map(String::as_str)).unwrap())
 }
 
-/// Decodes everything and copies everything; neither may meet a complaint.
+/// Decodes and copies the whole file, both without warnings.
 fn assert_plays(file: &Path) {
     for codec in [&["-c", "copy"][..], &[]] {
         let mut command = Command::new("ffmpeg");
@@ -30,10 +29,10 @@ fn assert_plays(file: &Path) {
     }
 }
 
-/// The answers of ffprobe, which may not complain either.
-fn probe(question: &[&str], file: &Path) -> Vec<String> {
+/// The output of ffprobe, which must not print warnings.
+fn probe(query: &[&str], file: &Path) -> Vec<String> {
     let mut command = Command::new("ffprobe");
-    let output = command.args(["-v", "warning"]).args(question).args(["-of", "csv=p=0"]).arg(file).output();
+    let output = command.args(["-v", "warning"]).args(query).args(["-of", "csv=p=0"]).arg(file).output();
     let output = output.unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -41,18 +40,18 @@ fn probe(question: &[&str], file: &Path) -> Vec<String> {
 }
 
 fn stamps(kind: &str, file: &Path) -> Vec<i64> {
-    let question = ["-select_streams", kind, "-show_entries", "packet=pts"];
-    probe(&question, file).iter().map(|line| line.parse().unwrap()).collect()
+    let query = ["-select_streams", kind, "-show_entries", "packet=pts"];
+    probe(&query, file).iter().map(|line| line.parse().unwrap()).collect()
 }
 
-fn written(home: &TempDir, synthetic: &Synthetic, numbers: std::ops::Range<u64>) -> std::path::PathBuf {
+fn written(home: &TempDir, synthetic: &SyntheticStream, numbers: std::ops::Range<u64>) -> std::path::PathBuf {
     let file = home.path().join("some.ts");
     std::fs::write(&file, numbers.flat_map(|number| synthetic.segment(number)).collect::<Vec<_>>()).unwrap();
     file
 }
 
 #[test]
-fn ffmpeg_plays_it_in_every_size_without_a_complaint() {
+fn ffmpeg_plays_every_size_without_warnings() {
     let home = TempDir::new().unwrap();
     for (size, fps, seconds, kbps) in [
         ("160x90", 10, 1, 100),
@@ -74,17 +73,17 @@ fn ffmpeg_plays_it_in_every_size_without_a_complaint() {
 }
 
 #[test]
-fn times_run_on_without_a_gap() {
+fn timestamps_continue_without_a_gap() {
     let home = TempDir::new().unwrap();
     let file = written(&home, &synthetic("320x180", 25, 2, 300), 3..9);
-    let (video, sound) = (stamps("v", &file), stamps("a", &file));
+    let (video, audio) = (stamps("v", &file), stamps("a", &file));
     assert!(video.windows(2).all(|pair| pair[1] - pair[0] == 3600), "{video:?}");
-    assert!(sound.windows(2).all(|pair| pair[1] - pair[0] == 1920), "{sound:?}");
+    assert!(audio.windows(2).all(|pair| pair[1] - pair[0] == 1920), "{audio:?}");
     assert_eq!((video.len(), video[0]), (6 * 50, 3 * 180_000 + 45_000));
-    // Picture and sound begin and end together, but for one packet of sound.
+    // Video and audio start and end together, except for one packet of audio.
     assert!(
-        (sound[0] - video[0]).abs() < 15_360
-            && (sound.last().unwrap() - video.last().unwrap()).abs() < 15_360
+        (audio[0] - video[0]).abs() < 15_360
+            && (audio.last().unwrap() - video.last().unwrap()).abs() < 15_360
     );
 }
 
@@ -100,7 +99,7 @@ fn time_stamps_start_again_after_33_bits() {
 }
 
 #[test]
-fn the_bars_are_those_of_the_segment() {
+fn the_color_bars_move_with_the_segment_number() {
     let home = TempDir::new().unwrap();
     let size = synthetic("128x32", 5, 1, 100);
     let middle_of_bar = |frame: &[u8], bar: usize| {

@@ -1,17 +1,17 @@
-//! Every profile and every format, as an HLS validator and ffprobe see them: durations within the target,
-//! numbers that only grow, aligned variants, and every listed segment there until its lifetime ends.
+//! Every profile and format, checked by an HLS validator and ffprobe: durations within the target, increasing
+//! numbers, aligned variants, and every listed segment available until the end of its lifetime.
 
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hls_swarm_test_support::hls::{History, Variant, master};
+use hls_swarm_test_support::hls::{History, Variant, multivariant};
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::Origin;
 
-/// How long each stream is watched in CI; `long` is for a machine with time.
+/// How long each stream is watched.
 const WATCH: Duration = Duration::from_secs(14);
-/// Segments stay this long: four that are listed and five that linger, of one second each.
+/// Lifetime of segments: four listed and five delisted ones, of one second each.
 const LIFETIME: Duration = Duration::from_secs(9);
 
 fn text(port: u16, path: &str) -> String {
@@ -22,12 +22,12 @@ fn text(port: u16, path: &str) -> String {
 
 fn ffprobe(url: &str, arguments: &[&str]) -> String {
     let output = Command::new("ffprobe").args(["-v", "error"]).args(arguments).arg(url).output().unwrap();
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaints.is_empty(), "{url}: {complaints}");
+    let warnings = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && warnings.is_empty(), "{url}: {warnings}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What the master playlist says is what the variant is.
+/// Checks the attributes of a variant in the multivariant playlist against ffprobe.
 fn assert_described(name: &str, base: &str, (attributes, uri): &Variant) {
     let entries = "stream=codec_type,profile,level,width,height,r_frame_rate";
     let json = ffprobe(&format!("{base}{uri}"), &["-show_entries", entries, "-of", "json"]);
@@ -53,18 +53,18 @@ fn assert_described(name: &str, base: &str, (attributes, uri): &Variant) {
     );
 }
 
-/// Watches a live stream whose playlists lie below `folder`.
+/// Watches a live stream whose playlists are below `folder`.
 fn watch(name: &str, origin: &Origin, folder: &str, time: Duration) {
     let port = origin.port();
-    let (variants, renditions) = master(&text(port, &format!("{folder}/master.m3u8")));
+    let (variants, renditions) = multivariant(&text(port, &format!("{folder}/master.m3u8")));
     let base = format!("http://127.0.0.1:{port}{folder}/");
     variants.iter().for_each(|variant| assert_described(name, &base, variant));
     let names: Vec<String> =
         variants.iter().map(|(_, uri)| uri.clone()).chain(renditions.values().cloned()).collect();
     let mut histories: Vec<History> = names.iter().map(|_| History::default()).collect();
     let (mut due, mut peaks) = (BTreeMap::<String, Instant>::new(), BTreeMap::<String, f64>::new());
-    let begun = Instant::now();
-    while begun.elapsed() < time {
+    let started = Instant::now();
+    while started.elapsed() < time {
         let now = Instant::now();
         for (playlist, history) in names.iter().zip(&mut histories) {
             let known = history.seen.len();
@@ -77,7 +77,7 @@ fn watch(name: &str, origin: &Origin, folder: &str, time: Duration) {
                 assert_eq!(answer.status, 200, "{name} {path}");
                 let peak = peaks.entry(playlist.clone()).or_default();
                 *peak = peak.max(answer.body.len() as f64 * 8.0 / segment.seconds);
-                // Published a little before we saw it; what was there at the first look long before.
+                // It was published a little before it was seen. When the others were published is unknown.
                 if known > 0 {
                     due.insert(path, now + LIFETIME - Duration::from_millis(1500));
                 }
@@ -90,20 +90,21 @@ fn watch(name: &str, origin: &Origin, folder: &str, time: Duration) {
                 }
             }
         }
-        let ripe: Vec<_> = due.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
-        for path in ripe {
+        let expired: Vec<_> =
+            due.iter().filter(|(_, at)| **at <= now).map(|(path, _)| path.clone()).collect();
+        for path in expired {
             due.remove(&path);
-            // A busy machine looks late; then it proves nothing.
-            let there = ask(port, "HEAD", &path).unwrap().status;
-            assert!(there == 200 || now.elapsed() > Duration::from_millis(500), "{name} {path}: {there}");
+            // On a busy machine, the check may be too late to prove anything.
+            let status = ask(port, "HEAD", &path).unwrap().status;
+            assert!(status == 200 || now.elapsed() > Duration::from_millis(500), "{name} {path}: {status}");
         }
         std::thread::sleep(Duration::from_millis(250));
     }
     let first = &histories[0];
-    assert!(first.seen.len() >= 8, "{name} stands still: {}", first.seen.len());
+    assert!(first.seen.len() >= 8, "{name} stalls: {}", first.seen.len());
     for (playlist, history) in names.iter().zip(&histories) {
         for (number, segment) in &history.seen {
-            // The same number is the same time in every rendition; sound ends with a frame of 21 ms.
+            // Segments of the same number have the same duration in every rendition, up to an audio frame of 21 ms.
             let Some(other) = first.seen.get(number) else { continue };
             assert!((segment.seconds - other.seconds).abs() < 0.03, "{name} {playlist} {number}");
             assert_eq!(segment.discontinuity, other.discontinuity, "{name} {playlist} {number}");
@@ -120,7 +121,7 @@ fn watch(name: &str, origin: &Origin, folder: &str, time: Duration) {
     }
 }
 
-/// The real FFmpeg plays it without a complaint.
+/// FFmpeg plays it without warnings.
 fn assert_played(name: &str, url: &str) {
     let arguments = [
         "-v",
@@ -142,12 +143,12 @@ fn assert_played(name: &str, url: &str) {
     ];
     let output = Command::new("ffmpeg").args(arguments).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    // What FFmpeg's player says of itself: it opens each rendition's initialization section anew, and it
-    // does not play subtitles.
-    let of_itself = ["Found duplicated MOOV Atom", "Can't support the subtitle"];
-    let complaints: Vec<&str> =
-        said.lines().filter(|line| !of_itself.iter().any(|words| line.contains(words))).collect();
-    assert!(output.status.success() && complaints.is_empty(), "{name}: {complaints:?}");
+    // Warnings about FFmpeg's own limits: it reads each initialization section again, and it does not play
+    // subtitles.
+    let ignored = ["Found duplicated MOOV Atom", "Can't support the subtitle"];
+    let warnings: Vec<&str> =
+        said.lines().filter(|line| !ignored.iter().any(|words| line.contains(words))).collect();
+    assert!(output.status.success() && warnings.is_empty(), "{name}: {warnings:?}");
 }
 
 fn assert_valid(name: &str, arguments: &[&str], time: Duration) {
@@ -189,12 +190,12 @@ fn every_profile_is_valid_for_three_minutes() {
 
 #[test]
 fn every_format_is_valid_and_plays() {
-    let apart = ["--separate-audio", "--subtitles"];
+    let separate = ["--separate-audio", "--subtitles"];
     std::thread::scope(|scope| {
         for (name, arguments) in [
             ("fmp4", [&["--format", "fmp4"], LADDER.as_slice()].concat()),
-            ("ts apart", [LADDER.as_slice(), &apart].concat()),
-            ("fmp4 apart", [&["--format", "fmp4"], LADDER.as_slice(), &apart].concat()),
+            ("ts separate", [LADDER.as_slice(), &separate].concat()),
+            ("fmp4 separate", [&["--format", "fmp4"], LADDER.as_slice(), &separate].concat()),
             ("encrypted", [&["--encryption", "aes-128"], LADDER.as_slice()].concat()),
             ("live", [&["--encoder", "live"], LADDER.as_slice()].concat()),
         ] {
@@ -205,13 +206,13 @@ fn every_format_is_valid_and_plays() {
             ["", "/b", "/c"]
                 .into_iter()
                 .for_each(|folder| watch("streams", &origin, folder, Duration::from_secs(10)));
-            assert_eq!(origin.facts["further"].as_array().unwrap().len(), 2);
+            assert_eq!(origin.facts["additional_urls"].as_array().unwrap().len(), 2);
         });
     });
 }
 
 #[test]
-fn a_film_is_whole_from_the_start() {
+fn a_vod_is_complete_from_the_start() {
     for format in [["--format", "ts"], ["--format", "fmp4"]] {
         let origin = Origin::start(&[format.as_slice(), &["--vod", "13", "--separate-audio"]].concat());
         for playlist in ["stream.m3u8", "audio.m3u8"] {
@@ -228,13 +229,13 @@ fn a_film_is_whole_from_the_start() {
         let duration = ffprobe(url, &["-show_entries", "format=duration", "-of", "csv=p=0"]);
         assert!((duration.trim().parse::<f64>().unwrap() - 13.0).abs() < 0.2, "{duration}");
         assert_eq!(origin.get("/health").status, 200);
-        // What FFmpeg began beyond the film is not left lying about.
+        // A segment that FFmpeg started after the end of the VOD is removed.
         assert!(["ts", "m4s"].iter().all(|end| origin.get(&format!("/seg_00013.{end}")).status == 404));
     }
 }
 
 #[test]
-fn sound_pictures_and_subtitles_begin_together() {
+fn audio_video_and_subtitles_start_together() {
     for format in [["--format", "ts"], ["--format", "fmp4"]] {
         let origin = Origin::start(&[format.as_slice(), &["--separate-audio", "--subtitles"]].concat());
         let start = |playlist: &str| {

@@ -1,5 +1,5 @@
-//! Golden frames of the dashboard for a fixed series of snapshots, what keys do, and the promise
-//! that no size and no state panics.
+//! Snapshots of the dashboard's pages for a fixed series of figures, the effects of keys, and tests that no
+//! size and no state panics.
 
 use std::sync::Arc;
 
@@ -9,22 +9,21 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use ratatui::style::{Color, Modifier};
 
-use hls_swarm::tui::key::{Key, Reply};
+use hls_swarm::tui::input::Key;
 use hls_swarm::tui::view::draw;
-use hls_swarm::tui::view::history::KEPT;
-use hls_swarm::tui::view::sort::{Sort, order};
-use hls_swarm::tui::view::state::{Page, State};
-use hls_swarm::tui::view::style::Look;
+use hls_swarm::tui::view::state::{Action, HISTORY_POINTS, Page, State};
+use hls_swarm::tui::view::style::Theme;
+use hls_swarm::tui::view::viewers::{Sort, order};
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_model::command::Command;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Exchange, Kind, Outcome, Source};
-use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow};
+use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow, Timing};
 use hls_swarm_model::stats::Stats;
 
 use crate::views::recorded::{SECOND, exchange, origin, recorded, run, stats, stats_of};
 
-/// Thirty viewers arrive within ten seconds; some stall, one meets errors, one dies and comes back.
+/// Thirty viewers start within ten seconds; some stall, one gets errors, one ends and is restarted.
 fn series() -> Vec<Snapshot> {
     let mut stats = stats_of(Source::Probe, 30);
     (1..=40).map(|second| at(&mut stats, second)).collect()
@@ -37,7 +36,7 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
             stats.apply(Event::Arrived { viewer, at_ns: second * SECOND });
             stats.apply(Event::Started { viewer, generation: 1, at_ns: second * SECOND });
         }
-        // Answers take longer and longer, and longest for the last ones.
+        // Latencies grow with time and with the number of the viewer.
         let took = |ns: u64| Some(ns * (second + u64::from(viewer)));
         let of = |kind| Exchange {
             first_byte_ns: took(40_000),
@@ -112,16 +111,16 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
 fn state(snapshots: Vec<Snapshot>) -> State {
     let mut state = State::default();
     for snapshot in snapshots {
-        state.take(Arc::new(snapshot));
+        state.update(Arc::new(snapshot));
     }
     let log = (0..40).map(|number| format!("2026-11-21T08:00:{number:02}Z  INFO line {number}").into());
-    state.log(log.chain(["2026-11-21T08:00:40Z  WARN a warning".into()]).collect());
+    state.set_log(log.chain(["2026-11-21T08:00:40Z  WARN a warning".into()]).collect());
     state
 }
 
 fn frame(state: &State, (width, height): (u16, u16), colour: bool) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, state, &run(), Look { colour })).unwrap();
+    terminal.draw(|frame| draw(frame, state, &run(), Theme { colour })).unwrap();
     terminal.backend().buffer().clone()
 }
 
@@ -159,19 +158,19 @@ fn the_pages() {
             let mut state = state(series());
             press(&mut state, keys);
             let shown = text(&frame(&state, size, true));
-            assert_eq!(shown, text(&frame(&state, size, false)), "colour changes what is told");
+            assert_eq!(shown, text(&frame(&state, size, false)), "colour changes the text");
             insta::assert_snapshot!(format!("dashboard_{name}_{}x{}", size.0, size.1), shown);
         }
     }
 }
 
 #[test]
-fn before_the_first_figures_and_with_a_source_of_few() {
+fn missing_figures_are_shown_as_missing() {
     assert!(text(&frame(&State::default(), (80, 24), true)).contains("waiting for the first figures"));
     let state = state(vec![stats(Source::Log).snapshot(SECOND)]);
     let shown = text(&frame(&state, (80, 24), true));
     assert!(shown.contains("log, INFERRED") && shown.contains("received -"), "{shown}");
-    assert!(shown.contains("nothing was measured so far"), "{shown}");
+    assert!(shown.contains("no measurements so far"), "{shown}");
 }
 
 #[test]
@@ -187,18 +186,18 @@ fn without_colour_there_is_none() {
 }
 
 #[test]
-fn keys_lead_where_help_says() {
+fn keys_open_the_pages_of_the_help() {
     let mut state = state(series());
     for (number, page) in ('1'..).zip(Page::ALL) {
-        assert_eq!(state.press(Key::Char(number)), Reply::Redraw);
+        assert_eq!(state.press(Key::Char(number)), Action::Redraw);
         assert_eq!(state.page, page);
     }
     press(&mut state, "\t");
     assert_eq!(state.page, Page::Overview);
-    assert_eq!(state.press(Key::BackTab), Reply::Redraw);
+    assert_eq!(state.press(Key::BackTab), Action::Redraw);
     assert_eq!(state.page, Page::Log);
-    assert_eq!(state.press(Key::Char('x')), Reply::Nothing);
-    assert_eq!(state.press(Key::Char('q')), Reply::Quit);
+    assert_eq!(state.press(Key::Char('x')), Action::Nothing);
+    assert_eq!(state.press(Key::Char('q')), Action::Quit);
     press(&mut state, "?");
     assert!(state.help);
     let _ = state.press(Key::Escape);
@@ -212,19 +211,19 @@ fn a_selection_follows_its_viewer_through_orders() {
     assert_eq!(state.selected, 3);
     press(&mut state, "s");
     assert_eq!((state.selected, state.sort), (3, Sort::State));
-    // The stalled one comes first, the one that waits second.
+    // The stalled viewer comes first, the waiting one second.
     let _ = state.press(Key::Home);
     assert_eq!(state.selected, 7);
     press(&mut state, "j");
     assert_eq!(state.selected, 13);
     let shown = text(&frame(&state, (80, 24), true));
-    assert!(shown.contains("last words Connection refused; exit code 1"), "{shown}");
+    assert!(shown.contains("last error Connection refused; exit code 1"), "{shown}");
     let _ = state.press(Key::End);
     assert_eq!(state.selected, 30);
 }
 
 #[test]
-fn each_order_goes_by_what_it_names() {
+fn each_order_sorts_by_what_its_name_says() {
     let rows = series().pop().unwrap().viewers;
     for (sort, first) in [
         (Sort::Number, 1),
@@ -240,19 +239,19 @@ fn each_order_goes_by_what_it_names() {
 }
 
 #[test]
-fn a_frozen_display_stands_still_while_figures_go_on() {
+fn a_frozen_display_does_not_change_while_figures_are_collected() {
     let mut snapshots = series();
     let last = snapshots.pop().unwrap();
     let mut state = state(snapshots);
     press(&mut state, "f");
     let before = text(&frame(&state, (80, 24), true));
     assert!(before.contains("FROZEN"));
-    state.take(Arc::new(last));
+    state.update(Arc::new(last));
     assert_eq!(text(&frame(&state, (80, 24), true)), before);
     press(&mut state, "f");
     let after = text(&frame(&state, (80, 24), true));
     assert!(after.contains("0:40") && !after.contains("FROZEN"), "{after}");
-    assert_eq!(state.scene().history.iter().len(), 40);
+    assert_eq!(state.figures().history.iter().len(), 40);
 }
 
 #[test]
@@ -265,18 +264,18 @@ fn keys_change_the_load_and_a_pause_is_shown() {
         ('[', Command::Fewer(10)),
         (' ', Command::Pause),
     ] {
-        assert_eq!(state.press(Key::Char(key)), Reply::Command(command), "{key:?}");
+        assert_eq!(state.press(Key::Char(key)), Action::Command(command), "{key:?}");
     }
     let mut paused = series().pop().unwrap();
     paused.manual_changes.paused = true;
     paused.stages = vec![StageRow { stage: 2, from: 300, clients: 300, ..StageRow::default() }];
-    state.take(Arc::new(paused));
+    state.update(Arc::new(paused));
     let shown = text(&frame(&state, (80, 24), true));
     assert!(shown.contains("PAUSED") && shown.contains("2: 300 viewers"), "{shown}");
 }
 
 #[test]
-fn edges_that_the_page_has_no_room_for_are_told() {
+fn edges_that_do_not_fit_on_the_page_are_counted() {
     let mut last = series().pop().unwrap();
     let edge = last.insight.edges[0].clone();
     let row = |address: String, requests| Edge { address, requests, ..edge.clone() };
@@ -289,7 +288,7 @@ fn edges_that_the_page_has_no_room_for_are_told() {
         let listed = shown.lines().filter(|line| line.starts_with("192.0.2.")).count();
         assert!(shown.contains(&format!("and {} more edges with", 64 - listed)), "{shown}");
         assert!(shown.contains("345 requests to other addresses"), "{shown}");
-        // What else the page tells is still there.
+        // The other sections are still visible.
         assert!(shown.contains("live playlists"), "{shown}");
     }
 }
@@ -297,12 +296,13 @@ fn edges_that_the_page_has_no_room_for_are_told() {
 #[test]
 fn history_is_bounded() {
     let one = recorded().snapshot(12 * SECOND);
-    let many = (1..KEPT + 50).map(|second| Snapshot { elapsed_seconds: second as f64, ..one.clone() });
-    assert_eq!(state(many.collect()).scene().history.iter().len(), KEPT);
+    let many =
+        (1..HISTORY_POINTS + 50).map(|second| Snapshot { elapsed_seconds: second as f64, ..one.clone() });
+    assert_eq!(state(many.collect()).figures().history.iter().len(), HISTORY_POINTS);
 }
 
 #[test]
-fn a_run_that_is_being_ended_says_so() {
+fn a_run_that_is_being_stopped_is_marked() {
     let mut state = state(series());
     state.stopping = true;
     let buffer = frame(&state, (80, 24), false);
@@ -333,7 +333,7 @@ proptest! {
         }
     }
 
-    /// Figures beyond all reason are drawn, not stumbled over.
+    /// Absurd figures are drawn without a panic.
     #[test]
     fn no_figures_panic(
         value in prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::MAX), Just(0.0), Just(-1.0), any::<f64>()],
@@ -350,15 +350,15 @@ proptest! {
             snapshot.rates.bytes_per_second = value;
             snapshot.playback.average_speed = Some(value);
             snapshot.errors.rate = Some(value);
-            snapshot.latency_buckets.sum = value;
-            snapshot.latency_buckets.count += u64::from(second);
-            if let Some(total) = &mut snapshot.latency.segment_total {
+            snapshot.latency_buckets[Timing::Total(Kind::Segment)].sum = value;
+            snapshot.latency_buckets[Timing::Total(Kind::Segment)].count += u64::from(second);
+            if let Some(total) = &mut snapshot.latency[Timing::Total(Kind::Segment)] {
                 (total.p95, total.p99) = (value, value);
             }
             for row in &mut snapshot.viewers {
                 (row.media_seconds, row.speed, row.drift_seconds) = (value, Some(value), Some(value));
             }
-            state.take(Arc::new(snapshot));
+            state.update(Arc::new(snapshot));
         }
         let _ = state.press(Key::Char(char::from_digit(page + 1, 10).unwrap()));
         for size in [(1, 1), (80, 24), (200, 60)] {

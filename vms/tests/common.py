@@ -1,11 +1,11 @@
-# What the tests have in common: to run an instance, and to read what both sides have written down.
+# Helpers for the tests: run an instance, and read the results of both sides.
 import json
 
 LOG = "/var/log/hls-origin/main/access.ndjson"
 
 
 def play(instance):
-    """Runs the instance to its end and gives its report, whatever the verdict."""
+    """Runs the instance to its end, and returns its report for any verdict."""
     unit = f"hls-swarm-{instance}.service"
     client.execute(f"systemctl start {unit}")
     client.wait_until_succeeds(
@@ -17,7 +17,7 @@ def play(instance):
 
 
 def answered(agent):
-    """Requests in nginx's log by kind: those of viewers with this user agent that got their whole answer."""
+    """Counts the completed requests of viewers with this user agent in nginx's access log, by kind."""
     counts = {"manifest": 0, "segment": 0}
     for line in origin.succeed(f"cat {LOG}").splitlines():
         entry = json.loads(line)

@@ -1,5 +1,5 @@
-# NixOS tests: machines that boot, serve, play and compare. Each needs a builder with KVM; elsewhere they
-# are evaluated, and their scripts are checked as Python.
+# NixOS tests, which boot machines, run a load test and compare the results. They need a builder with KVM; without it,
+# they are only evaluated, and their scripts are checked for valid Python.
 {
   pkgs,
   lib,

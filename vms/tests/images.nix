@@ -1,5 +1,5 @@
-# Both images under podman: without root, with the environment that the images promise, and the verdict
-# and exit codes that the programs have outside.
+# Both images in podman: without root, with the documented environment, and with the same verdict and exit codes as
+# outside of a container.
 {
   pkgs,
   facts,
@@ -48,7 +48,7 @@ in
     report = json.loads(host.succeed("cat /tmp/reports/run.json"))
     assert (report["verdict"], report["target_clients"]) == ("pass", 3), report["verdict"]
 
-    # What cannot be run says so with its exit code.
+    # A configuration error has its own exit code.
     status, _ = host.execute(f"podman run --rm {SWARM} rtmp://127.0.0.1/live")
     assert status == 2, status
     host.succeed("podman stop --time 20 origin")

@@ -1,7 +1,7 @@
 def killed():
-    """SIGKILL for the origin: systemd starts it again, nothing of it is left, viewers return."""
+    """SIGKILL of the origin: systemd restarts it, no process is left over, and viewers reconnect."""
     client.succeed("systemctl start --no-block hls-swarm-long.service")
-    # Everybody is up before the blow.
+    # All viewers are running before the kill.
     client.wait_until_succeeds("test $(pgrep -c -f hls-viewer-ffmpeg) -ge 10")
     pid = origin.succeed("systemctl show -p MainPID --value hls-origin-main.service").strip()
     origin.succeed(f"kill -KILL {pid}")
@@ -9,7 +9,7 @@ def killed():
         f"systemctl show -p MainPID --value hls-origin-main.service | grep -vxE '0|{pid}'"
     )
     origin.wait_for_unit("hls-origin-main.service")
-    # One master and a worker for each of two processors.
+    # One master process, and a worker for each of two CPUs.
     origin.succeed("test $(pgrep -c -x nginx) -le 3")
 
     report = play("long")

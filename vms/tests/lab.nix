@@ -1,5 +1,5 @@
-# An origin that logs every request and a client that plays the lab's scenario against it. Machines are
-# dear, so one pair serves all tests; each is a function in a file of its own.
+# An origin that logs every request, and a client that runs the scenario of the lab against it. Booting machines is
+# expensive, so all tests share one pair; each test is a function in its own file.
 {
   lib,
   facts,
@@ -20,13 +20,13 @@ let
     hls.tuning.roles = [ role ];
   };
 
-  # Function and file, what it shows. In this order: what changes the machines comes last.
+  # Name of function and file, and description. Tests that change the machines come last.
   tests = [
-    (lib.nameValuePair "tuned" "the kernel holds what profiles/sysctl says")
-    (lib.nameValuePair "counted" "the report's requests are those of nginx's log")
+    (lib.nameValuePair "tuned" "the kernel has the values of profiles/sysctl")
+    (lib.nameValuePair "counted" "the report counts the same requests as nginx's log")
     (lib.nameValuePair "merged" "two instances at the same time, one report")
-    (lib.nameValuePair "impaired" "viewers play on behind the lab's standard impairment")
-    (lib.nameValuePair "killed" "the origin is killed, and viewers come back by themselves")
+    (lib.nameValuePair "impaired" "viewers keep playing with the standard impairment of the lab")
+    (lib.nameValuePair "killed" "the origin is killed, and viewers reconnect")
   ];
 in
 {
@@ -93,7 +93,7 @@ in
         start_all()
         origin.wait_for_unit("hls-origin-main.service")
         client.wait_for_unit("multi-user.target")
-        # Ready means that the stream can be fetched at once.
+        # When the unit is ready, the stream can be fetched.
         client.succeed(f"curl --fail --silent {STREAM} | grep -q EXTINF")
       ''
     ]

@@ -1,9 +1,9 @@
 def tuned():
-    """Both kernels hold what the profiles say, and the program that checks hosts agrees."""
+    """Both kernels have the values of the profiles, and `hls-swarm tune check` agrees."""
     for machine, role in ((client, "client"), (origin, "origin")):
         for key, value in SYSCTL[role].items():
             status, found = machine.execute(f"cat /proc/sys/{key.replace('.', '/')}")
-            # A key that this kernel lacks is skipped.
+            # Keys that this kernel does not have are skipped.
             if status == 0:
                 assert found.split() == value.split(), (role, key, found, value)
         machine.succeed(f"hls-swarm tune check --only net. --only vm. {role}")

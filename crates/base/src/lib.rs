@@ -2,6 +2,7 @@
 //!
 //! Nothing in this crate does I/O.
 
+pub mod backoff;
 pub mod built_in;
 pub mod duration;
 pub mod error;

@@ -5,18 +5,35 @@
 use hls_swarm_profiles::sizing::{recommended, swarm, viewer};
 use serde::Serialize;
 
-/// Files that one viewer may have open.
-pub const FILES_PER_VIEWER: u64 = viewer::OPEN_FILES;
 /// Files that this program itself may have open.
 pub const OWN_FILES: u64 = swarm::OPEN_FILES;
 /// Processes beside the viewers.
 pub const OWN_PROCESSES: u64 = swarm::PROCESSES;
-/// Private memory of one FFmpeg from a distribution, bytes.
-pub const MEMORY_PER_VIEWER: u64 = viewer::MEMORY_BYTES;
 /// Memory of this program itself, bytes.
 pub const OWN_MEMORY: u64 = swarm::MEMORY_BYTES;
-/// Local ports per viewer: its connections, and those of a restart meanwhile.
-pub const PORTS_PER_VIEWER: u64 = viewer::LOCAL_PORTS;
+
+/// What one viewer needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewerSize {
+    /// Open files of the viewer, and those of this program for it.
+    pub open_files: u64,
+    /// Processes and threads, which share a limit.
+    pub processes: u64,
+    /// Private memory, bytes.
+    pub memory_bytes: u64,
+    /// Local ports: those of its connections, and of the connections of a restart meanwhile.
+    pub local_ports: u64,
+}
+
+impl ViewerSize {
+    /// An FFmpeg from a distribution.
+    pub const FFMPEG: Self = Self {
+        open_files: viewer::OPEN_FILES,
+        processes: viewer::PROCESSES,
+        memory_bytes: viewer::MEMORY_BYTES,
+        local_ports: viewer::LOCAL_PORTS,
+    };
+}
 
 /// What viewers need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,18 +51,24 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// What `viewers` viewers and this program need.
+    /// What `viewers` FFmpeg viewers and this program need.
     #[must_use]
     pub fn of(viewers: u32) -> Self {
+        Self::with(viewers, &ViewerSize::FFMPEG)
+    }
+
+    /// What `viewers` viewers of `size` and this program need.
+    #[must_use]
+    pub fn with(viewers: u32, size: &ViewerSize) -> Self {
         let n = u64::from(viewers);
-        let open_files = n * FILES_PER_VIEWER + OWN_FILES;
+        let open_files = n * size.open_files + OWN_FILES;
         Self {
             open_files,
             open_files_limit: open_files
                 .max(n * recommended::OPEN_FILES_PER_VIEWER + recommended::OPEN_FILES),
-            processes: n * viewer::PROCESSES + OWN_PROCESSES,
-            memory_bytes: n * MEMORY_PER_VIEWER + OWN_MEMORY,
-            local_ports: n * PORTS_PER_VIEWER,
+            processes: n * size.processes + OWN_PROCESSES,
+            memory_bytes: n * size.memory_bytes + OWN_MEMORY,
+            local_ports: n * size.local_ports,
         }
     }
 }

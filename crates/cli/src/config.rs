@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 /// Prints warnings about options that have no effect.
 pub fn warn(unused: &[String]) {
@@ -62,7 +62,7 @@ impl<S: Serialize, D: Serialize> Shown<'_, S, D> {
             let settings = toml::to_string(&self.settings).map_err(text)?;
             format!("{settings}\n# What follows from it:\n{derived}")
         };
-        stdout::say(&text)
+        output::print(&text)
     }
 }
 

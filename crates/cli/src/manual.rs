@@ -8,7 +8,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output;
 
 use crate::help::{Layout, Page};
 use crate::layers::Environment;
@@ -43,7 +43,7 @@ pub struct Manual<'a> {
 /// # Errors
 /// There is no such command, or standard output cannot be written to.
 pub fn print_page(manual: &Manual<'_>, args: &ManArgs) -> Result<(), Failure> {
-    stdout::say(&String::from_utf8_lossy(&page(manual, &args.command)?))
+    output::print(&String::from_utf8_lossy(&page(manual, &args.command)?))
 }
 
 /// Prints completions for a shell.
@@ -54,7 +54,7 @@ pub fn print_completions(program: &Command, args: &CompletionsArgs) -> Result<()
     let (mut program, mut text) = (program.clone(), Vec::new());
     let name = program.get_name().to_owned();
     clap_complete::generate(args.shell, &mut program, name, &mut text);
-    stdout::say(&String::from_utf8_lossy(&text))
+    output::print(&String::from_utf8_lossy(&text))
 }
 
 /// The manual page of a program, or of one of its commands, as troff.

@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command, FromArgMatches};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_os::{pid1, secrets, stdout};
+use hls_swarm_os::{output, pid1, secrets};
 
 use crate::layers::{self, Environment, Given};
 use crate::{arguments, complaint};
@@ -63,7 +63,7 @@ pub fn complain(failure: &Failure) -> ExitCode {
     let mut text = Vec::new();
     failure.print(&mut text);
     // The reader may be gone; there is no one left to tell.
-    drop(write!(std::io::stderr(), "{}", secrets::shown(&String::from_utf8_lossy(&text))));
+    drop(write!(std::io::stderr(), "{}", secrets::redact(&String::from_utf8_lossy(&text))));
     failure.exit().into()
 }
 
@@ -75,7 +75,7 @@ fn answer(text: &clap::Error) -> Result<ExitCode, Failure> {
     }
     let styled = text.render();
     let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
-    stdout::say(&if plain { styled.to_string() } else { styled.ansi().to_string() })?;
+    output::print(&if plain { styled.to_string() } else { styled.ansi().to_string() })?;
     Ok(Exit::Pass.into())
 }
 

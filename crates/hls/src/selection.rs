@@ -1,73 +1,225 @@
-//! Which variants of a master playlist viewers play.
+//! What viewers play of a stream: which variants of a multivariant playlist, and by which playlists.
 
 use std::fmt;
+use std::str::FromStr;
 
-use super::{Master, Variant};
-use crate::variant::Variant as Wish;
+use serde::{Deserialize, Serialize};
+use url::Url;
 
-/// What a wish comes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selection<'a> {
-    /// Each viewer plays the master playlist, and with it every variant at once.
-    Whole,
-    /// Each viewer plays one of these; never empty.
-    Of(Vec<&'a Variant>),
+use crate::playlist::{Multivariant, Variant};
+
+/// What one viewer plays of a stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// The playlist that the viewer opens: a media playlist, or a multivariant playlist to be played as a whole.
+    pub url: Url,
+    /// The media playlist of the audio rendition to play beside it, where the audio is separate.
+    pub audio: Option<Url>,
+    /// Whether the stream is live: it had no EXT-X-ENDLIST when it was selected.
+    pub live: bool,
+    /// Duration of the longest segment, seconds.
+    pub target_duration: f64,
 }
 
-/// No variant is as it was wished for.
+/// The variants of a multivariant playlist that the user asks for: `all`, `highest`, `720p`, `<=3M`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum VariantSelection {
+    /// All variants; each viewer plays the multivariant playlist, and with it every variant.
+    #[default]
+    All,
+    /// All variants, one per viewer in turn.
+    Each,
+    /// The variant of the highest BANDWIDTH.
+    Highest,
+    /// The variant of the lowest BANDWIDTH.
+    Lowest,
+    /// The variant that is listed first.
+    First,
+    /// The variant of this height in pixels (RESOLUTION).
+    Height(u32),
+    /// The variant of the highest BANDWIDTH that is at most this, bits per second.
+    AtMost(u64),
+    /// The variant of the lowest BANDWIDTH that is at least this, bits per second.
+    AtLeast(u64),
+}
+
+/// The selections that are written as a word.
+const NAMED: [(&str, VariantSelection); 5] = [
+    ("all", VariantSelection::All),
+    ("each", VariantSelection::Each),
+    ("highest", VariantSelection::Highest),
+    ("lowest", VariantSelection::Lowest),
+    ("first", VariantSelection::First),
+];
+
+/// The error for a text that is not a selection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidVariantSelection(String);
+
+impl fmt::Display for InvalidVariantSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:?} is not a selection of variants (pass all, each, highest, lowest, first, a height like 720p, \
+             or a bandwidth like 3M, <=3M or >=800k)",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for InvalidVariantSelection {}
+
+impl FromStr for VariantSelection {
+    type Err = InvalidVariantSelection;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some((_, selection)) = NAMED.iter().find(|(name, _)| *name == text) {
+            return Ok(*selection);
+        }
+        let height = text.strip_suffix('p').and_then(|digits| digits.parse().ok());
+        if let Some(height) = height.filter(|height| *height > 0) {
+            return Ok(Self::Height(height));
+        }
+        let read = |digits: &str| bandwidth(digits).ok_or_else(|| InvalidVariantSelection(text.to_owned()));
+        match (text.strip_prefix("<="), text.strip_prefix(">=")) {
+            (Some(most), _) => read(most).map(Self::AtMost),
+            (_, Some(least)) => read(least).map(Self::AtLeast),
+            // A player with this bandwidth takes the best variant that fits into it.
+            _ => read(text).map(Self::AtMost),
+        }
+    }
+}
+
+/// Parses a bandwidth in bits per second: `800000`, `800k`, `1.5M`.
+fn bandwidth(text: &str) -> Option<u64> {
+    let (number, unit) = match text.strip_suffix(['k', 'K']) {
+        Some(number) => (number, 1e3),
+        None => text.strip_suffix('M').map_or((text, 1.0), |number| (number, 1e6)),
+    };
+    let plain = number.starts_with(|c: char| c.is_ascii_digit())
+        && number.chars().all(|c| c.is_ascii_digit() || c == '.');
+    let bits = number.parse::<f64>().ok().filter(|_| plain)? * unit;
+    (1.0..1e15).contains(&bits).then(|| bits.round() as u64)
+}
+
+impl fmt::Display for VariantSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = |bits: u64| match bits {
+            bits if bits.is_multiple_of(1_000_000) => format!("{}M", bits / 1_000_000),
+            bits if bits.is_multiple_of(1_000) => format!("{}k", bits / 1_000),
+            bits => bits.to_string(),
+        };
+        match self {
+            Self::Height(height) => write!(f, "{height}p"),
+            Self::AtMost(bits) => write!(f, "<={}", short(*bits)),
+            Self::AtLeast(bits) => write!(f, ">={}", short(*bits)),
+            named => {
+                let name = NAMED.iter().find(|(_, selection)| selection == named).map(|(name, _)| *name);
+                f.write_str(name.unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for VariantSelection {
+    type Error = InvalidVariantSelection;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<VariantSelection> for String {
+    fn from(selection: VariantSelection) -> Self {
+        selection.to_string()
+    }
+}
+
+/// The result of [`select`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selected<'a> {
+    /// Each viewer plays the multivariant playlist itself, and with it every variant.
+    Multivariant,
+    /// Each viewer plays one of these variants; never empty.
+    Variants(Vec<&'a Variant>),
+}
+
+/// The error for a selection that no variant matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoMatchingVariant {
-    wish: Wish,
-    offered: Vec<String>,
+    selection: VariantSelection,
+    available: Vec<String>,
 }
 
 impl fmt::Display for NoMatchingVariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no variant is {}; there are: {}", self.wish, self.offered.join(", "))
+        write!(f, "no variant matches {}; available: {}", self.selection, self.available.join(", "))
     }
 }
 
 impl std::error::Error for NoMatchingVariant {}
 
-/// The variants that `wish` asks for.
+/// Returns the variants of `playlist` that match `selection`.
 ///
 /// # Errors
-/// [`NoMatchingVariant`], which names what there is.
-pub fn choose(master: &Master, wish: Wish) -> Result<Selection<'_>, NoMatchingVariant> {
-    let variants = || master.variants.iter();
-    // Of equals the first wins, whichever end is asked for.
-    let most = |one: &&Variant| one.bandwidth;
-    let one = match wish {
-        Wish::All => return Ok(Selection::Whole),
-        Wish::Each => return Ok(Selection::Of(variants().collect())),
-        Wish::First => variants().next(),
-        Wish::Highest => variants().rev().max_by_key(most),
-        Wish::Lowest => variants().min_by_key(most),
-        Wish::Height(height) => {
-            let fits = |one: &&Variant| one.resolution.is_some_and(|(_, lines)| lines == height);
-            variants().rev().filter(fits).max_by_key(most)
+/// [`NoMatchingVariant`], which lists the available variants.
+pub fn select(
+    playlist: &Multivariant,
+    selection: VariantSelection,
+) -> Result<Selected<'_>, NoMatchingVariant> {
+    use VariantSelection as By;
+    let variants = || playlist.variants.iter();
+    let bandwidth = |variant: &&Variant| variant.bandwidth;
+    // Of variants with the same bandwidth, the first one wins; `max_by_key` would return the last one.
+    let variant = match selection {
+        By::All => return Ok(Selected::Multivariant),
+        By::Each => return Ok(Selected::Variants(variants().collect())),
+        By::First => variants().next(),
+        By::Highest => variants().rev().max_by_key(bandwidth),
+        By::Lowest => variants().min_by_key(bandwidth),
+        By::Height(height) => {
+            let matches = |variant: &&Variant| variant.resolution.is_some_and(|(_, lines)| lines == height);
+            variants().rev().filter(matches).max_by_key(bandwidth)
         }
-        Wish::AtMost(bits) => variants().rev().filter(|one| one.bandwidth <= bits).max_by_key(most),
-        Wish::AtLeast(bits) => variants().filter(|one| one.bandwidth >= bits).min_by_key(most),
+        By::AtMost(bits) => {
+            variants().rev().filter(|variant| variant.bandwidth <= bits).max_by_key(bandwidth)
+        }
+        By::AtLeast(bits) => variants().filter(|variant| variant.bandwidth >= bits).min_by_key(bandwidth),
     };
-    one.map(|one| Selection::Of(vec![one]))
-        .ok_or_else(|| NoMatchingVariant { wish, offered: variants().map(offer).collect() })
+    variant
+        .map(|variant| Selected::Variants(vec![variant]))
+        .ok_or_else(|| NoMatchingVariant { selection, available: variants().map(describe).collect() })
 }
 
-/// A variant in words.
+/// Describes a variant for people: `720p of 2000000 bit/s`.
 #[must_use]
-pub fn offer(variant: &Variant) -> String {
+pub fn describe(variant: &Variant) -> String {
     let height = variant.resolution.map_or_else(String::new, |(_, height)| format!("{height}p of "));
     format!("{height}{} bit/s", variant.bandwidth)
 }
 
 #[cfg(test)]
 mod tests {
-    use url::Url;
-
     use super::*;
 
-    fn master() -> Master {
+    #[test]
+    fn a_selection_is_printed_as_it_was_typed() {
+        for text in ["all", "each", "highest", "lowest", "first", "720p", "<=3M", ">=800k", "<=1234567"] {
+            assert_eq!(text.parse::<VariantSelection>().unwrap().to_string(), text);
+        }
+        assert_eq!("1.5M".parse(), Ok(VariantSelection::AtMost(1_500_000)));
+        assert_eq!("800K".parse(), Ok(VariantSelection::AtMost(800_000)));
+    }
+
+    #[test]
+    fn an_invalid_selection_is_rejected() {
+        for text in ["", "p", "0p", "-720p", "3G", "<3M", "<=", ">=x", "1e6", "NaN", "0", "best", "Inf"] {
+            assert!(text.parse::<VariantSelection>().is_err(), "{text}");
+        }
+    }
+
+    fn playlist() -> Multivariant {
         let variant = |name: &str, bandwidth, height| Variant {
             url: Url::parse(&format!("http://host/{name}")).unwrap(),
             bandwidth,
@@ -80,21 +232,23 @@ mod tests {
             variant("top2", 3_000_000, 1080),
             variant("low", 800_000, 360),
         ];
-        Master { variants, audio: Vec::new() }
+        Multivariant { variants, audio: Vec::new() }
     }
 
-    fn paths(wish: &str) -> Result<String, NoMatchingVariant> {
-        let master = master();
-        choose(&master, wish.parse().unwrap()).map(|choice| match choice {
-            Selection::Whole => "whole".into(),
-            Selection::Of(some) => some.iter().map(|one| one.url.path()).collect::<Vec<_>>().join(" "),
+    fn paths(selection: &str) -> Result<String, NoMatchingVariant> {
+        let playlist = playlist();
+        select(&playlist, selection.parse().unwrap()).map(|selected| match selected {
+            Selected::Multivariant => "multivariant".into(),
+            Selected::Variants(variants) => {
+                variants.iter().map(|variant| variant.url.path()).collect::<Vec<_>>().join(" ")
+            }
         })
     }
 
     #[test]
-    fn each_wish_finds_its_variant() {
-        for (wish, found) in [
-            ("all", "whole"),
+    fn each_selection_finds_its_variants() {
+        for (selection, found) in [
+            ("all", "multivariant"),
             ("each", "/mid /top /top2 /low"),
             ("first", "/mid"),
             ("highest", "/top"),
@@ -105,16 +259,16 @@ mod tests {
             ("<=800k", "/low"),
             (">=2000001", "/top"),
         ] {
-            assert_eq!(paths(wish).as_deref(), Ok(found), "{wish}");
+            assert_eq!(paths(selection).as_deref(), Ok(found), "{selection}");
         }
     }
 
     #[test]
-    fn where_none_fits_it_is_said_what_there_is() {
-        let said = paths("480p").unwrap_err().to_string();
+    fn an_error_lists_the_available_variants() {
+        let error = paths("480p").unwrap_err().to_string();
         assert_eq!(
-            said,
-            "no variant is 480p; there are: 720p of 2000000 bit/s, 1080p of 3000000 bit/s, \
+            error,
+            "no variant matches 480p; available: 720p of 2000000 bit/s, 1080p of 3000000 bit/s, \
              1080p of 3000000 bit/s, 360p of 800000 bit/s"
         );
         assert!(paths("<=799k").is_err() && paths(">=4M").is_err());

@@ -208,7 +208,7 @@ pub fn without_secrets(url: &url::Url) -> String {
     if shown.query().is_some() {
         shown.set_query(Some("***"));
     }
-    secrets::shown(shown.as_str()).into_owned()
+    secrets::redact(shown.as_str()).into_owned()
 }
 
 /// Sends `body` and returns status and text of the answer, whatever it is.

@@ -1,6 +1,8 @@
-//! HTTP at the edges: fetching a page or a playlist, and the policy of which hosts may be contacted.
+//! HTTP at the edges: fetching a page or a playlist, the policy of which hosts may be contacted, and small
+//! servers.
 
 pub mod fetch;
 pub mod resolve;
+pub mod server;
 pub mod site_rules;
 pub mod target_policy;

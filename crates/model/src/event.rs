@@ -1,9 +1,10 @@
-//! What happened: the only thing that actors tell the aggregator.
+//! Events: what happens in a run, as the aggregator receives it.
 
 use hls_swarm_base::exit_status::ProcessExit;
 
 use super::command::Command;
 use super::exchange::Exchange;
+use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
 
 /// Why a viewer's process ended, as its life cycle sees it.
@@ -29,7 +30,15 @@ pub enum Event {
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// FFmpeg told how far it has played.
+    /// The viewer's player does not report how far it has played: it counts as playing from its first whole segment
+    /// on, until no segment has arrived for `silence_ns`.
+    NoProgress {
+        /// The viewer.
+        viewer: u32,
+        /// Longest time between two segments, nanoseconds; `None` = until its process ends.
+        silence_ns: Option<u64>,
+    },
+    /// FFmpeg reported how far it has played.
     Progress {
         /// The viewer.
         viewer: u32,
@@ -69,7 +78,7 @@ pub enum Event {
         ending: ProcessExit,
         /// Whether it had to be killed.
         killed: bool,
-        /// What it said, in words that group equal causes.
+        /// Why, in a text that groups equal causes.
         reason: String,
         /// Seconds from its start.
         uptime_seconds: f64,
@@ -90,7 +99,7 @@ pub enum Event {
     ConnectFailed {
         /// The viewer.
         viewer: u32,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
         /// Whether the operating system reported a time-out.
         timed_out: bool,
@@ -109,10 +118,14 @@ pub enum Event {
         /// Whether the connection was encrypted.
         tls: bool,
     },
-    /// FFmpeg said that it reconnects.
-    Reconnecting {
+    /// Something happened that is only counted.
+    Counted {
         /// The viewer.
         viewer: u32,
+        /// What.
+        counter: Counter,
+        /// How often.
+        events: u64,
     },
     /// Facts were lost on their way to the aggregator.
     FactsLost {
@@ -128,21 +141,21 @@ pub enum Event {
         /// Of these, reasons beyond the bound, which were not kept.
         dropped: u64,
     },
-    /// A viewer is to be there from now on.
+    /// A viewer is expected from now on.
     Arrived {
         /// The viewer.
         viewer: u32,
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// A viewer is to be there no longer: it is being stopped, or has ended before.
+    /// A viewer is not expected any more: it is being stopped, or has ended before.
     RampedDown {
         /// The viewer.
         viewer: u32,
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// A viewer came for whom there was no room.
+    /// A viewer was rejected because the limit of viewers was reached.
     Rejected,
     /// A stage of the load begins.
     Stage {
@@ -151,7 +164,7 @@ pub enum Event {
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// The load was changed by hand.
+    /// The load was changed manually.
     ManualChange {
         /// How.
         command: Command,
@@ -163,11 +176,11 @@ pub enum Event {
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// The origin's exporters were asked.
+    /// The origin's exporters were scraped.
     Origin {
         /// When the answer had come, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
-        /// What they said.
+        /// What they reported.
         scraped: Scraped,
     },
     /// How late a timer of ours fired.

@@ -1,4 +1,4 @@
-//! One HTTP exchange as a viewer saw it, whichever source told of it.
+//! One HTTP exchange as a viewer saw it, whichever source reported it.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A playlist, master or media.
+    /// A playlist, multivariant or media.
     #[serde(rename = "manifest")]
     Playlist,
     /// A media segment.
@@ -59,7 +59,7 @@ pub enum Outcome {
     Stale,
 }
 
-/// What the edge said about its cache.
+/// The cache result that the edge reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cache {
@@ -67,11 +67,11 @@ pub enum Cache {
     Hit,
     /// Fetched from behind it.
     Miss,
-    /// Another word: expired, stale, bypass…
+    /// Another result: expired, stale, bypass…
     Other,
 }
 
-/// What a media playlist said (RFC 8216, 4.3.3), as one viewer read it.
+/// What a media playlist contained (RFC 8216, 4.3.3), as one viewer read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MediaPlaylist {
     /// EXT-X-MEDIA-SEQUENCE.
@@ -96,7 +96,7 @@ impl MediaPlaylist {
     }
 }
 
-/// Which source told of a fact.
+/// The source of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -122,7 +122,7 @@ pub struct Exchange {
     pub kind: Kind,
     /// Last element of the URL's path.
     pub name: Box<str>,
-    /// Hash of the URL.
+    /// Hash of the URL without delivery directives (`_HLS_…`), which differ from one reload to the next.
     pub url_hash: u64,
     /// Status code, `None` if no response arrived.
     pub status: Option<u16>,
@@ -152,15 +152,17 @@ pub struct Exchange {
     pub tls: bool,
     /// Retransmits of the connection so far.
     pub retransmits: Option<u32>,
-    /// Round-trip time of the connection, microseconds.
+    /// Round-trip time of the connection, smoothed by the kernel, microseconds.
     pub rtt_us: Option<u32>,
-    /// What the edge said about its cache.
+    /// The smallest round-trip time of the connection in the last minutes, microseconds.
+    pub min_rtt_us: Option<u32>,
+    /// The cache result that the edge reported.
     pub cache: Option<Cache>,
     /// `Age` of the response, seconds.
     pub age_s: Option<u32>,
     /// What the edge calls itself (X-Served-By, X-Amz-Cf-Pop, CF-Ray's place, Via).
     pub edge: Option<Box<str>>,
-    /// What the media playlist said, if the body was one and arrived whole.
+    /// What the media playlist contained, if the body was one and arrived whole.
     pub playlist: Option<MediaPlaylist>,
     /// The peer.
     pub peer: Option<(IpAddr, u16)>,

@@ -6,7 +6,7 @@ pub mod classify;
 pub mod command;
 pub mod event;
 pub mod exchange;
-pub mod merge;
+pub(crate) mod merge;
 pub mod metric;
 pub mod origin_sample;
 pub mod report;

@@ -1,27 +1,40 @@
-//! What does not change during a run and stands in every view of it.
+//! What does not change during a run and is part of every output.
 
-use hls_swarm_hls::variant::Variant;
+use serde::{Deserialize, Serialize};
 
-/// A run, as views name it.
-#[derive(Clone, Debug)]
+use hls_swarm_hls::selection::VariantSelection;
+
+/// A run, as outputs name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The stream, without secrets.
     pub url: String,
     /// Which variants are played.
-    pub variant: Variant,
+    pub variant: VariantSelection,
     /// Version of this program.
     pub version: String,
-    /// Version of FFmpeg.
-    pub ffmpeg: String,
+    /// Version of FFmpeg; `None` = another player played.
+    pub ffmpeg: Option<String>,
+    /// Command line of the player that played in place of FFmpeg.
+    pub player: Option<String>,
     /// Seed of all random choices; `None` of merged runs, which had one each.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// When it began, seconds since 1970.
     pub began_unix: u64,
     /// Whether series per viewer are exported.
+    #[serde(skip)]
     pub per_viewer_metrics: bool,
 }
 
 impl Run {
+    /// What played, for people.
+    #[must_use]
+    pub fn player_name(&self) -> String {
+        let ffmpeg = self.ffmpeg.as_ref().map(|version| format!("FFmpeg {version}"));
+        ffmpeg.or_else(|| self.player.clone()).unwrap_or_default()
+    }
+
     /// The variant as it is typed.
     #[must_use]
     pub fn variant_name(&self) -> String {

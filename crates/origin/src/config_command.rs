@@ -5,7 +5,7 @@ use std::path::Path;
 use hls_swarm_base::error::Failure;
 use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, read, warn};
 use hls_swarm_cli::layers::Given;
-use hls_swarm_os::stdout;
+use hls_swarm_os::output::print;
 
 use crate::cli::{ConfigCommand, OriginArgs};
 use crate::profile::derived::Derived;
@@ -26,8 +26,8 @@ pub fn run(command: ConfigCommand, given: Given) -> Result<(), Failure> {
 }
 
 fn show(output: ShowArgs, args: &OriginArgs) -> Result<(), Failure> {
-    let Plan { profile, derived, warnings, .. } = Plan::resolve(args)?;
-    warn(&warnings);
+    let Plan { profile, derived, unused_options, .. } = Plan::resolve(args)?;
+    warn(&unused_options);
     Shown {
         program: "hls-origin",
         version: env!("CARGO_PKG_VERSION"),
@@ -55,5 +55,5 @@ fn check(file: &Path) -> Result<(), Failure> {
     let (stream, derived) = resolved(&profile).map_err(|failure| failure.within(&name))?;
     let (variants, room) = (stream.variants.len(), derived.storage_bytes.div_ceil(1 << 20));
     let variants = if variants == 1 { "1 variant".to_owned() } else { format!("{variants} variants") };
-    stdout::say(&format!("{name}: valid: {variants}, {room} MiB of storage\n"))
+    print(&format!("{name}: valid: {variants}, needs {room} MiB\n"))
 }

@@ -1,33 +1,33 @@
-//! The files of one stream: which renditions it has, and what their playlists and segments are called.
+//! The renditions of a stream, and the names of their playlists and segments.
 
 use super::profile::Format;
 use crate::profile::stream::Stream;
 use crate::publisher::playlist::PLAYLIST;
 
-/// File name of the master playlist.
-pub const MASTER: &str = "master.m3u8";
-/// File name of the key of encrypted segments.
+/// File name of the multivariant playlist.
+pub const MULTIVARIANT: &str = "master.m3u8";
+/// File name of the encryption key.
 pub const KEY: &str = "stream.key";
 
-/// What a rendition holds.
+/// The media of a rendition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {
-    /// The picture of the variant with this index, with the sound unless that is separate.
+    /// The video of the variant with this index, and the audio unless that is separate.
     Video(usize),
-    /// The sound alone.
+    /// Audio only.
     Audio,
-    /// WebVTT.
+    /// WebVTT subtitles.
     Subtitles,
 }
 
 /// One rendition: a media playlist and its segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendition {
-    /// What it holds.
+    /// Its media.
     pub media: Media,
     stem: String,
     prefix: String,
-    ending: &'static str,
+    extension: &'static str,
 }
 
 impl Rendition {
@@ -40,49 +40,49 @@ impl Rendition {
     /// File name of a segment.
     #[must_use]
     pub fn segment(&self, number: u64) -> String {
-        format!("{}_{number:05}.{}", self.prefix, self.ending)
+        format!("{}_{number:05}.{}", self.prefix, self.extension)
     }
 
-    /// File names of the segments, as FFmpeg's muxer takes them.
+    /// File names of the segments as a pattern for FFmpeg's muxer.
     #[must_use]
     pub fn pattern(&self) -> String {
-        format!("{}_%05d.{}", self.prefix, self.ending)
+        format!("{}_%05d.{}", self.prefix, self.extension)
     }
 
-    /// File name of the initialization section of the segments from this number on.
+    /// File name of the initialization section for the segments from this number on.
     #[must_use]
     pub fn initialization(&self, number: u64) -> String {
         format!("{}_init_{number:05}.mp4", self.prefix)
     }
 
-    /// File name of the list that FFmpeg keeps for us. Hidden: it is no playlist, and not served.
+    /// File name of the hidden list that FFmpeg maintains, which is not served.
     #[must_use]
     pub fn list(&self) -> String {
         format!(".{}.list", self.stem)
     }
 }
 
-/// The renditions of a stream: variants, sound, subtitles.
+/// The renditions of a stream: variants, audio, subtitles.
 #[must_use]
 pub fn renditions(stream: &Stream) -> Vec<Rendition> {
-    let ending = match stream.format {
+    let extension = match stream.format {
         Format::Ts => "ts",
         Format::Fmp4 => "m4s",
     };
-    let rendition = |media, stem: &str, prefix: &str, ending| Rendition {
+    let rendition = |media, stem: &str, prefix: &str, extension| Rendition {
         media,
         stem: stem.to_owned(),
         prefix: prefix.to_owned(),
-        ending,
+        extension,
     };
     let first = PLAYLIST.trim_end_matches(".m3u8");
-    let mut renditions = vec![rendition(Media::Video(0), first, "seg", ending)];
+    let mut renditions = vec![rendition(Media::Video(0), first, "seg", extension)];
     for index in 1..stream.variants.len() {
         let name = format!("v{index}");
-        renditions.push(rendition(Media::Video(index), &name, &name, ending));
+        renditions.push(rendition(Media::Video(index), &name, &name, extension));
     }
     if stream.separate_audio {
-        renditions.push(rendition(Media::Audio, "audio", "audio", ending));
+        renditions.push(rendition(Media::Audio, "audio", "audio", extension));
     }
     if stream.subtitles {
         renditions.push(rendition(Media::Subtitles, "subtitles", "subtitles", "vtt"));
@@ -90,21 +90,20 @@ pub fn renditions(stream: &Stream) -> Vec<Rendition> {
     renditions
 }
 
-/// Whether viewers should be given the master playlist: there is something to choose or to combine.
+/// Whether viewers need the multivariant playlist, because there is more than one rendition.
 #[must_use]
-pub fn has_choice(renditions: &[Rendition]) -> bool {
+pub fn needs_multivariant(renditions: &[Rendition]) -> bool {
     renditions.len() > 1
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::plan::Plan;
 
     #[test]
-    fn files_of_a_ladder_with_everything() {
+    fn file_names_of_a_ladder_with_all_kinds_of_renditions() {
         let flags = ["--profile=4k-abr", "--separate-audio", "--subtitles", "--format=fmp4"];
-        let renditions = renditions(&Plan::of_flags(&flags).unwrap().stream);
+        let renditions = renditions(&Stream::of_flags(&flags).unwrap());
         let names: Vec<_> = renditions.iter().map(|one| (one.playlist(), one.segment(7))).collect();
         let names: Vec<_> = names.iter().map(|(list, segment)| (list.as_str(), segment.as_str())).collect();
         assert_eq!(

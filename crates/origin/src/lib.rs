@@ -1,20 +1,22 @@
-//! `hls-origin`: its start-up and end. The work is in [`crate::run`].
+//! `hls-origin`, the test origin: FFmpeg creates a stream, nginx serves it, faults can be injected.
+//!
+//! This file starts and ends the program; `run` runs the origin.
 
 pub mod access_log;
 pub mod cli;
-pub mod config_command;
+mod config_command;
 pub mod embedded;
 pub mod encoder;
-pub mod exporter;
-pub mod fault;
-pub mod fault_proxy;
+mod exporter;
+mod fault;
+mod fault_proxy;
 pub mod layout;
-pub mod nginx;
+mod nginx;
 pub mod profile;
 pub mod publisher;
-pub mod render;
-pub mod run;
-pub mod systemd;
+mod render;
+mod run;
+mod systemd;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,9 +29,10 @@ use hls_swarm_cli::logging::{self, LogFormat};
 use hls_swarm_cli::manual::{self, Manual};
 use hls_swarm_cli::program;
 use hls_swarm_os::guard::Guard;
+use hls_swarm_os::runtime;
 
 use crate::cli::{Cli, OriginArgs, OriginCommand, RenderCommand};
-use crate::fault::client;
+use crate::fault::control;
 
 /// The health page of the origin.
 const HEALTH: Endpoint = Endpoint {
@@ -63,7 +66,7 @@ fn command(Cli { command, origin }: Cli, given: Given) -> Result<ExitCode, Failu
             origin.given = given;
             start("info", async |guard| render::print(&command, guard).await)
         }
-        Some(OriginCommand::Fault(args)) => client::run(&args).map(ExitCode::from),
+        Some(OriginCommand::Fault(args)) => control::run(&args).map(ExitCode::from),
         Some(OriginCommand::Health(args)) => health::check(HEALTH, args).map(done),
         Some(OriginCommand::Man(args)) => manual::print_page(&manual(), &args).map(done),
         Some(OriginCommand::Completions(args)) => manual::print_completions(&cli::command(), &args).map(done),
@@ -78,8 +81,5 @@ fn start(
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     logging::start(Some(LogFormat::Text), Some(level), false, None)?;
-    // One thread: the kernel ties children to the life of the thread that started them.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::internal("cannot start tokio").caused_by(error))?;
-    runtime.block_on(work(&guard)).map(ExitCode::from)
+    runtime::single_threaded()?.block_on(work(&guard)).map(ExitCode::from)
 }

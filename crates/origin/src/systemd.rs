@@ -1,93 +1,103 @@
-//! The systemd unit of an origin: hardened, told READY by the origin itself, sized by the profile.
+//! The systemd unit of an origin: hardened, notified when the origin is ready, sized by the profile.
 
 use crate::profile::derived::Derived;
 
-/// What a unit depends on.
+/// The parameters of a unit.
 #[derive(Clone, Debug)]
-pub struct Unit<'a> {
-    /// Path of the program.
-    pub program: &'a str,
-    /// Its arguments.
-    pub arguments: &'a [String],
-    /// Variables that go before the profile.
-    pub environment: &'a [(String, String)],
-    /// The private directory was chosen by hand.
-    pub has_directory: bool,
-    /// What follows from the stream.
-    pub derived: &'a Derived,
+pub(crate) struct Unit<'a> {
+    /// Path of hls-origin.
+    pub(crate) program: &'a str,
+    /// Command-line arguments.
+    pub(crate) arguments: &'a [String],
+    /// Environment variables, which override the profile.
+    pub(crate) environment: &'a [(String, String)],
+    /// Whether the arguments choose the directory of the runtime directory.
+    pub(crate) has_directory: bool,
+    /// Values derived from the stream.
+    pub(crate) derived: &'a Derived,
 }
 
-/// The unit as text.
+/// The settings that confine the service, and the installation section.
+const HARDENING: &str = "\
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RemoveIPC=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+UMask=0022
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// The text of the unit.
 #[must_use]
-pub fn render(unit: &Unit<'_>) -> String {
-    let mut words = vec![quoted(unit.program)];
-    words.extend(unit.arguments.iter().map(|word| quoted(word)));
-    if !unit.has_directory {
-        // The manager makes and removes it, whatever happens; /run is a tmpfs.
-        words.push("--dir %t/hls-origin".to_owned());
-    }
+pub(crate) fn render(unit: &Unit<'_>) -> String {
     let environment: String = unit
         .environment
         .iter()
         .map(|(name, value)| format!("Environment={}\n", quoted(&format!("{name}={value}"))))
         .collect();
-    let mega = unit.derived.storage_bytes.div_ceil(1 << 20);
-    // The first segment, the loop's encoding on a slow machine, and as much again.
-    let start = 300 + unit.derived.window_seconds;
+    let command = command_line(unit);
+    let mebibytes = unit.derived.storage_bytes.div_ceil(1 << 20);
+    // The first segment, encoding the loop on a slow machine, and as much again.
+    let start_timeout = 300 + unit.derived.window_seconds;
     format!(
         "# Written by `hls-origin render systemd`.\n\
          [Unit]\n\
          Description=Test origin for HTTP Live Streaming\n\
          After=network.target\n\n\
          [Service]\n\
-         # The origin says READY=1 when playlist and first segment can be fetched.\n\
+         # The origin sends READY=1 when the playlist and its first segment can be fetched.\n\
          Type=notify\n\
          {environment}\
-         ExecStart={}\n\
-         TimeoutStartSec={start}\n\
+         ExecStart={command}\n\
+         TimeoutStartSec={start_timeout}\n\
          TimeoutStopSec=15\n\
          Restart=on-failure\n\
          RestartSec=2\n\n\
          DynamicUser=yes\n\
-         # Segments and nginx's files; {mega} MiB must be free on /run.\n\
+         # Segments and the files of nginx; {mebibytes} MiB must be free on /run.\n\
          RuntimeDirectory=hls-origin\n\
          # Encoded loops.\n\
          CacheDirectory=hls-origin\n\
-         # The media sequence, so that a restart goes on where viewers are.\n\
+         # The media sequence, which continues after a restart.\n\
          StateDirectory=hls-origin\n\
          LogsDirectory=hls-origin\n\
-         # A connection is a descriptor; the usual limit ends below 1000 viewers.\n\
+         # Each connection is a file descriptor; the usual limit does not suffice for 1000 viewers.\n\
          LimitNOFILE=100000\n\n\
-         NoNewPrivileges=yes\n\
-         CapabilityBoundingSet=\n\
-         AmbientCapabilities=\n\
-         ProtectSystem=strict\n\
-         ProtectHome=yes\n\
-         PrivateTmp=yes\n\
-         PrivateDevices=yes\n\
-         ProtectClock=yes\n\
-         ProtectControlGroups=yes\n\
-         ProtectHostname=yes\n\
-         ProtectKernelLogs=yes\n\
-         ProtectKernelModules=yes\n\
-         ProtectKernelTunables=yes\n\
-         RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX\n\
-         RestrictNamespaces=yes\n\
-         RestrictRealtime=yes\n\
-         RestrictSUIDSGID=yes\n\
-         LockPersonality=yes\n\
-         MemoryDenyWriteExecute=yes\n\
-         RemoveIPC=yes\n\
-         SystemCallArchitectures=native\n\
-         SystemCallFilter=@system-service\n\
-         UMask=0022\n\n\
-         [Install]\n\
-         WantedBy=multi-user.target\n",
-        words.join(" ")
+         {HARDENING}"
     )
 }
 
-/// A word as systemd reads it: quoted where need be, with its own expansions disarmed.
+fn command_line(unit: &Unit<'_>) -> String {
+    let mut words = vec![quoted(unit.program)];
+    words.extend(unit.arguments.iter().map(|word| quoted(word)));
+    if !unit.has_directory {
+        // systemd creates and removes this directory; /run is a tmpfs.
+        words.push("--dir %t/hls-origin".to_owned());
+    }
+    words.join(" ")
+}
+
+/// Quotes a word for systemd if necessary, and escapes `%` and `$`.
 fn quoted(word: &str) -> String {
     let escaped = word.replace('%', "%%").replace('$', "$$");
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%$+".contains(&byte);
@@ -119,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_disarmed() {
+    fn arguments_are_quoted_for_systemd() {
         assert_eq!(quoted("100%"), "100%%");
         assert_eq!(quoted("a $HOME \"b\""), "\"a $$HOME \\\"b\\\"\"");
         assert_eq!(quoted(""), "\"\"");

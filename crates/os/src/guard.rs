@@ -1,10 +1,10 @@
-//! The guard: a tiny process that outlives this one for a moment and leaves nothing behind.
+//! The guard: a small process that outlives this one for a moment, and cleans up after it.
 //!
 //! `PR_SET_PDEATHSIG` ends direct children when the program dies, but neither grandchildren nor
-//! directories. So the program forks a guard before it starts anything else, and tells it over a
-//! pipe which process groups and directories are its own. When the pipe ends, for whatever reason
-//! (SIGKILL included), the guard kills the groups and removes the directories that are still
-//! registered, and is gone. It is not a supervisor: it starts and restarts nothing.
+//! directories. So the program forks a guard before it starts anything else, and registers its process
+//! groups and directories over a pipe. When the pipe closes, for whatever reason (SIGKILL included), the
+//! guard kills the groups and removes the directories that are still registered, and exits. It is not a
+//! supervisor: it starts and restarts nothing.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -32,7 +32,7 @@ impl Guard {
     /// Forks the guard. Call it first in `main`: before threads, sockets and children exist.
     ///
     /// # Errors
-    /// The operating system refuses the pipe or the fork.
+    /// An internal failure: the operating system refuses the pipe or the fork.
     pub fn start() -> Result<Self, Failure> {
         let refused = |error| {
             Failure::internal("cannot start the guard process")
@@ -48,7 +48,7 @@ impl Guard {
             }
             ForkResult::Child => {
                 drop(write);
-                keep_watch(read);
+                run(read);
                 // SAFETY: the child shares buffers and exit handlers with its parent; _exit runs none.
                 unsafe { nix::libc::_exit(0) }
             }
@@ -57,30 +57,30 @@ impl Guard {
 
     /// Registers a process group to be killed if this program dies.
     pub fn watch_group(&self, group: u32) {
-        self.tell(b"+g", group.to_string().as_bytes());
+        self.send(b"+g", group.to_string().as_bytes());
     }
 
-    /// Forgets a process group whose processes are gone.
+    /// Unregisters a process group whose processes have ended.
     pub fn release_group(&self, group: u32) {
-        self.tell(b"-g", group.to_string().as_bytes());
+        self.send(b"-g", group.to_string().as_bytes());
     }
 
-    /// Registers a directory, or a file, to be removed with all it holds when this program ends.
+    /// Registers a file, or a directory with its contents, to be removed when this program ends.
     pub fn watch_directory(&self, directory: &Path) {
-        self.tell(b"+d", directory.as_os_str().as_bytes());
+        self.send(b"+d", directory.as_os_str().as_bytes());
     }
 
-    /// Forgets a directory that has been removed.
+    /// Unregisters a directory that has been removed.
     pub fn release_directory(&self, directory: &Path) {
-        self.tell(b"-d", directory.as_os_str().as_bytes());
+        self.send(b"-d", directory.as_os_str().as_bytes());
     }
 
-    fn tell(&self, word: &[u8], value: &[u8]) {
+    fn send(&self, operation: &[u8], value: &[u8]) {
         let Some(mut pipe) = self.pipe.as_ref() else { return };
-        // NUL ends a message, because a path may hold anything else.
-        let message = [word, value, b"\0"].concat();
+        // NUL ends a message, because a path may contain every other byte.
+        let message = [operation, value, b"\0"].concat();
         if let Err(error) = pipe.write_all(&message) {
-            tracing::warn!(%error, "the guard process is gone; a SIGKILL would now leave children behind");
+            tracing::warn!(%error, "the guard process has ended; a SIGKILL would now leave children behind");
         }
     }
 }
@@ -88,14 +88,14 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // The guard may have been killed; then there is nobody to wait for.
+        // The guard may have been killed; then the wait fails.
         let _ = waitpid(self.pid, None);
     }
 }
 
-/// The life of the guard, in the forked child: read until the pipe ends, then clean up.
-fn keep_watch(pipe: OwnedFd) {
-    // A session of its own: the terminal's Ctrl+C and hang-up are not for the guard.
+/// Runs the guard in the forked child: reads until the pipe closes, then cleans up.
+fn run(pipe: OwnedFd) {
+    // In a session of its own, the guard gets neither Ctrl+C nor the hang-up of the terminal.
     let _ = setsid();
     for ignored in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGPIPE] {
         // SAFETY: ignoring a signal installs no handler.
@@ -106,10 +106,10 @@ fn keep_watch(pipe: OwnedFd) {
     let (mut groups, mut directories) = (BTreeSet::<i32>::new(), BTreeSet::<PathBuf>::new());
     for message in BufReader::new(File::from(pipe)).split(0) {
         let Ok(message) = message else { break };
-        let (word, value) = message.split_at(message.len().min(2));
+        let (operation, value) = message.split_at(message.len().min(2));
         let group = || std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
         let directory = || PathBuf::from(OsString::from_vec(value.to_vec()));
-        match word {
+        match operation {
             b"+g" => groups.extend(group()),
             b"-g" => {
                 if let Some(group) = group() {
@@ -125,7 +125,7 @@ fn keep_watch(pipe: OwnedFd) {
         let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
     }
     for directory in directories {
-        // A killed process may still be writing into it; a second pass takes what appeared.
+        // A killed process may still have written into it; a second attempt removes that as well.
         if !remove(&directory) {
             std::thread::sleep(std::time::Duration::from_millis(200));
             remove(&directory);
@@ -133,13 +133,13 @@ fn keep_watch(pipe: OwnedFd) {
     }
 }
 
-/// Removes a directory or a file; whether it is gone.
+/// Removes a directory or a file; returns whether it no longer exists.
 fn remove(path: &Path) -> bool {
     let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     removed.is_ok() || !path.exists()
 }
 
-/// Lets go of the caller's files: whoever reads our standard output must not wait for the guard.
+/// Closes inherited files, so that a process that reads our standard output does not wait for the guard.
 fn release_inherited(keep: i32) {
     if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
         for standard in 0..=2 {
@@ -153,7 +153,7 @@ fn release_inherited(keep: i32) {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let numbers: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     for number in numbers.into_iter().filter(|number| *number > 2 && *number != keep) {
-        // SAFETY: this process only ever uses `keep`; nothing else in it owns a descriptor.
+        // SAFETY: this process only uses `keep`; nothing else in it owns a descriptor.
         unsafe { nix::libc::close(number) };
     }
 }

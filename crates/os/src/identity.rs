@@ -1,43 +1,34 @@
-//! Who this process is and what it may: root or not, whom to become instead, how many files.
+//! The user of this process, and the user that root's worker processes run as.
 
-use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Group, Uid, User, geteuid};
 
-/// The hard limit of open files of this process.
-///
-/// # Errors
-/// The operating system refuses to tell.
-pub fn hard_open_files() -> std::io::Result<u64> {
-    Ok(getrlimit(Resource::RLIMIT_NOFILE)?.1)
-}
-
-/// User and group that root's workers should run as: `nobody` where there is one, else root itself
-/// (a container without a user list). None when this process is not root and cannot choose.
+/// Returns the user and group that root's workers should run as: `nobody` if it exists, else root itself
+/// (a container without a user list). `None` if this process is not root and so has no choice.
 #[must_use]
 pub fn worker_user() -> Option<(String, String)> {
     if !geteuid().is_root() {
         return None;
     }
-    let known = |user: User| {
+    let named = |user: User| {
         let group = Group::from_gid(user.gid).ok().flatten()?;
         Some((user.name, group.name))
     };
-    // In a user namespace most users may be nobody that one could become.
-    let mapped = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    // A user namespace may not map the id of `nobody`; then no process can switch to it.
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let nobody = User::from_name("nobody")
         .ok()
         .flatten()
-        .filter(|user| maps(&mapped, user.uid.as_raw()))
-        .and_then(known);
+        .filter(|user| is_mapped(&map, user.uid.as_raw()))
+        .and_then(named);
     nobody
-        .or_else(|| User::from_uid(Uid::from_raw(0)).ok().flatten().and_then(known))
+        .or_else(|| User::from_uid(Uid::from_raw(0)).ok().flatten().and_then(named))
         .or_else(|| Some(("root".to_owned(), "root".to_owned())))
 }
 
-/// Whether a user namespace's map (`uid_map`: first id inside, first id outside, count) holds `id`. A map
-/// that cannot be read forbids nothing.
-fn maps(map: &str, id: u32) -> bool {
+/// Whether the map of a user namespace (`uid_map`: first id inside, first id outside, count) contains `id`.
+/// An unreadable map is taken to contain every id.
+fn is_mapped(map: &str, id: u32) -> bool {
     let range = |line: &str| {
         let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().ok());
         let (inside, _, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
@@ -46,9 +37,9 @@ fn maps(map: &str, id: u32) -> bool {
     map.is_empty() || map.lines().filter_map(range).any(|range| range.contains(&u64::from(id)))
 }
 
-/// Lets everybody read, and only us write, whatever this process and its children create from now
-/// on: nginx's workers are somebody else when root starts them.
-pub fn allow_group_read() {
+/// Makes files that this process and its children create from now on readable for all users and writable
+/// only for their owner: nginx's workers run as another user when root starts them.
+pub fn make_new_files_readable() {
     umask(Mode::from_bits_truncate(0o022));
 }
 
@@ -57,11 +48,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_of_a_namespace() {
-        assert!(maps("         0          0 4294967295\n", 65_534));
-        assert!(
-            !maps("         0       1000          1\n", 65_534) && maps("0 1000 1\n1 100000 65536\n", 65_534)
-        );
-        assert!(maps("", 65_534));
+    fn an_id_is_mapped_if_a_range_contains_it() {
+        assert!(is_mapped("         0          0 4294967295\n", 65_534));
+        assert!(!is_mapped("         0       1000          1\n", 65_534));
+        assert!(is_mapped("0 1000 1\n1 100000 65536\n", 65_534));
+        assert!(is_mapped("", 65_534));
     }
 }

@@ -1,18 +1,16 @@
-//! The kernel's edge: processes and the guard, PID 1, signals, limits, /proc, files, the terminal.
+//! The interface to the operating system: processes and the guard, PID 1, signals, limits, files, the terminal.
 
 pub mod clock;
-pub mod cpu;
-pub mod elf;
 pub mod guard;
 pub mod identity;
-pub mod limits;
 pub mod listener;
+pub mod machine;
 pub mod notify;
-pub mod output_file;
+pub mod output;
 pub mod pid1;
 pub mod process;
+pub mod runtime;
 pub mod secrets;
 pub mod shutdown;
-pub mod stdout;
-pub mod storage;
 pub mod terminal;
+pub mod waiting;

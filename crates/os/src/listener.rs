@@ -1,4 +1,4 @@
-//! Ports that this program takes: to be listened at by a server that inherits them, or by nobody.
+//! Listening sockets, and ports that are reserved without a listener.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, SocketAddrV4, TcpListener};
@@ -8,15 +8,15 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, gets
 
 use hls_swarm_base::error::Failure;
 
-/// Listens on `address`. Port 0 takes a free one, which [`TcpListener::local_addr`] tells.
+/// Listens on `address`. Port 0 selects a free one, which [`TcpListener::local_addr`] returns.
 ///
 /// # Errors
-/// The port is taken or privileged, or the address is none of this machine's.
+/// The port is taken or privileged, or this machine does not have the address.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
         let help = match error.kind() {
             ErrorKind::AddrInUse => format!(
-                "pass --port 0 for a free one, or end its owner (`ss -ltnp sport = :{}`)",
+                "pass --port 0 for a free one, or stop the process that has it (`ss -ltnp sport = :{}`)",
                 address.port()
             ),
             ErrorKind::PermissionDenied => "pass a --port above 1023, or --port 0".to_owned(),
@@ -31,16 +31,16 @@ pub fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-/// A port of loopback that is taken, and at which nobody listens: connections to it are refused.
+/// A reserved port of loopback without a listener: connections to it are refused.
 #[derive(Debug)]
 pub struct UnusedPort {
     address: SocketAddr,
-    /// Held so that nobody else gets the port.
+    /// Reserves the port as long as it is open.
     _socket: OwnedFd,
 }
 
 impl UnusedPort {
-    /// Takes any free port.
+    /// Reserves any free port.
     ///
     /// # Errors
     /// The operating system refuses the socket.
@@ -51,10 +51,10 @@ impl UnusedPort {
             let address: SockaddrIn = getsockname(fd.as_raw_fd())?;
             Ok(Self { address: SocketAddrV4::from(address).into(), _socket: fd })
         };
-        bound().map_err(|error| Failure::internal("cannot take a port of loopback").caused_by(error))
+        bound().map_err(|error| Failure::internal("cannot reserve a port of loopback").caused_by(error))
     }
 
-    /// The address.
+    /// Returns the address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address

@@ -1,5 +1,8 @@
-//! Tells the service manager how this program is (systemd's sd_notify protocol): one datagram to the
-//! socket that NOTIFY_SOCKET names. Without the variable nothing is told to anybody.
+//! Readiness notification of the service manager (systemd's `sd_notify` protocol): one datagram to the socket
+//! that NOTIFY_SOCKET names. Without the variable, nothing is sent.
+//!
+//! The crate `sd-notify` (0.5) does not replace this: it takes an abstract socket (`@name`) for a path, so that
+//! notifications fail in the containers and user managers that use one.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,26 +10,26 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// The program does what it is for; `status` says what that is.
+/// Reports that the program is ready; `status` is a description for people.
 ///
 /// # Errors
-/// The manager's socket is not there or refuses the datagram.
+/// The socket does not exist or refuses the datagram.
 pub fn ready(status: &str) -> io::Result<()> {
-    tell(std::env::var_os("NOTIFY_SOCKET").as_deref(), &format!("READY=1\nSTATUS={status}\n"))
+    send(std::env::var_os("NOTIFY_SOCKET").as_deref(), &format!("READY=1\nSTATUS={status}\n"))
 }
 
-/// The program is about to end.
+/// Reports that the program is about to end.
 ///
 /// # Errors
-/// The manager's socket is not there or refuses the datagram.
+/// The socket does not exist or refuses the datagram.
 pub fn stopping() -> io::Result<()> {
-    tell(std::env::var_os("NOTIFY_SOCKET").as_deref(), "STOPPING=1\n")
+    send(std::env::var_os("NOTIFY_SOCKET").as_deref(), "STOPPING=1\n")
 }
 
-fn tell(socket: Option<&OsStr>, state: &str) -> io::Result<()> {
+fn send(socket: Option<&OsStr>, state: &str) -> io::Result<()> {
     let Some(name) = socket.map(OsStr::as_bytes).filter(|name| !name.is_empty()) else { return Ok(()) };
     let address = match name {
-        // An abstract name; the manager writes @ in place of the NUL that it begins with.
+        // An abstract name: the first byte is NUL, which the manager writes as @.
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         path => SocketAddr::from_pathname(OsStr::from_bytes(path))?,
     };
@@ -46,22 +49,22 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_by_path_and_by_abstract_name() {
+    fn a_state_reaches_a_socket_by_path_and_by_abstract_name() {
         let directory = tempfile::TempDir::new().unwrap();
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
-        tell(Some(path.as_os_str()), "READY=1\n").unwrap();
+        send(Some(path.as_os_str()), "READY=1\n").unwrap();
         assert_eq!(received(&socket), "READY=1\n");
 
         let name = format!("hls-origin-test-{}", std::process::id());
         let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-        tell(Some(OsStr::new(&format!("@{name}"))), "STOPPING=1\n").unwrap();
+        send(Some(OsStr::new(&format!("@{name}"))), "STOPPING=1\n").unwrap();
         assert_eq!(received(&socket), "STOPPING=1\n");
     }
 
     #[test]
-    fn nobody_is_told_without_a_socket_and_a_missing_one_is_an_error() {
-        tell(None, "READY=1\n").unwrap();
-        assert!(tell(Some(OsStr::new("/no/such/socket")), "READY=1\n").is_err());
+    fn nothing_is_sent_without_a_socket_and_a_missing_socket_is_an_error() {
+        send(None, "READY=1\n").unwrap();
+        assert!(send(Some(OsStr::new("/no/such/socket")), "READY=1\n").is_err());
     }
 }

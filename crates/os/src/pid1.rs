@@ -1,7 +1,7 @@
-//! The first process of a container or a PID namespace has duties that no other has: signals that it
-//! does not handle are ignored, and orphans become its children and stay zombies unless it waits for
-//! them. So the program steps aside: it runs in a child, and the first process forwards signals and
-//! reaps, as tini does.
+//! Duties of PID 1, the first process of a container or a PID namespace.
+//!
+//! The kernel ignores signals that PID 1 does not handle, and orphans become its children, which stay zombies
+//! unless it reaps them. So the program runs in a child, and PID 1 forwards signals and reaps, as tini does.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -14,11 +14,11 @@ use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use hls_swarm_base::error::Failure;
 
-/// How long what outlives the program (its guard) may take to clean up.
-const AFTERWARDS: Duration = Duration::from_secs(2);
+/// How long the guard, which outlives the program, may take to clean up.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Steps aside if this is the first process. Call it first in `main`, before threads exist. Returns
-/// `None` where the program is to go on, and in the first process its exit code when it has ended.
+/// Forks if this process is PID 1. Call it first in `main`, before threads exist. Returns `None` in the process
+/// that continues as the program, and in PID 1 the exit code of the program when it has ended.
 ///
 /// # Errors
 /// The operating system refuses the fork.
@@ -29,11 +29,11 @@ pub fn run_as_pid1() -> Result<Option<ExitCode>, Failure> {
     let all = SigSet::all();
     let mut before = SigSet::empty();
     let refused = |error: Errno| {
-        Failure::internal("cannot leave the first process of the container to its duties")
+        Failure::internal("cannot fork the program from PID 1 of the container")
             .caused_by(error)
             .help("raise the limit of processes (docker run --pids-limit, ulimit -u)")
     };
-    // Before the fork, so that no signal is lost between it and the loop.
+    // Blocked before the fork, so that no signal is lost between it and the loop.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), Some(&mut before)).map_err(refused)?;
     // SAFETY: main has not started any thread yet, so the child may run ordinary code.
     match unsafe { fork() }.map_err(refused)? {
@@ -41,30 +41,30 @@ pub fn run_as_pid1() -> Result<Option<ExitCode>, Failure> {
             sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None).map_err(refused)?;
             Ok(None)
         }
-        ForkResult::Parent { child } => Ok(Some(ExitCode::from(serve(child, &all)))),
+        ForkResult::Parent { child } => Ok(Some(ExitCode::from(supervise(child, &all)))),
     }
 }
 
-/// Forwards and reaps until `program` has ended; returns its exit code as a shell would tell it.
-fn serve(program: Pid, signals: &SigSet) -> u8 {
+/// Forwards signals and reaps until `program` has ended; returns its exit code as a shell would.
+fn supervise(program: Pid, signals: &SigSet) -> u8 {
     loop {
         if let Some(code) = reap(program) {
-            let until = Instant::now() + AFTERWARDS;
+            let until = Instant::now() + CLEANUP_TIMEOUT;
             while Instant::now() < until && waitpid(None, Some(WaitPidFlag::WNOHANG)) != Err(Errno::ECHILD) {
                 std::thread::sleep(Duration::from_millis(10));
             }
             return code;
         }
-        let Some((signal, from_terminal)) = next(signals) else { continue };
-        // The terminal has told the program itself; twice would mean "at once".
+        let Some((signal, from_terminal)) = next_signal(signals) else { continue };
+        // The terminal also signals the program itself; a second signal would end it immediately.
         if signal != Signal::SIGCHLD && !from_terminal {
-            // It may be gone already; the next round sees it.
+            // If it has ended already, the next iteration notices.
             let _ = kill(program, signal);
         }
     }
 }
 
-/// Waits for all that have ended; returns the program's exit code if it is among them.
+/// Reaps all children that have ended; returns the exit code of the program if it is among them.
 fn reap(program: Pid) -> Option<u8> {
     let mut code = None;
     loop {
@@ -79,8 +79,8 @@ fn reap(program: Pid) -> Option<u8> {
     }
 }
 
-/// The next signal, and whether the terminal sent it.
-fn next(signals: &SigSet) -> Option<(Signal, bool)> {
+/// Waits for the next signal; returns it and whether the terminal sent it.
+fn next_signal(signals: &SigSet) -> Option<(Signal, bool)> {
     // SAFETY: an all-zero siginfo_t is a valid value for the kernel to overwrite.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are valid for the duration of the call.

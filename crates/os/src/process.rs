@@ -1,14 +1,15 @@
-//! Starting, signalling and reaping children: the sole place in the program that does.
+//! Child processes: the only place in the program that starts, signals and reaps them.
 //!
 //! Each child leads a process group of its own (so that a signal reaches its children too, and the
 //! terminal's Ctrl+C does not), dies with this program (`PR_SET_PDEATHSIG`, and the guard for what
-//! that misses), reads nothing from the terminal and dumps no core. When a child has ended,
-//! whatever is left of its group is killed. What children say is the caller's business.
+//! that misses), reads nothing from the terminal and dumps no core. When a child has ended, the rest of
+//! its group is killed. The caller reads and interprets its output.
 
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{OwnedFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,40 +17,41 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep_until};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
 
 use super::guard::Guard;
 
-/// Where an output of a child goes.
+/// The destination of an output of a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Nowhere.
+    /// It is discarded.
     Discard,
-    /// To us, through a pipe.
+    /// A pipe to this process.
     Pipe,
 }
 
-/// A program to be started.
+/// A program to start, with its arguments and environment.
 #[derive(Clone, Debug)]
 pub struct Program {
-    /// Path, or a name to be looked up in PATH.
+    /// Path, or a name to look up in PATH.
     pub path: PathBuf,
     /// Arguments without the program's name.
     pub arguments: Vec<OsString>,
-    /// Variables set on top of our own environment.
+    /// Variables added to the environment of this process.
     pub environment: Vec<(OsString, OsString)>,
     /// Standard output.
     pub stdout: Output,
     /// Standard error.
     pub stderr: Output,
-    /// Our descriptors that the child keeps, under the same numbers.
+    /// Descriptors of this process that the child inherits under the same numbers.
     pub inherit: Vec<RawFd>,
 }
 
 impl Program {
-    /// A program with arguments, and with both outputs piped to us.
+    /// Returns a program with arguments, and with both outputs piped to this process.
     pub fn new<A: Into<OsString>>(path: impl Into<PathBuf>, arguments: impl IntoIterator<Item = A>) -> Self {
         Self {
             path: path.into(),
@@ -66,7 +68,7 @@ impl Program {
     ///
     /// # Errors
     /// The program does not exist, may not be executed, or the operating system refuses a process;
-    /// the error is the operating system's own.
+    /// the error is that of the operating system.
     pub fn start(&self, guard: &Arc<Guard>) -> io::Result<Child> {
         let mut command = tokio::process::Command::new(&self.path);
         command
@@ -80,7 +82,7 @@ impl Program {
         let inherit = self.inherit.clone();
         // SAFETY: between fork and exec only async-signal-safe calls are made; `inherit` is only read.
         unsafe { command.pre_exec(move || prepare_child(parent, &inherit)) };
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that may")]
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
         let mut child = command.spawn()?;
         let group = child.id().ok_or_else(|| io::Error::other("the child has no process id"))?;
         guard.watch_group(group);
@@ -92,7 +94,7 @@ impl Program {
             guard: Arc::clone(guard),
             stdout: stdout.map(receiver).transpose()?,
             stderr: stderr.map(receiver).transpose()?,
-            ended: None,
+            exit: None,
         })
     }
 }
@@ -138,23 +140,23 @@ fn prepare_child(parent: Pid, inherit: &[RawFd]) -> io::Result<()> {
 pub struct Group(u32);
 
 impl Group {
-    /// Sends a signal to all of the group.
+    /// Sends a signal to all processes of the group.
     pub fn signal(self, signal: Signal) {
         if let Ok(group) = i32::try_from(self.0)
             && group > 1
         {
-            // ESRCH: the group is gone, which is what a signal would have been for.
+            // ESRCH: all processes of the group have ended already.
             let _ = killpg(Pid::from_raw(group), signal);
         }
     }
 }
 
-/// When to insist while a child is being stopped.
+/// When a child that is being stopped gets the next signal.
 #[derive(Clone, Copy, Debug)]
 pub struct StopTimeouts {
-    /// TERM is sent again after this time: some builds of FFmpeg only listen to the second one.
+    /// SIGTERM is sent again this long after the first one: some builds of FFmpeg only react to the second.
     pub again: Duration,
-    /// KILL is sent after this time.
+    /// SIGKILL is sent this long after the first SIGTERM.
     pub kill: Duration,
 }
 
@@ -174,23 +176,23 @@ pub struct Child {
     pub stdout: Option<pipe::Receiver>,
     /// Read end of the child's standard error, where it is piped.
     pub stderr: Option<pipe::Receiver>,
-    ended: Option<ProcessExit>,
+    exit: Option<ProcessExit>,
 }
 
 impl Child {
-    /// Process id, which is also the id of the child's process group.
+    /// Returns the process id, which is also the id of the child's process group.
     #[must_use]
     pub const fn pid(&self) -> u32 {
         self.group
     }
 
-    /// Waits for the end of the child, then kills what is left of its group. May be cancelled and
-    /// called again.
+    /// Waits for the end of the child, then kills the rest of its group. The future may be dropped and the
+    /// function called again.
     pub async fn wait(&mut self) -> ProcessExit {
-        if let Some(ending) = self.ended {
-            return ending;
+        if let Some(exit) = self.exit {
+            return exit;
         }
-        let ending = match self.child.wait().await {
+        let exit = match self.child.wait().await {
             Ok(status) => ProcessExit::from(status),
             Err(error) => {
                 tracing::error!(pid = self.group, %error, "cannot wait for a child");
@@ -199,94 +201,154 @@ impl Child {
         };
         self.signal(Signal::SIGKILL);
         self.guard.release_group(self.group);
-        self.ended = Some(ending);
-        ending
+        self.exit = Some(exit);
+        exit
     }
 
-    /// Sends a signal to the child's group; does nothing after its end.
+    /// Sends a signal to the child's group; does nothing after the child has ended.
     pub fn signal(&self, signal: Signal) {
-        if self.ended.is_none() {
+        if self.exit.is_none() {
             self.group().signal(signal);
         }
     }
 
-    /// The child's process group, to be signalled while somebody else waits for the child.
+    /// Returns the child's process group, to signal it while another task waits for the child.
     #[must_use]
     pub const fn group(&self) -> Group {
         Group(self.group)
     }
 
-    /// Stops the child: TERM to its group, TERM again, KILL only then. Its pipes must be drained by
-    /// somebody else meanwhile, or a child that still writes cannot leave.
-    pub async fn stop(&mut self, patience: StopTimeouts) -> ProcessExit {
-        let started = tokio::time::Instant::now();
-        self.signal(Signal::SIGTERM);
-        if let Ok(ending) = tokio::time::timeout_at(started + patience.again, self.wait()).await {
-            return ending;
+    /// Stops the child: SIGTERM to its group, SIGTERM again, and SIGKILL at last. Another task must drain its
+    /// pipes meanwhile, or a child that is still writing cannot end.
+    pub async fn stop(&mut self, timeouts: StopTimeouts) -> ProcessExit {
+        if let Some(exit) = self.exit {
+            return exit;
         }
-        self.signal(Signal::SIGTERM);
-        if let Ok(ending) = tokio::time::timeout_at(started + patience.kill, self.wait()).await {
-            return ending;
+        let mut stopping = Stopping::begin(self.group(), timeouts);
+        loop {
+            tokio::select! {
+                exit = self.wait() => return exit,
+                () = stopping.escalate() => {}
+            }
         }
-        self.signal(Signal::SIGKILL);
-        self.wait().await
+    }
+}
+
+/// The escalation that stops a child: SIGTERM, SIGTERM again, SIGKILL. For callers that attend to the child
+/// meanwhile; [`Child::stop`] does nothing else.
+#[derive(Debug)]
+pub struct Stopping {
+    group: Group,
+    timeouts: StopTimeouts,
+    began: Instant,
+    sent: Sent,
+}
+
+/// The last signal of an escalation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Term,
+    TermAgain,
+    Kill,
+}
+
+impl Stopping {
+    /// Sends the first SIGTERM.
+    #[must_use]
+    pub fn begin(group: Group, timeouts: StopTimeouts) -> Self {
+        group.signal(Signal::SIGTERM);
+        Self { group, timeouts, began: Instant::now(), sent: Sent::Term }
+    }
+
+    /// Waits until it is time for the next signal, and sends it; never returns after SIGKILL. May be cancelled
+    /// and called again.
+    pub async fn escalate(&mut self) {
+        match self.sent {
+            Sent::Term => {
+                sleep_until(self.began + self.timeouts.again).await;
+                self.group.signal(Signal::SIGTERM);
+                self.sent = Sent::TermAgain;
+            }
+            Sent::TermAgain => {
+                sleep_until(self.began + self.timeouts.kill).await;
+                self.kill();
+            }
+            Sent::Kill => std::future::pending().await,
+        }
+    }
+
+    /// Sends SIGKILL now.
+    pub fn kill(&mut self) {
+        self.group.signal(Signal::SIGKILL);
+        self.sent = Sent::Kill;
+    }
+
+    /// Whether SIGKILL was sent.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.sent == Sent::Kill
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // The guard keeps watching the group: nobody has seen its end.
+        // The group stays registered with the guard, because its end has not been observed.
         self.signal(Signal::SIGKILL);
     }
 }
 
-/// What a short-lived program said.
+/// The captured output of a program.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct Captured {
     /// How it ended.
-    pub ending: ProcessExit,
-    /// Its standard output, cut at the limit.
+    pub exit: ProcessExit,
+    /// Its standard output, truncated at the limit.
     pub stdout: Vec<u8>,
-    /// Its standard error, cut at the limit.
+    /// Its standard error, truncated at the limit.
     pub stderr: Vec<u8>,
 }
 
-/// Runs a program to its end and returns what it said; for questions, not for viewers.
+/// Runs a short-lived program to its end and captures its output.
 ///
-/// Output beyond `limit` bytes each is read and thrown away. A program that has not ended after
-/// `time` is killed.
+/// Of each output, what exceeds `limit` bytes is read and discarded. A program that has not ended after
+/// `timeout` is killed.
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied` and the like from the start, `TimedOut` after `time`.
-pub async fn ask(program: &Program, guard: &Arc<Guard>, limit: usize, time: Duration) -> io::Result<Answer> {
+/// `NotFound`, `PermissionDenied` and the like from the start, `TimedOut` after `timeout`.
+pub async fn capture(
+    program: &Program,
+    guard: &Arc<Guard>,
+    limit: usize,
+    timeout: Duration,
+) -> io::Result<Captured> {
     let mut child = program.start(guard)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let talk = async {
-        // A grandchild may hold the pipes open after the child has ended: its end closes the talk.
+    let running = async {
+        // A grandchild may keep the pipes open after the child has ended, so the end of the child decides.
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let ending = {
+        let exit = {
             let mut reading = std::pin::pin!(async {
                 tokio::join!(read_all(stdout, limit, &mut out), read_all(stderr, limit, &mut err))
             });
             tokio::select! {
                 biased;
                 _ = &mut reading => child.wait().await,
-                ending = child.wait() => {
+                exit = child.wait() => {
                     drop(tokio::time::timeout(Duration::from_millis(200), reading).await);
-                    ending
+                    exit
                 }
             }
         };
-        Answer { ending, stdout: out, stderr: err }
+        Captured { exit, stdout: out, stderr: err }
     };
-    match tokio::time::timeout(time, talk).await {
-        Ok(answer) => Ok(answer),
+    match tokio::time::timeout(timeout, running).await {
+        Ok(captured) => Ok(captured),
         Err(_) => {
             child.signal(Signal::SIGKILL);
             child.wait().await;
             Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("gave no answer within {} s", time.as_secs_f32()),
+                format!("did not end within {} s", timeout.as_secs_f32()),
             ))
         }
     }
@@ -301,22 +363,57 @@ async fn read_all(pipe: Option<pipe::Receiver>, limit: usize, into: &mut Vec<u8>
     .await;
 }
 
-/// Reads a pipe until its end. The buffer lives only while there is something to read, so that a
-/// thousand silent pipes cost no memory.
-pub async fn drain(pipe: &pipe::Receiver, mut take: impl FnMut(&[u8])) {
+/// Reads a pipe until its end. The buffer exists only while there is something to read, so that a thousand
+/// silent pipes use no memory.
+pub async fn drain(pipe: &pipe::Receiver, mut consume: impl FnMut(&[u8])) {
     while pipe.readable().await.is_ok() {
         let mut buffer = [0_u8; 4096];
         match pipe.try_read(&mut buffer) {
             Ok(0) => return,
-            Ok(read) => take(buffer.get(..read).unwrap_or_default()),
+            Ok(read) => consume(buffer.get(..read).unwrap_or_default()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return,
         }
     }
 }
 
-/// Turns an error of [`Program::start`] or [`ask`] into one that names the program and suggests a fix.
+/// Returns the failure for an error of [`Program::start`] or [`capture`], which names the program.
 #[must_use]
-pub fn spawn_failed(program: &std::path::Path, error: io::Error, help: &str) -> Failure {
+pub fn spawn_failed(program: &Path, error: io::Error, help: &str) -> Failure {
     Failure::preflight(format!("cannot run {}", program.display())).caused_by(error).help(help)
+}
+
+/// The program header that names the dynamic linker.
+const PT_INTERP: u32 = 3;
+
+/// Whether a program is statically linked, so that no library can be preloaded into it. `None` if it is not a
+/// 64-bit little-endian ELF file (but a script, for example) or cannot be read.
+#[must_use]
+pub fn is_static(program: &Path) -> Option<bool> {
+    let mut file = File::open(find_in_path(program)?).ok()?;
+    let mut head = [0_u8; 64];
+    file.read_exact(&mut head).ok()?;
+    if head.get(..6)? != b"\x7fELF\x02\x01" {
+        return None;
+    }
+    let offset = u64::from_le_bytes(head.get(32..40)?.try_into().ok()?);
+    let size = usize::from(u16::from_le_bytes(head.get(54..56)?.try_into().ok()?));
+    let count = usize::from(u16::from_le_bytes(head.get(56..58)?.try_into().ok()?));
+    file.seek(SeekFrom::Start(offset)).ok()?;
+    let mut table = vec![0_u8; size.checked_mul(count)?];
+    file.read_exact(&mut table).ok()?;
+    let interpreter = table
+        .chunks(size.max(1))
+        .filter_map(|entry| Some(u32::from_le_bytes(entry.get(..4)?.try_into().ok()?)))
+        .any(|kind| kind == PT_INTERP);
+    Some(!interpreter)
+}
+
+/// Returns the file that a shell would run for `program`: a path as it is, a name by PATH.
+fn find_in_path(program: &Path) -> Option<PathBuf> {
+    if program.components().count() > 1 {
+        return Some(program.to_owned());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file())
 }

@@ -1,4 +1,4 @@
-//! Signals that ask the program to end: the first asks nicely, the second means at once.
+//! Shutdown on a signal: the first signal ends the program gracefully, the second one immediately.
 
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 
-/// What everyone in the program waits on beside their work.
+/// The shutdown of the program, which every long task waits for.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Cancelled when the program should come to its end in good order.
+    /// Cancelled when the program should end gracefully.
     pub graceful: CancellationToken,
-    /// Cancelled when it should end at once.
-    pub at_once: CancellationToken,
+    /// Cancelled when it should end immediately.
+    pub immediate: CancellationToken,
     signal: Arc<AtomicU8>,
 }
 
 impl Shutdown {
-    /// Listens to SIGINT, SIGTERM and SIGHUP. Needs a running tokio runtime.
+    /// Starts to listen for SIGINT, SIGTERM and SIGHUP. Needs a running Tokio runtime.
     ///
     /// # Errors
     /// The operating system refuses the socket pair or the handler.
@@ -29,22 +29,22 @@ impl Shutdown {
         let shutdown = Self::default();
         for number in [SIGINT, SIGTERM, SIGHUP] {
             let stream = wake_on(number).map_err(|error| {
-                Failure::internal(format!("cannot listen to signal {number}")).caused_by(error)
+                Failure::internal(format!("cannot listen for signal {number}")).caused_by(error)
             })?;
             tokio::spawn(shutdown.clone().follow(number, stream));
         }
         Ok(shutdown)
     }
 
-    /// The first signal that arrived.
+    /// Returns the number of the first signal, if one has arrived.
     #[must_use]
     pub fn signal(&self) -> Option<u8> {
         Some(self.signal.load(Ordering::Relaxed)).filter(|number| *number != 0)
     }
 
-    /// Asks the program to end in good order, as the first arrival of `signal` would: the dashboard's
-    /// `q` is Ctrl+C (2), and a terminal that is gone is SIGHUP (1) even where no signal comes.
-    pub fn ask(&self, signal: u8) {
+    /// Requests a graceful end, as if `signal` had arrived: `q` in the dashboard acts as SIGINT (2), and the loss
+    /// of the terminal as SIGHUP (1) even if the kernel sends no signal.
+    pub fn request(&self, signal: u8) {
         if !self.graceful.is_cancelled() {
             self.signal.store(signal, Ordering::Relaxed);
             self.graceful.cancel();
@@ -56,8 +56,8 @@ impl Shutdown {
         while stream.readable().await.is_ok() {
             match stream.try_read(&mut buffer) {
                 Ok(0) => return,
-                Ok(_) if self.graceful.is_cancelled() => self.at_once.cancel(),
-                Ok(_) => self.ask(u8::try_from(number).unwrap_or(u8::MAX)),
+                Ok(_) if self.graceful.is_cancelled() => self.immediate.cancel(),
+                Ok(_) => self.request(u8::try_from(number).unwrap_or(u8::MAX)),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
@@ -65,7 +65,7 @@ impl Shutdown {
     }
 }
 
-/// A stream that becomes readable with one byte for each arrival of the signal.
+/// Returns a stream that receives one byte for each arrival of the signal.
 pub(crate) fn wake_on(number: i32) -> std::io::Result<UnixStream> {
     let (read, write) = StdStream::pair()?;
     signal_hook::low_level::pipe::register(number, write)?;

@@ -1,8 +1,12 @@
-//! The terminal of the program: taken for full-screen drawing, and given back whatever happens.
+//! The terminal of the program: acquired for full-screen drawing, and restored whatever happens.
 //!
-//! It is opened anew as /dev/tty, so that "does not block" holds for us and for nobody who shares
-//! our standard streams: a terminal that takes no bytes (a dead ssh) must not stop the run.
-//! ISIG stays on: Ctrl+C is a signal here as everywhere.
+//! It is opened again as /dev/tty, so that non-blocking mode applies to this file description only and not to
+//! the processes that share our standard streams: a terminal that accepts no bytes (a dead ssh connection)
+//! must not stop the run. ISIG stays on: Ctrl+C is a signal here as everywhere.
+//!
+//! crossterm (0.29) does not replace this. Its `EventStream` reads standard input if that is a terminal, loops
+//! for ever when the terminal has been closed (its reader retries at the end of the file and on EIO, so that
+//! the run could not end), and may start `tput` on each change of size.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
@@ -23,34 +27,34 @@ use super::shutdown::wake_on;
 
 /// Alternate screen, cursor hidden.
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[2J";
-/// CAN ends a sequence that was cut off; then plain text, cursor shown, main screen.
+/// CAN ends an incomplete sequence; then plain text, cursor shown, main screen.
 const LEAVE: &[u8] = b"\x18\x1b[0m\x1b[?25h\x1b[?1049l";
-/// How long a terminal that takes no bytes is waited for when it is given back, milliseconds.
-const LAST_WORDS_MS: u8 = 200;
+/// How long to wait for a terminal that accepts no bytes when it is restored, milliseconds.
+const RESTORE_TIMEOUT_MS: u8 = 200;
 
-/// What has to be given back; of one terminal, because a process has one.
-static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
-static UP: AtomicBool = AtomicBool::new(false);
+/// The terminal to restore; only one, because a process has one.
+static ACQUIRED: Mutex<Option<Acquired>> = Mutex::new(None);
+static ACTIVE: AtomicBool = AtomicBool::new(false);
 
-struct Taken {
+struct Acquired {
     tty: File,
     before: Termios,
 }
 
-/// Whether the screen is ours now, so that nobody else may write to the terminal.
+/// Whether the program draws on the screen now, so that nothing else may write to the terminal.
 #[must_use]
-pub fn is_up() -> bool {
-    UP.load(Ordering::Acquire)
+pub fn is_active() -> bool {
+    ACTIVE.load(Ordering::Acquire)
 }
 
-/// Whether standard output and standard error are terminals that can place a cursor.
+/// Whether standard output and standard error are terminals that can position a cursor.
 #[must_use]
-pub fn is_fit() -> bool {
+pub fn is_suitable() -> bool {
     let able = std::env::var("TERM").is_ok_and(|term| !matches!(term.as_str(), "" | "dumb"));
     able && io::stdout().is_terminal() && io::stderr().is_terminal()
 }
 
-/// The screen, while it is ours. Dropping it gives the terminal back, and so does a panic.
+/// The acquired screen. Dropping it restores the terminal, and so does a panic.
 #[derive(Debug)]
 pub struct Screen {
     tty: AsyncFd<File>,
@@ -58,50 +62,54 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Takes the terminal. Needs a running tokio runtime.
+    /// Acquires the terminal. Needs a running Tokio runtime.
     ///
     /// # Errors
-    /// There is no terminal, another job has it, or it refuses.
-    pub fn take() -> io::Result<Self> {
+    /// There is no terminal, the program runs in the background, or the operating system refuses.
+    pub fn acquire() -> io::Result<Self> {
         let tty = OpenOptions::new()
             .read(true)
             .write(true)
             .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
             .open("/dev/tty")?;
-        if !in_front(&tty) {
+        if !in_foreground(&tty) {
             return Err(io::Error::other("the program runs in the background"));
         }
         let before = tcgetattr(&tty)?;
         let resizes = wake_on(SIGWINCH)?;
         let spare = tty.try_clone()?;
-        // SAFETY: the file owns an open descriptor, and nobody closes or replaces it meanwhile.
+        // SAFETY: the file owns an open descriptor, which is neither closed nor replaced meanwhile.
         let tty = unsafe { AsyncFd::register(tty) }.map_err(io::Error::from)?;
         let screen = Self { tty, resizes };
-        give_back_on_panic();
-        if let Ok(mut taken) = TAKEN.lock() {
-            *taken = Some(Taken { tty: spare, before: before.clone() });
+        restore_on_panic();
+        if let Ok(mut acquired) = ACQUIRED.lock() {
+            *acquired = Some(Acquired { tty: spare, before: before.clone() });
         }
-        UP.store(true, Ordering::Release);
-        // From here on a failure drops `screen`, which gives back what was taken.
-        tcsetattr(screen.tty.get_ref(), SetArg::TCSANOW, &for_keys(before))?;
-        insist(screen.tty.get_ref(), ENTER);
+        ACTIVE.store(true, Ordering::Release);
+        // From here on, a failure drops `screen`, which restores the terminal.
+        tcsetattr(screen.tty.get_ref(), SetArg::TCSANOW, &key_by_key(before))?;
+        write_all(screen.tty.get_ref(), ENTER);
         Ok(screen)
     }
 
-    /// Columns and lines; at least one of each.
+    /// Returns the number of columns and lines; at least one of each.
     #[must_use]
     pub fn size(&self) -> (u16, u16) {
         let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: the descriptor is open, and TIOCGWINSZ writes one `winsize`, which `size` is.
-        let told = unsafe { nix::libc::ioctl(self.tty.as_raw_fd(), nix::libc::TIOCGWINSZ, &raw mut size) };
-        // A serial line does not know its size; it is the classic one then.
-        if told != 0 || size.ws_col == 0 || size.ws_row == 0 { (80, 24) } else { (size.ws_col, size.ws_row) }
+        let result = unsafe { nix::libc::ioctl(self.tty.as_raw_fd(), nix::libc::TIOCGWINSZ, &raw mut size) };
+        // A serial line has no size; the classic one is assumed.
+        if result != 0 || size.ws_col == 0 || size.ws_row == 0 {
+            (80, 24)
+        } else {
+            (size.ws_col, size.ws_row)
+        }
     }
 
-    /// Reads what was typed; 0 = the terminal is gone.
+    /// Reads what was typed; 0 = the terminal has been closed.
     ///
     /// # Errors
-    /// The terminal is gone, too.
+    /// The terminal has been closed.
     pub async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let mut ready = self.tty.readable().await?;
@@ -111,10 +119,10 @@ impl Screen {
         }
     }
 
-    /// Writes some of `bytes` when the terminal takes them; returns how many.
+    /// Writes some of `bytes` when the terminal accepts them; returns how many.
     ///
     /// # Errors
-    /// The terminal is gone.
+    /// The terminal has been closed.
     pub async fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             let mut ready = self.tty.writable().await?;
@@ -124,10 +132,10 @@ impl Screen {
         }
     }
 
-    /// Waits for a change of size; several at once are one.
+    /// Waits for a change of size; several pending changes count as one.
     ///
     /// # Errors
-    /// The operating system refuses to tell.
+    /// The error of the operating system.
     pub async fn resized(&self) -> io::Result<()> {
         let mut buffer = [0_u8; 64];
         loop {
@@ -142,52 +150,54 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
-/// Gives the terminal back as it was; the second call finds nothing to do.
-fn give_back() {
-    // Whoever holds the lock is giving back already, or has not yet taken.
-    let Some(Taken { tty, before }) = TAKEN.try_lock().ok().and_then(|mut taken| taken.take()) else {
+/// Restores the terminal; a second call does nothing.
+fn restore() {
+    // While the lock is held, another thread restores the terminal already, or has not acquired it yet.
+    let Some(Acquired { tty, before }) = ACQUIRED.try_lock().ok().and_then(|mut acquired| acquired.take())
+    else {
         return;
     };
-    insist(&tty, LEAVE);
-    // A job in the background would be stopped by SIGTTOU; its shell has set the terminal up anew.
-    if in_front(&tty) {
-        // Not "when all is written": a dead terminal never gets there. Keys that were typed for
-        // the dashboard are not for the shell. A terminal that is gone needs neither.
+    write_all(&tty, LEAVE);
+    // A background job would be stopped by SIGTTOU; its shell has set the terminal up again.
+    if in_foreground(&tty) {
+        // Not TCSADRAIN, which waits for ever on a dead terminal. Keys that were typed for the dashboard are
+        // not for the shell. Both fail if the terminal has been closed, which is harmless.
         let _ = tcsetattr(&tty, SetArg::TCSANOW, &before);
         let _ = tcflush(&tty, FlushArg::TCIFLUSH);
     }
-    UP.store(false, Ordering::Release);
+    ACTIVE.store(false, Ordering::Release);
 }
 
-/// Before a panic tells about itself, the screen is given back, or nobody could read it.
-fn give_back_on_panic() {
+/// Restores the screen before the message of a panic is printed, so that it can be read.
+fn restore_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let tell = std::panic::take_hook();
+        let print_panic = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            give_back();
-            tell(panic);
+            restore();
+            print_panic(panic);
         }));
     });
 }
 
-fn in_front(tty: &File) -> bool {
+fn in_foreground(tty: &File) -> bool {
     nix::unistd::tcgetpgrp(tty) == Ok(nix::unistd::getpgrp())
 }
 
-/// No echo, no lines; keys one by one as they come, Ctrl+C as a signal, Ctrl+S and Ctrl+Z nothing.
-fn for_keys(mut termios: Termios) -> Termios {
+/// Turns off echo and line editing, so that keys arrive one by one; Ctrl+C is a signal, Ctrl+S and Ctrl+Z do
+/// nothing.
+fn key_by_key(mut termios: Termios) -> Termios {
     termios.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::IEXTEN);
     termios.local_flags.insert(LocalFlags::ISIG);
     termios.input_flags.remove(InputFlags::IXON | InputFlags::ICRNL);
     let set = [
         (Special::VMIN, 1),
         (Special::VTIME, 0),
-        // A stopped program would leave its viewers running on a screen that nobody redraws.
+        // A stopped program would leave its viewers running behind a screen that is no longer updated.
         (Special::VSUSP, nix::libc::_POSIX_VDISABLE),
         (Special::VQUIT, nix::libc::_POSIX_VDISABLE),
     ];
@@ -199,8 +209,8 @@ fn for_keys(mut termios: Termios) -> Termios {
     termios
 }
 
-/// Writes all of `bytes`, unless the terminal is gone or takes nothing for a while.
-fn insist(mut tty: &File, mut bytes: &[u8]) {
+/// Writes all of `bytes`, unless the terminal has been closed or accepts nothing for a while.
+fn write_all(mut tty: &File, mut bytes: &[u8]) {
     use std::os::fd::AsFd;
 
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -209,7 +219,7 @@ fn insist(mut tty: &File, mut bytes: &[u8]) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut ready = [PollFd::new(tty.as_fd(), PollFlags::POLLOUT)];
-                if !matches!(poll(&mut ready, PollTimeout::from(LAST_WORDS_MS)), Ok(1..)) {
+                if !matches!(poll(&mut ready, PollTimeout::from(RESTORE_TIMEOUT_MS)), Ok(1..)) {
                     return;
                 }
             }

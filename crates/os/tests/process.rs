@@ -1,4 +1,4 @@
-//! The process layer with children that misbehave. It has a `main` of its own, because the guard has to
+//! Tests of the process layer with children that misbehave. They have a `main` of their own, because the guard has to
 //! be forked from a process with one thread, which the usual test harness is not.
 
 #![allow(
@@ -18,19 +18,19 @@ use tempfile::TempDir;
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Program, StopTimeouts, ask, drain};
+use hls_swarm_os::process::{Program, StopTimeouts, capture, drain};
 use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::{self, zombies};
 
 const SOON: Duration = Duration::from_secs(5);
 
 fn main() {
-    // Tools that list tests ask so; there is one.
+    // Tools that list tests pass --list; there is one test.
     if std::env::args().any(|word| word == "--list") {
         println!("process: test");
         return;
     }
-    // What whoever started this left open is not ours to close.
+    // Descriptors that this process inherited open stay open in its children.
     let inherited: Vec<String> = std::fs::read_dir("/proc/self/fd")
         .unwrap()
         .map(|entry| entry.unwrap())
@@ -41,20 +41,20 @@ fn main() {
     let guard = Arc::new(Guard::start().unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        children_are_alone(&guard, &inherited).await;
-        endings_are_told(&guard).await;
-        floods_do_not_stop_anyone(&guard).await;
-        what_a_child_leaves_dies_with_it(&guard).await;
-        who_holds_the_pipes_does_not_hold_us(&guard).await;
-        patience_ends(&guard).await;
-        stopping_is_nice_first(&guard).await;
-        dropping_kills(&guard).await;
-        cancelled_waits_lose_nothing(&guard).await;
+        a_child_is_isolated(&guard, &inherited).await;
+        the_exit_status_is_reported(&guard).await;
+        large_output_blocks_neither_side(&guard).await;
+        the_group_dies_with_its_leader(&guard).await;
+        an_open_pipe_does_not_delay_the_capture(&guard).await;
+        a_program_is_killed_after_the_timeout(&guard).await;
+        stopping_escalates(&guard).await;
+        dropping_a_child_kills_its_group(&guard).await;
+        a_cancelled_wait_loses_nothing(&guard).await;
     });
     drop(runtime);
     assert!(zombies(std::process::id()).iter().all(|pid| processes::name(*pid) == "hls-guard"));
     the_guard_cleans_up(guard, watched);
-    println!("the process layer holds");
+    println!("process layer: ok");
 }
 
 fn shell(script: &str) -> Program {
@@ -73,36 +73,36 @@ async fn number(child: &mut hls_swarm_os::process::Child) -> u32 {
         stdout.readable().await.unwrap();
         let mut buffer = [0; 64];
         if let Ok(read) = stdout.try_read(&mut buffer) {
-            assert!(read > 0, "it ended: {text}");
+            assert!(read > 0, "the child has ended: {text}");
             text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
         }
     }
     text.trim().parse().unwrap()
 }
 
-async fn children_are_alone(guard: &Arc<Guard>, inherited: &[String]) {
+async fn a_child_is_isolated(guard: &Arc<Guard>, inherited: &[String]) {
     let script = "echo; readlink /proc/$$/fd/0; ulimit -c; ls -m /proc/$$/fd; \
                   cut -d ' ' -f 5 /proc/$$/stat; echo $$";
-    let answer = ask(&shell(script), guard, 10_000, SOON).await.unwrap();
-    let text = String::from_utf8(answer.stdout).unwrap();
+    let captured = capture(&shell(script), guard, 10_000, SOON).await.unwrap();
+    let text = String::from_utf8(captured.stdout).unwrap();
     let lines: Vec<&str> = text.lines().skip(1).collect();
     assert_eq!(lines[0], "/dev/null", "nothing is read from the terminal");
     assert_eq!(lines[1], "0", "no core is dumped");
     let open: Vec<&str> = lines[2].split(", ").collect();
     let ours: Vec<_> = open.iter().filter(|fd| !inherited.contains(&fd.to_string())).collect();
-    assert_eq!(ours, [] as [&&str; 0], "no descriptor of ours is left open");
+    assert_eq!(ours, [] as [&&str; 0], "no other descriptor is inherited");
     assert!(["0", "1", "2"].iter().all(|fd| open.contains(fd)));
-    assert_eq!(lines[3], lines[4], "it leads a group of its own");
+    assert_eq!(lines[3], lines[4], "the child leads a group of its own");
 }
 
-async fn endings_are_told(guard: &Arc<Guard>) {
+async fn the_exit_status_is_reported(guard: &Arc<Guard>) {
     for (script, ending) in [
         ("exit 0", ProcessExit::Exited(0)),
         ("exit 77", ProcessExit::Exited(77)),
         ("kill -SEGV $$", ProcessExit::Signaled(SIGSEGV)),
         ("kill -KILL $$", ProcessExit::Signaled(SIGKILL)),
     ] {
-        assert_eq!(ask(&shell(script), guard, 100, SOON).await.unwrap().ending, ending, "{script}");
+        assert_eq!(capture(&shell(script), guard, 100, SOON).await.unwrap().exit, ending, "{script}");
     }
     let missing = Program::new("/nowhere/program", ["x"; 0]).start(guard).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
@@ -110,53 +110,53 @@ async fn endings_are_told(guard: &Arc<Guard>) {
     assert_eq!(directory.kind(), ErrorKind::PermissionDenied);
 }
 
-async fn floods_do_not_stop_anyone(guard: &Arc<Guard>) {
+async fn large_output_blocks_neither_side(guard: &Arc<Guard>) {
     let flood = "head -c 50000000 /dev/zero >&2; head -c 50000000 /dev/zero; exit 5";
-    let answer = ask(&shell(flood), guard, 1000, Duration::from_secs(30)).await.unwrap();
-    assert_eq!(answer.ending, ProcessExit::Exited(5), "nobody was blocked");
-    assert_eq!((answer.stdout.len(), answer.stderr.len()), (1000, 1000), "and the rest was thrown away");
+    let captured = capture(&shell(flood), guard, 1000, Duration::from_secs(30)).await.unwrap();
+    assert_eq!(captured.exit, ProcessExit::Exited(5), "neither side was blocked");
+    assert_eq!((captured.stdout.len(), captured.stderr.len()), (1000, 1000), "the rest is discarded");
     let child = shell("head -c 3000000 /dev/zero").start(guard).unwrap();
     let mut bytes = 0;
     drain(child.stdout.as_ref().unwrap(), |part| bytes += part.len()).await;
     assert_eq!(bytes, 3_000_000);
 }
 
-async fn what_a_child_leaves_dies_with_it(guard: &Arc<Guard>) {
+async fn the_group_dies_with_its_leader(guard: &Arc<Guard>) {
     let mut child = shell("trap '' TERM; sleep 1000 & echo $!; exit 3").start(guard).unwrap();
     let grandchild = number(&mut child).await;
     assert_eq!(child.wait().await, ProcessExit::Exited(3));
-    eventually("the grandchild is gone", SOON, || (!alive(grandchild)).then_some(()));
-    assert_eq!(child.wait().await, ProcessExit::Exited(3), "asking again changes nothing");
-    // Its number may belong to somebody else by now: nothing is sent to it any more.
+    eventually("the grandchild has ended", SOON, || (!alive(grandchild)).then_some(()));
+    assert_eq!(child.wait().await, ProcessExit::Exited(3), "a second wait returns the same");
+    // The id may belong to another process by now, so no signal is sent to it any more.
     child.signal(Signal::SIGKILL);
 }
 
-async fn who_holds_the_pipes_does_not_hold_us(guard: &Arc<Guard>) {
+async fn an_open_pipe_does_not_delay_the_capture(guard: &Arc<Guard>) {
     let began = Instant::now();
     // The grandchild is in a session of its own, so that it survives the group, and keeps the pipes.
-    let answer = ask(&shell("setsid sleep 3 & echo said; exit 0"), guard, 100, SOON).await.unwrap();
-    assert_eq!((answer.ending, &answer.stdout[..]), (ProcessExit::Exited(0), &b"said\n"[..]));
+    let captured = capture(&shell("setsid sleep 3 & echo text; exit 0"), guard, 100, SOON).await.unwrap();
+    assert_eq!((captured.exit, &captured.stdout[..]), (ProcessExit::Exited(0), &b"text\n"[..]));
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
-async fn patience_ends(guard: &Arc<Guard>) {
+async fn a_program_is_killed_after_the_timeout(guard: &Arc<Guard>) {
     let began = Instant::now();
     let time = Duration::from_millis(300);
-    let error = ask(&shell("trap '' TERM; sleep 1000 & sleep 1000"), guard, 100, time).await.unwrap_err();
+    let error = capture(&shell("trap '' TERM; sleep 1000 & sleep 1000"), guard, 100, time).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
-async fn stopping_is_nice_first(guard: &Arc<Guard>) {
-    let patience = StopTimeouts { again: Duration::from_millis(300), kill: Duration::from_millis(900) };
+async fn stopping_escalates(guard: &Arc<Guard>) {
+    let timeouts = StopTimeouts { again: Duration::from_millis(300), kill: Duration::from_millis(900) };
     let stop = async |script: &str| {
         let mut child = shell(script).start(guard).unwrap();
         number(&mut child).await;
         let began = Instant::now();
-        let ending = child.stop(patience).await;
+        let ending = child.stop(timeouts).await;
         (ending, began.elapsed().as_secs_f64())
     };
-    // At the first asking, at the second, and not at all.
+    // Ends at the first SIGTERM, at the second, and at neither.
     let wait = "while :; do sleep 0.05; done";
     let (ending, took) = stop(&format!("trap 'exit 9' TERM; echo 1; {wait}")).await;
     assert!(ending == ProcessExit::Exited(9) && took < 0.3, "{ending} after {took} s");
@@ -172,21 +172,21 @@ async fn stopping_is_nice_first(guard: &Arc<Guard>) {
     assert_eq!(ending, ProcessExit::Signaled(SIGTERM));
 }
 
-async fn dropping_kills(guard: &Arc<Guard>) {
+async fn dropping_a_child_kills_its_group(guard: &Arc<Guard>) {
     let mut child = shell("trap '' TERM; sleep 1000 & echo $!; wait").start(guard).unwrap();
     let (own, grandchild) = (child.pid(), number(&mut child).await);
     drop(child);
-    eventually("both are gone", SOON, || (!alive(own) && !alive(grandchild)).then_some(()));
-    // Nobody waits for it any more but the runtime, at its leisure.
+    eventually("both have ended", SOON, || (!alive(own) && !alive(grandchild)).then_some(()));
+    // Only the runtime reaps it now, at some later time.
     let began = Instant::now();
     while zombies(std::process::id()).contains(&own) {
         assert!(began.elapsed() < SOON, "a zombie is left");
-        drop(ask(&shell("exit 0"), guard, 1, SOON).await);
+        drop(capture(&shell("exit 0"), guard, 1, SOON).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-async fn cancelled_waits_lose_nothing(guard: &Arc<Guard>) {
+async fn a_cancelled_wait_loses_nothing(guard: &Arc<Guard>) {
     let mut child = shell("sleep 0.4; exit 4").start(guard).unwrap();
     for _ in 0..3 {
         assert!(tokio::time::timeout(Duration::from_millis(50), child.wait()).await.is_err());
@@ -194,8 +194,8 @@ async fn cancelled_waits_lose_nothing(guard: &Arc<Guard>) {
     assert_eq!(child.wait().await, ProcessExit::Exited(4));
 }
 
-/// When its pipe ends, the guard kills what is still registered and removes the directories; what was
-/// released is none of its business.
+/// When its pipe closes, the guard kills the groups and removes the directories that are still registered,
+/// and leaves those that were released.
 fn the_guard_cleans_up(guard: Arc<Guard>, watched: TempDir) {
     let (kept, gone) = (watched.path().join("kept"), watched.path().join("gone"));
     for directory in [&kept, &gone] {
@@ -213,7 +213,7 @@ fn the_guard_cleans_up(guard: Arc<Guard>, watched: TempDir) {
         let grandchild = number(&mut child).await;
         (child, grandchild)
     });
-    // The child holds the guard as well; as in a program that dies, only the pipe's end counts.
+    // The child holds the guard as well; as in a program that dies, only the closed pipe counts.
     let pid = child.pid();
     let exists = |path: &Path| path.exists();
     assert!(alive(pid) && alive(grandchild) && exists(&gone));
@@ -231,5 +231,5 @@ fn the_guard_cleans_up(guard: Arc<Guard>, watched: TempDir) {
         exists(&kept.join("deep/file")) && !exists(&gone) && !exists(&file),
         "only what was registered is removed"
     );
-    assert!(zombies(std::process::id()).is_empty(), "nor is anything of the guard left");
+    assert!(zombies(std::process::id()).is_empty(), "nothing of the guard is left");
 }

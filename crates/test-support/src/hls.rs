@@ -1,5 +1,5 @@
-//! A validator of HLS by RFC 8216: playlists as a viewer meets them, one after the other. It knows
-//! nothing of how they are made.
+//! A validator for HLS playlists according to RFC 8216, over successive versions of a playlist. It is independent
+//! of the code that creates them.
 
 use std::collections::BTreeMap;
 
@@ -25,15 +25,15 @@ pub struct Media {
 }
 
 impl Media {
-    /// Reads a media playlist, and complains about every line that must not be there.
+    /// Parses a media playlist; every unknown line is an error.
     pub fn read(text: &str) -> Result<Self, String> {
         let mut lines = text.lines();
         if lines.next() != Some("#EXTM3U") {
             return Err("it does not begin with #EXTM3U".into());
         }
         let (mut media, mut seen) = (Self::default(), BTreeMap::<&str, u32>::new());
-        let (mut seconds, mut seams, mut version, mut map) = (None, 0, 0, None);
-        let number = |value: &str| value.parse::<u64>().map_err(|_| format!("{value:?} is no number"));
+        let (mut seconds, mut discontinuity, mut version, mut map) = (None, 0, 0, None);
+        let number = |value: &str| value.parse::<u64>().map_err(|_| format!("{value:?} is not a number"));
         for line in lines {
             let (tag, value) = line.split_once(':').unwrap_or((line, ""));
             if media.ended {
@@ -44,22 +44,23 @@ impl Media {
                 "#EXT-X-VERSION" => version = number(value)?,
                 "#EXT-X-TARGETDURATION" => media.target = number(value)?,
                 "#EXT-X-MEDIA-SEQUENCE" => media.sequence = number(value)?,
-                "#EXT-X-DISCONTINUITY-SEQUENCE" => seams = number(value)?,
-                "#EXT-X-DISCONTINUITY" => seams += 1,
+                "#EXT-X-DISCONTINUITY-SEQUENCE" => discontinuity = number(value)?,
+                "#EXT-X-DISCONTINUITY" => discontinuity += 1,
                 "#EXT-X-PLAYLIST-TYPE" if value == "VOD" => {}
                 "#EXT-X-ENDLIST" => media.ended = true,
                 "#EXT-X-KEY" => media.key = Some(value.split('"').nth(1).ok_or("a key without URI")?.into()),
                 "#EXT-X-MAP" => map = Some(value.split('"').nth(1).ok_or("a map without URI")?.to_owned()),
                 "#EXTINF" => {
-                    let length = value.strip_suffix(',').ok_or("EXTINF without comma")?;
-                    seconds = Some(length.parse::<f64>().map_err(|_| format!("{length:?} is no length"))?);
+                    let duration = value.strip_suffix(',').ok_or("EXTINF without comma")?;
+                    seconds =
+                        Some(duration.parse::<f64>().map_err(|_| format!("{duration:?} is not a duration"))?);
                 }
                 uri if !uri.starts_with('#') && !uri.is_empty() => {
                     let seconds = seconds.take().ok_or_else(|| format!("{uri} has no EXTINF"))?;
                     media.segments.push(Segment {
                         uri: line.into(),
                         seconds,
-                        discontinuity: seams,
+                        discontinuity,
                         map: map.clone(),
                     });
                 }
@@ -68,20 +69,20 @@ impl Media {
         }
         for once in ["#EXT-X-VERSION", "#EXT-X-TARGETDURATION", "#EXT-X-MEDIA-SEQUENCE"] {
             if seen.get(once) != Some(&1) {
-                return Err(format!("{once} is there {:?} times", seen.get(once)));
+                return Err(format!("{once} occurs {:?} times", seen.get(once)));
             }
         }
         if map.is_some() && version < 6 {
             return Err(format!("EXT-X-MAP needs version 6, not {version}"));
         }
-        // Section 4.3.3.1: rounded to the nearest integer, none is longer than the target duration.
+        // Section 4.3.3.1: rounded to the nearest integer, no duration exceeds the target duration.
         match media
             .segments
             .iter()
             .find(|one| one.seconds.round() > media.target as f64 || one.seconds <= 0.0)
         {
-            Some(wrong) => Err(format!("{wrong:?} does not fit the target of {} s", media.target)),
-            None if media.segments.is_empty() => Err("nothing is listed".into()),
+            Some(wrong) => Err(format!("{wrong:?} exceeds the target duration of {} s", media.target)),
+            None if media.segments.is_empty() => Err("the playlist is empty".into()),
             None => Ok(media),
         }
     }
@@ -92,22 +93,22 @@ impl Media {
     }
 }
 
-/// What a viewer has seen of one media playlist so far.
+/// The versions of one media playlist that were seen so far.
 #[derive(Default)]
 pub struct History {
     pub newest: Option<Media>,
-    /// Every segment that was ever listed.
+    /// Every segment that was listed.
     pub seen: BTreeMap<u64, Segment>,
 }
 
 impl History {
-    /// Takes the next version of the playlist.
+    /// Checks the next version of the playlist.
     pub fn take(&mut self, text: &str) -> Result<(), String> {
         let media = Media::read(text)?;
         if let Some(before) = &self.newest {
             if media.sequence < before.sequence {
                 return Err(format!(
-                    "the media sequence went back from {} to {}",
+                    "the media sequence decreased from {} to {}",
                     before.sequence, media.sequence
                 ));
             }
@@ -116,13 +117,19 @@ impl History {
             }
             let end = |media: &Media| media.sequence + media.segments.len() as u64;
             if end(&media) < end(before) {
-                return Err(format!("segments were taken back: {} after {}", end(&media), end(before)));
+                return Err(format!(
+                    "segments were removed from the end: {} after {}",
+                    end(&media),
+                    end(before)
+                ));
             }
         }
         for (number, segment) in media.numbered() {
-            // Section 6.2.1: what is listed never changes, its discontinuity sequence number included.
+            // Section 6.2.1: a listed segment never changes, nor does its discontinuity sequence number.
             match self.seen.insert(number, segment.clone()) {
-                Some(before) if before != *segment => return Err(format!("{before:?} became {segment:?}")),
+                Some(before) if before != *segment => {
+                    return Err(format!("{before:?} changed to {segment:?}"));
+                }
                 _ => {}
             }
         }
@@ -131,11 +138,11 @@ impl History {
     }
 }
 
-/// A variant in a master playlist: attributes and URI.
+/// A variant in a multivariant playlist: attributes and URI.
 pub type Variant = (BTreeMap<String, String>, String);
 
-/// Reads a master playlist: variants, and the URIs of renditions by type.
-pub fn master(text: &str) -> (Vec<Variant>, BTreeMap<String, String>) {
+/// Parses a multivariant playlist: variants, and the URIs of renditions by type.
+pub fn multivariant(text: &str) -> (Vec<Variant>, BTreeMap<String, String>) {
     let (mut variants, mut renditions, mut next) = (Vec::new(), BTreeMap::new(), None);
     for line in text.lines() {
         if let Some(list) = line.strip_prefix("#EXT-X-STREAM-INF:") {

@@ -1,4 +1,4 @@
-//! Starts origins of the real program with a small stream. It judges nothing.
+//! Starts the real `hls-origin` with a small stream.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use hls_swarm_origin::publisher::playlist::{self, Listed};
+use hls_swarm_origin::publisher::playlist::{self, MediaPlaylist};
 
 use crate::http::{Answer, ask};
 use crate::processes::{processes, send};
 
-/// A stream that costs next to nothing: one-second segments of a stamp-sized picture.
+/// Arguments for a stream that needs almost no CPU: one-second segments of a tiny video.
 pub const SMALL: [&str; 10] = [
     "--video-size",
     "160x90",
@@ -35,26 +35,26 @@ pub fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs an origin that is expected to refuse.
+/// Runs an origin that is expected to fail at start, and returns its exit code and standard error.
 pub fn refusal(arguments: &[&str]) -> (Option<i32>, String) {
     let cache = TempDir::new().unwrap();
     let output: Output = command(arguments).arg("--cache-dir").arg(cache.path()).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// A running origin. Dropping it kills it, and its guard does the rest.
+/// A running origin. Dropping it kills it, and its guard cleans up.
 pub struct Origin {
     child: Child,
     stderr: Option<std::thread::JoinHandle<String>>,
-    /// What people read.
+    /// The line `READY URL`.
     pub ready: String,
-    /// What programs read.
+    /// The READY message in JSON.
     pub facts: serde_json::Value,
     _cache: Option<TempDir>,
 }
 
 impl Origin {
-    /// Starts an origin with a cache of its own and waits until it is ready.
+    /// Starts an origin with its own cache, and waits until it is ready.
     pub fn start(arguments: &[&str]) -> Self {
         let cache = TempDir::new().unwrap();
         let mut origin = Self::start_with_cache(cache.path(), arguments);
@@ -68,7 +68,7 @@ impl Origin {
         Self::start_command(command)
     }
 
-    /// Starts an origin by this command and waits until it is ready.
+    /// Starts an origin with this command, and waits until it is ready.
     #[expect(clippy::disallowed_methods, reason = "a test starts the product from outside")]
     pub fn start_command(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -116,14 +116,14 @@ impl Origin {
         ask(self.port(), "GET", path).unwrap()
     }
 
-    /// The playlist as served; none while nothing answers or nothing is listed.
-    pub fn playlist(&self) -> Option<(Listed, String)> {
+    /// The playlist as served; `None` if there is no response or no playlist.
+    pub fn playlist(&self) -> Option<(MediaPlaylist, String)> {
         let answer = ask(self.port(), "GET", "/stream.m3u8").ok().filter(|answer| answer.status == 200)?;
         let text = String::from_utf8(answer.body).ok()?;
-        Some((playlist::read(&text)?, text))
+        Some((playlist::parse(&text)?, text))
     }
 
-    /// The only descendant with this name whose parent is the origin itself.
+    /// The child process with this name, if there is exactly one.
     pub fn child_named(&self, name: &str) -> Option<u32> {
         let found: Vec<_> =
             processes().into_iter().filter(|one| one.parent == self.pid() && one.name == name).collect();
@@ -137,12 +137,12 @@ impl Origin {
         send(self.pid(), signal);
     }
 
-    /// Waits for the origin's end and returns its exit code, none after a signal.
+    /// Waits until the origin ends, and returns its exit code; `None` if a signal killed it.
     pub fn end(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 
-    /// What the origin said on standard error; waits for its end.
+    /// The standard error of the origin; waits until it ends.
     pub fn complaints(&mut self) -> String {
         self.stderr.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
     }

@@ -2,13 +2,13 @@
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
-use hls_swarm_hls::variant::Variant;
+use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
 use hls_swarm_model::report::Report;
 use hls_swarm_model::run::Run;
-use hls_swarm_model::snapshot::Sources;
+use hls_swarm_model::snapshot::{PlaybackSource, Sources};
 use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
 use hls_swarm_model::verdict::criteria::judge;
 use hls_swarm_model::verdict::threshold::Threshold;
@@ -18,9 +18,10 @@ pub const SECOND: u64 = 1_000_000_000;
 pub fn run() -> Run {
     Run {
         url: "http://127.0.0.1:17080/stream.m3u8".into(),
-        variant: Variant::All,
+        variant: VariantSelection::All,
         version: "0.0.0".into(),
-        ffmpeg: "5.1.9".into(),
+        ffmpeg: Some("5.1.9".into()),
+        player: None,
         seed: Some(7),
         began_unix: 1_795_244_947,
         per_viewer_metrics: true,
@@ -38,7 +39,7 @@ pub fn stats_of(source: Source, target_clients: u32) -> Stats {
         target_clients,
         start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
-        sources: Sources { requests: source, bytes: source },
+        sources: Sources { requests: source, bytes: source, playback: PlaybackSource::Progress },
     })
 }
 
@@ -66,6 +67,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         tls: false,
         retransmits: Some(0),
         rtt_us: Some(40),
+        min_rtt_us: Some(30),
         cache: (kind == Kind::Segment).then_some(Cache::Hit),
         age_s: (kind == Kind::Segment).then_some(3),
         edge: Some("cache-fra1".into()),
@@ -211,7 +213,7 @@ pub fn report_in_parts() -> Report {
     let snapshot = stats.snapshot(24 * SECOND);
     Report {
         run: Run { url: "http://a.example/live.m3u8 http://b.example/live.m3u8".into(), ..run() },
-        verdict: judge(&snapshot, &thresholds, None),
+        verdict: judge(&snapshot, &stats.recording(), &thresholds, None),
         snapshot,
         recording: stats.recording(),
         end_reason: "its planned length was over".into(),
@@ -224,7 +226,7 @@ pub fn report() -> Report {
     let snapshot = stats.snapshot(12 * SECOND);
     Report {
         run: run(),
-        verdict: judge(&snapshot, &[], None),
+        verdict: judge(&snapshot, &stats.recording(), &[], None),
         snapshot,
         recording: stats.recording(),
         end_reason: "its planned length was over".into(),

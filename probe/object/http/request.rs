@@ -1,6 +1,6 @@
 //! The sending direction: request line, head and body.
 
-use super::super::wire::{hash_byte, hash_host};
+use super::super::wire::hash_host;
 use super::text::{decimal, header};
 use super::{Follower, Request, Sent};
 
@@ -24,7 +24,6 @@ impl Follower {
                         rest
                     };
                     used = used.wrapping_add(take);
-                    self.record.request_bytes = self.record.request_bytes.wrapping_add(take as u64);
                     if self.request == Request::Body {
                         self.request_left = self.request_left.saturating_sub(take as u64);
                         if self.request_left == 0 {
@@ -35,7 +34,6 @@ impl Follower {
                 Request::Version | Request::Header => {
                     let (taken, ended) = self.request_line.fill(bytes.get(used..).unwrap_or_default());
                     used = used.wrapping_add(taken);
-                    self.record.request_bytes = self.record.request_bytes.wrapping_add(taken as u64);
                     if ended && !self.request_line_ended() {
                         self.request = Request::Opaque;
                         self.in_flight = false;
@@ -44,7 +42,6 @@ impl Follower {
                 }
                 Request::Method | Request::Path | Request::Query => {
                     used = used.wrapping_add(1);
-                    self.record.request_bytes = self.record.request_bytes.wrapping_add(1);
                     self.request_byte(byte);
                 }
             }
@@ -56,6 +53,7 @@ impl Follower {
         match (self.request, byte) {
             (_, b'\n') => {
                 // HTTP/0.9: no version, which `request_line_ended` would refuse; say so there.
+                self.record.url_hash = self.target.end(self.record.url_hash);
                 self.request = Request::Version;
             }
             (Request::Method, b' ') => self.request = Request::Path,
@@ -68,11 +66,12 @@ impl Follower {
                 }
             }
             (_, b' ') => {
+                self.record.url_hash = self.target.end(self.record.url_hash);
                 self.request = Request::Version;
                 self.request_line.clear();
             }
             _ => {
-                self.record.url_hash = hash_byte(self.record.url_hash, byte);
+                self.record.url_hash = self.target.byte(self.record.url_hash, byte);
                 match (self.request, byte) {
                     (Request::Path, b'?') => self.request = Request::Query,
                     (Request::Path, b'/') => self.record.name_len = 0,

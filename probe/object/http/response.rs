@@ -67,7 +67,6 @@ impl Follower {
     fn entity(&mut self, bytes: &[u8]) {
         let count = bytes.len() as u64;
         self.record.body_bytes = self.record.body_bytes.wrapping_add(count);
-        self.record.entity_bytes = self.record.entity_bytes.wrapping_add(count);
         self.playlist.take(bytes, &mut self.record);
         if usize::from(self.record.sniff_len) < SNIFF_BYTES {
             for &byte in bytes.iter().take(SNIFF_BYTES) {

@@ -1,6 +1,7 @@
 //! The plan of a run, resolved once from its merged configuration (see [`super::layers`]). Everything after
 //! this file works from the plan alone.
 
+pub(crate) mod engine;
 pub(crate) mod load;
 pub(crate) mod origin_metrics;
 pub(crate) mod results;
@@ -15,11 +16,13 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::Secrets;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::target_policy::{Site, TargetPolicy};
+use hls_swarm_model::metric::NEED_PROGRESS;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
-use hls_swarm_model::verdict::threshold::Threshold;
+use hls_swarm_model::verdict::threshold::{InvalidThreshold, Threshold};
 
-use crate::cli::run::{FfmpegLevel, ProbeMode, RunArgs};
+use crate::cli::run::{ProbeMode, RunArgs};
 use crate::config::presets::preset;
+use crate::engine::EngineConfig;
 use crate::load::Load;
 use crate::load::start_at::StartAt;
 use crate::network::{self, Network};
@@ -71,20 +74,12 @@ pub struct Plan {
 /// How viewers are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewers {
-    /// The FFmpeg binary.
-    pub ffmpeg: PathBuf,
-    /// Source of requests and bytes.
-    pub probe: ProbeMode,
+    /// What plays.
+    pub engine: EngineConfig,
     /// Whether a stalled viewer is stopped and started.
     pub restart_on_stall: bool,
     /// Restarts per viewer; `None` = unlimited.
     pub max_restarts: Option<u32>,
-    /// Extra FFmpeg arguments before `-i`.
-    pub extra_arguments: Vec<String>,
-    /// FFmpeg's log level, if its log is copied to ours.
-    pub words: Option<FfmpegLevel>,
-    /// How many different FFmpeg messages are kept per viewer.
-    pub reasons_kept: usize,
 }
 
 /// What a plan depends on beside flags.
@@ -140,41 +135,43 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         start_at: load::start_at(args)?,
         seed: args.load.seed,
         viewers: Viewers {
-            ffmpeg: [&args.viewers.ffmpeg, &environment.viewer_ffmpeg]
-                .into_iter()
-                .find_map(Clone::clone)
-                .unwrap_or_else(|| PathBuf::from("ffmpeg")),
-            probe: safety::source(args)?,
+            engine: engine::resolve(args, environment)?,
             restart_on_stall: args.viewers.restart_on_stall,
             max_restarts: Some(args.viewers.max_restarts).filter(|limit| *limit > 0),
-            extra_arguments: args.viewers.ffmpeg_args.clone(),
-            words: args.viewers.ffmpeg_debug.then_some(args.viewers.stats_loglevel),
-            reasons_kept: args.viewers.stats_buffer as usize,
         },
         network,
-        thresholds: thresholds(&args.results.thresholds)?,
+        thresholds: thresholds(&args.results.thresholds, args.viewers.player.is_some())?,
         abort_after: Some(args.results.abort_after.0).filter(|after| !after.is_zero()),
         skip_preflight: args.viewers.skip_preflight,
         results: results::resolve(args)?,
     })
 }
 
-fn thresholds(typed: &[String]) -> Result<Vec<Threshold>, Failure> {
+/// `without_progress`: the player does not report how far it has played.
+fn thresholds(typed: &[String], without_progress: bool) -> Result<Vec<Threshold>, Failure> {
     let (mut sets, mut single) = (Vec::<Threshold>::new(), Vec::<Threshold>::new());
     for text in typed {
         if let Some(set) = preset(text.trim()) {
             sets.extend(set);
             continue;
         }
-        single.push(text.parse().map_err(|error| {
-            Failure::usage(format!("invalid value {text:?} for --threshold"))
-                .caused_by(error)
-                .help("write it like segment_ttfb:p95<500ms or error_rate<0.1%, or name a set: standard, aws")
+        single.push(text.parse().map_err(|error: InvalidThreshold| {
+            let help = error.help().to_owned();
+            Failure::usage(format!("invalid value {text:?} for --threshold")).caused_by(error).help(help)
         })?);
     }
     // A single threshold overrides those of sets on the same metric.
     sets.retain(|one| single.iter().all(|other| other.metric() != one.metric()));
-    Ok(sets.into_iter().chain(single).collect())
+    let all: Vec<Threshold> = sets.into_iter().chain(single).collect();
+    let unmeasured = all.iter().find(|one| without_progress && NEED_PROGRESS.contains(&one.metric()));
+    if let Some(unmeasured) = unmeasured {
+        let what =
+            format!("threshold {unmeasured} cannot be judged with --player, which does not report progress");
+        return Err(
+            Failure::usage(what).help("leave it out; in place of a set, pass the thresholds one by one")
+        );
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 
 use super::Environment;
 use crate::cli::load::StreamArg;
-use crate::cli::run::{ProbeFailurePolicy, RunArgs, Variant};
+use crate::cli::run::{ProbeFailurePolicy, RunArgs, VariantSelection};
 use crate::network::{self, Rule};
 
 /// What is played, and how it is requested.
@@ -20,7 +20,7 @@ pub struct Stream {
     /// The playlist.
     pub url: Url,
     /// Which variants of a multivariant playlist.
-    pub variant: Variant,
+    pub variant: VariantSelection,
     /// What happens where there is no such variant.
     pub no_variant: ProbeFailurePolicy,
     /// Extra request headers, name and value.

@@ -1,37 +1,24 @@
 //! The command line of an FFmpeg viewer: what this binary supports, and nothing else.
 //!
-//! Options that a binary lacks are fatal to it, so each optional one is asked for in the
-//! capabilities. The reasons stand beside the options; measurements behind them are in
-//! `docs/ffmpeg.md`.
+//! An option that a binary lacks is fatal, so each optional one is looked up in the capabilities. The reasons
+//! for the options are beside them; the measurements behind the reasons are in `docs/ffmpeg.md`.
 
 use url::Url;
 
-use hls_swarm_model::exchange::Source;
+use hls_swarm_hls::selection::Selection;
 
+use super::Config;
 use super::capability::{Capabilities, Scope};
 use crate::cli::run::FfmpegLevel;
-use crate::config::plan::{Stream, Viewers};
+use crate::config::plan::Stream;
 
-/// What a viewer plays, once the playlist has been looked at.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Play {
-    /// The playlist that FFmpeg is given: of one variant, or a master to play whole.
-    pub url: Url,
-    /// The audio that is played beside it, where it has a playlist of its own.
-    pub audio: Option<Url>,
-    /// Whether the stream has no end.
-    pub live: bool,
-    /// Segment duration that the playlist promises, seconds.
-    pub target_duration: f64,
-}
-
-/// The arguments of viewer `viewer`.
+/// The arguments of viewer `viewer`. `probed`: the probe is the source of requests.
 #[must_use]
 pub fn arguments(
     stream: &Stream,
-    viewers: &Viewers,
-    play: &Play,
-    source: Source,
+    config: &Config,
+    selection: &Selection,
+    probed: bool,
     can: &Capabilities,
     viewer: u32,
 ) -> Vec<String> {
@@ -39,69 +26,71 @@ pub fn arguments(
     args.add(["-hide_banner", "-nostdin", "-nostats"]);
     args.add(["-progress", "pipe:1"]);
     args.option(Scope::Tool, "stats_period", "1");
-    // The probe tells what was requested; without it only the trace log tells it exactly.
-    let level = match source {
-        Source::Probe => viewers.words.map_or("warning", FfmpegLevel::name),
-        Source::Log => "trace",
-    };
+    // Without the probe only the trace log shows all requests.
+    let level = if probed { config.log_level.map_or("warning", FfmpegLevel::name) } else { "trace" };
     args.add(["-loglevel", &format!("repeat+level+{level}")]);
-    let inputs = || std::iter::once(&play.url).chain(&play.audio);
+    let inputs = || std::iter::once(&selection.url).chain(&selection.audio);
     for url in inputs() {
-        input(&mut args, stream, viewers, play, url, viewer);
+        input(&mut args, stream, config, selection, url, viewer);
     }
     for (place, _) in inputs().enumerate() {
         args.add(["-map", &place.to_string()]);
     }
     args.add(["-ignore_unknown", "-c", "copy"]);
-    // Without parsing no frame of MPEG-TS is known as a key frame, and FFmpeg would wait for one
-    // before it plays: for ever, if there is no audio.
+    // Without parsing no frame of MPEG-TS is recognized as a key frame, and FFmpeg would wait for one before it
+    // plays: for ever, if there is no audio.
     args.add(["-copyinkf", "-f", "null", "-"]);
     args.list
 }
 
-/// One playlist that is played, with everything that has to be said of it: FFmpeg's options are those of
-/// the next input alone.
-fn input(args: &mut Arguments<'_>, stream: &Stream, viewers: &Viewers, play: &Play, url: &Url, viewer: u32) {
+/// One playlist and its options, which FFmpeg applies to the next input only.
+fn input(
+    args: &mut Arguments<'_>,
+    stream: &Stream,
+    config: &Config,
+    selection: &Selection,
+    url: &Url,
+    viewer: u32,
+) {
     transport(args, stream, url, &stream.user_agent_of(viewer));
-    // FFmpeg gives up on a live playlist that stands still; a viewer does not.
+    // FFmpeg gives up on a live playlist that does not advance; a viewer does not.
     args.option(Scope::Hls, "max_reload", "1000");
     args.option(Scope::Hls, "m3u8_hold_counters", "1000");
     // Prefetching on a second connection leaves segments unread in the socket, which blurs download
     // times, and multiplies requests for a missing segment; players fetch one after another.
     args.option(Scope::Hls, "http_multiple", "0");
     args.option(Scope::Hls, "seg_max_retry", &stream.segment_retries.to_string());
-    // A load test plays what the origin serves, whatever its segments are called.
+    // A load test plays whatever the origin serves, regardless of the segments' file names.
     args.option(Scope::Hls, "allowed_extensions", "ALL");
     args.option(Scope::Hls, "allowed_segment_extensions", "ALL");
     args.option(Scope::Hls, "extension_picky", "0");
     // A plain GET, answered with 200, as players send it.
     args.option(Scope::Hls, "http_seekable", "0");
-    if !play.live && stream.paced {
+    if !selection.live && stream.paced {
         if args.can.has_readrate() {
             args.add(["-readrate", "1"]);
-            // From 8.0 on half a second is read at once, and a film ends so much too early. 0 means the default.
+            // From 8.0 on half a second is read at once, so a VOD would end half a second early. 0 means the default.
             args.option(Scope::Tool, "readrate_initial_burst", "0.001");
         } else {
             args.add(["-re"]);
         }
     }
-    // Nothing is decoded, so frames need no parsing; timestamps must be filled in all the same, or
-    // FFmpeg does not know how far it has played. Not nobuffer: it throws away what FFmpeg reads to
-    // find out what the stream holds, up to five seconds of media that are then neither paced nor
-    // counted as played, a short film whole.
+    // Nothing is decoded, so frames need no parsing; timestamps must be filled in all the same, or FFmpeg does not
+    // know how far it has played. Not nobuffer: it discards what FFmpeg reads to analyse the stream, up to five
+    // seconds of media, which are then neither paced nor counted as played. A short VOD would be lost whole.
     args.add(["-fflags", "+noparse"]);
     args.add(["-threads", "1"]);
-    args.list.extend(viewers.extra_arguments.iter().cloned());
+    args.list.extend(config.extra_arguments.iter().cloned());
     args.add(["-i", url.as_str()]);
 }
 
-/// The arguments of a short look at the stream, to see whether the probe sees into this FFmpeg's TLS.
+/// The arguments of a short play of the stream, which shows whether the probe sees into this FFmpeg's TLS library.
 #[must_use]
-pub fn look(stream: &Stream, play: &Play, can: &Capabilities) -> Vec<String> {
+pub fn short_play(stream: &Stream, selection: &Selection, can: &Capabilities) -> Vec<String> {
     let mut args = Arguments { list: Vec::new(), can };
     args.add(["-hide_banner", "-nostdin", "-loglevel", "error"]);
-    transport(&mut args, stream, &play.url, &stream.preflight_user_agent());
-    args.add(["-i", play.url.as_str(), "-t", "0.1", "-map", "0", "-ignore_unknown", "-c", "copy"]);
+    transport(&mut args, stream, &selection.url, &stream.preflight_user_agent());
+    args.add(["-i", selection.url.as_str(), "-t", "0.1", "-map", "0", "-ignore_unknown", "-c", "copy"]);
     args.add(["-f", "null", "-"]);
     args.list
 }
@@ -139,8 +128,8 @@ struct Arguments<'a> {
 }
 
 impl Arguments<'_> {
-    fn add<const N: usize>(&mut self, words: [&str; N]) {
-        self.list.extend(words.map(str::to_owned));
+    fn add<const N: usize>(&mut self, arguments: [&str; N]) {
+        self.list.extend(arguments.map(str::to_owned));
     }
 
     /// An option with a value, if the binary has it.

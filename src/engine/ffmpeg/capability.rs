@@ -1,21 +1,21 @@
-//! What one FFmpeg binary can do, learned by asking it, never from its version number:
-//! distributions backport options, and an option that a binary lacks is fatal.
+//! Capability detection: what one FFmpeg binary supports, from its own list of options and never from its version
+//! number. Distributions backport options, and an option that a binary lacks is fatal.
 //!
-//! This module holds the questions and understands the answers; running the binary is the business
-//! of the process layer. One start suffices from FFmpeg 8.0 on; older binaries refuse the log flag
-//! `datetime` at once (a few milliseconds), and the second start tells the rest.
+//! This module has the questions and parses the answers; [`super::detect`] runs the binary. One start suffices
+//! from FFmpeg 8.0 on; older binaries refuse the log flag `datetime` immediately (within a few milliseconds) and
+//! have to be started again without it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hls_swarm_base::error::Failure;
 
-/// Asks for everything and tries the log flag `datetime` (FFmpeg 8.0 and later) on the way.
+/// Lists everything and tries the log flag `datetime` (FFmpeg 8.0 and later) on the way.
 const WITH_DATETIME: &[&str] = &["-loglevel", "repeat+level+datetime+info", "-h", "full"];
 /// The same for a binary that refused `datetime`. The banner (version, configuration) goes to
 /// standard error at level `info`, the options to standard output.
 const WITHOUT_DATETIME: &[&str] = &["-loglevel", "repeat+level+info", "-h", "full"];
 
-/// Whose option it is, in the words of `ffmpeg -h full`.
+/// The owner of an option, as `ffmpeg -h full` groups them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// The `ffmpeg` tool itself: `-progress`, `-readrate`, `-re`, `-stats_period`.
@@ -65,7 +65,7 @@ pub enum TlsBackend {
 /// What one FFmpeg binary supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
-    /// The version as the binary prints it (`5.1.9-0+deb12u1`); for people, never for decisions.
+    /// The version as the binary prints it (`5.1.9-0+deb12u1`); for display, never for decisions.
     pub version: String,
     /// `-loglevel datetime+…` is understood.
     pub log_datetime: bool,
@@ -95,7 +95,7 @@ impl Capabilities {
         self.default_of(Scope::Tls, "tls_verify").map(|value| matches!(value, "1" | "true"))
     }
 
-    /// How a VOD can be paced at real time: `-readrate` (5.0 on) or else `-re`.
+    /// Whether a VOD can be paced by `-readrate` (5.0 on); otherwise `-re` does it.
     #[must_use]
     pub fn has_readrate(&self) -> bool {
         self.has(Scope::Tool, "readrate")
@@ -120,7 +120,7 @@ impl Capabilities {
     }
 }
 
-/// The conversation with one binary: ask while [`Detection::next_question`] has a question.
+/// The detection for one binary: run it while [`Detection::next_question`] returns arguments.
 #[derive(Debug, Default)]
 pub struct Detection {
     refused_datetime: bool,
@@ -128,7 +128,7 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// Nothing asked so far.
+    /// Nothing is known so far.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -144,15 +144,15 @@ impl Detection {
         }
     }
 
-    /// Takes what the run answered; `ok` = exit code 0.
+    /// Takes the output of the run; `ok` = exit code 0.
     pub fn answer(&mut self, ok: bool, stdout: &[u8], stderr: &[u8]) {
         let stderr = String::from_utf8_lossy(stderr);
         if ok {
             let stdout = String::from_utf8_lossy(stdout);
             self.answer = Some(Ok(read(&stdout, &stderr, !self.refused_datetime)));
         } else if self.refused_datetime {
-            let said = stderr.lines().map(str::trim).find(|line| !line.is_empty());
-            self.answer = Some(Err(said.unwrap_or("nothing").chars().take(300).collect()));
+            let complaint = stderr.lines().map(str::trim).find(|line| !line.is_empty());
+            self.answer = Some(Err(complaint.unwrap_or("nothing").chars().take(300).collect()));
         } else {
             self.refused_datetime = true;
         }
@@ -161,14 +161,14 @@ impl Detection {
     /// The result, once there is no question left.
     ///
     /// # Errors
-    /// `program` could not even list its options, so it is no FFmpeg that can be used.
+    /// `program` could not list its options, so it cannot be used.
     pub fn finish(self, program: &str) -> Result<Capabilities, Failure> {
         match self.answer {
             Some(Ok(capabilities)) => Ok(capabilities),
             Some(Err(said)) => Err(Failure::preflight(format!("{program} did not list its options"))
                 .caused_by(said)
                 .help("name a working FFmpeg with --ffmpeg PATH")),
-            None => Err(Failure::internal(format!("{program} was not asked what it supports"))),
+            None => Err(Failure::internal(format!("{program} was not run to list its options"))),
         }
     }
 }
@@ -185,7 +185,7 @@ fn read(stdout: &str, stderr: &str, log_datetime: bool) -> Capabilities {
             }
             headings.insert(heading.to_owned());
         } else if let Some(name) = option_name(line) {
-            // The tool's own options stand at the margin, those of the libraries are indented.
+            // The tool's own options are not indented, those of the libraries are.
             let owner = if line.starts_with('-') { Some(Scope::Tool) } else { scope };
             if let Some(owner) = owner {
                 options.entry(owner).or_default().insert(name.to_owned(), default(line));
@@ -237,19 +237,19 @@ mod tests {
         [info]   configuration: --enable-gpl --enable-gnutls\n";
 
     #[test]
-    fn an_old_binary_is_asked_twice() {
-        let mut interview = Detection::new();
-        assert_eq!(interview.next_question(), Some(WITH_DATETIME));
-        interview.answer(false, b"", b"Invalid loglevel \"datetime+info\".");
-        assert_eq!(interview.next_question(), Some(WITHOUT_DATETIME));
-        interview.answer(true, HELP.as_bytes(), BANNER.as_bytes());
-        assert_eq!(interview.next_question(), None);
-        let found = interview.finish("ffmpeg").unwrap();
+    fn an_old_binary_is_run_twice() {
+        let mut detection = Detection::new();
+        assert_eq!(detection.next_question(), Some(WITH_DATETIME));
+        detection.answer(false, b"", b"Invalid loglevel \"datetime+info\".");
+        assert_eq!(detection.next_question(), Some(WITHOUT_DATETIME));
+        detection.answer(true, HELP.as_bytes(), BANNER.as_bytes());
+        assert_eq!(detection.next_question(), None);
+        let found = detection.finish("ffmpeg").unwrap();
         assert_eq!(found.version, "5.1.9-0+deb12u1");
         assert!(!found.log_datetime);
         assert!(found.has(Scope::Tool, "re") && found.has(Scope::Tool, "c"));
         assert!(found.has(Scope::Http, "icy") && !found.has(Scope::Http, "basic"));
-        assert!(!found.has(Scope::Hls, "hls_time"), "an option of the muxer is none of the demuxer");
+        assert!(!found.has(Scope::Hls, "hls_time"), "an option of the muxer does not count for the demuxer");
         assert_eq!(found.default_of(Scope::Hls, "max_reload"), Some("100"));
         assert_eq!(found.tls, TlsBackend::None, "gnutls is linked, but the protocol https is disabled");
         found.check("ffmpeg", false).unwrap();
@@ -257,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_that_only_fails_is_quoted() {
-        let mut interview = Detection::new();
-        interview.answer(false, b"", b"");
-        interview.answer(false, b"", b"\nffmpeg: error while loading shared libraries: libx.so.1\nmore");
-        let failure = interview.finish("/opt/ffmpeg").unwrap_err();
+    fn the_error_of_a_binary_that_only_fails_is_shown() {
+        let mut detection = Detection::new();
+        detection.answer(false, b"", b"");
+        detection.answer(false, b"", b"\nffmpeg: error while loading shared libraries: libx.so.1\nmore");
+        let failure = detection.finish("/opt/ffmpeg").unwrap_err();
         assert_eq!(
             failure.chain(),
             "/opt/ffmpeg did not list its options: ffmpeg: error while loading shared libraries: libx.so.1"
@@ -269,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn a_binary_without_http_is_named() {
-        let mut interview = Detection::new();
-        interview.answer(true, b"hls demuxer AVOptions:\n", b"");
-        let found = interview.finish("ffmpeg").unwrap();
+    fn a_binary_without_http_is_reported() {
+        let mut detection = Detection::new();
+        detection.answer(true, b"hls demuxer AVOptions:\n", b"");
+        let found = detection.finish("ffmpeg").unwrap();
         assert!(found.log_datetime);
         assert!(found.check("x/ffmpeg", false).unwrap_err().to_string().contains("the protocol http"));
     }

@@ -1,12 +1,122 @@
-//! FFmpeg as a viewer: what a binary supports, how it is called, what it says while it plays.
+//! FFmpeg as a viewer: what a binary supports, its command line, and what its output shows while it plays.
 
 pub mod argv;
 pub mod capability;
 pub mod detect;
-pub mod find;
 pub mod inferred;
 pub mod log;
-pub mod monitor;
-pub mod pipes;
-pub mod process;
+pub(crate) mod monitor;
+pub(crate) mod preflight;
 pub mod progress;
+
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use hls_swarm_hls::selection::Selection;
+use hls_swarm_model::event::Event;
+use hls_swarm_model::exchange::Source;
+use hls_swarm_os::clock::now_ns;
+use hls_swarm_os::process::Program;
+
+use self::capability::Capabilities;
+use self::inferred::Author;
+use self::monitor::FfmpegMonitor;
+use super::probe::{Concealed, Probe, conceal};
+use super::viewer::{RunContext, StreamTarget};
+use super::{Session, SessionEnd, process};
+use crate::cli::run::{FfmpegLevel, ProbeMode};
+use crate::config::plan::Stream;
+use crate::network::Certificates;
+
+/// How FFmpeg plays, as planned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The FFmpeg binary.
+    pub program: PathBuf,
+    /// Where requests and bytes are to come from.
+    pub probe: ProbeMode,
+    /// Extra arguments before `-i`.
+    pub extra_arguments: Vec<String>,
+    /// The log level, where FFmpeg's log is copied to ours.
+    pub log_level: Option<FfmpegLevel>,
+    /// How many different reasons from FFmpeg's log are kept per viewer.
+    pub reasons_kept: usize,
+}
+
+/// An FFmpeg that is ready to play.
+#[derive(Debug)]
+pub struct Ffmpeg {
+    config: Config,
+    capabilities: Capabilities,
+    is_static: bool,
+    probe: Option<Probe>,
+}
+
+impl Ffmpeg {
+    /// Where requests and bytes come from.
+    #[must_use]
+    pub const fn source(&self) -> Source {
+        if self.probe.is_some() { Source::Probe } else { Source::Log }
+    }
+
+    /// The version of the binary, as it prints it.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.capabilities.version
+    }
+
+    /// The program and the arguments of a viewer.
+    #[must_use]
+    pub fn command_line(&self, stream: &Stream, selection: &Selection, viewer: u32) -> (&Path, Vec<String>) {
+        let Self { config, capabilities, probe, .. } = self;
+        (&config.program, argv::arguments(stream, config, selection, probe.is_some(), capabilities, viewer))
+    }
+
+    /// Plays the viewer's stream once and returns when FFmpeg has ended; `stop` ends it gracefully.
+    pub(crate) async fn play(
+        &self,
+        context: &RunContext,
+        session: Session,
+        stop: &CancellationToken,
+    ) -> SessionEnd {
+        let Session { viewer, generation } = session;
+        let started_ns = now_ns();
+        context.record(Event::Started { viewer, generation, at_ns: started_ns }).await;
+        let target = context.targets.of(viewer);
+        let program = self.program(context, target, session);
+        let monitor = |pid| {
+            let author = Author { viewer, generation, pid };
+            let target_duration = target.selection.target_duration;
+            FfmpegMonitor::new(self, author, started_ns, target_duration)
+        };
+        process::play(context, session, stop, program, started_ns, monitor).await
+    }
+
+    /// The process to start, with the probe if there is one.
+    fn program(&self, context: &RunContext, target: &StreamTarget, session: Session) -> Program {
+        let Session { viewer, generation } = session;
+        let plan = &context.plan;
+        let StreamTarget { stream, selection, .. } = target;
+        let (path, arguments) = self.command_line(stream, selection, viewer);
+        let Concealed { arguments, variables } = match self.probe {
+            Some(_) => conceal(&plan.secrets, arguments),
+            None => Concealed { arguments, ..Concealed::default() },
+        };
+        let mut program = Program::new(path, arguments);
+        program.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        // One arena: FFmpeg's threads are few, and each arena costs every viewer half a megabyte.
+        program.environment.push(("MALLOC_ARENA_MAX".into(), "1".into()));
+        // A static C library loads its character sets from this machine, and with them the machine's own C library:
+        // FFmpeg dies of it as soon as MPEG-TS names its service. It works without any character sets.
+        if self.is_static && std::env::var_os("GCONV_PATH").is_none() {
+            program.environment.push(("GCONV_PATH".into(), "/nonexistent".into()));
+        }
+        if let Some(probe) = &self.probe {
+            let certificates = Certificates::needed(stream, &self.capabilities);
+            let settings = plan.network.probe_settings(&stream.resolve, certificates, viewer);
+            probe.attach(&mut program, viewer, generation, settings);
+        }
+        program
+    }
+}

@@ -1,5 +1,5 @@
-//! From the probe's raw records to events: where a record's flags become `Some` and `None`, and
-//! where a failed connect is told from the first of several addresses being tried.
+//! Decodes the probe's records into events: a record's flags become `Some` and `None`, and a failed connect
+//! is told apart from the first of several addresses that are tried.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,7 +9,7 @@ use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Cache, Exchange, MediaPlaylist, Outcome};
 use hls_swarm_probe::record::{BAD_NETWORK, Record, cache, end, flag, what};
 
-/// `EAI_*` codes of getaddrinfo (positive, as the probe reports them) in words.
+/// `EAI_*` codes of getaddrinfo (positive, as the probe reports them) and their texts.
 const NAME_ERRORS: [(u16, &str); 5] = [
     (2, "Name or service not known"),
     (3, "Temporary failure in name resolution"),
@@ -23,28 +23,28 @@ const ETIMEDOUT: u16 = 110;
 /// How long after a failed attempt another address may take to answer, nanoseconds.
 const NEXT_ADDRESS_NS: u64 = 2_000_000_000;
 
-/// Reads records in the order of the pipe.
+/// Decodes records in the order of the pipe.
 ///
 /// A name may stand for several addresses; a player tries one after the other (RFC 8305), so an
 /// attempt that failed is an error only if the next one does not succeed.
 #[derive(Debug, Default)]
-pub struct Reader {
-    /// By process: the attempt that failed last.
+pub struct Decoder {
+    /// The last failed attempt of each process.
     failed: HashMap<u32, Record>,
 }
 
-impl Reader {
-    /// Hands the events that a record tells of to `out`.
-    pub fn read(&mut self, record: &Record, out: &mut impl FnMut(Event)) {
+impl Decoder {
+    /// Passes the events of a record to `out`.
+    pub fn decode(&mut self, record: &Record, out: &mut impl FnMut(Event)) {
         if let Some(failed) = self.failed.remove(&record.pid)
-            && !made_good(&failed, record)
+            && !is_retried_successfully(&failed, record)
         {
             out(connect_failed(&failed));
         }
         match record.what {
             what::HELLO if record.error == BAD_NETWORK => out(Event::ConnectFailed {
                 viewer: record.viewer,
-                reason: "the probe could not read what it was told about the network".into(),
+                reason: "the probe could not parse its network settings".into(),
                 timed_out: false,
                 given_up_after_ns: None,
                 handshake_left: false,
@@ -73,14 +73,14 @@ impl Reader {
         }
     }
 
-    /// No further record is to come from anybody: hands out what was held back.
+    /// No further record will arrive: passes on what was held back.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
         self.failed.drain().for_each(|(_, failed)| out(connect_failed(&failed)));
     }
 }
 
 /// Whether `next`, of the same process, is a connection to another address made right after.
-fn made_good(failed: &Record, next: &Record) -> bool {
+fn is_retried_successfully(failed: &Record, next: &Record) -> bool {
     let connected = matches!(next.what, what::EXCHANGE | what::CLOSED) && next.has(flag::CONNECT);
     let began = next.started_ns.saturating_sub(next.connect_ns).saturating_sub(next.tls_ns);
     let same_port = next.peer_port == failed.peer_port && next.peer != failed.peer;
@@ -110,10 +110,10 @@ fn exchange(record: &Record) -> Exchange {
     let when = |mask: u16, value: u64| record.has(mask).then_some(value);
     let complete = record.end == end::COMPLETE;
     let name = text(&record.name, record.name_len);
-    // The body of a failed response says nothing about what was asked for.
+    // The body of an error response says nothing about the kind of the requested resource.
     let served = matches!(record.status, 200 | 206);
     let plain = served && !record.has(flag::ENCODED);
-    let clues = ResponseHints {
+    let hints = ResponseHints {
         name: &name,
         content_type: if served { &text(&record.content_type, record.content_type_len) } else { "" },
         sniff: if plain { bytes(&record.sniff, record.sniff_len) } else { &[] },
@@ -124,7 +124,7 @@ fn exchange(record: &Record) -> Exchange {
         generation: record.generation,
         pid: record.pid,
         connection: record.connection,
-        kind: kind(clues),
+        kind: kind(hints),
         url_hash: record.url_hash,
         status: Some(record.status).filter(|status| *status != 0),
         outcome: outcome(record),
@@ -141,6 +141,7 @@ fn exchange(record: &Record) -> Exchange {
         tls: record.has(flag::TLS),
         retransmits: record.has(flag::TCP_INFO).then_some(record.retransmits),
         rtt_us: record.has(flag::TCP_INFO).then_some(record.rtt_us),
+        min_rtt_us: record.has(flag::TCP_INFO).then_some(record.min_rtt_us),
         cache: match record.cache {
             cache::HIT => Some(Cache::Hit),
             cache::MISS => Some(Cache::Miss),
@@ -196,7 +197,7 @@ fn peer(record: &Record) -> Option<(IpAddr, u16)> {
 fn connect_failure(record: &Record) -> String {
     if record.end == end::NAME_NOT_RESOLVED {
         let known = NAME_ERRORS.iter().find(|(code, _)| *code == record.error);
-        return format!("name look-up: {}", known.map_or("failed", |(_, words)| words));
+        return format!("name look-up: {}", known.map_or("failed", |(_, text)| text));
     }
     match record.error {
         0 => "connect: given up without an answer".into(),
@@ -227,9 +228,9 @@ mod tests {
     }
 
     fn events(records: &[Record]) -> Vec<Event> {
-        let (mut reader, mut events) = (Reader::default(), Vec::new());
-        records.iter().for_each(|record| reader.read(record, &mut |event| events.push(event)));
-        reader.finish(&mut |event| events.push(event));
+        let (mut decoder, mut events) = (Decoder::default(), Vec::new());
+        records.iter().for_each(|record| decoder.decode(record, &mut |event| events.push(event)));
+        decoder.finish(&mut |event| events.push(event));
         events
     }
 
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_flag_vouches_for_is_absent() {
+    fn fields_without_their_flag_are_absent() {
         let exchange = read(&record());
         assert_eq!(exchange.connect_ns, None);
         assert_eq!(exchange.first_byte_ns, None);
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_into_a_closed_connection_is_stale_however_it_ended() {
+    fn a_request_on_a_closed_connection_is_stale_however_it_ended() {
         let mut record = record();
         (record.flags, record.status) = (flag::STALE, 0);
         for end in [end::CLOSED_BY_PEER, end::SOCKET_ERROR, end::CLOSED_BY_VIEWER] {
@@ -261,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_page_does_not_turn_a_segment_into_something_else() {
+    fn an_error_page_does_not_change_the_kind_of_a_segment() {
         let mut record = record();
         record.status = 404;
         record.content_type[..9].copy_from_slice(b"text/html");
@@ -272,20 +273,20 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_lie_do_not_panic() {
+    fn wrong_lengths_do_not_panic() {
         let mut record = record();
         (record.name_len, record.sniff_len, record.content_type_len) = (255, 255, 255);
         read(&record);
     }
 
     #[test]
-    fn greetings_are_no_events() {
+    fn hello_and_empty_connections_yield_no_events() {
         assert!(events(&[Record { what: what::HELLO, ..Record::EMPTY }]).is_empty());
         assert!(events(&[Record { what: what::CLOSED, ..Record::EMPTY }]).is_empty());
     }
 
     #[test]
-    fn an_address_that_refuses_before_another_accepts_is_no_error() {
+    fn a_refusal_before_another_address_accepts_is_not_an_error() {
         let refused = Record {
             what: what::CONNECT_FAILED,
             end: end::NOT_CONNECTED,
@@ -310,13 +311,13 @@ mod tests {
             events(&[refused, refused])[..],
             [Event::ConnectFailed { .. }, Event::ConnectFailed { .. }]
         ));
-        // An old connection that goes on serving says nothing about the new one.
+        // A response on an older connection says nothing about the new one.
         let kept = Record { flags: 0, ..served };
         assert!(matches!(events(&[refused, kept])[..], [Event::ConnectFailed { .. }, Event::Exchange(_)]));
     }
 
     #[test]
-    fn a_handshake_that_came_to_nothing_is_an_error() {
+    fn an_unfinished_handshake_is_an_error() {
         let closed = Record { what: what::CLOSED, flags: flag::TLS, ..Record::EMPTY };
         let left = |record| match events(&[record])[..] {
             [Event::ConnectFailed { handshake_left, .. }] => Some(handshake_left),

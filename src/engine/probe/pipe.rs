@@ -1,4 +1,4 @@
-//! The one pipe through which the probes of all viewers report.
+//! The one pipe through which the probes of all viewers report, and what becomes of their records.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -7,12 +7,17 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_model::event::Event;
 use hls_swarm_probe::record::{RECORD_BYTES, Record, what};
 
-/// Asked of the kernel; it is the most that an unprivileged process may have, and holds some two
-/// thousand records.
+use super::decode::Decoder;
+
+/// Size of the pipe, bytes: the most that an unprivileged process may ask for, and room for about 2000
+/// records.
 const CAPACITY: i32 = 1 << 20;
 
 /// The write end, which viewers inherit.
@@ -22,7 +27,7 @@ pub struct ProbePipe {
 }
 
 impl ProbePipe {
-    /// Makes the pipe.
+    /// Creates the pipe.
     ///
     /// # Errors
     /// The operating system refuses it.
@@ -47,12 +52,12 @@ impl ProbePipe {
     }
 }
 
-/// What a read brought.
+/// The result of one read.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Records, in the order of the pipe.
     pub records: Vec<Record>,
-    /// Records that never arrived, noticed by this read.
+    /// Records that this read showed to be lost.
     pub lost: u64,
 }
 
@@ -67,7 +72,7 @@ impl ProbeReader {
     /// Waits for records.
     ///
     /// # Errors
-    /// The pipe failed, or a record is not one of ours.
+    /// The pipe failed, or holds something else than records.
     pub async fn next(&mut self) -> io::Result<Batch> {
         loop {
             self.pipe.readable().await?;
@@ -78,7 +83,7 @@ impl ProbeReader {
         }
     }
 
-    /// Records that are still awaited, when nothing comes any more: they are lost.
+    /// How many records are still missing at the end: they are lost.
     pub fn end(&mut self) -> u64 {
         self.order.end()
     }
@@ -86,7 +91,7 @@ impl ProbeReader {
     /// Takes what is in the pipe now, without waiting.
     ///
     /// # Errors
-    /// The pipe failed, or a record is not one of ours.
+    /// The pipe failed, or holds something else than records.
     pub fn pending(&mut self) -> io::Result<Batch> {
         let mut batch = Batch::default();
         // A whole number of records; writes are atomic, so a read never cuts one.
@@ -107,11 +112,60 @@ impl ProbeReader {
     }
 }
 
-/// How many later records of a process may overtake one. Its threads take a number and write in two
-/// steps, so that numbers next to each other may change places.
+/// Decodes records and sends their events until `stop`, then those of the records that are still in the pipe.
+pub async fn forward(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: CancellationToken) {
+    let mut decoder = Decoder::default();
+    loop {
+        let batch = tokio::select! {
+            biased;
+            batch = pipe.next() => batch,
+            () = stop.cancelled() => break,
+        };
+        match batch {
+            Ok(batch) => send_batch(batch, &mut decoder, &events).await,
+            Err(error) => {
+                // Without the pipe every figure from here on would be wrong.
+                tracing::error!(%error, "the probe's pipe failed");
+                drop(events.send(Event::FactsLost { records: 1 }).await);
+                return;
+            }
+        }
+    }
+    while let Ok(batch) = pipe.pending()
+        && !batch.records.is_empty()
+    {
+        send_batch(batch, &mut decoder, &events).await;
+    }
+    let mut rest = Vec::new();
+    match pipe.end() {
+        0 => {}
+        records => rest.push(Event::FactsLost { records }),
+    }
+    decoder.finish(&mut |event| rest.push(event));
+    send(rest, &events).await;
+}
+
+async fn send_batch(batch: Batch, decoder: &mut Decoder, events: &mpsc::Sender<Event>) {
+    let mut found = Vec::with_capacity(batch.records.len());
+    if batch.lost > 0 {
+        found.push(Event::FactsLost { records: batch.lost });
+    }
+    batch.records.iter().for_each(|record| decoder.decode(record, &mut |event| found.push(event)));
+    send(found, events).await;
+}
+
+async fn send(found: Vec<Event>, events: &mpsc::Sender<Event>) {
+    for event in found {
+        // The aggregator outlives this task; a closed channel means that the program is ending.
+        drop(events.send(event).await);
+    }
+}
+
+/// How many later records of a process may overtake one. Its threads take a number and write in two separate
+/// steps, so neighbouring numbers may arrive in the wrong order.
 const OVERTAKEN: u32 = 64;
 
-/// Sees what is missing from the records of each process.
+/// Finds the records of each process that are missing.
 #[derive(Debug, Default)]
 struct Order {
     /// By viewer: its generation, and its processes.
@@ -125,12 +179,12 @@ struct Seen {
     next: u32,
     /// Numbers below it that have not come.
     awaited: BTreeSet<u32>,
-    /// Records that did not come in time.
+    /// Records that did not arrive in time.
     overdue: u64,
-    /// Facts that the process said it could not record.
+    /// Facts that the process reported it could not record.
     lost: u64,
-    /// What of both has been told already.
-    told: u64,
+    /// How much of both has been reported already.
+    reported: u64,
 }
 
 impl Seen {
@@ -141,21 +195,21 @@ impl Seen {
         let in_time = self.awaited.split_off(&self.next.saturating_sub(OVERTAKEN));
         self.overdue += std::mem::replace(&mut self.awaited, in_time).len() as u64;
         self.lost = self.lost.max(u64::from(record.lost));
-        self.tell()
+        self.new_losses()
     }
 
-    /// The process has ended: what is awaited will not come any more.
+    /// The process has ended: what is awaited will not arrive any more.
     fn end(&mut self) -> u64 {
         self.overdue += std::mem::take(&mut self.awaited).len() as u64;
-        self.tell()
+        self.new_losses()
     }
 
-    /// A record that did not fit into the pipe leaves a gap and is counted; a fact that came to no record
-    /// is only counted.
-    fn tell(&mut self) -> u64 {
+    /// How many losses are new. A record that did not fit into the pipe leaves a gap and is counted by the
+    /// process; a fact for which there was no record is only counted.
+    fn new_losses(&mut self) -> u64 {
         let all = self.overdue.max(self.lost);
-        let new = all - self.told;
-        self.told = all;
+        let new = all - self.reported;
+        self.reported = all;
         new
     }
 }
@@ -181,7 +235,7 @@ impl Order {
         missing + seen.take(record)
     }
 
-    /// What is still awaited when nothing comes any more.
+    /// How many records are still awaited when nothing arrives any more.
     fn end(&mut self) -> u64 {
         let processes = self.viewers.values_mut().flat_map(|(_, processes)| processes.values_mut());
         processes.map(Seen::end).sum()
@@ -202,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_counted_per_process_when_it_ends() {
+    fn gaps_are_counted_for_each_process_when_it_ends() {
         let mut order = Order::default();
         let records = [
             record(1, 1, 10, 0),
@@ -216,14 +270,14 @@ mod tests {
             record(1, 1, 10, 9),
         ];
         assert_eq!(missing(&mut order, &records), [0, 0, 0, 0, 2, 0, 1, 0, 0]);
-        // Two records did not fit (a gap of two more), and one fact came to no record.
+        // Two records did not fit (a gap of two more), and for one fact there was no record.
         assert_eq!(order.missing(&Record { lost: 4, ..record(1, 2, 12, 5) }), 4);
         assert_eq!(order.missing(&Record { lost: 4, ..record(1, 2, 12, 6) }), 0);
         assert_eq!((order.end(), order.end()), (0, 0));
     }
 
     #[test]
-    fn threads_that_overtake_each_other_lose_nothing() {
+    fn records_in_the_wrong_order_are_not_lost() {
         let mut order = Order::default();
         let records = [0, 2, 1, 3, 6, 5, 4, 7].map(|sequence| record(1, 1, 10, sequence));
         assert_eq!(missing(&mut order, &records), [0; 8]);
@@ -231,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_come_for_long_is_lost_before_the_end() {
+    fn a_record_that_is_missing_for_long_counts_as_lost_before_the_end() {
         let mut order = Order::default();
         let records: Vec<Record> =
             (0..100).filter(|sequence| *sequence != 7).map(|sequence| record(1, 1, 10, sequence)).collect();

@@ -1,77 +1,78 @@
-//! The trial: does the probe see what this FFmpeg does on the network, and does FFmpeg survive it?
+//! The probe's self-test: does it see what a player does on the network, and does the player survive it?
 //!
-//! That the probe was loaded proves little: a wrapper script may carry it and start a static binary.
-//! So FFmpeg is sent to a port where nobody listens, and the probe has to report the refusal.
+//! That the probe was loaded proves little: a wrapper script may load it and then start a static binary. So the
+//! player is sent to a port that refuses connections, and the probe has to report the refusal.
 
-use std::os::fd::AsRawFd;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
-use hls_swarm_os::elf;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::listener::UnusedPort;
-use hls_swarm_os::process::{Answer, Program, ask, spawn_failed};
-use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, flag, what};
+use hls_swarm_os::process::{self, Captured, Program, capture, spawn_failed};
+use hls_swarm_probe::record::{Record, flag, what};
 
-use crate::engine::ffmpeg::detect::OTHER_BINARY;
-use crate::engine::probe::conceal::Concealed;
-use crate::engine::probe::object::ProbeObject;
-use crate::engine::probe::pipe::{ProbePipe, ProbeReader};
+use super::object::ProbeObject;
+use super::pipe::{ProbePipe, ProbeReader};
+use super::{Concealed, Probe};
 use crate::network::Rule;
 
-/// A refused connection takes a tenth of a second, on a loaded machine one or two.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// A short look at a stream takes a few round trips.
-const LOOK_PATIENCE: Duration = Duration::from_secs(6);
-/// Records that were written before FFmpeg ended are there at once; readiness takes a moment.
+/// Time for a refused connection: a tenth of a second, or one or two seconds on a loaded machine.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(4);
+/// Time for a short play of the stream, which takes a few round trips.
+const TLS_TIMEOUT: Duration = Duration::from_secs(6);
+/// Records that were written before the player ended can be read at once; readiness takes a moment.
 const SETTLE: Duration = Duration::from_millis(100);
 /// A name that no resolver knows (RFC 6761, 6.4).
-const NOBODY: &str = "trial.invalid";
-const DYNAMIC_BINARY: &str =
-    "use an FFmpeg with shared libraries, or pass --probe off to accept inferred figures";
+const UNKNOWN_NAME: &str = "self-test.invalid";
 
-/// How the trial came out.
+/// The result of the self-test.
 #[derive(Debug)]
 pub enum SelfTest {
     /// The probe sees everything.
-    Seen(ProbeObject, ProbePipe, ProbeReader),
-    /// FFmpeg works, but the probe does not see what it does; says why.
-    Unseen(Failure),
-    /// FFmpeg does not survive a connection, with or without the probe.
-    Broken(Failure),
+    Passed(Probe, ProbeReader),
+    /// The player works, but the probe does not see what it does; the failure says why.
+    Unavailable(Failure),
+    /// The player does not survive a connection, with or without the probe.
+    PlayerFailed(Failure),
 }
 
-/// What the probe will have to change.
-#[derive(Clone, Debug, Default)]
-pub struct Network {
-    /// What viewer 1 will be told.
-    pub told: Option<String>,
-    /// Whether names are to lead elsewhere: then the trial goes by a name that nobody has.
-    pub resolve: bool,
+/// The player under test.
+pub struct Subject<'a> {
+    /// The program.
+    pub program: &'a Path,
+    /// Its arguments for a URL that is played.
+    pub arguments: &'a dyn Fn(&str) -> Vec<String>,
+    /// Arguments for a short play of the https stream, where there is one: only that shows whether the probe
+    /// sees into the player's TLS library.
+    pub tls: Option<Concealed>,
+    /// The probe's settings for the first viewer.
+    pub network: Option<String>,
+    /// Whether names lead to other addresses: then the test uses a name, too.
+    pub resolves: bool,
+    /// Any player but FFmpeg: it may wait for the user when it cannot play, and use any TLS library.
+    pub is_unknown: bool,
+    /// Help if the program does not work.
+    pub other_program: &'static str,
+    /// Help if the probe cannot be used with it.
+    pub loadable_program: &'static str,
 }
 
-/// Tries the probe on `ffmpeg`. `look` are the arguments of a short look at an https stream, and the
-/// variables in which its secrets travel: only that tells whether the probe sees into FFmpeg's TLS.
+/// Tests the probe with a player.
 ///
 /// # Errors
 /// The operating system refuses a pipe, a memory file or a process.
-pub async fn hold(
-    ffmpeg: &Path,
-    guard: &Arc<Guard>,
-    look: Option<Concealed>,
-    network: &Network,
-) -> Result<SelfTest, Failure> {
-    // Bound and not listening: connections are refused, and nobody else gets the port meanwhile.
+pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, Failure> {
+    // Bound and not listening: connections are refused, and no other program gets the port meanwhile.
     let socket = UnusedPort::new()?;
-    let nowhere = format!("http://{}/trial.m3u8", socket.address());
-    let arguments = ["-hide_banner", "-nostdin", "-loglevel", "error", "-i", &nowhere, "-f", "null", "-"];
-    let plain = Program::new(ffmpeg, arguments);
-    if elf::is_static(ffmpeg) == Some(true) {
-        let why = format!("the socket probe cannot be loaded: {} is statically linked", ffmpeg.display());
-        return Ok(broken(ffmpeg, &plain, guard).await.unwrap_or_else(|| unseen(why)));
+    let plain = Program::new(subject.program, (subject.arguments)(&url(&socket.address())));
+    let shown = subject.program.display();
+    if process::is_static(subject.program) == Some(true) {
+        let why = format!("the socket probe cannot be loaded: {shown} is statically linked");
+        return Ok(subject.without_probe(&plain, guard, why).await);
     }
 
     let object = ProbeObject::new()?;
@@ -79,70 +80,75 @@ pub async fn hold(
         guard.watch_directory(path);
     }
     let (pipe, mut reader) = ProbePipe::new()?;
+    let probe = Probe { object, pipe };
     let mut probed = plain.clone();
-    let object_fd = object.fd().as_raw_fd();
-    let already = std::env::var_os("LD_PRELOAD");
-    probed.environment = vec![
-        ("LD_PRELOAD".into(), object.preload(object_fd, already.as_deref())),
-        (hls_swarm_probe::record::ENVIRONMENT.into(), format!("{}:0:1", pipe.fd()).into()),
-    ];
-    probed.inherit = vec![pipe.fd(), object_fd];
-    let by_name = network.resolve.then(|| {
+    let mut rule = None;
+    if subject.resolves {
         let (address, port) = (socket.address().ip(), socket.address().port());
-        let rule = Rule { host: NOBODY.to_owned(), port: None, addresses: vec![address] };
-        probed.environment.push((NETWORK_ENVIRONMENT.into(), rule.told().into()));
-        arguments.map(|word| {
-            if word == nowhere { format!("http://{NOBODY}:{port}/trial.m3u8") } else { word.to_owned() }
-        })
-    });
-    if let Some(by_name) = by_name {
+        rule = Some(Rule { host: UNKNOWN_NAME.to_owned(), port: None, addresses: vec![address] }.told());
+        let by_name = (subject.arguments)(&url(&format_args!("{UNKNOWN_NAME}:{port}")));
         probed.arguments = by_name.into_iter().map(Into::into).collect();
     }
-    let answer = attempt(&probed, guard, PATIENCE).await;
+    probe.attach(&mut probed, 0, 1, rule);
+    let answer = ask_briefly(&probed, guard, REFUSAL_TIMEOUT).await;
     let records = records(&mut reader).await;
     let refused =
         |record: &Record| record.what == what::CONNECT_FAILED && record.peer_port == socket.address().port();
     if !records.iter().any(refused) {
-        let why = why_unseen(ffmpeg, answer.as_ref().ok(), &records);
-        return Ok(broken(ffmpeg, &plain, guard).await.unwrap_or_else(|| unseen(why)));
+        let why = why_unseen(subject.program, answer.as_ref().ok(), &records);
+        return Ok(subject.without_probe(&plain, guard, why).await);
     }
-    if let Some(Concealed { words, variables }) = look {
-        probed.arguments = words.into_iter().map(Into::into).collect();
-        probed.environment.retain(|(name, _)| name.as_os_str() != NETWORK_ENVIRONMENT);
-        probed.environment.extend(network.told.iter().map(|told| (NETWORK_ENVIRONMENT.into(), told.into())));
-        probed.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
-        // Whether the look itself succeeds is not the question; viewers will tell.
-        drop(attempt(&probed, guard, LOOK_PATIENCE).await);
-        if self::records(&mut reader).await.iter().any(|record| record.has(flag::HIDDEN)) {
-            let program = ffmpeg.display();
-            return Ok(unseen(format!(
-                "the socket probe cannot see into the TLS library linked into {program}"
-            )));
+    if let Some(Concealed { arguments, variables }) = &subject.tls {
+        let mut playing = Program::new(subject.program, arguments);
+        playing.environment.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
+        probe.attach(&mut playing, 0, 1, subject.network.clone());
+        // Whether the stream can be played is not the question here.
+        drop(ask_briefly(&playing, guard, TLS_TIMEOUT).await);
+        let records = self::records(&mut reader).await;
+        if records.iter().any(|record| record.has(flag::HIDDEN)) {
+            let why = format!("the socket probe cannot see into the TLS library linked into {shown}");
+            return Ok(subject.unavailable(why));
+        }
+        let seen = |record: &Record| record.what == what::EXCHANGE && record.has(flag::TLS);
+        if subject.is_unknown && !records.iter().any(seen) {
+            let why = format!(
+                "the socket probe saw no request of {shown} over https: the player cannot open the stream (does it \
+                 trust the certificate?), or the probe cannot see into its TLS library"
+            );
+            return Ok(subject.unavailable(why));
         }
     }
-    Ok(SelfTest::Seen(object, pipe, reader))
+    Ok(SelfTest::Passed(probe, reader))
 }
 
-fn unseen(why: String) -> SelfTest {
-    SelfTest::Unseen(Failure::preflight(why).help(DYNAMIC_BINARY))
+fn url(authority: &dyn std::fmt::Display) -> String {
+    format!("http://{authority}/self-test.m3u8")
 }
 
-async fn attempt(program: &Program, guard: &Arc<Guard>, patience: Duration) -> std::io::Result<Answer> {
-    ask(program, guard, 1 << 16, patience).await
+impl Subject<'_> {
+    fn unavailable(&self, why: String) -> SelfTest {
+        SelfTest::Unavailable(Failure::preflight(why).help(self.loadable_program))
+    }
+
+    /// The result where the probe does not see the player: does the player itself survive a refused connection?
+    async fn without_probe(&self, plain: &Program, guard: &Arc<Guard>, why: String) -> SelfTest {
+        let failure = match ask_briefly(plain, guard, REFUSAL_TIMEOUT).await {
+            Ok(Captured { exit: ending @ ProcessExit::Signaled(_), .. }) => {
+                let program = self.program.display();
+                Failure::preflight(format!("{program} died of {ending} when it opened a connection"))
+                    .help(self.other_program)
+            }
+            Err(error) if !self.is_unknown || error.kind() != ErrorKind::TimedOut => {
+                spawn_failed(self.program, error, self.other_program)
+            }
+            Ok(_) | Err(_) => return self.unavailable(why),
+        };
+        SelfTest::PlayerFailed(failure)
+    }
 }
 
-/// What is wrong with an FFmpeg that does not survive a refused connection even without the probe.
-async fn broken(ffmpeg: &Path, plain: &Program, guard: &Arc<Guard>) -> Option<SelfTest> {
-    let failure = match attempt(plain, guard, PATIENCE).await {
-        Ok(Answer { ending: ending @ ProcessExit::Signaled(_), .. }) => {
-            let program = ffmpeg.display();
-            Failure::preflight(format!("{program} died of {ending} when it opened a connection"))
-                .help(OTHER_BINARY)
-        }
-        Ok(_) => return None,
-        Err(error) => spawn_failed(ffmpeg, error, OTHER_BINARY),
-    };
-    Some(SelfTest::Broken(failure))
+async fn ask_briefly(program: &Program, guard: &Arc<Guard>, timeout: Duration) -> std::io::Result<Captured> {
+    capture(program, guard, 1 << 16, timeout).await
 }
 
 async fn records(reader: &mut ProbeReader) -> Vec<Record> {
@@ -153,15 +159,15 @@ async fn records(reader: &mut ProbeReader) -> Vec<Record> {
     all
 }
 
-fn why_unseen(ffmpeg: &Path, answer: Option<&Answer>, records: &[Record]) -> String {
-    let program = ffmpeg.display();
+fn why_unseen(program: &Path, answer: Option<&Captured>, records: &[Record]) -> String {
+    let program = program.display();
     if records.iter().any(|record| record.what == what::HELLO) {
         return format!(
             "the socket probe does not see what {program} does: does a wrapper start a statically linked binary?"
         );
     }
-    let said = answer.map(|answer| String::from_utf8_lossy(&answer.stderr)).unwrap_or_default();
-    match said.lines().find(|line| line.contains("ld.so") || line.contains("preload")) {
+    let stderr = answer.map(|answer| String::from_utf8_lossy(&answer.stderr)).unwrap_or_default();
+    match stderr.lines().find(|line| line.contains("ld.so") || line.contains("preload")) {
         Some(line) => format!("the socket probe cannot be loaded into {program}: {}", line.trim()),
         None => format!("the socket probe was not loaded into {program}"),
     }

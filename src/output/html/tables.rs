@@ -1,217 +1,222 @@
 //! The tables of the page.
 
-use std::fmt::{self, Write};
+use maud::{Markup, html};
 
 use hls_swarm_model::report::Report;
 use hls_swarm_model::verdict::Verdict;
 
-use crate::output::escape::markup as safe;
 use crate::output::figures::{bytes, count, milliseconds};
-use crate::output::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
+use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
+use crate::output::{events, load};
 
-/// How many reasons are shown.
-const REASONS: usize = 30;
+/// Largest number of reasons and of edges that a table lists.
+const MOST_ROWS: usize = 30;
+/// Columns of prose, which are aligned to the left; figures are aligned to the right.
+const TEXT_COLUMNS: [&str; 3] = ["Limit", "Reason", "Observation"];
 
-/// Writes a table; cells are markup already.
-pub(crate) fn table(out: &mut String, title: &str, head: &[&str], rows: &[Vec<String>]) -> fmt::Result {
-    writeln!(out, "<h2>{title}</h2>\n<div class=\"table\"><table>\n<thead><tr>")?;
-    for name in head {
-        // Words stand on the left, figures on the right.
-        let class = if ["Limit", "Reason", "What was seen"].contains(name) { " class=\"text\"" } else { "" };
-        writeln!(out, "<th scope=\"col\"{class}>{name}</th>")?;
+/// The cells of one row.
+type Row = Vec<Markup>;
+
+/// Renders a table with its title; nothing if it has no rows.
+fn table(title: &str, head: &[&str], rows: impl IntoIterator<Item = Row>) -> Markup {
+    let mut rows = rows.into_iter().peekable();
+    html! {
+        @if rows.peek().is_some() {
+            h2 { (title) }
+            div.table {
+                table {
+                    thead {
+                        tr {
+                            @for name in head {
+                                th scope="col" class=[TEXT_COLUMNS.contains(name).then_some("text")] { (name) }
+                            }
+                        }
+                    }
+                    tbody {
+                        @for row in rows {
+                            tr { @for cell in row { (cell) } }
+                        }
+                    }
+                }
+            }
+        }
     }
-    writeln!(out, "</tr></thead>\n<tbody>")?;
-    for row in rows {
-        writeln!(out, "<tr>{}</tr>", row.concat())?;
+}
+
+/// The first cell of a row.
+fn name(text: &str) -> Markup {
+    html! { th scope="row" { (text) } }
+}
+
+/// A figure.
+fn figure(text: &str) -> Markup {
+    html! { td { (text) } }
+}
+
+/// Prose in one of the [`TEXT_COLUMNS`].
+fn prose(text: &str) -> Markup {
+    html! { td.text { (text) } }
+}
+
+fn named_figure(label: &str, value: &str) -> Row {
+    vec![name(label), figure(value)]
+}
+
+/// A row whose first cell is a name and whose other cells are figures.
+fn named_figures<const N: usize>(cells: &[String; N]) -> Row {
+    let cells = cells.iter().enumerate();
+    cells.map(|(column, text)| if column == 0 { name(text) } else { figure(text) }).collect()
+}
+
+/// The criteria, with their values and limits.
+pub(super) fn criteria(verdict: &Verdict) -> Markup {
+    let rows = verdict.criteria.iter().map(|criterion| {
+        let (class, mark) = if criterion.met { ("met", "✓ met") } else { ("unmet", "✗ not met") };
+        let explained = html! {
+            th scope="row" {
+                (criterion.name)
+                @if let Some(meaning) = criterion.meaning() { small { (meaning) } }
+            }
+        };
+        let mark = html! { td class=(class) { (mark) } };
+        vec![explained, mark, figure(&criterion.value_text()), prose(&criterion.limit)]
+    });
+    table("Criteria", &["Criterion", "", "Value", "Limit"], rows)
+}
+
+/// The parts of the load: stages, streams and manual changes.
+pub(super) fn parts(Report { snapshot, .. }: &Report) -> Markup {
+    let notes = [load::sessions(&snapshot.lifetimes), load::manual_changes(&snapshot.manual_changes)];
+    html! {
+        @for note in notes.into_iter().flatten() { p { (note) } }
+        (table("Stages", &load::STAGE, load::stages(snapshot).iter().map(named_figures)))
+        (table("Streams", &load::STREAM, load::streams(snapshot).iter().map(named_figures)))
     }
-    writeln!(out, "</tbody></table></div>")
 }
 
-pub(crate) fn first(text: &str) -> String {
-    format!("<th scope=\"row\">{}</th>", safe(text))
-}
-
-/// A name with what it means in small letters below.
-fn explained(name: &str, meaning: Option<&str>) -> String {
-    let meaning = meaning.map_or_else(String::new, |text| format!("<small>{}</small>", safe(text)));
-    format!("<th scope=\"row\">{}{meaning}</th>", safe(name))
-}
-
-pub(crate) fn cell(text: &str) -> String {
-    format!("<td>{}</td>", safe(text))
-}
-
-fn text(text: &str) -> String {
-    format!("<td class=\"text\">{}</td>", safe(text))
-}
-
-/// What was asked of the run.
-pub fn criteria(out: &mut String, verdict: &Verdict) -> fmt::Result {
-    let rows: Vec<Vec<String>> = verdict
-        .criteria
-        .iter()
-        .map(|criterion| {
-            let (class, mark) = if criterion.met { ("met", "✓ met") } else { ("unmet", "✗ not met") };
-            vec![
-                explained(&criterion.name, criterion.meaning()),
-                format!("<td class=\"{class}\">{mark}</td>"),
-                cell(&criterion.value_text()),
-                text(&criterion.limit),
-            ]
-        })
-        .collect();
-    table(out, "Criteria", &["Criterion", "", "Value", "Limit"], &rows)
-}
-
-/// Requests by kind, and how they were answered.
-pub fn requests(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
+/// Requests by kind.
+pub(super) fn requests(Report { snapshot, .. }: &Report) -> Markup {
     let seconds = snapshot.elapsed_seconds.max(0.001);
-    let row = |name: &str, requests: u64, body: u64| {
+    let row = |kind: &str, requests: u64, body: u64| {
         let per_second = format!("{:.1}", requests as f64 / seconds);
-        vec![first(name), cell(&count(requests)), cell(&per_second), cell(&bytes(body))]
+        vec![name(kind), figure(&count(requests)), figure(&per_second), figure(&bytes(body))]
     };
-    let asked = snapshot.requests.iter().filter(|(_, requests)| **requests > 0);
-    let mut rows: Vec<_> =
-        asked.map(|(kind, requests)| row(kind.name(), *requests, snapshot.bytes[kind])).collect();
-    rows.push(row("total", snapshot.requests.total(), snapshot.bytes.total()));
-    table(out, "Requests", &["Kind", "Requests", "Per second", "Body bytes"], &rows)?;
+    let sent = snapshot.requests.iter().filter(|(_, requests)| **requests > 0);
+    let by_kind = sent.map(|(kind, requests)| row(kind.name(), *requests, snapshot.bytes[kind]));
+    let total = row("total", snapshot.requests.total(), snapshot.bytes.total());
+    table("Requests", &["Kind", "Requests", "Per second", "Body bytes"], by_kind.chain([total]))
+}
 
+/// Responses by status code, and requests that had none.
+pub(super) fn responses(Report { snapshot, .. }: &Report) -> Markup {
     let errors = &snapshot.errors;
-    let mut rows: Vec<_> = snapshot
+    let statuses = snapshot
         .http_status
         .iter()
-        .map(|(code, times)| vec![first(&format!("status {code}")), cell(&count(*times))])
-        .collect();
+        .map(|(code, times)| named_figure(&format!("status {code}"), &count(*times)));
     let others = [
-        ("without a response", snapshot.unanswered),
-        ("broken off by the peer or the network", errors.broken),
+        ("interrupted by the peer or the network", errors.broken),
         ("timed out", errors.timeouts),
         ("connects failed", errors.connect),
-        ("sent into closed connections, and again", snapshot.stale_requests),
-        ("in flight when a viewer stopped", snapshot.in_flight_at_stop),
     ];
-    rows.extend(others.iter().map(|(name, times)| vec![first(name), cell(&count(*times))]));
-    table(out, "Answers", &["", "Count"], &rows)
+    let others = others.into_iter().chain(events(snapshot));
+    let others = others.map(|(label, times)| named_figure(label, &count(times)));
+    table("Responses", &["", "Count"], statuses.chain(others))
 }
 
 /// All latencies.
-pub fn latencies(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
-    let rows: Vec<Vec<String>> = snapshot
+pub(super) fn latencies(Report { snapshot, .. }: &Report) -> Markup {
+    let rows: Vec<Row> = snapshot
         .latency
-        .rows()
-        .into_iter()
-        .map(|(_, name, q)| {
-            // The unit stands in the title, so that the row fits on a phone.
-            let times = [q.p50, q.p95, q.p99, q.max].map(|s| cell(milliseconds(s).trim_end_matches(" ms")));
-            let mut row = vec![first(&name), cell(&count(q.count))];
-            row.extend(times);
-            row
+        .measured()
+        .map(|(timing, q)| {
+            // The unit is in the title, so that the row fits on a phone.
+            let times = [q.p50, q.p95, q.p99, q.max].map(|s| figure(milliseconds(s).trim_end_matches(" ms")));
+            [name(&timing.title()), figure(&count(q.count))].into_iter().chain(times).collect()
         })
         .collect();
-    if rows.is_empty() {
-        return Ok(());
+    html! {
+        @if !rows.is_empty() {
+            (table("Latency, milliseconds", &["", "Count", "p50", "p95", "p99", "Max"], rows))
+            p.soft {
+                "ttfb: from the request to the first byte; download: from there to the last byte; startup: \
+                 from the start of a viewer to its first whole segment. p95: 95 of 100 took no longer. \
+                 Successful responses only."
+            }
+        }
     }
-    table(out, "Latency, milliseconds", &["", "Count", "p50", "p95", "p99", "Max"], &rows)?;
-    writeln!(
-        out,
-        "<p class=\"soft\">ttfb: from the request to the first byte; download: from there to the last one; start-up: \
-         from the start of a viewer to its first whole segment. p95: 95 of 100 took no longer. Successful \
-         responses only.</p>"
-    )
 }
 
-/// Reasons, most frequent first; nothing if there are none.
-pub fn reasons(out: &mut String, title: &str, reasons: &[(String, u64)]) -> fmt::Result {
-    if reasons.is_empty() {
-        return Ok(());
-    }
-    let mut rows: Vec<Vec<String>> = reasons
-        .iter()
-        .take(REASONS)
-        .map(|(reason, times)| vec![cell(&count(*times)), text(reason)])
-        .collect();
-    if let Some(more) = reasons.len().checked_sub(REASONS + 1) {
-        rows.push(vec![cell("…"), text(&format!("and {} more reasons", more + 1))]);
-    }
-    table(out, title, &["Count", "Reason"], &rows)
+/// Reasons, most frequent first.
+pub(super) fn reasons(title: &str, reasons: &[(String, u64)]) -> Markup {
+    let listed = reasons.iter().take(MOST_ROWS);
+    let listed = listed.map(|(reason, times)| vec![figure(&count(*times)), prose(reason)]);
+    let more = reasons.len().checked_sub(MOST_ROWS).filter(|more| *more > 0);
+    let more = more.map(|more| vec![figure("…"), prose(&format!("and {more} more reasons"))]);
+    table(title, &["Count", "Reason"], listed.chain(more))
 }
 
-/// Edges, and what stands out about caches, playlists and objects; nothing if nothing was seen.
-pub fn insight(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
+/// Edges, failed objects, and observations about caches and live playlists.
+pub(super) fn insight(Report { snapshot, .. }: &Report) -> Markup {
     let found = &snapshot.insight;
-    let row = |edge| {
-        let [name, figures @ ..] = edge_row(edge);
-        let mut row = vec![first(&name)];
-        row.extend(figures.each_ref().map(|figure| cell(figure)));
-        row
-    };
-    let mut rows: Vec<Vec<String>> = found.edges.iter().take(REASONS).map(row).collect();
-    rows.extend(further_edges(found, REASONS).map(|further| vec![first(&further)]));
-    if !rows.is_empty() {
-        table(out, "Edges", &EDGE_HEAD, &rows)?;
+    let edges = found.edges.iter().take(MOST_ROWS).map(|edge| named_figures(&edge_row(edge)));
+    let edges = edges.chain(additional_edges(found, MOST_ROWS).map(|more| vec![name(&more)]));
+    let failed = found.failed.iter().map(|object| {
+        vec![figure(&count(object.count)), prose(&format!("{}: {}", object.name, object.what))]
+    });
+    let observations = caches(found).into_iter().chain(playlists(found));
+    html! {
+        (table("Edges", &EDGE_HEAD, edges))
+        (table("Objects that failed", &["Count", "Reason"], failed))
+        (table("Caches and live playlists", &["Observation"], observations.map(|line| vec![prose(&line)])))
     }
-    let failed = found
-        .failed
-        .iter()
-        .map(|one| vec![cell(&count(one.count)), text(&format!("{}: {}", one.name, one.what))]);
-    let failed: Vec<Vec<String>> = failed.collect();
-    if !failed.is_empty() {
-        table(out, "Objects that failed", &["Count", "Reason"], &failed)?;
-    }
-    let told: Vec<Vec<String>> =
-        caches(found).iter().chain(&playlists(found)).map(|line| vec![text(line)]).collect();
-    if told.is_empty() { Ok(()) } else { table(out, "Caches and live playlists", &["What was seen"], &told) }
 }
 
-/// What the origin's exporters told; nothing if they were not asked.
-pub fn origin(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
-    let Some(origin) = &snapshot.origin else { return Ok(()) };
-    let gauges: Vec<Vec<String>> = origin
-        .gauges()
-        .into_iter()
-        .map(|(name, factor, gauge)| {
-            let values = [gauge.now, gauge.p50, gauge.p95, gauge.max];
-            std::iter::once(first(name))
-                .chain(values.map(|value| cell(&format!("{:.1}", value * factor))))
-                .collect()
-        })
-        .collect();
-    if !gauges.is_empty() {
-        table(out, "The origin's own account", &["", "Last", "p50", "p95", "Max"], &gauges)?;
-    }
+/// Figures from the origin's exporters; nothing if they were not scraped.
+pub(super) fn origin(Report { snapshot, .. }: &Report) -> Markup {
+    let Some(origin) = &snapshot.origin else { return html! {} };
+    let gauges = origin.gauges().into_iter().map(|(label, factor, gauge)| {
+        let values = [gauge.now, gauge.p50, gauge.p95, gauge.max];
+        let values = values.map(|value| figure(&format!("{:.1}", value * factor)));
+        std::iter::once(name(label)).chain(values).collect()
+    });
     let mut rows = Vec::new();
     rows.extend(origin.requests.map(|n| ("requests counted by its nginx", count(n))));
     rows.extend(origin.viewer_requests.map(|n| ("requests of the viewers in that time", count(n))));
-    rows.extend(snapshot.agreement.origin_requests.map(|a| ("viewers' over nginx's", format!("{a:.4}"))));
+    let ratio = snapshot.agreement.origin_requests;
+    rows.extend(ratio.map(|a| ("requests of the viewers / of its nginx", format!("{a:.4}"))));
     rows.extend(origin.connections_dropped.map(|n| ("connections it could not handle", count(n))));
     if let Some(sizes) = origin.segment_sizes {
         rows.push(("segments whose size was looked up", count(sizes.lookups)));
         rows.push(("of these, published", count(sizes.found)));
         rows.push(("of these, of exactly that size", count(sizes.equal)));
     }
-    let mut rows: Vec<_> = rows.iter().map(|(name, value)| vec![first(name), cell(value)]).collect();
-    for (target, times) in &origin.failures {
-        rows.push(vec![first(&format!("failed scrapes of {target}")), cell(&count(*times))]);
+    let rows = rows.iter().map(|(label, value)| named_figure(label, value));
+    let failures = origin.failures.iter();
+    let failures =
+        failures.map(|(target, times)| named_figure(&format!("failed scrapes of {target}"), &count(*times)));
+    html! {
+        (table("The origin's own figures", &["", "Last", "p50", "p95", "Max"], gauges))
+        (table("Agreement with the origin", &["", ""], rows.chain(failures)))
     }
-    table(out, "Agreement with the origin", &["", ""], &rows)
 }
 
-/// Life cycles and the generator's own condition.
-pub fn viewers(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
+/// Lifetimes of viewers, and the state of the load generator.
+pub(super) fn viewers(Report { snapshot, .. }: &Report) -> Markup {
     let (lifetimes, generator) = (&snapshot.lifetimes, &snapshot.generator);
     let mut rows = vec![
         ("processes started", count(lifetimes.starts)),
-        ("of these, started again", count(lifetimes.restarts)),
-        ("viewers that ever played", count(lifetimes.played)),
+        ("of these, restarts", count(lifetimes.restarts)),
+        ("viewers that played", count(lifetimes.played)),
         ("viewers given up", count(lifetimes.given_up)),
-        ("ended with success", count(lifetimes.exits.success)),
-        ("ended with an error", count(lifetimes.exits.error)),
+        ("exited successfully", count(lifetimes.exits.success)),
+        ("exited with an error", count(lifetimes.exits.error)),
         ("ended by a signal", count(lifetimes.exits.signal)),
-        ("records of the probe lost", count(generator.events_lost)),
-        ("latest timer of this program", milliseconds(generator.max_lag_ms / 1000.0)),
+        ("lost probe records", count(generator.events_lost)),
+        ("longest event-loop lag of this program", milliseconds(generator.max_lag_ms / 1000.0)),
     ];
-    rows.extend(generator.cpu_percent.map(|cpu| ("processors busy, mean", format!("{cpu:.0} %"))));
+    rows.extend(generator.cpu_percent.map(|cpu| ("processors busy, average", format!("{cpu:.0} %"))));
     rows.extend(snapshot.agreement.kernel_bytes.map(|a| ("bytes read per byte received", format!("{a:.6}"))));
-    let rows: Vec<_> = rows.iter().map(|(name, value)| vec![first(name), cell(value)]).collect();
-    table(out, "Viewers and load generator", &["", ""], &rows)
+    let rows = rows.iter().map(|(label, value)| named_figure(label, value));
+    table("Viewers and load generator", &["", ""], rows)
 }

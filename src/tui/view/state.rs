@@ -1,35 +1,49 @@
-//! What the dashboard remembers: the newest scene, a frozen one, the page, and what is selected.
-//! It knows no widget and no terminal.
+//! State of the dashboard: the newest figures and their history, frozen ones, the page, and the selection. It
+//! depends on neither widgets nor the terminal.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hls_swarm_model::command::Command;
-use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_model::exchange::Kind;
+use hls_swarm_model::snapshot::{Snapshot, Timing};
 
-use super::history::History;
-use super::sort::{Sort, order};
-use crate::tui::key::{Key, Reply};
+use super::viewers::{Sort, order};
+use crate::tui::input::Key;
 
-/// How far page up and page down go.
-const LEAP: isize = 10;
-/// How many viewers come or go with ] and [.
-const MANY: u32 = 10;
+/// Rows that Page Up and Page Down move by.
+const PAGE_STEP: isize = 10;
+/// Viewers that `]` adds and `[` removes.
+const MANY_VIEWERS: u32 = 10;
+
+/// The effect of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The key has no effect here.
+    Nothing,
+    /// The display has changed.
+    Redraw,
+    /// Stop the run gracefully.
+    Quit,
+    /// Change the load.
+    Command(Command),
+}
 
 /// A page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Page {
-    /// Everything at a glance.
+    /// The main figures.
     #[default]
     Overview,
     /// Latencies by kind and over time.
     Latency,
     /// One row per viewer.
     Viewers,
-    /// What the origin's exporters say.
+    /// Figures from the origin's exporters.
     Origin,
     /// Edges, caches and playlists.
     Insight,
-    /// What went wrong.
+    /// Errors.
     Errors,
     /// The program's own log lines.
     Log,
@@ -40,7 +54,7 @@ impl Page {
     pub const ALL: [Self; 7] =
         [Self::Overview, Self::Latency, Self::Viewers, Self::Origin, Self::Insight, Self::Errors, Self::Log];
 
-    /// The title.
+    /// Returns the title.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -60,10 +74,10 @@ impl Page {
     }
 }
 
-/// Everything of one moment that can be shown.
+/// Everything that pages show, at one moment.
 #[derive(Clone, Debug, Default)]
-pub struct Scene {
-    /// The snapshot; `None` before the first.
+pub struct Figures {
+    /// The snapshot; `None` before the first one.
     pub snapshot: Option<Arc<Snapshot>>,
     /// Figures over time.
     pub history: History,
@@ -74,109 +88,215 @@ pub struct Scene {
 /// The state of the dashboard.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    now: Scene,
-    frozen: Option<Box<Scene>>,
-    /// The page.
+    now: Figures,
+    frozen: Option<Box<Figures>>,
+    /// The current page.
     pub page: Page,
-    /// Whether help lies over it.
+    /// Whether help covers it.
     pub help: bool,
     /// The order of viewers.
     pub sort: Sort,
     /// The number of the selected viewer; 0 = the first of the order.
     pub selected: u32,
-    /// How many log lines the end of the page lies before the last one.
+    /// Number of log lines below the page.
     pub log_back: usize,
-    /// Whether the run is being ended.
+    /// Whether the run is being stopped.
     pub stopping: bool,
 }
 
 impl State {
-    /// A new snapshot.
-    pub fn take(&mut self, snapshot: Arc<Snapshot>) {
+    /// Replaces the newest snapshot.
+    pub fn update(&mut self, snapshot: Arc<Snapshot>) {
         self.now.history.add(&snapshot);
         self.now.snapshot = Some(snapshot);
     }
 
-    /// The program's last log lines, oldest first.
-    pub fn log(&mut self, lines: Vec<Arc<str>>) {
+    /// Replaces the program's last log lines, oldest first.
+    pub fn set_log(&mut self, lines: Vec<Arc<str>>) {
         self.now.log = lines;
     }
 
-    /// What is to be shown: the newest scene, or the frozen one.
+    /// Returns the figures to show: the newest ones, or the frozen ones.
     #[must_use]
-    pub fn scene(&self) -> &Scene {
+    pub fn figures(&self) -> &Figures {
         self.frozen.as_deref().unwrap_or(&self.now)
     }
 
-    /// Whether the display stands still. Figures are still collected.
+    /// Whether the display is frozen. Figures are still collected.
     #[must_use]
     pub const fn is_frozen(&self) -> bool {
         self.frozen.is_some()
     }
 
-    /// A key was pressed.
-    pub fn press(&mut self, key: Key) -> Reply {
+    /// Handles a key.
+    pub fn press(&mut self, key: Key) -> Action {
         match key {
-            Key::Char('q') => return Reply::Quit,
+            Key::Char('q') => return Action::Quit,
             Key::Char('?' | 'h') => self.help = !self.help,
             Key::Escape if self.help => self.help = false,
             Key::Char(digit @ '1'..='9') => {
                 let index = digit as usize - '1' as usize;
                 match Page::ALL.get(index) {
                     Some(page) => self.open(*page),
-                    None => return Reply::Nothing,
+                    None => return Action::Nothing,
                 }
             }
             Key::Tab | Key::Right => self.open(self.page.step(1)),
             Key::BackTab | Key::Left => self.open(self.page.step(Page::ALL.len() - 1)),
-            Key::Char(' ') => return Reply::Command(Command::Pause),
-            Key::Char('+' | '=') => return Reply::Command(Command::More(1)),
-            Key::Char('-') => return Reply::Command(Command::Fewer(1)),
-            Key::Char(']') => return Reply::Command(Command::More(MANY)),
-            Key::Char('[') => return Reply::Command(Command::Fewer(MANY)),
+            Key::Char(' ') => return Action::Command(Command::Pause),
+            Key::Char('+' | '=') => return Action::Command(Command::More(1)),
+            Key::Char('-') => return Action::Command(Command::Fewer(1)),
+            Key::Char(']') => return Action::Command(Command::More(MANY_VIEWERS)),
+            Key::Char('[') => return Action::Command(Command::Fewer(MANY_VIEWERS)),
             Key::Char('f') => {
                 self.frozen = if self.is_frozen() { None } else { Some(Box::new(self.now.clone())) };
             }
             Key::Char('s') if self.page == Page::Viewers => self.sort = self.sort.next(),
-            Key::Up | Key::Char('k') => return self.step(-1),
-            Key::Down | Key::Char('j') => return self.step(1),
-            Key::PageUp => return self.step(-LEAP),
-            Key::PageDown => return self.step(LEAP),
-            Key::Home => return self.step(isize::MIN),
-            Key::End => return self.step(isize::MAX),
-            Key::Char(_) | Key::Escape => return Reply::Nothing,
+            Key::Up | Key::Char('k') => return self.scroll(-1),
+            Key::Down | Key::Char('j') => return self.scroll(1),
+            Key::PageUp => return self.scroll(-PAGE_STEP),
+            Key::PageDown => return self.scroll(PAGE_STEP),
+            Key::Home => return self.scroll(isize::MIN),
+            Key::End => return self.scroll(isize::MAX),
+            Key::Char(_) | Key::Escape => return Action::Nothing,
         }
-        Reply::Redraw
+        Action::Redraw
     }
 
     fn open(&mut self, page: Page) {
         (self.page, self.help) = (page, false);
     }
 
-    /// Moves the selection, or the log.
-    fn step(&mut self, by: isize) -> Reply {
+    /// Moves the selection of viewers, or scrolls the log.
+    fn scroll(&mut self, by: isize) -> Action {
         match self.page {
             Page::Viewers => {
-                let Some(snapshot) = self.scene().snapshot.clone() else { return Reply::Nothing };
+                let Some(snapshot) = self.figures().snapshot.clone() else { return Action::Nothing };
                 let order = order(&snapshot.viewers, self.sort);
                 let at = order.iter().position(|row| row.viewer == self.selected).unwrap_or(0);
                 let last = order.len().saturating_sub(1);
                 if let Some(row) = order.get(at.saturating_add_signed(by).min(last)) {
                     self.selected = row.viewer;
                 }
-                Reply::Redraw
+                Action::Redraw
             }
             Page::Log => {
-                let lines = self.scene().log.len();
+                let lines = self.figures().log.len();
                 let back = match by {
                     isize::MIN => lines,
                     isize::MAX => 0,
                     _ => self.log_back.saturating_add_signed(-by),
                 };
                 self.log_back = back.min(lines.saturating_sub(1));
-                Reply::Redraw
+                Action::Redraw
             }
-            Page::Overview | Page::Latency | Page::Origin | Page::Insight | Page::Errors => Reply::Nothing,
+            Page::Overview | Page::Latency | Page::Origin | Page::Insight | Page::Errors => Action::Nothing,
         }
     }
+}
+
+/// Number of points that are kept: ten minutes at one snapshot per second.
+pub const HISTORY_POINTS: usize = 600;
+
+/// The figures of one second for charts. Absent = not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Point {
+    /// Seconds since the start of the run.
+    pub at: f64,
+    /// Viewers that are playing.
+    pub playing: f64,
+    /// Segments per second.
+    pub segments: f64,
+    /// Body bits per second.
+    pub bits: f64,
+    /// Average speed.
+    pub speed: Option<f64>,
+    /// Busy share of the origin's processors, percent.
+    pub origin_cpu: Option<f64>,
+    /// Bits per second that the machine of the origin sends.
+    pub origin_bits: Option<f64>,
+    /// Errors per second since the previous point.
+    pub errors: f64,
+    /// Average segment latency of the requests since the previous point, seconds.
+    pub segment_mean: Option<f64>,
+    /// 95th percentile of segment latency since the start, seconds.
+    pub segment_p95: Option<f64>,
+    /// The same, 99th percentile.
+    pub segment_p99: Option<f64>,
+}
+
+/// A bounded history of points, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    points: VecDeque<Point>,
+    last: Counters,
+}
+
+/// Counters at the last point.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counters {
+    at: f64,
+    errors: u64,
+    latency_sum: f64,
+    latency_count: u64,
+}
+
+/// The latency that is drawn: segments, from the request to the last byte.
+const SEGMENT: Timing = Timing::Total(Kind::Segment);
+
+impl History {
+    /// Adds a snapshot, unless it is no later than the last one.
+    pub fn add(&mut self, snapshot: &Snapshot) {
+        let now = Counters {
+            at: snapshot.elapsed_seconds,
+            errors: all_errors(snapshot),
+            latency_sum: snapshot.latency_buckets[SEGMENT].sum,
+            latency_count: snapshot.latency_buckets[SEGMENT].count,
+        };
+        let last = self.last;
+        let step = now.at - last.at;
+        if step <= 0.0 {
+            return;
+        }
+        let answered = now.latency_count.saturating_sub(last.latency_count);
+        let total = snapshot.latency[SEGMENT];
+        let origin = snapshot.origin.as_ref();
+        self.points.push_back(Point {
+            at: now.at,
+            playing: snapshot.playing_clients as f64,
+            segments: snapshot.rates.segment_per_second,
+            bits: snapshot.rates.bytes_per_second * 8.0,
+            speed: snapshot.playback.average_speed,
+            origin_cpu: origin.and_then(|origin| origin.cpu_percent).map(|cpu| cpu.now),
+            origin_bits: origin
+                .and_then(|origin| origin.transmit_bytes_per_second)
+                .map(|sent| sent.now * 8.0),
+            errors: now.errors.saturating_sub(last.errors) as f64 / step,
+            segment_mean: (answered > 0).then(|| (now.latency_sum - last.latency_sum) / answered as f64),
+            segment_p95: total.map(|total| total.p95),
+            segment_p99: total.map(|total| total.p99),
+        });
+        self.last = now;
+        while self.points.len() > HISTORY_POINTS {
+            self.points.pop_front();
+        }
+    }
+
+    /// Returns all points, oldest first.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Point> + ExactSizeIterator {
+        self.points.iter()
+    }
+
+    /// Returns the newest `count` points, oldest first.
+    pub fn newest(&self, count: usize) -> impl Iterator<Item = &Point> {
+        self.points.iter().skip(self.points.len().saturating_sub(count))
+    }
+}
+
+/// Returns the number of failed requests and connects. Each counts once, although a connect that timed out is
+/// in two counters.
+#[must_use]
+pub fn all_errors(snapshot: &Snapshot) -> u64 {
+    let attempts = snapshot.requests.total() + snapshot.errors.connect;
+    snapshot.errors.rate.map_or(0, |rate| (rate * attempts as f64).round() as u64)
 }

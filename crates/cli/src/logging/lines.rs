@@ -20,7 +20,7 @@ pub struct StandardError;
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let line = shown(bytes);
-        if !terminal::is_up() {
+        if !terminal::is_active() {
             release();
             return io::stderr().write_all(&line).map(|()| bytes.len());
         }
@@ -71,7 +71,7 @@ impl Write for Recent {
 
 /// A line without secrets, whatever led them into it.
 fn shown(bytes: &[u8]) -> Vec<u8> {
-    secrets::shown(&String::from_utf8_lossy(bytes)).into_owned().into_bytes()
+    secrets::redact(&String::from_utf8_lossy(bytes)).into_owned().into_bytes()
 }
 
 fn keep<T>(lines: &mut VecDeque<T>, line: T) {

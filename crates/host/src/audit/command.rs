@@ -7,16 +7,16 @@ use std::sync::Arc;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::{output_file, stdout};
+use hls_swarm_os::{output, runtime};
 
 use crate::audit::args::{AuditArgs, AuditFormat};
 use crate::audit::facts::Facts;
 use crate::audit::findings::Audit;
 use crate::audit::gather::nginx::{self, Files, Master};
 use crate::audit::gather::{folder, redis};
+use crate::audit::nginx::Nginx;
 use crate::audit::nginx_conf::assemble;
 use crate::audit::output as view;
-use crate::audit::site::Site;
 use crate::tuning::{profile, sysctl};
 
 /// Audits a streaming server, prints the audit, and writes it to files.
@@ -26,11 +26,11 @@ use crate::tuning::{profile, sysctl};
 pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     let reports: Vec<(AuditFormat, &PathBuf)> =
         args.reports.iter().map(|path| Ok((format_of(path)?, path))).collect::<Result<_, Failure>>()?;
-    reports.iter().try_for_each(|(_, path)| output_file::check("--report", path))?;
+    reports.iter().try_for_each(|(_, path)| output::check_file("--report", path))?;
     let audit = crate::audit::audit(&gather(args)?, args.viewers)?;
-    let said = stdout::say(&view::render(args.format, &audit)?);
+    let said = output::print(&view::render(args.format, &audit)?);
     for (format, path) in reports {
-        output_file::write(path, &view::render(format, &audit)?)?;
+        output::write_file(path, &view::render(format, &audit)?)?;
         // Standard output may be JSON or a patch.
         drop(writeln!(std::io::stderr(), "report: {}", path.display()));
     }
@@ -80,7 +80,7 @@ fn gather(args: &AuditArgs) -> Result<Facts, Failure> {
             .help("let nginx check it: nginx -t")
     })?;
     let mut paths: Vec<PathBuf> =
-        Site::of(&configuration).roots(&prefix).into_iter().map(PathBuf::from).collect();
+        Nginx::of(&configuration).roots(&prefix).into_iter().map(PathBuf::from).collect();
     for folder in &args.folders {
         if !folder.is_dir() {
             return Err(Failure::usage(format!(
@@ -91,7 +91,7 @@ fn gather(args: &AuditArgs) -> Result<Facts, Failure> {
         }
         paths.push(folder.clone());
     }
-    let mut folders: Vec<_> = paths.iter().filter_map(|path| folder::look(path)).collect();
+    let mut folders: Vec<_> = paths.iter().filter_map(|path| folder::scan(path)).collect();
     folders.sort_by(|left, right| left.path.cmp(&right.path));
     // A folder inside another one has been looked at with it.
     folders.dedup_by(|inner, outer| {
@@ -160,10 +160,7 @@ fn prefix(master: &Master) -> String {
 /// Asks nginx for its configuration; if that fails, reads the file it was started with.
 fn ask(master: &Master) -> Result<Files, Failure> {
     let guard = Arc::new(Guard::start()?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::internal("cannot start the event loop").caused_by(error))?;
+    let runtime = runtime::single_threaded()?;
     let asked = runtime.block_on(nginx::configuration(master, &guard));
     let named = master.option("-c").map(|name| Path::new(&prefix(master)).join(name));
     match (asked, named) {

@@ -1,8 +1,8 @@
 //! Open files and connections of nginx's workers: what they may have and what viewers take of it.
 
-use super::case::Case;
+use super::context::Context;
+use super::nginx::Location;
 use super::nginx_conf::Directive;
-use super::site::Leaf;
 
 /// Connections that a viewer keeps: FFmpeg holds one for playlists and one for segments.
 pub const CONNECTIONS_PER_VIEWER: u64 = 2;
@@ -15,8 +15,8 @@ pub(crate) const CONNECTIONS_WANTED: u64 = 10_000;
 /// What systemd and shells give where nobody asks for more.
 pub(crate) const USUAL_LIMIT: u64 = 1024;
 
-fn cache<'a>(leaf: &Leaf<'a>) -> Option<&'a Directive> {
-    leaf.effective("open_file_cache").filter(|cache| cache.value() != "off")
+fn cache<'a>(location: &Location<'a>) -> Option<&'a Directive> {
+    location.in_effect("open_file_cache").filter(|cache| cache.value() != "off")
 }
 
 /// What descriptors of a worker go to.
@@ -33,15 +33,15 @@ pub struct Descriptors {
 impl Descriptors {
     /// As configured.
     #[must_use]
-    pub fn of(case: &Case<'_>) -> Self {
-        let without = case.site.segments().any(|leaf| cache(leaf).is_none());
-        let cached = case.site.segments().filter_map(cache).filter_map(|cache| {
+    pub fn of(context: &Context<'_>) -> Self {
+        let without = context.nginx.segments().any(|location| cache(location).is_none());
+        let cached = context.nginx.segments().filter_map(cache).filter_map(|cache| {
             cache.arguments.iter().find_map(|argument| argument.strip_prefix("max=")?.parse::<u64>().ok())
         });
-        let passes = case.site.passes().next().is_some();
+        let proxied = context.nginx.proxied().next().is_some();
         Self {
-            workers: case.site.workers(case.facts.processors),
-            per_viewer: CONNECTIONS_PER_VIEWER + u64::from(without) + u64::from(passes),
+            workers: context.nginx.workers(context.facts.processors),
+            per_viewer: CONNECTIONS_PER_VIEWER + u64::from(without) + u64::from(proxied),
             cached: cached.sum(),
         }
     }
@@ -60,11 +60,11 @@ impl Descriptors {
 }
 
 /// The limit of open files that holds for a worker, where it is known, and how that is known.
-pub(crate) fn limit(case: &Case<'_>) -> (Option<u64>, Vec<String>) {
-    let configured = case.site.at_top("worker_rlimit_nofile");
+pub(crate) fn limit(context: &Context<'_>) -> (Option<u64>, Vec<String>) {
+    let configured = context.nginx.at_top("worker_rlimit_nofile");
     let mut evidence = Vec::new();
     let mut least: Option<u64> = None;
-    for process in case.facts.processes.iter().filter(|process| process.worker) {
+    for process in context.facts.processes.iter().filter(|process| process.worker) {
         let Some((soft, hard)) = process.open_files else { continue };
         if least.is_none_or(|least| soft < least) {
             least = Some(soft);
@@ -91,8 +91,8 @@ pub(crate) fn limit(case: &Case<'_>) -> (Option<u64>, Vec<String>) {
 }
 
 /// Connections per worker as configured, and where.
-pub(crate) fn connections(case: &Case<'_>) -> (u64, String) {
-    match case.site.event("worker_connections") {
+pub(crate) fn connections(context: &Context<'_>) -> (u64, String) {
+    match context.nginx.event("worker_connections") {
         Some(directive) => {
             let number = directive.value().parse().unwrap_or(DEFAULT_CONNECTIONS);
             (number, format!("{}: {directive}", directive.place()))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::nginx_conf::Configuration;
-use crate::tuning::check::{Disk, Found};
+use crate::tuning::comparison::{Disk, KeyState};
 
 /// A server as it was found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Facts {
     /// Folders with playlists.
     pub folders: Vec<Folder>,
     /// Sysctl keys of the origin's profile; empty where the machine was left out.
-    pub kernel: BTreeMap<String, Found>,
+    pub kernel: BTreeMap<String, KeyState>,
     /// Disks that the folders lie on, and whether that could be found out.
     pub disks: Option<Vec<Disk>>,
     /// Rate of the fastest network interface, Mbit/s.
@@ -53,7 +53,7 @@ pub struct Folder {
     /// Segments, playlists and other files.
     pub files: Vec<File>,
     /// There were more files than were looked at.
-    pub cut: bool,
+    pub truncated: bool,
 }
 
 /// A file in a folder.

@@ -64,7 +64,7 @@ pub struct Unknown {
 
 /// A limit of the server, in viewers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Wall {
+pub struct CapacityLimit {
     /// What runs out.
     pub name: String,
     /// Viewers that fit; absent where it is no limit.
@@ -78,16 +78,19 @@ pub struct Wall {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Capacity {
     /// As it is.
-    pub before: Vec<Wall>,
+    pub before: Vec<CapacityLimit>,
     /// With every fix.
-    pub after: Vec<Wall>,
+    pub after: Vec<CapacityLimit>,
 }
 
 impl Capacity {
     /// The nearest of some walls.
     #[must_use]
-    pub fn nearest(walls: &[Wall]) -> Option<(&Wall, u64)> {
-        walls.iter().filter_map(|wall| Some((wall, wall.viewers?))).min_by_key(|(_, viewers)| *viewers)
+    pub fn lowest(limits_of: &[CapacityLimit]) -> Option<(&CapacityLimit, u64)> {
+        limits_of
+            .iter()
+            .filter_map(|capacity_limit| Some((capacity_limit, capacity_limit.viewers?)))
+            .min_by_key(|(_, viewers)| *viewers)
     }
 }
 

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use hls_swarm_hls as playlist;
-use hls_swarm_hls::Playlist;
+use hls_swarm_hls::playlist::{self, Playlist};
 
 use super::facts::{File, Folder};
 

@@ -5,26 +5,26 @@
 
 pub mod args;
 pub mod capacity;
-pub mod case;
 pub mod command;
+pub mod context;
 pub mod descriptors;
 pub mod facts;
 pub mod findings;
 pub mod folder;
 pub mod gather;
+pub mod nginx;
 pub mod nginx_conf;
 pub mod output;
 pub mod patch;
 pub mod redis;
 pub mod rules;
-pub mod site;
 
 use hls_swarm_base::error::Failure;
 
 use crate::audit::findings::{Audit, Finding, Unknown};
 use crate::tuning::profile;
 
-use case::Case;
+use context::Context;
 use facts::Facts;
 use rules::Outcome;
 
@@ -34,13 +34,13 @@ use rules::Outcome;
 /// None but a defect of the profile that comes with the program.
 pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
     let profile = profile::parse("origin", profile::built_in("origin")?, None)?;
-    let case = Case::new(facts, viewers, &profile);
+    let context = Context::new(facts, viewers, &profile);
     let (mut findings, mut good, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
     let mut edits = Vec::new();
     for (check, rule) in rules::RULES {
-        match rule(&case) {
-            Outcome::Found(found) => {
-                let patch = patch::render(&found.edits, case.files());
+        match rule(&context) {
+            Outcome::Finding(found) => {
+                let patch = patch::render(&found.edits, context.files());
                 findings.push(Finding {
                     check: check.to_owned(),
                     severity: found.severity,
@@ -62,10 +62,10 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
     Ok(Audit {
         subject: facts.subject.clone(),
         viewers,
-        capacity: capacity::estimate(&case),
+        capacity: capacity::estimate(&context),
         findings,
         good,
         unknown,
-        patch: patch::render(&edits, case.files()),
+        patch: patch::render(&edits, context.files()),
     })
 }

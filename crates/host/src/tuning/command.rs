@@ -1,24 +1,17 @@
-//! `hls-swarm tune`: compares settings of this machine with a profile, changes them, and reverts them.
+//! `hls-swarm tune`: compares the settings of this machine with a profile, applies and persists them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_os::{output_file, stdout};
+use hls_swarm_os::output;
 
-use crate::tuning::args::{ChangeArgs, PersistArgs, TableFormat, TuneArgs, TuneCommand, UndoArgs, WhatArgs};
-use crate::tuning::check::{Asked, judge};
-use crate::tuning::findings::{Change, Setting, State, Table};
+use crate::tuning::args::{PersistArgs, TableFormat, TuneArgs, TuneCommand, WhatArgs};
+use crate::tuning::comparison::{Comparison, Selection, Setting, State, compare};
 use crate::tuning::profile::{self, Profile};
-use crate::tuning::saved::Saved;
-use crate::tuning::{output as view, persist, sysctl};
-
-/// Like all runtime settings, gone with the next boot.
-const STATE_FOLDER: &str = "/run/hls-swarm";
+use crate::tuning::{apply, output as view, persist, sysctl};
 
 /// Shows, checks, changes or reverts the settings of this machine.
 ///
@@ -29,52 +22,57 @@ pub fn run(args: TuneArgs) -> Result<Exit, Failure> {
         TuneCommand::Show(what) => show(&what),
         TuneCommand::Check(what) => check(&what),
         TuneCommand::Diff(what) => diff(&what),
-        TuneCommand::Apply(change) => apply(&change),
+        TuneCommand::Apply(change) => apply::apply(&change),
         TuneCommand::Persist(args) => persist(&args),
-        TuneCommand::Undo(args) => undo(&args),
+        TuneCommand::Undo(args) => apply::undo(&args),
     }
 }
 
 fn show(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = look(what)?;
-    stdout::say(&print(&table, what.format, |_| true)?)?;
+    let (_, table) = compare_host(what)?;
+    output::print(&print(&table, what.format, |_| true)?)?;
     Ok(Exit::Pass)
 }
 
 fn check(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = look(what)?;
-    stdout::say(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
+    let (_, table) = compare_host(what)?;
+    output::print(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
     Ok(if table.settings.iter().any(Setting::differs) { Exit::Criteria } else { Exit::Pass })
 }
 
 fn diff(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = look(what)?;
+    let (_, table) = compare_host(what)?;
     match what.format {
-        TableFormat::Text => stdout::say(&view::diff(&table)),
-        TableFormat::Json => stdout::say(&view::json(&table)?),
+        TableFormat::Text => output::print(&view::diff(&table)),
+        TableFormat::Json => output::print(&view::json(&table)?),
     }?;
     Ok(Exit::Pass)
 }
 
-fn print(table: &Table, format: TableFormat, keep: impl Fn(&Setting) -> bool) -> Result<String, Failure> {
+fn print(
+    table: &Comparison,
+    format: TableFormat,
+    keep: impl Fn(&Setting) -> bool,
+) -> Result<String, Failure> {
     match format {
         TableFormat::Text => Ok(view::text(table, keep)),
         TableFormat::Json => view::json(table),
     }
 }
 
-/// Reports what was done. It is done even if standard output is closed.
-fn say(text: &str) {
+/// Prints what was done. A closed standard output is not an error, because the work is done.
+pub(super) fn print_done(text: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
-/// The profile, and how this machine differs from it.
-fn look(what: &WhatArgs) -> Result<(Profile, Table), Failure> {
+/// Reads the selected profile and compares this machine with it.
+pub(super) fn compare_host(what: &WhatArgs) -> Result<(Profile, Comparison), Failure> {
     let profile = read_profile(&what.profile, what.variant.as_deref())?;
     let machine = sysctl::machine(profile.key.keys());
     let variant = what.variant.iter().map(|variant| format!("-{variant}"));
     let name = std::iter::once(what.profile.clone()).chain(variant).collect();
-    let table = judge(&profile, &Asked { profile: name, clients: what.clients, only: &what.only }, &machine);
+    let table =
+        compare(&profile, &Selection { profile: name, clients: what.clients, only: &what.only }, &machine);
     Ok((profile, table))
 }
 
@@ -90,128 +88,11 @@ fn read_profile(name: &str, variant: Option<&str>) -> Result<Profile, Failure> {
     profile::parse(name, profile::built_in(name)?, variant)
 }
 
-/// One file for each network namespace: their settings are their own.
-fn state_file(named: Option<&PathBuf>) -> PathBuf {
-    let namespace = fs::metadata("/proc/self/ns/net").map_or(0, |file| file.ino());
-    named.cloned().unwrap_or_else(|| PathBuf::from(STATE_FOLDER).join(format!("tune-{namespace}.toml")))
-}
-
-fn only_root(what: &str) -> Result<(), Failure> {
-    if sysctl::is_root() {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("tune {what} changes settings of the whole machine and needs root"))
-        .help(format!("run: sudo hls-swarm tune {what} …")))
-}
-
-fn apply(change: &ChangeArgs) -> Result<Exit, Failure> {
-    only_root("apply")?;
-    let (_, table) = look(&change.what)?;
-    let file = state_file(change.state.as_ref());
-    let wanted: BTreeMap<&str, &str> = table
-        .settings
-        .iter()
-        .filter(|setting| setting.state == State::Differs)
-        .map(|setting| (setting.name.as_str(), setting.wanted.as_str()))
-        .collect();
-    let mut before = Vec::new();
-    for name in wanted.keys() {
-        let value = sysctl::read_setting(name)
-            .map_err(|error| Failure::internal(format!("cannot read {name}")).caused_by(error))?;
-        before.push(((*name).to_owned(), value));
-    }
-    if !before.is_empty() {
-        let mut saved = read_state(&file)?.unwrap_or_default();
-        saved.keep(before.iter().cloned());
-        // Before the first write: whatever happens then, it can be undone.
-        write_state(&file, &saved)?;
-    }
-    let changes: Vec<Change> = before
-        .into_iter()
-        .filter_map(|(name, from)| {
-            let to = (*wanted.get(name.as_str())?).to_owned();
-            Some(set(name, from, to))
-        })
-        .collect();
-    say(&view::changes(&changes));
-    for setting in table.settings.iter().filter(|setting| setting.differs()) {
-        if let State::Elsewhere(why) | State::Denied(why) = &setting.state {
-            say(&format!("- {}: {why}\n", setting.name));
-        }
-    }
-    if changes.is_empty() {
-        say("nothing to set\n");
-        return Ok(Exit::Pass);
-    }
-    say(&format!(
-        "in effect until the next boot; `hls-swarm tune undo` restores the former values from {}\n",
-        file.display()
-    ));
-    Ok(exit_of(&changes))
-}
-
-fn exit_of(changes: &[Change]) -> Exit {
-    if changes.iter().any(|change| change.failed.is_some()) { Exit::Internal } else { Exit::Pass }
-}
-
-/// Writes one setting, and reads it again: some keys take a value and keep another.
-fn set(name: String, from: String, to: String) -> Change {
-    let written = sysctl::write_setting(&name, &to).and_then(|()| sysctl::read_setting(&name));
-    let failed = match written {
-        Ok(now) if now.split_whitespace().eq(to.split_whitespace()) => None,
-        Ok(now) => Some(format!("the kernel made it {now}")),
-        Err(error) => Some(error.to_string()),
-    };
-    Change { name, from, to, failed }
-}
-
-fn undo(args: &UndoArgs) -> Result<Exit, Failure> {
-    only_root("undo")?;
-    let file = state_file(args.state.as_ref());
-    let Some(saved) = read_state(&file)? else {
-        say(&format!("nothing to undo: {} is not there\n", file.display()));
-        return Ok(Exit::Pass);
-    };
-    let changes: Vec<Change> = saved
-        .before
-        .into_iter()
-        .map(|(name, before)| {
-            let now = sysctl::read_setting(&name).unwrap_or_else(|_| "unknown".into());
-            set(name, now, before)
-        })
-        .collect();
-    say(&view::changes(&changes));
-    let exit = exit_of(&changes);
-    if exit == Exit::Pass {
-        fs::remove_file(&file).map_err(|error| {
-            Failure::internal(format!("cannot remove {}", file.display())).caused_by(error)
-        })?;
-    }
-    Ok(exit)
-}
-
-fn read_state(file: &Path) -> Result<Option<Saved>, Failure> {
-    match fs::read_to_string(file) {
-        Ok(text) => Saved::read(&file.display().to_string(), &text).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::usage(format!("cannot read {}", file.display()))
-            .caused_by(error)
-            .help("run it as root, or name the file that `tune apply` wrote (--state FILE)")),
-    }
-}
-
-fn write_state(file: &Path, saved: &Saved) -> Result<(), Failure> {
-    if let Some(folder) = file.parent() {
-        make_folder(folder)?;
-    }
-    output_file::write(file, &saved.text()?)
-}
-
-fn make_folder(folder: &Path) -> Result<(), Failure> {
+pub(super) fn make_folder(folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| {
-        Failure::usage(format!("cannot make the directory {}", folder.display()))
+        Failure::usage(format!("cannot create the directory {}", folder.display()))
             .caused_by(error)
-            .help("run it as root, or name another place (--root DIR, --state FILE)")
+            .help("run it as root, or name another directory (--root DIR, --state FILE)")
     })
 }
 
@@ -228,10 +109,10 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
                     .caused_by(error)
                     .help("run it as root")
             })?;
-            say(&format!("removed: {}\n", path.display()));
+            print_done(&format!("removed: {}\n", path.display()));
             removed += 1;
         }
-        say(&format!("{removed} removed; what is set stays until the next boot\n"));
+        print_done(&format!("{removed} removed; the settings stay in effect until the next boot\n"));
         return Ok(Exit::Pass);
     }
     for file in persist::files(&name, &profile, what.clients, &what.only) {
@@ -239,11 +120,13 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
         }
-        output_file::write(&path, &file.text)?;
-        say(&format!("wrote: {}\n", path.display()));
+        output::write_file(&path, &file.text)?;
+        print_done(&format!("wrote: {}\n", path.display()));
     }
     if args.root == Path::new("/") {
-        say("in effect at the next boot; now: sysctl --system, systemctl daemon-reload, a new login\n");
+        print_done(
+            "in effect at the next boot; now: sysctl --system, systemctl daemon-reload, a new login\n",
+        );
     }
     Ok(Exit::Pass)
 }

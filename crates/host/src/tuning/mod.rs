@@ -1,16 +1,13 @@
-//! What an operating system should be set to: profiles, their comparison with a machine, and the
-//! files that make it last. Reading and writing the machine is [`sysctl`]'s business.
+//! Recommended operating system settings: profiles, their comparison with a host, and the files that set
+//! them at each boot. [`sysctl`] reads and writes the host.
 
-pub mod accepted;
+mod apply;
 pub mod args;
-pub mod check;
 pub mod command;
-pub mod findings;
-pub mod kernel;
-pub mod key;
-pub mod limits;
-pub mod output;
-pub mod persist;
+pub mod comparison;
+pub(crate) mod environment;
+pub(crate) mod output;
+pub(crate) mod persist;
 pub mod profile;
-pub mod saved;
-pub mod sysctl;
+pub(crate) mod sysctl;
+pub(crate) mod values;

@@ -1,14 +1,14 @@
-//! How a table of settings looks: for people, as a diff, as JSON.
+//! Output of a comparison: as text, as a diff, as JSON.
 
 use std::fmt::Write;
 
 use hls_swarm_base::error::Failure;
 
-use crate::tuning::findings::{Change, Setting, State, Table};
+use crate::tuning::comparison::{Change, Comparison, Setting, State};
 
-/// Every setting with its state and the reason, or only those that `keep` holds.
+/// Renders the settings that `keep` selects, each with its state and reason.
 #[must_use]
-pub fn text(table: &Table, keep: impl Fn(&Setting) -> bool) -> String {
+pub fn text(table: &Comparison, keep: impl Fn(&Setting) -> bool) -> String {
     let mut out = head(table);
     for setting in table.settings.iter().filter(|setting| keep(setting)) {
         let _ = writeln!(out, "{}", line(setting));
@@ -20,9 +20,9 @@ pub fn text(table: &Table, keep: impl Fn(&Setting) -> bool) -> String {
     out
 }
 
-/// What differs, as lines of a diff; what can only be set elsewhere says so behind a `#`.
+/// Renders the settings that differ as lines of a diff, with notes after a `#`.
 #[must_use]
-pub fn diff(table: &Table) -> String {
+pub fn diff(table: &Comparison) -> String {
     let mut out = format!("--- this machine\n+++ profile {}\n", table.profile);
     for setting in table.settings.iter().filter(|setting| setting.differs()) {
         if let Some(current) = &setting.current {
@@ -34,17 +34,17 @@ pub fn diff(table: &Table) -> String {
     out
 }
 
-/// The table for programs.
+/// Renders the comparison as JSON.
 ///
 /// # Errors
-/// None that a table can cause.
-pub fn json(table: &Table) -> Result<String, Failure> {
+/// Serialization never fails for a comparison.
+pub fn json(table: &Comparison) -> Result<String, Failure> {
     serde_json::to_string_pretty(table)
         .map(|text| text + "\n")
         .map_err(|error| Failure::internal("cannot write the settings as JSON").caused_by(error))
 }
 
-/// What was written, line by line.
+/// Renders changes, one per line.
 #[must_use]
 pub fn changes(changes: &[Change]) -> String {
     let mut out = String::new();
@@ -59,8 +59,8 @@ pub fn changes(changes: &[Change]) -> String {
     out
 }
 
-fn head(table: &Table) -> String {
-    let Table { profile, description, clients, kernel, place, .. } = table;
+fn head(table: &Comparison) -> String {
+    let Comparison { profile, description, clients, kernel, place, .. } = table;
     let clients = clients.map_or_else(String::new, |clients| format!(", for {clients} viewers"));
     let mut out = format!("profile {profile}: {description}{clients}; Linux {kernel}\n");
     for note in place {
@@ -94,7 +94,7 @@ fn note(setting: &Setting) -> Option<&str> {
     }
 }
 
-fn sum(table: &Table) -> String {
+fn sum(table: &Comparison) -> String {
     let count = |which: fn(&State) -> bool| table.settings.iter().filter(|s| which(&s.state)).count();
     let (good, skipped) = (count(|s| *s == State::Good), count(|s| matches!(s, State::Skipped(_))));
     let differ = count(|s| *s == State::Differs);
@@ -102,8 +102,8 @@ fn sum(table: &Table) -> String {
     let denied = count(|s| matches!(s, State::Denied(_)));
     let mut text = format!("{good} as recommended, {differ} differ");
     for (number, what) in [
-        (elsewhere, "differ and need a new login or start"),
-        (denied, "differ and cannot be set from here"),
+        (elsewhere, "differ and need a new login or restart"),
+        (denied, "differ and cannot be changed here"),
         (skipped, "skipped"),
     ] {
         if number > 0 {
@@ -120,7 +120,7 @@ fn sum(table: &Table) -> String {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
+    fn table() -> Comparison {
         let setting = |name: &str, current: Option<&str>, wanted: &str, state| Setting {
             name: name.into(),
             current: current.map(str::to_owned),
@@ -128,7 +128,7 @@ mod tests {
             state,
             reason: "Because.".into(),
         };
-        Table {
+        Comparison {
             profile: "client".into(),
             description: "A host".into(),
             clients: Some(100),
@@ -146,17 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn the_table_for_people() {
+    fn text_output() {
         insta::assert_snapshot!(text(&table(), |_| true));
     }
 
     #[test]
-    fn the_diff() {
+    fn diff_output() {
         insta::assert_snapshot!(diff(&table()));
     }
 
     #[test]
-    fn json_names_states_and_leaves_out_what_is_unknown() {
+    fn json_has_states_and_omits_unknown_values() {
         let value: serde_json::Value = serde_json::from_str(&json(&table()).unwrap()).unwrap();
         assert_eq!(value["settings"][0]["state"], "good");
         assert_eq!(value["settings"][5]["state"], "skipped");

@@ -1,23 +1,23 @@
-//! Files that set a profile at each boot, as sysctl.d, limits.d, systemd and udev read them.
+//! Files that apply a profile at each boot: sysctl.d, limits.d, systemd, udev.
 
 use std::fmt::Write;
 
-use super::limits;
 use super::profile::{DiskKind, Profile};
-use crate::tuning::key::{Place, lack};
+use super::values;
+use crate::tuning::environment::{Environment, why_missing};
 
-/// A file to be written.
+/// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
     /// Path below the root, without a leading slash.
     pub path: String,
-    /// What it holds.
+    /// Its content.
     pub text: String,
 }
 
 const HEAD: &str = "# Written by `hls-swarm tune persist`; `tune persist --remove` removes it.\n";
 
-/// Every path that a profile `name` may be persisted in.
+/// Returns every path that the profile `name` may be written to.
 #[must_use]
 pub fn paths(name: &str) -> [String; 4] {
     [
@@ -28,7 +28,7 @@ pub fn paths(name: &str) -> [String; 4] {
     ]
 }
 
-/// The files for `profile`, called `name`; `only` are beginnings of names of settings, empty = all.
+/// Returns the files for the profile `name`; `only` has prefixes of setting names, empty = all.
 #[must_use]
 pub fn files(name: &str, profile: &Profile, clients: Option<u32>, only: &[String]) -> Vec<File> {
     let [sysctl_path, limits_path, nginx_path, disk_path] = paths(name);
@@ -39,14 +39,14 @@ pub fn files(name: &str, profile: &Profile, clients: Option<u32>, only: &[String
         files.push(File { path: sysctl_path, text: format!("{HEAD}{keys}") });
     }
     if let Some(limits) = profile.limits.as_ref().filter(|_| wanted("limit.nofile")) {
-        let open = limits::open_files(limits, clients);
+        let open = values::open_files(limits, clients);
         // An origin is a service; viewers are started by users.
         if limits.step.is_empty() {
             let text = format!("{HEAD}# {}\n[Service]\nLimitNOFILE={open}\n", limits.reason);
             files.push(File { path: nginx_path, text });
         } else {
             let mut text = format!("{HEAD}# {}\n* - nofile {open}\nroot - nofile {open}\n", limits.reason);
-            if let Some(processes) = limits::processes(limits, clients) {
+            if let Some(processes) = values::processes(limits, clients) {
                 let _ = writeln!(text, "* - nproc {processes}");
             }
             files.push(File { path: limits_path, text });
@@ -67,16 +67,16 @@ fn sysctl(profile: &Profile, clients: Option<u32>, wanted: &impl Fn(&str) -> boo
             let _ = writeln!(text, "# Needs Linux {since}.");
         }
         if name.starts_with("net.ipv6.tcp_") || name == "net.ipv4.tcp_fack" {
-            let _ = writeln!(text, "# {name}: {}", lack(name, None, &Place::default()));
+            let _ = writeln!(text, "# {name}: {}", why_missing(name, None, &Environment::default()));
             continue;
         }
-        // The dash: a kernel that lacks it skips the key and sets the rest.
+        // The dash makes sysctl skip a key that the kernel does not have.
         let _ = writeln!(text, "-{name} = {}", key.value);
     }
     text
 }
 
-/// Array members are set like the array: the array itself has no scheduler.
+/// Renders udev rules. An array has no scheduler; its members have.
 fn disks(profile: &Profile) -> String {
     let mut text = String::new();
     for (kind, disk) in &profile.disk {
@@ -113,17 +113,17 @@ mod tests {
     }
 
     #[test]
-    fn the_files_of_a_client_for_1000_viewers() {
+    fn files_of_a_client_for_1000_viewers() {
         insta::assert_snapshot!("persist_client_1000", all("client", Some(1000)));
     }
 
     #[test]
-    fn the_files_of_an_origin() {
+    fn files_of_an_origin() {
         insta::assert_snapshot!("persist_origin", all("origin", None));
     }
 
     #[test]
-    fn what_is_not_asked_for_is_not_written() {
+    fn only_selected_settings_are_written() {
         let profile = parse("client", built_in("client").unwrap(), None).unwrap();
         let files = files("client", &profile, Some(100), &["net.".into()]);
         assert_eq!(files.len(), 1);

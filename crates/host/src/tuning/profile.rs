@@ -1,4 +1,4 @@
-//! A profile of settings as it stands in a TOML file, and those that come with the program.
+//! Profiles of settings: the TOML format and the built-in profiles.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use hls_swarm_base::built_in::find;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::profile_text;
 
-use crate::tuning::accepted::Accept;
+use crate::tuning::values::Accept;
 
-/// The profiles that come with the program: name and text.
+/// Built-in profiles: name and text.
 pub use hls_swarm_profiles::SYSCTL as BUILT_IN;
 
 /// A profile of settings.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
-    /// What it is for.
+    /// Purpose.
     pub description: String,
     /// Sysctl keys by name.
     #[serde(default)]
     pub key: BTreeMap<String, Key>,
-    /// Sets of keys that take the place of some, by name.
+    /// Sets of keys that replace others, by name.
     #[serde(default)]
     pub variant: BTreeMap<String, Variant>,
     /// Limits of processes.
@@ -38,43 +38,43 @@ pub struct Profile {
 pub struct Key {
     /// The value, as written into /proc/sys.
     pub value: String,
-    /// What else is as good.
+    /// Rule for values that are as good.
     #[serde(default)]
     pub accept: Accept,
     /// Other values that are as good.
     #[serde(default)]
     pub also: Vec<String>,
-    /// To whom it belongs.
+    /// Namespace that owns it.
     #[serde(default)]
     pub scope: Scope,
     /// The first kernel that has it: `MAJOR.MINOR`.
     pub since: Option<String>,
-    /// Not needed below so many viewers.
+    /// Number of viewers from which it is needed.
     pub from_clients: Option<u32>,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
 impl Key {
-    /// Whether `current` is as good as the recommended value.
+    /// Reports whether `current` is as good as the recommended value.
     #[must_use]
-    pub fn holds(&self, current: &str) -> bool {
-        self.accept.holds(current, &self.value) || self.also.iter().any(|other| other == current.trim())
+    pub fn accepts(&self, current: &str) -> bool {
+        self.accept.accepts(current, &self.value) || self.also.iter().any(|other| other == current.trim())
     }
 }
 
-/// To whom a key belongs.
+/// Namespace that owns a key.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// Each network namespace has its own.
+    /// Each network namespace has its own value.
     #[default]
     Namespace,
-    /// There is one for the whole kernel, or only the first network namespace may write it.
+    /// The kernel has one value, or only the first network namespace may write it.
     Host,
 }
 
-/// Keys that take the place of others.
+/// Keys that replace others.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
@@ -90,10 +90,10 @@ pub struct Limits {
     pub nofile: u64,
     /// Processes and threads per user.
     pub nproc: u64,
-    /// Less for few viewers, in rising order; empty where the number of viewers does not matter.
+    /// Lower limits for few viewers, in rising order; empty where the number of viewers does not matter.
     #[serde(default)]
     pub step: Vec<Step>,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
@@ -101,17 +101,17 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Up to so many viewers.
+    /// Largest number of viewers.
     pub up_to_clients: u32,
     /// Open files per process.
     pub nofile: u64,
 }
 
-/// What a disk is like, as far as its settings depend on it.
+/// Kind of a disk, as far as its settings depend on it.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "kebab-case")]
 pub enum DiskKind {
-    /// The kernel says that it rotates.
+    /// A rotating disk.
     Rotating,
     /// An array of the md driver.
     Raid,
@@ -127,7 +127,7 @@ pub struct Disk {
     pub scheduler: String,
     /// Read ahead of a sequential reader, KiB, at least.
     pub read_ahead_kb: Option<u64>,
-    /// Why.
+    /// Reason.
     pub reason: String,
 }
 
@@ -162,7 +162,7 @@ pub fn parse(name: &str, text: &str, variant: Option<&str>) -> Result<Profile, F
     }
     for (name, key) in &profile.key {
         if !is_key(name) {
-            return Err(Failure::usage(format!("{what}: {name:?} is no sysctl key"))
+            return Err(Failure::usage(format!("{what}: invalid sysctl key {name:?}"))
                 .help("write it like net.ipv4.tcp_rmem, in quotes"));
         }
         if key.value.trim().is_empty() || key.value.contains(['\n', '\r', '\0']) {
@@ -170,16 +170,16 @@ pub fn parse(name: &str, text: &str, variant: Option<&str>) -> Result<Profile, F
                 .help("give it one line, as /proc/sys shows it"));
         }
         if let Some(since) = &key.since
-            && super::kernel::version(since).is_none()
+            && super::environment::version(since).is_none()
         {
-            return Err(Failure::usage(format!("{what}: since = {since:?} of {name} is no kernel version"))
+            return Err(Failure::usage(format!("{what}: {name}: invalid kernel version since = {since:?}"))
                 .help("write it like since = \"6.11\""));
         }
     }
     Ok(profile)
 }
 
-/// A key never leaves /proc/sys: no slashes, no empty parts.
+/// Reports whether a key stays inside /proc/sys: no slashes, no empty parts.
 fn is_key(name: &str) -> bool {
     let part = |part: &str| {
         !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_profiles_hold_what_the_guide_says() {
+    fn built_in_profiles_have_the_documented_values() {
         let client = parse("client", built_in("client").unwrap(), None).unwrap();
         let origin = parse("origin", built_in("origin").unwrap(), None).unwrap();
         for profile in [&client, &origin] {
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variant_takes_the_place_of_keys() {
+    fn a_variant_replaces_keys() {
         let bbr = parse("client", built_in("client").unwrap(), Some("bbr")).unwrap();
         assert_eq!(bbr.key["net.core.default_qdisc"].value, "fq");
         assert_eq!(bbr.key["net.ipv4.tcp_congestion_control"].value, "bbr");
@@ -250,13 +250,16 @@ mod tests {
     }
 
     #[test]
-    fn bad_profiles_are_named() {
+    fn invalid_profiles_are_refused() {
         for (text, why) in [
-            ("description = ''\n[key.'a/b.c']\nvalue = '1'\nreason = ''", "\"a/b.c\" is no sysctl key"),
-            ("description = ''\n[key.'..']\nvalue = '1'\nreason = ''", "\"..\" is no sysctl key"),
+            ("description = ''\n[key.'a/b.c']\nvalue = '1'\nreason = ''", "invalid sysctl key \"a/b.c\""),
+            ("description = ''\n[key.'..']\nvalue = '1'\nreason = ''", "invalid sysctl key \"..\""),
             ("description = ''\n[key.'a.b']\nvalue = ''\nreason = ''", "the value of a.b is empty"),
             ("description = ''\n[key.'a.b']\nvalu = ''\nreason = ''", "line 3: unknown field `valu`"),
-            ("description = ''\n[key.'a.b']\nvalue = '1'\nsince = 'x'\nreason = ''", "since = \"x\" of a.b"),
+            (
+                "description = ''\n[key.'a.b']\nvalue = '1'\nsince = 'x'\nreason = ''",
+                "a.b: invalid kernel version since = \"x\"",
+            ),
             ("", "missing field `description`"),
         ] {
             let failure = parse("x", text, None).unwrap_err();

@@ -1,5 +1,4 @@
-//! The settings of this machine: /proc/sys, disks in /sys/block, and where we are. What they should be
-//! is not known here.
+//! Settings of this machine: /proc/sys, disks in /sys/block, and the environment.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -9,16 +8,16 @@ use std::{fs, io};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
 
-use crate::tuning::check::{Disk, Found, Machine};
-use crate::tuning::key::Place;
+use crate::tuning::comparison::{Disk, HostSettings, KeyState};
+use crate::tuning::environment::Environment;
 use crate::tuning::profile::DiskKind;
 
-/// Looks at the machine: the sysctl keys `keys`, limits of this program, disks.
+/// Reads the sysctl keys `keys`, the limits of this program, and disks.
 #[must_use]
-pub fn machine<'a>(keys: impl IntoIterator<Item = &'a String>) -> Machine {
-    let keys: BTreeMap<String, Found> = keys.into_iter().map(|key| (key.clone(), find(key))).collect();
+pub fn machine<'a>(keys: impl IntoIterator<Item = &'a String>) -> HostSettings {
+    let keys: BTreeMap<String, KeyState> = keys.into_iter().map(|key| (key.clone(), find(key))).collect();
     let soft = |which| getrlimit(which).ok().map(|(soft, _)| soft).filter(|soft| *soft != RLIM_INFINITY);
-    Machine {
+    HostSettings {
         place: place(),
         keys,
         congestion_controls: congestion_controls(),
@@ -29,18 +28,18 @@ pub fn machine<'a>(keys: impl IntoIterator<Item = &'a String>) -> Machine {
     }
 }
 
-/// The value of a sysctl key, without the line's end.
+/// Reads a sysctl key, without the newline.
 ///
 /// # Errors
-/// The operating system's own: no such key, or it may not be read.
+/// The error of the operating system: the key does not exist or is not readable.
 pub fn read(key: &str) -> io::Result<String> {
     fs::read_to_string(path(key)).map(|text| text.trim_end_matches('\n').to_owned())
 }
 
-/// Reads a setting by its name in tables: a sysctl key, or `disk.NAME.WHAT`.
+/// Reads a setting by its name: a sysctl key, or `disk.NAME.WHAT`.
 ///
 /// # Errors
-/// The operating system's own.
+/// The error of the operating system.
 pub fn read_setting(name: &str) -> io::Result<String> {
     let Some(path) = disk_path(name) else { return read(name) };
     let text = fs::read_to_string(path)?;
@@ -49,10 +48,10 @@ pub fn read_setting(name: &str) -> io::Result<String> {
     Ok(chosen.unwrap_or(text.trim()).to_owned())
 }
 
-/// Writes a setting by its name in tables.
+/// Writes a setting by its name.
 ///
 /// # Errors
-/// The operating system's own: not root, read-only, a value that the kernel refuses.
+/// The error of the operating system: not root, read-only, or a value that the kernel refuses.
 pub fn write_setting(name: &str, value: &str) -> io::Result<()> {
     fs::write(disk_path(name).unwrap_or_else(|| path(name)), value)
 }
@@ -67,12 +66,12 @@ fn disk_path(name: &str) -> Option<PathBuf> {
     (plain(disk) && plain(what)).then(|| PathBuf::from("/sys/block").join(disk).join("queue").join(what))
 }
 
-fn find(key: &str) -> Found {
+fn find(key: &str) -> KeyState {
     match read(key) {
-        // Root is stopped by the file's mode in other network namespaces, and by read-only mounts.
-        Ok(value) => Found::Value(value, writable(key)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Found::Missing,
-        Err(error) => Found::Unreadable(error.to_string()),
+        // Even root may not write in other network namespaces and on read-only mounts.
+        Ok(value) => KeyState::Value(value, writable(key)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => KeyState::Missing,
+        Err(error) => KeyState::Unreadable(error.to_string()),
     }
 }
 
@@ -81,32 +80,32 @@ fn writable(key: &str) -> bool {
     access(&path, AccessFlags::W_OK).is_ok()
 }
 
-/// Whether this user is root.
+/// Reports whether this user is root.
 #[must_use]
 pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Where this program runs.
+/// Detects the environment of this program.
 #[must_use]
-pub fn place() -> Place {
+pub fn place() -> Environment {
     let kernel = read("kernel.osrelease").unwrap_or_default();
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags = processors.lines().find(|line| line.starts_with("flags"));
-    Place {
+    Environment {
         kernel,
         container: container(),
         virtual_machine: flags.is_some_and(|line| line.split_whitespace().any(|flag| flag == "hypervisor")),
-        // Only the first network namespace shows it.
-        own_network: find("net.core.netdev_max_backlog") == Found::Missing,
+        // Only the first network namespace has this key.
+        own_network: find("net.core.netdev_max_backlog") == KeyState::Missing,
     }
 }
 
 /// Inode of the kernel's first process namespace (`PROC_PID_INIT_INO`, the same on every machine).
 const FIRST_PROCESS_NAMESPACE: u64 = 0xEFFF_FFFC;
 
-/// The kind of container, by the marks that engines leave. The marks alone prove nothing: an image of a
-/// container can be booted as a machine of its own.
+/// Detects the kind of container by the files that engines create. An image with such files may also be
+/// booted as a machine, so the process namespace decides.
 fn container() -> Option<String> {
     let namespace = fs::metadata("/proc/self/ns/pid").ok().map(|file| file.ino());
     if namespace == Some(FIRST_PROCESS_NAMESPACE) {
@@ -132,7 +131,7 @@ fn list(key: &str) -> Vec<String> {
     read(key).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
-/// Those that are there, and those whose module lies ready.
+/// Lists available congestion controls and those whose module can be loaded.
 fn congestion_controls() -> Vec<String> {
     let mut known = list("net.ipv4.tcp_available_congestion_control");
     let release = read("kernel.osrelease").unwrap_or_default();
@@ -144,7 +143,7 @@ fn congestion_controls() -> Vec<String> {
     known
 }
 
-/// Rate of the fastest network interface that is up, Mbit/s; virtual ones often tell none.
+/// Returns the rate of the fastest network interface in Mbit/s; virtual ones often report none.
 #[must_use]
 pub fn link_mbit() -> Option<u64> {
     let interfaces = fs::read_dir("/sys/class/net").ok()?.flatten();

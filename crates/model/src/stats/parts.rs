@@ -3,9 +3,12 @@
 
 use hls_swarm_base::weighted::WeightedSet;
 
-use super::exchanges::Exchanges;
-use crate::exchange::Exchange;
-use crate::snapshot::{PlaybackTime, StageRow, StreamRow};
+use super::distribution::Distribution;
+use super::exchanges::{Exchanges, Failures, durations};
+use super::viewers::OnStream;
+use crate::exchange::{Exchange, Kind};
+use crate::metric::counters::Counters;
+use crate::snapshot::{PerKind, PlaybackTime, StageRow, StreamRow, Timing};
 use crate::verdict::Criterion;
 
 /// A stage as it is planned, in viewers of this process.
@@ -29,7 +32,9 @@ pub(crate) struct Counted {
     pub(crate) played: f64,
     pub(crate) stalled: u64,
     pub(crate) given_up: u64,
-    pub(crate) watching: PlaybackTime,
+    pub(crate) restarts: u64,
+    pub(crate) counters: Counters,
+    pub(crate) playback_time: PlaybackTime,
 }
 
 /// The stage that goes on.
@@ -40,15 +45,57 @@ pub(crate) struct Current {
     pub(crate) exchanges: Exchanges,
 }
 
+/// The account of a stream: what its row shows, and no more, for there may be hundreds of them.
+#[derive(Clone, Debug)]
+struct Stream {
+    requests: PerKind<u64>,
+    bytes: PerKind<u64>,
+    failures: Failures,
+    segment_total: Distribution,
+}
+
+impl Stream {
+    fn new(timeout_ns: u64) -> Self {
+        Self {
+            requests: PerKind::default(),
+            bytes: PerKind::default(),
+            failures: Failures::new(timeout_ns),
+            segment_total: Distribution::new(),
+        }
+    }
+
+    fn add(&mut self, exchange: &Exchange) {
+        self.requests[exchange.kind] += 1;
+        self.bytes[exchange.kind] += exchange.body_bytes;
+        let _ = self.failures.add(exchange);
+        let total = durations(exchange).find(|(timing, _)| *timing == Timing::Total(Kind::Segment));
+        if let Some((_, nanos)) = total {
+            self.segment_total.add_ns(nanos);
+        }
+    }
+
+    fn row(&self, name: &str, viewers: OnStream) -> StreamRow {
+        StreamRow {
+            stream: name.to_owned(),
+            clients: viewers.wanted,
+            playing: viewers.playing,
+            requests: self.requests,
+            bytes: self.bytes,
+            errors: self.failures.errors(),
+            segment_total: self.segment_total.quantiles(),
+        }
+    }
+}
+
 /// Stages and streams.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
     timeout_ns: u64,
     plans: Vec<StagePlan>,
     pub(crate) current: Option<Current>,
-    pub(crate) done: Vec<(StageRow, Option<String>)>,
+    pub(crate) done: Vec<(StageRow, Option<Distribution>)>,
     names: WeightedSet<String>,
-    streams: Vec<Exchanges>,
+    streams: Vec<Stream>,
 }
 
 impl Parts {
@@ -61,29 +108,31 @@ impl Parts {
             current: None,
             done: Vec::new(),
             names,
-            streams: vec![Exchanges::new(timeout_ns); many],
+            streams: vec![Stream::new(timeout_ns); many],
         }
     }
 
-    /// Each account that an event of `viewer` belongs to.
-    fn each(&mut self, viewer: u32, mut change: impl FnMut(&mut Exchanges)) {
-        if let Some(current) = &mut self.current {
-            change(&mut current.exchanges);
-        }
-        if let Some(stream) = self.streams.get_mut(self.names.index_of(viewer)) {
-            change(stream);
-        }
+    fn stream(&mut self, viewer: u32) -> Option<&mut Stream> {
+        self.streams.get_mut(self.names.index_of(viewer))
     }
 
     pub(crate) fn add(&mut self, exchange: &Exchange) {
-        self.each(exchange.viewer, |part| {
+        if let Some(current) = &mut self.current {
             // What it took is counted by the whole run.
-            let _ = part.add(exchange);
-        });
+            let _ = current.exchanges.add(exchange);
+        }
+        if let Some(stream) = self.stream(exchange.viewer) {
+            stream.add(exchange);
+        }
     }
 
     pub(crate) fn connect_failed(&mut self, viewer: u32, timed_out: bool, given_up_after_ns: Option<u64>) {
-        self.each(viewer, |part| part.connect_failed(String::new(), timed_out, given_up_after_ns));
+        if let Some(current) = &mut self.current {
+            let _ = current.exchanges.failures.connect_failed(timed_out, given_up_after_ns);
+        }
+        if let Some(stream) = self.stream(viewer) {
+            let _ = stream.failures.connect_failed(timed_out, given_up_after_ns);
+        }
     }
 
     /// A stage begins; the one before has been closed.
@@ -113,40 +162,28 @@ impl Parts {
             requests: part.requests,
             bytes: part.bytes,
             errors: part.errors(),
-            segment_total: part.latency().segment_total,
+            segment_total: part.segment_total().and_then(Distribution::quantiles),
             met: None,
-            broken: Vec::new(),
+            failed_criteria: Vec::new(),
         }
     }
 
-    /// One row per stream; `count` tells how many viewers are on it, and how many play.
-    pub(crate) fn stream_rows(&self, count: impl Fn(&dyn Fn(u32) -> bool) -> (u64, u64)) -> Vec<StreamRow> {
-        let rows = self.names.iter().zip(&self.streams).enumerate();
-        rows.map(|(place, (name, part))| {
-            let (clients, playing) = count(&|viewer| self.names.index_of(viewer) == place);
-            StreamRow {
-                stream: name.clone(),
-                clients,
-                playing,
-                requests: part.requests,
-                bytes: part.bytes,
-                errors: part.errors(),
-                segment_total: part.latency().segment_total,
-            }
-        })
-        .collect()
+    /// One row per stream; `viewers` are those of each, in the same order.
+    pub(crate) fn stream_rows(&self, viewers: &[OnStream]) -> Vec<StreamRow> {
+        let rows = self.names.iter().zip(&self.streams).zip(viewers);
+        rows.map(|((name, stream), viewers)| stream.row(name, *viewers)).collect()
     }
 
     /// Whole distributions by name, for the report.
-    pub(crate) fn histograms(&self) -> Vec<(String, String)> {
+    pub(crate) fn histograms(&self) -> impl Iterator<Item = (String, &Distribution)> {
         let stages = self
             .done
             .iter()
-            .filter_map(|(row, times)| Some((format!("stage.{}.segment.total", row.stage), times.clone()?)));
-        let streams = (1..).zip(&self.streams).filter_map(|(place, part)| {
-            Some((format!("stream.{place}.segment.total"), part.segment_total_encoded()?))
-        });
-        stages.chain(streams).collect()
+            .filter_map(|(row, times)| Some((StageRow::histogram(row.stage), times.as_ref()?)));
+        let streams = (1..)
+            .zip(&self.streams)
+            .map(|(place, stream)| (StreamRow::histogram(place), &stream.segment_total));
+        stages.chain(streams)
     }
 }
 
@@ -161,10 +198,10 @@ pub(crate) fn judged(
         return (None, Vec::new());
     }
     let whole = seconds + 1.0 >= plan.seconds;
-    let broken: Vec<Criterion> = criteria
+    let failed: Vec<Criterion> = criteria
         .into_iter()
         .filter(|criterion| !criterion.met && (whole || criterion.value.is_some()))
         .collect();
-    let met = if broken.is_empty() { whole.then_some(true) } else { Some(false) };
-    (met, broken)
+    let met = if failed.is_empty() { whole.then_some(true) } else { Some(false) };
+    (met, failed)
 }

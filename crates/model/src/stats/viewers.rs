@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use hls_swarm_base::exit_status::ProcessExit;
+use hls_swarm_base::weighted::WeightedSet;
 
 use super::distribution::Distribution;
+use super::exchanges::LATENCY_BOUNDS;
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind};
 use crate::snapshot::{Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
@@ -27,15 +29,45 @@ pub struct Viewers {
     pub(crate) peak: u64,
     /// Viewers that are to be there now.
     pub(crate) wanted: u64,
+    /// Viewers that play now and are not being stopped.
+    playing: u64,
+    /// Viewers that are stalled now.
+    stalled: u64,
+    /// Which viewer is on which stream.
+    streams: WeightedSet<()>,
+    on_streams: Vec<OnStream>,
     /// Viewers that came and found no room.
     pub(crate) rejected: u64,
     /// Viewers that are no longer there and should have played while they were.
     expected_before: u64,
     /// What viewers got to see.
-    pub(crate) watching: PlaybackTime,
+    pub(crate) playback_time: PlaybackTime,
     pub(crate) startup: Distribution,
     pub(crate) uptime: Distribution,
     reasons: BTreeMap<String, u64>,
+}
+
+/// The viewers of one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OnStream {
+    /// Viewers that are to be there now.
+    pub(crate) wanted: u64,
+    /// Those of them that play.
+    pub(crate) playing: u64,
+}
+
+/// What a viewer is counted as at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standing {
+    state: ViewerState,
+    wanted: bool,
+    ramped_down: bool,
+}
+
+impl Standing {
+    fn plays(self) -> bool {
+        self.state == ViewerState::Playing
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -59,9 +91,24 @@ struct Viewer {
     /// Its last process played the stream to its end.
     finished: bool,
     awaits_first_segment: bool,
+    /// Where its player does not report progress: what shows that it plays.
+    media: Option<MediaArrival>,
+}
+
+/// The arrival of media at a viewer whose player does not report progress.
+#[derive(Clone, Copy, Debug)]
+struct MediaArrival {
+    /// When the last whole segment arrived.
+    last_ns: u64,
+    /// After this time without a segment the viewer no longer plays.
+    silence_ns: Option<u64>,
 }
 
 impl Viewer {
+    fn standing(&self) -> Standing {
+        Standing { state: self.row.state, wanted: self.arrived_ns.is_some(), ramped_down: self.ramped_down }
+    }
+
     /// It has had the time to begin, and nothing has excused it.
     fn is_due(&self, at_ns: u64, start_up_ns: u64) -> bool {
         let since = self.arrived_ns.filter(|_| !self.left);
@@ -83,10 +130,14 @@ impl Default for Viewers {
             active: 0,
             peak: 0,
             wanted: 0,
+            playing: 0,
+            stalled: 0,
+            streams: WeightedSet::one(()),
+            on_streams: vec![OnStream::default()],
             rejected: 0,
             expected_before: 0,
-            watching: PlaybackTime::default(),
-            startup: Distribution::new(),
+            playback_time: PlaybackTime::default(),
+            startup: Distribution::with_buckets(&LATENCY_BOUNDS),
             uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
             reasons: BTreeMap::new(),
         }
@@ -100,23 +151,64 @@ impl Viewers {
         viewer
     }
 
+    /// Changes what a viewer is counted as, and the counts with it. A walk over all viewers for each of
+    /// them would be one walk per stream and second.
+    fn change<T>(&mut self, number: u32, change: impl FnOnce(&mut Viewer) -> T) -> T {
+        let viewer = self.viewer(number);
+        let before = viewer.standing();
+        let result = change(viewer);
+        let after = viewer.standing();
+        if before != after {
+            self.count(number, before, false);
+            self.count(number, after, true);
+        }
+        result
+    }
+
+    /// Adds what stands so to the counts, or takes it from them.
+    fn count(&mut self, number: u32, standing: Standing, more: bool) {
+        let step = |count: &mut u64, holds: bool| {
+            let by = u64::from(holds);
+            *count = if more { *count + by } else { count.saturating_sub(by) };
+        };
+        step(&mut self.playing, standing.plays() && !standing.ramped_down);
+        step(&mut self.stalled, standing.state == ViewerState::Stalled);
+        if let Some(stream) = self.on_streams.get_mut(self.streams.index_of(number)) {
+            step(&mut stream.wanted, standing.wanted);
+            step(&mut stream.playing, standing.wanted && standing.plays());
+        }
+    }
+
+    /// Counts viewers by the stream that each is on, from the first viewer on.
+    pub(crate) fn count_by_stream(&mut self, streams: &WeightedSet<String>) {
+        self.streams = streams.map(|_| ());
+        self.on_streams = vec![OnStream::default(); streams.count()];
+    }
+
+    /// The viewers of each stream.
+    pub(crate) fn on_streams(&self) -> &[OnStream] {
+        &self.on_streams
+    }
+
     /// A viewer is to be there from now on; its number may have been another one's before.
     pub fn arrived(&mut self, number: u32, at_ns: u64) {
-        let viewer = self.viewer(number);
-        (viewer.played, viewer.failed, viewer.left, viewer.finished) = (false, false, false, false);
-        (viewer.fresh, viewer.ramped_down) = (true, false);
-        if viewer.arrived_ns.replace(at_ns).is_none() {
-            self.wanted += 1;
-        }
+        let before = self.change(number, |viewer| {
+            (viewer.played, viewer.failed, viewer.left, viewer.finished) = (false, false, false, false);
+            (viewer.fresh, viewer.ramped_down) = (true, false);
+            viewer.arrived_ns.replace(at_ns)
+        });
+        self.wanted += u64::from(before.is_none());
         self.lifetimes.arrived += 1;
     }
 
     /// A viewer is to be there no longer.
     pub fn ramped_down(&mut self, number: u32, at_ns: u64, start_up_ns: u64) {
-        let viewer = self.viewer(number);
-        let expected = viewer.is_expected(at_ns, start_up_ns);
-        viewer.ramped_down = true;
-        if viewer.arrived_ns.take().is_some() {
+        let (arrived, expected) = self.change(number, |viewer| {
+            let expected = viewer.is_expected(at_ns, start_up_ns);
+            viewer.ramped_down = true;
+            (viewer.arrived_ns.take(), expected)
+        });
+        if arrived.is_some() {
             self.wanted = self.wanted.saturating_sub(1);
             self.expected_before += u64::from(expected);
             self.lifetimes.ramped_down += 1;
@@ -135,10 +227,16 @@ impl Viewers {
         let (mut due, mut playing) = (0, 0);
         for viewer in self.rows.values_mut() {
             let shown = std::mem::take(&mut viewer.shown_seconds);
+            if let Some(MediaArrival { last_ns, silence_ns: Some(silence_ns) }) = viewer.media
+                && viewer.row.state == ViewerState::Playing
+                && at_ns.saturating_sub(last_ns) > silence_ns
+            {
+                viewer.row.state = ViewerState::Silent;
+            }
             if viewer.is_due(at_ns, start_up_ns) {
                 due += 1;
                 playing += u64::from(viewer.row.state == ViewerState::Playing);
-                self.watching.expected_media_seconds += shown;
+                self.playback_time.expected_media_seconds += shown;
             }
         }
         (due, playing)
@@ -147,19 +245,8 @@ impl Viewers {
     /// What a player would have shown.
     pub fn watched(&mut self, number: u32, shown_us: u64, stalled_us: u64) {
         self.viewer(number).shown_seconds += shown_us as f64 / 1e6;
-        self.watching.viewed_seconds += shown_us as f64 / 1e6;
-        self.watching.stalled_seconds += stalled_us as f64 / 1e6;
-    }
-
-    /// Of the viewers whose number is `mine`: how many are to be there, and how many of them play.
-    #[must_use]
-    pub fn of(&self, mine: &dyn Fn(u32) -> bool) -> (u64, u64) {
-        let wanted = || {
-            let there = |viewer: &&Viewer| viewer.arrived_ns.is_some() && mine(viewer.row.viewer);
-            self.rows.values().filter(there)
-        };
-        let playing = wanted().filter(|viewer| viewer.row.state == ViewerState::Playing).count();
-        (wanted().count() as u64, playing as u64)
+        self.playback_time.viewed_seconds += shown_us as f64 / 1e6;
+        self.playback_time.stalled_seconds += stalled_us as f64 / 1e6;
     }
 
     /// Life cycles so far.
@@ -172,46 +259,53 @@ impl Viewers {
 
     /// A process was started.
     pub fn started(&mut self, number: u32, generation: u32, at_ns: u64) {
-        let viewer = self.viewer(number);
-        // To play a film again is to go on playing; whoever cannot will stall.
-        if !viewer.finished {
-            viewer.row.state = ViewerState::Starting;
-        }
-        let first = std::mem::take(&mut viewer.fresh);
-        viewer.row.starts = generation;
-        viewer.started_ns = at_ns;
-        viewer.awaits_first_segment = true;
+        let first = self.change(number, |viewer| {
+            // To play a film again is to go on playing; whoever cannot will stall.
+            if !viewer.finished {
+                viewer.row.state = ViewerState::Starting;
+            }
+            viewer.row.starts = generation;
+            viewer.started_ns = at_ns;
+            viewer.awaits_first_segment = true;
+            std::mem::take(&mut viewer.fresh)
+        });
         self.lifetimes.starts += 1;
         self.lifetimes.restarts += u64::from(generation > 1 && !first);
         self.active += 1;
         self.peak = self.peak.max(self.active);
     }
 
+    /// The player of a viewer that has just been started does not report progress.
+    pub fn no_progress(&mut self, number: u32, silence_ns: Option<u64>) {
+        let viewer = self.viewer(number);
+        viewer.media = Some(MediaArrival { last_ns: viewer.started_ns, silence_ns });
+    }
+
     /// FFmpeg told how far it has played.
     pub fn progress(&mut self, number: u32, media_us: u64, speed: Option<f64>, drift: f64) {
-        let viewer = self.viewer(number);
-        viewer.row.speed = speed;
-        viewer.row.drift_seconds = Some(drift);
-        viewer.row.media_seconds = viewer.played_before + media_us as f64 / 1e6;
-        if media_us > 0 && viewer.row.state == ViewerState::Starting {
-            viewer.row.state = ViewerState::Playing;
-        }
-        // What FFmpeg plays while it is being stopped is nobody's any more: whoever left before the first picture
-        // was not expected to have one.
-        if media_us > 0 && !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true) {
-            self.lifetimes.played += 1;
-        }
+        let played_first = self.change(number, |viewer| {
+            viewer.row.speed = speed;
+            viewer.row.drift_seconds = Some(drift);
+            viewer.row.media_seconds = viewer.played_before + media_us as f64 / 1e6;
+            if media_us > 0 && viewer.row.state == ViewerState::Starting {
+                viewer.row.state = ViewerState::Playing;
+            }
+            // What FFmpeg plays while it is being stopped is nobody's any more: whoever left before the first
+            // picture was not expected to have one.
+            media_us > 0 && !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true)
+        });
+        self.lifetimes.played += u64::from(played_first);
     }
 
     /// A viewer fell below real time for too long.
     pub fn stalled(&mut self, number: u32) {
-        self.viewer(number).row.state = ViewerState::Stalled;
+        self.change(number, |viewer| viewer.row.state = ViewerState::Stalled);
         self.lifetimes.stalled += 1;
     }
 
     /// A stalled viewer plays again.
     pub fn recovered(&mut self, number: u32) {
-        self.viewer(number).row.state = ViewerState::Playing;
+        self.change(number, |viewer| viewer.row.state = ViewerState::Playing);
     }
 
     /// A process has ended.
@@ -224,19 +318,20 @@ impl Viewers {
         reason: String,
         uptime_seconds: f64,
     ) {
-        let viewer = self.viewer(number);
-        viewer.played_before = viewer.row.media_seconds;
-        (viewer.row.speed, viewer.row.drift_seconds) = (None, None);
-        viewer.finished = class == EndClass::Finished;
-        viewer.failed |= class == EndClass::Failed;
-        viewer.row.state = match class {
-            EndClass::Stopped => ViewerState::Ended,
-            EndClass::Finished => ViewerState::Playing,
-            EndClass::Failed => ViewerState::Waiting,
-        };
-        if class == EndClass::Failed || killed {
-            viewer.row.last_error = Some(reason.chars().take(LAST_WORDS).collect());
-        }
+        self.change(number, |viewer| {
+            viewer.played_before = viewer.row.media_seconds;
+            (viewer.row.speed, viewer.row.drift_seconds) = (None, None);
+            viewer.finished = class == EndClass::Finished;
+            viewer.failed |= class == EndClass::Failed;
+            viewer.row.state = match class {
+                EndClass::Stopped => ViewerState::Ended,
+                EndClass::Finished => ViewerState::Playing,
+                EndClass::Failed => ViewerState::Waiting,
+            };
+            if class == EndClass::Failed || killed {
+                viewer.row.last_error = Some(reason.chars().take(LAST_WORDS).collect());
+            }
+        });
         self.active = self.active.saturating_sub(1);
         self.uptime.add_ns((uptime_seconds * 1e9) as u64);
         self.lifetimes.killed += u64::from(killed);
@@ -256,20 +351,22 @@ impl Viewers {
 
     /// A viewer has seen a live stream to its end.
     pub fn left(&mut self, number: u32) {
-        let viewer = self.viewer(number);
-        viewer.row.state = ViewerState::Ended;
-        viewer.left = true;
+        self.change(number, |viewer| {
+            viewer.row.state = ViewerState::Ended;
+            viewer.left = true;
+        });
     }
 
     /// A viewer will not be started again.
     pub fn given_up(&mut self, number: u32) {
-        self.viewer(number).row.state = ViewerState::Ended;
+        self.change(number, |viewer| viewer.row.state = ViewerState::Ended);
         self.lifetimes.given_up += 1;
     }
 
     /// Credits an exchange to its viewer; tells how long it needed, nanoseconds, for a first segment.
     pub fn exchange(&mut self, exchange: &Exchange) -> Option<u64> {
-        let viewer = self.viewer(exchange.viewer);
+        let viewer = self.rows.entry(exchange.viewer).or_default();
+        viewer.row.viewer = exchange.viewer;
         let row = &mut viewer.row;
         row.requests[exchange.kind] += 1;
         row.bytes[exchange.kind] += exchange.body_bytes;
@@ -281,12 +378,18 @@ impl Viewers {
         // The page that comes with an error is no segment, however quickly it comes.
         let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
         let whole = exchange.first_byte_ns.zip(exchange.download_ns).filter(|_| good);
-        if let (Kind::Segment, Some((ttfb, download)), true) =
-            (exchange.kind, whole, viewer.awaits_first_segment)
-        {
-            viewer.awaits_first_segment = false;
-            let arrived = exchange.started_ns + ttfb + download;
-            let startup = arrived.saturating_sub(viewer.started_ns);
+        let segment = whole.filter(|_| exchange.kind == Kind::Segment);
+        let arrived_ns = segment.map(|(ttfb, download)| exchange.started_ns + ttfb + download);
+        if let (Some(arrived_ns), Some(media)) = (arrived_ns, &mut viewer.media) {
+            media.last_ns = media.last_ns.max(arrived_ns);
+            if matches!(row.state, ViewerState::Starting | ViewerState::Silent) {
+                row.state = ViewerState::Playing;
+            }
+            let is_first = !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true);
+            self.lifetimes.played += u64::from(is_first);
+        }
+        let startup = arrived_ns?.saturating_sub(viewer.started_ns);
+        if std::mem::take(&mut viewer.awaits_first_segment) {
             self.startup.add_ns(startup);
             return Some(startup);
         }
@@ -300,39 +403,40 @@ impl Viewers {
 
     /// Viewers that play now.
     #[must_use]
-    pub fn playing(&self) -> u64 {
-        let playing = |viewer: &&Viewer| !viewer.ramped_down && viewer.row.state == ViewerState::Playing;
-        self.rows.values().filter(playing).count() as u64
+    pub const fn playing(&self) -> u64 {
+        self.playing
     }
 
     /// Viewers that are stalled now.
     #[must_use]
-    pub fn stalled_now(&self) -> u64 {
-        self.count(|row| row.state == ViewerState::Stalled)
-    }
-
-    fn count(&self, holds: impl Fn(&ViewerRow) -> bool) -> u64 {
-        self.rows.values().filter(|viewer| holds(&viewer.row)).count() as u64
+    pub const fn stalled_now(&self) -> u64 {
+        self.stalled
     }
 
     /// Playback over all viewers.
     #[must_use]
     pub fn playback(&self) -> Playback {
-        let rows = || self.rows.values().map(|viewer| &viewer.row);
-        let mean =
-            |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-        let speeds: Vec<f64> = rows().filter_map(|row| row.speed).collect();
-        let drifts: Vec<f64> = rows().filter_map(|row| row.drift_seconds).collect();
-        let slow = |speed: &&f64| **speed < hls_swarm_player::playback::SLOW;
-        let below = speeds.iter().filter(slow).count() as u64;
+        let (mut speeds, mut drifts) = (Mean::default(), Mean::default());
+        let (mut below, mut high_drift, mut max_drift) = (0, 0, None);
+        for row in self.rows.values().map(|viewer| &viewer.row) {
+            if let Some(speed) = row.speed {
+                speeds.add(speed);
+                below += u64::from(speed < hls_swarm_player::playback::SLOW);
+            }
+            if let Some(drift) = row.drift_seconds {
+                drifts.add(drift);
+                high_drift += u64::from(drift > HIGH_DRIFT);
+                max_drift = Some(max_drift.map_or(drift, |most: f64| most.max(drift)));
+            }
+        }
         Playback {
-            above_realtime: speeds.len() as u64 - below,
+            above_realtime: speeds.count - below,
             below_realtime: below,
-            stalled_now: self.stalled_now(),
-            average_speed: mean(&speeds),
-            high_drift: drifts.iter().filter(|drift| **drift > HIGH_DRIFT).count() as u64,
-            average_drift_seconds: mean(&drifts),
-            max_drift_seconds: drifts.iter().copied().reduce(f64::max),
+            stalled_now: self.stalled,
+            average_speed: speeds.value(),
+            high_drift,
+            average_drift_seconds: drifts.value(),
+            max_drift_seconds: max_drift,
         }
     }
 
@@ -348,5 +452,90 @@ impl Viewers {
     #[must_use]
     pub fn rows(&self) -> Vec<ViewerRow> {
         self.rows.values().map(|viewer| viewer.row.clone()).collect()
+    }
+}
+
+/// An average while it is being added up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mean {
+    sum: f64,
+    count: u64,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn value(self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START_UP_NS: u64 = 5;
+
+    /// The counts as a walk over all viewers finds them: playing, stalled, and the viewers of each stream.
+    fn walked(viewers: &Viewers) -> (u64, u64, Vec<OnStream>) {
+        let count = |holds: &dyn Fn(&Viewer) -> bool| {
+            viewers.rows.values().filter(|viewer| holds(viewer)).count() as u64
+        };
+        let plays = |viewer: &Viewer| viewer.row.state == ViewerState::Playing;
+        let on_stream = |place| {
+            let wanted = |viewer: &Viewer| {
+                viewer.arrived_ns.is_some() && viewers.streams.index_of(viewer.row.viewer) == place
+            };
+            OnStream { wanted: count(&wanted), playing: count(&|viewer| wanted(viewer) && plays(viewer)) }
+        };
+        (
+            count(&|viewer| plays(viewer) && !viewer.ramped_down),
+            count(&|viewer| viewer.row.state == ViewerState::Stalled),
+            (0..viewers.streams.count()).map(on_stream).collect(),
+        )
+    }
+
+    /// One of all the things that may happen to a viewer, in any order.
+    fn happen(viewers: &mut Viewers, what: u8, viewer: u32, at_ns: u64) {
+        let end = |viewers: &mut Viewers, class| {
+            viewers.ended(viewer, class, ProcessExit::Exited(1), false, "reason".into(), 1.0);
+        };
+        match what {
+            0 => viewers.arrived(viewer, at_ns),
+            1 => viewers.ramped_down(viewer, at_ns, START_UP_NS),
+            2 => viewers.started(viewer, 1, at_ns),
+            3 | 4 => viewers.progress(viewer, at_ns, Some(1.0), 0.0),
+            5 => viewers.stalled(viewer),
+            6 => viewers.recovered(viewer),
+            7 => end(viewers, EndClass::Failed),
+            8 => end(viewers, EndClass::Finished),
+            9 => end(viewers, EndClass::Stopped),
+            10 => viewers.left(viewer),
+            11 => viewers.given_up(viewer),
+            12 => viewers.watched(viewer, 1, 1),
+            _ => viewers.received(viewer, 1),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn counts_that_are_kept_equal_a_walk_over_all_viewers(
+            happened in prop::collection::vec((0_u8..14, 1_u32..12), 1..200),
+            streams in prop::collection::vec(1_u32..4, 1..4),
+        ) {
+            let names = streams.into_iter().map(|weight| (String::new(), weight)).collect();
+            let mut viewers = Viewers::default();
+            viewers.count_by_stream(&WeightedSet::weighted(names).unwrap());
+            for (at_ns, (what, viewer)) in (0..).zip(happened) {
+                happen(&mut viewers, what, viewer, at_ns);
+                let kept = (viewers.playing(), viewers.stalled_now(), viewers.on_streams().to_vec());
+                prop_assert_eq!(kept, walked(&viewers), "after {} of viewer {}", what, viewer);
+            }
+        }
     }
 }

@@ -1,7 +1,6 @@
-//! The origin without FFmpeg and nginx: the synthetic stream from memory, by our own server.
+//! The embedded origin: the synthetic stream, served from memory by hls-origin itself, without FFmpeg and nginx.
 
-pub mod range;
-pub mod server;
+pub(crate) mod server;
 pub mod synthetic;
 
 use std::net::SocketAddr;
@@ -12,22 +11,20 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::listener;
 
-use super::access_log;
+use crate::access_log;
 use crate::cli::OriginArgs;
-use crate::embedded::server::Memory;
+use crate::embedded::server::EmbeddedStream;
 use crate::exporter::serve::Exporters;
-use crate::fault_proxy::Backend;
-use crate::fault_proxy::start::{Fronted, Layer};
-use crate::fault_proxy::traffic::Traffic;
+use crate::fault_proxy::{Backend, ConnectionCounters, FaultInjection, FaultProxy};
 use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
 use crate::profile::stream::Stream;
 use crate::profile::{Encryption, Format, Profile};
 use crate::run::both;
-use crate::run::readiness::{self, ReadyMessage};
-use crate::run::status::{OriginStatus, Place};
+use crate::run::readiness::ReadyMessage;
+use crate::run::status::{MediaStore, OriginStatus};
 
-/// Serves until `stop`.
+/// Serves the synthetic stream until `stop`.
 pub(crate) async fn serve(
     args: &OriginArgs,
     profile: &Profile,
@@ -35,51 +32,51 @@ pub(crate) async fn serve(
     serving: &Serving,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
-    only_what_it_can(stream, serving)?;
+    check_supported(stream, serving)?;
     let derived = Derived::of(stream);
     let socket = listener::listen(SocketAddr::new(serving.serve.listen, serving.serve.port))?;
     let address = socket
         .local_addr()
-        .map_err(|error| Failure::internal("cannot tell the own address").caused_by(error))?;
+        .map_err(|error| Failure::internal("cannot read the address of the socket").caused_by(error))?;
     let first = Stream { variants: stream.variants.iter().take(1).copied().collect(), ..stream.clone() };
-    let mut announcement = ReadyMessage::new(args, &first, address, None)?;
-    let layer = Layer::of(&args.service, serving, false, &mut announcement)?;
-    let faults = layer.as_ref().map(Layer::faults);
+    let mut ready = ReadyMessage::new(args, &first, address, None)?;
+    let injection = FaultInjection::set_up(&args.service, serving, false, &mut ready)?;
+    let faults = injection.as_ref().map(FaultInjection::injector);
     let exporters = Exporters::bind(&serving.serve, profile.metrics)?;
-    for (name, address) in exporters.addresses() {
-        announcement.tell(name, format!("http://{}/metrics", readiness::reachable(address)));
+    ready.add_metrics(exporters.addresses());
+    ready.add_field("embedded", true);
+    let counters = Arc::<ConnectionCounters>::default();
+    let embedded = Arc::new(EmbeddedStream::new(stream, &derived, Arc::clone(&counters)));
+    let media = MediaStore::Embedded(Arc::clone(&embedded));
+    let status = OriginStatus::new(media, ready.address(), faults);
+    let access_log = access_log::path(&serving.log, address.port())?;
+    if let Some(path) = &access_log {
+        ready.add_field("access_log", path.as_str());
     }
-    announcement.tell("embedded", true);
-    let traffic = Arc::<Traffic>::default();
-    let memory = Arc::new(Memory::new(stream, &derived, Arc::clone(&traffic)));
-    let origin_status = OriginStatus::new(Place::Memory(Arc::clone(&memory)), announcement.address(), faults);
-    let log = access_log::place(&serving.log, address.port())?;
-    if let Some(log) = &log {
-        announcement.tell("access_log", log.as_str());
-    }
-    let fronted = Fronted::new(Backend::Embedded(memory), layer, log.as_deref(), &derived, traffic)?;
+    let backend = Backend::Embedded(embedded);
+    let proxy = FaultProxy::new(backend, injection, access_log.as_deref(), &derived, counters)?;
 
-    let metrics = exporters.serve(Arc::new(origin_status), "/".into(), stop);
-    let announced = announcement.make(&derived, &[], stop);
-    let (served, ()) = tokio::join!(both(stop, fronted.serve(socket, stop), announced), metrics);
+    let metrics = exporters.serve(Arc::new(status), "/".into(), stop);
+    let announced = ready.announce(&derived, &[], stop);
+    let (served, ()) = tokio::join!(both(stop, proxy.serve(socket, stop), announced), metrics);
     served
 }
 
-/// Refuses what the synthetic stream is not.
-fn only_what_it_can(stream: &Stream, serving: &Serving) -> Result<(), Failure> {
-    let other = [
+/// Rejects settings that the synthetic stream does not support.
+fn check_supported(stream: &Stream, serving: &Serving) -> Result<(), Failure> {
+    let unsupported = [
         (stream.format != Format::Ts, "fMP4"),
         (stream.encryption != Encryption::None, "encryption"),
         (stream.subtitles || stream.separate_audio, "separate renditions"),
-        (!stream.further.is_empty(), "several streams"),
+        (!stream.additional_streams.is_empty(), "several streams"),
         (serving.serve.tls, "TLS"),
     ];
-    if let Some((_, what)) = other.iter().find(|(asked, _)| *asked) {
-        return Err(Failure::usage(format!("the embedded origin has no {what}"))
-            .help("leave --embedded out, which needs FFmpeg and nginx, or choose another profile"));
+    if let Some((_, feature)) = unsupported.iter().find(|(requested, _)| *requested) {
+        return Err(Failure::usage(format!("the embedded origin does not support {feature}"))
+            .help("omit --embedded, which requires FFmpeg and nginx, or choose another profile"));
     }
     if stream.variants.len() > 1 {
-        tracing::warn!("the embedded origin serves the first of the {} variants", stream.variants.len());
+        tracing::warn!("the embedded origin serves only the first of the {} variants", stream.variants.len());
     }
     Ok(())
 }

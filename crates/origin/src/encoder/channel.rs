@@ -1,4 +1,4 @@
-//! One stream: an FFmpeg that is kept alive, and the publisher of what it makes.
+//! One stream: a supervised FFmpeg, and the publisher of the segments that it writes.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -10,155 +10,155 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::output_file::replace;
+use hls_swarm_os::output::replace_file;
 use hls_swarm_os::process::{Output, Program};
 
-use crate::encoder::argv::{self, Pace, Place};
+use crate::encoder::argv::{self, Pace, SegmentOutput};
 use crate::encoder::source::EncoderSource;
-use crate::fault::switch::Strike;
-use crate::layout::MASTER;
+use crate::fault::injector::KillSwitch;
+use crate::layout::MULTIVARIANT;
 use crate::profile::stream::Source;
 use crate::publisher::publication::{Position, Publication};
 use crate::publisher::sequence_state::StateDir;
-use crate::publisher::{Look, Publisher};
-use crate::run::status::Life;
+use crate::publisher::{PublishStatus, Publisher};
+use crate::run::status::ProcessState;
 use crate::run::supervisor::{self, SupervisedProcess};
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How often a stream that waits for room looks for it.
-const ROOM_EVERY: Duration = Duration::from_millis(500);
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(50);
+/// Interval at which a stream that waits for free space checks for it.
+const SPACE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One stream, ready to be started.
 #[derive(Debug)]
 pub(crate) struct Channel<'a> {
-    material: &'a EncoderSource<'a>,
+    source: &'a EncoderSource<'a>,
     supervised: SupervisedProcess,
     publisher: Publisher,
 }
 
 impl<'a> Channel<'a> {
-    /// The stream `name`; empty for the first one.
+    /// Prepares the stream `name`, which is empty for the first stream.
     pub(crate) fn new(
         name: &str,
-        material: &'a EncoderSource<'a>,
-        shelf: Option<&StateDir>,
+        source: &'a EncoderSource<'a>,
+        state_dir: Option<&StateDir>,
         guard: &Arc<Guard>,
     ) -> Result<Self, Failure> {
-        let directory = material.runtime_dir.www().join(name);
-        let refused = |error| Failure::internal("cannot write to the private directory").caused_by(error);
-        std::fs::create_dir_all(&directory).map_err(refused)?;
-        replace(&directory.join(MASTER), &material.master).map_err(refused)?;
-        material.put_key(&directory).map_err(refused)?;
-        let (position, memory) = match shelf {
-            Some(shelf) => shelf.recall(name).map(|(position, memory)| (position, Some(memory)))?,
+        let directory = source.runtime_dir.www().join(name);
+        let failed = |error| Failure::internal("cannot write to the runtime directory").caused_by(error);
+        std::fs::create_dir_all(&directory).map_err(failed)?;
+        replace_file(&directory.join(MULTIVARIANT), &source.multivariant_playlist).map_err(failed)?;
+        source.publish_key(&directory).map_err(failed)?;
+        let (position, state) = match state_dir {
+            Some(state_dir) => state_dir.load(name).map(|(position, state)| (position, Some(state)))?,
             None => (Position::default(), None),
         };
-        // A film does not go on, it is there.
+        // A VOD always starts at segment 0.
         let position =
-            if matches!(material.stream.source, Source::Film(_)) { Position::default() } else { position };
-        let publication = Publication::new(material.stream, material.renditions.clone(), position);
-        let publisher =
-            Publisher::new(directory, publication, material.stream.format, material.derived, memory);
-        Ok(Self { material, supervised: SupervisedProcess::new("ffmpeg", guard), publisher })
+            if matches!(source.stream.source, Source::Vod(_)) { Position::default() } else { position };
+        let publication = Publication::new(source.stream, source.renditions.clone(), position);
+        let publisher = Publisher::new(directory, publication, source.stream.format, source.derived, state);
+        Ok(Self { source, supervised: SupervisedProcess::new("ffmpeg", guard), publisher })
     }
 
-    pub(crate) fn settled(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.supervised.settled)
+    pub(crate) fn was_ready(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.supervised.was_ready)
     }
 
-    pub(crate) fn strike(&self) -> Arc<Strike> {
-        Arc::clone(&self.supervised.strike)
+    pub(crate) fn kill_switch(&self) -> Arc<KillSwitch> {
+        Arc::clone(&self.supervised.kill_switch)
     }
 
-    pub(crate) fn life(&self) -> Arc<Life> {
-        Arc::clone(&self.supervised.life)
+    pub(crate) fn state(&self) -> Arc<ProcessState> {
+        Arc::clone(&self.supervised.state)
     }
 
-    /// Whether the playlists are as new as they should be.
+    /// Whether the playlists are up to date.
     pub(crate) fn is_fresh(&self) -> bool {
-        let film = matches!(self.material.stream.source, Source::Film(_));
-        self.publisher.is_fresh() || film && self.publisher.has_begun()
+        let is_vod = matches!(self.source.stream.source, Source::Vod(_));
+        self.publisher.is_fresh() || is_vod && self.publisher.has_begun()
     }
 
-    /// Keeps FFmpeg alive and the stream advancing until `stop`.
-    pub(crate) async fn keep(&self, stop: &CancellationToken) -> Result<(), Failure> {
-        if let Source::Film(seconds) = self.material.stream.source {
-            return self.film(seconds, stop).await;
+    /// Runs FFmpeg and publishes its segments until `stop`.
+    pub(crate) async fn run(&self, stop: &CancellationToken) -> Result<(), Failure> {
+        if let Source::Vod(seconds) = self.source.stream.source {
+            return self.run_vod(seconds, stop).await;
         }
         let program = async || {
-            self.wait_for_room(stop).await;
+            self.wait_for_space(stop).await;
             self.program(Pace::RealTime)
         };
         tokio::select! {
-            outcome = self.supervised.keep(stop, program) => outcome,
-            never = self.watch() => match never {},
+            outcome = self.supervised.run(stop, program) => outcome,
+            never = self.publish_segments() => match never {},
         }
     }
 
-    /// Makes the whole film, publishes it, and is done.
-    async fn film(&self, seconds: u32, stop: &CancellationToken) -> Result<(), Failure> {
-        let (ending, words) = self.supervised.live(stop, &self.program(Pace::AtOnce(seconds))).await?;
+    /// Creates and publishes the VOD, then waits for `stop`.
+    async fn run_vod(&self, seconds: u32, stop: &CancellationToken) -> Result<(), Failure> {
+        let (exit, last_lines) =
+            self.supervised.run_once(stop, &self.program(Pace::FullSpeed(seconds))).await?;
         if stop.is_cancelled() {
             return Ok(());
         }
-        if !ending.is_success() {
-            let what = format!("ffmpeg cannot make the film: {ending}");
-            return Err(supervisor::given_up(Failure::preflight(what), words));
+        if !exit.is_success() {
+            let what = format!("ffmpeg cannot create the VOD: {exit}");
+            return Err(supervisor::with_output(Failure::preflight(what), last_lines));
         }
-        if self.publisher.look() != Look::Well || !self.publisher.has_begun() {
-            return Err(Failure::preflight("the film cannot be published")
-                .help("is there room in --dir? see --log-level debug"));
+        if self.publisher.publish() != PublishStatus::Ok || !self.publisher.has_begun() {
+            return Err(Failure::preflight("cannot publish the VOD")
+                .help("check the free space in --dir; --log-level debug shows more"));
         }
-        self.publisher.tidy();
+        self.publisher.remove_unlisted_files();
         stop.cancelled().await;
         Ok(())
     }
 
-    async fn watch(&self) -> Infallible {
-        let mut looks = tokio::time::interval(LOOK_EVERY);
-        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    async fn publish_segments(&self) -> Infallible {
+        let mut ticks = tokio::time::interval(PUBLISH_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
-            if self.publisher.look() != Look::Well {
-                self.supervised.stuck.notify_waiters();
+            ticks.tick().await;
+            if self.publisher.publish() != PublishStatus::Ok {
+                self.supervised.replace.notify_waiters();
             }
         }
     }
 
-    async fn wait_for_room(&self, stop: &CancellationToken) {
-        let mut told = false;
-        while !self.publisher.has_room() && !stop.is_cancelled() {
-            if !told {
-                told = true;
+    async fn wait_for_space(&self, stop: &CancellationToken) {
+        let mut logged = false;
+        while !self.publisher.has_space() && !stop.is_cancelled() {
+            if !logged {
+                logged = true;
                 tracing::error!(
                     directory = %self.publisher.directory().display(),
-                    "there is no room for segments: the stream pauses until there is"
+                    "no space left for segments: the stream pauses until there is enough"
                 );
             }
             tokio::select! {
-                () = tokio::time::sleep(ROOM_EVERY) => {}
+                () = tokio::time::sleep(SPACE_CHECK_INTERVAL) => {}
                 () = stop.cancelled() => {}
             }
         }
-        if told {
-            tracing::warn!("there is room again: the stream goes on");
+        if logged {
+            tracing::warn!("there is enough space again: the stream continues");
         }
     }
 
     fn program(&self, pace: Pace) -> Program {
-        let EncoderSource { stream, derived, renditions, .. } = self.material;
-        let key_info: Option<PathBuf> = self.material.key_info();
-        let place = Place {
+        let EncoderSource { stream, derived, renditions, .. } = self.source;
+        let key_info: Option<PathBuf> = self.source.key_info();
+        let place = SegmentOutput {
             directory: self.publisher.directory(),
-            number: self.publisher.begin(),
+            number: self.publisher.begin_encoder(),
             key_info: key_info.as_deref(),
         };
-        let argv = if self.material.encodes {
+        let argv = if self.source.encodes_live {
             argv::live(stream, derived, renditions, place)
         } else {
-            argv::replay(stream, renditions, &self.material.runtime_dir.loop_file(), place, pace)
+            argv::replay(stream, renditions, &self.source.runtime_dir.loop_file(), place, pace)
         };
-        let mut program = Program::new(&self.material.ffmpeg, argv);
+        let mut program = Program::new(&self.source.ffmpeg, argv);
         program.stdout = Output::Discard;
         program
     }

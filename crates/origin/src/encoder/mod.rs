@@ -1,8 +1,6 @@
-//! encoder.
+//! FFmpeg as the encoder: its arguments, the cached loop, and one channel per stream.
 
 pub mod argv;
-pub mod channel;
-pub mod loop_cache;
-pub mod loop_key;
-pub mod source;
-pub mod tools;
+pub(crate) mod channel;
+pub(crate) mod loop_cache;
+pub(crate) mod source;

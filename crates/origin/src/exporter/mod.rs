@@ -1,63 +1,67 @@
-//! The origin's metrics as Prometheus' text: the host's as node_exporter names them, nginx's as
-//! nginx-prometheus-exporter does, and the origin's own.
+//! The origin's metrics in the Prometheus text format: those of the host under the names of node_exporter,
+//! those of nginx under the names of nginx-prometheus-exporter, and the origin's own.
 //!
-//! Facts come in as the kernel and nginx word them. What they do not tell is absent, never 0.
+//! A value that the kernel or nginx does not provide is absent, never 0.
 
-pub mod host;
-pub mod kernel;
-pub mod nginx;
-pub mod node;
-pub mod own;
-pub mod serve;
+pub(crate) mod kernel;
+pub(crate) mod nginx;
+pub(crate) mod node;
+pub(crate) mod origin;
+pub(crate) mod serve;
 
 use std::fmt::Write;
 
-/// Prometheus' type of a metric.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
-    /// Only ever rises.
+pub(crate) enum Type {
+    /// A value that only increases.
     Counter,
-    /// Rises and falls.
+    /// A value that increases and decreases.
     Gauge,
-    /// Of either kind; node_exporter says so of what it copies from the kernel's tables.
+    /// Unknown; node_exporter uses it for values that it copies from tables of the kernel.
     Untyped,
 }
 
-/// One sample: names and values of its labels, and the number.
-pub type Sample = (Vec<(&'static str, String)>, f64);
+/// One sample: label names and values, and the number.
+pub(crate) type Sample = (Vec<(&'static str, String)>, f64);
 
 /// A metric with its samples.
 ///
-/// The prometheus crate cannot write `untyped`, hence a writer of our own.
+/// The prometheus crate cannot write `untyped` metrics, so this module has its own writer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Family {
-    /// Its whole name.
-    pub name: String,
-    /// Its type.
-    pub kind: Type,
-    /// What it tells, with its unit.
-    pub help: String,
-    /// Its samples.
-    pub samples: Vec<Sample>,
+pub(crate) struct Family {
+    /// Full name.
+    pub(crate) name: String,
+    /// Type.
+    pub(crate) kind: Type,
+    /// Help text, with the unit.
+    pub(crate) help: String,
+    /// Samples.
+    pub(crate) samples: Vec<Sample>,
 }
 
 impl Family {
     /// A metric without labels.
     #[must_use]
-    pub fn one(name: impl Into<String>, kind: Type, help: impl Into<String>, value: f64) -> Self {
+    pub(crate) fn one(name: impl Into<String>, kind: Type, help: impl Into<String>, value: f64) -> Self {
         Self::many(name, kind, help, vec![(Vec::new(), value)])
     }
 
     /// A metric with labels.
     #[must_use]
-    pub fn many(name: impl Into<String>, kind: Type, help: impl Into<String>, samples: Vec<Sample>) -> Self {
+    pub(crate) fn many(
+        name: impl Into<String>,
+        kind: Type,
+        help: impl Into<String>,
+        samples: Vec<Sample>,
+    ) -> Self {
         Self { name: name.into(), kind, help: help.into(), samples }
     }
 }
 
-/// The exposition (text format 0.0.4); families without samples are left out.
+/// Writes the families in the text format 0.0.4; families without samples are omitted.
 #[must_use]
-pub fn exposition(families: &[Family]) -> String {
+pub(crate) fn exposition(families: &[Family]) -> String {
     let mut text = String::new();
     for family in families.iter().filter(|family| !family.samples.is_empty()) {
         let Family { name, kind, help, samples } = family;
@@ -69,13 +73,13 @@ pub fn exposition(families: &[Family]) -> String {
         // Writing into a String cannot fail.
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
-            let _ = writeln!(text, "{name}{} {value}", braces(labels));
+            let _ = writeln!(text, "{name}{} {value}", label_set(labels));
         }
     }
     text
 }
 
-fn braces(labels: &[(&str, String)]) -> String {
+fn label_set(labels: &[(&str, String)]) -> String {
     if labels.is_empty() {
         return String::new();
     }
@@ -90,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_escaped_and_empty_families_left_out() {
+    fn labels_are_escaped_and_empty_families_are_omitted() {
         let label = vec![("path", "a\"b\\c\nd".to_owned())];
         let families = [
             Family::many("files", Type::Gauge, "Files.", vec![(label, 2.0)]),

@@ -1,44 +1,48 @@
-//! The control of faults over HTTP, on loopback only: which are on, turn one on, turn it off.
+//! The HTTP API for faults, on loopback only, and `hls-origin fault`, the command that calls it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HOST, ORIGIN};
 use hyper::{Method, Request, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_base::exit::Exit;
+use hls_swarm_http::server::{self, Page, page};
+use hls_swarm_os::output;
 
+use crate::cli::service::{FaultAction, FaultArgs};
 use crate::fault::Fault;
-use crate::fault::switch::Faults;
-use crate::run::pages::{self, Page, page};
+use crate::fault::injector::FaultInjector;
 
-const SPEC_BYTES: usize = 4 << 10;
+const MAX_SPEC_BYTES: usize = 4 << 10;
 
-/// The endpoint.
+/// The endpoint that lists, adds and removes faults.
 #[derive(Debug)]
 pub(crate) struct Control {
     listener: TcpListener,
-    faults: Arc<Faults>,
+    faults: Arc<FaultInjector>,
 }
 
 impl Control {
-    /// Takes the port; 0 is a free one.
-    pub(crate) fn bind(port: u16, faults: &Arc<Faults>) -> Result<Self, Failure> {
+    /// Listens on `port` on loopback; 0 chooses a free port.
+    pub(crate) fn bind(port: u16, faults: &Arc<FaultInjector>) -> Result<Self, Failure> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let listener = pages::bind(address).map_err(|error| {
-            Failure::preflight(format!("the faults' control address {address} cannot be used"))
+        let listener = server::bind(address).map_err(|error| {
+            Failure::preflight(format!("cannot listen on {address} for fault control"))
                 .caused_by(error)
-                .help("pass --control-port with a free port; 0 takes any")
+                .help("pass --control-port with a free port, or with 0 to choose one")
         })?;
         Ok(Self { listener, faults: Arc::clone(faults) })
     }
 
-    /// Where it is.
+    /// The address of the endpoint.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.listener.local_addr().ok()
     }
@@ -50,12 +54,12 @@ impl Control {
             let faults = Arc::clone(&faults);
             async move { answer(&faults, request).await }
         };
-        pages::serve(listener, stop, answer).await;
+        server::serve(listener, stop, answer).await;
     }
 }
 
-async fn answer(faults: &Arc<Faults>, request: Request<Incoming>) -> Page {
-    // A page in somebody's browser must not be able to reach this through their machine.
+async fn answer(faults: &Arc<FaultInjector>, request: Request<Incoming>) -> Page {
+    // A web page must not be able to reach this API through the browser of a user on this machine.
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     if !["127.0.0.1", "localhost", "[::1]"].contains(&name) || request.headers().contains_key(ORIGIN) {
@@ -64,41 +68,43 @@ async fn answer(faults: &Arc<Faults>, request: Request<Incoming>) -> Page {
     let path = request.uri().path().to_owned();
     let id = path.strip_prefix("/faults/").map(str::parse::<u64>);
     match (request.method().clone(), path.as_str(), id) {
-        (Method::GET, "/faults", _) => shown(faults, StatusCode::OK),
+        (Method::GET, "/faults", _) => list(faults, StatusCode::OK),
         (Method::POST, "/faults", _) => add(faults, request).await,
         (Method::DELETE, "/faults", _) => {
             faults.clear();
-            tracing::info!("all faults are off");
-            shown(faults, StatusCode::OK)
+            tracing::info!("all faults removed");
+            list(faults, StatusCode::OK)
         }
         (Method::DELETE, _, Some(Ok(id))) if faults.remove(id) => {
-            tracing::info!(id, "a fault is off");
-            shown(faults, StatusCode::OK)
+            tracing::info!(id, "fault removed");
+            list(faults, StatusCode::OK)
         }
-        (Method::DELETE, _, Some(_)) => refused(StatusCode::NOT_FOUND, "no such fault is on", None),
+        (Method::DELETE, _, Some(_)) => {
+            refused(StatusCode::NOT_FOUND, "there is no active fault with this number", None)
+        }
         _ => refused(StatusCode::NOT_FOUND, "see GET /faults, POST /faults, DELETE /faults/ID", None),
     }
 }
 
-async fn add(faults: &Arc<Faults>, request: Request<Incoming>) -> Page {
-    let Ok(body) = Limited::new(request.into_body(), SPEC_BYTES).collect().await else {
-        return refused(StatusCode::PAYLOAD_TOO_LARGE, "a fault is one line of text", None);
+async fn add(faults: &Arc<FaultInjector>, request: Request<Incoming>) -> Page {
+    let Ok(body) = Limited::new(request.into_body(), MAX_SPEC_BYTES).collect().await else {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, "the fault is too long", None);
     };
     let text = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
     match text.parse::<Fault>().and_then(|fault| faults.add(fault)) {
         Ok(id) => {
-            tracing::info!(id, fault = text, "a fault is on");
-            shown(faults, StatusCode::CREATED)
+            tracing::info!(id, fault = text, "fault added");
+            list(faults, StatusCode::CREATED)
         }
         Err(failure) => refused(StatusCode::BAD_REQUEST, &failure.chain(), failure.help_text()),
     }
 }
 
-fn shown(faults: &Faults, status: StatusCode) -> Page {
+fn list(faults: &FaultInjector, status: StatusCode) -> Page {
     let list: Vec<_> = faults
         .list()
         .into_iter()
-        .map(|fault| json!({ "id": fault.id, "fault": fault.spec, "strikes": fault.strikes }))
+        .map(|fault| json!({ "id": fault.id, "fault": fault.spec, "injected": fault.injected }))
         .collect();
     let text = json!({ "seed": faults.seed(), "faults": list });
     page(status, "application/json", format!("{text}\n"))
@@ -106,4 +112,69 @@ fn shown(faults: &Faults, status: StatusCode) -> Page {
 
 fn refused(status: StatusCode, what: &str, help: Option<&str>) -> Page {
     page(status, "application/json", format!("{}\n", json!({ "error": what, "help": help })))
+}
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs `hls-origin fault` and prints the faults that are active afterwards.
+///
+/// # Errors
+/// No origin answers at the address, or it rejects the request.
+pub(crate) fn run(args: &FaultArgs) -> Result<Exit, Failure> {
+    let send = |method: &str, path: &str, body: &str| send(&args.control, method, path, body);
+    let answer = match &args.action {
+        FaultAction::List => send("GET", "/faults", "")?,
+        FaultAction::Clear => send("DELETE", "/faults", "")?,
+        FaultAction::Add { faults } => {
+            // All or none: a typo must not leave only some of them active.
+            faults.iter().try_for_each(|fault| fault.parse::<Fault>().map(drop))?;
+            faults.iter().try_fold(Value::Null, |_, fault| send("POST", "/faults", fault))?
+        }
+        FaultAction::Remove { ids } => {
+            ids.iter().try_fold(Value::Null, |_, id| send("DELETE", &format!("/faults/{id}"), ""))?
+        }
+    };
+    let mut text = String::new();
+    for fault in answer.get("faults").and_then(Value::as_array).into_iter().flatten() {
+        let field = |name: &str| fault.get(name).map(|value| value.to_string()).unwrap_or_default();
+        let (id, spec, injected) = (field("id"), field("fault"), field("injected"));
+        text.push_str(&format!("{id}\t{}\tinjected {injected} times\n", spec.trim_matches('"')));
+    }
+    if text.is_empty() {
+        text.push_str("no active faults\n");
+    }
+    output::print(&text).map(|()| Exit::Pass)
+}
+
+fn send(control: &str, method: &str, path: &str, body: &str) -> Result<Value, Failure> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(REQUEST_TIMEOUT))
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into();
+    let unreachable = |error: ureq::Error| {
+        Failure::preflight(format!("cannot reach the fault control of an origin at {control}"))
+            .caused_by(error)
+            .help("start hls-origin with --faults, and pass the address `control` of its READY message as --control")
+    };
+    let url = format!("http://{control}{path}");
+    let answer = match method {
+        "POST" => agent.post(&url).send(body),
+        "DELETE" => agent.delete(&url).call(),
+        _ => agent.get(&url).call(),
+    };
+    let mut answer = answer.map_err(unreachable)?;
+    let text = answer.body_mut().read_to_string().map_err(unreachable)?;
+    let reply: Value = serde_json::from_str(&text).unwrap_or_default();
+    if answer.status().is_success() && reply.get("faults").is_some() {
+        return Ok(reply);
+    }
+    let field = |name: &str| reply.get(name).and_then(Value::as_str).map(str::to_owned);
+    let what = field("error").unwrap_or_else(|| format!("status {} at {url}", answer.status().as_u16()));
+    let failure = Failure::usage(what);
+    Err(match field("help") {
+        Some(help) => failure.help(help),
+        None => failure.help("see `hls-origin fault list`"),
+    })
 }

@@ -1,4 +1,4 @@
-//! Bodies of responses that come late, end too early, or say when they are over.
+//! Response bodies that start late, end too early, or record whether they were sent completely.
 
 use std::io;
 use std::pin::Pin;
@@ -11,29 +11,29 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::time::Sleep;
 
-use crate::fault_proxy::metered_stream::State;
+use crate::fault_proxy::metered_stream::ResponseState;
 
-/// Any body.
+/// The body of any response of the proxy.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// A body that is there as a whole.
-pub(crate) fn whole(bytes: impl Into<Bytes>) -> Body {
+/// A body whose bytes are all in memory.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body whose first byte comes late; the head is sent meanwhile.
-pub(crate) struct Late {
-    pub(crate) inner: Body,
-    pub(crate) sleep: Option<Pin<Box<Sleep>>>,
+/// A body whose first byte is delayed; the head of the response is sent without delay.
+pub(crate) struct DelayedBody {
+    inner: Body,
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
-impl Late {
-    pub(crate) fn new(inner: Body, time: Duration) -> Self {
-        Self { inner, sleep: Some(Box::pin(tokio::time::sleep(time))) }
+impl DelayedBody {
+    pub(crate) fn new(inner: Body, delay: Duration) -> Self {
+        Self { inner, sleep: Some(Box::pin(tokio::time::sleep(delay))) }
     }
 }
 
-impl HttpBody for Late {
+impl HttpBody for DelayedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -57,20 +57,21 @@ impl HttpBody for Late {
     }
 }
 
-/// A body that breaks off as soon as its bytes, fewer than were announced, are with the kernel.
-pub(crate) struct Cut {
+/// A body that is shorter than the announced Content-Length; it fails, and so closes the connection, once
+/// its bytes were passed to the kernel.
+pub(crate) struct TruncatedBody {
     bytes: Option<Bytes>,
     length: u64,
-    state: Arc<State>,
+    state: Arc<ResponseState>,
 }
 
-impl Cut {
-    pub(crate) const fn new(bytes: Bytes, state: Arc<State>) -> Self {
+impl TruncatedBody {
+    pub(crate) const fn new(bytes: Bytes, state: Arc<ResponseState>) -> Self {
         Self { length: bytes.len() as u64, bytes: Some(bytes), state }
     }
 }
 
-impl HttpBody for Cut {
+impl HttpBody for TruncatedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -82,25 +83,25 @@ impl HttpBody for Cut {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         ready!(self.state.poll_sent(self.length, cx));
-        Poll::Ready(Some(Err(io::Error::other("cut on purpose"))))
+        Poll::Ready(Some(Err(io::Error::other("truncated by a fault"))))
     }
 }
 
-/// A body that says when it is over, and whether it came to its end.
-pub(crate) struct Told {
+/// A body that records when it ends, and whether it ended completely, for the access log.
+pub(crate) struct LoggedBody {
     inner: Body,
-    state: Arc<State>,
+    state: Arc<ResponseState>,
     complete: bool,
 }
 
-impl Told {
-    pub(crate) fn new(inner: Body, state: Arc<State>) -> Self {
+impl LoggedBody {
+    pub(crate) fn new(inner: Body, state: Arc<ResponseState>) -> Self {
         let complete = inner.is_end_stream();
         Self { inner, state, complete }
     }
 }
 
-impl HttpBody for Told {
+impl HttpBody for LoggedBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -122,8 +123,8 @@ impl HttpBody for Told {
     }
 }
 
-impl Drop for Told {
+impl Drop for LoggedBody {
     fn drop(&mut self) {
-        self.state.over(self.complete);
+        self.state.finish_body(self.complete);
     }
 }

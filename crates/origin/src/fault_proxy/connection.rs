@@ -1,7 +1,7 @@
-//! One viewer's connection, from its first byte to its last.
+//! One client connection of the fault proxy.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,61 +9,92 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::answer;
-use super::{Backend, Front};
-use crate::fault_proxy::metered_stream::{MeteredStream, State};
-use crate::fault_proxy::request::RequestContext;
+use super::response::respond;
+use super::upstream::UpstreamConnection;
+use super::{Backend, ProxyServer};
+use crate::fault_proxy::metered_stream::{MeteredStream, ResponseState};
 
-/// nginx closes an idle connection first, which the viewer is to see; this is for those it never hears of.
-const LATER: Duration = Duration::from_secs(5);
+/// How much longer than nginx the proxy keeps an idle connection. nginx closes it first, so that the client
+/// sees nginx's behavior; this timeout is for connections on which no request ever reached nginx.
+const IDLE_GRACE: Duration = Duration::from_secs(5);
 
-/// Serves all requests on a connection.
-pub(crate) async fn serve(front: &Arc<Front>, stream: TcpStream, peer: SocketAddr, number: u64) {
-    let told = (stream.local_addr(), stream.as_fd().try_clone_to_owned(), stream.set_nodelay(true));
-    let (Ok(local), Ok(socket), Ok(())) = told else { return };
-    let state = State::new(front.journal.clone());
-    let visit = Arc::new(RequestContext {
-        front: Arc::clone(front),
+/// Serves all requests of one connection.
+pub(crate) async fn serve(proxy: &Arc<ProxyServer>, stream: TcpStream, peer: SocketAddr, number: u64) {
+    let prepared = (stream.local_addr(), stream.as_fd().try_clone_to_owned(), stream.set_nodelay(true));
+    let (Ok(local), Ok(socket), Ok(())) = prepared else { return };
+    let state = ResponseState::new(proxy.access_log.clone());
+    let context = Arc::new(ConnectionContext {
+        proxy: Arc::clone(proxy),
         state: Arc::clone(&state),
         peer,
         local,
         number,
         requests: AtomicU64::new(0),
-        link: Mutex::default(),
-        unlinked: CancellationToken::new(),
+        upstream: Mutex::default(),
+        upstream_closed: CancellationToken::new(),
         socket,
     });
     let service = service_fn(|request| {
-        let visit = Arc::clone(&visit);
+        let context = Arc::clone(&context);
         async move {
-            let traffic = &visit.front.traffic;
-            traffic.requests.fetch_add(1, Ordering::Relaxed);
-            traffic.answering.fetch_add(1, Ordering::Relaxed);
-            let answer = answer(&visit, request).await;
-            traffic.answering.fetch_sub(1, Ordering::Relaxed);
-            answer
+            let counters = &context.proxy.counters;
+            counters.requests.fetch_add(1, Ordering::Relaxed);
+            counters.answering.fetch_add(1, Ordering::Relaxed);
+            let response = respond(&context, request).await;
+            counters.answering.fetch_sub(1, Ordering::Relaxed);
+            response
         }
     });
     let mut server = http1::Builder::new();
-    let idle = match front.backend {
-        Backend::Embedded(_) => front.idle,
-        Backend::Nginx(_) => front.idle + LATER,
+    let idle_timeout = match proxy.backend {
+        Backend::Embedded(_) => proxy.idle_timeout,
+        Backend::Nginx(_) => proxy.idle_timeout + IDLE_GRACE,
     };
-    server.preserve_header_case(true).timer(TokioTimer::new()).header_read_timeout(idle);
+    server.preserve_header_case(true).timer(TokioTimer::new()).header_read_timeout(idle_timeout);
     let connection =
         server.serve_connection(TokioIo::new(MeteredStream::new(stream, Arc::clone(&state))), service);
     tokio::pin!(connection);
     tokio::select! {
-        // A viewer that breaks off is not our concern.
+        // A client may close its connection at any time; that is not an error of the proxy.
         _ = connection.as_mut() => {}
-        // nginx has closed its side: so do we, as soon as what it sent is passed on.
-        () = visit.unlinked.cancelled() => {
+        // nginx has closed its side: close ours as soon as the response is sent.
+        () = context.upstream_closed.cancelled() => {
             connection.as_mut().graceful_shutdown();
             drop(connection.as_mut().await);
+        }
+    }
+}
+
+/// The state that the requests of one connection share.
+pub(crate) struct ConnectionContext {
+    pub(crate) proxy: Arc<ProxyServer>,
+    pub(crate) state: Arc<ResponseState>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    /// Serial number of the connection, from 1.
+    pub(crate) number: u64,
+    /// Number of requests so far.
+    pub(crate) requests: AtomicU64,
+    /// The connection to nginx, which is opened by the first request.
+    pub(crate) upstream: Mutex<Option<UpstreamConnection>>,
+    /// Cancelled when nginx closes its connection.
+    pub(crate) upstream_closed: CancellationToken,
+    /// A duplicate of the client's socket, for resetting the connection.
+    pub(crate) socket: OwnedFd,
+}
+
+impl ConnectionContext {
+    /// Makes closing the connection send RST instead of FIN.
+    pub(crate) fn reset_on_close(&self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        if let Err(error) = setsockopt(&self.socket, sockopt::Linger, &linger) {
+            tracing::warn!(%error, "cannot reset a connection");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A viewer's connection that knows what it has sent, and can be slowed down.
+//! A client connection that counts the bytes it sends, and can limit its rate.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,129 +10,129 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::sent::Sent;
-use crate::access_log::writer::{AccessLog, Line};
+use crate::access_log::{AccessLog, PendingEntry};
 
-/// A slowed connection sends in portions of this time.
-const PORTION: Duration = Duration::from_millis(20);
+/// A rate-limited connection sends bursts of this length.
+const BURST: Duration = Duration::from_millis(20);
 
-/// The connection itself.
+/// The TCP stream of the connection.
 #[derive(Debug)]
 pub(crate) struct MeteredStream {
     stream: TcpStream,
-    state: Arc<State>,
+    state: Arc<ResponseState>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is known of it, shared with those who answer on it.
+/// The state of the current response, shared with the code that creates the response.
 #[derive(Debug)]
-pub(crate) struct State(Mutex<Inner>);
+pub(crate) struct ResponseState(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    journal: AccessLog,
-    /// Of the response under way.
-    sent: Sent,
-    line: Option<Line>,
-    pace: Option<Pace>,
-    waiting: Option<Waker>,
+    access_log: AccessLog,
+    /// Bytes of the current response.
+    sent: BytesSent,
+    log_entry: Option<PendingEntry>,
+    rate_limit: Option<RateLimit>,
+    waker: Option<Waker>,
 }
 
 /// A limit in bytes per second.
 #[derive(Clone, Copy, Debug)]
-struct Pace {
+struct RateLimit {
     bytes_per_second: f64,
-    credit: f64,
-    counted: Instant,
+    credit_bytes: f64,
+    updated: Instant,
 }
 
-impl Pace {
-    /// Bytes that may be sent now, or how long to wait for some.
+impl RateLimit {
+    /// The number of bytes that may be sent now, or how long to wait.
     fn allowed(&mut self) -> Result<usize, Duration> {
         let now = Instant::now();
-        let portion = (self.bytes_per_second * PORTION.as_secs_f64()).max(1.0);
-        let earned = self.bytes_per_second * (now - self.counted).as_secs_f64();
-        self.credit = (self.credit + earned).min(portion);
-        self.counted = now;
-        // Whole portions only: many tiny packets would be another fault than the one asked for.
-        if self.credit >= portion * 0.999 {
-            return Ok(self.credit as usize);
+        let burst = (self.bytes_per_second * BURST.as_secs_f64()).max(1.0);
+        let earned = self.bytes_per_second * (now - self.updated).as_secs_f64();
+        self.credit_bytes = (self.credit_bytes + earned).min(burst);
+        self.updated = now;
+        // Whole bursts only: many tiny packets would be a different fault.
+        if self.credit_bytes >= burst * 0.999 {
+            return Ok(self.credit_bytes as usize);
         }
-        Err(Duration::from_secs_f64((portion - self.credit) / self.bytes_per_second))
+        Err(Duration::from_secs_f64((burst - self.credit_bytes) / self.bytes_per_second))
     }
 }
 
-impl State {
-    pub(crate) fn new(journal: AccessLog) -> Arc<Self> {
-        let (sent, line, pace, waiting) = (Sent::default(), None, None, None);
-        Arc::new(Self(Mutex::new(Inner { journal, sent, line, pace, waiting })))
+impl ResponseState {
+    pub(crate) fn new(access_log: AccessLog) -> Arc<Self> {
+        let (sent, log_entry, rate_limit, waker) = (BytesSent::default(), None, None, None);
+        Arc::new(Self(Mutex::new(Inner { access_log, sent, log_entry, rate_limit, waker })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A response begins, at most at `bits_per_second`; `line` is to be told when it is over.
-    pub(crate) fn begin(&self, bits_per_second: Option<u64>, line: Option<Line>) {
+    /// Starts a response, limited to `bits_per_second`; `log_entry` is written when it ends.
+    pub(crate) fn begin(&self, bits_per_second: Option<u64>, log_entry: Option<PendingEntry>) {
         let mut inner = self.lock();
         inner.finish();
-        inner.sent = Sent::default();
-        inner.line = line;
-        inner.pace = bits_per_second.map(|bits| Pace {
+        inner.sent = BytesSent::default();
+        inner.log_entry = log_entry;
+        inner.rate_limit = bits_per_second.map(|bits| RateLimit {
             bytes_per_second: bits as f64 / 8.0,
-            credit: 0.0,
-            counted: Instant::now(),
+            credit_bytes: 0.0,
+            updated: Instant::now(),
         });
     }
 
-    /// The status of the response under way.
-    pub(crate) fn status(&self, code: u16) {
-        if let Some(line) = &mut self.lock().line {
-            line.entry.status = code;
+    /// Records the status code of the current response.
+    pub(crate) fn set_status(&self, code: u16) {
+        if let Some(pending) = &mut self.lock().log_entry {
+            pending.entry.status = code;
         }
     }
 
-    /// All of the response is handed over, or no more will come.
-    pub(crate) fn over(&self, complete: bool) {
-        if let Some(line) = &mut self.lock().line {
-            line.over = Some(complete);
+    /// Records that the response has no more bytes, and whether all of it was produced.
+    pub(crate) fn finish_body(&self, complete: bool) {
+        if let Some(pending) = &mut self.lock().log_entry {
+            pending.completed = Some(complete);
         }
     }
 
-    /// Ready once `bytes` of the body were handed to the kernel.
+    /// Ready once `bytes` of the body were passed to the kernel.
     pub(crate) fn poll_sent(&self, bytes: u64, cx: &Context<'_>) -> Poll<()> {
         let mut inner = self.lock();
-        if inner.sent.past_head() && inner.sent.body >= bytes {
+        if inner.sent.is_past_head() && inner.sent.body >= bytes {
             return Poll::Ready(());
         }
-        inner.waiting = Some(cx.waker().clone());
+        inner.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }
 
 impl Inner {
+    /// Writes the log entry of a response that has ended.
     fn finish(&mut self) {
-        if self.line.as_ref().is_some_and(|line| line.over.is_some())
-            && let Some(line) = self.line.take()
+        if self.log_entry.as_ref().is_some_and(|pending| pending.completed.is_some())
+            && let Some(pending) = self.log_entry.take()
         {
-            self.journal.tell(line, self.sent);
+            self.access_log.write(pending, self.sent);
         }
     }
 }
 
 impl MeteredStream {
-    pub(crate) const fn new(stream: TcpStream, state: Arc<State>) -> Self {
+    pub(crate) const fn new(stream: TcpStream, state: Arc<ResponseState>) -> Self {
         Self { stream, state, sleep: None }
     }
 
-    /// Bytes that may be sent now.
+    /// The number of bytes that may be sent now.
     fn poll_allowed(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
         loop {
             if let Some(sleep) = &mut self.sleep {
                 ready!(sleep.as_mut().poll(cx));
                 self.sleep = None;
             }
-            match self.state.lock().pace.as_mut().map(Pace::allowed) {
+            match self.state.lock().rate_limit.as_mut().map(RateLimit::allowed) {
                 None => return Poll::Ready(usize::MAX),
                 Some(Ok(bytes)) => return Poll::Ready(bytes.max(1)),
                 Some(Err(wait)) => self.sleep = Some(Box::pin(tokio::time::sleep(wait))),
@@ -142,11 +142,11 @@ impl MeteredStream {
 }
 
 impl Drop for MeteredStream {
-    /// Whatever ended the connection, what was sent on it is told.
+    /// Logs what was sent, however the connection ended.
     fn drop(&mut self) {
         let mut inner = self.state.lock();
-        if let Some(line) = &mut inner.line {
-            line.over.get_or_insert(false);
+        if let Some(pending) = &mut inner.log_entry {
+            pending.completed.get_or_insert(false);
         }
         inner.finish();
     }
@@ -173,25 +173,25 @@ impl AsyncWrite for MeteredStream {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let allowed = ready!(self.poll_allowed(cx));
-        let whole: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let count = if whole <= allowed {
+        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let count = if total <= allowed {
             ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, pieces))?
         } else {
             let first = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
-            let some = first.get(..allowed).unwrap_or(first);
-            ready!(Pin::new(&mut self.stream).poll_write(cx, some))?
+            let part = first.get(..allowed).unwrap_or(first);
+            ready!(Pin::new(&mut self.stream).poll_write(cx, part))?
         };
         let mut inner = self.state.lock();
         let mut left = count;
         for piece in pieces {
             let taken = piece.len().min(left);
-            inner.sent.take(piece.get(..taken).unwrap_or_default());
+            inner.sent.add(piece.get(..taken).unwrap_or_default());
             left -= taken;
         }
-        if let Some(pace) = &mut inner.pace {
-            pace.credit -= count as f64;
+        if let Some(rate_limit) = &mut inner.rate_limit {
+            rate_limit.credit_bytes -= count as f64;
         }
-        if let Some(waker) = inner.waiting.take() {
+        if let Some(waker) = inner.waker.take() {
             waker.wake();
         }
         Poll::Ready(Ok(count))
@@ -201,7 +201,7 @@ impl AsyncWrite for MeteredStream {
         true
     }
 
-    /// hyper asks for this when it has nothing left in its buffers.
+    /// hyper flushes when its buffers are empty, so this is where a response ends.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.state.lock().finish();
@@ -210,5 +210,52 @@ impl AsyncWrite for MeteredStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Bytes of a response that were passed to the kernel, head and body counted separately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BytesSent {
+    pub(crate) head: u64,
+    pub(crate) body: u64,
+    /// Number of bytes matched so far of the empty line that ends the head.
+    matched: usize,
+}
+
+impl BytesSent {
+    /// Counts bytes that were sent.
+    pub(crate) fn add(&mut self, mut bytes: &[u8]) {
+        const END: &[u8; 4] = b"\r\n\r\n";
+        while self.matched < END.len() {
+            let Some((byte, rest)) = bytes.split_first() else { return };
+            self.matched = match END.get(self.matched) {
+                Some(expected) if expected == byte => self.matched + 1,
+                _ => usize::from(*byte == b'\r'),
+            };
+            self.head += 1;
+            bytes = rest;
+        }
+        self.body += bytes.len() as u64;
+    }
+
+    /// Whether the whole head was sent.
+    pub(crate) const fn is_past_head(&self) -> bool {
+        self.matched == 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_and_body_are_counted_separately_for_every_split_of_the_writes() {
+        let response = b"HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n\r\nbody\r\n\r\n!";
+        for cut in 0..response.len() {
+            let mut sent = BytesSent::default();
+            sent.add(&response[..cut]);
+            sent.add(&response[cut..]);
+            assert_eq!((sent.head, sent.body), (26, 11), "{cut}");
+        }
     }
 }

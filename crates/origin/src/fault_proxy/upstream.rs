@@ -1,5 +1,5 @@
-//! nginx behind the front: one connection to it for each viewer's connection, on which the PROXY
-//! protocol tells it the viewer's address.
+//! The connections to nginx: one for each client connection. The PROXY protocol passes the client's address
+//! to nginx.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,11 +15,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::fault::past_playlists::Whole;
+use crate::fault::playlist_history::FullResponse;
 
-/// What the origin asks for itself is told apart by this name.
-const NAME: &str = concat!("hls-origin/", env!("CARGO_PKG_VERSION"));
-const FETCH_TIME: Duration = Duration::from_secs(10);
+/// User agent of requests that the origin makes itself.
+const USER_AGENT_NAME: &str = concat!("hls-origin/", env!("CARGO_PKG_VERSION"));
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where nginx listens.
 #[derive(Clone, Copy, Debug)]
@@ -27,66 +27,66 @@ pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,
 }
 
-/// A viewer's own connection to nginx.
+/// The connection to nginx that belongs to one client connection.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct UpstreamConnection {
     sender: SendRequest<Incoming>,
 }
 
-impl Link {
+impl UpstreamConnection {
     /// Whether nginx has closed it.
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
-    /// Passes a request on as it is.
-    pub(crate) async fn pass(&mut self, request: Request<Incoming>) -> io::Result<Response<Incoming>> {
+    /// Forwards a request unchanged.
+    pub(crate) async fn forward(&mut self, request: Request<Incoming>) -> io::Result<Response<Incoming>> {
         self.sender.send_request(request).await.map_err(io::Error::other)
     }
 }
 
 impl Upstream {
-    /// Connects on behalf of a viewer; cancels `closed` when nginx closes the connection.
-    pub(crate) async fn link(
+    /// Connects on behalf of a client; cancels `closed` when nginx closes the connection.
+    pub(crate) async fn connect_for(
         &self,
-        viewer: SocketAddr,
+        client: SocketAddr,
         local: SocketAddr,
         closed: CancellationToken,
-    ) -> io::Result<Link> {
-        let sender = self.connect(&announcement(viewer, local), closed).await?;
-        Ok(Link { sender })
+    ) -> io::Result<UpstreamConnection> {
+        let sender = self.connect(&proxy_header(client, local), closed).await?;
+        Ok(UpstreamConnection { sender })
     }
 
-    /// Asks as the origin itself, for a response that will be served changed.
-    pub(crate) async fn fetch<B>(&self, like: &Request<B>) -> io::Result<Whole> {
+    /// Fetches what `original` requests, for a response that a fault will change.
+    pub(crate) async fn fetch<B>(&self, original: &Request<B>) -> io::Result<FullResponse> {
         let mut request = Request::new(Empty::<Bytes>::new());
-        *request.uri_mut() = like.uri().clone();
+        *request.uri_mut() = original.uri().clone();
         for name in [HOST, RANGE] {
-            if let Some(value) = like.headers().get(&name) {
+            if let Some(value) = original.headers().get(&name) {
                 request.headers_mut().insert(name, value.clone());
             }
         }
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(NAME));
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(USER_AGENT_NAME));
         let fetched = async {
             let mut sender = self.connect("PROXY UNKNOWN\r\n", CancellationToken::new()).await?;
             let response = sender.send_request(request).await.map_err(io::Error::other)?;
-            collected(response).await
+            collect(response).await
         };
-        tokio::time::timeout(FETCH_TIME, fetched).await?
+        tokio::time::timeout(FETCH_TIMEOUT, fetched).await?
     }
 
-    async fn connect<B>(&self, announcement: &str, closed: CancellationToken) -> io::Result<SendRequest<B>>
+    async fn connect<B>(&self, proxy_header: &str, closed: CancellationToken) -> io::Result<SendRequest<B>>
     where
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
     {
         let mut stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
-        stream.write_all(announcement.as_bytes()).await?;
+        stream.write_all(proxy_header.as_bytes()).await?;
         let mut client = http1::Builder::new();
         client.preserve_header_case(true);
         let (sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         tokio::spawn(async move {
-            // How it ended shows in the response that was under way, if one was.
+            // An error shows in the response in progress, if there is one.
             drop(connection.await);
             closed.cancel();
         });
@@ -94,22 +94,22 @@ impl Upstream {
     }
 }
 
-/// A response with its whole body.
-pub(crate) async fn collected(response: Response<Incoming>) -> io::Result<Whole> {
+/// Reads the whole body of a response.
+pub(crate) async fn collect(response: Response<Incoming>) -> io::Result<FullResponse> {
     let (head, body) = response.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     Ok(Response::from_parts(head, body))
 }
 
-/// The PROXY protocol's first line (version 1).
-fn announcement(viewer: SocketAddr, local: SocketAddr) -> String {
-    let (from, to) = (viewer.ip().to_canonical(), local.ip().to_canonical());
+/// The header line of the PROXY protocol, version 1.
+fn proxy_header(client: SocketAddr, local: SocketAddr) -> String {
+    let (from, to) = (client.ip().to_canonical(), local.ip().to_canonical());
     let family = match (from, to) {
         (IpAddr::V4(_), IpAddr::V4(_)) => "TCP4",
         (IpAddr::V6(_), IpAddr::V6(_)) => "TCP6",
         _ => return "PROXY UNKNOWN\r\n".to_owned(),
     };
-    format!("PROXY {family} {from} {to} {} {}\r\n", viewer.port(), local.port())
+    format!("PROXY {family} {from} {to} {} {}\r\n", client.port(), local.port())
 }
 
 #[cfg(test)]
@@ -117,8 +117,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nginx_is_told_who_the_viewer_is() {
-        let line = |viewer: &str, local: &str| announcement(viewer.parse().unwrap(), local.parse().unwrap());
+    fn the_proxy_header_holds_the_address_of_the_client() {
+        let line = |client: &str, local: &str| proxy_header(client.parse().unwrap(), local.parse().unwrap());
         assert_eq!(line("10.0.0.9:51000", "10.0.0.1:80"), "PROXY TCP4 10.0.0.9 10.0.0.1 51000 80\r\n");
         let mapped = line("[::ffff:10.0.0.9]:51000", "[::ffff:10.0.0.1]:80");
         assert_eq!(mapped, "PROXY TCP4 10.0.0.9 10.0.0.1 51000 80\r\n");

@@ -1,5 +1,5 @@
-//! A certificate made on the spot: an authority that exists for this start only, and a leaf for every
-//! name and address under which the origin can be reached.
+//! A certificate for HTTPS: a certificate authority that is created at each start, and a certificate for the
+//! names and addresses of the origin.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -14,32 +14,33 @@ use rcgen::{
 
 use hls_swarm_base::error::Failure;
 
-use crate::nginx::{CERTIFICATE, CERTIFICATE_KEY};
+use crate::nginx::conf::{CERTIFICATE, CERTIFICATE_KEY};
 
-/// File name of the authority's certificate, which viewers are to trust.
+/// File name of the certificate of the authority, which viewers must trust.
 const AUTHORITY: &str = "ca.pem";
 
-/// Makes both below `directory` and returns the path of the authority's certificate.
-pub(crate) fn make(directory: &Path, listen: IpAddr) -> Result<PathBuf, Failure> {
-    let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Failure::internal("cannot make a certificate").caused_by(error).help("pass --tls=false")
+/// Creates both in `directory`, and returns the path of the authority's certificate.
+pub(crate) fn create(directory: &Path, listen: IpAddr) -> Result<PathBuf, Failure> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Failure::internal("cannot create a certificate").caused_by(error).help("pass --tls=false")
     };
-    let (authority, chain, key) = issue(listen).map_err(|error| refused(error.into()))?;
+    let (authority, chain, key) = issue(listen).map_err(|error| failed(error.into()))?;
     let path = directory.join(AUTHORITY);
     std::fs::write(&path, authority)
         .and_then(|()| std::fs::write(directory.join(CERTIFICATE), chain))
-        // nginx's master reads it before its workers give root up.
+        // nginx's master process reads it before the workers drop root privileges.
         .and_then(|()| write_private(&directory.join(CERTIFICATE_KEY), &key))
-        .map_err(|error| refused(error.into()))?;
+        .map_err(|error| failed(error.into()))?;
     Ok(path)
 }
 
-/// The authority, the leaf with the authority behind it, and the leaf's key, all as PEM.
+/// The authority's certificate, the origin's certificate followed by the authority's, and the origin's key, all
+/// in PEM.
 fn issue(listen: IpAddr) -> Result<(String, String, String), rcgen::Error> {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.distinguished_name.push(DnType::CommonName, "hls-origin, made for one start");
+    params.distinguished_name.push(DnType::CommonName, "hls-origin temporary CA");
     let authority_key = KeyPair::generate()?;
     let authority = params.self_signed(&authority_key)?.pem();
     let issuer = Issuer::new(params, authority_key);
@@ -49,7 +50,7 @@ fn issue(listen: IpAddr) -> Result<(String, String, String), rcgen::Error> {
     if !listen.is_unspecified() {
         names.push(listen.to_string());
     }
-    // Under its own name others reach this machine, if it has one that can stand in a certificate.
+    // Other machines use the host name, if it is valid in a certificate.
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     names.extend(
         host.filter(|name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))),

@@ -1,185 +1,80 @@
-//! nginx.conf for a static origin, each directive with its reason.
-//!
-//! Paths in it are relative to nginx's prefix (`-p`), which is the origin's private directory.
-//! Whether nginx accepts it is asked of nginx itself (`nginx -t`), not decided here.
+//! nginx: which build it is, its configuration ([`conf`]), and the process ([`process`]).
 
-pub(crate) mod build;
-pub mod certificate;
-pub(crate) mod http;
-pub(crate) mod limits;
-pub(crate) mod log;
+pub(crate) mod certificate;
+pub(crate) mod conf;
 pub(crate) mod process;
-pub mod run;
-pub(crate) mod server;
 
-use std::net::SocketAddr;
+/// First version with `-e`, the error log that is used before the configuration is read.
+const EARLY_ERROR_LOG: (u32, u32, u32) = (1, 19, 5);
+/// First version with `keepalive_time`.
+const KEEPALIVE_TIME: (u32, u32, u32) = (1, 19, 10);
+/// First version with the directive `http2`, which was a parameter of `listen` before.
+const HTTP2_DIRECTIVE: (u32, u32, u32) = (1, 25, 1);
 
-use hls_swarm_base::error::Failure;
-
-use crate::profile::derived::Derived;
-use crate::profile::serving::Serving;
-
-pub use build::{Build, argv};
-
-/// File name of the certificate below the prefix, its issuer's behind it.
-pub const CERTIFICATE: &str = "certificate.pem";
-/// File name of the certificate's key below the prefix.
-pub const CERTIFICATE_KEY: &str = "certificate.key";
-
-/// What this machine and this nginx are like, as far as the configuration depends on it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// The hard limit of open files per process.
-    pub hard_open_files: u64,
-    /// User and group for the workers; only when nginx is started by root.
-    pub worker_user: Option<(String, String)>,
-    /// The segments lie in memory, so that reading one never waits for a disk.
-    pub in_memory: bool,
-    /// Viewers come through the origin's own front, which says by the PROXY protocol who they are.
-    pub behind_front: bool,
-    /// What `nginx -V` says of how it was built.
-    pub build: Build,
+/// The version and the build options of nginx.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Build {
+    /// Version: major, minor, patch.
+    pub(crate) version: (u32, u32, u32),
+    /// Arguments of the configure script.
+    pub(crate) arguments: String,
 }
 
-/// What is served where.
-#[derive(Clone, Copy, Debug)]
-pub struct Site<'a> {
-    /// What follows from the stream.
-    pub derived: &'a Derived,
-    /// How it is to be served.
-    pub serving: &'a Serving,
-    /// Address for HTTP.
-    pub listen: SocketAddr,
-    /// Address for HTTPS.
-    pub tls: Option<SocketAddr>,
-    /// Path of the access log, without quotes, dollars and control characters.
-    pub access_log: Option<&'a str>,
+impl Build {
+    /// Parses the output of `nginx -V`; `None` if it is not the output of nginx.
+    #[must_use]
+    pub(crate) fn parse(output: &str) -> Option<Self> {
+        let version = output.lines().find_map(|line| line.strip_prefix("nginx version: "))?;
+        let version = version.split_once('/')?.1.split_whitespace().next()?;
+        let mut numbers = version.split('.').map(str::parse::<u32>);
+        let mut number = || numbers.next()?.ok();
+        let version = (number()?, number()?, number()?);
+        let arguments = output.lines().find_map(|line| line.strip_prefix("configure arguments:"));
+        Some(Self { version, arguments: arguments.unwrap_or_default().trim().to_owned() })
+    }
+
+    /// Whether nginx closes connections after an hour by default.
+    #[must_use]
+    pub(crate) fn has_keepalive_time(&self) -> bool {
+        self.version >= KEEPALIVE_TIME
+    }
+
+    /// Whether HTTP/2 is enabled by a directive.
+    #[must_use]
+    pub(crate) fn has_http2_directive(&self) -> bool {
+        self.version >= HTTP2_DIRECTIVE
+    }
+
+    /// Whether this argument was passed to the configure script.
+    #[must_use]
+    pub(crate) fn has(&self, argument: &str) -> bool {
+        self.arguments.split_whitespace().any(|word| word == argument)
+    }
 }
 
-/// Whether this nginx has what is asked of it.
-///
-/// # Errors
-/// A preflight failure: a module is missing.
-pub fn check(site: &Site<'_>, facts: &Facts) -> Result<(), Failure> {
-    let Some(module) = limits::missing_module(&site.serving.limits, &facts.build) else { return Ok(()) };
-    Err(Failure::preflight(format!("this nginx was built without {module}, which the limits need")).help(
-        "install a build that has it (on Debian 11 nginx-core, not nginx-light), or leave the limits out",
-    ))
-}
-
-/// Renders nginx.conf.
+/// The arguments that start nginx in the foreground in the runtime directory `prefix`.
 #[must_use]
-pub fn render(site: &Site<'_>, facts: &Facts) -> String {
-    [
-        "# Written by hls-origin; the next start writes it anew.\n\n".to_owned(),
-        process::process(facts),
-        process::events(site.derived, facts),
-        "http {\n".to_owned(),
-        http::http(site, facts),
-        server::server(site, facts),
-        "}\n".to_owned(),
-    ]
-    .concat()
+pub(crate) fn argv(build: &Build, prefix: &str) -> Vec<String> {
+    let mut argv: Vec<String> = ["-p", prefix, "-c", "nginx.conf"].map(str::to_owned).to_vec();
+    // Before nginx has read its configuration, it logs to a file that only root can write.
+    if build.version >= EARLY_ERROR_LOG {
+        argv.extend(["-e", "stderr"].map(str::to_owned));
+    }
+    argv
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile;
-    use crate::profile::stream::Stream;
-
-    fn rendered(text: &str, change: impl FnOnce(&mut Site<'_>, &mut Facts)) -> String {
-        let profile = profile::parse("test", text).unwrap();
-        let derived = Derived::of(&Stream::of(&profile).unwrap());
-        let serving = Serving::of(&profile).unwrap();
-        let arguments = "--with-threads --with-http_ssl_module --with-http_v2_module".into();
-        let build = Build { version: (1, 22, 1), arguments };
-        let mut facts = Facts {
-            hard_open_files: 1 << 20,
-            worker_user: None,
-            in_memory: true,
-            behind_front: false,
-            build,
-        };
-        let listen = ([127, 0, 0, 1], 17080).into();
-        let mut site = Site { derived: &derived, serving: &serving, listen, tls: None, access_log: None };
-        change(&mut site, &mut facts);
-        render(&site, &facts)
-    }
 
     #[test]
-    fn default_profile_for_an_ordinary_user() {
-        let text = rendered(profile::built_in("default").unwrap(), |_, _| {});
-        insta::assert_snapshot!("nginx_default", text);
-    }
-
-    #[test]
-    fn segments_of_one_second_for_root_on_a_disk_with_a_low_limit_and_a_log() {
-        let text = format!("{}\n[log]\naccess = \"all\"\n", profile::built_in("low-latency").unwrap());
-        let text = rendered(&text, |site, facts| {
-            facts.hard_open_files = 4096;
-            facts.worker_user = Some(("nobody".into(), "nogroup".into()));
-            facts.in_memory = false;
-            site.listen = "[::]:8080".parse().unwrap();
-            site.access_log = Some("/var/log/access.json");
-        });
-        insta::assert_snapshot!("nginx_root_disk_logged", text);
-    }
-
-    #[test]
-    fn a_ladder_over_tls_with_limits_and_segments_logged() {
-        let text = format!(
-            "{}\n[log]\naccess = \"segments\"\nbuffer_kb = 512\ngzip_level = 4\n[limits]\n\
-             address_requests_per_second = 50\naddress_connections = 10\ntoken_requests_per_second = 5\n\
-             token_connections = 2\n",
-            profile::built_in("4k-abr").unwrap()
-        );
-        let text = rendered(&text, |site, _| {
-            site.tls = Some(([127, 0, 0, 1], 17443).into());
-            site.access_log = Some("/var/log/access.json.gz");
-        });
-        insta::assert_snapshot!("nginx_tls_limits", text);
-    }
-
-    #[test]
-    fn limits_without_their_module_are_refused() {
-        let light = "--without-http_limit_req_module --without-http_limit_conn_module";
-        let refusal = |limits: &str, arguments: &str| {
-            let mut refusal = None;
-            rendered(&format!("[limits]\n{limits}\n"), |site, facts| {
-                facts.build.arguments = arguments.to_owned();
-                refusal = check(site, facts).err().map(|failure| failure.to_string());
-            });
-            refusal
-        };
-        assert_eq!(refusal("", light), None);
-        assert!(refusal("token_connections = 1", light).unwrap().contains("http_limit_conn_module"));
-        assert!(refusal("address_requests_per_second = 1", light).unwrap().contains("http_limit_req_module"));
-        assert_eq!(refusal("token_connections = 1", "--without-http_limit_req_module"), None);
-    }
-
-    #[test]
-    fn directives_are_those_of_the_version() {
-        let with = |version, module: &str| {
-            rendered("", |site, facts| {
-                facts.build = Build { version, arguments: module.to_owned() };
-                site.tls = Some(([127, 0, 0, 1], 17443).into());
-            })
-        };
-        let http2 = "--with-http_v2_module";
-        let old = with((1, 18, 0), http2);
-        assert!(
-            old.contains(" ssl http2 backlog=")
-                && !old.contains("http2 on;")
-                && !old.contains("keepalive_time ")
-        );
-        let middle = with((1, 24, 0), http2);
-        assert!(middle.contains(" ssl http2 backlog=") && middle.contains("keepalive_time "));
-        let new = with((1, 30, 1), http2);
-        assert!(new.contains("http2 on;") && !new.contains("ssl http2") && new.contains("keepalive_time "));
-        let without = with((1, 30, 1), "");
-        assert!(!without.contains("http2"));
-        let scgi = with((1, 22, 1), "--without-http_scgi_module");
-        assert!(scgi.contains("\n    uwsgi_temp_path ") && !scgi.contains("\n    scgi_temp_path"));
+    fn the_output_of_nginx_is_parsed() {
+        let output = "nginx version: nginx/1.22.1 (Ubuntu)\nbuilt with OpenSSL 3\n\
+                      configure arguments: --with-threads --without-http_scgi_module\n";
+        let build = Build::parse(output).unwrap();
+        assert_eq!(build.version, (1, 22, 1));
+        assert!(build.has("--with-threads") && !build.has("--with-thread"));
+        assert!(build.has_keepalive_time() && !build.has_http2_directive());
+        assert_eq!(Build::parse("lighttpd/1.4"), None);
     }
 }

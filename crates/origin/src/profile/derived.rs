@@ -1,4 +1,4 @@
-//! Everything that follows from a [`Stream`], computed in one place so that nothing disagrees.
+//! The values that are derived from a [`Stream`], computed in one place so that they agree.
 
 use hls_swarm_profiles::sizing::origin::{CONTAINER_PERCENT, SLACK_BYTES};
 use serde::Serialize;
@@ -7,71 +7,70 @@ use super::stream::{Source, Stream};
 
 /// Samples per AAC frame.
 pub const AAC_FRAME: u64 = 1024;
-/// Sample rate of the sound.
+/// Sample rate of the audio.
 const SAMPLE_RATE: u64 = 48_000;
 
-/// What follows from a stream.
+/// The values that are derived from a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Derived {
-    /// Frames per group of pictures: one group is one segment.
+    /// Frames per GOP; one GOP is one segment.
     pub gop_frames: u32,
-    /// Upper estimate of one segment of every rendition of one stream, in bytes (at the ceiling of
-    /// the rates, container included).
+    /// Upper bound for one segment of every rendition of one stream together, in bytes (at the maximum bitrates,
+    /// including the container).
     pub segment_bytes: u64,
-    /// Media time in the playlist, in seconds.
+    /// Duration of the playlist, in seconds.
     pub window_seconds: u32,
-    /// Bytes of the segments in the playlists of all streams.
+    /// Size of the segments in the playlists of all streams, in bytes.
     pub window_bytes: u64,
-    /// How long a segment can be fetched after it was first listed, in seconds.
+    /// Time for which a segment can be fetched after it was first listed, in seconds.
     pub lifetime_seconds: u32,
-    /// Files that exist at once: listed, lingering, being written, and the playlists.
+    /// Number of files that exist at the same time: listed, delisted and unfinished segments, and playlists.
     pub files: u32,
-    /// Entries for nginx's open_file_cache: files of three lifetimes' turnover.
+    /// Size of nginx's open_file_cache: three times the number of files.
     pub open_file_cache_max: u32,
-    /// Bytes that must be free on the file system that holds the segments.
+    /// Bytes that must be free on the file system of the segments.
     pub storage_bytes: u64,
     /// `max-age` of a media playlist in seconds: half a segment.
     pub playlist_max_age: u32,
     /// `stale-while-revalidate` of a media playlist in seconds: one segment.
     pub playlist_stale: u32,
-    /// How long nginx keeps an idle connection, in seconds: longer than any gap between two
-    /// requests of a playing viewer, so that no viewer meets a connection that was just closed.
+    /// Time for which nginx keeps an idle connection, in seconds: longer than any gap between two requests of a
+    /// playing viewer, so that no viewer uses a connection that was just closed.
     pub keepalive_seconds: u32,
-    /// Samples of sound handed to the AAC encoder for a loop. The encoder puts one priming frame in
-    /// front, so one frame less than the loop holds makes the loop whole.
+    /// Number of audio samples for the AAC encoder per loop: one frame less than the loop has, because the
+    /// encoder adds a priming frame.
     pub loop_samples: u64,
-    /// A playlist that has not changed for this many seconds is stale.
+    /// Time without a change after which a playlist is stale, in seconds.
     pub stale_after_seconds: u32,
 }
 
 impl Derived {
-    /// Computes everything from the stream.
+    /// Computes the values.
     #[must_use]
     pub fn of(stream: &Stream) -> Self {
         let segment = u64::from(stream.segment_seconds);
         let variants = u32::try_from(stream.variants.len()).unwrap_or(u32::MAX);
-        let streams = 1 + u32::try_from(stream.further.len()).unwrap_or(u32::MAX);
-        let sounds = if stream.separate_audio { 1 } else { variants };
+        let streams = 1 + u32::try_from(stream.additional_streams.len()).unwrap_or(u32::MAX);
+        let audio_tracks = if stream.separate_audio { 1 } else { variants };
         let payload: u64 = stream.variants.iter().map(|variant| u64::from(variant.max_kbps)).sum::<u64>()
-            + u64::from(stream.audio_kbps) * u64::from(sounds);
+            + u64::from(stream.audio_kbps) * u64::from(audio_tracks);
         let bytes_per_second = payload * 125 * (100 + CONTAINER_PERCENT) / 100;
         let segment_bytes = bytes_per_second * segment;
         let renditions = variants + u32::from(stream.separate_audio) + u32::from(stream.subtitles);
         let (listed, kept) = match stream.source {
-            Source::Film(seconds) => {
+            Source::Vod(seconds) => {
                 let all = seconds.div_ceil(stream.segment_seconds);
                 (all, all)
             }
             Source::Loop | Source::Live => (stream.list_size, stream.list_size + stream.delete_threshold),
         };
         let window_bytes = segment_bytes * u64::from(listed) * u64::from(streams);
-        // Beside the segments: one being written, and the playlist.
+        // In addition to the segments: one that is being written, and the playlist.
         let files = streams * renditions * (kept + 2);
         let loop_bytes = bytes_per_second * u64::from(stream.loop_seconds);
         let segments = match stream.source {
-            Source::Film(_) => window_bytes,
-            // Twice the window covers the segments that left the playlist and are still fetched,
-            // as long as there are fewer of them than listed ones; else they are counted.
+            Source::Vod(_) => window_bytes,
+            // Twice the window includes delisted segments, unless there are more of them than listed ones.
             Source::Loop | Source::Live => {
                 (2 * window_bytes).max(segment_bytes * u64::from(streams) * u64::from(kept + 2))
             }
@@ -84,7 +83,7 @@ impl Derived {
             lifetime_seconds: stream.segment_seconds * kept,
             files,
             open_file_cache_max: 3 * files,
-            // The loop is there twice for a moment, when it is measured before there are segments.
+            // The loop exists twice while it is measured, before there are segments.
             storage_bytes: segments.max(loop_bytes) + loop_bytes + SLACK_BYTES,
             playlist_max_age: stream.segment_seconds / 2,
             playlist_stale: stream.segment_seconds,
@@ -100,14 +99,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::profile::plan::Plan;
 
     fn stream(flags: &[&str]) -> Stream {
-        Plan::of_flags(flags).unwrap().stream
+        Stream::of_flags(flags).unwrap()
     }
 
     #[test]
-    fn the_default_profile_by_hand() {
+    fn values_of_the_default_profile() {
         let derived = Derived::of(&stream(&[]));
         assert_eq!(derived.gop_frames, 60);
         assert_eq!(derived.segment_bytes, 1_547_700, "5628 kbit/s * 2 s / 8 * 1.1");
@@ -119,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn variants_streams_and_renditions_count() {
+    fn variants_streams_and_renditions_are_counted() {
         let derived = Derived::of(&stream(&["--profile=4k-abr", "--streams=b", "--subtitles"]));
         let set = (16_500 + 5500 + 2200 + 1100 + 550 + 5 * 128) * 125 * 11 / 10 * 2;
         assert_eq!((derived.segment_bytes, derived.window_bytes), (set, set * 10 * 2));
@@ -128,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_film_is_there_once_and_whole() {
+    fn a_vod_is_stored_once_and_completely() {
         let derived = Derived::of(&stream(&["--vod=61"]));
         assert_eq!((derived.window_seconds, derived.window_bytes), (62, 31 * derived.segment_bytes));
         assert_eq!(derived.storage_bytes, derived.window_bytes + 4 * derived.segment_bytes + (64 << 20));
@@ -150,7 +148,7 @@ mod tests {
             prop_assert!(derived.storage_bytes > derived.segment_bytes * u64::from(derived.files));
             prop_assert!(derived.playlist_max_age < segment);
             prop_assert!(derived.keepalive_seconds > 3 * segment);
-            // The sound of a loop, priming frame included, is exactly as long as its picture.
+            // The audio of a loop, including the priming frame, is exactly as long as its video.
             prop_assert_eq!(derived.loop_samples + 1024, u64::from(stream.loop_seconds) * 48_000);
         }
     }

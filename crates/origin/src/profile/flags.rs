@@ -4,7 +4,7 @@ use hls_swarm_base::error::Failure;
 
 use super::tables::{Access, Kind, Profile};
 use crate::cli::OriginArgs;
-use crate::profile::ladder::{LadderStep, ceiling};
+use crate::profile::ladder::{VariantSpec, max_kbps};
 
 impl Profile {
     /// Adapts what depends on the keys that flags have changed. `before` is the profile without flags.
@@ -29,15 +29,15 @@ impl Profile {
     fn scale_video(&mut self, before: &Self, args: &OriginArgs) -> Result<(), Failure> {
         let (old, video) = (&before.video, &mut self.video);
         if args.given.is_direct("video.bitrate_kbps") {
-            video.max_bitrate_kbps = ceiling(video.bitrate_kbps, old.bitrate_kbps, old.max_bitrate_kbps);
+            video.max_bitrate_kbps = max_kbps(video.bitrate_kbps, old.bitrate_kbps, old.max_bitrate_kbps);
         }
         if args.given.is_direct("video.ladder") {
             video.ladder.retain(|variant| !matches!(variant.as_str(), "" | "none"));
         } else if video.size != old.size || video.bitrate_kbps != old.bitrate_kbps {
-            let from = LadderStep { size: old.size.parse()?, kbps: old.bitrate_kbps };
-            let to = LadderStep { size: video.size.parse()?, kbps: video.bitrate_kbps };
+            let from = VariantSpec { size: old.size.parse()?, kbps: old.bitrate_kbps };
+            let to = VariantSpec { size: video.size.parse()?, kbps: video.bitrate_kbps };
             for variant in &mut video.ladder {
-                *variant = variant.parse::<LadderStep>()?.scaled(from, to).to_string();
+                *variant = variant.parse::<VariantSpec>()?.scaled(from, to).to_string();
             }
         }
         Ok(())

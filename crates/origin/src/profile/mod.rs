@@ -1,17 +1,16 @@
-//! Profiles of the origin: the keys of a TOML file, and the profiles that come with the program.
+//! The configuration of an origin: profiles in TOML, the built-in ones among them, with flags applied.
 //!
-//! Keys that a file does not have are as in the profile `default`. Whether the values fit together
-//! is decided in [`crate::profile::stream`] and [`crate::profile::serving`].
+//! A key that a profile does not contain has the value of the profile `default`. `stream` and `serving`
+//! validate the values.
 
-pub mod codecs;
 pub mod derived;
 pub(crate) mod flags;
 pub mod ladder;
-pub mod plan;
-pub mod serving;
+pub(crate) mod plan;
+pub(crate) mod serving;
 pub mod stream;
 pub(crate) mod tables;
-pub mod unused_options;
+pub(crate) mod unused_options;
 
 use hls_swarm_base::built_in::find;
 use hls_swarm_base::error::Failure;
@@ -35,11 +34,11 @@ pub fn built_in(name: &str) -> Result<&'static str, Failure> {
     find(&BUILT_IN, "origin profile", name)
 }
 
-/// Reads a profile from its text, with the profile `default` merged beneath; `name` is for error
+/// Reads a profile from its text, with the profile `default` underneath; `name` is for the error
 /// messages.
 ///
 /// # Errors
-/// The text is not TOML, a key is unknown, or a value has the wrong type.
+/// The text is not TOML, a key is unknown, or a value is of the wrong kind.
 pub fn parse(name: &str, text: &str) -> Result<Profile, Failure> {
     profile_text::read_over(
         DEFAULT,
@@ -78,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_has_only_what_differs_from_the_default() {
+    fn a_profile_says_only_what_differs() {
         for (name, text) in BUILT_IN.into_iter().skip(1) {
             let (own, default): (toml::Table, toml::Table) =
                 (text.parse().unwrap(), DEFAULT.parse().unwrap());

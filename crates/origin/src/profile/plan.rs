@@ -17,17 +17,17 @@ use crate::profile::{self, Profile, unused_options};
 
 /// What is served; its values fit together.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The profile with environment and flags on top.
-    pub profile: Profile,
+    pub(crate) profile: Profile,
     /// The stream.
-    pub stream: Stream,
+    pub(crate) stream: Stream,
     /// How it is served.
-    pub serving: Serving,
+    pub(crate) serving: Serving,
     /// What follows from the stream.
-    pub derived: Derived,
+    pub(crate) derived: Derived,
     /// A sentence for each flag that has no effect.
-    pub warnings: Vec<String>,
+    pub(crate) unused_options: Vec<String>,
 }
 
 impl Plan {
@@ -35,7 +35,7 @@ impl Plan {
     ///
     /// # Errors
     /// There is no such profile, it cannot be read, or values do not fit together.
-    pub fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
+    pub(crate) fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
         let name = &args.profile;
         let before = if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
             let text = std::fs::read_to_string(name).map_err(|error| {
@@ -55,15 +55,15 @@ impl Plan {
             serving.log.gzip_level = 0;
         }
         let derived = Derived::of(&stream);
-        let warnings = unused_options::check(args, &profile);
-        Ok(Self { profile, stream, serving, derived, warnings })
+        let unused_options = unused_options::check(args, &profile);
+        Ok(Self { profile, stream, serving, derived, unused_options })
     }
 
     /// Resolves flags as they would be typed, without the environment.
     ///
     /// # Errors
     /// As [`Plan::resolve`], or the flags are not valid.
-    pub fn of_flags(flags: &[&str]) -> Result<Self, Failure> {
+    pub(crate) fn of_flags(flags: &[&str]) -> Result<Self, Failure> {
         let words = ["hls-origin"].iter().chain(flags).map(OsString::from).collect();
         match program::parse::<Cli>(&cli::program(), words, &|_| None) {
             Ok((Cli { origin, .. }, given)) => Self::resolve(&OriginArgs { given, ..*origin }),

@@ -1,34 +1,34 @@
-//! How the stream is served, checked once: the profile's tables `serve`, `log` and `limits`.
+//! The tables `serve`, `log` and `limits` of a profile, validated.
 
 use hls_swarm_base::error::Failure;
 
 use super::stream::within;
 use crate::profile::{Limits, Log, Profile, Serve};
 
-/// How the stream is served; its values fit together.
+/// How the stream is served; the values are valid together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Serving {
+pub(crate) struct Serving {
     /// Address and ports.
-    pub serve: Serve,
+    pub(crate) serve: Serve,
     /// The access log.
-    pub log: Log,
-    /// Limits of rate and of connections.
-    pub limits: Limits,
+    pub(crate) log: Log,
+    /// Request and connection limits.
+    pub(crate) limits: Limits,
 }
 
 impl Serving {
-    /// Checks the profile's values.
+    /// Validates the values of the profile.
     ///
     /// # Errors
     /// A value is out of its range.
-    pub fn of(profile: &Profile) -> Result<Self, Failure> {
+    pub(crate) fn of(profile: &Profile) -> Result<Self, Failure> {
         let Profile { serve, log, limits, .. } = profile;
         within("buffer_kb", log.buffer_kb, 0, 64 << 10)?;
         within("flush_seconds", log.flush_seconds, 1, 3600)?;
         within("gzip_level", log.gzip_level, 0, 9)?;
         if log.gzip_level > 0 && log.buffer_kb == 0 {
-            return Err(Failure::usage("a compressed access log without a buffer")
-                .help("set buffer_kb, for example to 512: nginx compresses buffer by buffer"));
+            return Err(Failure::usage("a compressed access log needs a buffer")
+                .help("set buffer_kb, for example to 512; nginx compresses one buffer at a time"));
         }
         let rates = [
             ("address-requests-per-second", limits.address_requests_per_second),
@@ -42,19 +42,19 @@ impl Serving {
         within("limit-burst", limits.burst, 0, 65_535)?;
         if !matches!(limits.status, 429 | 503) {
             return Err(Failure::usage(format!(
-                "limit-status {} is not the status of a limit",
+                "invalid limit-status {}: expected 429 or 503",
                 limits.status
             ))
-            .help("give 429 (Too Many Requests) or 503 (Service Unavailable)"));
+            .help("pass 429 (Too Many Requests) or 503 (Service Unavailable)"));
         }
         let name = &limits.token_argument;
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             || !(1..=64).contains(&name.len())
         {
             return Err(Failure::usage(format!(
-                "token-argument \"{name}\" is not the name of a query argument"
+                "invalid token-argument \"{name}\": expected the name of a query argument"
             ))
-            .help("give letters, digits and _, for example token"));
+            .help("use letters, digits and _, for example token"));
         }
         Ok(Self { serve: serve.clone(), log: log.clone(), limits: limits.clone() })
     }
@@ -73,15 +73,15 @@ mod tests {
     }
 
     #[test]
-    fn what_nginx_could_not_do_is_refused() {
+    fn values_that_nginx_does_not_support_are_rejected() {
         for (text, complaint) in [
-            ("[limits]\nstatus = 404", "limit-status 404 is not the status of a limit"),
+            ("[limits]\nstatus = 404", "invalid limit-status 404: expected 429 or 503"),
             (
                 "[limits]\ntoken_argument = \"a b\"",
-                "token-argument \"a b\" is not the name of a query argument",
+                "invalid token-argument \"a b\": expected the name of a query argument",
             ),
-            ("[log]\ngzip_level = 4", "a compressed access log without a buffer"),
-            ("[log]\ngzip_level = 10", "gzip_level 10 is out of range"),
+            ("[log]\ngzip_level = 4", "a compressed access log needs a buffer"),
+            ("[log]\ngzip_level = 10", "invalid gzip_level 10: out of range"),
         ] {
             let failure = Serving::of(&profile::parse("mine", text).unwrap()).unwrap_err();
             assert_eq!(failure.chain(), complaint);

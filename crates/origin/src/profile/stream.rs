@@ -1,22 +1,23 @@
-//! The stream that a profile describes, checked once.
+//! The stream to serve: the profile with flags applied, validated.
 
 use hls_swarm_base::error::Failure;
 
-use super::ladder::{self, KBPS, LadderStep, Size};
+use super::ladder::{self, KBPS, Size, VariantSpec};
+use crate::profile::plan::Plan;
 use crate::profile::{Encryption, Format, Kind, Mode, Profile};
 
-/// AAC frames hold 1024 samples, so at 48 kHz only every 8 s a frame ends on a whole second: a loop
-/// of another length would have a gap or an overlap in the sound at each seam.
+/// The length of a loop must be a multiple of this. AAC frames have 1024 samples, so at 48 kHz a frame ends on a
+/// whole second only every 8 s. A loop of another length would have an audio gap or overlap where it repeats.
 pub const LOOP_UNIT_SECONDS: u32 = hls_swarm_profiles::sizing::origin::LOOP_UNIT_SECONDS as u32;
 
-/// The stream to be served; its values fit together.
+/// The stream to serve; the values are valid together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     /// Length of a segment in seconds.
     pub segment_seconds: u32,
-    /// Segments in the playlist.
+    /// Number of segments in the playlist.
     pub list_size: u32,
-    /// Segments kept after they left the playlist.
+    /// Number of segments kept after they left the playlist.
     pub delete_threshold: u32,
     /// Container of the segments.
     pub format: Format,
@@ -24,21 +25,21 @@ pub struct Stream {
     pub encryption: Encryption,
     /// Whether there is a WebVTT rendition.
     pub subtitles: bool,
-    /// Names of further streams.
-    pub further: Vec<String>,
-    /// Variants, the first one first.
+    /// Names of additional streams.
+    pub additional_streams: Vec<String>,
+    /// Variants, starting with the first one of the multivariant playlist.
     pub variants: Vec<Variant>,
     /// Frames per second.
     pub fps: u32,
-    /// Preset of x264.
+    /// x264 preset.
     pub preset: String,
     /// H.264 profile.
     pub h264_profile: String,
-    /// Tune of x264.
+    /// x264 tune.
     pub tune: Option<String>,
-    /// Rate of the sound in 1000 bit/s.
+    /// Audio bitrate in 1000 bit/s.
     pub audio_kbps: u32,
-    /// The sound is a rendition of its own.
+    /// Whether audio is a separate rendition.
     pub separate_audio: bool,
     /// Length of the loop in seconds: a multiple of [`LOOP_UNIT_SECONDS`] and of the segment length.
     pub loop_seconds: u32,
@@ -46,49 +47,57 @@ pub struct Stream {
     pub source: Source,
 }
 
-/// One variant of the picture.
+/// One video variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Variant {
-    /// Size of the picture.
+    /// Size of the video.
     pub size: Size,
-    /// Average rate in 1000 bit/s.
+    /// Average bitrate in 1000 bit/s.
     pub kbps: u32,
-    /// Ceiling of the rate in 1000 bit/s.
+    /// Maximum bitrate in 1000 bit/s.
     pub max_kbps: u32,
 }
 
 /// Where the stream comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The loop, replayed for ever.
+    /// The loop, replayed without an end.
     Loop,
-    /// Encoding in real time; the loop where the machine is too slow for that.
+    /// Encoding in real time, or the loop if the machine is too slow.
     Live,
-    /// The loop, written as a film of this many seconds.
-    Film(u32),
+    /// A VOD of this many seconds, created from the loop.
+    Vod(u32),
 }
 
 impl Stream {
-    /// Checks the profile's values.
+    /// The stream of an origin with these flags, without the environment.
     ///
     /// # Errors
-    /// A value is out of its range, or values do not fit together.
+    /// The flags are invalid, or values do not fit together.
+    pub fn of_flags(flags: &[&str]) -> Result<Self, Failure> {
+        Plan::of_flags(flags).map(|plan| plan.stream)
+    }
+
+    /// Validates the values of the profile.
+    ///
+    /// # Errors
+    /// A value is out of range, or values are invalid together.
     pub fn of(profile: &Profile) -> Result<Self, Failure> {
         let Profile { video, audio, encoder, .. } = profile;
         let segment_seconds = within("segment-seconds", profile.segment_seconds, 1, 60)?;
         if (profile.format, profile.encryption) == (Format::Fmp4, Encryption::Aes128) {
-            return Err(Failure::usage("segments in fMP4 cannot be encrypted with AES-128")
-                .help("FFmpeg does it for MPEG-TS only: pass --format ts or --encryption none"));
+            return Err(Failure::usage("fMP4 segments cannot be encrypted with AES-128")
+                .help("FFmpeg encrypts only MPEG-TS: pass --format ts or --encryption none"));
         }
         let loop_seconds = loop_seconds(encoder.loop_seconds, segment_seconds)?;
         let source = match (profile.kind, encoder.mode) {
             (Kind::Vod, Mode::Live) => {
-                return Err(Failure::usage("a film is not encoded in real time")
-                    .help("pass --encoder loop for a film, or --vod 0 for a live stream"));
+                return Err(Failure::usage("a VOD cannot be encoded in real time")
+                    .help("pass --encoder loop for a VOD, or --vod 0 for a live stream"));
             }
             (Kind::Vod, Mode::Loop) => {
-                // The playlist holds all of it.
-                Source::Film(within("vod", profile.vod_seconds, segment_seconds, 24 * 3600)?)
+                // The playlist lists all segments.
+                Source::Vod(within("vod", profile.vod_seconds, segment_seconds, 24 * 3600)?)
             }
             (Kind::Live, Mode::Loop) => Source::Loop,
             (Kind::Live, Mode::Live) => Source::Live,
@@ -101,7 +110,7 @@ impl Stream {
             format: profile.format,
             encryption: profile.encryption,
             subtitles: profile.subtitles,
-            further: names(&profile.streams)?,
+            additional_streams: names(&profile.streams)?,
             variants: variants(profile)?,
             fps: within("fps", video.fps, 1, 240)?,
             preset: word("preset", &video.preset)?,
@@ -120,62 +129,63 @@ fn variants(profile: &Profile) -> Result<Vec<Variant>, Failure> {
     let kbps = within("video-bitrate", video.bitrate_kbps, *KBPS.start(), *KBPS.end())?;
     let max_kbps = within("max_bitrate_kbps", video.max_bitrate_kbps, kbps, 1_000_000)?;
     let mut variants = vec![Variant { size: video.size.parse()?, kbps, max_kbps }];
-    for rung in &video.ladder {
-        let LadderStep { size, kbps: rate } = rung.parse()?;
-        variants.push(Variant { size, kbps: rate, max_kbps: ladder::ceiling(rate, kbps, max_kbps) });
+    for variant in &video.ladder {
+        let VariantSpec { size, kbps: own_kbps } = variant.parse()?;
+        let max_kbps = ladder::max_kbps(own_kbps, kbps, max_kbps);
+        variants.push(Variant { size, kbps: own_kbps, max_kbps });
     }
     if variants.len() > 16 {
-        return Err(
-            Failure::usage(format!("{} variants are too many", variants.len())).help("give at most 16")
-        );
+        return Err(Failure::usage(format!("too many variants: {}", variants.len())).help("pass at most 16"));
     }
     Ok(variants)
 }
 
-/// Names that are folders on the server, and nothing else there.
+/// Validates the names of streams, which are directories on the server.
 fn names(names: &[String]) -> Result<Vec<String>, Failure> {
-    let taken = ["health", "nginx_status", "files", "keys"];
+    let reserved = ["health", "nginx_status", "files", "keys"];
     for (index, name) in names.iter().enumerate() {
         let fits = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        if !fits || !(1..=64).contains(&name.len()) || taken.contains(&name.as_str()) {
-            return Err(Failure::usage(format!("\"{name}\" cannot be the name of a stream"))
-                .help(format!("give letters, digits, - and _; taken are {}", taken.join(", "))));
+        if !fits || !(1..=64).contains(&name.len()) || reserved.contains(&name.as_str()) {
+            return Err(Failure::usage(format!("invalid stream name \"{name}\""))
+                .help(format!("use letters, digits, - and _; reserved names are {}", reserved.join(", "))));
         }
         if names.iter().take(index).any(|other| other == name) {
-            return Err(Failure::usage(format!("two streams are called \"{name}\"")).help("name each once"));
+            return Err(
+                Failure::usage(format!("two streams have the name \"{name}\"")).help("use each name once")
+            );
         }
     }
     within("the number of streams", u32::try_from(names.len()).unwrap_or(u32::MAX), 0, 100)?;
     Ok(names.to_vec())
 }
 
-pub(crate) fn within(name: &str, value: u32, least: u32, most: u32) -> Result<u32, Failure> {
-    if (least..=most).contains(&value) {
+pub(crate) fn within(name: &str, value: u32, min: u32, max: u32) -> Result<u32, Failure> {
+    if (min..=max).contains(&value) {
         return Ok(value);
     }
-    Err(Failure::usage(format!("{name} {value} is out of range")).help(format!("give {least} to {most}")))
+    Err(Failure::usage(format!("invalid {name} {value}: out of range")).help(format!("pass {min} to {max}")))
 }
 
 fn word(name: &str, value: &str) -> Result<String, Failure> {
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Ok(value.to_owned());
     }
-    Err(Failure::usage(format!("{name} \"{value}\" is not a name that x264 knows"))
+    Err(Failure::usage(format!("invalid {name} \"{value}\": x264 has no such name"))
         .help("see `ffmpeg -h encoder=libx264`"))
 }
 
-/// The shortest loop that has no seam, or the asked one if it has none.
-fn loop_seconds(asked: u32, segment: u32) -> Result<u32, Failure> {
+/// The requested length of the loop if it repeats without a gap; the shortest one for 0.
+fn loop_seconds(requested: u32, segment: u32) -> Result<u32, Failure> {
     let unit = least_common_multiple(LOOP_UNIT_SECONDS, segment);
-    match asked {
+    match requested {
         0 => Ok(unit),
         seconds if seconds % unit == 0 && seconds <= 3600 => Ok(seconds),
         seconds => Err(Failure::usage(format!(
-            "a loop of {seconds} s would have a gap at each seam: AAC frames at 48 kHz end on a whole second \
-             every {LOOP_UNIT_SECONDS} s only, and segments of {segment} s must fit in"
+            "a loop of {seconds} s would have a gap where it repeats: AAC frames at 48 kHz end on a whole second \
+             only every {LOOP_UNIT_SECONDS} s, and the loop must consist of segments of {segment} s"
         ))
         .help(format!(
-            "give a multiple of {unit} up to 3600, for example {}",
+            "pass a multiple of {unit} up to 3600, for example {}",
             seconds.clamp(1, 3600 - unit).next_multiple_of(unit)
         ))),
     }
@@ -195,14 +205,13 @@ mod tests {
 
     use super::*;
     use crate::profile;
-    use crate::profile::plan::Plan;
 
     fn profile(name: &str) -> Profile {
         profile::parse(name, profile::built_in(name).unwrap()).unwrap()
     }
 
     #[test]
-    fn the_profile_alone_is_the_stream() {
+    fn a_profile_without_flags_is_the_stream() {
         let stream = Stream::of(&profile("default")).unwrap();
         let size = Size { width: 1920, height: 1080 };
         assert_eq!(stream.variants, [Variant { size, kbps: 5000, max_kbps: 5500 }]);
@@ -210,20 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn a_ladder_has_its_ceilings_in_proportion() {
+    fn the_maximum_bitrates_of_a_ladder_are_in_proportion() {
         let stream = Stream::of(&profile("4k-abr")).unwrap();
         let rates: Vec<_> = stream.variants.iter().map(|one| (one.kbps, one.max_kbps)).collect();
         assert_eq!(rates, [(15000, 16500), (5000, 5500), (2000, 2200), (1000, 1100), (500, 550)]);
     }
 
     #[test]
-    fn a_loop_with_a_seam_is_refused_with_the_next_one_that_has_none() {
-        let failure = Plan::of_flags(&["--loop-seconds=10", "--segment-seconds=3"]).unwrap_err();
-        assert_eq!(failure.help_text(), Some("give a multiple of 24 up to 3600, for example 24"));
+    fn a_loop_with_a_gap_is_rejected_with_the_next_valid_length() {
+        let failure = Stream::of_flags(&["--loop-seconds=10", "--segment-seconds=3"]).unwrap_err();
+        assert_eq!(failure.help_text(), Some("pass a multiple of 24 up to 3600, for example 24"));
     }
 
     #[test]
-    fn what_does_not_fit_together_is_refused() {
+    fn conflicting_values_are_rejected() {
         let refused = |change: &dyn Fn(&mut Profile)| {
             let mut profile = profile("default");
             change(&mut profile);
@@ -232,13 +241,13 @@ mod tests {
         let both = |profile: &mut Profile| {
             (profile.format, profile.encryption) = (Format::Fmp4, Encryption::Aes128);
         };
-        assert_eq!(refused(&both), "segments in fMP4 cannot be encrypted with AES-128");
-        let film = |profile: &mut Profile| (profile.kind, profile.encoder.mode) = (Kind::Vod, Mode::Live);
-        assert_eq!(refused(&film), "a film is not encoded in real time");
+        assert_eq!(refused(&both), "fMP4 segments cannot be encrypted with AES-128");
+        let vod = |profile: &mut Profile| (profile.kind, profile.encoder.mode) = (Kind::Vod, Mode::Live);
+        assert_eq!(refused(&vod), "a VOD cannot be encoded in real time");
         for (names, complaint) in [
-            (["a", "../b"], "\"../b\" cannot be the name of a stream"),
-            (["a", "health"], "\"health\" cannot be the name of a stream"),
-            (["a", "a"], "two streams are called \"a\""),
+            (["a", "../b"], "invalid stream name \"../b\""),
+            (["a", "health"], "invalid stream name \"health\""),
+            (["a", "a"], "two streams have the name \"a\""),
         ] {
             let streams = |profile: &mut Profile| profile.streams = names.map(str::to_owned).to_vec();
             assert_eq!(refused(&streams), complaint);
@@ -247,14 +256,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_loop_is_seamless_and_every_ceiling_is_above_its_rate(
+        fn every_loop_repeats_without_a_gap_and_no_maximum_is_below_the_average(
             segment in 1_u32..=60, kbps in 16_u32..=500_000, fps in 1_u32..=240,
         ) {
             let flags = [
                 "--profile=4k-abr".to_owned(), format!("--segment-seconds={segment}"), format!("--video-bitrate={kbps}"),
                 format!("--fps={fps}"),
             ];
-            let stream = Plan::of_flags(&flags.each_ref().map(String::as_str)).unwrap().stream;
+            let stream = Stream::of_flags(&flags.each_ref().map(String::as_str)).unwrap();
             prop_assert_eq!(stream.loop_seconds % segment, 0);
             prop_assert_eq!(u64::from(stream.loop_seconds) * 48_000 % 1024, 0);
             for variant in stream.variants {

@@ -73,7 +73,7 @@ fn no_tls(_: &OriginArgs, profile: &Profile) -> Option<&'static str> {
 
 /// One sentence for each flag without effect. `profile` is the one with all flags on top.
 #[must_use]
-pub fn check(args: &OriginArgs, profile: &Profile) -> Vec<String> {
+pub(crate) fn check(args: &OriginArgs, profile: &Profile) -> Vec<String> {
     RULES
         .iter()
         .filter(|(_, id, _)| args.given.is_direct(id))
@@ -87,7 +87,7 @@ mod tests {
     use crate::profile::plan::Plan;
 
     fn warnings(words: &str) -> Vec<String> {
-        Plan::of_flags(&words.split_whitespace().collect::<Vec<_>>()).unwrap().warnings
+        Plan::of_flags(&words.split_whitespace().collect::<Vec<_>>()).unwrap().unused_options
     }
 
     /// Flags, and the beginning of the only warning about them.

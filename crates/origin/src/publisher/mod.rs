@@ -1,38 +1,39 @@
-//! Publishes what FFmpeg has finished: playlists, subtitles, the kept position; removes what nobody
-//! needs any more; and notices when the stream does not advance or there is no room for it.
+//! The publisher: writes playlists and subtitles for the segments that FFmpeg has finished, deletes old segments,
+//! and detects that a stream stalls or that the disk is full.
 
-pub mod multivariant;
+pub(crate) mod codecs;
+pub(crate) mod multivariant;
 pub mod playlist;
-pub mod publication;
-pub mod sequence_state;
-pub mod webvtt;
+pub(crate) mod publication;
+pub(crate) mod sequence_state;
+pub(crate) mod webvtt;
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use hls_swarm_os::output_file::replace;
-use hls_swarm_os::storage::Storage;
+use hls_swarm_os::machine::Storage;
+use hls_swarm_os::output::replace_file;
 
 use crate::layout::Media;
 use crate::profile::Format;
 use crate::profile::derived::Derived;
-use crate::publisher::playlist::Finished;
+use crate::publisher::playlist::FinishedSegment;
 use crate::publisher::publication::Publication;
-use crate::publisher::sequence_state::Memory;
+use crate::publisher::sequence_state::SequenceState;
 
-/// What a look at the stream's directory has shown.
+/// The result of one publishing step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// The stream advances, or has not begun.
-    Well,
-    /// Nothing was finished for long: FFmpeg should be replaced.
-    Stuck,
-    /// There is no room for the next segments: FFmpeg must not go on.
-    Full,
-    /// FFmpeg's list has a hole: it should be replaced.
-    Lost,
+pub(crate) enum PublishStatus {
+    /// The stream advances, or has not started yet.
+    Ok,
+    /// No segment was finished for too long: FFmpeg must be replaced.
+    Stalled,
+    /// There is no space for the next segments: FFmpeg must be stopped.
+    NoSpace,
+    /// FFmpeg's list skips a segment: FFmpeg must be replaced.
+    MissingSegment,
 }
 
 /// The publisher of one stream.
@@ -41,13 +42,14 @@ pub(crate) struct Publisher {
     directory: PathBuf,
     publication: RefCell<Publication>,
     format: Format,
-    memory: Option<Memory>,
-    /// When something was last published, or FFmpeg was last blamed for nothing being so.
-    advanced: Cell<Option<Instant>>,
-    blamed: Cell<Instant>,
-    unwritable: Cell<bool>,
+    state: Option<SequenceState>,
+    /// When a segment was last published.
+    published_at: Cell<Option<Instant>>,
+    /// When FFmpeg was last started, or reported as stalled.
+    restarted_at: Cell<Instant>,
+    write_failed: Cell<bool>,
     stale_after: Duration,
-    stuck_after: Duration,
+    stalled_after: Duration,
     stray_after: Duration,
     segment_bytes: u64,
 }
@@ -58,7 +60,7 @@ impl Publisher {
         publication: Publication,
         format: Format,
         derived: &Derived,
-        memory: Option<Memory>,
+        state: Option<SequenceState>,
     ) -> Self {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let stale_after = seconds(derived.stale_after_seconds);
@@ -66,13 +68,13 @@ impl Publisher {
             directory,
             publication: RefCell::new(publication),
             format,
-            memory,
-            advanced: Cell::new(None),
-            blamed: Cell::new(Instant::now()),
-            unwritable: Cell::new(false),
+            state,
+            published_at: Cell::new(None),
+            restarted_at: Cell::new(Instant::now()),
+            write_failed: Cell::new(false),
             stale_after,
-            // Starting again costs viewers a gap, so a slow encoder gets time to catch up.
-            stuck_after: 2 * stale_after + Duration::from_secs(10),
+            // A restart causes a discontinuity, so a slow encoder gets time to catch up.
+            stalled_after: 2 * stale_after + Duration::from_secs(10),
             stray_after: seconds(derived.lifetime_seconds) + stale_after,
             segment_bytes: derived.segment_bytes,
         }
@@ -83,104 +85,105 @@ impl Publisher {
         &self.directory
     }
 
-    /// Makes ready for a new FFmpeg; tells the number of its first segment.
-    pub(crate) fn begin(&self) -> u64 {
+    /// Prepares for a new FFmpeg process, and returns the number of its first segment.
+    pub(crate) fn begin_encoder(&self) -> u64 {
         let mut publication = self.publication.borrow_mut();
         for rendition in publication.renditions() {
-            // What the one before had finished alone is made anew; its list would say otherwise.
+            // The list of the previous process may contain segments that were not published; they are created again.
             drop(std::fs::remove_file(self.directory.join(rendition.list())));
         }
-        self.blamed.set(Instant::now());
-        publication.begin()
+        self.restarted_at.set(Instant::now());
+        publication.begin_encoder()
     }
 
-    /// Whether the playlists are as new as they should be.
+    /// Whether the playlists are up to date.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.advanced.get().is_some_and(|since| since.elapsed() < self.stale_after)
+        self.published_at.get().is_some_and(|since| since.elapsed() < self.stale_after)
     }
 
-    /// Whether anything was published.
+    /// Whether any segment was published.
     pub(crate) fn has_begun(&self) -> bool {
-        self.advanced.get().is_some()
+        self.published_at.get().is_some()
     }
 
-    /// Whether the next segments fit with something to spare.
-    pub(crate) fn has_room(&self) -> bool {
-        self.available().is_none_or(|bytes| bytes >= 4 * self.segment_bytes)
+    /// Whether there is enough free space for several more segments.
+    pub(crate) fn has_space(&self) -> bool {
+        self.free_bytes().is_none_or(|bytes| bytes >= 4 * self.segment_bytes)
     }
 
-    fn available(&self) -> Option<u64> {
+    fn free_bytes(&self) -> Option<u64> {
         Storage::of(&self.directory).ok().map(|storage| storage.available_bytes)
     }
 
-    /// Publishes what is new.
-    pub(crate) fn look(&self) -> Look {
-        let finished = self.finished();
+    /// Publishes new segments.
+    pub(crate) fn publish(&self) -> PublishStatus {
+        let finished = self.finished_segments();
         let mut publication = self.publication.borrow_mut();
-        // Segments written with no room left may be cut off: they are not published.
-        if let Some(available) = self.available().filter(|bytes| *bytes < self.segment_bytes) {
-            tracing::debug!(available, needed = self.segment_bytes, "no room");
-            return Look::Full;
+        // Segments that were written on a full disk may be truncated, so they are not published.
+        if let Some(available) = self.free_bytes().filter(|bytes| *bytes < self.segment_bytes) {
+            tracing::debug!(available, needed = self.segment_bytes, "no space left");
+            return PublishStatus::NoSpace;
         }
-        let Ok(new) = publication.take(&finished) else { return Look::Lost };
-        if new > 0 || self.unwritable.get() {
-            let retired = publication.retire();
+        let Ok(new) = publication.publish(&finished) else { return PublishStatus::MissingSegment };
+        if new > 0 || self.write_failed.get() {
+            let deletable = publication.delist();
             let written = self.write(&publication, new);
             if let Err(error) = &written {
-                tracing::warn!(%error, "cannot write the playlists; the next look tries again");
+                tracing::warn!(%error, "cannot write the playlists; trying again");
             }
-            self.unwritable.set(written.is_err());
+            self.write_failed.set(written.is_err());
             if written.is_ok() {
-                self.advanced.set(Some(Instant::now()));
-                // Not earlier: until now viewers were told of them.
-                retired.iter().for_each(|file| drop(std::fs::remove_file(self.directory.join(file))));
+                self.published_at.set(Some(Instant::now()));
+                // Only now, because the previous playlists listed these segments.
+                deletable.iter().for_each(|file| drop(std::fs::remove_file(self.directory.join(file))));
                 self.remove_strays(&publication, self.stray_after);
             }
         }
-        let since = self.advanced.get().map(|advanced| advanced.max(self.blamed.get()));
-        if since.is_some_and(|since| since.elapsed() > self.stuck_after) {
-            self.blamed.set(Instant::now());
-            return Look::Stuck;
+        let since = self.published_at.get().map(|published| published.max(self.restarted_at.get()));
+        if since.is_some_and(|since| since.elapsed() > self.stalled_after) {
+            self.restarted_at.set(Instant::now());
+            return PublishStatus::Stalled;
         }
-        Look::Well
+        PublishStatus::Ok
     }
 
-    /// Removes what nobody needs, however young: nothing is being written any more.
-    pub(crate) fn tidy(&self) {
+    /// Removes all files that are not part of the stream, once FFmpeg has ended.
+    pub(crate) fn remove_unlisted_files(&self) {
         self.remove_strays(&self.publication.borrow(), Duration::ZERO);
     }
 
-    /// What FFmpeg's lists say, in the order of the renditions that it makes.
-    fn finished(&self) -> Vec<Vec<Finished>> {
+    /// The contents of FFmpeg's lists, in the order of the renditions that it creates.
+    fn finished_segments(&self) -> Vec<Vec<FinishedSegment>> {
         let publication = self.publication.borrow();
-        let made = publication.renditions().iter().filter(|one| one.media != Media::Subtitles);
-        made.map(|rendition| {
-            let text = std::fs::read_to_string(self.directory.join(rendition.list())).unwrap_or_default();
-            playlist::finished(&text)
-        })
-        .collect()
+        let by_ffmpeg = publication.renditions().iter().filter(|one| one.media != Media::Subtitles);
+        by_ffmpeg
+            .map(|rendition| {
+                let text = std::fs::read_to_string(self.directory.join(rendition.list())).unwrap_or_default();
+                playlist::finished_segments(&text)
+            })
+            .collect()
     }
 
     fn write(&self, publication: &Publication, new: usize) -> io::Result<()> {
-        // First: whoever starts next must not begin before what viewers have seen.
-        if let Some(memory) = &self.memory {
-            memory.keep(publication.position())?;
+        // First, because the next start must not reuse numbers that viewers have seen.
+        if let Some(state) = &self.state {
+            state.save(publication.position())?;
         }
         let listed = publication.listed().count();
         for (index, rendition) in publication.renditions().iter().enumerate() {
             if rendition.media == Media::Subtitles {
-                for entry in publication.listed().skip(listed.saturating_sub(new)) {
-                    let text = webvtt::segment(entry, self.format);
-                    replace(&self.directory.join(rendition.segment(entry.number)), &text)?;
+                for segment in publication.listed().skip(listed.saturating_sub(new)) {
+                    let text = webvtt::segment(segment, self.format);
+                    replace_file(&self.directory.join(rendition.segment(segment.number)), &text)?;
                 }
             }
-            replace(&self.directory.join(rendition.playlist()), &publication.playlist(index))?;
+            replace_file(&self.directory.join(rendition.playlist()), &publication.playlist(index))?;
         }
         Ok(())
     }
 
-    /// Removes what an FFmpeg that was killed has left. What viewers may ask for is never touched.
-    fn remove_strays(&self, publication: &Publication, least: Duration) {
+    /// Removes files of FFmpeg processes that were killed, if they are old enough; never a file that viewers may request.
+    fn remove_strays(&self, publication: &Publication, min_age: Duration) {
         let now = SystemTime::now();
         let Ok(entries) = std::fs::read_dir(&self.directory) else { return };
         let needed = publication.needed();
@@ -188,10 +191,10 @@ impl Publisher {
             let name = entry.file_name();
             let Ok(found) = entry.metadata() else { continue };
             let age = found.modified().ok().and_then(|modified| now.duration_since(modified).ok());
-            let stray = found.is_file() && !needed.contains(name.to_string_lossy().as_ref());
-            // It may be gone by now, which is all that is wanted.
-            if stray && age >= Some(least) && std::fs::remove_file(entry.path()).is_ok() {
-                tracing::debug!(?name, ?age, "removed a file that an earlier encoder left");
+            let is_stray = found.is_file() && !needed.contains(name.to_string_lossy().as_ref());
+            // The file may have been removed meanwhile, which is fine, too.
+            if is_stray && age >= Some(min_age) && std::fs::remove_file(entry.path()).is_ok() {
+                tracing::debug!(?name, ?age, "removed a file of an earlier FFmpeg process");
             }
         }
     }

@@ -1,31 +1,31 @@
-//! What the origin needs to know of its own media playlist: where it stands and what it lists.
+//! A reader for the media playlists of FFmpeg's muxer and of this origin: media sequence and segments.
 //!
-//! This is no general parser: it reads what FFmpeg's muxer has just written.
+//! `hls_swarm_hls` has the general parser.
 
-/// File name of the media playlist, and its path on the server.
+/// File name of the first media playlist, and its path on the server.
 pub const PLAYLIST: &str = "stream.m3u8";
 
-/// The state of a media playlist.
+/// The contents of a media playlist.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// EXT-X-MEDIA-SEQUENCE: number of the first listed segment.
+pub struct MediaPlaylist {
+    /// EXT-X-MEDIA-SEQUENCE: number of the first segment.
     pub media_sequence: u64,
-    /// File names of the listed segments, oldest first.
+    /// File names of the segments, oldest first.
     pub segments: Vec<String>,
 }
 
 /// A segment that FFmpeg has finished.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Finished {
+pub struct FinishedSegment {
     /// Its number.
     pub number: u64,
-    /// Its length in seconds.
+    /// Its duration in seconds.
     pub seconds: f64,
 }
 
-/// Reads a media playlist; none if the text is not a whole one.
+/// Parses a media playlist; `None` if the text is not a media playlist.
 #[must_use]
-pub fn read(text: &str) -> Option<Listed> {
+pub fn parse(text: &str) -> Option<MediaPlaylist> {
     let mut lines = text.lines();
     if lines.next()? != "#EXTM3U" {
         return None;
@@ -34,18 +34,18 @@ pub fn read(text: &str) -> Option<Listed> {
     let media_sequence = text.lines().find_map(number)?;
     let segments =
         lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect();
-    Some(Listed { media_sequence, segments })
+    Some(MediaPlaylist { media_sequence, segments })
 }
 
-/// Reads the list that FFmpeg keeps for us: number and length of each finished segment. Empty if there
-/// is no list yet.
+/// Parses the list that FFmpeg maintains: number and duration of each finished segment. Empty if there is no
+/// list yet.
 #[must_use]
-pub fn finished(text: &str) -> Vec<Finished> {
-    let Some(Listed { media_sequence, .. }) = read(text) else { return Vec::new() };
-    let length = |line: &str| line.strip_prefix("#EXTINF:")?.split(',').next()?.parse().ok();
+pub fn finished_segments(text: &str) -> Vec<FinishedSegment> {
+    let Some(MediaPlaylist { media_sequence, .. }) = parse(text) else { return Vec::new() };
+    let duration = |line: &str| line.strip_prefix("#EXTINF:")?.split(',').next()?.parse().ok();
     (media_sequence..)
-        .zip(text.lines().filter_map(length))
-        .map(|(number, seconds)| Finished { number, seconds })
+        .zip(text.lines().filter_map(duration))
+        .map(|(number, seconds)| FinishedSegment { number, seconds })
         .collect()
 }
 
@@ -54,21 +54,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_playlist_of_ffmpeg_after_a_restart() {
+    fn a_playlist_with_a_discontinuity_is_parsed() {
         let text = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:3\n\
                     #EXTINF:2.000000,\nseg_00003.ts\n#EXT-X-DISCONTINUITY\n#EXTINF:2.000000,\nseg_00004.ts\n";
-        let listed = read(text).unwrap();
+        let listed = parse(text).unwrap();
         assert_eq!(listed.media_sequence, 3);
         assert_eq!(listed.segments, ["seg_00003.ts", "seg_00004.ts"]);
-        let both = [Finished { number: 3, seconds: 2.0 }, Finished { number: 4, seconds: 2.0 }];
-        assert_eq!(finished(text), both);
-        assert_eq!(finished(""), []);
+        let both = [FinishedSegment { number: 3, seconds: 2.0 }, FinishedSegment { number: 4, seconds: 2.0 }];
+        assert_eq!(finished_segments(text), both);
+        assert_eq!(finished_segments(""), []);
     }
 
     #[test]
-    fn other_texts_are_no_playlists() {
-        assert_eq!(read(""), None);
-        assert_eq!(read("<html>"), None);
-        assert_eq!(read("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n"), None);
+    fn other_texts_are_not_media_playlists() {
+        assert_eq!(parse(""), None);
+        assert_eq!(parse("<html>"), None);
+        assert_eq!(parse("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n"), None);
     }
 }

@@ -1,5 +1,5 @@
-//! The position of a stream, kept in a directory that outlives the program: the next start goes on
-//! where the last one ended, and its first segment is marked as a discontinuity.
+//! The sequence state: the position of a stream, saved in a directory so that the next start continues the media
+//! sequence. Its first segment is marked as a discontinuity.
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
@@ -7,79 +7,81 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_os::output_file::replace;
+use hls_swarm_os::output::replace_file;
 
 use crate::publisher::publication::Position;
 
-/// The directory, held for this program alone.
+/// The state directory, locked for this process.
 #[derive(Debug)]
 pub(crate) struct StateDir {
     directory: PathBuf,
     _lock: File,
 }
 
-/// Where the position of one stream is kept.
+/// The file with the position of one stream.
 #[derive(Debug)]
-pub(crate) struct Memory(PathBuf);
+pub(crate) struct SequenceState(PathBuf);
 
 impl StateDir {
-    /// Makes the directory if need be.
+    /// Creates the directory if necessary, and locks it.
     pub(crate) fn open(directory: &Path) -> Result<Self, Failure> {
         let unusable = |error: io::Error| {
-            Failure::preflight(format!("cannot keep the stream's position in {}", directory.display()))
+            Failure::preflight(format!("cannot save the position of the stream in {}", directory.display()))
                 .caused_by(error)
-                .help("pass --state-dir with a directory that you may write to")
+                .help("pass --state-dir with a writable directory")
         };
         DirBuilder::new().recursive(true).mode(0o755).create(directory).map_err(unusable)?;
         let lock = File::open(directory).map_err(unusable)?;
         match lock.try_lock() {
-            // Network file systems may not lock.
+            // Network file systems may not support locks.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { directory: directory.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => {
                 Err(Failure::preflight(format!("{} is used by another hls-origin", directory.display()))
-                    .help("pass another --state-dir, or end the other one"))
+                    .help("pass another --state-dir, or stop the other origin"))
             }
         }
     }
 
-    /// Where the stream of this name (empty for the first one) stands, and where that is kept.
-    pub(crate) fn recall(&self, name: &str) -> Result<(Position, Memory), Failure> {
+    /// Loads the position of the stream `name` (empty for the first one), and returns where to save it.
+    pub(crate) fn load(&self, name: &str) -> Result<(Position, SequenceState), Failure> {
         let file = self.directory.join(if name.is_empty() {
             "stream.json".into()
         } else {
             format!("{name}.stream.json")
         });
         let unreadable = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Failure::preflight(format!("cannot read the stream's position in {}", file.display()))
+            Failure::preflight(format!("cannot read the position of the stream from {}", file.display()))
                 .caused_by(error)
-                .help("remove the file to begin at 0, which viewers see as going back")
+                .help("delete the file to start at 0; viewers see that as a decreasing media sequence")
         };
         let position = match std::fs::read_to_string(&file) {
-            Ok(text) => read(&text).map_err(unreadable)?,
+            Ok(text) => parse(&text).map_err(unreadable)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Position::default(),
             Err(error) => return Err(unreadable(error.into())),
         };
-        Ok((position, Memory(file)))
+        Ok((position, SequenceState(file)))
     }
 }
 
-/// More segments than any stream comes to; beyond it FFmpeg and players count wrongly.
-const MOST: u64 = 1 << 50;
+/// More segments than any stream reaches; FFmpeg and players cannot handle much larger numbers.
+const MAX_NUMBER: u64 = 1 << 50;
 
-fn read(text: &str) -> Result<Position, Box<dyn std::error::Error + Send + Sync>> {
+fn parse(text: &str) -> Result<Position, Box<dyn std::error::Error + Send + Sync>> {
     let position: Position = serde_json::from_str(text)?;
-    if position.next > MOST || position.discontinuities > MOST {
-        return Err(
-            format!("no stream comes to segment {}", position.next.max(position.discontinuities)).into()
-        );
+    if position.next > MAX_NUMBER || position.discontinuities > MAX_NUMBER {
+        return Err(format!(
+            "the segment number {} is too large",
+            position.next.max(position.discontinuities)
+        )
+        .into());
     }
     Ok(position)
 }
 
-impl Memory {
-    /// Keeps the position.
-    pub(crate) fn keep(&self, position: Position) -> io::Result<()> {
-        replace(&self.0, &serde_json::to_string(&position)?)
+impl SequenceState {
+    /// Saves the position.
+    pub(crate) fn save(&self, position: Position) -> io::Result<()> {
+        replace_file(&self.0, &serde_json::to_string(&position)?)
     }
 }
 
@@ -88,15 +90,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_that_no_stream_has_is_refused() {
-        assert_eq!(read(r#"{"next":5,"discontinuities":1}"#).unwrap().next, 5);
+    fn an_invalid_position_is_rejected() {
+        assert_eq!(parse(r#"{"next":5,"discontinuities":1}"#).unwrap().next, 5);
         for text in [
             "",
             "{}",
             r#"{"next":18446744073709551615,"discontinuities":0}"#,
             r#"{"next":-1,"discontinuities":0}"#,
         ] {
-            assert!(read(text).is_err(), "{text}");
+            assert!(parse(text).is_err(), "{text}");
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Subtitles: each segment says its number for as long as it lasts.
+//! WebVTT subtitles: each segment shows its number for its whole duration.
 
-use super::publication::Entry;
+use super::publication::PublishedSegment;
 use crate::encoder::argv::TIMELINE_START;
 use crate::profile::Format;
 
-/// Ticks of MPEG-TS per second.
+/// Ticks of the MPEG-TS clock per second.
 const TICKS: u64 = 90_000;
-/// By how much FFmpeg's MPEG-TS muxer delays everything: twice its `-muxdelay` of 0.7 s.
+/// Delay that FFmpeg's MPEG-TS muxer adds: twice its `-muxdelay` of 0.7 s.
 const TS_DELAY: u64 = TICKS * 14 / 10;
 
-/// The segment of WebVTT that belongs to `entry`.
+/// The WebVTT segment for `segment`.
 #[must_use]
 #[allow(
     clippy::cast_possible_truncation,
@@ -17,19 +17,19 @@ const TS_DELAY: u64 = TICKS * 14 / 10;
     clippy::cast_precision_loss,
     reason = "times > 0"
 )]
-pub fn segment(entry: &Entry, format: Format) -> String {
+pub(crate) fn segment(segment: &PublishedSegment, format: Format) -> String {
     let delay = match format {
         Format::Ts => TS_DELAY,
         Format::Fmp4 => 0,
     };
-    let begin = u64::from(TIMELINE_START) * TICKS + delay + (entry.start * TICKS as f64).round() as u64;
-    let length = entry.seconds.first().copied().unwrap_or_default();
-    let (from, to) = (time(entry.start), time(entry.start + length));
-    // Time stamps of MPEG-TS have 33 bits, and so has the map.
+    let begin = u64::from(TIMELINE_START) * TICKS + delay + (segment.start * TICKS as f64).round() as u64;
+    let duration = segment.seconds.first().copied().unwrap_or_default();
+    let (from, to) = (time(segment.start), time(segment.start + duration));
+    // MPEG-TS timestamps have 33 bits, and so does X-TIMESTAMP-MAP.
     let begin = begin % (1 << 33);
     format!(
         "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:{from},MPEGTS:{begin}\n\n{from} --> {to}\nsegment {}\n",
-        entry.number
+        segment.number
     )
 }
 
@@ -44,23 +44,23 @@ fn time(seconds: f64) -> String {
 mod tests {
     use super::*;
     use crate::layout;
-    use crate::profile::plan::Plan;
-    use crate::publisher::playlist::Finished;
+    use crate::profile::stream::Stream;
+    use crate::publisher::playlist::FinishedSegment;
     use crate::publisher::publication::{Position, Publication};
 
     #[test]
-    fn a_segment_is_mapped_to_the_time_stamps_of_the_picture() {
-        let stream = Plan::of_flags(&["--subtitles"]).unwrap().stream;
+    fn a_segment_is_mapped_to_the_timestamps_of_the_video() {
+        let stream = Stream::of_flags(&["--subtitles"]).unwrap();
         let mut publication = Publication::new(&stream, layout::renditions(&stream), Position::default());
-        publication.begin();
-        let all = (0..2000).map(|number| Finished { number, seconds: 2.0 }).collect();
-        publication.take(&[all]).unwrap();
-        let entry = publication.listed().nth(1850).unwrap();
+        publication.begin_encoder();
+        let all = (0..2000).map(|number| FinishedSegment { number, seconds: 2.0 }).collect();
+        publication.publish(&[all]).unwrap();
+        let published = publication.listed().nth(1850).unwrap();
         assert_eq!(
-            segment(entry, Format::Ts),
+            segment(published, Format::Ts),
             "WEBVTT\nX-TIMESTAMP-MAP=LOCAL:01:01:40.000,MPEGTS:334026000\n\n\
              01:01:40.000 --> 01:01:42.000\nsegment 1850\n"
         );
-        assert!(segment(entry, Format::Fmp4).contains("MPEGTS:333900000\n"));
+        assert!(segment(published, Format::Fmp4).contains("MPEGTS:333900000\n"));
     }
 }

@@ -1,170 +1,203 @@
-//! The origin pair: FFmpeg makes the stream, nginx serves it, this program keeps both alive.
+//! A running origin: FFmpeg creates the stream, nginx serves it, and this program supervises both.
 //!
-//! What to encode and how to serve it is decided in [`crate::profile`].
+//! What is encoded and how it is served follows from [`crate::profile`].
 
-pub mod backoff;
-pub(crate) mod leftovers;
-pub(crate) mod liveness;
-pub(crate) mod pages;
+pub(crate) mod programs;
 pub(crate) mod readiness;
 pub(crate) mod runtime_dir;
 pub(crate) mod status;
 pub(crate) mod supervisor;
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
-use std::task::Poll;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{identity, listener, stdout};
+use hls_swarm_os::{identity, listener, output};
 
 use crate::cli::OriginArgs;
 use crate::encoder::channel::Channel;
 use crate::encoder::source::EncoderSource;
-use crate::encoder::tools::Tools;
 use crate::exporter::serve::Exporters;
 use crate::fault::KillTarget;
-use crate::fault_proxy::start::Layer;
-use crate::nginx::run::{Server, Sockets};
-use crate::nginx::{certificate, run as server};
+use crate::fault::injector::FaultInjector;
+use crate::fault_proxy::{FaultInjection, FaultProxy};
+use crate::nginx::certificate;
+use crate::nginx::process::{NginxProcess, NginxSetup, Sockets};
+use crate::profile::derived::Derived;
 use crate::profile::plan::Plan;
 use crate::publisher::sequence_state::StateDir;
+use crate::run::programs::Programs;
 use crate::run::readiness::ReadyMessage;
 use crate::run::runtime_dir::RuntimeDir;
-use crate::run::status::{OriginStatus, Place};
+use crate::run::status::{MediaStore, OriginStatus};
 use crate::{access_log, embedded, profile};
 
-/// Serves the test stream until a signal ends it; a signal is the planned end of an origin.
+/// Serves the test stream until a signal ends it, which is the normal end of an origin.
 ///
 /// # Errors
-/// The flags or the profile make no sense, the machine is not fit, or FFmpeg or nginx keep failing.
-pub async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure> {
+/// The flags or the profile are invalid, the machine does not meet the requirements, or FFmpeg or nginx keeps
+/// failing.
+pub(crate) async fn run(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Exit, Failure> {
     let shutdown = Shutdown::listen()?;
     let stop = shutdown.graceful.child_token();
     tokio::select! {
         outcome = serve(args, guard, &stop) => outcome.map(|()| Exit::Pass),
-        // Children are killed and the directory removed as everything above is dropped.
-        () = shutdown.at_once.cancelled() => Ok(Exit::Signal(shutdown.signal().unwrap_or_default())),
+        // Dropping the future above kills the child processes and removes the runtime directory.
+        () = shutdown.immediate.cancelled() => Ok(Exit::Signal(shutdown.signal().unwrap_or_default())),
     }
 }
 
 async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) -> Result<(), Failure> {
-    identity::allow_group_read();
+    identity::make_new_files_readable();
     let plan = Plan::resolve(args)?;
-    plan.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    plan.unused_options.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.dry_run {
-        return stdout::say(&profile::to_toml(&plan.profile)?);
+        return output::print(&profile::to_toml(&plan.profile)?);
     }
-    let Plan { stream, derived, serving, .. } = &plan;
     if args.service.embedded {
-        return embedded::serve(args, &plan.profile, stream, serving, stop).await;
+        return embedded::serve(args, &plan.profile, &plan.stream, &plan.serving, stop).await;
     }
-    let tools = Tools::ask(args, guard).await?;
-    let sockets = Sockets::listen(&serving.serve)?;
-    let shelf = args.state_dir.as_deref().map(StateDir::open).transpose()?;
-    let runtime_dir = RuntimeDir::build(args.dir.as_deref(), derived.storage_bytes, guard)?;
-    let mut announcement = ReadyMessage::new(args, stream, sockets.plain()?, Some(&runtime_dir))?;
-    if let Some(address) = sockets.tls()? {
-        let authority = certificate::make(runtime_dir.root(), serving.serve.listen)?;
-        announcement.tell_tls(address, &authority);
-    }
-    let log = access_log::place(&serving.log, sockets.plain()?.port())?;
-    if let Some(log) = &log {
-        announcement.tell("access_log", log.as_str());
-    }
-    let layer = Layer::of(&args.service, serving, true, &mut announcement)?;
-    let faults = layer.as_ref().map(Layer::faults);
-    let (sockets, front) = match layer {
-        None => (sockets, None),
-        Some(layer) => {
-            let behind = listener::listen((Ipv4Addr::LOCALHOST, 0).into())?;
-            let front = layer.before(&behind, log.as_deref(), derived)?;
-            let (sockets, socket) = sockets.behind(behind);
-            (sockets, Some((front, socket)))
-        }
-    };
-    let exporters = Exporters::bind(&serving.serve, plan.profile.metrics)?;
-    for (name, address) in exporters.addresses() {
-        announcement.tell(name, format!("http://{}/metrics", readiness::reachable(address)));
-    }
-    let origin_status =
-        Arc::new(OriginStatus::new(Place::Disk(runtime_dir.www()), announcement.address(), faults.clone()));
-    let place = server::Place { sockets, behind_front: front.is_some(), access_log: log };
-    let server = Server::prepare(args, &tools, &plan, place, &runtime_dir, guard).await?;
-    if let Some(faults) = &faults {
-        faults.victim(KillTarget::Server, server.strike());
-    }
-    origin_status.watch("nginx", server.life());
-
-    let streams = async {
-        let Some(material) =
-            EncoderSource::prepare(args, &tools, stream, derived, &runtime_dir, guard, stop).await?
-        else {
-            return Ok(());
-        };
-        let names = std::iter::once("").chain(stream.further.iter().map(String::as_str));
-        let channels = names.map(|name| Channel::new(name, &material, shelf.as_ref(), guard));
-        let channels = channels.collect::<Result<Vec<_>, _>>()?;
-        for channel in &channels {
-            origin_status.watch("ffmpeg", channel.life());
-            if let Some(faults) = &faults {
-                faults.victim(KillTarget::Encoder, channel.strike());
-            }
-        }
-        let settled: Vec<_> = channels.iter().map(Channel::settled).chain([server.settled()]).collect();
-        let announced = announcement.make(derived, &settled, stop);
-        let kept = all(stop, channels.iter().map(|channel| channel.keep(stop)));
-        tokio::select! {
-            outcome = both(stop, kept, announced) => outcome,
-            never = liveness::tell(&runtime_dir, &channels) => match never {},
-        }
-    };
-    let metrics = exporters.serve(Arc::clone(&origin_status), runtime_dir.root().to_owned(), stop);
-    let fronted = async {
-        match front {
-            Some((front, socket)) => front.serve(socket, stop).await,
-            None => Ok(()),
-        }
-    };
-    let served = both(stop, server.keep(stop), streams);
-    let (served, ()) = tokio::join!(both(stop, served, fronted), metrics);
-    served
+    let (origin, endpoints) = Origin::prepare(args, &plan, guard).await?;
+    origin.serve(endpoints, stop).await
 }
 
-/// Waits for all; a failure of one asks the others to stop.
+/// An origin whose sockets, directories and nginx configuration are ready.
+struct Origin<'a> {
+    args: &'a OriginArgs,
+    plan: &'a Plan,
+    guard: &'a Arc<Guard>,
+    programs: Programs,
+    state_dir: Option<StateDir>,
+    ready: ReadyMessage,
+    faults: Option<Arc<FaultInjector>>,
+    status: Arc<OriginStatus>,
+    nginx: NginxProcess,
+    runtime_dir: RuntimeDir,
+}
+
+/// The servers of hls-origin itself.
+struct Endpoints {
+    exporters: Exporters,
+    /// The fault proxy, and the socket on which it accepts viewers.
+    proxy: Option<(FaultProxy, TcpListener)>,
+}
+
+impl<'a> Origin<'a> {
+    async fn prepare(
+        args: &'a OriginArgs,
+        plan: &'a Plan,
+        guard: &'a Arc<Guard>,
+    ) -> Result<(Self, Endpoints), Failure> {
+        let Plan { stream, derived, serving, .. } = plan;
+        let programs = Programs::detect(args, guard).await?;
+        let sockets = Sockets::listen(&serving.serve)?;
+        let state_dir = args.state_dir.as_deref().map(StateDir::open).transpose()?;
+        let runtime_dir = RuntimeDir::build(args.dir.as_deref(), derived.storage_bytes, guard)?;
+        let mut ready = ReadyMessage::new(args, stream, sockets.http()?, Some(&runtime_dir))?;
+        if let Some(address) = sockets.https()? {
+            let authority = certificate::create(runtime_dir.root(), serving.serve.listen)?;
+            ready.add_tls(address, &authority);
+        }
+        let access_log = access_log::path(&serving.log, sockets.http()?.port())?;
+        if let Some(path) = &access_log {
+            ready.add_field("access_log", path.as_str());
+        }
+        let injection = FaultInjection::set_up(&args.service, serving, true, &mut ready)?;
+        let faults = injection.as_ref().map(FaultInjection::injector);
+        let (sockets, proxy) = put_behind_proxy(sockets, injection, access_log.as_deref(), derived)?;
+        let exporters = Exporters::bind(&serving.serve, plan.profile.metrics)?;
+        ready.add_metrics(exporters.addresses());
+        let media = MediaStore::Directory(runtime_dir.www());
+        let status = Arc::new(OriginStatus::new(media, ready.address(), faults.clone()));
+        let setup = NginxSetup { sockets, behind_proxy: proxy.is_some(), access_log };
+        let nginx = NginxProcess::prepare(args, &programs, plan, setup, &runtime_dir, guard).await?;
+        status.add_process("nginx", nginx.state());
+        if let Some(faults) = &faults {
+            faults.add_target(KillTarget::Server, nginx.kill_switch());
+        }
+        let origin =
+            Self { args, plan, guard, programs, state_dir, ready, faults, status, nginx, runtime_dir };
+        Ok((origin, Endpoints { exporters, proxy }))
+    }
+
+    /// Runs nginx, the channels and the endpoints until `stop`.
+    async fn serve(self, endpoints: Endpoints, stop: &CancellationToken) -> Result<(), Failure> {
+        let Endpoints { exporters, proxy } = endpoints;
+        let proxy = async {
+            match proxy {
+                Some((proxy, socket)) => proxy.serve(socket, stop).await,
+                None => Ok(()),
+            }
+        };
+        let stream = both(stop, self.nginx.run(stop), self.run_channels(stop));
+        let metrics = exporters.serve(Arc::clone(&self.status), self.runtime_dir.root().to_owned(), stop);
+        let (served, ()) = tokio::join!(both(stop, stream, proxy), metrics);
+        served
+    }
+
+    /// Prepares the loop, and runs a channel for each stream until `stop`.
+    async fn run_channels(&self, stop: &CancellationToken) -> Result<(), Failure> {
+        let Self { args, plan, guard, programs, state_dir, runtime_dir, .. } = self;
+        let prepared = EncoderSource::prepare(args, programs, plan, runtime_dir, guard, stop).await?;
+        let Some(source) = prepared else { return Ok(()) };
+        let names = std::iter::once("").chain(plan.stream.additional_streams.iter().map(String::as_str));
+        let channels = names.map(|name| Channel::new(name, &source, state_dir.as_ref(), guard));
+        let channels = channels.collect::<Result<Vec<_>, _>>()?;
+        for channel in &channels {
+            self.status.add_process("ffmpeg", channel.state());
+            if let Some(faults) = &self.faults {
+                faults.add_target(KillTarget::Encoder, channel.kill_switch());
+            }
+        }
+        let was_ready: Vec<_> =
+            channels.iter().map(Channel::was_ready).chain([self.nginx.was_ready()]).collect();
+        let announced = self.ready.announce(&plan.derived, &was_ready, stop);
+        let channels_run = all(stop, channels.iter().map(|channel| channel.run(stop)));
+        tokio::select! {
+            outcome = both(stop, channels_run, announced) => outcome,
+            never = readiness::update_health(runtime_dir, &channels) => match never {},
+        }
+    }
+}
+
+/// If faults are enabled, gives the HTTP socket to a fault proxy, and nginx a loopback socket behind it.
+fn put_behind_proxy(
+    sockets: Sockets,
+    injection: Option<FaultInjection>,
+    access_log: Option<&str>,
+    derived: &Derived,
+) -> Result<(Sockets, Option<(FaultProxy, TcpListener)>), Failure> {
+    let Some(injection) = injection else { return Ok((sockets, None)) };
+    let upstream = listener::listen((Ipv4Addr::LOCALHOST, 0).into())?;
+    let proxy = injection.in_front_of(&upstream, access_log, derived)?;
+    let (sockets, public) = sockets.replace_http(upstream);
+    Ok((sockets, Some((proxy, public))))
+}
+
+/// Waits for all of them; a failure of one asks the others to stop.
 async fn all<F: Future<Output = Result<(), Failure>>>(
     stop: &CancellationToken,
     parts: impl Iterator<Item = F>,
 ) -> Result<(), Failure> {
-    let mut parts: Vec<_> = parts.map(|part| (Box::pin(part), None)).collect();
-    std::future::poll_fn(|context| {
-        for (part, outcome) in parts.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
-            if let Poll::Ready(ended) = part.as_mut().poll(context) {
-                if ended.is_err() {
-                    stop.cancel();
-                }
-                *outcome = Some(ended);
-            }
-        }
-        if parts.iter().any(|(_, outcome)| outcome.is_none()) { Poll::Pending } else { Poll::Ready(()) }
-    })
-    .await;
-    parts.into_iter().filter_map(|(_, outcome)| outcome).collect()
+    // Not `try_join_all`: it would drop the others instead of letting them stop gracefully.
+    let parts = parts.map(|part| async { part.await.inspect_err(|_| stop.cancel()) });
+    join_all(parts).await.into_iter().collect()
 }
 
-/// Waits for both; a failure of one asks the other to stop.
+/// Waits for both; a failure of one asks the other one to stop.
 pub(crate) async fn both(
     stop: &CancellationToken,
     one: impl Future<Output = Result<(), Failure>>,
     other: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
-    let stopping_on_failure = |outcome: Result<(), Failure>| outcome.inspect_err(|_| stop.cancel());
-    let (one, other) =
-        tokio::join!(async { stopping_on_failure(one.await) }, async { stopping_on_failure(other.await) },);
+    let (one, other) = tokio::join!(async { one.await.inspect_err(|_| stop.cancel()) }, async {
+        other.await.inspect_err(|_| stop.cancel())
+    });
     one.and(other)
 }

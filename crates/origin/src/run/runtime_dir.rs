@@ -1,71 +1,71 @@
-//! The private directory: segments, nginx's files, the loop; on a tmpfs where there is one.
+//! The runtime directory: segments, nginx's files and the loop, on a tmpfs if there is one.
 //!
-//! It is gone when the origin is gone; the guard sees to it if this program cannot.
+//! It is removed when the origin ends; the guard removes it if this program is killed. If the guard was killed,
+//! too, or the machine went down while the directory was on a disk, a later origin removes it.
 
-use std::fs::{DirBuilder, File, Permissions};
+use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::storage::Storage;
+use hls_swarm_os::machine::Storage;
 
-use super::leftovers;
-
-/// The private directory of one running origin. Dropping it removes it.
+/// The runtime directory of a running origin. Dropping it removes it.
 #[derive(Debug)]
 pub(crate) struct RuntimeDir {
     root: PathBuf,
     guard: Arc<Guard>,
-    /// Locked while this origin lives, so that no other one takes the directory for a dead one's.
-    _alive: File,
-    /// Nothing in it reaches a disk.
+    /// Locked while this origin is running, so that no other origin takes the directory for a stale one.
+    _lock: File,
+    /// Whether it is on a tmpfs.
     pub(crate) in_memory: bool,
 }
 
 impl RuntimeDir {
-    /// Creates the directory below `asked`, or below the best place there is, with `need` bytes free.
-    pub(crate) fn build(asked: Option<&Path>, need: u64, guard: &Arc<Guard>) -> Result<Self, Failure> {
-        let (parent, storage) = match asked {
-            Some(parent) => (parent.to_owned(), fit(parent, need)?),
-            None => best(need)?,
+    /// Creates the directory below `requested`, or else on a tmpfs if possible, where `need` bytes are free.
+    pub(crate) fn build(requested: Option<&Path>, need: u64, guard: &Arc<Guard>) -> Result<Self, Failure> {
+        let (parent, storage) = match requested {
+            Some(parent) => (parent.to_owned(), check_parent(parent, need)?),
+            None => choose_parent(need)?,
         };
         if !storage.in_memory {
             tracing::warn!(
                 directory = %parent.display(),
-                "segments are written to a disk, which may slow serving down; pass --dir with a tmpfs"
+                "segments are written to a disk, which may slow down serving; pass --dir with a directory on a tmpfs"
             );
         }
-        leftovers::remove(&parent);
+        remove_stale(&parent);
         Self::create(&parent, storage.in_memory, guard).map_err(|error| not_writable(&parent, error))
     }
 
     fn create(parent: &Path, in_memory: bool, guard: &Arc<Guard>) -> io::Result<Self> {
-        let name = format!("{}{}-{:06x}", leftovers::NAME, std::process::id(), fastrand::u32(..0x100_0000));
+        let name = format!("{}{}-{:06x}", DIRECTORY_PREFIX, std::process::id(), fastrand::u32(..0x100_0000));
         let root = std::path::absolute(parent)?.join(name);
         guard.watch_directory(&root);
-        // nginx's workers may be somebody else: they pass through, they cannot look around.
+        // nginx's workers may run as another user: they may traverse the directory, but not list it.
         if let Err(error) = DirBuilder::new().mode(0o711).create(&root) {
             guard.release_directory(&root);
             return Err(error);
         }
-        let alive = leftovers::hold(&root).inspect_err(|_| drop(std::fs::remove_dir_all(&root)))?;
-        let runtime_dir = Self { root, guard: Arc::clone(guard), _alive: alive, in_memory };
-        // Whatever the umask was.
+        let lock = create_lock(&root).inspect_err(|_| drop(std::fs::remove_dir_all(&root)))?;
+        let runtime_dir = Self { root, guard: Arc::clone(guard), _lock: lock, in_memory };
+        // Independently of the umask.
         std::fs::set_permissions(&runtime_dir.root, Permissions::from_mode(0o711))?;
         DirBuilder::new().mode(0o755).create(runtime_dir.www())?;
         DirBuilder::new().mode(0o755).create(runtime_dir.root.join("temp"))?;
         Ok(runtime_dir)
     }
 
-    /// The directory itself, nginx's prefix.
+    /// The directory itself, which is nginx's prefix.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// What nginx serves: playlist and segments.
+    /// The directory that nginx serves: playlists and segments.
     pub(crate) fn www(&self) -> PathBuf {
         self.root.join("www")
     }
@@ -80,41 +80,43 @@ impl RuntimeDir {
         self.root.join("nginx.conf")
     }
 
-    /// There while the playlist advances; `/health` looks at it.
-    pub(crate) fn fresh(&self) -> PathBuf {
+    /// A file that exists while all playlists advance; nginx checks it for `/health`.
+    pub(crate) fn fresh_file(&self) -> PathBuf {
         self.root.join("fresh")
     }
 }
 
 impl Drop for RuntimeDir {
     fn drop(&mut self) {
-        // If a killed child still writes, the guard tries again after it is dead.
+        // If a killed child is still writing, the guard tries again once the child is gone.
         if std::fs::remove_dir_all(&self.root).is_ok() {
             self.guard.release_directory(&self.root);
         }
     }
 }
 
-/// The first tmpfs with room, else the usual place for temporary files.
-fn best(need: u64) -> Result<(PathBuf, Storage), Failure> {
-    let memory = [Some(PathBuf::from("/dev/shm")), std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)];
-    for parent in memory.into_iter().flatten() {
-        match fit(&parent, need) {
+/// The first tmpfs with enough space, or else the directory for temporary files.
+fn choose_parent(need: u64) -> Result<(PathBuf, Storage), Failure> {
+    let candidates =
+        [Some(PathBuf::from("/dev/shm")), std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)];
+    for parent in candidates.into_iter().flatten() {
+        match check_parent(&parent, need) {
             Ok(storage) if storage.in_memory => return Ok((parent, storage)),
             Ok(_) => {}
-            Err(failure) => tracing::debug!("not there: {}", failure.chain()),
+            Err(failure) => tracing::debug!("not usable: {}", failure.chain()),
         }
     }
     let parent = std::env::temp_dir();
-    let storage = fit(&parent, need)?;
+    let storage = check_parent(&parent, need)?;
     Ok((parent, storage))
 }
 
-fn fit(parent: &Path, need: u64) -> Result<Storage, Failure> {
-    // FFmpeg takes the name of a segment as a pattern, and only text can be quoted for nginx.
+/// Checks that the directory can be used and has `need` free bytes.
+fn check_parent(parent: &Path, need: u64) -> Result<Storage, Failure> {
+    // FFmpeg interprets the path of a segment as a pattern, and nginx.conf can only hold text.
     if parent.to_str().is_none_or(|text| text.contains('%') || text.contains(char::is_control)) {
-        return Err(Failure::usage(format!("the directory {parent:?} cannot be handed to FFmpeg and nginx"))
-            .help("pass --dir with a name that is UTF-8 and holds neither % nor control characters"));
+        return Err(Failure::usage(format!("the directory {parent:?} cannot be passed to FFmpeg and nginx"))
+            .help("pass --dir with a UTF-8 path without % and control characters"));
     }
     let storage = Storage::of(parent).map_err(|error| not_writable(parent, error))?;
     if nix::unistd::access(parent, nix::unistd::AccessFlags::W_OK | nix::unistd::AccessFlags::X_OK).is_err() {
@@ -124,10 +126,12 @@ fn fit(parent: &Path, need: u64) -> Result<Storage, Failure> {
         let mega = |bytes: u64| bytes.div_ceil(1 << 20);
         let (have, need) = (mega(storage.available_bytes), mega(need));
         return Err(Failure::preflight(format!(
-            "{} has room for {have} MiB, and the stream needs {need} MiB",
+            "{} has {have} MiB free, and the stream needs {need} MiB",
             parent.display()
         ))
-        .help("pass --dir with more room, or a smaller --list-size, --video-bitrate or --loop-seconds"));
+        .help(
+            "pass --dir with more free space, or a smaller --list-size, --video-bitrate or --loop-seconds",
+        ));
     }
     Ok(storage)
 }
@@ -135,5 +139,91 @@ fn fit(parent: &Path, need: u64) -> Result<Storage, Failure> {
 fn not_writable(parent: &Path, error: io::Error) -> Failure {
     Failure::preflight(format!("cannot write below {}", parent.display()))
         .caused_by(error)
-        .help("pass --dir with a directory that you may write to")
+        .help("pass --dir with a writable directory")
+}
+
+/// A stale directory is kept this long: someone may want to inspect it, and a clock may be wrong.
+const STALE_AFTER: Duration = Duration::from_secs(600);
+/// Prefix of the names of runtime directories.
+const DIRECTORY_PREFIX: &str = "hls-origin-";
+/// Name of the file that a running origin keeps locked.
+const LOCK_FILE: &str = "alive";
+
+/// Marks the directory as in use, for as long as the returned file is open.
+fn create_lock(root: &Path) -> io::Result<File> {
+    let file = File::create(root.join(LOCK_FILE))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+    }
+}
+
+/// Removes the directories below `parent` whose origins are not running any more.
+fn remove_stale(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let ours = entry.file_name().as_encoded_bytes().starts_with(DIRECTORY_PREFIX.as_bytes());
+        let root = entry.path();
+        // A symbolic link could point anywhere.
+        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) || !is_stale(&root) {
+            continue;
+        }
+        match std::fs::remove_dir_all(&root) {
+            Ok(()) => {
+                tracing::info!(directory = %root.display(), "removed the directory of an origin that was killed")
+            }
+            Err(error) => {
+                tracing::debug!(directory = %root.display(), %error, "cannot remove the directory of an origin that was killed");
+            }
+        }
+    }
+}
+
+fn is_stale(root: &Path) -> bool {
+    let modified = |path: PathBuf| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    let newest =
+        [root.to_owned(), root.join("www"), root.join(LOCK_FILE)].into_iter().filter_map(modified).max();
+    let age = newest.and_then(|newest| SystemTime::now().duration_since(newest).ok());
+    if age < Some(STALE_AFTER) {
+        return false;
+    }
+    // A file that is open for reading can be locked, too. Without the file, the origin may still be running.
+    File::open(root.join(LOCK_FILE)).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::FileTimes;
+
+    use super::*;
+
+    fn directory(parent: &Path, name: &str, age: Duration) -> (PathBuf, File) {
+        let root = parent.join(name);
+        std::fs::create_dir_all(root.join("www/b")).unwrap();
+        std::fs::write(root.join("www/seg_00000.ts"), "x").unwrap();
+        let lock = create_lock(&root).unwrap();
+        let times = FileTimes::new().set_modified(SystemTime::now() - age);
+        for path in [root.join(LOCK_FILE), root.join("www"), root.clone()] {
+            File::open(path).unwrap().set_times(times).unwrap();
+        }
+        (root, lock)
+    }
+
+    #[test]
+    fn only_old_directories_of_ended_origins_are_removed() {
+        let parent = tempfile::TempDir::new().unwrap();
+        let long = STALE_AFTER + Duration::from_secs(5);
+        let (running, _lock) = directory(parent.path(), "hls-origin-1-a", long);
+        let (stale, lock) = directory(parent.path(), "hls-origin-2-b", long);
+        drop(lock);
+        let (recent, lock) =
+            directory(parent.path(), "hls-origin-3-c", STALE_AFTER - Duration::from_secs(60));
+        drop(lock);
+        let (other, lock) = directory(parent.path(), "unrelated", long);
+        drop(lock);
+        remove_stale(parent.path());
+        assert!(!stale.exists());
+        assert!(running.exists() && recent.exists() && other.exists());
+    }
 }

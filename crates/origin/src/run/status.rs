@@ -1,4 +1,4 @@
-//! How the origin is, gathered when somebody asks: processes, what lies on disk, nginx's counters.
+//! The status of a running origin for the metrics: processes, segments, playlists, nginx's counters.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,135 +10,135 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use url::Url;
 
-use hls_swarm_hls as playlist;
+use hls_swarm_hls::playlist;
 use hls_swarm_model::classify::{self, ResponseHints};
 use hls_swarm_model::exchange::Kind;
 
-use crate::embedded::server::Memory;
-use crate::exporter::nginx::Status;
-use crate::exporter::own::{Origin, Playlist, Process};
-use crate::fault::switch::Faults;
+use crate::embedded::server::EmbeddedStream;
+use crate::exporter::nginx::StubStatus;
+use crate::exporter::origin::{OriginSnapshot, PlaylistSnapshot, ProcessSnapshot};
+use crate::fault::injector::FaultInjector;
 
-/// nginx answers at once or not at all.
-const STATUS_TIME: Duration = Duration::from_secs(2);
-const STATUS_BYTES: u64 = 4 << 10;
-/// Directories of streams below the served one.
-const DEEPEST: usize = 4;
+/// nginx answers immediately or not at all.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_STATUS_BYTES: u64 = 4 << 10;
+/// Maximum depth of stream directories below the served directory.
+const MAX_DEPTH: usize = 4;
 
-/// Whether a process runs, and how often it was started.
+/// Whether a process is running, and how many times it was started.
 #[derive(Debug, Default)]
-pub(crate) struct Life {
-    /// It runs.
+pub(crate) struct ProcessState {
+    /// Whether it is running.
     pub(crate) up: AtomicBool,
-    /// Starts so far.
+    /// Number of starts.
     pub(crate) starts: AtomicU64,
 }
 
-/// What there is to look at.
+/// The parts of an origin whose status is reported.
 #[derive(Debug)]
 pub(crate) struct OriginStatus {
     started: f64,
-    stream: Place,
+    media: MediaStore,
     server: SocketAddr,
-    lifetimes: Mutex<Vec<(&'static str, Arc<Life>)>>,
-    faults: Option<Arc<Faults>>,
+    processes: Mutex<Vec<(&'static str, Arc<ProcessState>)>>,
+    faults: Option<Arc<FaultInjector>>,
 }
 
-/// Where the stream is.
+/// Where segments and playlists are.
 #[derive(Debug)]
-pub(crate) enum Place {
-    /// Files below this directory.
-    Disk(PathBuf),
-    /// The embedded stream.
-    Memory(Arc<Memory>),
+pub(crate) enum MediaStore {
+    /// In files below this directory.
+    Directory(PathBuf),
+    /// In memory.
+    Embedded(Arc<EmbeddedStream>),
 }
 
 impl OriginStatus {
-    /// `server` is where viewers reach the stream.
-    pub(crate) fn new(stream: Place, server: SocketAddr, faults: Option<Arc<Faults>>) -> Self {
-        Self { started: epoch(SystemTime::now()), stream, server, lifetimes: Mutex::default(), faults }
+    /// `server` is the address of the server that viewers connect to.
+    pub(crate) fn new(media: MediaStore, server: SocketAddr, faults: Option<Arc<FaultInjector>>) -> Self {
+        Self { started: epoch(SystemTime::now()), media, server, processes: Mutex::default(), faults }
     }
 
-    /// Watches a process; several of one name count as one.
-    pub(crate) fn watch(&self, name: &'static str, life: Arc<Life>) {
-        self.lifetimes.lock().unwrap_or_else(PoisonError::into_inner).push((name, life));
+    /// Adds a process; several processes of the same name are reported as one.
+    pub(crate) fn add_process(&self, name: &'static str, state: Arc<ProcessState>) {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner).push((name, state));
     }
 
-    /// The origin now.
-    pub(crate) fn origin(&self) -> Origin {
-        let mut origin = Origin {
+    /// The current state of the origin.
+    pub(crate) fn snapshot(&self) -> OriginSnapshot {
+        let mut snapshot = OriginSnapshot {
             server: "nginx",
             started: self.started,
             now: epoch(SystemTime::now()),
             processes: self.processes(),
             faults: self.faults.as_ref().map(|faults| faults.list()),
-            ..Origin::default()
+            ..OriginSnapshot::default()
         };
-        match &self.stream {
-            Place::Disk(www) => look(www, www, DEEPEST, &mut origin),
-            Place::Memory(memory) => memory.describe(&mut origin),
+        match &self.media {
+            MediaStore::Directory(www) => scan_directory(www, www, MAX_DEPTH, &mut snapshot),
+            MediaStore::Embedded(stream) => stream.describe(&mut snapshot),
         }
-        origin.playlists.sort_by(|one, other| one.name.cmp(&other.name));
-        origin
+        snapshot.playlists.sort_by(|one, other| one.name.cmp(&other.name));
+        snapshot
     }
 
-    fn processes(&self) -> Vec<Process> {
-        let mut all: Vec<Process> = Vec::new();
-        for (name, life) in self.lifetimes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let up = life.up.load(Ordering::Relaxed);
-            let restarts = life.starts.load(Ordering::Relaxed).saturating_sub(1);
+    fn processes(&self) -> Vec<ProcessSnapshot> {
+        let mut all: Vec<ProcessSnapshot> = Vec::new();
+        for (name, state) in self.processes.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let up = state.up.load(Ordering::Relaxed);
+            let restarts = state.starts.load(Ordering::Relaxed).saturating_sub(1);
             match all.iter_mut().find(|one| one.name == *name) {
                 Some(one) => {
                     one.up &= up;
                     one.restarts += restarts;
                 }
-                None => all.push(Process { name: (*name).to_owned(), up, restarts }),
+                None => all.push(ProcessSnapshot { name: (*name).to_owned(), up, restarts }),
             }
         }
         all
     }
 
-    /// nginx's counters; none while it does not answer.
-    pub(crate) async fn status(&self) -> Option<Status> {
-        let asked = async {
+    /// nginx's counters; `None` if it does not answer.
+    pub(crate) async fn nginx_status(&self) -> Option<StubStatus> {
+        let request = async {
             let mut stream = TcpStream::connect(self.server).await.ok()?;
-            let name = concat!("hls-origin/", env!("CARGO_PKG_VERSION"));
-            let request = format!("GET /nginx_status HTTP/1.0\r\nUser-Agent: {name}\r\n\r\n");
+            let user_agent = concat!("hls-origin/", env!("CARGO_PKG_VERSION"));
+            let request = format!("GET /nginx_status HTTP/1.0\r\nUser-Agent: {user_agent}\r\n\r\n");
             stream.write_all(request.as_bytes()).await.ok()?;
-            let mut answer = String::new();
-            stream.take(STATUS_BYTES).read_to_string(&mut answer).await.ok()?;
-            Status::read(answer.split_once("\r\n\r\n")?.1)
+            let mut response = String::new();
+            stream.take(MAX_STATUS_BYTES).read_to_string(&mut response).await.ok()?;
+            StubStatus::parse(response.split_once("\r\n\r\n")?.1)
         };
-        tokio::time::timeout(STATUS_TIME, asked).await.ok().flatten()
+        tokio::time::timeout(STATUS_TIMEOUT, request).await.ok().flatten()
     }
 }
 
-/// Adds what lies in `directory` and below.
-fn look(www: &Path, directory: &Path, depth: usize, origin: &mut Origin) {
+/// Adds the segments and playlists in `directory` and below.
+fn scan_directory(www: &Path, directory: &Path, depth: usize, snapshot: &mut OriginSnapshot) {
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.filter_map(Result::ok) {
-        // It may be gone by now.
+        // The file may have been deleted meanwhile.
         let Ok(found) = entry.metadata() else { continue };
         let (path, name) = (entry.path(), entry.file_name());
         if found.is_dir() && depth > 0 {
-            look(www, &path, depth - 1, origin);
+            scan_directory(www, &path, depth - 1, snapshot);
         }
         match classify::kind(ResponseHints { name: &name.to_string_lossy(), ..ResponseHints::default() }) {
             Kind::Segment if found.is_file() => {
-                origin.segment_files += 1;
-                origin.segment_bytes += found.len();
+                snapshot.segment_files += 1;
+                snapshot.segment_bytes += found.len();
             }
             Kind::Playlist => {
                 let written = found.modified().map(epoch).unwrap_or_default();
-                origin.playlists.extend(media_playlist(www, &path, written));
+                snapshot.playlists.extend(media_playlist(www, &path, written));
             }
             _ => {}
         }
     }
 }
 
-/// Reads a media playlist; none of what is something else.
-fn media_playlist(www: &Path, path: &Path, written: f64) -> Option<Playlist> {
+/// Parses a media playlist; `None` for any other file.
+fn media_playlist(www: &Path, path: &Path, written: f64) -> Option<PlaylistSnapshot> {
     let name = path.strip_prefix(www).ok()?.to_str()?.to_owned();
     let base = Url::parse("http://origin/").and_then(|base| base.join(&name)).ok()?;
     let text = std::fs::read_to_string(path).ok()?;
@@ -148,7 +148,7 @@ fn media_playlist(www: &Path, path: &Path, written: f64) -> Option<Playlist> {
         (*seconds, std::fs::metadata(file).and_then(|found| found.modified()).ok().map(epoch))
     };
     let segments = media.segments.iter().map(segment).collect();
-    Some(Playlist { name, written, media_sequence: media.media_sequence, segments })
+    Some(PlaylistSnapshot { name, written, media_sequence: media.media_sequence, segments })
 }
 
 fn epoch(time: SystemTime) -> f64 {

@@ -1,5 +1,5 @@
-//! Keeps one process alive: passes on what it says, starts it again after a pause when it ends, and
-//! gives up when that is pointless.
+//! Supervision of one process: logs its output, restarts it with a backoff when it exits, and gives up when it
+//! keeps failing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,91 +11,100 @@ use tokio::net::unix::pipe;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use hls_swarm_base::backoff::{Backoff, BackoffPolicy};
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Child, Program, StopTimeouts, drain, spawn_failed};
 
-use crate::fault::switch::Strike;
-use crate::run::backoff::Backoff;
-use crate::run::status::Life;
+use crate::fault::injector::KillSwitch;
+use crate::run::status::ProcessState;
 
-const KEPT_LINES: usize = 8;
-const LINE_BYTES: usize = 500;
-/// A start that had to wait this long waited for something else than the process: what ended before
-/// does not count any more.
-const WAITED: Duration = Duration::from_millis(400);
+/// Eight runs of less than 3 s in a row show that starting again is pointless.
+const BACKOFF: BackoffPolicy = BackoffPolicy {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(5),
+    healthy: Duration::from_secs(3),
+    jitter: false,
+    max_restarts: None,
+    max_in_a_row: Some(7),
+};
+const MAX_KEPT_LINES: usize = 8;
+const MAX_LINE_BYTES: usize = 500;
+/// A start that was delayed by at least this long was waiting for something else, such as free space. Earlier
+/// failures no longer count then.
+const DELAYED_START: Duration = Duration::from_millis(400);
 
-/// Said at each start, and as it should be: nginx was handed its socket; FFmpeg's MPEG-TS muxer got sound
-/// that was encoded before, and its NUT muxer several pictures of one time.
-const EXPECTED: [&str; 3] =
+/// Messages that are normal: nginx inherits its socket, FFmpeg's MPEG-TS muxer copies audio that was encoded
+/// before, and its NUT muxer gets several video frames with the same time.
+const EXPECTED_MESSAGES: [&str; 3] =
     ["using inherited sockets from", "frame size not set", "Multiple keyframes with same PTS"];
-/// A process that was killed on purpose comes back as quickly as after one failure.
-const STRUCK_PAUSE: Duration = Duration::from_millis(100);
+/// A process that was killed by a fault is restarted as quickly as after its first failure.
+const MIN_DOWN_TIME: Duration = Duration::from_millis(100);
 
-/// One process that is to be kept alive.
+/// One process that is restarted when it exits.
 #[derive(Debug)]
 pub(crate) struct SupervisedProcess {
-    /// What the process is called in messages.
+    /// Name in messages.
     pub(crate) name: &'static str,
     pub(crate) guard: Arc<Guard>,
-    /// Set once the process has proved that it works: from then on an end is worth a new start,
-    /// before it the cause lies in what was asked.
-    pub(crate) settled: Arc<AtomicBool>,
-    pub(crate) life: Arc<Life>,
-    /// By this it is killed on purpose, which does not count as a failure.
-    pub(crate) strike: Arc<Strike>,
-    /// Notified when the process lives but does nothing, and should be replaced.
-    pub(crate) stuck: Notify,
+    /// Set once the origin is ready, which proves that the process works. An exit before that is fatal,
+    /// because its cause is in the settings; after that, the process is restarted.
+    pub(crate) was_ready: Arc<AtomicBool>,
+    pub(crate) state: Arc<ProcessState>,
+    /// Lets faults kill the process, which does not count as a failure.
+    pub(crate) kill_switch: Arc<KillSwitch>,
+    /// Notified when the process is running but stuck, and must be replaced.
+    pub(crate) replace: Notify,
 }
 
 impl SupervisedProcess {
     pub(crate) fn new(name: &'static str, guard: &Arc<Guard>) -> Self {
-        let (settled, life, strike) = Default::default();
-        Self { name, guard: Arc::clone(guard), settled, life, strike, stuck: Notify::new() }
+        let (was_ready, state, kill_switch) = Default::default();
+        Self { name, guard: Arc::clone(guard), was_ready, state, kill_switch, replace: Notify::new() }
     }
 
-    /// Keeps the process that `program` describes alive until `stop`. `program` may wait until a start
-    /// makes sense.
-    pub(crate) async fn keep(
+    /// Runs the process until `stop`, and restarts it when it exits. `program` is called before each start and
+    /// may delay it.
+    pub(crate) async fn run(
         &self,
         stop: &CancellationToken,
         mut program: impl AsyncFnMut() -> Program,
     ) -> Result<(), Failure> {
-        let mut revival = Backoff::default();
+        let mut backoff = Backoff::new(BACKOFF);
         loop {
-            let asked = Instant::now();
+            let requested = Instant::now();
             let program = program().await;
             if stop.is_cancelled() {
                 return Ok(());
             }
             let started = Instant::now();
-            if started - asked > WAITED {
-                revival = Backoff::default();
+            if started - requested > DELAYED_START {
+                backoff = Backoff::new(BACKOFF);
             }
-            self.life.starts.fetch_add(1, Ordering::Relaxed);
-            let lived = self.live(stop, &program).await;
-            self.life.up.store(false, Ordering::Relaxed);
-            let (ending, words) = lived?;
+            self.state.starts.fetch_add(1, Ordering::Relaxed);
+            let exited = self.run_once(stop, &program).await;
+            self.state.up.store(false, Ordering::Relaxed);
+            let (exit, last_lines) = exited?;
             if stop.is_cancelled() {
                 return Ok(());
             }
-            if let Some(down) = self.strike.taken() {
-                tracing::warn!(process = self.name, ?down, "killed by a fault; starts again after a pause");
+            if let Some(down) = self.kill_switch.take_down_time() {
+                tracing::warn!(process = self.name, ?down, "killed by a fault; restarting after a pause");
                 tokio::select! {
-                    () = tokio::time::sleep(down.max(STRUCK_PAUSE)) => continue,
+                    () = tokio::time::sleep(down.max(MIN_DOWN_TIME)) => continue,
                     () = stop.cancelled() => return Ok(()),
                 }
             }
-            if !self.settled.load(Ordering::Relaxed) {
-                let what = format!("{} ended with {ending} before it had done anything", self.name);
-                return Err(given_up(Failure::preflight(what), words));
+            if !self.was_ready.load(Ordering::Relaxed) {
+                let what = format!("{} exited with {exit} before the stream was ready", self.name);
+                return Err(with_output(Failure::preflight(what), last_lines));
             }
-            let Some(pause) = revival.after(started.elapsed()) else {
-                let what = format!("{} ended again and again, now with {ending}", self.name);
-                return Err(given_up(Failure::internal(what), words));
+            let Some(pause) = backoff.after_failure(started.elapsed(), 1.0) else {
+                let what = format!("{} keeps failing, most recently with {exit}", self.name);
+                return Err(with_output(Failure::internal(what), last_lines));
             };
-            tracing::warn!(process = self.name, %ending, ?pause, "ended; starts again after a pause");
+            tracing::warn!(process = self.name, %exit, ?pause, "exited; restarting after a pause");
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => return Ok(()),
@@ -103,79 +112,87 @@ impl SupervisedProcess {
         }
     }
 
-    /// One life of the process; tells how it ended and its last words.
-    pub(crate) async fn live(
+    /// Runs the process once, and returns its exit status and the last lines of its output.
+    pub(crate) async fn run_once(
         &self,
         stop: &CancellationToken,
         program: &Program,
     ) -> Result<(ProcessExit, Option<String>), Failure> {
-        tracing::debug!(process = self.name, ?program.path, ?program.arguments, "starts");
+        tracing::debug!(process = self.name, ?program.path, ?program.arguments, "starting");
         let mut child = program.start(&self.guard).map_err(|error| {
-            spawn_failed(&program.path, error, "check that it is still there, and the limit of processes")
+            spawn_failed(
+                &program.path,
+                error,
+                "check that the program still exists, and the limit of processes",
+            )
         })?;
         tracing::debug!(process = self.name, pid = child.pid(), "started");
-        self.life.up.store(true, Ordering::Relaxed);
-        let words = tokio::spawn(listen(self.name, child.stderr.take(), stop.clone()));
-        let ending = tokio::select! {
-            ending = child.wait() => ending,
+        self.state.up.store(true, Ordering::Relaxed);
+        let last_lines = tokio::spawn(log_output(self.name, child.stderr.take(), stop.clone()));
+        let exit = tokio::select! {
+            exit = child.wait() => exit,
             () = stop.cancelled() => child.stop(StopTimeouts::default()).await,
-            () = self.stuck.notified() => self.kill(&mut child).await,
-            () = self.strike.dealt() => {
+            () = self.replace.notified() => self.kill_stuck(&mut child).await,
+            () = self.kill_switch.triggered() => {
                 child.signal(Signal::SIGKILL);
                 child.wait().await
             }
         };
-        // The whole group is dead by now, so the pipe has ended.
-        let words = tokio::time::timeout(Duration::from_secs(1), words).await;
-        Ok((ending, words.ok().and_then(Result::ok).flatten()))
+        // The whole process group is dead, so the pipe is closed.
+        let last_lines = tokio::time::timeout(Duration::from_secs(1), last_lines).await;
+        Ok((exit, last_lines.ok().and_then(Result::ok).flatten()))
     }
 
-    async fn kill(&self, child: &mut Child) -> ProcessExit {
-        tracing::warn!(process = self.name, pid = child.pid(), "does not go on as it should; is replaced");
+    async fn kill_stuck(&self, child: &mut Child) -> ProcessExit {
+        tracing::warn!(process = self.name, pid = child.pid(), "the process is stuck; replacing it");
         child.signal(Signal::SIGKILL);
         child.wait().await
     }
 }
 
-/// Adds what a process that was given up has said last.
-pub(crate) fn given_up(failure: Failure, words: Option<String>) -> Failure {
+/// Adds the last output of a process to the failure that reports its exit.
+pub(crate) fn with_output(failure: Failure, last_lines: Option<String>) -> Failure {
     failure
-        .caused_by(words.unwrap_or_else(|| "it said nothing".to_owned()))
-        .help("read its words; --log-level debug shows the command")
+        .caused_by(last_lines.unwrap_or_else(|| "it printed nothing".to_owned()))
+        .help("see its output above; --log-level debug shows the command line")
 }
 
-/// Passes on what a process says, line by line, and returns the last lines when it falls silent.
-async fn listen(name: &'static str, pipe: Option<pipe::Receiver>, stop: CancellationToken) -> Option<String> {
+/// Logs the output of a process line by line, and returns the last lines when it ends.
+async fn log_output(
+    name: &'static str,
+    pipe: Option<pipe::Receiver>,
+    stop: CancellationToken,
+) -> Option<String> {
     let pipe = pipe?;
     let (mut line, mut kept) = (Vec::new(), VecDeque::new());
     drain(&pipe, |bytes| {
-        // FFmpeg 7.0 that is asked to end while it replays says some 100000 lines a second about it.
+        // FFmpeg 7.0 prints about 100000 lines per second when it is stopped while it replays.
         let bytes = if stop.is_cancelled() { &[] } else { bytes };
         for byte in bytes {
             match byte {
-                b'\n' | b'\r' => take(name, &mut line, &mut kept),
-                _ if line.len() < LINE_BYTES => line.push(*byte),
+                b'\n' | b'\r' => log_line(name, &mut line, &mut kept),
+                _ if line.len() < MAX_LINE_BYTES => line.push(*byte),
                 _ => {}
             }
         }
     })
     .await;
-    take(name, &mut line, &mut kept);
+    log_line(name, &mut line, &mut kept);
     (!kept.is_empty()).then(|| Vec::from(kept).join(" | "))
 }
 
-fn take(name: &str, line: &mut Vec<u8>, kept: &mut VecDeque<String>) {
+fn log_line(name: &str, line: &mut Vec<u8>, kept: &mut VecDeque<String>) {
     let text = String::from_utf8_lossy(line).trim().to_owned();
     line.clear();
     if text.is_empty() {
         return;
     }
-    if EXPECTED.iter().any(|words| text.contains(words)) {
+    if EXPECTED_MESSAGES.iter().any(|expected| text.contains(expected)) {
         tracing::debug!(process = name, "{text}");
         return;
     }
     tracing::warn!(process = name, "{text}");
-    if kept.len() == KEPT_LINES {
+    if kept.len() == MAX_KEPT_LINES {
         kept.pop_front();
     }
     kept.push_back(text);

@@ -15,7 +15,7 @@ use toml::Value;
 use hls_swarm_base::error::Failure;
 use hls_swarm_cli::layers::{Given, filtered};
 
-use crate::cli::run::{ProbeMode, RunArgs, Variant};
+use crate::cli::run::{ProbeMode, RunArgs, VariantSelection};
 use crate::config::layers;
 
 /// What takes the effect of a value away.
@@ -37,6 +37,21 @@ type Rule = fn(&RunArgs) -> Option<Cause>;
 
 /// Each value that may have no effect; the first cause that applies is reported.
 const RULES: &[(&str, Rule)] = &[
+    ("ffmpeg", of_ffmpeg),
+    ("ffmpeg_arg", of_ffmpeg),
+    ("ffmpeg_debug", of_ffmpeg),
+    ("stats", of_ffmpeg),
+    ("stats_buffer", of_ffmpeg),
+    ("stats_loglevel", of_ffmpeg),
+    ("reconnect", of_ffmpeg),
+    ("reconnect_delay", of_ffmpeg),
+    ("seg_retry", of_ffmpeg),
+    ("unpaced", of_ffmpeg),
+    ("restart_on_stall", of_ffmpeg),
+    ("header", not_sent),
+    ("header_file", not_sent),
+    ("user_agent", not_sent),
+    ("no_cache", not_sent),
     ("clients", checked),
     ("ramp_rate", checked),
     ("duration", checked),
@@ -67,9 +82,9 @@ const RULES: &[(&str, Rule)] = &[
         let common = a.stream.variant;
         let mut variants = a.stream.streams.iter().map(|stream| stream.variant.unwrap_or(common));
         let chosen = if a.stream.streams.is_empty() {
-            common != Variant::All
+            common != VariantSelection::All
         } else {
-            variants.any(|v| v != Variant::All)
+            variants.any(|v| v != VariantSelection::All)
         };
         (!chosen).then_some(Without("variant", "all variants are played, whichever there are"))
     }),
@@ -113,6 +128,15 @@ const RULES: &[(&str, Rule)] = &[
 
 const AGAINST_NODE: Cause = Against("origin_metrics", "that address has its own port");
 const AGAINST_NGINX: Cause = Against("nginx_metrics", "that address has its own port");
+
+fn of_ffmpeg(args: &RunArgs) -> Option<Cause> {
+    args.viewers.player.as_ref().map(|_| Beside("player", "it is an option of FFmpeg viewers"))
+}
+
+fn not_sent(args: &RunArgs) -> Option<Cause> {
+    let why = "the player sends its own headers, so pass them in its command line";
+    args.viewers.player.as_ref().map(|_| Beside("player", why))
+}
 
 fn staged(args: &RunArgs) -> bool {
     !args.load.stages.is_empty()
@@ -179,6 +203,15 @@ pub fn flags() -> impl Iterator<Item = String> {
     RULES.iter().map(|(key, _)| flag(key))
 }
 
+/// The key in profiles, which is plural for flags that may be repeated.
+fn profile_key(key: &str) -> &str {
+    match key {
+        "ffmpeg_arg" => "ffmpeg_args",
+        "header" => "headers",
+        key => key,
+    }
+}
+
 fn flag(key: &str) -> String {
     format!("--{}", key.replace('_', "-"))
 }
@@ -186,7 +219,7 @@ fn flag(key: &str) -> String {
 /// Whether the value of a key has no effect in this configuration.
 #[must_use]
 pub fn has_no_effect(key: &str, args: &RunArgs) -> bool {
-    RULES.iter().any(|(known, rule)| *known == key && rule(args).is_some())
+    RULES.iter().any(|(known, rule)| profile_key(known) == key && rule(args).is_some())
 }
 
 /// Finds the values that were given and have no effect. Each warning is a sentence that names the value,
@@ -199,11 +232,12 @@ pub fn check(args: &RunArgs) -> Result<Vec<String>, Failure> {
     let values = filtered(&layers::table(args)?, &|key| given.contains(key));
     let (mut seen, mut warnings) = (BTreeSet::new(), BTreeMap::<String, Vec<String>>::new());
     for (key, rule) in RULES.iter() {
-        let Some((value, cause)) = values.get(*key).zip(rule(args)) else { continue };
-        let typed_both = |other: &str| given.flags.contains(*key) && given.flags.contains(other);
+        let id = profile_key(key);
+        let Some((value, cause)) = values.get(id).zip(rule(args)) else { continue };
+        let typed_both = |other: &str| given.flags.contains(id) && given.flags.contains(other);
         let silent = match cause {
             Without(..) => false,
-            Against(..) | Beside(..) => !given.is_direct(key),
+            Against(..) | Beside(..) => !given.is_direct(id),
             Over(other, _) => !typed_both(other),
         };
         if silent || !seen.insert(*key) {
@@ -238,10 +272,11 @@ fn shown(key: &str, value: &Value, given: &Given) -> String {
         Value::Float(number) => format!(" {number}"),
         other => format!(" {other}"),
     };
-    if let Some(variable) = given.environment.get(key) {
+    let id = profile_key(key);
+    if let Some(variable) = given.environment.get(id) {
         return format!("{variable}{} (environment)", text.replacen(' ', "=", 1));
     }
-    let place = if given.flags.contains(key) { "" } else { " (profile or scenario)" };
+    let place = if given.flags.contains(id) { "" } else { " (profile or scenario)" };
     format!("{}{text}{place}", flag(key))
 }
 

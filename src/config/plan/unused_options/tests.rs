@@ -106,6 +106,21 @@ const WARNED: &[(&str, &str, &[&str])] = &[
     ("", "abort_after = \"30s\"", &["--abort-after 30s (profile or scenario)", "without --threshold"]),
     ("--prom-client-metrics", "metrics = \"off\"", &["--prom-client-metrics has", "--metrics (profile"]),
     ("--verbose --log-level=info", "", &["--log-level info", "with --verbose"]),
+    (
+        "--player=mpv{url} --ffmpeg=f --ffmpeg-arg=-v --ffmpeg-debug --stats --stats-buffer=9 --stats-loglevel=info \
+         --reconnect --reconnect-delay=3 --seg-retry=2 --unpaced --restart-on-stall",
+        "",
+        &[
+            "--ffmpeg f, --ffmpeg-arg, --ffmpeg-debug, --stats, --stats-buffer 9, --stats-loglevel info",
+            "--reconnect, --reconnect-delay 3, --seg-retry 2, --unpaced, --restart-on-stall have no effect",
+            "with --player: it is an option of FFmpeg viewers",
+        ],
+    ),
+    (
+        "--player=mpv{url} --header=A:b --header-file=f --user-agent=u --no-cache",
+        "",
+        &["--header, --header-file f, --user-agent u, --no-cache have", "pass them in its command line"],
+    ),
 ];
 
 /// What has its effect, or is only a layer that is replaced.
@@ -166,7 +181,7 @@ fn a_value_with_an_effect_and_an_overridden_profile_are_not_reported() {
 fn streams_with_their_own_variants_make_the_common_one_useless() {
     let streams = "[[stream]]\nurl = \"http://a/a.m3u8\"\nvariant = \"first\"\n";
     let mut args = RunArgs::default();
-    args.stream.variant = Variant::Lowest;
+    args.stream.variant = VariantSelection::Lowest;
     args.given.flags = ["variant".to_owned()].into();
     let said = check(&over(args, &[("profile p".into(), streams.into())]).unwrap()).unwrap();
     assert!(said[0].starts_with("--variant lowest has no effect with --stream (profile"), "{said:?}");

@@ -5,10 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use hls_swarm_os::storage::Storage;
+use hls_swarm_os::machine::Storage;
 
 use crate::audit::facts::{File, Folder};
-use crate::tuning::check::Disk;
+use crate::tuning::comparison::Disk;
 
 /// Files looked at per folder.
 const MOST_FILES: usize = 50_000;
@@ -18,7 +18,7 @@ const LONGEST_PLAYLIST: u64 = 4 << 20;
 
 /// Looks at a folder and everything below it; none if it holds no playlist.
 #[must_use]
-pub fn look(path: &Path) -> Option<Folder> {
+pub fn scan(path: &Path) -> Option<Folder> {
     let path = fs::canonicalize(path).ok()?;
     let mut folder = Folder {
         path: path.display().to_string(),
@@ -33,7 +33,7 @@ pub fn look(path: &Path) -> Option<Folder> {
 fn walk(root: &Path, at: &Path, depth: usize, now: SystemTime, folder: &mut Folder) {
     for entry in fs::read_dir(at).into_iter().flatten().flatten() {
         if folder.files.len() >= MOST_FILES {
-            folder.cut = true;
+            folder.truncated = true;
             return;
         }
         let path = entry.path();

@@ -12,7 +12,7 @@ use procfs::process::{LimitValue, all_processes};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Program, ask};
+use hls_swarm_os::process::{Program, capture};
 
 use crate::audit::facts::Process;
 use crate::audit::nginx_conf::{absolute, dump, glob, includes, parse};
@@ -98,12 +98,13 @@ pub async fn configuration(master: &Master, guard: &Arc<Guard>) -> Result<Files,
     let program = Program::new(&master.program, arguments);
     let shown = master.program.display();
     let cannot = |why: String| Failure::preflight(format!("{shown} -T tells no configuration: {why}"));
-    let answer =
-        ask(&program, guard, ANSWER_BYTES, ANSWER_TIME).await.map_err(|error| cannot(error.to_string()))?;
+    let answer = capture(&program, guard, ANSWER_BYTES, ANSWER_TIME)
+        .await
+        .map_err(|error| cannot(error.to_string()))?;
     let files = dump(&String::from_utf8_lossy(&answer.stdout));
     let said = String::from_utf8_lossy(&answer.stderr);
     let first = files.first().map(|(path, _)| path.clone());
-    match first.filter(|_| answer.ending.is_success()) {
+    match first.filter(|_| answer.exit.is_success()) {
         Some(main) => Ok((main, files.into_iter().collect())),
         None => Err(cannot(said.lines().last().unwrap_or("nothing").to_owned())
             .help("run it as root, or pass --config FILE")),

@@ -10,7 +10,7 @@ use procfs::process::all_processes;
 use crate::audit::facts::Redis;
 use crate::audit::redis::{QUESTION, answer, configuration};
 
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Redis at `place`: HOST:PORT, or a redis.conf.
 #[must_use]
@@ -49,9 +49,9 @@ fn ask(address: &str) -> Result<u64, String> {
             .to_socket_addrs()?
             .next()
             .ok_or_else(|| std::io::Error::other("the name has no address"))?;
-        let mut stream = TcpStream::connect_timeout(&target, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&target, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         stream.write_all(QUESTION)?;
         let (mut said, mut buffer) = (Vec::new(), [0_u8; 512]);
         // Five lines answer it, one is an error.

@@ -1,12 +1,12 @@
 //! Words of an nginx configuration: quotes, escapes, comments, variables in braces, blocks of Lua.
 
-use super::Unreadable;
+use super::SyntaxError;
 
 /// A token with the line it begins in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
     /// A word, without its quotes.
-    VerdictKind(String),
+    Word(String),
     /// `;`
     End,
     /// `{`
@@ -40,7 +40,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token with its line; none at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<(Token, usize)>, Unreadable> {
+    pub(crate) fn next(&mut self) -> Result<Option<(Token, usize)>, SyntaxError> {
         loop {
             match self.rest.peek() {
                 None => return Ok(None),
@@ -60,15 +60,15 @@ impl<'a> Lexer<'a> {
             Some('}') => Token::Close,
             Some(quote @ ('"' | '\'')) => {
                 let quote = *quote;
-                return Ok(Some((Token::VerdictKind(self.quoted(quote)?), line)));
+                return Ok(Some((Token::Word(self.quoted(quote)?), line)));
             }
-            _ => return Ok(Some((Token::VerdictKind(self.bare()), line))),
+            _ => return Ok(Some((Token::Word(self.unlimited()), line))),
         };
         self.take();
         Ok(Some((token, line)))
     }
 
-    fn quoted(&mut self, quote: char) -> Result<String, Unreadable> {
+    fn quoted(&mut self, quote: char) -> Result<String, SyntaxError> {
         let begun = self.line;
         self.take();
         let mut word = String::new();
@@ -79,10 +79,10 @@ impl<'a> Lexer<'a> {
                 c => word.push(c),
             }
         }
-        Err(Unreadable { line: begun, what: format!("a {quote} that never ends") })
+        Err(SyntaxError { line: begun, what: format!("a {quote} that never ends") })
     }
 
-    fn bare(&mut self) -> String {
+    fn unlimited(&mut self) -> String {
         let mut word = String::new();
         while let Some(c) = self.rest.peek().copied() {
             match c {
@@ -122,7 +122,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Skips a block of another language, whose `{` has been read, up to and with its `}`.
-    pub(crate) fn skip_foreign(&mut self) -> Result<(), Unreadable> {
+    pub(crate) fn skip_foreign(&mut self) -> Result<(), SyntaxError> {
         let begun = self.line;
         let mut depth = 1_usize;
         while let Some(c) = self.take() {
@@ -141,7 +141,7 @@ impl<'a> Lexer<'a> {
                 return Ok(());
             }
         }
-        Err(Unreadable { line: begun, what: "a block that never ends".into() })
+        Err(SyntaxError { line: begun, what: "a block that never ends".into() })
     }
 
     fn skip_string(&mut self, quote: char) {

@@ -86,7 +86,7 @@ pub fn quote(word: &str) -> String {
 
 /// Why a text is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct SyntaxError {
     /// Line, from 1.
     pub line: usize,
     /// What is wrong with it.
@@ -97,16 +97,16 @@ pub struct Unreadable {
 ///
 /// # Errors
 /// Braces, quotes or semicolons are missing.
-pub fn parse(file: &str, text: &str) -> Result<Vec<Directive>, Unreadable> {
+pub fn parse(file: &str, text: &str) -> Result<Vec<Directive>, SyntaxError> {
     let mut lexer = Lexer::new(text);
     let directives = block(&mut lexer, file, 0)?;
     Ok(directives)
 }
 
 /// Directives up to the `}` of this block, or to the end of the text.
-fn block(lexer: &mut Lexer<'_>, file: &str, depth: usize) -> Result<Vec<Directive>, Unreadable> {
+fn block(lexer: &mut Lexer<'_>, file: &str, depth: usize) -> Result<Vec<Directive>, SyntaxError> {
     let begun = lexer.line();
-    let wrong = |line, what: &str| Err(Unreadable { line, what: what.to_owned() });
+    let wrong = |line, what: &str| Err(SyntaxError { line, what: what.to_owned() });
     if depth > DEEPEST_BLOCK {
         return wrong(begun, "blocks stand too deep in blocks");
     }
@@ -115,7 +115,7 @@ fn block(lexer: &mut Lexer<'_>, file: &str, depth: usize) -> Result<Vec<Directiv
     let mut first_line = begun;
     while let Some((token, line)) = lexer.next()? {
         match token {
-            Token::VerdictKind(word) => {
+            Token::Word(word) => {
                 if words.is_empty() {
                     first_line = line;
                 }
@@ -129,8 +129,8 @@ fn block(lexer: &mut Lexer<'_>, file: &str, depth: usize) -> Result<Vec<Directiv
             }
             Token::End => found.push(directive(&mut words, None, file, [first_line, line, line])),
             Token::Open => {
-                let foreign = words.first().is_some_and(|name| name.ends_with("_by_lua_block"));
-                let children = if foreign {
+                let lua = words.first().is_some_and(|name| name.ends_with("_by_lua_block"));
+                let children = if lua {
                     lexer.skip_foreign()?;
                     Vec::new()
                 } else {
@@ -177,7 +177,7 @@ pub struct Configuration {
 ///
 /// # Errors
 /// The file and why it cannot be read.
-pub fn assemble(main: &str, files: BTreeMap<String, String>) -> Result<Configuration, (String, Unreadable)> {
+pub fn assemble(main: &str, files: BTreeMap<String, String>) -> Result<Configuration, (String, SyntaxError)> {
     let folder = main.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
     let mut missing = Vec::new();
     let directives = include(main, &folder, &files, &mut missing, 0)?;
@@ -190,14 +190,14 @@ fn include(
     files: &BTreeMap<String, String>,
     missing: &mut Vec<String>,
     depth: usize,
-) -> Result<Vec<Directive>, (String, Unreadable)> {
+) -> Result<Vec<Directive>, (String, SyntaxError)> {
     let Some(text) = files.get(file) else {
         missing.push(file.to_owned());
         return Ok(Vec::new());
     };
     if depth > DEEPEST_INCLUDE {
         let what = "files include files too deep, perhaps themselves".to_owned();
-        return Err((file.to_owned(), Unreadable { line: 1, what }));
+        return Err((file.to_owned(), SyntaxError { line: 1, what }));
     }
     let directives = parse(file, text).map_err(|error| (file.to_owned(), error))?;
     resolve(directives, folder, files, missing, depth)
@@ -209,7 +209,7 @@ fn resolve(
     files: &BTreeMap<String, String>,
     missing: &mut Vec<String>,
     depth: usize,
-) -> Result<Vec<Directive>, (String, Unreadable)> {
+) -> Result<Vec<Directive>, (String, SyntaxError)> {
     let mut found = Vec::new();
     for mut directive in directives {
         if directive.name == "include" && directive.block.is_none() {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::counts;
-use crate::audit::findings::{Audit, Capacity, Finding, Wall};
+use crate::audit::findings::{Audit, Capacity, CapacityLimit, Finding};
 
 /// The whole audit.
 #[must_use]
@@ -27,12 +27,15 @@ pub(crate) fn render(audit: &Audit) -> String {
         }
     }
     out.push_str("\n## Capacity by arithmetic\n\nFor the worst moment; only a load test measures it.\n");
-    for (name, walls) in [("Before", &audit.capacity.before), ("After", &audit.capacity.after)] {
-        let nearest = Capacity::nearest(walls);
-        let wall =
-            nearest.map_or_else(|| "unknown".to_owned(), |(wall, n)| format!("{n} viewers ({})", wall.name));
-        let _ = write!(out, "\n**{name}: {wall}**\n\n| wall | viewers | formula |\n|---|---:|---|\n");
-        for Wall { name, viewers, formula } in walls {
+    for (name, limits_of) in [("Before", &audit.capacity.before), ("After", &audit.capacity.after)] {
+        let lowest = Capacity::lowest(limits_of);
+        let capacity_limit = lowest.map_or_else(
+            || "unknown".to_owned(),
+            |(capacity_limit, n)| format!("{n} viewers ({})", capacity_limit.name),
+        );
+        let _ =
+            write!(out, "\n**{name}: {capacity_limit}**\n\n| wall | viewers | formula |\n|---|---:|---|\n");
+        for CapacityLimit { name, viewers, formula } in limits_of {
             let viewers = viewers.map_or_else(|| "-".to_owned(), |viewers| viewers.to_string());
             let _ = writeln!(out, "| {name} | {viewers} | {} |", plain(formula));
         }
@@ -72,6 +75,6 @@ fn plain(text: &str) -> String {
 /// A fence that is longer than any inside.
 fn fenced(language: &str, text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let target_policy = "`".repeat(longest.max(2) + 1);
-    format!("{target_policy}{language}\n{text}{target_policy}")
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}{language}\n{text}{fence}")
 }

@@ -34,10 +34,11 @@ fn counts(audit: &Audit) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::findings::{Capacity, Finding, Unknown, Wall};
+    use crate::audit::findings::{Capacity, CapacityLimit, Finding, Unknown};
 
     fn audit() -> Audit {
-        let wall = |name: &str, viewers| Wall { name: name.into(), viewers, formula: "1 x 2 / 3".into() };
+        let capacity_limit =
+            |name: &str, viewers| CapacityLimit { name: name.into(), viewers, formula: "1 x 2 / 3".into() };
         Audit {
             subject: "nginx (pid 7)".into(),
             viewers: 1000,
@@ -54,8 +55,11 @@ mod tests {
             good: vec![("swappiness".into(), "vm.swappiness = 10".into())],
             unknown: vec![Unknown { check: "redis-memory".into(), why: "it answers: NOAUTH".into() }],
             capacity: Capacity {
-                before: vec![wall("open files", Some(661)), wall("connections", Some(1000))],
-                after: vec![wall("open files", Some(98_000))],
+                before: vec![
+                    capacity_limit("open files", Some(661)),
+                    capacity_limit("connections", Some(1000)),
+                ],
+                after: vec![capacity_limit("open files", Some(98_000))],
             },
             patch: Some("all\n".into()),
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::counts;
-use crate::audit::findings::{Audit, Capacity, Wall};
+use crate::audit::findings::{Audit, Capacity, CapacityLimit};
 
 /// Findings, what is good, what is unknown, and the arithmetic.
 #[must_use]
@@ -35,12 +35,14 @@ pub(crate) fn render(audit: &Audit) -> String {
 }
 
 fn capacity(capacity: &Capacity, out: &mut String) {
-    for (name, walls) in [("before", &capacity.before), ("after", &capacity.after)] {
-        let nearest = Capacity::nearest(walls);
-        let wall =
-            nearest.map_or_else(|| "unknown".to_owned(), |(wall, n)| format!("{n} viewers ({})", wall.name));
-        let _ = writeln!(out, "  {name}: {wall}");
-        for Wall { name, viewers, formula } in walls {
+    for (name, limits_of) in [("before", &capacity.before), ("after", &capacity.after)] {
+        let lowest = Capacity::lowest(limits_of);
+        let capacity_limit = lowest.map_or_else(
+            || "unknown".to_owned(),
+            |(capacity_limit, n)| format!("{n} viewers ({})", capacity_limit.name),
+        );
+        let _ = writeln!(out, "  {name}: {capacity_limit}");
+        for CapacityLimit { name, viewers, formula } in limits_of {
             let viewers = viewers.map_or_else(|| "-".to_owned(), |viewers| viewers.to_string());
             let _ = writeln!(out, "    {name:<22} {viewers:>10} = {formula}");
         }

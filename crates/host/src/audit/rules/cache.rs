@@ -1,21 +1,21 @@
 //! `open_file_cache` where segments are served.
 
-use super::{Found, Outcome};
-use crate::audit::case::Case;
+use super::{Draft, Outcome};
+use crate::audit::context::Context;
 use crate::audit::findings::Severity;
+use crate::audit::nginx::Location;
 use crate::audit::patch::{Edit, into_block};
-use crate::audit::site::Leaf;
 
-pub(crate) fn open_file_cache(case: &Case<'_>) -> Outcome {
-    let (mut without, mut bare) = (Vec::new(), Vec::new());
+pub(crate) fn open_file_cache(context: &Context<'_>) -> Outcome {
+    let (mut without, mut unlimited) = (Vec::new(), Vec::new());
     let mut with = 0;
-    for leaf in case.site.segments() {
-        match leaf.effective("open_file_cache") {
+    for location in context.nginx.segments() {
+        match location.in_effect("open_file_cache") {
             Some(directive) if directive.value() != "off" => with += 1,
             Some(directive) => without.push(format!("{}: {directive}", directive.place())),
             None => {
-                without.push(format!("{}: {} has none", leaf.head.place(), leaf.head));
-                bare.push(leaf);
+                without.push(format!("{}: {} has none", location.head.place(), location.head));
+                unlimited.push(location);
             }
         }
     }
@@ -25,16 +25,16 @@ pub(crate) fn open_file_cache(case: &Case<'_>) -> Outcome {
             _ => Outcome::Good("on where segments are served".into()),
         };
     }
-    let cached = case.cached_files();
-    let requests = case.segment_seconds().map(|seconds| f64::from(case.viewers) * 2.0 / seconds);
+    let cached = context.cached_files();
+    let requests = context.segment_seconds().map(|seconds| f64::from(context.viewers) * 2.0 / seconds);
     let rate = requests.map_or_else(String::new, |rate| format!(", {rate:.0} times a second"));
-    let edits: Vec<Edit> = bare.iter().filter_map(|leaf| edit(case, leaf, cached)).collect();
+    let edits: Vec<Edit> = unlimited.iter().filter_map(|location| edit(context, location, cached)).collect();
     Outcome::found(
-        Found::new(Severity::Moderate, "segments are opened anew for each request")
+        Draft::new(Severity::Moderate, "segments are opened anew for each request")
             .evidence(without)
             .effect(format!(
                 "each of {} viewers holds a descriptor of its own for the segment that it is sent, and nginx looks up, opens and closes a file for each request{rate}",
-                case.viewers
+                context.viewers
             ))
             .fix(format!(
                 "open_file_cache max={cached} inactive=10s, open_file_cache_valid 10s for segments; 1 s or off for playlists"
@@ -45,7 +45,7 @@ pub(crate) fn open_file_cache(case: &Case<'_>) -> Outcome {
 
 /// The cache where segments are served, and none for playlists: a playlist is replaced every few seconds,
 /// and a worker that keeps the old one open serves it on.
-fn edit(case: &Case<'_>, leaf: &Leaf<'_>, cached: usize) -> Option<Edit> {
+fn edit(context: &Context<'_>, location: &Location<'_>, cached: usize) -> Option<Edit> {
     let cache = format!("open_file_cache max={cached} inactive=10s;");
     let mut lines = vec![
         "# Open segments are shared by the viewers that fetch them.",
@@ -54,9 +54,9 @@ fn edit(case: &Case<'_>, leaf: &Leaf<'_>, cached: usize) -> Option<Edit> {
         "# A segment that is not there yet may be there at the next request.",
         "open_file_cache_errors off;",
     ];
-    if !leaf.segments_only() {
+    if !location.segments_only() {
         // A place for playlists inside would not find files that are meant by an alias.
-        if leaf.own().iter().any(|directive| directive.name == "alias") {
+        if location.own().iter().any(|directive| directive.name == "alias") {
             return None;
         }
         lines.extend([
@@ -66,5 +66,5 @@ fn edit(case: &Case<'_>, leaf: &Leaf<'_>, cached: usize) -> Option<Edit> {
             "}",
         ]);
     }
-    into_block(leaf.head, &lines, case.files())
+    into_block(location.head, &lines, context.files())
 }

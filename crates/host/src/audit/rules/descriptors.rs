@@ -1,7 +1,7 @@
 //! Whether open files and connections of nginx's workers are enough.
 
-use super::{Found, Outcome};
-use crate::audit::case::Case;
+use super::{Draft, Outcome};
+use crate::audit::context::Context;
 use crate::audit::descriptors::{
     CONNECTIONS_PER_VIEWER, CONNECTIONS_WANTED, Descriptors, USUAL_LIMIT, connections, limit,
 };
@@ -9,29 +9,31 @@ use crate::audit::findings::Severity;
 use crate::audit::nginx_conf::Directive;
 use crate::audit::patch::{Edit, instead};
 
-pub(crate) fn open_files(case: &Case<'_>) -> Outcome {
-    if case.site.http.is_none() {
+pub(crate) fn open_files(context: &Context<'_>) -> Outcome {
+    if context.nginx.http.is_none() {
         return Outcome::Unknown("no http block in nginx's configuration".into());
     }
-    let (known, mut evidence) = limit(case);
+    let (known, mut evidence) = limit(context);
     let limit = known.unwrap_or(USUAL_LIMIT);
     if known.is_none() {
         evidence.push(format!("{USUAL_LIMIT} is what systemd and shells give where nobody asks for more"));
     }
-    let need = Descriptors::of(case).needed(case.viewers);
-    let wanted = case.profile.limits.as_ref().map_or(100_000, |limits| limits.nofile).max(need);
+    let need = Descriptors::of(context).needed(context.viewers);
+    let wanted = context.profile.limits.as_ref().map_or(100_000, |limits| limits.nofile).max(need);
     if limit >= need && limit >= CONNECTIONS_WANTED {
         return Outcome::Good(format!("{limit} per worker, {need} needed"));
     }
-    let fits = Descriptors::of(case).viewers(limit);
+    let fits = Descriptors::of(context).viewers(limit);
     let severity = if limit < need { Severity::Critical } else { Severity::Moderate };
     // A worker without CAP_SYS_RESOURCE cannot go beyond the hard limit, and keeps the old one if it tries.
-    let hard = case.facts.processes.iter().filter_map(|process| Some(process.open_files?.1)).min();
+    let hard = context.facts.processes.iter().filter_map(|process| Some(process.open_files?.1)).min();
     let directly = wanted.min(hard.unwrap_or(wanted));
-    let edit = match case.site.at_top("worker_rlimit_nofile") {
-        Some(directive) => instead(directive, &[format!("worker_rlimit_nofile {directly};")], case.files()),
+    let edit = match context.nginx.at_top("worker_rlimit_nofile") {
+        Some(directive) => {
+            instead(directive, &[format!("worker_rlimit_nofile {directly};")], context.files())
+        }
         None => at_top(
-            case,
+            context,
             &[
                 "# A connection is a descriptor, and so is a file that is being sent.".to_owned(),
                 format!("worker_rlimit_nofile {directly};"),
@@ -39,11 +41,11 @@ pub(crate) fn open_files(case: &Case<'_>) -> Outcome {
         ),
     };
     Outcome::found(
-        Found::new(severity, format!("workers may open {limit} files, {} viewers need {need}", case.viewers))
+        Draft::new(severity, format!("workers may open {limit} files, {} viewers need {need}", context.viewers))
             .evidence(evidence)
             .effect(format!(
                 "the wall stands at about {fits} of {} viewers: nginx logs \"Too many open files\", refuses connections and answers 500",
-                case.viewers
+                context.viewers
             ))
             .fix(format!(
                 "worker_rlimit_nofile {directly}, and LimitNOFILE={wanted} for its service (`hls-swarm tune persist --profile origin --only limit.`)"
@@ -54,9 +56,9 @@ pub(crate) fn open_files(case: &Case<'_>) -> Outcome {
 }
 
 /// Puts lines before the first block of the main file.
-fn at_top(case: &Case<'_>, lines: &[String]) -> Option<Edit> {
-    let anchor: &Directive = case.site.top.iter().find(|directive| directive.block.is_some())?;
-    let text = case.files().get(&anchor.file)?;
+fn at_top(context: &Context<'_>, lines: &[String]) -> Option<Edit> {
+    let anchor: &Directive = context.nginx.top.iter().find(|directive| directive.block.is_some())?;
+    let text = context.files().get(&anchor.file)?;
     let own = text.lines().nth(anchor.line.checked_sub(1)?)?;
     own.trim_start().starts_with(&anchor.name).then(|| Edit {
         file: anchor.file.clone(),
@@ -66,32 +68,31 @@ fn at_top(case: &Case<'_>, lines: &[String]) -> Option<Edit> {
     })
 }
 
-pub(crate) fn worker_connections(case: &Case<'_>) -> Outcome {
-    if case.site.http.is_none() {
+pub(crate) fn worker_connections(context: &Context<'_>) -> Outcome {
+    if context.nginx.http.is_none() {
         return Outcome::Unknown("no http block in nginx's configuration".into());
     }
-    let (number, evidence) = connections(case);
-    let workers = case.site.workers(case.facts.processors);
-    let each = CONNECTIONS_PER_VIEWER + u64::from(case.site.passes().next().is_some());
-    let need = (u64::from(case.viewers) * each).div_ceil(workers);
+    let (number, evidence) = connections(context);
+    let workers = context.nginx.workers(context.facts.processors);
+    let each = CONNECTIONS_PER_VIEWER + u64::from(context.nginx.proxied().next().is_some());
+    let need = (u64::from(context.viewers) * each).div_ceil(workers);
     if number >= need {
         return Outcome::Good(format!("{number} per worker, {need} needed by {}", count_workers(workers)));
     }
     let wanted = CONNECTIONS_WANTED.max(need);
-    let edit = case
-        .site
-        .event("worker_connections")
-        .and_then(|directive| instead(directive, &[format!("worker_connections {wanted};")], case.files()));
+    let edit = context.nginx.event("worker_connections").and_then(|directive| {
+        instead(directive, &[format!("worker_connections {wanted};")], context.files())
+    });
     Outcome::found(
-        Found::new(
+        Draft::new(
             Severity::Critical,
-            format!("{number} connections per worker, {} viewers need {need}", case.viewers),
+            format!("{number} connections per worker, {} viewers need {need}", context.viewers),
         )
         .evidence([evidence, format!("{}, {each} connections per viewer", count_workers(workers))])
         .effect(format!(
             "at about {} of {} viewers nginx logs \"worker_connections are not enough\" and closes new connections",
             number * workers / each,
-            case.viewers
+            context.viewers
         ))
         .fix(format!("worker_connections {wanted} in the events block"))
         .edits(edit),

@@ -1,16 +1,16 @@
 //! Limits of requests and connections per address.
 
-use super::{Found, Outcome};
-use crate::audit::case::Case;
+use super::{Draft, Outcome};
+use crate::audit::context::Context;
 use crate::audit::findings::Severity;
 use crate::audit::patch::{Edit, into_block};
 
-pub(crate) fn rate(case: &Case<'_>) -> Outcome {
-    let Some(http) = case.site.http else {
+pub(crate) fn rate(context: &Context<'_>) -> Outcome {
+    let Some(http) = context.nginx.http else {
         return Outcome::Unknown("no http block in nginx's configuration".into());
     };
-    let requests = !case.site.everywhere("limit_req").is_empty();
-    let connections = !case.site.everywhere("limit_conn").is_empty();
+    let requests = !context.nginx.everywhere("limit_req").is_empty();
+    let connections = !context.nginx.everywhere("limit_conn").is_empty();
     let (missing, lines): (Vec<&str>, Vec<&str>) = [
         (
             requests,
@@ -42,17 +42,17 @@ pub(crate) fn rate(case: &Case<'_>) -> Outcome {
         return Outcome::Good("limit_req and limit_conn".into());
     }
     // Files cost little; an application behind the server can be drowned by one address.
-    let passes = case.site.passes().next();
-    let severity = if passes.is_some() { Severity::Moderate } else { Severity::Low };
-    let behind = match passes {
+    let proxied = context.nginx.proxied().next();
+    let severity = if proxied.is_some() { Severity::Moderate } else { Severity::Low };
+    let behind = match proxied {
         Some((_, pass)) => format!("; {} passes requests on to an application", pass.place()),
         None => String::new(),
     };
-    let edit: Option<Edit> = into_block(http, &lines, case.files());
+    let edit: Option<Edit> = into_block(http, &lines, context.files());
     Outcome::found(
-        Found::new(severity, "no address is limited")
+        Draft::new(severity, "no address is limited")
             .evidence([format!("{} in the http block ({}){behind}", missing.join(", "), http.place())])
-            .effect(format!("one address that misbehaves takes what {} viewers share", case.viewers))
+            .effect(format!("one address that misbehaves takes what {} viewers share", context.viewers))
             .fix("limit_req_zone and limit_conn_zone per address: a viewer needs about 2 requests per segment; allow for homes and offices behind one address, and exempt the machines of a load test")
             .edits(edit),
     )

@@ -10,7 +10,7 @@ pub(crate) mod redis;
 pub(crate) mod segments;
 pub(crate) mod upstream;
 
-use super::case::Case;
+use super::context::Context;
 use super::patch::Edit;
 use crate::audit::findings::Severity;
 
@@ -18,7 +18,7 @@ use crate::audit::findings::Severity;
 #[derive(Debug)]
 pub enum Outcome {
     /// Something is wrong.
-    Found(Box<Found>),
+    Finding(Box<Draft>),
     /// Nothing is, with what was seen.
     Good(String),
     /// It could not be checked; why.
@@ -28,14 +28,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn found(found: Found) -> Self {
-        Self::Found(Box::new(found))
+    fn found(found: Draft) -> Self {
+        Self::Finding(Box::new(found))
     }
 }
 
 /// What is wrong.
 #[derive(Debug)]
-pub struct Found {
+pub struct Draft {
     /// How grave it is.
     pub severity: Severity,
     /// What is wrong, in a line.
@@ -52,7 +52,7 @@ pub struct Found {
     pub edits: Vec<Edit>,
 }
 
-impl Found {
+impl Draft {
     fn new(severity: Severity, title: impl Into<String>) -> Self {
         let (evidence, commands, edits) = (Vec::new(), Vec::new(), Vec::new());
         Self {
@@ -93,7 +93,7 @@ impl Found {
 }
 
 /// A check.
-pub type Rule = fn(&Case<'_>) -> Outcome;
+pub type Rule = fn(&Context<'_>) -> Outcome;
 
 /// Every check with its name, in the order in which equally grave findings are listed.
 pub const RULES: [(&str, Rule); 18] = [

@@ -1,28 +1,28 @@
 //! Redis beside the server.
 
-use super::{Found, Outcome};
-use crate::audit::case::Case;
+use super::{Draft, Outcome};
+use crate::audit::context::Context;
 use crate::audit::findings::Severity;
 
-pub(crate) fn memory(case: &Case<'_>) -> Outcome {
-    let mut bare = Vec::new();
+pub(crate) fn memory(context: &Context<'_>) -> Outcome {
+    let mut unlimited = Vec::new();
     let mut unknown = Vec::new();
     let mut good = Vec::new();
-    for redis in &case.facts.redis {
+    for redis in &context.facts.redis {
         match &redis.maxmemory {
-            Ok(0) => bare.push(redis.place.clone()),
+            Ok(0) => unlimited.push(redis.place.clone()),
             Ok(bytes) => good.push(format!("{}: maxmemory {bytes}", redis.place)),
             Err(why) => unknown.push(format!("{}: {why}", redis.place)),
         }
     }
-    if !bare.is_empty() {
+    if !unlimited.is_empty() {
         let effect = format!(
             "it grows with what {} viewers leave in it (sessions, counters) until the kernel kills it, or nginx in its place",
-            case.viewers
+            context.viewers
         );
         return Outcome::found(
-            Found::new(Severity::Moderate, "Redis may take all memory")
-                .evidence(bare.iter().map(|place| format!("{place}: maxmemory 0")))
+            Draft::new(Severity::Moderate, "Redis may take all memory")
+                .evidence(unlimited.iter().map(|place| format!("{place}: maxmemory 0")))
                 .effect(effect)
                 .fix("maxmemory (a tenth of the machine, say) and a policy: allkeys-lru for a cache, volatile-ttl for sessions")
                 .commands([

@@ -1,0 +1,60 @@
+//! Reading and merging what eight shards of a load have reported.
+
+use divan::Bencher;
+
+use hls_swarm::output::formats;
+use hls_swarm_model::event::Event;
+use hls_swarm_model::exchange::{Kind, Source};
+use hls_swarm_model::report::{Format, Report, merge, read};
+use hls_swarm_model::verdict::criteria::judge;
+use hls_swarm_test_support::recorded::{self, SECOND, exchange, stats_of};
+
+const SHARDS: u64 = 8;
+/// Viewers and seconds of each shard.
+const VIEWERS: u32 = 500;
+const SECONDS: u64 = 600;
+
+/// Ten minutes of 500 viewers, of which one in ten asks in a second.
+fn shard(place: u64) -> Report {
+    let mut stats = stats_of(Source::Probe, VIEWERS);
+    for viewer in 1..=VIEWERS {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+    }
+    for second in 1..=SECONDS {
+        for viewer in (1..=VIEWERS).filter(|viewer| u64::from(*viewer) % 10 == second % 10) {
+            stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Playlist, second))));
+            stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Segment, second))));
+            let media_us = second * 1_000_000;
+            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.25 });
+        }
+        stats.tick(second * SECOND);
+    }
+    let snapshot = stats.snapshot(SECONDS * SECOND);
+    let mut run = recorded::run();
+    run.began_unix += place;
+    Report {
+        run,
+        verdict: judge(&snapshot, &(), &[], None),
+        snapshot,
+        recording: stats.recording(),
+        end_reason: "its planned length was over".into(),
+    }
+}
+
+fn texts() -> Vec<String> {
+    (0..SHARDS).map(|place| formats::render(Format::Json, &shard(place)).unwrap()).collect()
+}
+
+#[divan::bench(max_time = 3)]
+fn read_8_shards(bencher: Bencher<'_, '_>) {
+    let texts = texts();
+    bencher.bench(|| texts.iter().map(|text| read::read("shard", text).unwrap()).collect::<Vec<_>>());
+}
+
+#[divan::bench(max_time = 3)]
+fn merge_8_shards(bencher: Bencher<'_, '_>) {
+    let read = |text: &String| ("shard".to_owned(), read::read("shard", text).unwrap());
+    let parts: Vec<_> = texts().iter().map(read).collect();
+    bencher.bench(|| merge::merge(divan::black_box(&parts)).unwrap());
+}

@@ -1,0 +1,199 @@
+//! Small HTTP/1.1 servers: metrics, the collector, the control of faults; and the accept loop that they
+//! share with the fault proxy.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A response whose body is in memory.
+pub type Page = Response<Full<Bytes>>;
+
+/// Connections that [`serve`] has open at the same time; further clients wait in the listen queue. These
+/// servers have few clients, and their descriptors come out of those of the viewers.
+const MAX_CONNECTIONS: usize = 256;
+/// A client that has not sent a whole request head after this time is disconnected.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long responses that are under way when the server stops may take.
+const GRACE: Duration = Duration::from_secs(1);
+/// Pause after a failed `accept`.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens on `address`. Needs a running event loop.
+///
+/// # Errors
+/// The operating system's own, such as that the port is taken.
+pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = StdListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// A response with a `Content-Type`.
+#[must_use]
+pub fn page(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Page {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Answers requests with `handler` until `stop`. Responses that are under way then are still sent, for a
+/// second at most.
+pub async fn serve<F>(
+    listener: TcpListener,
+    stop: &CancellationToken,
+    handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+) where
+    F: Future<Output = Page> + Send + 'static,
+{
+    let connections = accept(listener, MAX_CONNECTIONS, stop, |stream, _| {
+        connection(stream, handler.clone(), stop.clone())
+    });
+    connections.await.join_all().await;
+}
+
+/// Serves one connection; a client that fails in the middle of it is no failure of ours.
+async fn connection<F>(
+    stream: TcpStream,
+    handler: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    stop: CancellationToken,
+) where
+    F: Future<Output = Page> + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let page = handler(request);
+        async move { Ok::<_, Infallible>(page.await) }
+    });
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            drop(tokio::time::timeout(GRACE, connection).await);
+        }
+    }
+}
+
+/// Accepts connections until `stop` and returns those that are still open then; dropping them closes them.
+/// `connection` makes the task that serves one. At most `limit` are open at the same time.
+pub async fn accept<F>(
+    listener: TcpListener,
+    limit: usize,
+    stop: &CancellationToken,
+    mut connection: impl FnMut(TcpStream, SocketAddr) -> F,
+) -> JoinSet<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return connections,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < limit => match accepted {
+                Ok((stream, peer)) => drop(connections.spawn(connection(stream, peer))),
+                // Out of descriptors: an immediate retry would spin until one is free.
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+    async fn read_all(mut stream: TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_response_under_way_is_sent_after_the_stop_and_idle_connections_are_closed() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, asked, answer) =
+            (CancellationToken::new(), Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let server = tokio::spawn({
+            let (stop, asked, answer) = (stop.clone(), Arc::clone(&asked), Arc::clone(&answer));
+            async move {
+                let handler = move |_: Request<Incoming>| {
+                    let (asked, answer) = (Arc::clone(&asked), Arc::clone(&answer));
+                    async move {
+                        asked.notify_one();
+                        answer.notified().await;
+                        page(StatusCode::OK, "text/plain", "late")
+                    }
+                };
+                serve(listener, &stop, handler).await;
+            }
+        });
+        let idle = TcpStream::connect(address).await.unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(REQUEST).await.unwrap();
+        asked.notified().await;
+        stop.cancel();
+        answer.notify_one();
+        let text = read_all(client).await;
+        assert!(text.starts_with("HTTP/1.1 200 OK") && text.ends_with("late"), "{text}");
+        assert_eq!(read_all(idle).await, "");
+        server.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_than_the_limit_are_open() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, open) = (CancellationToken::new(), Arc::new(std::sync::Mutex::new((0, 0))));
+        let server = {
+            let (stop, open) = (stop.clone(), Arc::clone(&open));
+            async move {
+                let connection = move |mut stream: TcpStream, _| {
+                    let open = Arc::clone(&open);
+                    async move {
+                        {
+                            let mut open = open.lock().unwrap();
+                            *open = (open.0 + 1, open.1.max(open.0 + 1));
+                        }
+                        drop(stream.write_all(b"x").await);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        open.lock().unwrap().0 -= 1;
+                    }
+                };
+                drop(accept(listener, 2, &stop, connection).await);
+            }
+        };
+        let server = tokio::spawn(server);
+        let clients: Vec<_> = (0..8)
+            .map(|_| tokio::spawn(async move { read_all(TcpStream::connect(address).await.unwrap()).await }))
+            .collect();
+        for client in clients {
+            assert_eq!(client.await.unwrap(), "x", "a client that waited is served");
+        }
+        assert_eq!(open.lock().unwrap().1, 2);
+        stop.cancel();
+        server.await.unwrap();
+    }
+}

@@ -1,0 +1,145 @@
+//! The `server` block of nginx.conf: sockets, headers, and locations.
+
+use std::net::SocketAddr;
+
+use super::http::{LogContext, limit_directives, log_directives};
+use super::{CERTIFICATE, CERTIFICATE_KEY, NginxEnvironment, SiteConfig};
+
+pub(crate) fn server(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
+    [listen(config, environment), headers(), media(config, environment), monitoring(), "    }\n".to_owned()]
+        .concat()
+}
+
+/// The parameter of `listen` and the directives that are needed behind the fault proxy.
+fn proxy_protocol(environment: &NginxEnvironment) -> (&'static str, &'static str) {
+    match (environment.behind_proxy, environment.build.has("--with-http_realip_module")) {
+        (false, _) => ("", ""),
+        (true, false) => (" proxy_protocol", ""),
+        (true, true) => (
+            " proxy_protocol",
+            "        # nginx is behind the fault proxy; log and limits use the address of the viewer all the same.\n        \
+             set_real_ip_from 127.0.0.1;\n        \
+             real_ip_header proxy_protocol;\n",
+        ),
+    }
+}
+
+fn listen(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
+    let listen = config.listen;
+    let (proxied, real) = proxy_protocol(environment);
+    let tls = config.tls.map(|address| tls(address, config, environment)).unwrap_or_default();
+    format!(
+        "    server {{\n        \
+             # The kernel queues the connections of a ramp until a worker accepts them (at most net.core.somaxconn).\n        \
+             listen {listen} backlog=4096{proxied};\n\
+             {tls}{real}        \
+             server_name _;\n        \
+             root www;\n\n"
+    )
+}
+
+fn tls(address: SocketAddr, config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
+    let wanted = config.serving.serve.http2 && environment.build.has("--with-http_v2_module");
+    let (parameter, directive) = match (wanted, environment.build.has_http2_directive()) {
+        (false, _) => ("", ""),
+        (true, false) => (" http2", ""),
+        (true, true) => ("", "        http2 on;\n"),
+    };
+    format!(
+        "        listen {address} ssl{parameter} backlog=4096;\n\
+         {directive}        \
+             # Created by hls-origin at each start: the certificate, then the authority that viewers must trust.\n        \
+             ssl_certificate {CERTIFICATE};\n        \
+             ssl_certificate_key {CERTIFICATE_KEY};\n        \
+             ssl_protocols TLSv1.2 TLSv1.3;\n        \
+             # A viewer that reconnects resumes its session, whichever worker it reaches.\n        \
+             ssl_session_cache shared:tls:10m;\n        \
+             ssl_session_timeout 1h;\n"
+    )
+}
+
+fn headers() -> String {
+    "        add_header Cache-Control $origin_cache_control;\n        \
+         add_header Allow $origin_allow always;\n        \
+         # Players in a browser have another origin. Errors need this header, too, or they appear as CORS errors.\n        \
+         add_header Access-Control-Allow-Origin \"*\" always;\n        \
+         add_header Access-Control-Allow-Methods \"GET, HEAD, OPTIONS\" always;\n        \
+         add_header Access-Control-Allow-Headers \"Authorization, Range, If-None-Match, If-Modified-Since, Cache-Control, Pragma\" always;\n        \
+         add_header Access-Control-Expose-Headers \"Content-Length, Content-Range, Date, ETag\" always;\n        \
+         add_header Access-Control-Max-Age $origin_preflight_age;\n\n        \
+         if ($request_method !~ ^(GET|HEAD|OPTIONS)$) {\n            \
+             return 405;\n        \
+         }\n        \
+         if ($request_method = OPTIONS) {\n            \
+             return 204;\n        \
+         }\n\n"
+    .to_owned()
+}
+
+fn media(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
+    let cache_max = config.derived.open_file_cache_max;
+    let lifetime = config.derived.lifetime_seconds;
+    // Reading from memory does not block, so passing each response to a thread would only add cost.
+    let threads = if !environment.in_memory && environment.build.has("--with-threads") {
+        "            # The segments are on a disk: a thread waits for it instead of the worker.\n            aio threads;\n"
+    } else {
+        ""
+    };
+    let limits = limit_directives(&config.serving.limits);
+    let log = log_directives(config, LogContext::Segments, "            ");
+    format!(
+        "        location ~ \\.m3u8$ {{\n            \
+             # Small and urgent: sent immediately instead of waiting for a full packet.\n            \
+             tcp_nopush off;\n            \
+             tcp_nodelay on;\n            \
+             # Each worker would have its own cache, up to a second older than that of another: a viewer\n            \
+             # with two connections would see the media sequence decrease (measured: 1 % of requests).\n            \
+             open_file_cache off;\n\
+             {limits}        \
+         }}\n\n        \
+         location ~ \\.(?:ts|m4s|mp4|vtt)$ {{\n            \
+             # Large: the header and the first bytes share a packet, and packets are full.\n            \
+             tcp_nopush on;\n\
+             {threads}            \
+             # A segment never changes. Cached files are closed soon after the last request, because an\n            \
+             # open file keeps its memory even after hls-origin has deleted it (after {lifetime} s).\n            \
+             open_file_cache max={cache_max} inactive=10s;\n            \
+             open_file_cache_valid 10s;\n            \
+             # A segment that does not exist yet may exist at the next request.\n            \
+             open_file_cache_errors off;\n\
+             {limits}{log}        \
+         }}\n\n        \
+         # The key of encrypted segments is served to every viewer.\n        \
+         location ~ \\.key$ {{\n            \
+             tcp_nodelay on;\n        \
+         }}\n\n"
+    )
+}
+
+fn monitoring() -> String {
+    "        # The file `fresh` exists only while every playlist advances.\n        \
+         location = /health {\n            \
+             default_type text/plain;\n            \
+             if (-f $document_root/../fresh) {\n                \
+                 return 200 \"ok\\n\";\n            \
+             }\n            \
+             return 503 \"no fresh segments\\n\";\n        \
+         }\n\n        \
+         location = /nginx_status {\n            \
+             stub_status;\n            \
+             # Exporters request it every few seconds; the log is for viewers.\n            \
+             access_log off;\n        \
+         }\n\n        \
+         # Names, sizes and times of the segments as JSON, read from the directory at each request,\n        \
+         # which is cheap for some dozen files in memory.\n        \
+         location ~ ^/files/json/((?:[\\w-]+/)*)$ {\n            \
+             alias www/$1;\n            \
+             access_log off;\n            \
+             autoindex on;\n            \
+             autoindex_format json;\n        \
+         }\n\n        \
+         location / {\n            \
+             return 404;\n        \
+         }\n"
+    .to_owned()
+}

@@ -1,0 +1,367 @@
+//! The playhead of a viewer: what a player would have shown of the media that arrived.
+//!
+//! The media that was played is the media that arrived: whole segments, times their duration. Media that is
+//! missing is jumped over as soon as later media has arrived, which costs buffer and, sooner or later, a
+//! stall. The model has no clock: the time of everything that happens is passed in.
+
+use crate::preset::BufferRules;
+use crate::timeline::{Arrival, Media, Timeline};
+
+/// What the playhead is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing has been played yet.
+    Starting,
+    /// Media is being shown.
+    Playing,
+    /// The buffer ran empty.
+    Stalled,
+    /// The stream's end was shown.
+    Ended,
+}
+
+/// What a viewer saw so far. All times are nanoseconds, and all figures only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Viewing {
+    /// From the viewer's start to its first picture; absent until then.
+    pub startup_ns: Option<u64>,
+    /// Media that was shown.
+    pub played_ns: u64,
+    /// Time in which the playhead stood still after the start, for lack of media.
+    pub stalled_ns: u64,
+    /// The longest of these times.
+    pub longest_stall_ns: u64,
+    /// How often it stood still.
+    pub stalls: u64,
+    /// Media that was jumped over because it was missing.
+    pub missing_ns: u64,
+}
+
+/// The playhead of one viewer, over all processes or connections that the viewer had.
+#[derive(Clone, Debug)]
+pub struct Playhead {
+    rules: BufferRules,
+    renditions: Vec<Timeline>,
+    state: State,
+    started_ns: u64,
+    now_ns: u64,
+    position_ns: u64,
+    stall_began_ns: u64,
+    viewing: Viewing,
+}
+
+impl Playhead {
+    /// A viewer that pressed "play" at `started_ns`, and plays this number of renditions together (video with
+    /// separate audio: 2).
+    #[must_use]
+    pub fn new(rules: BufferRules, renditions: usize, started_ns: u64) -> Self {
+        Self {
+            rules,
+            renditions: vec![Timeline::default(); renditions.max(1)],
+            state: State::Starting,
+            started_ns,
+            now_ns: started_ns,
+            position_ns: 0,
+            stall_began_ns: 0,
+            viewing: Viewing::default(),
+        }
+    }
+
+    /// What the playhead is doing.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// What the viewer saw by the last time that was passed in.
+    #[must_use]
+    pub const fn viewing(&self) -> Viewing {
+        self.viewing
+    }
+
+    /// Media that could be shown from now on without a break, nanoseconds.
+    #[must_use]
+    pub fn buffered_ns(&self) -> u64 {
+        let playable = |rendition: &Timeline| rendition.playable_ns(self.position_ns);
+        self.renditions.iter().map(playable).min().unwrap_or(0)
+    }
+
+    /// Records what became of a segment of a rendition: the last byte of it (or its failure) was at `at_ns`.
+    /// Renditions and segments are counted from 0 and from the playlist's media sequence.
+    pub fn segment(
+        &mut self,
+        at_ns: u64,
+        rendition: usize,
+        sequence: u64,
+        duration_ns: u64,
+        arrival: Arrival,
+    ) {
+        self.advance(at_ns);
+        let started = self.state != State::Starting;
+        if let Some(timeline) = self.renditions.get_mut(rendition) {
+            timeline.insert(sequence, duration_ns, arrival, started);
+        }
+        // A gap in another rendition may have led beyond this segment.
+        self.pass();
+        self.start_or_resume();
+    }
+
+    /// Records that the media sequence numbers of a rendition begin anew, as after an encoder's restart.
+    pub fn sequence_began_anew(&mut self, at_ns: u64, rendition: usize) {
+        self.advance(at_ns);
+        if let Some(timeline) = self.renditions.get_mut(rendition) {
+            timeline.begin_anew();
+        }
+    }
+
+    /// Records that a rendition has no more segments than those that were requested.
+    pub fn end_of_rendition(&mut self, at_ns: u64, rendition: usize) {
+        self.advance(at_ns);
+        if let Some(timeline) = self.renditions.get_mut(rendition) {
+            timeline.end();
+        }
+        self.start_or_resume();
+    }
+
+    /// Moves the playhead to `at_ns`. A time before the last one changes nothing.
+    pub fn advance(&mut self, at_ns: u64) {
+        while self.now_ns < at_ns {
+            match self.state {
+                State::Playing => self.play(at_ns),
+                State::Stalled => {
+                    let passed = at_ns - self.now_ns;
+                    self.viewing.stalled_ns += passed;
+                    self.now_ns = at_ns;
+                    let stall = at_ns - self.stall_began_ns;
+                    self.viewing.longest_stall_ns = self.viewing.longest_stall_ns.max(stall);
+                }
+                State::Starting | State::Ended => self.now_ns = at_ns,
+            }
+        }
+    }
+
+    /// Plays up to the end of the nearest segment, or to `at_ns`.
+    fn play(&mut self, at_ns: u64) {
+        match self.media() {
+            Media::Playable { until_ns } => {
+                let step = until_ns.saturating_sub(self.position_ns).min(at_ns - self.now_ns);
+                self.position_ns += step;
+                self.now_ns += step;
+                self.viewing.played_ns += step;
+                self.pass();
+            }
+            Media::Gap { until_ns } => self.jump(until_ns),
+            Media::Awaited if self.is_over() => self.state = State::Ended,
+            Media::Awaited => {
+                self.state = State::Stalled;
+                self.stall_began_ns = self.now_ns;
+                self.viewing.stalls += 1;
+            }
+        }
+    }
+
+    /// What there is at the playhead: all renditions are needed, and the first that breaks off decides.
+    fn media(&self) -> Media {
+        let mut common = u64::MAX;
+        let mut gap = None;
+        for rendition in &self.renditions {
+            match rendition.at_front() {
+                Media::Playable { until_ns } => common = common.min(until_ns),
+                Media::Gap { until_ns } => gap = gap.max(Some(until_ns)),
+                Media::Awaited if rendition.is_over() && !self.is_over() => {}
+                Media::Awaited => return Media::Awaited,
+            }
+        }
+        gap.map_or(Media::Playable { until_ns: common }, |until_ns| Media::Gap { until_ns })
+    }
+
+    fn jump(&mut self, until_ns: u64) {
+        self.viewing.missing_ns += until_ns.saturating_sub(self.position_ns);
+        self.position_ns = self.position_ns.max(until_ns);
+        self.pass();
+    }
+
+    /// Leaves the segments behind that the playhead has passed.
+    fn pass(&mut self) {
+        for rendition in &mut self.renditions {
+            while let Media::Playable { until_ns } | Media::Gap { until_ns } = rendition.at_front() {
+                if until_ns > self.position_ns {
+                    break;
+                }
+                rendition.pass();
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.renditions.iter().all(Timeline::is_over)
+    }
+
+    fn start_or_resume(&mut self) {
+        let needed_ns = match self.state {
+            State::Starting => self.rules.start_ns,
+            State::Stalled => self.rules.resume_ns,
+            State::Playing | State::Ended => return,
+        };
+        while let Media::Gap { until_ns } = self.media() {
+            self.jump(until_ns);
+        }
+        if self.is_over() {
+            if self.state == State::Stalled {
+                self.state = State::Ended;
+            }
+            return;
+        }
+        let buffered_ns = self.buffered_ns();
+        let last = self.renditions.iter().all(|rendition| rendition.playable_to_the_end());
+        if buffered_ns == 0 || (buffered_ns < needed_ns && !last) {
+            return;
+        }
+        if self.state == State::Starting {
+            self.viewing.startup_ns = Some(self.now_ns - self.started_ns);
+        }
+        self.state = State::Playing;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::preset::Preset;
+    use crate::timeline::Arrival::{Missing, Whole};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// Segments of 2 s, by second of arrival and media sequence number.
+    fn play(preset: Preset, arrivals: &[(u64, u64, Arrival)], end: u64) -> Playhead {
+        let mut playhead = Playhead::new(preset.rules(), 1, 0);
+        for &(second, sequence, arrival) in arrivals {
+            playhead.segment(second * SECOND, 0, sequence, 2 * SECOND, arrival);
+        }
+        playhead.advance(end * SECOND);
+        playhead
+    }
+
+    fn seconds(ns: u64) -> u64 {
+        ns / SECOND
+    }
+
+    #[test]
+    fn a_steady_stream_never_stalls() {
+        let playhead = play(Preset::HlsJs, &[(1, 7, Whole), (3, 8, Whole), (5, 9, Whole)], 6);
+        let viewing = playhead.viewing();
+        assert_eq!(viewing.startup_ns, Some(SECOND));
+        assert_eq!((seconds(viewing.played_ns), viewing.stalls, viewing.stalled_ns), (5, 0, 0));
+        assert_eq!(seconds(playhead.buffered_ns()), 1);
+    }
+
+    #[test]
+    fn a_late_segment_is_a_stall_of_its_lateness() {
+        let viewing = play(Preset::HlsJs, &[(0, 1, Whole), (5, 2, Whole), (6, 3, Whole)], 8).viewing();
+        assert_eq!((viewing.stalls, seconds(viewing.stalled_ns), seconds(viewing.played_ns)), (1, 3, 5));
+        assert_eq!(seconds(viewing.longest_stall_ns), 3);
+    }
+
+    #[test]
+    fn missing_media_is_jumped_over_and_not_played() {
+        let arrivals = [(0, 1, Whole), (1, 2, Missing), (1, 3, Whole), (6, 4, Whole)];
+        let viewing = play(Preset::HlsJs, &arrivals, 8).viewing();
+        // 2 s of segment 1, the jump, 2 s of segment 3, a stall from 4 to 6, 2 s of segment 4.
+        assert_eq!((seconds(viewing.played_ns), seconds(viewing.missing_ns)), (6, 2));
+        assert_eq!((viewing.stalls, seconds(viewing.stalled_ns)), (1, 2));
+    }
+
+    #[test]
+    fn a_failed_segment_that_arrives_in_time_after_all_is_played() {
+        let viewing = play(Preset::HlsJs, &[(0, 1, Whole), (1, 2, Missing), (2, 2, Whole)], 4).viewing();
+        assert_eq!((seconds(viewing.played_ns), viewing.missing_ns, viewing.stalls), (4, 0, 0));
+    }
+
+    #[test]
+    fn segments_that_were_never_requested_are_missing() {
+        // As after an outage of the origin: the viewer comes back at the live edge.
+        let viewing = play(Preset::HlsJs, &[(0, 1, Whole), (12, 6, Whole), (12, 7, Whole)], 16).viewing();
+        assert_eq!((seconds(viewing.played_ns), seconds(viewing.missing_ns)), (6, 8));
+        assert_eq!((viewing.stalls, seconds(viewing.stalled_ns)), (1, 10));
+    }
+
+    #[test]
+    fn presets_start_and_resume_by_their_own_rules() {
+        let mut playhead = Playhead::new(Preset::ExoPlayer.rules(), 1, 0);
+        for (at, sequence) in [(0, 1), (SECOND / 2, 2), (5 * SECOND, 3), (6 * SECOND, 4)] {
+            playhead.segment(at, 0, sequence, SECOND * 3 / 5, Whole);
+        }
+        // Starts with 1.2 s at 0.5 s; resumes only with 2 s, which never come.
+        playhead.advance(8 * SECOND);
+        let viewing = playhead.viewing();
+        assert_eq!(viewing.startup_ns, Some(SECOND / 2));
+        assert_eq!((viewing.stalls, viewing.stalled_ns), (1, 8 * SECOND - SECOND / 2 - SECOND * 6 / 5));
+        // At the end of the stream, a player shows what it has.
+        playhead.end_of_rendition(8 * SECOND, 0);
+        assert_eq!(playhead.state(), State::Playing);
+        playhead.advance(20 * SECOND);
+        assert_eq!((playhead.state(), playhead.viewing().played_ns), (State::Ended, 4 * SECOND * 3 / 5));
+    }
+
+    #[test]
+    fn separate_audio_is_needed_to_start_and_to_go_on() {
+        let mut playhead = Playhead::new(Preset::HlsJs.rules(), 2, 0);
+        playhead.segment(SECOND, 0, 10, 2 * SECOND, Whole);
+        assert_eq!(playhead.state(), State::Starting);
+        playhead.segment(2 * SECOND, 1, 3, 2 * SECOND, Whole);
+        assert_eq!(playhead.viewing().startup_ns, Some(2 * SECOND));
+        playhead.segment(3 * SECOND, 0, 11, 2 * SECOND, Whole);
+        playhead.advance(6 * SECOND);
+        assert_eq!((playhead.state(), playhead.viewing().stalled_ns), (State::Stalled, 2 * SECOND));
+        playhead.segment(6 * SECOND, 1, 4, 2 * SECOND, Whole);
+        assert_eq!(playhead.state(), State::Playing);
+    }
+
+    #[test]
+    fn an_encoder_that_counts_anew_does_not_end_playback() {
+        let mut playhead = play(Preset::HlsJs, &[(0, 100, Whole), (1, 101, Whole)], 2);
+        playhead.sequence_began_anew(2 * SECOND, 0);
+        playhead.segment(3 * SECOND, 0, 0, 2 * SECOND, Whole);
+        playhead.advance(5 * SECOND);
+        assert_eq!(seconds(playhead.viewing().played_ns), 4);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_played_has_arrived_and_all_time_is_accounted_for(
+            events in proptest::collection::vec((0_u64..4000, 0_u64..12, 1_u64..6000, any::<bool>(), 0_usize..2), 0..60),
+            renditions in 1_usize..3,
+            preset in proptest::sample::select(Preset::ALL.to_vec()),
+        ) {
+            let mut playhead = Playhead::new(preset.rules(), renditions, 5);
+            let (mut at, mut whole) = (5, std::collections::BTreeMap::new());
+            let mut before = Viewing::default();
+            for (wait, sequence, milliseconds, arrived, rendition) in events {
+                at += wait * 1_000_000;
+                let duration_ns = milliseconds * 1_000_000;
+                let arrival = if arrived { Whole } else { Missing };
+                playhead.segment(at, rendition, sequence, duration_ns, arrival);
+                if arrived && rendition == 0 {
+                    let longest = whole.entry(sequence).or_insert(0);
+                    *longest = duration_ns.max(*longest);
+                }
+                let viewing = playhead.viewing();
+                prop_assert!(viewing.played_ns >= before.played_ns && viewing.stalled_ns >= before.stalled_ns);
+                before = viewing;
+            }
+            at += 60 * SECOND;
+            playhead.advance(at);
+            let viewing = playhead.viewing();
+            prop_assert!(viewing.played_ns <= whole.values().sum::<u64>());
+            prop_assert!(viewing.longest_stall_ns <= viewing.stalled_ns);
+            if let Some(startup_ns) = viewing.startup_ns {
+                prop_assert_eq!(startup_ns + viewing.played_ns + viewing.stalled_ns, at - 5);
+                prop_assert!(playhead.position_ns >= viewing.played_ns);
+            } else {
+                prop_assert_eq!((viewing.played_ns, viewing.stalled_ns), (0, 0));
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The media of one rendition in the order of its media sequence numbers: what arrived, what is missing,
+//! and what is still on its way.
+
+use std::collections::BTreeMap;
+
+/// How many segments a viewer requests at the same time. A segment is missing when a later one than these
+/// has come to its end: viewers request in order, so the segment was left out.
+const PARALLEL_REQUESTS: u64 = 2;
+/// Segments that are remembered beyond the playhead. More than any live window and buffer hold.
+const MOST_SEGMENTS: usize = 100_000;
+
+/// What became of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// All of it arrived, and it is media.
+    Whole,
+    /// It failed, was cut, holds something else than media, or was never requested.
+    Missing,
+}
+
+/// What a timeline has at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Media {
+    /// Playable media up to this position.
+    Playable {
+        /// The end of the playable stretch, nanoseconds.
+        until_ns: u64,
+    },
+    /// Media that will not come, up to this position.
+    Gap {
+        /// The end of the gap, nanoseconds.
+        until_ns: u64,
+    },
+    /// Nothing yet.
+    Awaited,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    duration_ns: u64,
+    arrival: Arrival,
+}
+
+/// One rendition. Positions count from the beginning of the first segment that the viewer chose.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Timeline {
+    segments: BTreeMap<u64, Segment>,
+    /// The segment at `front_ns`.
+    front: Option<u64>,
+    front_ns: u64,
+    /// The duration of the segment before, for those whose own is not known.
+    usual_ns: u64,
+    ended: bool,
+}
+
+impl Timeline {
+    /// Records what became of the segment `sequence`. A segment that arrives after all is no longer missing,
+    /// unless playback has passed it. Before playback has `started`, the first segments may finish in any order.
+    pub(crate) fn insert(&mut self, sequence: u64, duration_ns: u64, arrival: Arrival, started: bool) {
+        let front = *self.front.get_or_insert(sequence);
+        if sequence < front {
+            if started || front - sequence > PARALLEL_REQUESTS {
+                return;
+            }
+            self.front = Some(sequence);
+        }
+        if self.segments.len() >= MOST_SEGMENTS && !self.segments.contains_key(&sequence) {
+            return;
+        }
+        self.usual_ns = duration_ns;
+        let segment = self.segments.entry(sequence).or_insert(Segment { duration_ns, arrival });
+        if arrival == Arrival::Whole && segment.arrival == Arrival::Missing {
+            *segment = Segment { duration_ns, arrival };
+        }
+    }
+
+    /// The media sequence numbers begin anew, as after an encoder's restart: what was not yet played is
+    /// forgotten, and the next segment follows where playback is.
+    pub(crate) fn begin_anew(&mut self) {
+        self.segments.clear();
+        self.front = None;
+    }
+
+    /// No segment will follow the last one.
+    pub(crate) const fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether everything up to the end of the rendition was passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended && self.front.is_none_or(|front| self.segments.range(front..).next().is_none())
+    }
+
+    /// What there is at the front. A segment that failed is awaited until a later one has arrived: the viewer
+    /// may request it again.
+    pub(crate) fn at_front(&self) -> Media {
+        let Some(front) = self.front else { return Media::Awaited };
+        match self.segments.get(&front) {
+            Some(segment) if segment.arrival == Arrival::Whole => {
+                Media::Playable { until_ns: self.front_ns + segment.duration_ns }
+            }
+            Some(segment) if self.ended || self.arrived_after(front) => {
+                Media::Gap { until_ns: self.front_ns + segment.duration_ns }
+            }
+            None if self.segments.range(front + PARALLEL_REQUESTS..).next().is_some() => {
+                Media::Gap { until_ns: self.front_ns + self.usual_ns }
+            }
+            _ => Media::Awaited,
+        }
+    }
+
+    fn arrived_after(&self, front: u64) -> bool {
+        self.segments.range(front + 1..).any(|(_, segment)| segment.arrival == Arrival::Whole)
+    }
+
+    /// Whether all that is left of the rendition is playable.
+    pub(crate) fn playable_to_the_end(&self) -> bool {
+        let Some(front) = self.front else { return false };
+        self.ended && self.segments.range(front..).all(|(_, segment)| segment.arrival == Arrival::Whole)
+    }
+
+    /// Playable media behind `position_ns` without a break, nanoseconds.
+    pub(crate) fn playable_ns(&self, position_ns: u64) -> u64 {
+        let mut end_ns = self.front_ns;
+        let mut next = self.front;
+        while let Some(sequence) = next {
+            match self.segments.get(&sequence) {
+                Some(segment) if segment.arrival == Arrival::Whole => end_ns += segment.duration_ns,
+                _ => break,
+            }
+            next = sequence.checked_add(1);
+        }
+        end_ns.saturating_sub(position_ns)
+    }
+
+    /// Forgets the front segment, because playback has come to its end.
+    pub(crate) fn pass(&mut self) {
+        let Some(front) = self.front else { return };
+        let passed = self.segments.remove(&front).map_or(self.usual_ns, |segment| segment.duration_ns);
+        self.front_ns += passed;
+        self.front = front.checked_add(1);
+    }
+}

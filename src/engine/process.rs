@@ -1,0 +1,264 @@
+//! A session whose player is a process: start it, attend to it, stop it, report how it ended.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::unix::pipe;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use hls_swarm_base::exit_status::ProcessExit;
+use hls_swarm_model::event::{EndClass, Event};
+use hls_swarm_os::clock::now_ns;
+use hls_swarm_os::process::{Child, Program, StopTimeouts, Stopping};
+use hls_swarm_os::secrets;
+use hls_swarm_player::playback::Change;
+
+use super::viewer::{RunContext, StreamTarget};
+use super::{Session, SessionEnd};
+
+/// How much is read from one pipe before the others get their turn, bytes.
+const TURN_BYTES: usize = 256 << 10;
+
+/// What an engine makes of the output of its process.
+pub(crate) trait Monitor {
+    /// The player's name in messages.
+    const PLAYER: &'static str;
+
+    /// Takes output of the process.
+    fn stdout(&mut self, bytes: &[u8]);
+
+    /// Takes error output of the process.
+    fn stderr(&mut self, bytes: &[u8]);
+
+    /// Judges playback, once a second.
+    fn tick(&mut self) -> Option<Change>;
+
+    /// The process is being stopped.
+    fn stopping(&mut self);
+
+    /// The process has ended; no output will follow.
+    fn finish(&mut self);
+
+    /// The events since the last call, to be drained.
+    fn events(&mut self) -> &mut Vec<Event>;
+
+    /// Whether it played anything, as far as the engine can see; otherwise what its exit status says.
+    fn has_played(&self) -> bool;
+
+    /// The message of the process that explains its end best.
+    fn complaint(&self) -> Option<&str>;
+}
+
+/// Why a process ended, as far as this program caused it.
+#[derive(Debug, Default)]
+struct Cause {
+    /// The session was over.
+    stopped: bool,
+    /// The viewer had stalled and was to be started again.
+    stalled: bool,
+    /// It did not stop when it was asked to.
+    killed: bool,
+}
+
+/// Starts `program` and returns when it has ended; `stop` ends it gracefully. `monitor` makes the monitor of a
+/// process, given its id.
+pub(crate) async fn play<M: Monitor>(
+    context: &RunContext,
+    session: Session,
+    stop: &CancellationToken,
+    program: Program,
+    started_ns: u64,
+    monitor: impl FnOnce(u32) -> M,
+) -> SessionEnd {
+    let Session { viewer, generation } = session;
+    let (ending, class, killed, reason) = match program.start(&context.guard) {
+        Ok(child) => {
+            let mut monitor = monitor(child.pid());
+            let (ending, cause) = attend(context, child, &mut monitor, stop).await;
+            let target = context.targets.of(viewer);
+            let class = class(context, target, &monitor, &cause, stop, ending).await;
+            (ending, class, cause.killed, reason(target, &monitor, &cause, class, ending))
+        }
+        Err(error) => {
+            let reason = format!("cannot start {}: {error}", program.path.display());
+            (ProcessExit::Exited(127), EndClass::Failed, false, reason)
+        }
+    };
+    let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
+    tracing::debug!(viewer, generation, ?class, %ending, reason, "viewer ended");
+    let uptime_seconds = uptime.as_secs_f64();
+    context.record(Event::Ended { viewer, class, ending, killed, reason, uptime_seconds }).await;
+    SessionEnd { class, uptime }
+}
+
+/// Attends to a child until it has ended. Returns how, and what this program did to it.
+async fn attend<M: Monitor>(
+    context: &RunContext,
+    mut child: Child,
+    monitor: &mut M,
+    stop: &CancellationToken,
+) -> (ProcessExit, Cause) {
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let mut tick = interval(Duration::from_secs(1));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopping: Option<Stopping> = None;
+    let mut cause = Cause::default();
+    let group = child.group();
+    let begin = |stopping: &mut Option<Stopping>, monitor: &mut M| {
+        *stopping = Some(Stopping::begin(group, StopTimeouts::default()));
+        monitor.stopping();
+    };
+    let ending = loop {
+        tokio::select! {
+            ending = child.wait() => break ending,
+            bytes = read(&stderr) => take(&mut stderr, bytes, |bytes| monitor.stderr(bytes)),
+            bytes = read(&stdout) => take(&mut stdout, bytes, |bytes| monitor.stdout(bytes)),
+            _ = tick.tick() => {
+                let change = monitor.tick();
+                let restart = change == Some(Change::Stalled) && context.plan.viewers.restart_on_stall;
+                if restart && stopping.is_none() {
+                    cause.stalled = true;
+                    begin(&mut stopping, monitor);
+                }
+            }
+            () = stop.cancelled(), if stopping.is_none() => {
+                cause.stopped = true;
+                begin(&mut stopping, monitor);
+            }
+            () = context.at_once.cancelled(), if !stopping.as_ref().is_some_and(Stopping::is_killed) => {
+                cause.stopped = true;
+                if stopping.is_none() {
+                    begin(&mut stopping, monitor);
+                }
+                stopping.as_mut().into_iter().for_each(Stopping::kill);
+            }
+            () = escalate(&mut stopping) => {}
+        }
+        record(context, monitor).await;
+    };
+    // The last output of the child is still in the pipes.
+    monitor.stderr(&rest(&stderr));
+    monitor.stdout(&rest(&stdout));
+    monitor.finish();
+    record(context, monitor).await;
+    cause.killed = stopping.is_some_and(|stopping| stopping.is_killed());
+    (ending, cause)
+}
+
+async fn escalate(stopping: &mut Option<Stopping>) {
+    match stopping {
+        Some(stopping) => stopping.escalate().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn record(context: &RunContext, monitor: &mut impl Monitor) {
+    for event in monitor.events().drain(..) {
+        context.record(event).await;
+    }
+}
+
+/// What kind of end it was.
+async fn class(
+    context: &RunContext,
+    target: &StreamTarget,
+    monitor: &impl Monitor,
+    cause: &Cause,
+    stop: &CancellationToken,
+    ending: ProcessExit,
+) -> EndClass {
+    if cause.stopped {
+        return EndClass::Stopped;
+    }
+    let StreamTarget { stream, selection, end } = target;
+    let played_well = ending.is_success() && monitor.has_played() && !cause.stalled;
+    let at_its_end = async { !selection.live || end.reached(stream, &context.plan.target_policy).await };
+    let finished = played_well
+        && tokio::select! {
+            () = stop.cancelled() => false,
+            ended = at_its_end => ended,
+        };
+    if finished { EndClass::Finished } else { EndClass::Failed }
+}
+
+/// Why the process ended, in a text that is the same for equal causes.
+fn reason<M: Monitor>(
+    target: &StreamTarget,
+    monitor: &M,
+    cause: &Cause,
+    class: EndClass,
+    ending: ProcessExit,
+) -> String {
+    let how = match class {
+        _ if cause.stalled => "stopped because it stalled".to_owned(),
+        EndClass::Stopped if cause.killed => "killed, because it did not stop when asked to".to_owned(),
+        EndClass::Failed if ending.is_success() && target.selection.live => {
+            "ended a live stream (exit code 0)".to_owned()
+        }
+        EndClass::Failed if ending.is_success() => "ended without playing anything (exit code 0)".to_owned(),
+        _ => ending.to_string(),
+    };
+    match monitor.complaint().map(secrets::redact) {
+        Some(complaint) => format!("{complaint}; {how}"),
+        None if class == EndClass::Failed => format!("{} printed no error; {how}", M::PLAYER),
+        None => how,
+    }
+}
+
+/// Waits until a pipe has something, and reads it. `None` = its end.
+async fn read(pipe: &Option<pipe::Receiver>) -> Option<Vec<u8>> {
+    let Some(pipe) = pipe else { return std::future::pending().await };
+    loop {
+        pipe.readable().await.ok()?;
+        match read_turn(pipe) {
+            Ok(bytes) if bytes.is_empty() => return None,
+            Ok(bytes) => return Some(bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Reads what is there, up to one turn; empty = the end.
+fn read_turn(pipe: &pipe::Receiver) -> io::Result<Vec<u8>> {
+    let mut taken = Vec::new();
+    let mut buffer = [0_u8; 4096];
+    while taken.len() < TURN_BYTES {
+        match pipe.try_read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                taken.extend_from_slice(buffer.get(..read).unwrap_or_default());
+                // A short read has emptied the pipe; another one would only cost a system call.
+                if read < buffer.len() {
+                    break;
+                }
+            }
+            Err(_) if !taken.is_empty() => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(taken)
+}
+
+/// Passes on what was read; a pipe at its end is closed.
+fn take(pipe: &mut Option<pipe::Receiver>, bytes: Option<Vec<u8>>, pass: impl FnOnce(&[u8])) {
+    match bytes {
+        Some(bytes) => pass(&bytes),
+        None => *pipe = None,
+    }
+}
+
+/// What a pipe still holds after its writer has ended. A grandchild that keeps writing is not waited for.
+fn rest(pipe: &Option<pipe::Receiver>) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(pipe) = pipe
+        && all.len() < TURN_BYTES
+    {
+        match read_turn(pipe) {
+            Ok(bytes) if !bytes.is_empty() => all.extend(bytes),
+            _ => break,
+        }
+    }
+    all
+}

@@ -1,1 +1,0 @@
-//! What exporters publish, read into the few facts that a run shows beside its own figures.

@@ -1,0 +1,165 @@
+//! The checks before a run, and what they find.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_hls::selection::Selection;
+use hls_swarm_os::guard::Guard;
+
+use crate::config::plan::{Plan, Stream};
+
+/// The severity of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// Good.
+    Good,
+    /// The run will probably work, but look at it.
+    Warning,
+    /// The run cannot work.
+    Bad,
+}
+
+/// One line of the preflight report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The severity.
+    pub mark: Mark,
+    /// What was checked.
+    pub name: &'static str,
+    /// What there is, and what is needed.
+    pub text: String,
+    /// The command or change that fixes it; empty if nothing is wrong.
+    pub help: String,
+}
+
+impl Finding {
+    /// A good finding.
+    #[must_use]
+    pub fn good(name: &'static str, text: impl Into<String>) -> Self {
+        Self { mark: Mark::Good, name, text: text.into(), help: String::new() }
+    }
+
+    /// A finding that stops the run.
+    #[must_use]
+    pub fn bad(name: &'static str, text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { mark: Mark::Bad, name, text: text.into(), help: help.into() }
+    }
+
+    /// A finding that does not stop the run.
+    #[must_use]
+    pub fn warning(name: &'static str, text: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { mark: Mark::Warning, name, text: text.into(), help: help.into() }
+    }
+
+    /// A failure as a finding that stops the run.
+    #[must_use]
+    pub fn failed(name: &'static str, failure: &Failure) -> Self {
+        Self::bad(name, failure.chain(), failure.help_text().unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = match self.mark {
+            Mark::Good => '✓',
+            Mark::Warning => '!',
+            Mark::Bad => '✗',
+        };
+        write!(f, "{mark} {}: {}", self.name, self.text)?;
+        if self.help.is_empty() { Ok(()) } else { write!(f, "\n    help: {}", self.help) }
+    }
+}
+
+/// A check under way. `Err` is a failure of the check itself, which ends preflight; what it finds is noted.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
+
+/// One check of an engine's list. `E` is what the engine gathers on the way.
+pub struct Check<E> {
+    /// The name in the report.
+    pub name: &'static str,
+    /// Runs the check.
+    pub run: for<'a> fn(&'a mut Preflight<'_>, &'a mut E) -> Running<'a>,
+}
+
+/// Preflight under way: what is to be checked, and what has been found.
+pub struct Preflight<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The guard of all processes.
+    pub guard: &'a Arc<Guard>,
+    /// What viewers play of each stream, once the streams have been inspected.
+    pub selections: WeightedSet<(Stream, Selection)>,
+    report: &'a mut dyn FnMut(&Finding),
+    failed: Vec<Finding>,
+    /// A failed check may not be skipped.
+    is_binding: bool,
+}
+
+impl<'a> Preflight<'a> {
+    /// Nothing has been checked. `report` gets each finding as it is made.
+    pub(crate) fn new(plan: &'a Plan, guard: &'a Arc<Guard>, report: &'a mut dyn FnMut(&Finding)) -> Self {
+        let selections = plan.streams.map(|stream| (stream.clone(), unseen(stream)));
+        Self { plan, guard, selections, report, failed: Vec::new(), is_binding: false }
+    }
+
+    /// Runs an engine's checks in order.
+    ///
+    /// # Errors
+    /// A check itself failed, such as because the operating system refuses a process.
+    pub(crate) async fn run<E>(&mut self, checks: &[Check<E>], engine: &mut E) -> Result<(), Failure> {
+        for check in checks {
+            tracing::debug!(check = check.name, "preflight");
+            (check.run)(self, engine).await?;
+        }
+        Ok(())
+    }
+
+    /// Reports a finding.
+    pub(crate) fn note(&mut self, finding: Finding) {
+        (self.report)(&finding);
+        if finding.mark == Mark::Bad {
+            self.failed.push(finding);
+        }
+    }
+
+    /// Makes the findings so far and from now on binding: `--skip-preflight` does not accept them.
+    pub(crate) const fn make_binding(&mut self) {
+        self.is_binding = true;
+    }
+
+    /// The stream of which some viewers play over https, with their selection.
+    pub(crate) fn encrypted(&self) -> Option<&(Stream, Selection)> {
+        self.selections.iter().find(|(_, selection)| selection.url.scheme() == "https")
+    }
+
+    /// Ends preflight and returns what viewers play.
+    ///
+    /// # Errors
+    /// The first finding that stops the run, unless the plan skips preflight.
+    pub(crate) fn finish(self) -> Result<WeightedSet<(Stream, Selection)>, Failure> {
+        match self.failed.first() {
+            Some(first) if !self.plan.skip_preflight || self.is_binding => {
+                let more = match self.failed.len() {
+                    1 => String::new(),
+                    all => format!(" (and {} more, see above)", all - 1),
+                };
+                let what = format!("preflight failed: {}: {}{more}", first.name, first.text);
+                Err(Failure::preflight(what).help(first.help.clone()))
+            }
+            _ => Ok(self.selections),
+        }
+    }
+}
+
+/// What is played where preflight is skipped and the stream could not be inspected.
+pub(crate) fn unseen(stream: &Stream) -> Selection {
+    Selection {
+        url: stream.url.clone(),
+        audio: None,
+        live: true,
+        target_duration: stream.target_duration.as_secs_f64(),
+    }
+}

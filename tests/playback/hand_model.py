@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""The playback of one viewer, worked out by hand from what a server sent.
+
+This is the ground truth that hls-swarm's own figures are compared with, so it shares no code with it. It knows
+only when the last byte of each segment left the server, and how long each segment is.
+
+usage: hand_model.py < WHAT_WAS_SENT      prints JSON: startup, played, stalled, longest, stalls, missing (seconds)
+       hand_model.py --hlsjs LOG          the same from an event log of hls.js, beside what its video element did
+
+WHAT_WAS_SENT is JSON: {"start": s, "end": s, "segments": [[sequence, duration, last_byte or null], ...]}. A segment
+whose last_byte is null never arrived whole. Times are seconds of one clock; "start" is when the viewer began.
+"""
+
+import json
+import sys
+
+
+def play(start, end, segments):
+    """Plays whole segments in order. Media that never arrives is left out when the next segment is there."""
+    startup = played = stalled = longest = missing = 0.0
+    stalls = 0
+    free = None  # when the playhead is at the end of what was played so far
+    pending = 0.0  # media that is missing before the next whole segment
+    for _, duration, arrived in sorted(segments):
+        if arrived is None or arrived > end:
+            pending += duration
+            continue
+        if free is None:
+            startup = arrived - start
+            free = arrived
+        elif arrived > free:
+            stalls += 1
+            stalled += arrived - free
+            longest = max(longest, arrived - free)
+            free = arrived
+        if free >= end:
+            break
+        # Media before the first segment was not chosen; media in between is missing.
+        missing += pending if played > 0 else 0.0
+        pending = 0.0
+        played += min(duration, end - free)
+        free += duration
+    if free is None:
+        return {"startup": None, "played": 0, "stalled": 0, "longest": 0, "stalls": 0, "missing": 0}
+    if free < end:
+        stalls += 1
+        stalled += end - free
+        longest = max(longest, end - free)
+    return {
+        "startup": round(startup, 3),
+        "played": round(played, 3),
+        "stalled": round(stalled, 3),
+        "longest": round(longest, 3),
+        "stalls": stalls,
+        "missing": round(missing, 3),
+    }
+
+
+def hlsjs(log):
+    """What the model says of an hls.js session, and how long its video element stood still."""
+    fragments = [[e["sn"], 2.0, e["t"] / 1000] for e in log if e["k"] == "FRAG_LOADED"]
+    pressed = next(e["t"] for e in log if e["k"] == "media:play") / 1000
+    first = next(e["t"] for e in log if e["k"] == "firstframe") / 1000
+    real, waiting = 0.0, None
+    for event in log:
+        if event["k"] == "media:waiting" and event["t"] / 1000 > first:
+            waiting = event["t"]
+        elif event["k"] == "media:playing" and waiting is not None:
+            real += (event["t"] - waiting) / 1000
+            waiting = None
+    model = play(pressed, max(fragments)[2], fragments)
+    return {"model": model, "video_element_stalled": round(real, 3), "first_frame": round(first - pressed, 3)}
+
+
+def main():
+    if sys.argv[1:2] == ["--hlsjs"]:
+        with open(sys.argv[2], encoding="utf-8") as file:
+            print(json.dumps(hlsjs(json.load(file))))
+        return
+    sent = json.load(sys.stdin)
+    print(json.dumps(play(sent["start"], sent["end"], sent["segments"])))
+
+
+if __name__ == "__main__":
+    main()

@@ -90,7 +90,7 @@ fn children(container: &Container) -> Vec<char> {
 fn what_is_missing_is_named() {
     let swarm = Container::start(&[], &image("swarm"), &[]);
     assert_eq!(swarm.wait(MINUTE), 2);
-    assert!(swarm.log().contains("no stream was named"), "{}", swarm.log());
+    assert!(swarm.log().contains("no stream is given"), "{}", swarm.log());
     let few = ["--ulimit=nofile=64:64", "--env=STREAM_URL=http://127.0.0.1:1/x.m3u8", "--env=CLIENTS=50"];
     let swarm = Container::start(&few, &image("swarm"), &[]);
     assert_eq!(swarm.wait(MINUTE), 3);

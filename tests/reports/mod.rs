@@ -289,8 +289,8 @@ fn the_commands_read_and_write_files() {
         ("report show missing.json", "missing.json: cannot be read"),
         ("report show a.json --report a.pdf", "unknown file extension"),
         ("report show a.json --report nowhere/a.md", "cannot be written"),
-        // Only the first word can be the command; a URL is never taken for it.
-        ("-v report", "is no address of a stream"),
+        // A command comes before its flags; a URL is never taken for one.
+        ("-v report show a.json", "-v before the command \"report\""),
         ("--report run.pdf http://127.0.0.1:9/report", "unknown file extension"),
     ] {
         let (code, _, said) = run(line);

@@ -1,11 +1,11 @@
-//! Facts in, findings out: nothing runs here.
+//! From facts to findings, without a running server.
 
 use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 
 use hls_swarm_host::audit::audit;
-use hls_swarm_host::audit::facts::{Facts, Process, Redis};
+use hls_swarm_host::audit::facts::{Facts, Process, Redis, RedisSettings};
 use hls_swarm_host::audit::findings::{Audit, Capacity, Severity};
 
 use crate::audit::bad_server;
@@ -19,9 +19,12 @@ fn bad() -> (TempDir, Facts) {
         kernel: bad_server::kernel(),
         disks: Some(vec![bad_server::disk()]),
         link_mbit: Some(1000),
-        redis: vec![Redis { place: "127.0.0.1:6379".into(), maxmemory: Ok(0) }],
+        redis: vec![Redis { place: "127.0.0.1:6379".into(), settings: Ok(RedisSettings::default()) }],
         ..bad_server::facts(&folder.path().join("nginx.conf"), &folder.path().join("www"))
     };
+    let mut facts = facts;
+    // Whatever holds the temporary files of tests.
+    facts.folders[0].in_memory = false;
     (folder, facts)
 }
 
@@ -30,7 +33,7 @@ fn found(audit: &Audit) -> Vec<(Severity, &str)> {
 }
 
 #[test]
-fn the_server_of_the_field_gets_exactly_the_expected_findings() {
+fn the_audited_server_of_the_field_gets_exactly_its_findings() {
     let (_folder, facts) = bad();
     let audit = audit(&facts, 600).unwrap();
     assert_eq!(
@@ -46,6 +49,8 @@ fn the_server_of_the_field_gets_exactly_the_expected_findings() {
             (Severity::Moderate, "tcp-buffers"),
             (Severity::Moderate, "port-range"),
             (Severity::Low, "list-size"),
+            (Severity::Low, "segments-on-disk"),
+            (Severity::Low, "accept-queue"),
             (Severity::Low, "fin-timeout"),
             (Severity::Low, "congestion-control"),
             (Severity::Low, "swappiness"),
@@ -65,43 +70,48 @@ fn the_server_of_the_field_gets_exactly_the_expected_findings() {
     assert!(evidence("stale-segments").contains(&format!(": {} of 769 segments", bad_server::STALE)));
     assert!(evidence("stale-segments").contains("764000 bytes, the oldest is 180 min old"));
     assert!(evidence("segment-length").contains("EXT-X-TARGETDURATION 4"));
-    assert!(evidence("upstream-keepalive").contains("sites-enabled/default:11"));
+    assert!(evidence("upstream-keepalive").contains("sites-enabled/default:13"));
     assert!(
         evidence("tcp-buffers")
             .contains("net.ipv4.tcp_wmem = 4096 16384 4194304, recommended 4096 1000000 16000000")
     );
-    // Every finding says what to do, and all but those of the encoder say it as a command or a patch.
+    // Every finding has a fix, and all but those of the encoder have commands, a patch, or an example.
     for finding in &audit.findings {
         assert!(!finding.effect.is_empty() && !finding.fix.is_empty() && !finding.evidence.is_empty());
-        let done_by_hand = ["segment-length", "list-size"].contains(&finding.check.as_str());
-        assert_eq!(finding.commands.is_empty() && finding.patch.is_none(), done_by_hand, "{finding:?}");
+        let of_the_encoder = ["segment-length", "list-size"].contains(&finding.check.as_str());
+        let applicable = !finding.commands.is_empty() || finding.patch.is_some() || finding.example.is_some();
+        assert_ne!(applicable, of_the_encoder, "{finding:?}");
     }
+    assert_eq!(audit.verdict, "NOT READY for 600 viewers: fix open-files, stale-segments first");
+    let phases: Vec<usize> = audit.order().map(|(_, findings)| findings.len()).collect();
+    assert_eq!(phases.iter().sum::<usize>(), audit.findings.len());
+    assert_eq!(phases.len(), 4, "{phases:?}");
 }
 
 #[test]
-fn the_capacity_shows_its_arithmetic() {
+fn the_capacity_shows_its_formulas() {
     let (_folder, facts) = bad();
     let Capacity { before, after } = audit(&facts, 600).unwrap().capacity;
-    let wall = |walls: &[hls_swarm_host::audit::findings::Wall], name: &str| {
-        walls.iter().find(|wall| wall.name == name).map(|wall| (wall.viewers.unwrap(), wall.formula.clone()))
+    let limit_of = |limits: &[hls_swarm_host::audit::findings::CapacityLimit], name: &str| {
+        let found = limits.iter().find(|limit| limit.name == name);
+        found.map(|limit| (limit.viewers.unwrap(), limit.formula.clone()))
     };
     assert_eq!(
-        wall(&before, "open files"),
-        Some((496, "workers 2 x (limit 1024 - others 32 - cached 0) / 4 per viewer".into()))
+        limit_of(&before, "open files"),
+        // Viewers fetch no media through the upstream.
+        Some((661, "workers 2 x (limit 1024 - others 32 - cached 0) / 3 per viewer".into()))
     );
-    assert_eq!(wall(&before, "connections").unwrap().0, 682);
-    // 28232 ports / (60 s x 0.5 requests a second)
-    assert_eq!(wall(&before, "ports to the upstream").unwrap().0, 941);
+    assert_eq!(limit_of(&before, "connections").unwrap().0, 1024);
+    assert_eq!(limit_of(&before, "ports to the upstream"), None);
     // 2000 bytes each 4 s
-    assert_eq!(wall(&before, "network").unwrap().0, 250_000);
-    assert_eq!(Capacity::nearest(&before).unwrap().1, 496);
-    assert_eq!(wall(&after, "open files").unwrap().0, 2 * (100_000 - 32 - 1000) / 3);
-    assert_eq!(wall(&after, "ports to the upstream"), None);
-    assert_eq!(Capacity::nearest(&after).unwrap().1, 2 * 10_000 / 3);
+    assert_eq!(limit_of(&before, "network").unwrap().0, 250_000);
+    assert_eq!(Capacity::lowest(&before).unwrap().1, 661);
+    assert_eq!(limit_of(&after, "open files").unwrap().0, 2 * (100_000 - 32 - 1000) / 2);
+    assert_eq!(Capacity::lowest(&after).unwrap().1, 10_000);
 }
 
 #[test]
-fn what_cannot_be_known_is_said_and_not_guessed() {
+fn facts_that_are_unknown_are_reported_as_unknown() {
     let (_folder, facts) = bad();
     let bare = Facts {
         processes: Vec::new(),
@@ -109,7 +119,7 @@ fn what_cannot_be_known_is_said_and_not_guessed() {
         disks: None,
         link_mbit: None,
         folders: Vec::new(),
-        redis: vec![Redis { place: "r:1".into(), maxmemory: Err("it answers: NOAUTH".into()) }],
+        redis: vec![Redis { place: "r:1".into(), settings: Err("Redis answers: NOAUTH".into()) }],
         ..facts
     };
     let audit = audit(&bare, 600).unwrap();

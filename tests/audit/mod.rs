@@ -4,4 +4,5 @@
 use hls_swarm_test_support::{origin, program};
 mod bad_server;
 mod judged;
+mod law;
 mod running;

@@ -1,4 +1,4 @@
-//! The flags of `hls-swarm audit` as they were typed.
+//! Flags of `hls-swarm audit`.
 
 use std::path::PathBuf;
 
@@ -6,50 +6,65 @@ use clap::{Parser, ValueEnum};
 
 use crate::audit::findings::Severity;
 
-/// Look for what would keep a streaming server from holding its viewers: nginx's configuration and real
+/// Find what would prevent a streaming server from serving its viewers: nginx's configuration and
 /// limits, the HLS folders, the kernel, disks, Redis.
 ///
 /// Without --config it audits the nginx that runs on this machine.
 #[derive(Clone, Debug, PartialEq, Parser)]
 #[command(name = "hls-swarm audit", version, max_term_width = 100, after_help = NOTES)]
 pub struct AuditArgs {
-    /// Viewers that the server is to hold
+    /// Number of viewers that the server must serve
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub viewers: u32,
-    /// Process id of nginx's master, where several run
+    /// Process id of nginx's master process, if several run
     #[arg(long, value_name = "PID", conflicts_with = "config")]
     pub pid: Option<u32>,
     /// Audit this configuration instead of a running nginx
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// nginx's prefix, which relative paths of --config are meant from [default: its directory]
+    /// nginx's prefix, to which relative paths of --config are relative [default: its directory]
     #[arg(long, value_name = "DIR", requires = "config")]
     pub prefix: Option<PathBuf>,
     /// A folder with playlists and segments, besides those of the configuration; may be repeated
     #[arg(long = "folder", value_name = "DIR")]
     pub folders: Vec<PathBuf>,
-    /// Where Redis is: HOST:PORT, a redis.conf, or off [default: the one that runs here]
+    /// Redis as HOST:PORT, a redis.conf, or off [default: the one that runs here]
     #[arg(long, value_name = "WHERE")]
     pub redis: Option<String>,
-    /// Leave this machine's kernel, disks and network out: the configuration is another machine's
+    /// Ignore this machine: the configuration is another machine's. Folders are read only if --folder
+    /// names them, and included files only beside --config
     #[arg(long)]
     pub no_host: bool,
-    /// How to print it
+    /// Number of processors of the audited machine [default: those of this machine, without --no-host]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub processors: Option<u32>,
+    /// Output format
     #[arg(long, value_enum, default_value_t = AuditFormat::Text)]
     pub format: AuditFormat,
-    /// Write it too, by the file's ending: .md, .json, .patch (for nginx's files), .txt; may be repeated
+    /// Also write the audit to a file, by its extension: .md, .json, .patch (for nginx's files), .txt, .stale;
+    /// may be repeated
     #[arg(long = "report", value_name = "FILE")]
     pub reports: Vec<PathBuf>,
-    /// End with exit code 4 if a finding is at least this grave
+    /// Exit with code 4 if a finding has at least this severity
     #[arg(long, value_enum, value_name = "SEVERITY")]
     pub fail_on: Option<Severity>,
 }
 
-/// What the help text ends with.
-const NOTES: &str = "As root it sees more: limits of other users' processes, and `nginx -T`.
-Exit codes: 0 audited; 4 a finding as grave as --fail-on; 2 usage; 3 nothing to audit.";
+impl AuditArgs {
+    /// Reports whether only stale files of named folders are asked for, which needs no nginx.
+    pub(crate) fn only_folders(&self) -> bool {
+        self.format == AuditFormat::Stale
+            && !self.folders.is_empty()
+            && self.config.is_none()
+            && self.pid.is_none()
+    }
+}
 
-/// How an audit is printed.
+/// End of the help text.
+const NOTES: &str = "Run it as root to see the limits of other users' processes and the output of `nginx -T`.
+Exit codes: 0 complete; 4 a finding has at least the severity --fail-on; 2 usage; 3 nothing to audit.";
+
+/// Output format of an audit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum AuditFormat {
     /// For a terminal
@@ -59,12 +74,19 @@ pub enum AuditFormat {
     Markdown,
     /// For programs
     Json,
-    /// The fixes of nginx's files, for `patch -p1 -d /`
+    /// The fixes of nginx's files that change no response, for `patch -p1 -d /`
     Patch,
+    /// The counted stale files, for `xargs -0 rm --`; needs only --folder
+    Stale,
 }
 
 impl AuditFormat {
-    /// File endings and what they mean.
-    pub const ENDINGS: [(&str, Self); 4] =
-        [("md", Self::Markdown), ("json", Self::Json), ("patch", Self::Patch), ("txt", Self::Text)];
+    /// File extensions and their formats.
+    pub const ENDINGS: [(&str, Self); 5] = [
+        ("md", Self::Markdown),
+        ("json", Self::Json),
+        ("patch", Self::Patch),
+        ("txt", Self::Text),
+        ("stale", Self::Stale),
+    ];
 }

@@ -56,6 +56,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// Returns the value to set where `current` is not as good: no number of it becomes worse.
+    #[must_use]
+    pub fn target(&self, current: &str) -> String {
+        self.accept.merge(current, &self.value)
+    }
+
     /// Reports whether `current` is as good as the recommended value.
     #[must_use]
     pub fn accepts(&self, current: &str) -> bool {

@@ -45,9 +45,31 @@ impl Accept {
             }
         })
     }
+
+    /// Merges `current` with `wanted`, number by number, so that no number becomes worse: a larger maximum
+    /// of a buffer stays.
+    #[must_use]
+    pub fn merge(self, current: &str, wanted: &str) -> String {
+        let Some((current, numbers)) = numbers(current).zip(numbers(wanted)) else {
+            return wanted.to_owned();
+        };
+        if current.len() != numbers.len() {
+            return wanted.to_owned();
+        }
+        let pairs = current.iter().zip(&numbers).enumerate();
+        let merged = pairs.map(|(at, (current, wanted))| match self {
+            Self::Exact => *wanted,
+            Self::AtLeast => *current.max(wanted),
+            Self::AtMost => *current.min(wanted),
+            Self::Bits => current | wanted,
+            Self::Covers if at == 0 => *current.min(wanted),
+            Self::Covers => *current.max(wanted),
+        });
+        merged.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+    }
 }
 
-/// The numbers of a value; fs.file-max may be as large as 2^63 - 1.
+/// Parses the numbers of a value; fs.file-max may be as large as 2^63 - 1.
 fn numbers(text: &str) -> Option<Vec<u128>> {
     text.split_whitespace().map(|word| word.parse().ok()).collect()
 }
@@ -80,6 +102,21 @@ pub fn processes(limits: &Limits, clients: Option<u32>) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::tuning::profile::{built_in, parse};
+
+    #[test]
+    fn merging_never_makes_a_number_worse() {
+        for (accept, current, wanted, merged) in [
+            (Accept::AtLeast, "4096\t131072\t33554432", "4096 1000000 16000000", "4096 1000000 33554432"),
+            (Accept::AtMost, "60", "120", "60"),
+            (Accept::AtMost, "7200", "120", "120"),
+            (Accept::Covers, "32768 65535", "1026 65000", "1026 65535"),
+            (Accept::Bits, "4", "3", "7"),
+            (Accept::Exact, "cubic", "bbr", "bbr"),
+            (Accept::AtLeast, "5000", "4096 1", "4096 1"),
+        ] {
+            assert_eq!(accept.merge(current, wanted), merged, "{accept:?} {current} {wanted}");
+        }
+    }
 
     #[test]
     fn each_rule_accepts_better_values() {

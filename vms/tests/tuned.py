@@ -6,4 +6,4 @@ def tuned():
             # A key that this kernel lacks is skipped.
             if status == 0:
                 assert found.split() == value.split(), (role, key, found, value)
-        machine.succeed(f"hls-swarm tune check --only net. --only vm. {role}")
+        machine.succeed(f"hls-swarm tune check --variant lab --only net. --only vm. --profile {role}")

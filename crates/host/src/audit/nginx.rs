@@ -489,20 +489,36 @@ pub(crate) fn host(address: &str) -> &str {
     rest.split(['/', '?']).next().unwrap_or_default()
 }
 
+/// Returns the text that every path begins with that a regular expression matches.
+fn literal_start(pattern: &str) -> &str {
+    let Some(rest) = pattern.strip_prefix('^') else { return "" };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
+    let end = rest.find(|c| !plain(c)).unwrap_or(rest.len());
+    // The last character may be optional.
+    let optional = rest.get(end..).is_some_and(|tail| tail.starts_with(['?', '*', '{']));
+    if rest.contains('|') {
+        ""
+    } else {
+        rest.get(..end - usize::from(optional && end > 0)).unwrap_or_default()
+    }
+}
+
 /// Restricts locations whose playlists or segments go to a regular expression beside or inside of them.
 fn narrow(locations: &mut [Location<'_>]) {
-    let taken: Vec<(*const Directive, bool, bool)> = locations
+    let taken: Vec<((*const Directive, &str), bool, bool)> = locations
         .iter()
         .filter(|location| matches!(location.pattern().0, Some("~" | "~*")))
         .filter_map(|location| match location.content {
             Content::Media { playlists, segments } if playlists != segments => {
-                Some((std::ptr::from_ref(location.head), playlists, segments))
+                let start = literal_start(location.head.arguments.last().map_or("", String::as_str));
+                Some(((std::ptr::from_ref(location.head), start), playlists, segments))
             }
             _ => None,
         })
         .collect();
     for location in locations.iter_mut() {
-        let (modifier, _) = location.pattern();
+        let (modifier, pattern) = location.pattern();
+        let pattern = if location.head.name == "server" { "/" } else { pattern };
         let Content::Media { playlists: true, segments: true } = location.content else { continue };
         if matches!(modifier, Some("=" | "~" | "~*")) {
             continue;
@@ -510,8 +526,11 @@ fn narrow(locations: &mut [Location<'_>]) {
         let inside = |head: *const Directive, block: &Directive| {
             block.children().iter().any(|child| std::ptr::eq(child, head))
         };
-        let takes = |head: *const Directive| {
-            inside(head, location.head) || (modifier != Some("^~") && inside(head, location.server))
+        let takes = |(head, start): (*const Directive, &str)| {
+            inside(head, location.head)
+                || (modifier != Some("^~")
+                    && inside(head, location.server)
+                    && (pattern.starts_with(start) || start.starts_with(pattern)))
         };
         let playlists = !taken.iter().any(|(head, playlists, _)| *playlists && takes(*head));
         let segments = !taken.iter().any(|(head, _, segments)| *segments && takes(*head));

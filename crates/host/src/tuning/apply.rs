@@ -14,7 +14,7 @@ use hls_swarm_os::output_file;
 
 use super::args::{ChangeArgs, UndoArgs};
 use super::command::{compare_host, make_folder, print_done};
-use super::comparison::{Change, State};
+use super::comparison::{Change, HostSettings, KeyState, State};
 use super::{output, sysctl};
 
 /// Like all runtime settings, the saved values are gone after the next boot.
@@ -93,6 +93,16 @@ fn set(name: String, from: String, to: String) -> Change {
         Err(error) => Some(error.to_string()),
     };
     Change { name, from, to, failed }
+}
+
+/// Returns the settings of this machine as they were before `apply` changed them until the next boot.
+pub(super) fn without_changes(mut settings: HostSettings) -> Result<HostSettings, Failure> {
+    for (name, before) in read_state(&state_file(None))?.unwrap_or_default().before {
+        if let Some(KeyState::Value(value, _)) = settings.keys.get_mut(&name) {
+            *value = before;
+        }
+    }
+    Ok(settings)
 }
 
 pub(super) fn undo(args: &UndoArgs) -> Result<Exit, Failure> {

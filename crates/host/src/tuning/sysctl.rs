@@ -1,6 +1,6 @@
 //! Settings of this machine: /proc/sys, disks in /sys/block, and the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::{fs, io};
@@ -23,6 +23,11 @@ pub fn machine<'a>(keys: impl IntoIterator<Item = &'a String>) -> HostSettings {
         congestion_controls: congestion_controls(),
         allowed_controls: list("net.ipv4.tcp_allowed_congestion_control"),
         open_files: soft(Resource::RLIMIT_NOFILE),
+        open_files_hard: getrlimit(Resource::RLIMIT_NOFILE)
+            .ok()
+            .map(|(_, hard)| hard)
+            .filter(|hard| *hard != RLIM_INFINITY),
+        listening: listening(),
         processes: soft(Resource::RLIMIT_NPROC),
         disks: disks(),
     }
@@ -125,6 +130,21 @@ fn container() -> Option<String> {
         .into_iter()
         .find(|mark| groups.contains(mark))
         .map(str::to_owned)
+}
+
+/// Returns the ports that services of this network namespace listen on.
+fn listening() -> BTreeSet<u16> {
+    const LISTEN: &str = "0A";
+    let tables =
+        ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default());
+    let lines = tables.iter().flat_map(|text| text.lines().skip(1));
+    let port = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let listens = *words.get(3)? == LISTEN;
+        let port = u16::from_str_radix(words.get(1)?.rsplit(':').next()?, 16).ok()?;
+        listens.then_some(port)
+    };
+    lines.filter_map(port).collect()
 }
 
 fn list(key: &str) -> Vec<String> {

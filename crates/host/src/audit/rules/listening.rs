@@ -152,7 +152,13 @@ pub(super) fn sessions(context: &Context<'_>) -> Outcome {
     if without.is_empty() {
         return Outcome::Good("a shared session cache".into());
     }
-    let unset = context.nginx.everywhere("ssl_session_cache").is_empty();
+    // Sessions that are resumed skip the check of a client's certificate, and variables show them.
+    let visible = !context.nginx.everywhere("ssl_verify_client").is_empty()
+        || context
+            .files()
+            .values()
+            .any(|text| text.contains("ssl_session_reused") || text.contains("ssl_session_id"));
+    let unset = context.nginx.everywhere("ssl_session_cache").is_empty() && !visible;
     let edit =
         context.nginx.http.filter(|_| unset && !context.facts.configuration.fragment).and_then(|http| {
             into_block(

@@ -173,7 +173,8 @@ pub(super) fn worker_processes(context: &Context<'_>) -> Outcome {
     let stateful = context.nginx.top.iter().any(|directive| directive.name == "rtmp")
         || ["lua_package_path", "perl_modules", "init_by_lua_block", "init_by_lua_file", "passenger_root"]
             .iter()
-            .any(|name| !context.nginx.everywhere(name).is_empty());
+            .any(|name| !context.nginx.everywhere(name).is_empty())
+        || context.files().values().any(|text| text.contains("max_conns=") || text.contains("$pid"));
     let edit = match configured {
         _ if stateful => None,
         Some(directive) => replace(directive, &["worker_processes auto;".into()], context.files()),

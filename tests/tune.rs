@@ -56,10 +56,7 @@ fn apply_sets_and_undo_leaves_proc_sys_as_it_was() {
         line.unwrap_or_else(|| panic!("no {key} in {dump}")).to_owned()
     };
     // The kernel's defaults of a new namespace are different.
-    for (key, wanted) in [
-        ("tcp_fin_timeout", "15"),
-        ("tcp_slow_start_after_idle", "0"),
-    ] {
+    for (key, wanted) in [("tcp_fin_timeout", "15"), ("tcp_slow_start_after_idle", "0")] {
         assert_ne!(value("before", key), wanted, "{key}");
         assert_eq!(value("applied", key), wanted, "{key}");
     }
@@ -150,7 +147,9 @@ fn persist_writes_and_removes_files_below_a_root() {
     let read = |path: &str| std::fs::read_to_string(Path::new(root).join(path)).unwrap();
     assert!(read("etc/sysctl.d/90-hls-swarm-client.conf").contains("\n-net.core.rmem_max = 26214400\n"));
     assert!(read("etc/security/limits.d/90-hls-swarm-client.conf").contains("* soft nofile 32768\n"));
-    assert!(read("etc/systemd/system/nginx.service.d/90-hls-swarm.conf").contains("LimitNOFILE=100000:524288\n"));
+    assert!(
+        read("etc/systemd/system/nginx.service.d/90-hls-swarm.conf").contains("LimitNOFILE=100000:524288\n")
+    );
     assert!(read("etc/udev/rules.d/90-hls-swarm-origin.rules").contains("mq-deadline"));
     // The file is what `sysctl` itself reads: every key of it, set in a namespace of its own.
     let lines: Vec<String> = read("etc/sysctl.d/90-hls-swarm-client.conf")

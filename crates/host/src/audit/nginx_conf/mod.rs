@@ -229,7 +229,7 @@ impl MissingInclude {
             "fastcgi-php.conf",
         ];
         let name = self.pattern.rsplit('/').next().unwrap_or_default();
-        !HARMLESS.contains(&name) && !(self.pattern.contains("modules") && !self.in_http)
+        !HARMLESS.contains(&name) && (self.in_http || !self.pattern.contains("modules"))
     }
 }
 

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use tempfile::TempDir;
 
 use hls_swarm_host::audit::audit;
-use hls_swarm_host::audit::facts::{Facts, Process, Redis, RedisSettings};
-use hls_swarm_host::audit::findings::{Audit, Capacity, Severity};
+use hls_swarm_host::audit::facts::{Build, Facts, Process, Redis, RedisSettings, Service};
+use hls_swarm_host::audit::findings::{Audit, Capacity, Finding, Severity};
+use hls_swarm_host::audit::nginx_conf::{Files, assemble};
+use hls_swarm_host::tuning::comparison::KeyState;
 
 use crate::audit::bad_server;
 
@@ -82,7 +84,10 @@ fn the_audited_server_of_the_field_gets_exactly_its_findings() {
         let applicable = !finding.commands.is_empty() || finding.patch.is_some() || finding.example.is_some();
         assert_ne!(applicable, of_the_encoder, "{finding:?}");
     }
-    assert_eq!(audit.verdict, "NOT READY for 800 viewers: open files are exhausted at about 661 (calculated)");
+    assert_eq!(
+        audit.verdict,
+        "NOT READY for 800 viewers: open files are exhausted at about 661 (calculated)"
+    );
     let phases: Vec<usize> = audit.order().map(|(_, findings)| findings.len()).collect();
     assert_eq!(phases.iter().sum::<usize>(), audit.findings.len());
     assert_eq!(phases.len(), 4, "{phases:?}");
@@ -132,4 +137,152 @@ fn facts_that_are_unknown_are_reported_as_unknown() {
     }
     let walls: Vec<&str> = audit.capacity.before.iter().map(|wall| wall.name.as_str()).collect();
     assert_eq!(walls, ["open files", "connections"]);
+}
+
+/// Audits a configuration in one file for 2000 viewers, with the facts that `change` adds.
+fn audited(configuration: &str, change: impl FnOnce(&mut Facts)) -> Audit {
+    let texts = [("/etc/nginx/nginx.conf".to_owned(), configuration.to_owned())].into();
+    let files = Files { main: "/etc/nginx/nginx.conf".into(), texts, ..Files::default() };
+    let mut facts = Facts {
+        subject: "a server".into(),
+        configuration: assemble(files).unwrap(),
+        prefix: "/etc/nginx".into(),
+        processors: Some(2),
+        ..Facts::default()
+    };
+    change(&mut facts);
+    audit(&facts, 2000).unwrap()
+}
+
+fn finding<'a>(audit: &'a Audit, check: &str) -> Option<&'a Finding> {
+    audit.findings.iter().find(|finding| finding.check == check)
+}
+
+const PROXY: &str = "events { worker_connections 9000; }
+http {
+    upstream app { server 127.0.0.1:5000; }
+    server {
+        listen 80;
+        proxy_set_header Host $host;
+        location /live/ { proxy_pass http://app; }
+        location /start { proxy_pass http://127.0.0.1:5000/channel/start; }
+    }
+}
+";
+
+#[test]
+fn kept_connections_are_advice_that_repeats_inherited_headers() {
+    let audit = audited(PROXY, |_| ());
+    let found = finding(&audit, "upstream-keepalive").unwrap();
+    assert_eq!((found.severity, &found.patch), (Severity::Moderate, &None));
+    let example = found.example.as_deref().unwrap();
+    assert!(
+        example.contains("proxy_set_header Host $host;") && example.contains("Connection \"\";"),
+        "{example}"
+    );
+    // nginx keeps connections by itself since 1.29.7.
+    for (version, expected) in [((1, 29, 6), true), ((1, 29, 7), false), ((1, 30, 0), false)] {
+        let build = Build { version, options: "--with-http_stub_status_module".into() };
+        let audit = audited(PROXY, |facts| facts.build = Some(build));
+        assert_eq!(finding(&audit, "upstream-keepalive").is_some(), expected, "{version:?}");
+    }
+}
+
+#[test]
+fn a_development_server_and_low_limits_behind_the_proxy_are_found() {
+    let service = |command: &str, open_files| Service {
+        pid: 77,
+        ports: vec![5000],
+        command: command.into(),
+        open_files: Some(open_files),
+        open_now: Some(20),
+    };
+    let audit = audited(PROXY, |facts| facts.services = vec![service("python3 /srv/app.py", 1024)]);
+    let found = finding(&audit, "upstream-server").unwrap();
+    assert!(
+        found.evidence[0].contains("process 77") && found.example.as_deref().unwrap().contains("gunicorn")
+    );
+    assert!(
+        finding(&audit, "upstream-limits").unwrap().evidence[0].contains("soft limit of open files 1024")
+    );
+    let audit =
+        audited(PROXY, |facts| facts.services = vec![service("/srv/venv/bin/gunicorn app:app", 65_536)]);
+    assert!(finding(&audit, "upstream-server").is_none() && finding(&audit, "upstream-limits").is_none());
+}
+
+#[test]
+fn an_encoder_that_runs_out_of_files_is_found() {
+    for (open_now, expected) in [(1000, true), (40, false)] {
+        let encoder = Service {
+            pid: 9,
+            command: "ffmpeg -i x live.m3u8".into(),
+            open_files: Some(1024),
+            open_now: Some(open_now),
+            ..Service::default()
+        };
+        let audit = audited(PROXY, |facts| facts.encoders = vec![encoder]);
+        assert_eq!(finding(&audit, "encoder-limits").is_some(), expected, "{open_now}");
+    }
+}
+
+#[test]
+fn each_setting_of_redis_has_its_finding() {
+    let settings = |maxmemory, policy: &str, save: &str, appendonly: &str| RedisSettings {
+        maxmemory,
+        policy: Some(policy.into()),
+        save: Some(save.into()),
+        appendonly: Some(appendonly.into()),
+        backlog: Some(511),
+        timeout: Some(0),
+    };
+    for (settings, expected) in [
+        (settings(0, "noeviction", "", "no"), &["redis-memory"][..]),
+        (settings(1 << 28, "noeviction", "", "no"), &["redis-policy"]),
+        (settings(1 << 28, "allkeys-lru", "3600 1", "no"), &["redis-snapshots"]),
+        (settings(1 << 28, "allkeys-lru", "", "yes"), &["redis-snapshots"]),
+        (settings(1 << 28, "volatile-ttl", "", "no"), &[]),
+    ] {
+        let redis = Redis { place: "127.0.0.1:6379".into(), settings: Ok(settings) };
+        let audit = audited(PROXY, |facts| facts.redis = vec![redis.clone()]);
+        let found: Vec<&str> = audit
+            .findings
+            .iter()
+            .map(|finding| finding.check.as_str())
+            .filter(|check| check.starts_with("redis"))
+            .collect();
+        assert_eq!(found, expected, "{redis:?}");
+    }
+}
+
+#[test]
+fn the_firewall_and_larger_buffers_of_the_kernel_are_judged_rightly() {
+    let value = |text: &str| KeyState::Value(text.to_owned(), true);
+    let audit = audited(PROXY, |facts| {
+        facts.kernel = bad_server::kernel();
+        facts.kernel.insert("net.netfilter.nf_conntrack_max".into(), value("65536"));
+        facts.kernel.insert("net.ipv4.tcp_rmem".into(), value("4096 131072 67108864"));
+        facts.kernel.insert("net.ipv4.tcp_congestion_control".into(), value("bbr"));
+    });
+    assert!(finding(&audit, "connection-tracking").unwrap().evidence[0].contains("recommended 262144"));
+    assert!(finding(&audit, "congestion-control").is_none());
+    // The larger maximum is neither wrong nor reduced by a command.
+    let buffers = finding(&audit, "tcp-buffers").unwrap();
+    assert!(buffers.evidence.iter().all(|line| !line.contains("tcp_rmem")), "{buffers:?}");
+    let audit = audited(PROXY, |facts| facts.kernel = bad_server::kernel());
+    assert!(finding(&audit, "connection-tracking").is_none(), "its module is not loaded");
+}
+
+#[test]
+fn limits_by_address_know_a_cdn() {
+    let direct = audited(PROXY, |_| ());
+    let behind = PROXY.replace("upstream app", "set_real_ip_from 192.0.2.0/24; upstream app");
+    let behind = audited(&behind, |_| ());
+    for (audit, word) in [
+        (direct, "behind a CDN or proxy $binary_remote_addr is the address of its edge"),
+        (behind, "192.0.2.0/24"),
+    ] {
+        let found = finding(&audit, "rate-limits").unwrap();
+        assert!(found.patch.is_none());
+        assert!(format!("{}{}", found.fix, found.evidence.join("")).contains(word), "{found:?}");
+    }
 }

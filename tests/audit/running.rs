@@ -220,11 +220,9 @@ fn an_nginx_in_its_own_file_system_is_audited_with_its_own_files() {
     let port = free_port();
     std::fs::create_dir_all(folder.path().join("root")).unwrap();
     std::fs::create_dir_all(folder.path().join("conf/sites")).unwrap();
-    let main = format!(
-        "pid /tmp/inner.pid; error_log /dev/null;\nworker_rlimit_nofile 4321;\nevents {{ worker_connections 1234; }}\n\
-         http {{\n    access_log off;\n    client_body_temp_path /tmp/t1; proxy_temp_path /tmp/t2; fastcgi_temp_path /tmp/t3;\n    \
-         uwsgi_temp_path /tmp/t4; scgi_temp_path /tmp/t5;\n    include /etc/nginx/sites/*;\n}}\n"
-    );
+    let main = "pid /tmp/inner.pid; error_log /dev/null;\nworker_rlimit_nofile 4321;\nevents { worker_connections 1234; }\n\
+         http {\n    access_log off;\n    client_body_temp_path /tmp/t1; proxy_temp_path /tmp/t2; fastcgi_temp_path /tmp/t3;\n    \
+         uwsgi_temp_path /tmp/t4; scgi_temp_path /tmp/t5;\n    include /etc/nginx/sites/*;\n}\n";
     std::fs::write(folder.path().join("conf/nginx.conf"), main).unwrap();
     std::fs::write(
         folder.path().join("conf/site"),

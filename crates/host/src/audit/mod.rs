@@ -5,6 +5,7 @@
 pub mod args;
 mod capacity;
 pub mod command;
+mod content;
 mod context;
 pub mod facts;
 pub mod findings;

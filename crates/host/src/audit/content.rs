@@ -184,7 +184,10 @@ fn by_ending(modifier: Option<&str>, pattern: &str) -> Content {
     let has = |endings: &[&str]| endings.iter().any(|ending| words.contains(ending));
     let regex = matches!(modifier, Some("~" | "~*"));
     let file = pattern.rsplit('/').next().unwrap_or_default();
-    let names_files = regex && pattern.contains("\\.") || modifier == Some("=") && file.contains('.');
+    // Some patterns have a dot without a backslash, which matches all the same.
+    let endings = has(&PLAYLIST_ENDINGS) || has(&SEGMENT_ENDINGS);
+    let names_files =
+        regex && (pattern.contains("\\.") || endings) || modifier == Some("=") && file.contains('.');
     match (has(&PLAYLIST_ENDINGS), has(&SEGMENT_ENDINGS)) {
         (playlists, segments) if (playlists || segments) && names_files => {
             Content::Media { playlists, segments }
@@ -291,6 +294,7 @@ mod tests {
             (r"location ~ \.m3u8$ { root /x; }", true, false),
             (r"location ~ \.(ts|m4s)$ { root /x; }", false, true),
             (r"location ~* \.(m3u8|ts)$ { root /x; }", true, true),
+            (r"location ~* (.m3u8|png) { root /x; }", true, false),
             (r"location ~ \.php$ { root /x; }", false, false),
             (r"location ~* \.(js|css|png)$ { expires 1h; }", false, false),
             ("location = /live/clip.mp4 { root /x; }", false, true),

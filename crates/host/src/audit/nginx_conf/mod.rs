@@ -121,10 +121,13 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Directive>, SyntaxError> {
 /// Finds the first mark of a template language outside of comments: its line, from 1, and the mark.
 fn template_mark(text: &str) -> Option<(usize, &'static str)> {
     const MARKS: [&str; 6] = ["{{", "{%", "<%", "<?", "${{", "@@"];
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#'));
-    lines
-        .into_iter()
-        .find_map(|(at, line)| MARKS.iter().find(|mark| line.contains(**mark)).map(|mark| (at + 1, *mark)))
+    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#'));
+    lines.find_map(|(at, line)| {
+        let marked = MARKS.iter().find(|mark| line.contains(**mark)).copied();
+        // A variable in the place of directives, which envsubst replaces.
+        let placeholder = line.trim().starts_with("${") && line.trim().ends_with('}');
+        marked.or(placeholder.then_some("${")).map(|mark| (at + 1, mark))
+    })
 }
 
 /// Parses directives up to the `}` of this block, or to the end of the text.

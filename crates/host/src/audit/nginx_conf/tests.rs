@@ -93,6 +93,7 @@ fn templates_and_byte_order_marks_are_reported_as_such() {
     for (text, line, why) in [
         ("events {}\nhttp { server { listen {{ port }}; } }", 2, "looks like a template ({{)"),
         ("{% if x %}\nevents {}\n{% endif %}", 1, "looks like a template ({%)"),
+        ("rtmp {\n ${VARIANTS}\n}", 2, "looks like a template (${)"),
         ("\u{feff}events {}", 1, "byte order mark"),
     ] {
         let error = parse("f", text).unwrap_err();

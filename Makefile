@@ -111,6 +111,7 @@ check-nix: ## the Nix side, as far as this machine can; says what it cannot
 bench-tuning: build ## the tuned server against a bad one: wrk and viewers, as ratios (root)
 	@scripts/install-tools ffmpeg nginx wrk patch
 	@scripts/bench-tuning $(RELEASE)
+	@scripts/bench-changes $(RELEASE)
 
 # NixOS has its own machines (microvm.nix); VM_KIND=debian or VM_KIND=nix chooses.
 .PHONY: microvm-tools microvm-image microvm-check-kvm microvm-start microvm-start-tap microvm-stop microvm-reset \

@@ -131,6 +131,26 @@ fn a_bad_nginx_is_audited_and_the_patch_fixes_what_it_is_for() {
 }
 
 #[test]
+fn the_script_applies_the_patch_or_restores_the_files() {
+    let folder = TempDir::new().unwrap();
+    bad_server::write(folder.path(), free_port(), free_port());
+    let configuration = folder.path().join("nginx.conf");
+    let script = folder.path().join("fix.sh");
+    let report =
+        ["--config", configuration.to_str().unwrap(), "--no-host", "--report", script.to_str().unwrap()];
+    assert!(audit(&report).status.success());
+    let before = std::fs::read_to_string(&configuration).unwrap();
+    for (nginx, succeeds) in [("false", false), ("nginx", true)] {
+        let run = program("sh").arg(&script).env("NGINX", nginx).output().unwrap();
+        assert_eq!(run.status.success(), succeeds, "{run:?}");
+        assert_eq!(std::fs::read_to_string(&configuration).unwrap() == before, !succeeds, "{run:?}");
+    }
+    // Applied a second time, it does nothing.
+    assert!(!program("sh").arg(&script).output().unwrap().status.success());
+    assert!(std::fs::read_to_string(&configuration).unwrap().contains("worker_rlimit_nofile 100000;"));
+}
+
+#[test]
 fn stale_files_are_listed_exactly_and_nothing_else_is_removed() {
     let folder = TempDir::new().unwrap();
     bad_server::write(folder.path(), 8080, 9000);

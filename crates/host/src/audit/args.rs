@@ -41,7 +41,7 @@ pub struct AuditArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = AuditFormat::Text)]
     pub format: AuditFormat,
-    /// Also write the audit to a file, by its extension: .md, .json, .patch (for nginx's files), .txt, .stale;
+    /// Also write the audit to a file, by its extension: .md, .json, .patch (for nginx's files), .sh (applies it), .txt, .stale;
     /// may be repeated
     #[arg(long = "report", value_name = "FILE")]
     pub reports: Vec<PathBuf>,
@@ -76,16 +76,19 @@ pub enum AuditFormat {
     Json,
     /// The fixes of nginx's files that change no response, for `patch -p1 -d /`
     Patch,
+    /// A shell script that applies the patch, and restores the files if nginx refuses the result
+    Script,
     /// The counted stale files, for `xargs -0 rm --`; needs only --folder
     Stale,
 }
 
 impl AuditFormat {
     /// File extensions and their formats.
-    pub const ENDINGS: [(&str, Self); 5] = [
+    pub const ENDINGS: [(&str, Self); 6] = [
         ("md", Self::Markdown),
         ("json", Self::Json),
         ("patch", Self::Patch),
+        ("sh", Self::Script),
         ("txt", Self::Text),
         ("stale", Self::Stale),
     ];

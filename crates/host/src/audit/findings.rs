@@ -149,6 +149,9 @@ pub struct Audit {
     pub unknown: Vec<Unknown>,
     /// Calculated capacity.
     pub capacity: Capacity,
+    /// A shell script that applies the patch; absent without a patch.
+    #[serde(skip)]
+    pub script: Option<String>,
     /// All patches of nginx's files as one unified diff; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<String>,

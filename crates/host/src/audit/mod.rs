@@ -42,11 +42,12 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
             rule(&context)
         };
         match outcome {
-            Outcome::Finding(draft) => {
+            Outcome::Finding(mut draft) => {
                 match draft.absent.and_then(|scope| context.may_exist_elsewhere(scope)) {
                     Some(why) => unknown
                         .push(Unknown { check: (*check).to_owned(), why: format!("{}? {why}", draft.title) }),
                     None => {
+                        draft.edits = patch::safe(draft.edits, &facts.configuration);
                         edits.extend(draft.edits.iter().cloned());
                         findings.push(finding(check, *draft, facts));
                     }
@@ -59,6 +60,8 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let capacity = capacity::estimate(&context);
+    let patch = patch::render(&edits, &facts.configuration);
+    let commands: Vec<String> = findings.iter().flat_map(|finding| finding.commands.clone()).collect();
     Ok(Audit {
         subject: facts.subject.clone(),
         notes: facts.notes.clone(),
@@ -68,7 +71,8 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
         good,
         unknown,
         capacity,
-        patch: patch::render(&edits, &facts.configuration),
+        script: patch.as_ref().map(|patch| patch::script(patch, facts, &commands)),
+        patch,
     })
 }
 

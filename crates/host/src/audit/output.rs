@@ -16,6 +16,7 @@ pub(crate) fn render(format: AuditFormat, audit: &Audit) -> Result<String, Failu
         AuditFormat::Text => Ok(terminal(audit)),
         AuditFormat::Markdown => Ok(markdown(audit)),
         AuditFormat::Patch => Ok(audit.patch.clone().unwrap_or_default()),
+        AuditFormat::Script => Ok(audit.script.clone().unwrap_or_default()),
         AuditFormat::Stale => Ok(stale_files(audit)),
         AuditFormat::Json => serde_json::to_string_pretty(audit)
             .map(|text| text + "\n")
@@ -223,6 +224,7 @@ mod tests {
                 before: vec![limit("open files", Some(661)), limit("connections", Some(1000))],
                 after: vec![limit("open files", Some(98_000))],
             },
+            script: Some("script\n".into()),
             patch: Some("all\n".into()),
         }
     }
@@ -246,6 +248,7 @@ mod tests {
         assert_eq!(json["capacity"]["before"][0]["viewers"], 661);
         assert_eq!(json["unknown"][0]["check"], "redis-memory");
         assert_eq!(render(AuditFormat::Patch, &audit()).unwrap(), "all\n");
+        assert_eq!(render(AuditFormat::Script, &audit()).unwrap(), "script\n");
         assert_eq!(render(AuditFormat::Stale, &audit()).unwrap(), "/srv/a b.ts\0/srv/c.ts\0");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::facts::Facts;
 use super::gather::nginx::real_name;
 use super::nginx_conf::{Configuration, Directive};
 
@@ -138,6 +139,57 @@ pub(crate) fn render(edits: &[Edit], configuration: &Configuration) -> Option<St
     (!text.is_empty()).then_some(text)
 }
 
+/// Renders a shell script that applies a patch, restores the files if nginx refuses the result, and
+/// otherwise reloads the running nginx; `commands` follow as comments.
+pub(crate) fn script(patch: &str, facts: &Facts, commands: &[String]) -> String {
+    let main = shell_quote(&facts.configuration.main);
+    let reload = match facts.processes.first() {
+        Some(master) => format!("kill -HUP {}   # reload", master.pid),
+        None => "echo 'the files are changed; now reload nginx: nginx -s reload'".to_owned(),
+    };
+    let mut text = format!(
+        "#!/bin/sh\n\
+         # Written by `hls-swarm audit`: the fixes that change no response. Run it as root. If nginx refuses the\n\
+         # result, the files are restored.\n\
+         set -eu\n\
+         patch=$(mktemp)\n\
+         trap 'rm -f \"$patch\"' EXIT\n\
+         cat >\"$patch\" <<'END_OF_PATCH'\n{patch}END_OF_PATCH\n\
+         patch --dry-run -N -s -p1 -d / -i \"$patch\"\n\
+         patch -s -p1 -d / -r - -i \"$patch\"\n\
+         if ! \"${{NGINX:-nginx}}\" -t -c {main}; then\n    \
+             patch -R -s -p1 -d / -r - -i \"$patch\"\n    \
+             echo 'nginx refuses the result; the files are restored' >&2\n    \
+             exit 1\n\
+         fi\n\
+         {reload}\n"
+    );
+    if !commands.is_empty() {
+        text.push_str("\n# Other fixes, in the order of work; read the audit before you run them:\n");
+    }
+    for line in commands.iter().flat_map(|command| command.lines()) {
+        let _ = writeln!(text, "# {line}");
+    }
+    text
+}
+
+/// Quotes a word for a shell.
+pub(crate) fn shell_quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Returns the edits that are safe: of a file that is included once, because an edit is meant for one place,
+/// and whose text was read without loss.
+pub(crate) fn safe(edits: Vec<Edit>, configuration: &Configuration) -> Vec<Edit> {
+    let safe = |edit: &Edit| {
+        let real = real_name(&configuration.real_paths, &edit.file);
+        let text = configuration.files.get(&edit.file);
+        configuration.inclusions.get(real).is_none_or(|times| *times == 1)
+            && text.is_some_and(|text| !text.contains(char::REPLACEMENT_CHARACTER))
+    };
+    edits.into_iter().filter(safe).collect()
+}
+
 /// Splits a text into lines without `\n`; a `\r` stays.
 fn split_lines(text: &str) -> Vec<&str> {
     text.split_terminator('\n').collect()
@@ -243,6 +295,17 @@ mod tests {
         let heads: Vec<&str> = diff.lines().filter(|line| line.starts_with("@@")).collect();
         assert_eq!(heads, ["@@ -1,5 +1,7 @@", "@@ -18,7 +20,6 @@"]);
         assert_eq!(render(&[], &configuration), None);
+    }
+
+    #[test]
+    fn files_that_are_included_twice_or_not_readable_as_text_are_left_alone() {
+        let mut configuration = configuration("a;\n");
+        assert_eq!(safe(vec![edit(1, 0, &["x;"])], &configuration).len(), 1);
+        configuration.inclusions.insert("/etc/n.conf".into(), 2);
+        assert!(safe(vec![edit(1, 0, &["x;"])], &configuration).is_empty());
+        configuration.inclusions.clear();
+        configuration.files.insert("/etc/n.conf".into(), "a\u{fffd};\n".into());
+        assert!(safe(vec![edit(1, 0, &["x;"])], &configuration).is_empty());
     }
 
     #[test]

@@ -150,7 +150,7 @@ pub fn built_in(name: &str) -> Result<&'static str, Failure> {
 /// Reads a profile and lays `variant` over it.
 ///
 /// # Errors
-/// A usage failure: no such profile text, an unknown variant, a key that is no sysctl key, a value that
+/// A usage failure: no such profile text, an unknown variant, an invalid sysctl key, a value that
 /// would not be one line.
 pub fn parse(name: &str, text: &str, variant: Option<&str>) -> Result<Profile, Failure> {
     let what = format!("profile {name}");

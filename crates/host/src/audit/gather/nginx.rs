@@ -181,7 +181,15 @@ pub(crate) async fn configuration(master: &Master, guard: &Arc<Guard>) -> Result
     };
     let mut found = Files { main, texts: files.into_iter().collect(), ..Files::default() };
     let names: Vec<String> = found.texts.keys().cloned().collect();
+    found.global = master.option("-g");
     for name in names {
+        // What nginx prints has lost whether the last line ended.
+        let exact = fs::read_to_string(&name).ok();
+        if let Some((text, exact)) = found.texts.get_mut(&name).zip(exact)
+            && text.trim_end() == exact.trim_end()
+        {
+            *text = exact;
+        }
         note_real_path(&Root::own(), &name, &mut found);
     }
     Ok(found)
@@ -313,7 +321,7 @@ pub(crate) fn ask_or_read(master: &Master, build: Option<&Build>) -> Result<File
     let file = master.configuration_file(build);
     if master.contained {
         let file = file.unwrap_or_else(|| PathBuf::from("/etc/nginx/nginx.conf"));
-        return read(&source, &file);
+        return Ok(Files { global: master.option("-g"), ..read(&source, &file)? });
     }
     let guard = Arc::new(Guard::start()?);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -12,6 +12,8 @@ use std::fmt;
 
 use lexer::{Lexer, Token};
 
+/// Name of the file that directives of the command line are in.
+const COMMAND_LINE: &str = "nginx -g";
 /// Depth of includes; nginx itself stops only when it runs out of open files.
 const DEEPEST_INCLUDE: usize = 16;
 /// Depth of blocks, which limits the recursion for hostile input.
@@ -194,6 +196,8 @@ fn directive(
 pub struct Files {
     /// Name of the file that nginx starts with.
     pub main: String,
+    /// Directives of the command line (`-g`).
+    pub global: Option<String>,
     /// Text of each file by the name under which it is included.
     pub texts: BTreeMap<String, String>,
     /// Real path of files that are included through a symbolic link, by that name.
@@ -247,6 +251,10 @@ pub struct Configuration {
     pub directives: Vec<Directive>,
     /// Includes whose files were not read.
     pub missing: Vec<MissingInclude>,
+    /// Name of the file that nginx starts with.
+    pub main: String,
+    /// How often each file is included.
+    pub inclusions: BTreeMap<String, usize>,
     /// The main file is only a part of a configuration, and was read as if inside of `http`.
     pub fragment: bool,
 }
@@ -257,12 +265,23 @@ pub struct Configuration {
 /// The file and its syntax error.
 pub fn assemble(files: Files) -> Result<Configuration, (String, SyntaxError)> {
     let folder = files.main.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-    let mut assembly = Assembly { files: &files, folder, missing: Vec::new(), blocks: Vec::new() };
-    let directives = assembly.file(&files.main, 0)?;
-    let missing = std::mem::take(&mut assembly.missing);
+    let mut assembly = Assembly {
+        files: &files,
+        folder,
+        missing: Vec::new(),
+        inclusions: BTreeMap::new(),
+        blocks: Vec::new(),
+    };
+    let mut directives = match &files.global {
+        Some(global) => parse(COMMAND_LINE, global).map_err(|error| (COMMAND_LINE.to_owned(), error))?,
+        None => Vec::new(),
+    };
+    directives.extend(assembly.file(&files.main, 0)?);
+    let (missing, inclusions) =
+        (std::mem::take(&mut assembly.missing), std::mem::take(&mut assembly.inclusions));
     let (directives, fragment) = in_http(directives, &files.main);
-    let Files { texts, real_paths, .. } = files;
-    Ok(Configuration { files: texts, real_paths, directives, missing, fragment })
+    let Files { main, texts, real_paths, .. } = files;
+    Ok(Configuration { files: texts, real_paths, directives, missing, main, inclusions, fragment })
 }
 
 /// Wraps the directives of a fragment (a file of conf.d or sites-available) into the blocks that it is
@@ -295,6 +314,7 @@ struct Assembly<'a> {
     files: &'a Files,
     folder: String,
     missing: Vec<MissingInclude>,
+    inclusions: BTreeMap<String, usize>,
     /// Names of the blocks around the current directive.
     blocks: Vec<String>,
 }
@@ -306,6 +326,9 @@ impl Assembly<'_> {
             let what = "includes are nested too deeply; the file may include itself".to_owned();
             return Err((file.to_owned(), SyntaxError { line: 1, what }));
         }
+        // A file under two names counts as included twice.
+        let real = self.files.real_paths.get(file).map_or(file, String::as_str);
+        *self.inclusions.entry(real.to_owned()).or_default() += 1;
         let directives = parse(file, text).map_err(|error| (file.to_owned(), error))?;
         self.resolve(directives, depth)
     }

@@ -138,6 +138,25 @@ fn includes_are_replaced_with_their_files() {
 }
 
 #[test]
+fn directives_of_the_command_line_come_first_and_files_are_counted() {
+    let texts = files(&[
+        ("/n/a", "http { include b; include link; }"),
+        ("/n/b", "gzip on;"),
+        ("/n/link", "gzip on;"),
+    ]);
+    let files = Files {
+        main: "/n/a".into(),
+        global: Some("daemon off; worker_processes 3;".into()),
+        texts,
+        real_paths: [("/n/link".to_owned(), "/n/b".to_owned())].into(),
+        ..Files::default()
+    };
+    let configuration = assemble(files).unwrap();
+    assert_eq!(shape(&configuration.directives[..2]), "daemon off;\nworker_processes 3;\n");
+    assert_eq!(configuration.inclusions["/n/b"], 2);
+}
+
+#[test]
 fn a_file_that_includes_itself_is_refused() {
     let (file, error) =
         assemble(Files { main: "/n/a".into(), texts: files(&[("/n/a", "include a;")]), ..Files::default() })

@@ -267,8 +267,11 @@ pub(super) fn socket(listen: &Directive) -> (String, String) {
 /// default, and the port.
 fn status_server<'c, 'a>(context: &'c Context<'a>) -> Option<(&'c Location<'a>, String)> {
     /// Directives that answer or refuse a request before its location is chosen, or for every location.
-    const EARLY: [&str; 5] = ["return", "rewrite", "if", "rewrite_by_lua_block", "rewrite_by_lua_file"];
-    const INHERITED: [&str; 7] = [
+    const EARLY: [&str; 3] = ["return", "rewrite", "if"];
+    const INHERITED: [&str; 10] = [
+        "rewrite_by_lua",
+        "rewrite_by_lua_block",
+        "rewrite_by_lua_file",
         "satisfy",
         "access_by_lua",
         "access_by_lua_block",

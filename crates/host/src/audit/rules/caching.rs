@@ -43,7 +43,7 @@ pub(super) fn lock(context: &Context<'_>) -> Outcome {
     if without.is_empty() {
         return Outcome::Good("proxy_cache_lock on".into());
     }
-    // Beside the cache it holds for the same locations as the cache.
+    // Beside the cache, the lock applies to the same locations as the cache.
     let edits: Vec<Edit> = without
         .iter()
         .filter(|(location, _)| location.in_effect("proxy_cache_lock").is_none())
@@ -177,7 +177,7 @@ pub(super) fn times(context: &Context<'_>) -> Outcome {
     let (mut long, mut short) = (Vec::new(), Vec::new());
     for (location, _) in &cached {
         for valid in location.all_in_effect("proxy_cache_valid") {
-            // Without codes it holds for 200, 301, and 302.
+            // Without codes it applies to 200, 301, and 302.
             let (codes, time) = match valid.arguments.as_slice() {
                 [] => continue,
                 [codes @ .., time] => (codes, seconds(time)),

@@ -9,7 +9,7 @@ use crate::audit::nginx_conf::Directive;
 /// Longest time for which a playlist may be cached, seconds.
 const PLAYLIST_SECONDS: f64 = 5.0;
 
-/// What a location tells caches.
+/// Instructions of a location to caches.
 enum Caching<'a> {
     /// Nothing.
     Nothing,

@@ -5,6 +5,7 @@ use crate::audit::context::Context;
 use crate::audit::findings::{Phase, Severity};
 use crate::audit::folder::{STALE_SECONDS, Stream};
 use crate::audit::nginx::RtmpApplication;
+use crate::audit::patch::shell_quote;
 
 /// Longest recommended segment of a live stream, seconds.
 const RECOMMENDED_SECONDS: f64 = 2.5;
@@ -89,11 +90,6 @@ fn timer(list: &str) -> String {
          # /etc/systemd/system/hls-stale.timer   (systemctl enable --now hls-stale.timer)\n[Timer]\nOnBootSec=5min\nOnUnitActiveSec=5min\n[Install]\nWantedBy=timers.target\n",
         unit_quote(&escaped)
     )
-}
-
-/// Quotes a word for a shell.
-pub(super) fn shell_quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Quotes a word for ExecStart.

@@ -145,6 +145,15 @@ pub(super) fn connections_limit(context: &Context<'_>) -> Outcome {
         .found()
 }
 
+/// Reports whether a directive, or one inside of it, belongs to a module that keeps state in a worker.
+fn keeps_state(directive: &Directive) -> bool {
+    let name = directive.name.as_str();
+    name == "rtmp"
+        || name.contains("_lua")
+        || ["lua_", "perl", "passenger", "push_stream"].iter().any(|start| name.starts_with(start))
+        || directive.children().iter().any(keeps_state)
+}
+
 pub(super) fn worker_processes(context: &Context<'_>) -> Outcome {
     if let Some(outcome) = without_main(context) {
         return outcome;
@@ -170,10 +179,7 @@ pub(super) fn worker_processes(context: &Context<'_>) -> Outcome {
         |directive| format!("{}: {directive}", directive.place()),
     );
     // What workers keep in memory of their own would no longer be one thing.
-    let stateful = context.nginx.top.iter().any(|directive| directive.name == "rtmp")
-        || ["lua_package_path", "perl_modules", "init_by_lua_block", "init_by_lua_file", "passenger_root"]
-            .iter()
-            .any(|name| !context.nginx.everywhere(name).is_empty())
+    let stateful = context.nginx.top.iter().any(keeps_state)
         || context.files().values().any(|text| text.contains("max_conns=") || text.contains("$pid"));
     let edit = match configured {
         _ if stateful => None,

@@ -44,8 +44,10 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
         match outcome {
             Outcome::Finding(mut draft) => {
                 match draft.absent.and_then(|scope| context.may_exist_elsewhere(scope)) {
-                    Some(why) => unknown
-                        .push(Unknown { check: (*check).to_owned(), why: format!("{}? {why}", draft.title) }),
+                    Some(why) => unknown.push(Unknown {
+                        check: (*check).to_owned(),
+                        why: format!("{why}, so this is unknown: {}", draft.title),
+                    }),
                     None => {
                         draft.edits = patch::safe(draft.edits, &facts.configuration);
                         edits.extend(draft.edits.iter().cloned());

@@ -8,9 +8,9 @@ use crate::audit::nginx_conf::Directive;
 use crate::audit::patch::into_block;
 
 pub(super) fn rate(context: &Context<'_>) -> Outcome {
-    let Some(http) = context.nginx.http else {
+    if context.nginx.http.is_none() {
         return Outcome::Unknown("nginx's configuration has no http block".into());
-    };
+    }
     let places: Vec<&Location<'_>> = context.nginx.media().collect();
     let limited =
         |name: &str| !places.is_empty() && places.iter().all(|location| location.in_effect(name).is_some());
@@ -30,34 +30,20 @@ pub(super) fn rate(context: &Context<'_>) -> Outcome {
     evidence
         .extend(proxied.map(|(_, pass)| format!("{}: requests are passed to an application", pass.place())));
     let real_ip = context.nginx.everywhere("set_real_ip_from");
-    let (key, note) = if let Some(real) = real_ip.first() {
+    let note = if let Some(real) = real_ip.first() {
         evidence.push(format!(
             "{}: {real} replaces the address of a CDN or proxy with that of the viewer",
             real.place()
         ));
-        (
-            "$binary_remote_addr",
-            "the addresses of proxies are replaced, so $binary_remote_addr is the viewer's; keep the list of the CDN's addresses complete",
-        )
+        "the addresses of proxies are replaced, so $binary_remote_addr is the viewer's; keep the list of the CDN's addresses complete"
     } else {
-        (
-            "$binary_remote_addr",
-            "only where viewers connect directly: behind a CDN or proxy $binary_remote_addr is the address of its edge, so set set_real_ip_from and real_ip_header first, or limit at the CDN",
-        )
+        "only where viewers connect directly: behind a CDN or proxy $binary_remote_addr is the address of its edge, so set set_real_ip_from and real_ip_header first, or limit at the CDN"
     };
     let starts = context
         .nginx
         .locations
         .iter()
         .find(|location| location.is_named() && location.proxy_pass().is_some());
-    let strict = match starts {
-        Some(location) => format!(
-            "\n    # {} starts work in an application (such as FFmpeg processes): few per viewer.\n    limit_req_zone $binary_remote_addr zone=starts:10m rate=2r/s;\n    # in {}:\n    #     limit_req zone=starts burst=5 nodelay;",
-            location.head.arguments.join(" "),
-            location.head.place()
-        ),
-        None => String::new(),
-    };
     Draft::new(if proxied.is_some() { Severity::Moderate } else { Severity::Low }, "no address is limited")
         .evidence(evidence)
         .effect(format!(
@@ -70,13 +56,35 @@ pub(super) fn rate(context: &Context<'_>) -> Outcome {
              allow for homes and offices behind one address, and exempt the machines of a load test; {note}. \
              With tokens, limit by token ($arg_token). The limits answer 429, so there is no patch"
         ))
-        .example(format!(
-            "http {{\n    # The empty key of a load test's machines is not limited.\n    geo $limited {{ default 1; 10.0.0.0/8 0; }}\n    map $limited $limit_key {{ 1 {key}; default \"\"; }}\n    \
-             limit_req_zone $limit_key zone=streams:10m rate=30r/s;\n    limit_req_zone $limit_key zone=api:10m rate=10r/s;\n    limit_conn_zone $limit_key zone=viewers:10m;\n    limit_req_status 429;\n    limit_conn_status 429;{strict}\n    # where media is served:\n    #     limit_req zone=streams burst=100 nodelay;\n    #     limit_conn viewers 50;\n    # where the API is:\n    #     limit_req zone=api burst=20 nodelay;\n}}   # {}\n",
-            http.place()
-        ))
+        .example(rate_example(starts))
         .absent(Scope::Http)
         .found()
+}
+
+/// Returns an example of limits, with a strict one for a location that starts work in an application.
+fn rate_example(starts: Option<&Location<'_>>) -> String {
+    let strict = starts.map_or_else(String::new, |location| {
+        format!(
+            "    # {} starts work in an application (such as FFmpeg processes): few per viewer.\n    \
+             limit_req_zone $limit_key zone=starts:10m rate=2r/s;\n    \
+             # in {}:\n    #     limit_req zone=starts burst=5 nodelay;\n",
+            location.head.arguments.join(" "),
+            location.head.place()
+        )
+    });
+    format!(
+        "http {{\n    \
+         # The empty key of a load test's machines is not limited.\n    \
+         geo $limited {{ default 1; 10.0.0.0/8 0; }}\n    \
+         # With tokens: 1 $arg_token\n    \
+         map $limited $limit_key {{ 1 $binary_remote_addr; default \"\"; }}\n    \
+         limit_req_zone $limit_key zone=streams:10m rate=30r/s;\n    \
+         limit_req_zone $limit_key zone=api:10m rate=10r/s;\n    \
+         limit_conn_zone $limit_key zone=viewers:10m;\n    \
+         limit_req_status 429;\n    limit_conn_status 429;\n{strict}    \
+         # where media is served:\n    #     limit_req zone=streams burst=100 nodelay;\n    #     limit_conn viewers 50;\n    \
+         # where the API is:\n    #     limit_req zone=api burst=20 nodelay;\n}}\n"
+    )
 }
 
 fn places_of(locations: &[&Location<'_>]) -> String {

@@ -57,6 +57,25 @@ fn missing<'c, 'a>(
     }
 }
 
+/// Describes what a location lacks.
+fn described(missing: &Missing<'_, '_>) -> String {
+    let mut what = Vec::new();
+    match missing.upstream {
+        None if !missing.keepalive => {
+            what.push(format!("no upstream block for {}", host(missing.pass.value())))
+        }
+        Some(block) if !missing.keepalive => what.push(format!("no keepalive in {}", block.place())),
+        _ => {}
+    }
+    if !missing.version {
+        what.push("no proxy_http_version 1.1".into());
+    }
+    if !missing.header {
+        what.push("no proxy_set_header Connection \"\"".into());
+    }
+    format!("{}: {}: {}", missing.pass.place(), missing.pass, what.join(", "))
+}
+
 pub(super) fn keepalive(context: &Context<'_>) -> Outcome {
     let relevant = |(location, pass): &(&Location<'_>, &Directive)| {
         !only_websockets(location)
@@ -77,24 +96,7 @@ pub(super) fn keepalive(context: &Context<'_>) -> Outcome {
     if lacking.is_empty() {
         return Outcome::Good("connections to upstreams are kept open".into());
     }
-    let mut evidence = Vec::new();
-    for missing in &lacking {
-        let mut what = Vec::new();
-        match missing.upstream {
-            None if !missing.keepalive => {
-                what.push(format!("no upstream block for {}", host(missing.pass.value())))
-            }
-            Some(block) if !missing.keepalive => what.push(format!("no keepalive in {}", block.place())),
-            _ => {}
-        }
-        if !missing.version {
-            what.push("no proxy_http_version 1.1".into());
-        }
-        if !missing.header {
-            what.push("no proxy_set_header Connection \"\"".into());
-        }
-        evidence.push(format!("{}: {}: {}", missing.pass.place(), missing.pass, what.join(", ")));
-    }
+    let evidence: Vec<String> = lacking.iter().map(|missing| described(missing)).collect();
     let media = lacking.iter().any(|missing| {
         let location = missing.location;
         location.serves_playlists()
@@ -102,7 +104,10 @@ pub(super) fn keepalive(context: &Context<'_>) -> Outcome {
             || location.is_named()
             || serves_each_viewer(location)
     });
-    let rate = context.requests_per_second().filter(|_| media).map_or_else(String::new, |rate| {
+    let all_media = lacking
+        .iter()
+        .any(|missing| missing.location.serves_playlists() || missing.location.serves_segments());
+    let rate = context.requests_per_second().filter(|_| all_media).map_or_else(String::new, |rate| {
         format!(
             ", {rate:.0} a second if all playlists and segments of {} viewers are fetched there",
             context.viewers

@@ -35,10 +35,10 @@ pub(super) fn stale(context: &Context<'_>) -> Outcome {
         bytes += contents.stale_bytes;
         in_memory |= folder.in_memory;
         evidence.push(format!(
-            "{path}: {} of {} are in no live or complete playlist; with {} {} bytes, the oldest is {} min old",
+            "{path}: {} of {} are in no live or complete playlist; with playlists of stopped streams ({}) they have {} bytes, the oldest is {} min old",
             contents.stale_segments,
             count(contents.segments, "segment"),
-            count(contents.stale.len() - contents.stale_segments, "playlist of stopped streams").replace("streamss", "streams"),
+            contents.stale.len() - contents.stale_segments,
             contents.stale_bytes,
             contents.oldest_stale_seconds / 60
         ));
@@ -227,8 +227,8 @@ pub(super) fn encoder_limits(context: &Context<'_>) -> Outcome {
         .collect();
     if near.is_empty() {
         return Outcome::Good(format!(
-            "{} within their limits",
-            count(context.facts.encoders.len(), "FFmpeg process").replace("processs", "processes")
+            "{} within the limits",
+            count(context.facts.encoders.len(), "encoder")
         ));
     }
     Draft::new(Severity::Moderate, "an encoder is about to reach its limit of open files")

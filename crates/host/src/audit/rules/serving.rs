@@ -247,43 +247,80 @@ fn buffered_logs(context: &Context<'_>, logs: Vec<&Directive>) -> Option<Vec<Edi
     Some(edits)
 }
 
+/// Directories of live streams on a disk.
+struct LiveDirectory {
+    path: String,
+    streams: usize,
+    /// Size of the listed segments, bytes.
+    bytes: f64,
+    /// It holds nothing but files of live streams, so that a tmpfs may cover it.
+    only_live: bool,
+}
+
+/// Returns the directories with live playlists that are not in memory.
+fn live_directories(context: &Context<'_>) -> Vec<LiveDirectory> {
+    const OF_STREAMS: [&str; 9] = ["m3u8", "ts", "m4s", "aac", "m4a", "vtt", "key", "tmp", "bak"];
+    let mut found: Vec<LiveDirectory> = Vec::new();
+    for ((root, contents), folder) in context.folders.iter().zip(&context.facts.folders) {
+        for stream in contents.streams.iter().filter(|stream| stream.live && !folder.in_memory) {
+            let directory = stream.path.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
+            let bytes = stream.bits_per_second.map_or(0.0, |bits| bits / 8.0 * stream.seconds);
+            if let Some(known) = found.iter_mut().find(|known| known.path == directory) {
+                known.streams += 1;
+                known.bytes += bytes;
+                continue;
+            }
+            let below = format!("{directory}/");
+            let mut files =
+                folder.files.iter().map(|file| format!("{}/{}", root.trim_end_matches('/'), file.name));
+            let only_streams = files.all(|file| {
+                let name = file.rsplit('/').next().unwrap_or_default();
+                let extension = name.rsplit('.').next().unwrap_or_default();
+                let initialization = name.ends_with(".mp4") && name.starts_with("init");
+                !file.starts_with(&below)
+                    || initialization
+                    || (OF_STREAMS.contains(&extension) && !name.ends_with(".d.ts"))
+            });
+            found.push(LiveDirectory {
+                only_live: only_streams && !contents.has_vod && directory != root.trim_end_matches('/'),
+                path: directory,
+                streams: 1,
+                bytes,
+            });
+        }
+    }
+    found
+}
+
 pub(super) fn on_disk(context: &Context<'_>) -> Outcome {
     if context.folders.is_empty() {
         return Outcome::NotApplicable;
     }
-    let (mut evidence, mut commands) = (Vec::new(), Vec::new());
-    let mut threads = true;
-    for ((path, contents), folder) in context.folders.iter().zip(&context.facts.folders) {
-        let live: Vec<_> = contents.streams.iter().filter(|stream| stream.live).collect();
-        if folder.in_memory || live.is_empty() {
-            continue;
-        }
-        // What is listed, as much again for segments that viewers still fetch, and room for the next ones.
-        let rate: f64 = live
-            .iter()
-            .filter_map(|stream| stream.bits_per_second.map(|bits| bits / 8.0 * stream.seconds))
-            .sum();
-        let megabytes = ((rate * 3.0 / 1e6).ceil() as u64).div_ceil(64).max(1) * 64;
-        evidence.push(format!(
-            "{path}: {} live, on a disk; {:.1} MB are listed",
-            super::count(live.len(), "stream"),
-            rate / 1e6
-        ));
-        if contents.has_vod {
-            evidence.push(format!("{path} also holds complete streams, which must stay on the disk: give live streams a folder of their own"));
-        } else {
-            commands.push(format!(
-                "echo 'tmpfs {path} tmpfs size={megabytes}m,mode=1777,nodev,nosuid,noexec 0 0' >>/etc/fstab && mount {path}   # stop the encoders before; owner as of the folder"
-            ));
-        }
-        threads &= context
-            .nginx
-            .media_files()
-            .all(|location| location.in_effect("aio").is_some_and(|aio| aio.value() == "threads"));
-    }
-    if evidence.is_empty() {
+    let directories = live_directories(context);
+    if directories.is_empty() {
         return Outcome::Good("live segments are in memory, or there are none".into());
     }
+    let (mut evidence, mut commands) = (Vec::new(), Vec::new());
+    for LiveDirectory { path, streams, bytes, only_live } in directories {
+        // What is listed, as much again for segments that viewers still fetch, and room for the next ones.
+        let megabytes = ((bytes * 3.0 / 1e6).ceil() as u64).div_ceil(64).max(1) * 64;
+        evidence.push(format!(
+            "{path}: {} on a disk; {:.1} MB are listed, a tmpfs needs {megabytes} MB",
+            super::count(streams, "live stream"),
+            bytes / 1e6
+        ));
+        if only_live {
+            commands.push(format!(
+                "echo 'tmpfs {path} tmpfs size={megabytes}m,mode=1777,nodev,nosuid,noexec 0 0' >>/etc/fstab && mount {path}   # stop the encoders before"
+            ));
+        } else {
+            evidence.push(format!("{path} is a root or holds other files, which a tmpfs would hide: give live streams a directory of their own"));
+        }
+    }
+    let threads = context
+        .nginx
+        .media_files()
+        .all(|location| location.in_effect("aio").is_some_and(|aio| aio.value() == "threads"));
     let aio = if threads {
         ""
     } else {

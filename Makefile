@@ -130,6 +130,7 @@ check-nix: ## check the Nix files as far as this machine can, and list what it c
 bench-tuning: build ## compare a tuned and an untuned server with wrk and viewers, as ratios (as root)
 	@scripts/install-tools ffmpeg nginx wrk patch
 	@scripts/bench-tuning $(RELEASE)
+	@scripts/bench-changes $(RELEASE)
 
 # NixOS uses machines of its own (microvm.nix); VM_KIND=debian or VM_KIND=nix selects one.
 .PHONY: microvm-tools microvm-image microvm-check-kvm microvm-start microvm-start-tap microvm-stop microvm-reset \

@@ -1,5 +1,5 @@
-# hls.tuning: settings of kernel, limits and disks from profiles/sysctl/*.toml, which documents the reason for each
-# key. The programs check and apply the same files (`hls-swarm tune`).
+# hls.tuning: kernel settings, limits, and disks as profiles/sysctl/*.toml recommend them, where each key
+# has its reason. The programs check and apply the same files (`hls-swarm tune`).
 { config, lib, ... }:
 let
   cfg = config.hls.tuning;
@@ -83,22 +83,16 @@ in
     );
 
     security.pam.loginLimits = lib.mkIf cfg.limits (
-      lib.concatMap
-        (
-          item:
-          map
-            (type: {
-              domain = "*";
-              inherit type item;
-              value = toString (
-                lib.foldl' lib.max 0 (map (role: facts.sysctl.${role}.limits.${item} or 0) cfg.roles)
-              );
-            })
-            [
-              "soft"
-              "hard"
-            ]
-        )
+      # Soft limits only: a hard limit here would lower that of the system.
+      map
+        (item: {
+          domain = "*";
+          type = "soft";
+          inherit item;
+          value = toString (
+            lib.foldl' lib.max 0 (map (role: facts.sysctl.${role}.limits.${item} or 0) cfg.roles)
+          );
+        })
         [
           "nofile"
           "nproc"

@@ -1,5 +1,5 @@
-//! `hls-swarm tune` against the real /proc/sys, inside network namespaces that the tests make, and with
-//! net.* keys only: nothing of this machine changes.
+//! `hls-swarm tune` with the real /proc/sys, inside of network namespaces that the tests make, and with
+//! net.* keys only: this machine does not change.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -10,7 +10,7 @@ use hls_swarm_test_support::program;
 
 const SWARM: &str = env!("CARGO_BIN_EXE_hls-swarm");
 
-/// A user namespace gives the right to make a network namespace to those who are not root.
+/// Runs a script in a network namespace; in a user namespace, too, where the test does not run as root.
 fn namespace(script: &str) -> Output {
     let mut unshare = program::program("unshare");
     if !nix::unistd::geteuid().is_root() {
@@ -29,7 +29,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Every readable key of the namespace with its value; what counts events is left out.
+/// Prints every readable key of the namespace with its value, without counters.
 const DUMP: &str =
     "grep -r . /proc/sys/net 2>/dev/null | grep -v -e _count: -e fastopen_key -e stable_secret | sort";
 
@@ -39,7 +39,8 @@ fn apply_sets_and_undo_leaves_proc_sys_as_it_was() {
     let at = folder.path().display();
     let apply = format!("{SWARM} tune apply --only net. --state {at}/state");
     namespace(&format!(
-        "{DUMP} >{at}/before
+        "echo 4096 131072 33554432 >/proc/sys/net/ipv4/tcp_rmem
+         {DUMP} >{at}/before
          {apply} >{at}/first
          {DUMP} >{at}/applied
          {SWARM} tune check --only net. >{at}/check || echo $? >{at}/code
@@ -54,16 +55,15 @@ fn apply_sets_and_undo_leaves_proc_sys_as_it_was() {
         let line = dump.lines().find_map(|line| line.strip_prefix(&format!("/proc/sys/net/ipv4/{key}:")));
         line.unwrap_or_else(|| panic!("no {key} in {dump}")).to_owned()
     };
-    // The kernel's defaults of a new namespace are none of these.
-    for (key, wanted) in [
-        ("tcp_rmem", "4096\t1000000\t16000000"),
-        ("tcp_fin_timeout", "15"),
-        ("tcp_slow_start_after_idle", "0"),
-        ("tcp_notsent_lowat", "131072"),
-    ] {
+    // The kernel's defaults of a new namespace are different.
+    for (key, wanted) in [("tcp_fin_timeout", "15"), ("tcp_slow_start_after_idle", "0")] {
         assert_ne!(value("before", key), wanted, "{key}");
         assert_eq!(value("applied", key), wanted, "{key}");
     }
+    // The larger maximum stays, and each number is raised on its own.
+    assert_eq!(value("before", "tcp_rmem"), "4096\t131072\t33554432");
+    assert_eq!(value("applied", "tcp_rmem"), "4096\t1000000\t33554432");
+    assert!(value("applied", "ip_local_reserved_ports").starts_with("5000,6379,8080,"));
     assert!(read("second").contains("tcp_fastopen: 1 -> 3"), "{}", read("second"));
     assert!(read("before").lines().count() > 100, "{}", read("before"));
     assert_eq!(read("before"), read("after"), "{}", read("undone"));
@@ -78,7 +78,7 @@ fn apply_sets_and_undo_leaves_proc_sys_as_it_was() {
 }
 
 #[test]
-fn a_value_that_the_kernel_refuses_fails_and_the_rest_is_set() {
+fn a_refused_value_fails_and_the_other_ones_are_set() {
     let folder = TempDir::new().unwrap();
     let at = folder.path().display();
     let key =
@@ -111,7 +111,7 @@ fn a_value_that_the_kernel_refuses_fails_and_the_rest_is_set() {
 }
 
 #[test]
-fn check_ends_with_4_when_anything_differs_and_0_otherwise() {
+fn check_exits_with_4_if_a_setting_differs() {
     let folder = TempDir::new().unwrap();
     let now = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_keepalive_time").unwrap();
     let now: u64 = now.trim().parse().unwrap();
@@ -136,7 +136,7 @@ fn check_ends_with_4_when_anything_differs_and_0_otherwise() {
 }
 
 #[test]
-fn persist_writes_below_a_root_and_removes_again() {
+fn persist_writes_and_removes_files_below_a_root() {
     let folder = TempDir::new().unwrap();
     let root = folder.path().to_str().unwrap();
     for profile in ["client", "origin"] {
@@ -146,8 +146,10 @@ fn persist_writes_below_a_root_and_removes_again() {
     }
     let read = |path: &str| std::fs::read_to_string(Path::new(root).join(path)).unwrap();
     assert!(read("etc/sysctl.d/90-hls-swarm-client.conf").contains("\n-net.core.rmem_max = 26214400\n"));
-    assert!(read("etc/security/limits.d/90-hls-swarm-client.conf").contains("* - nofile 32768\n"));
-    assert!(read("etc/systemd/system/nginx.service.d/90-hls-swarm.conf").contains("LimitNOFILE=100000\n"));
+    assert!(read("etc/security/limits.d/90-hls-swarm-client.conf").contains("* soft nofile 32768\n"));
+    assert!(
+        read("etc/systemd/system/nginx.service.d/90-hls-swarm.conf").contains("LimitNOFILE=100000:524288\n")
+    );
     assert!(read("etc/udev/rules.d/90-hls-swarm-origin.rules").contains("mq-deadline"));
     // The file is what `sysctl` itself reads: every key of it, set in a namespace of its own.
     let lines: Vec<String> = read("etc/sysctl.d/90-hls-swarm-client.conf")
@@ -155,7 +157,7 @@ fn persist_writes_below_a_root_and_removes_again() {
         .filter(|line| line.starts_with("-net.ipv4."))
         .map(str::to_owned)
         .collect();
-    assert!(lines.len() > 15);
+    assert!(lines.len() >= 10, "{lines:?}");
     let file = folder.path().join("net.conf");
     std::fs::write(&file, lines.join("\n")).unwrap();
     let check = format!(
@@ -180,13 +182,13 @@ fn persist_writes_below_a_root_and_removes_again() {
 }
 
 #[test]
-fn bad_input_is_named() {
+fn invalid_input_is_reported() {
     for (arguments, why) in [
         (&["show", "--profile", "orign"][..], "did you mean origin?"),
         (&["show", "--profile", "none.toml"], "profile none.toml cannot be read"),
-        (&["show", "--variant", "bbr3"], "it has: bbr"),
-        (&["show", "--clients", "0"], "expected a number from 1 up"),
-        (&["frobnicate"], "unknown command \"frobnicate\""),
+        (&["show", "--variant", "bbr3"], "it has: bbr, lab"),
+        (&["show", "--clients", "0"], "0 is not in 1.."),
+        (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
     ] {
         let output = tune(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

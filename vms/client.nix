@@ -24,7 +24,11 @@ in
   networking.hostName = "hls-client";
   microvm.mem = 768 + needs.memory_bytes / mebibyte;
 
-  hls.tuning.roles = [ "client" ];
+  hls.tuning = {
+    roles = [ "client" ];
+    # The complete list: nothing else is in this network.
+    variant = "lab";
+  };
   services.hls-swarm = {
     enable = true;
     instances.lab = {

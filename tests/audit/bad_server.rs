@@ -1,13 +1,13 @@
-//! A server configured as badly as the audited one of the field: folder, configuration, kernel. It judges
-//! nothing.
+//! A server configured as badly as the audited one of the field: folder, configuration, kernel.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use hls_swarm_host::audit::facts::Facts;
-use hls_swarm_host::audit::gather::{folder, nginx};
+use hls_swarm_host::audit::gather::{nginx, scan_folder};
 use hls_swarm_host::audit::nginx_conf::assemble;
 use hls_swarm_host::tuning::comparison::{Disk, KeyState};
 use hls_swarm_host::tuning::profile::DiskKind;
@@ -34,12 +34,13 @@ pub(crate) fn write(folder: &Path, listen: u16, upstream: u16) {
         File::options().write(true).open(&path).unwrap().set_modified(hours_ago).unwrap();
     }
     fs::write(live.join("stream.m3u8"), playlist).unwrap();
-    let user = if nix::unistd::geteuid().is_root() { "user root;\n" } else { "" };
+    // Workers run as another user.
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     let at = folder.display();
     fs::write(
         folder.join("nginx.conf"),
         format!(
-            "{user}worker_processes 2;
+            "worker_processes 2;
 pid {at}/nginx.pid;
 error_log {at}/error.log;
 daemon off;
@@ -48,6 +49,8 @@ events {{
 }}
 http {{
     access_log off;
+    sendfile on;
+    tcp_nopush on;
     client_body_temp_path {at}/tmp; proxy_temp_path {at}/tmp; fastcgi_temp_path {at}/tmp;
     uwsgi_temp_path {at}/tmp; scgi_temp_path {at}/tmp;
     include sites-enabled/*;
@@ -63,8 +66,10 @@ http {{
     server 127.0.0.1:{upstream};
 }}
 server {{
-    listen 127.0.0.1:{listen};
+    listen 127.0.0.1:{listen} backlog=4096;
     root {at}/www;
+    add_header Access-Control-Allow-Origin *;
+    add_header Cache-Control \"public, max-age=2\";
     location / {{
         try_files $uri =404;
     }}
@@ -78,7 +83,7 @@ server {{
     .unwrap();
 }
 
-/// The kernel's settings of a fresh server, by which the field's one ran.
+/// Returns the kernel settings of a fresh server.
 pub(crate) fn kernel() -> BTreeMap<String, KeyState> {
     [
         ("net.ipv4.tcp_wmem", "4096\t16384\t4194304"),
@@ -87,6 +92,9 @@ pub(crate) fn kernel() -> BTreeMap<String, KeyState> {
         ("net.core.rmem_max", "212992"),
         ("net.ipv4.ip_local_port_range", "32768\t60999"),
         ("net.ipv4.tcp_tw_reuse", "2"),
+        ("net.core.somaxconn", "65535"),
+        ("net.ipv4.tcp_max_syn_backlog", "4096"),
+        ("net.core.netdev_max_backlog", "1000"),
         ("net.ipv4.tcp_fin_timeout", "60"),
         ("net.ipv4.tcp_congestion_control", "reno"),
         ("vm.swappiness", "60"),
@@ -96,7 +104,7 @@ pub(crate) fn kernel() -> BTreeMap<String, KeyState> {
     .into()
 }
 
-/// The disk of the field's server.
+/// Returns the disk of the server.
 pub(crate) fn disk() -> Disk {
     Disk {
         name: "sda".into(),
@@ -106,15 +114,14 @@ pub(crate) fn disk() -> Disk {
     }
 }
 
-/// The facts that files alone tell.
+/// Gathers the facts that files contain.
 pub(crate) fn facts(configuration: &Path, folder: &Path) -> Facts {
-    let (main, files) = nginx::read(configuration).unwrap();
     Facts {
         subject: "a server".into(),
-        configuration: assemble(&main, files).unwrap(),
+        configuration: assemble(nginx::read_here(configuration).unwrap()).unwrap(),
         prefix: folder.display().to_string(),
-        processors: 2,
-        folders: folder::scan(folder).into_iter().collect(),
+        processors: Some(2),
+        folders: scan_folder(folder).into_iter().collect(),
         ..Facts::default()
     }
 }

@@ -1,12 +1,14 @@
-//! Facts in, findings out: nothing runs here.
+//! From facts to findings, without a running server.
 
 use std::collections::BTreeMap;
 
 use tempfile::TempDir;
 
 use hls_swarm_host::audit::audit;
-use hls_swarm_host::audit::facts::{Facts, Process, Redis};
-use hls_swarm_host::audit::findings::{Audit, Capacity, Severity};
+use hls_swarm_host::audit::facts::{Build, Facts, Process, Redis, RedisSettings, Service};
+use hls_swarm_host::audit::findings::{Audit, Capacity, Finding, Severity};
+use hls_swarm_host::audit::nginx_conf::{Files, assemble};
+use hls_swarm_host::tuning::comparison::KeyState;
 
 use crate::audit::bad_server;
 
@@ -19,9 +21,12 @@ fn bad() -> (TempDir, Facts) {
         kernel: bad_server::kernel(),
         disks: Some(vec![bad_server::disk()]),
         link_mbit: Some(1000),
-        redis: vec![Redis { place: "127.0.0.1:6379".into(), maxmemory: Ok(0) }],
+        redis: vec![Redis { place: "127.0.0.1:6379".into(), settings: Ok(RedisSettings::default()) }],
         ..bad_server::facts(&folder.path().join("nginx.conf"), &folder.path().join("www"))
     };
+    let mut facts = facts;
+    // Whatever holds the temporary files of tests.
+    facts.folders[0].in_memory = false;
     (folder, facts)
 }
 
@@ -30,9 +35,9 @@ fn found(audit: &Audit) -> Vec<(Severity, &str)> {
 }
 
 #[test]
-fn the_server_of_the_field_gets_exactly_the_expected_findings() {
+fn the_audited_server_of_the_field_gets_exactly_its_findings() {
     let (_folder, facts) = bad();
-    let audit = audit(&facts, 600).unwrap();
+    let audit = audit(&facts, 800).unwrap();
     assert_eq!(
         found(&audit),
         [
@@ -46,6 +51,8 @@ fn the_server_of_the_field_gets_exactly_the_expected_findings() {
             (Severity::Moderate, "tcp-buffers"),
             (Severity::Moderate, "port-range"),
             (Severity::Low, "list-size"),
+            (Severity::Low, "segments-on-disk"),
+            (Severity::Low, "accept-queue"),
             (Severity::Low, "fin-timeout"),
             (Severity::Low, "congestion-control"),
             (Severity::Low, "swappiness"),
@@ -65,43 +72,51 @@ fn the_server_of_the_field_gets_exactly_the_expected_findings() {
     assert!(evidence("stale-segments").contains(&format!(": {} of 769 segments", bad_server::STALE)));
     assert!(evidence("stale-segments").contains("764000 bytes, the oldest is 180 min old"));
     assert!(evidence("segment-length").contains("EXT-X-TARGETDURATION 4"));
-    assert!(evidence("upstream-keepalive").contains("sites-enabled/default:11"));
+    assert!(evidence("upstream-keepalive").contains("sites-enabled/default:13"));
     assert!(
         evidence("tcp-buffers")
-            .contains("net.ipv4.tcp_wmem = 4096 16384 4194304, recommended 4096 1000000 16000000")
+            .contains("net.ipv4.tcp_wmem = 4096 16384 4194304, recommended 4096 16384 16000000")
     );
-    // Every finding says what to do, and all but those of the encoder say it as a command or a patch.
+    // Every finding has a fix, and all but those of the encoder have commands, a patch, or an example.
     for finding in &audit.findings {
         assert!(!finding.effect.is_empty() && !finding.fix.is_empty() && !finding.evidence.is_empty());
-        let done_by_hand = ["segment-length", "list-size"].contains(&finding.check.as_str());
-        assert_eq!(finding.commands.is_empty() && finding.patch.is_none(), done_by_hand, "{finding:?}");
+        let of_the_encoder = ["segment-length", "list-size"].contains(&finding.check.as_str());
+        let applicable = !finding.commands.is_empty() || finding.patch.is_some() || finding.example.is_some();
+        assert_ne!(applicable, of_the_encoder, "{finding:?}");
     }
+    assert_eq!(
+        audit.verdict,
+        "NOT READY for 800 viewers: open files are exhausted at about 661 (calculated)"
+    );
+    let phases: Vec<usize> = audit.order().map(|(_, findings)| findings.len()).collect();
+    assert_eq!(phases.iter().sum::<usize>(), audit.findings.len());
+    assert_eq!(phases.len(), 4, "{phases:?}");
 }
 
 #[test]
-fn the_capacity_shows_its_arithmetic() {
+fn the_capacity_shows_its_formulas() {
     let (_folder, facts) = bad();
-    let Capacity { before, after } = audit(&facts, 600).unwrap().capacity;
-    let wall = |walls: &[hls_swarm_host::audit::findings::CapacityLimit], name: &str| {
-        walls.iter().find(|wall| wall.name == name).map(|wall| (wall.viewers.unwrap(), wall.formula.clone()))
+    let Capacity { before, after } = audit(&facts, 800).unwrap().capacity;
+    let limit_of = |limits: &[hls_swarm_host::audit::findings::CapacityLimit], name: &str| {
+        let found = limits.iter().find(|limit| limit.name == name);
+        found.map(|limit| (limit.viewers.unwrap(), limit.formula.clone()))
     };
     assert_eq!(
-        wall(&before, "open files"),
-        Some((496, "workers 2 x (limit 1024 - others 32 - cached 0) / 4 per viewer".into()))
+        limit_of(&before, "open files"),
+        // Viewers fetch no media through the upstream.
+        Some((661, "workers 2 x (limit 1024 - others 32 - cached 0) / 3 per viewer".into()))
     );
-    assert_eq!(wall(&before, "connections").unwrap().0, 682);
-    // 28232 ports / (60 s x 0.5 requests a second)
-    assert_eq!(wall(&before, "ports to the upstream").unwrap().0, 941);
+    assert_eq!(limit_of(&before, "connections").unwrap().0, 1024);
+    assert_eq!(limit_of(&before, "ports to the upstream"), None);
     // 2000 bytes each 4 s
-    assert_eq!(wall(&before, "network").unwrap().0, 250_000);
-    assert_eq!(Capacity::lowest(&before).unwrap().1, 496);
-    assert_eq!(wall(&after, "open files").unwrap().0, 2 * (100_000 - 32 - 1000) / 3);
-    assert_eq!(wall(&after, "ports to the upstream"), None);
-    assert_eq!(Capacity::lowest(&after).unwrap().1, 2 * 10_000 / 3);
+    assert_eq!(limit_of(&before, "network").unwrap().0, 250_000);
+    assert_eq!(Capacity::lowest(&before).unwrap().1, 661);
+    assert_eq!(limit_of(&after, "open files").unwrap().0, 2 * (100_000 - 32 - 1000) / 2);
+    assert_eq!(Capacity::lowest(&after).unwrap().1, 10_000);
 }
 
 #[test]
-fn what_cannot_be_known_is_said_and_not_guessed() {
+fn facts_that_are_unknown_are_reported_as_unknown() {
     let (_folder, facts) = bad();
     let bare = Facts {
         processes: Vec::new(),
@@ -109,10 +124,10 @@ fn what_cannot_be_known_is_said_and_not_guessed() {
         disks: None,
         link_mbit: None,
         folders: Vec::new(),
-        redis: vec![Redis { place: "r:1".into(), maxmemory: Err("it answers: NOAUTH".into()) }],
+        redis: vec![Redis { place: "r:1".into(), settings: Err("Redis answers: NOAUTH".into()) }],
         ..facts
     };
-    let audit = audit(&bare, 600).unwrap();
+    let audit = audit(&bare, 800).unwrap();
     let unknown: Vec<&str> = audit.unknown.iter().map(|unknown| unknown.check.as_str()).collect();
     for check in
         ["stale-segments", "segment-length", "list-size", "tcp-buffers", "io-scheduler", "redis-memory"]
@@ -122,4 +137,152 @@ fn what_cannot_be_known_is_said_and_not_guessed() {
     }
     let walls: Vec<&str> = audit.capacity.before.iter().map(|wall| wall.name.as_str()).collect();
     assert_eq!(walls, ["open files", "connections"]);
+}
+
+/// Audits a configuration in one file for 2000 viewers, with the facts that `change` adds.
+fn audited(configuration: &str, change: impl FnOnce(&mut Facts)) -> Audit {
+    let texts = [("/etc/nginx/nginx.conf".to_owned(), configuration.to_owned())].into();
+    let files = Files { main: "/etc/nginx/nginx.conf".into(), texts, ..Files::default() };
+    let mut facts = Facts {
+        subject: "a server".into(),
+        configuration: assemble(files).unwrap(),
+        prefix: "/etc/nginx".into(),
+        processors: Some(2),
+        ..Facts::default()
+    };
+    change(&mut facts);
+    audit(&facts, 2000).unwrap()
+}
+
+fn finding<'a>(audit: &'a Audit, check: &str) -> Option<&'a Finding> {
+    audit.findings.iter().find(|finding| finding.check == check)
+}
+
+const PROXY: &str = "events { worker_connections 9000; }
+http {
+    upstream app { server 127.0.0.1:5000; }
+    server {
+        listen 80;
+        proxy_set_header Host $host;
+        location /live/ { proxy_pass http://app; }
+        location /start { proxy_pass http://127.0.0.1:5000/channel/start; }
+    }
+}
+";
+
+#[test]
+fn kept_connections_are_advice_that_repeats_inherited_headers() {
+    let audit = audited(PROXY, |_| ());
+    let found = finding(&audit, "upstream-keepalive").unwrap();
+    assert_eq!((found.severity, &found.patch), (Severity::Moderate, &None));
+    let example = found.example.as_deref().unwrap();
+    assert!(
+        example.contains("proxy_set_header Host $host;") && example.contains("Connection \"\";"),
+        "{example}"
+    );
+    // nginx keeps connections by itself since 1.29.7.
+    for (version, expected) in [((1, 29, 6), true), ((1, 29, 7), false), ((1, 30, 0), false)] {
+        let build = Build { version, options: "--with-http_stub_status_module".into() };
+        let audit = audited(PROXY, |facts| facts.build = Some(build));
+        assert_eq!(finding(&audit, "upstream-keepalive").is_some(), expected, "{version:?}");
+    }
+}
+
+#[test]
+fn a_development_server_and_low_limits_behind_the_proxy_are_found() {
+    let service = |command: &str, open_files| Service {
+        pid: 77,
+        ports: vec![5000],
+        command: command.into(),
+        open_files: Some(open_files),
+        open_now: Some(20),
+    };
+    let audit = audited(PROXY, |facts| facts.services = vec![service("python3 /srv/app.py", 1024)]);
+    let found = finding(&audit, "upstream-server").unwrap();
+    assert!(
+        found.evidence[0].contains("process 77") && found.example.as_deref().unwrap().contains("gunicorn")
+    );
+    assert!(
+        finding(&audit, "upstream-limits").unwrap().evidence[0].contains("soft limit of open files 1024")
+    );
+    let audit =
+        audited(PROXY, |facts| facts.services = vec![service("/srv/venv/bin/gunicorn app:app", 65_536)]);
+    assert!(finding(&audit, "upstream-server").is_none() && finding(&audit, "upstream-limits").is_none());
+}
+
+#[test]
+fn an_encoder_that_runs_out_of_files_is_found() {
+    for (open_now, expected) in [(1000, true), (40, false)] {
+        let encoder = Service {
+            pid: 9,
+            command: "ffmpeg -i x live.m3u8".into(),
+            open_files: Some(1024),
+            open_now: Some(open_now),
+            ..Service::default()
+        };
+        let audit = audited(PROXY, |facts| facts.encoders = vec![encoder]);
+        assert_eq!(finding(&audit, "encoder-limits").is_some(), expected, "{open_now}");
+    }
+}
+
+#[test]
+fn each_setting_of_redis_has_its_finding() {
+    let settings = |maxmemory, policy: &str, save: &str, appendonly: &str| RedisSettings {
+        maxmemory,
+        policy: Some(policy.into()),
+        save: Some(save.into()),
+        appendonly: Some(appendonly.into()),
+        backlog: Some(511),
+        timeout: Some(0),
+    };
+    for (settings, expected) in [
+        (settings(0, "noeviction", "", "no"), &["redis-memory"][..]),
+        (settings(1 << 28, "noeviction", "", "no"), &["redis-policy"]),
+        (settings(1 << 28, "allkeys-lru", "3600 1", "no"), &["redis-snapshots"]),
+        (settings(1 << 28, "allkeys-lru", "", "yes"), &["redis-snapshots"]),
+        (settings(1 << 28, "volatile-ttl", "", "no"), &[]),
+    ] {
+        let redis = Redis { place: "127.0.0.1:6379".into(), settings: Ok(settings) };
+        let audit = audited(PROXY, |facts| facts.redis = vec![redis.clone()]);
+        let found: Vec<&str> = audit
+            .findings
+            .iter()
+            .map(|finding| finding.check.as_str())
+            .filter(|check| check.starts_with("redis"))
+            .collect();
+        assert_eq!(found, expected, "{redis:?}");
+    }
+}
+
+#[test]
+fn the_firewall_and_larger_buffers_of_the_kernel_are_judged_rightly() {
+    let value = |text: &str| KeyState::Value(text.to_owned(), true);
+    let audit = audited(PROXY, |facts| {
+        facts.kernel = bad_server::kernel();
+        facts.kernel.insert("net.netfilter.nf_conntrack_max".into(), value("65536"));
+        facts.kernel.insert("net.ipv4.tcp_rmem".into(), value("4096 131072 67108864"));
+        facts.kernel.insert("net.ipv4.tcp_congestion_control".into(), value("bbr"));
+    });
+    assert!(finding(&audit, "connection-tracking").unwrap().evidence[0].contains("recommended 262144"));
+    assert!(finding(&audit, "congestion-control").is_none());
+    // The larger maximum is neither wrong nor reduced by a command.
+    let buffers = finding(&audit, "tcp-buffers").unwrap();
+    assert!(buffers.evidence.iter().all(|line| !line.contains("tcp_rmem")), "{buffers:?}");
+    let audit = audited(PROXY, |facts| facts.kernel = bad_server::kernel());
+    assert!(finding(&audit, "connection-tracking").is_none(), "its module is not loaded");
+}
+
+#[test]
+fn limits_by_address_know_a_cdn() {
+    let direct = audited(PROXY, |_| ());
+    let behind = PROXY.replace("upstream app", "set_real_ip_from 192.0.2.0/24; upstream app");
+    let behind = audited(&behind, |_| ());
+    for (audit, word) in [
+        (direct, "behind a CDN or proxy $binary_remote_addr is the address of its edge"),
+        (behind, "192.0.2.0/24"),
+    ] {
+        let found = finding(&audit, "rate-limits").unwrap();
+        assert!(found.patch.is_none());
+        assert!(format!("{}{}", found.fix, found.evidence.join("")).contains(word), "{found:?}");
+    }
 }

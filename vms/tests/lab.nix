@@ -17,7 +17,10 @@ let
       memorySize = 1536;
     };
     documentation.enable = false;
-    hls.tuning.roles = [ role ];
+    hls.tuning = {
+      roles = [ role ];
+      variant = "lab";
+    };
   };
 
   # Name of function and file, and description. Tests that change the machines come last.
@@ -83,7 +86,11 @@ in
       ''
         STREAM = "${stream}"
         SYSCTL = json.loads('${
-          builtins.toJSON (lib.mapAttrs (_: role: lib.mapAttrs (_: key: key.value) role.key) facts.sysctl)
+          builtins.toJSON (
+            lib.mapAttrs (
+              _: role: lib.mapAttrs (_: key: key.value) (role.key // role.variant.lab.key)
+            ) facts.sysctl
+          )
         }')
       ''
     ]

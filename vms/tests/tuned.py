@@ -6,4 +6,4 @@ def tuned():
             # Keys that this kernel does not have are skipped.
             if status == 0:
                 assert found.split() == value.split(), (role, key, found, value)
-        machine.succeed(f"hls-swarm tune check --only net. --only vm. {role}")
+        machine.succeed(f"hls-swarm tune check --variant lab --only net. --only vm. --profile {role}")

@@ -1,72 +1,108 @@
-//! What is known of a server before it is judged.
+//! Facts about a server, as they were gathered.
 
 use std::collections::BTreeMap;
 
 use super::nginx_conf::Configuration;
 use crate::tuning::comparison::{Disk, KeyState};
 
-/// A server as it was found.
+/// Facts about a server.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// What is audited, for the title.
+    /// Subject of the audit, for the title.
     pub subject: String,
     /// nginx's configuration.
     pub configuration: Configuration,
-    /// Prefix that relative paths in it are meant from.
+    /// nginx's prefix, to which its relative paths are relative.
     pub prefix: String,
+    /// Version of nginx and its build options, where known.
+    pub build: Option<Build>,
     /// nginx's processes, where it runs; the master is the first.
     pub processes: Vec<Process>,
-    /// Processors.
-    pub processors: u32,
+    /// Number of processors; absent for another machine.
+    pub processors: Option<u32>,
     /// Folders with playlists.
     pub folders: Vec<Folder>,
     /// Sysctl keys of the origin's profile; empty where the machine was left out.
     pub kernel: BTreeMap<String, KeyState>,
-    /// Disks that the folders lie on, and whether that could be found out.
+    /// Disks that hold the folders; absent where they are unknown.
     pub disks: Option<Vec<Disk>>,
     /// Rate of the fastest network interface, Mbit/s.
     pub link_mbit: Option<u64>,
     /// Redis servers.
     pub redis: Vec<Redis>,
+    /// Processes that listen on this machine, for `proxy_pass`.
+    pub services: Vec<Service>,
+    /// FFmpeg processes.
+    pub encoders: Vec<Service>,
+    /// Notes about the subject, such as a container.
+    pub notes: Vec<String>,
+}
+
+/// Version of nginx and how it was built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Build {
+    /// Major, minor, and patch number.
+    pub version: (u32, u32, u32),
+    /// Arguments of `configure`.
+    pub options: String,
 }
 
 /// A process of nginx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
+    /// Process id.
     pub pid: u32,
-    /// `master` or `worker`.
+    /// Whether it is a worker rather than the master.
     pub worker: bool,
-    /// Limit of open files: soft and hard; absent where it may not be read.
+    /// Soft and hard limit of open files; absent where they are not readable.
     pub open_files: Option<(u64, u64)>,
-    /// Open files now.
+    /// Number of open files.
+    pub open_now: Option<u64>,
+}
+
+/// A process beside nginx.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// Process id.
+    pub pid: u32,
+    /// Ports that it listens on.
+    pub ports: Vec<u16>,
+    /// Command line.
+    pub command: String,
+    /// Soft limit of open files.
+    pub open_files: Option<u64>,
+    /// Number of open files.
     pub open_now: Option<u64>,
 }
 
 /// A folder that streams are served from, with everything below it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Folder {
-    /// Where it is.
+    /// Path.
     pub path: String,
-    /// Whether it lies in memory.
+    /// Whether its file system is in memory.
     pub in_memory: bool,
-    /// Segments, playlists and other files.
+    /// Segments, playlists, and other files.
     pub files: Vec<File>,
-    /// There were more files than were looked at.
+    /// There were more files than the program reads.
     pub truncated: bool,
 }
 
 /// A file in a folder.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct File {
-    /// Path below the folder.
+    /// Path relative to the folder.
     pub name: String,
     /// Size in bytes.
     pub bytes: u64,
-    /// Time since it was written, seconds.
+    /// Time since the last modification, seconds.
     pub age_seconds: u64,
     /// Its text, if it is a playlist.
     pub text: Option<String>,
+    /// Its content begins like a segment: MPEG-TS packets, a fragment of MP4, ADTS, or WebVTT.
+    pub media: bool,
+    /// It is a symbolic link.
+    pub link: bool,
 }
 
 /// A Redis server.
@@ -74,6 +110,23 @@ pub struct File {
 pub struct Redis {
     /// Its address or configuration file.
     pub place: String,
-    /// `maxmemory` in bytes (0 = none), or why it is not known.
-    pub maxmemory: Result<u64, String>,
+    /// Its settings, or why they are unknown.
+    pub settings: Result<RedisSettings, String>,
+}
+
+/// Settings of Redis; a setting is absent where it is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RedisSettings {
+    /// `maxmemory` in bytes; 0 = no limit.
+    pub maxmemory: u64,
+    /// `maxmemory-policy`.
+    pub policy: Option<String>,
+    /// `save`: times of snapshots; empty = never.
+    pub save: Option<String>,
+    /// `appendonly`.
+    pub appendonly: Option<String>,
+    /// `tcp-backlog`.
+    pub backlog: Option<u64>,
+    /// `timeout` of idle clients in seconds; 0 = never.
+    pub timeout: Option<u64>,
 }

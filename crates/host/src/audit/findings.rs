@@ -1,25 +1,25 @@
-//! What an audit of a streaming server found.
+//! Findings of an audit.
 
 use clap::ValueEnum;
 use serde::Serialize;
 
-/// How grave a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth doing.
+    /// An improvement.
     Low,
-    /// It costs quality or room under load.
+    /// It reduces quality, security, or headroom under load.
     Moderate,
-    /// The server will not hold its viewers.
+    /// The server cannot serve its viewers.
     Critical,
 }
 
 impl Severity {
-    /// All, the gravest first.
+    /// All severities, the highest first.
     pub const ALL: [Self; 3] = [Self::Critical, Self::Moderate, Self::Low];
 
-    /// The word for it.
+    /// Returns the name.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -30,30 +30,68 @@ impl Severity {
     }
 }
 
-/// One finding.
+/// Phase of the work that a fix belongs to, in the order in which the fixes are best applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Apply `fix.patch` and reload nginx: minutes, and no response changes.
+    Patch,
+    /// Run commands: an hour, some of them restart a service.
+    Commands,
+    /// Edit nginx's configuration by hand and test it: a day, because responses change.
+    Configuration,
+    /// Change the encoder or the application: days.
+    Application,
+}
+
+impl Phase {
+    /// All phases in their order.
+    pub const ALL: [Self; 4] = [Self::Patch, Self::Commands, Self::Configuration, Self::Application];
+
+    /// Returns the description of the phase.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Patch => "minutes: apply fix.patch, reload nginx",
+            Self::Commands => "an hour: run the commands",
+            Self::Configuration => "a day: edit nginx's configuration by hand and test it",
+            Self::Application => "days: change the encoder or the application",
+        }
+    }
+}
+
+/// A finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Name of the check, for programs.
+    /// Name of the check.
     pub check: String,
-    /// How grave it is.
+    /// Severity.
     pub severity: Severity,
-    /// What is wrong, in a line.
+    /// Phase of the work that the fix belongs to.
+    pub phase: Phase,
+    /// Description in one line.
     pub title: String,
     /// What was seen, and where.
     pub evidence: Vec<String>,
-    /// What it does to so many viewers.
+    /// Effect on the viewers that the audit is for.
     pub effect: String,
-    /// What to do.
+    /// Fix in words.
     pub fix: String,
-    /// Commands that do it, where it is no matter of nginx's files.
+    /// Commands that apply the fix.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<String>,
-    /// A unified diff that does it, where it is.
+    /// Configuration that an operator may adapt; it changes responses, so it is not part of a patch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub example: Option<String>,
+    /// A unified diff that applies the fix and changes no response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<String>,
+    /// Files that the finding counted and that can be removed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
-/// A check that could not be made, and why.
+/// A check that could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unknown {
     /// Name of the check.
@@ -62,62 +100,75 @@ pub struct Unknown {
     pub why: String,
 }
 
-/// A limit of the server, in viewers.
+/// A capacity limit, in viewers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CapacityLimit {
-    /// What runs out.
+    /// The resource that is exhausted.
     pub name: String,
-    /// Viewers that fit; absent where it is no limit.
+    /// Number of viewers that it suffices for; absent where it is unlimited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub viewers: Option<u64>,
-    /// How it is computed, with the numbers.
+    /// Formula with its numbers.
     pub formula: String,
 }
 
-/// How many viewers the server holds by arithmetic, in the worst moment: no measurement.
+/// Calculated number of viewers in the worst case; it is not a measurement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Capacity {
-    /// As it is.
+    /// Limits of the server as it is.
     pub before: Vec<CapacityLimit>,
-    /// With every fix.
+    /// Limits after all fixes.
     pub after: Vec<CapacityLimit>,
 }
 
 impl Capacity {
-    /// The nearest of some walls.
+    /// Returns the lowest of some limits.
     #[must_use]
-    pub fn lowest(limits_of: &[CapacityLimit]) -> Option<(&CapacityLimit, u64)> {
-        limits_of
-            .iter()
-            .filter_map(|capacity_limit| Some((capacity_limit, capacity_limit.viewers?)))
-            .min_by_key(|(_, viewers)| *viewers)
+    pub fn lowest(limits: &[CapacityLimit]) -> Option<(&CapacityLimit, u64)> {
+        limits.iter().filter_map(|limit| Some((limit, limit.viewers?))).min_by_key(|(_, viewers)| *viewers)
     }
 }
 
-/// An audit.
+/// Result of an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Audit {
-    /// What was audited.
+    /// Subject of the audit.
     pub subject: String,
-    /// Viewers that it is to hold.
+    /// Notes about the subject.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Viewers that the server is to serve.
     pub viewers: u32,
-    /// Findings, the gravest first.
+    /// Conclusion in one line: for how many viewers the server is ready.
+    pub verdict: String,
+    /// Findings, the highest severity first.
     pub findings: Vec<Finding>,
-    /// Checks that found nothing wrong, with what they saw.
+    /// Checks without a finding, with what they saw.
     pub good: Vec<(String, String)>,
     /// Checks that could not be made.
     pub unknown: Vec<Unknown>,
-    /// The arithmetic.
+    /// Calculated capacity.
     pub capacity: Capacity,
-    /// All fixes of nginx's files as one unified diff; absent if there are none.
+    /// A shell script that applies the patch; absent without a patch.
+    #[serde(skip)]
+    pub script: Option<String>,
+    /// All patches of nginx's files as one unified diff; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch: Option<String>,
 }
 
 impl Audit {
-    /// The gravest finding.
+    /// Returns the highest severity of all findings.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()
+    }
+
+    /// Returns the findings by the phase of the work, in the order in which the fixes are best applied.
+    pub fn order(&self) -> impl Iterator<Item = (Phase, Vec<&Finding>)> {
+        Phase::ALL.into_iter().filter_map(|phase| {
+            let of_phase: Vec<_> = self.findings.iter().filter(|finding| finding.phase == phase).collect();
+            (!of_phase.is_empty()).then_some((phase, of_phase))
+        })
     }
 }

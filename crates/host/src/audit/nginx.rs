@@ -1,147 +1,168 @@
-//! nginx's configuration by what it does: which locations serve segments, what holds there, where
-//! requests are passed on.
+//! nginx's configuration by what it does: which locations serve playlists and segments, which directives
+//! are in effect there, and where requests are proxied.
 
+use std::collections::BTreeSet;
+
+use super::content::{Content, narrow};
 use super::nginx_conf::{Configuration, Directive, absolute};
 
-/// A place where requests are answered: a server or a location, with all that it stands in.
+/// A server or a location, with the blocks around it.
 #[derive(Clone, Debug)]
-pub struct Location<'a> {
-    /// From the top of the file down to the place itself.
+pub(crate) struct Location<'a> {
+    /// Directives of the blocks from the top of the file down to this one.
     chain: Vec<&'a [Directive]>,
-    /// The directive that opens it.
-    pub head: &'a Directive,
+    /// The directive that opens the block.
+    pub(crate) head: &'a Directive,
+    /// The server that it is inside of, or is.
+    pub(crate) server: &'a Directive,
+    /// What it answers requests with.
+    pub(crate) content: Content,
 }
 
-/// Directives that answer a request without a file of this server.
-const ANSWERS: [&str; 9] = [
-    "return",
-    "proxy_pass",
-    "fastcgi_pass",
-    "uwsgi_pass",
-    "scgi_pass",
-    "grpc_pass",
-    "stub_status",
-    "deny",
-    "js_content",
-];
-
 impl<'a> Location<'a> {
-    /// The directive that holds here: the innermost one.
-    #[must_use]
-    pub fn in_effect(&self, name: &str) -> Option<&'a Directive> {
+    /// Returns the directive that is in effect here: the innermost one.
+    pub(crate) fn in_effect(&self, name: &str) -> Option<&'a Directive> {
         self.chain.iter().rev().find_map(|block| block.iter().find(|directive| directive.name == name))
     }
 
-    /// The directives called `name` that hold here together: those of the innermost block that has any.
-    pub fn all_in_effect(&self, name: &str) -> impl Iterator<Item = &'a Directive> {
+    /// Returns the directives called `name` that are in effect here together: those of the innermost block
+    /// that has any.
+    pub(crate) fn all_in_effect(&self, name: &str) -> impl Iterator<Item = &'a Directive> {
         let has = |block: &&&'a [Directive]| block.iter().any(|directive| directive.name == name);
         let block = self.chain.iter().rev().find(has).copied().unwrap_or_default();
         let wanted = name.to_owned();
         block.iter().filter(move |directive| directive.name == wanted)
     }
 
-    /// The place's own directives.
-    #[must_use]
-    pub fn own(&self) -> &'a [Directive] {
+    /// Returns all directives called `name` of the blocks around, the innermost last.
+    pub(crate) fn all_around(&self, name: &str) -> impl Iterator<Item = &'a Directive> {
+        let wanted = name.to_owned();
+        self.chain.iter().flat_map(|block| block.iter()).filter(move |directive| directive.name == wanted)
+    }
+
+    /// Returns the location's own directives.
+    pub(crate) fn own(&self) -> &'a [Directive] {
         self.head.children()
     }
 
-    /// Whether segments may be served from files here.
-    #[must_use]
-    pub fn serves_segments(&self) -> bool {
-        let answers = self.own().iter().any(|directive| {
-            ANSWERS.contains(&directive.name.as_str())
-                && (directive.name != "deny" || directive.value() == "all")
-        });
-        !answers
-            && !self.names_no_segments()
-            && !self.lists_files()
-            && !self.one_other_file()
-            && !self.has_fallback()
+    /// Returns the location's own directive called `name`, also inside of `if` and `limit_except`.
+    pub(crate) fn own_or_conditional(&self, name: &str) -> Option<&'a Directive> {
+        let conditional = |directive: &&Directive| ["if", "limit_except"].contains(&directive.name.as_str());
+        self.head
+            .child(name)
+            .or_else(|| self.own().iter().filter(conditional).find_map(|block| block.child(name)))
     }
 
-    /// A location for playlists or for keys, by its pattern.
-    fn names_no_segments(&self) -> bool {
-        let pattern = self.head.arguments.concat();
-        self.head.name == "location"
-            && ["m3u8", ".key"].iter().any(|ending| pattern.contains(ending))
-            && !["ts", "m4s", "mp4", "aac"].iter().any(|ending| pattern.contains(ending))
+    /// Returns the path or pattern of a location with its modifier.
+    pub(super) fn pattern(&self) -> (Option<&str>, &str) {
+        match self.head.arguments.as_slice() {
+            [modifier, pattern] => (Some(modifier), pattern),
+            [pattern] => {
+                match ["=", "~*", "~", "^~"].iter().find_map(|m| Some((*m, pattern.strip_prefix(m)?))) {
+                    Some((modifier, rest)) => (Some(modifier), rest),
+                    None => (None, pattern),
+                }
+            }
+            _ => (None, ""),
+        }
     }
 
-    /// A location whose pattern names segments and no playlists.
-    #[must_use]
-    pub fn segments_only(&self) -> bool {
-        let pattern = self.head.arguments.concat();
-        self.head.name == "location"
-            && !pattern.contains("m3u8")
-            && ["ts", "m4s", "mp4", "aac"].iter().any(|ending| {
-                pattern.ends_with(&format!("{ending}$")) || pattern.ends_with(&format!("{ending})$"))
-            })
+    /// Reports whether it is a named location, such as `@fallback`.
+    pub(crate) fn is_named(&self) -> bool {
+        self.head.name == "location" && self.head.value().starts_with('@')
     }
 
-    /// A place that lists what there is.
-    fn lists_files(&self) -> bool {
-        self.own().iter().any(|directive| directive.name == "autoindex" && directive.value() == "on")
+    /// Reports whether requests for playlists come here.
+    pub(crate) const fn serves_playlists(&self) -> bool {
+        matches!(self.content, Content::Media { playlists: true, .. })
     }
 
-    /// `location = /path` of something that is no segment.
-    fn one_other_file(&self) -> bool {
-        let [mark, path] = self.head.arguments.as_slice() else { return false };
-        mark == "=" && ![".ts", ".m4s", ".mp4", ".aac"].iter().any(|ending| path.ends_with(ending))
+    /// Reports whether requests for segments come here.
+    pub(crate) const fn serves_segments(&self) -> bool {
+        matches!(self.content, Content::Media { segments: true, .. })
     }
 
-    /// A server whose `location /` takes what no other location does.
-    fn has_fallback(&self) -> bool {
-        let catches_all = |directive: &Directive| {
-            directive.name == "location" && directive.arguments.last().is_some_and(|path| path == "/")
-        };
-        self.head.name == "server" && self.own().iter().any(catches_all)
+    /// Reports whether requests are proxied here.
+    pub(crate) fn proxy_pass(&self) -> Option<&'a Directive> {
+        self.own_or_conditional("proxy_pass")
+    }
+}
+
+/// An application of the RTMP module.
+#[derive(Clone, Debug)]
+pub(crate) struct RtmpApplication<'a> {
+    /// Its block.
+    pub(crate) head: &'a Directive,
+    /// Whether it writes HLS.
+    pub(crate) hls: bool,
+    /// `hls_fragment` in seconds, 5 by default; absent without HLS.
+    pub(crate) fragment_seconds: Option<f64>,
+    /// `hls_playlist_length` in seconds, 30 by default.
+    pub(crate) playlist_seconds: f64,
+    chain: Vec<&'a [Directive]>,
+}
+
+impl<'a> RtmpApplication<'a> {
+    /// Returns the directive that is in effect in the application.
+    pub(crate) fn in_effect(&self, name: &str) -> Option<&'a Directive> {
+        self.chain.iter().rev().find_map(|block| block.iter().find(|directive| directive.name == name))
+    }
+
+    /// Returns all directives called `name` in the application and around it.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a Directive> {
+        let wanted = name.to_owned();
+        self.chain.iter().flat_map(|block| block.iter()).filter(move |directive| directive.name == wanted)
     }
 }
 
 /// What a configuration does.
 #[derive(Clone, Debug)]
-pub struct Nginx<'a> {
+pub(crate) struct Nginx<'a> {
     /// The directives at the top.
-    pub top: &'a [Directive],
+    pub(crate) top: &'a [Directive],
     /// The `http` block.
-    pub http: Option<&'a Directive>,
+    pub(crate) http: Option<&'a Directive>,
     /// Servers and locations.
-    pub locations: Vec<Location<'a>>,
+    pub(crate) locations: Vec<Location<'a>>,
 }
 
 impl<'a> Nginx<'a> {
-    /// Reads a configuration.
-    #[must_use]
-    pub fn of(configuration: &'a Configuration) -> Self {
+    /// Reads a configuration. `with_playlists` are folders that are known to hold playlists.
+    pub(crate) fn new(configuration: &'a Configuration, prefix: &str, with_playlists: &[&str]) -> Self {
         let top = configuration.directives.as_slice();
         let http = top.iter().find(|directive| directive.name == "http" && directive.block.is_some());
         let mut locations = Vec::new();
         if let Some(http) = http {
             let chain = vec![top, http.children()];
             for server in http.children().iter().filter(|directive| directive.name == "server") {
-                collect(server, &chain, &mut locations);
+                collect(server, server, &chain, &mut locations);
             }
         }
+        for location in &mut locations {
+            location.content = location.classify(prefix, with_playlists);
+        }
+        // Where nothing says so, media may be anywhere.
+        let media = locations.iter().any(|location| matches!(location.content, Content::Media { .. }));
+        let unclear = if media { Content::Other } else { Content::Media { playlists: true, segments: true } };
+        for location in locations.iter_mut().filter(|location| location.content == Content::Unclear) {
+            location.content = unclear;
+        }
+        narrow(&mut locations);
         Self { top, http, locations }
     }
 
-    /// A directive of the `events` block.
-    #[must_use]
-    pub fn event(&self, name: &str) -> Option<&'a Directive> {
-        let events = self.top.iter().find(|directive| directive.name == "events")?;
-        events.children().iter().find(|directive| directive.name == name)
+    /// Returns a directive of the `events` block.
+    pub(crate) fn event(&self, name: &str) -> Option<&'a Directive> {
+        self.top.iter().find(|directive| directive.name == "events")?.child(name)
     }
 
-    /// A directive at the top.
-    #[must_use]
-    pub fn at_top(&self, name: &str) -> Option<&'a Directive> {
+    /// Returns a directive at the top.
+    pub(crate) fn at_top(&self, name: &str) -> Option<&'a Directive> {
         self.top.iter().find(|directive| directive.name == name)
     }
 
-    /// Every directive called `name` in the `http` block, however deep.
-    #[must_use]
-    pub fn everywhere(&self, name: &str) -> Vec<&'a Directive> {
+    /// Returns every directive called `name` in the `http` block, at any depth.
+    pub(crate) fn everywhere(&self, name: &str) -> Vec<&'a Directive> {
         let mut found = Vec::new();
         if let Some(http) = self.http {
             search(http.children(), name, &mut found);
@@ -149,70 +170,134 @@ impl<'a> Nginx<'a> {
         found
     }
 
-    /// Places that serve segments from files.
-    pub fn segments(&self) -> impl Iterator<Item = &Location<'a>> {
-        self.locations.iter().filter(|location| location.serves_segments())
+    /// Returns the servers.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Location<'a>> {
+        self.locations.iter().filter(|location| location.head.name == "server")
     }
 
-    /// Places that pass requests on by HTTP, with the `proxy_pass` there.
-    pub fn proxied(&self) -> impl Iterator<Item = (&Location<'a>, &'a Directive)> {
-        self.locations.iter().filter_map(|location| {
-            Some((location, location.own().iter().find(|directive| directive.name == "proxy_pass")?))
-        })
+    /// Returns the locations that serve playlists or segments.
+    pub(crate) fn media(&self) -> impl Iterator<Item = &Location<'a>> {
+        self.locations.iter().filter(|location| location.serves_playlists() || location.serves_segments())
     }
 
-    /// The `upstream` block that a `proxy_pass` names.
-    #[must_use]
-    pub fn upstream(&self, pass: &Directive) -> Option<&'a Directive> {
+    /// Returns the locations that serve playlists or segments from files.
+    pub(crate) fn media_files(&self) -> impl Iterator<Item = &Location<'a>> {
+        self.media().filter(|location| location.proxy_pass().is_none())
+    }
+
+    /// Returns the locations that proxy playlists or segments, with their `proxy_pass`.
+    pub(crate) fn media_proxied(&self) -> impl Iterator<Item = (&Location<'a>, &'a Directive)> {
+        self.media().filter_map(|location| Some((location, location.proxy_pass()?)))
+    }
+
+    /// Returns the locations that proxy requests, with their `proxy_pass`.
+    pub(crate) fn proxied(&self) -> impl Iterator<Item = (&Location<'a>, &'a Directive)> {
+        self.locations.iter().filter_map(|location| Some((location, location.proxy_pass()?)))
+    }
+
+    /// Returns the `upstream` block that a `proxy_pass` names.
+    pub(crate) fn upstream(&self, pass: &Directive) -> Option<&'a Directive> {
         let host = host(pass.value());
         let blocks = self.http?.children().iter();
         blocks.filter(|directive| directive.name == "upstream").find(|block| block.value() == host)
     }
 
-    /// Workers, as far as the text says: `auto` is one for each processor.
-    #[must_use]
-    pub fn workers(&self, processors: u32) -> u64 {
-        match self.at_top("worker_processes").map(Directive::value) {
-            Some("auto") => u64::from(processors.max(1)),
-            Some(number) => number.parse().unwrap_or(1),
-            None => 1,
-        }
+    /// Returns the applications of the RTMP module.
+    pub(crate) fn rtmp_applications(&self) -> impl Iterator<Item = RtmpApplication<'a>> {
+        let top = self.top;
+        let blocks = top.iter().filter(|directive| directive.name == "rtmp" && directive.block.is_some());
+        let servers = blocks.flat_map(|rtmp| {
+            rtmp.children().iter().filter(|block| block.name == "server").map(move |server| (rtmp, server))
+        });
+        servers.flat_map(|(rtmp, server)| {
+            let applications = server.children().iter().filter(|block| block.name == "application");
+            applications.map(move |head| {
+                let chain = vec![rtmp.children(), server.children(), head.children()];
+                let mut found = RtmpApplication {
+                    head,
+                    hls: false,
+                    fragment_seconds: None,
+                    playlist_seconds: 30.0,
+                    chain,
+                };
+                found.hls = found.in_effect("hls").is_some_and(|hls| hls.value() == "on");
+                let time =
+                    |name: &str| found.in_effect(name).and_then(|directive| seconds(directive.value()));
+                let (fragment, playlist) = (time("hls_fragment").unwrap_or(5.0), time("hls_playlist_length"));
+                found.fragment_seconds = found.hls.then_some(fragment);
+                found.playlist_seconds = playlist.unwrap_or(30.0);
+                found
+            })
+        })
     }
 
-    /// Folders that files are served from.
-    #[must_use]
-    pub fn roots(&self, prefix: &str) -> Vec<String> {
-        let mut roots = Vec::new();
+    /// Returns the folders that files are served from.
+    pub(crate) fn roots(&self, prefix: &str) -> Vec<String> {
+        let mut roots: BTreeSet<String> = BTreeSet::new();
+        let mut add = |path: &str| {
+            // A path with variables is not one folder.
+            if !path.contains('$') {
+                roots.insert(absolute(prefix, path).trim_end_matches('/').to_owned());
+            }
+        };
         for location in &self.locations {
-            let root = location
-                .in_effect("alias")
-                .or_else(|| location.in_effect("root"))
-                .map_or("html", Directive::value);
-            // What depends on the request has no one folder.
-            if !root.contains('$') {
-                roots.push(absolute(prefix, root).trim_end_matches('/').to_owned());
+            let root = location.in_effect("alias").or_else(|| location.in_effect("root"));
+            add(root.map_or("html", Directive::value));
+        }
+        for application in self.rtmp_applications() {
+            if let Some(path) = application.in_effect("hls_path") {
+                add(path.value());
             }
         }
-        roots.sort_unstable();
-        roots.dedup();
-        roots
+        roots.into_iter().collect()
     }
 }
 
-/// The host in the address that `proxy_pass` takes.
-#[must_use]
-pub fn host(address: &str) -> &str {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or_default()
+/// Parses a time of nginx in seconds: `10`, `500ms`, `1m30s`.
+pub(crate) fn seconds(text: &str) -> Option<f64> {
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, tail) = rest.split_at(digits);
+        let number: f64 = number.parse().ok()?;
+        let unit = tail.len() - tail.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
+        let (unit, tail) = tail.split_at(unit);
+        total += number
+            * match unit {
+                "ms" => 0.001,
+                "" | "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                "w" => 604_800.0,
+                "M" => 2_592_000.0,
+                "y" => 31_536_000.0,
+                _ => return None,
+            };
+        rest = tail;
+    }
+    (!text.is_empty()).then_some(total)
 }
 
-fn collect<'a>(head: &'a Directive, above: &[&'a [Directive]], locations: &mut Vec<Location<'a>>) {
+/// Returns the host of the address that `proxy_pass` takes.
+pub(crate) fn host(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    rest.split(['/', '?']).next().unwrap_or_default()
+}
+
+fn collect<'a>(
+    head: &'a Directive,
+    server: &'a Directive,
+    above: &[&'a [Directive]],
+    locations: &mut Vec<Location<'a>>,
+) {
     let mut chain = above.to_vec();
     chain.push(head.children());
     for inner in head.children().iter().filter(|directive| directive.name == "location") {
-        collect(inner, &chain, locations);
+        collect(inner, server, &chain, locations);
     }
-    locations.push(Location { chain, head });
+    locations.push(Location { chain, head, server, content: Content::Unclear });
 }
 
 fn search<'a>(directives: &'a [Directive], name: &str, found: &mut Vec<&'a Directive>) {
@@ -221,5 +306,24 @@ fn search<'a>(directives: &'a [Directive], name: &str, found: &mut Vec<&'a Direc
             found.push(directive);
         }
         search(directive.children(), name, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn times_are_parsed() {
+        for (text, expected) in [
+            ("10", Some(10.0)),
+            ("500ms", Some(0.5)),
+            ("1m30s", Some(90.0)),
+            ("x", None),
+            ("", None),
+            ("2q", None),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
     }
 }

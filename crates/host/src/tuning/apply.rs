@@ -14,8 +14,12 @@ use hls_swarm_os::output;
 
 use super::args::{ChangeArgs, UndoArgs};
 use super::command::{compare_host, make_folder, print_done};
-use super::comparison::{Change, State};
-use super::{output as view, sysctl};
+use super::comparison::Change;
+use super::comparison::HostSettings;
+use super::comparison::KeyState;
+use super::comparison::State;
+use super::output as view;
+use super::sysctl;
 
 /// Like all runtime settings, the saved values are gone after the next boot.
 const STATE_FOLDER: &str = "/run/hls-swarm";
@@ -93,6 +97,16 @@ fn set(name: String, from: String, to: String) -> Change {
         Err(error) => Some(error.to_string()),
     };
     Change { name, from, to, failed }
+}
+
+/// Returns the settings of this machine as they were before `apply` changed them until the next boot.
+pub(super) fn without_changes(mut settings: HostSettings) -> Result<HostSettings, Failure> {
+    for (name, before) in read_state(&state_file(None))?.unwrap_or_default().before {
+        if let Some(KeyState::Value(value, _)) = settings.keys.get_mut(&name) {
+            *value = before;
+        }
+    }
+    Ok(settings)
 }
 
 pub(super) fn undo(args: &UndoArgs) -> Result<Exit, Failure> {

@@ -115,7 +115,8 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
         print_done(&format!("{removed} removed; the settings stay in effect until the next boot\n"));
         return Ok(Exit::Pass);
     }
-    for file in persist::files(&name, &profile, what.clients, &what.only) {
+    let existing = existing(&args.root, &name, &profile)?;
+    for file in persist::files(&name, &profile, what.clients, &what.only, &existing) {
         let path = args.root.join(&file.path);
         if let Some(folder) = path.parent() {
             make_folder(folder)?;
@@ -129,6 +130,31 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
         );
     }
     Ok(Exit::Pass)
+}
+
+/// Reads what the files must not make worse; nothing for the files of an image.
+fn existing(root: &Path, name: &str, profile: &Profile) -> Result<persist::Existing, Failure> {
+    if root != Path::new("/") {
+        return Ok(persist::Existing::default());
+    }
+    const UNITS: [&str; 3] = [
+        "etc/systemd/system/nginx.service",
+        "lib/systemd/system/nginx.service",
+        "usr/lib/systemd/system/nginx.service",
+    ];
+    let drop_ins =
+        fs::read_dir(root.join("etc/systemd/system/nginx.service.d")).into_iter().flatten().flatten();
+    let own = Path::new("90-hls-swarm.conf");
+    let drop_ins =
+        drop_ins.map(|entry| entry.path()).filter(|path| path.file_name() != Some(own.as_os_str()));
+    let units = UNITS.iter().map(|unit| root.join(unit)).chain(drop_ins);
+    let units: Vec<String> = units.filter_map(|path| fs::read_to_string(path).ok()).collect();
+    let [sysctl_file, ..] = persist::paths(name);
+    Ok(persist::Existing {
+        settings: Some(apply::without_changes(sysctl::machine(profile.key.keys()))?),
+        own_file: fs::read_to_string(root.join(sysctl_file)).unwrap_or_default(),
+        nginx_limit: persist::unit_limit(&units.concat()),
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Comparison of a host with a profile: which settings differ, which can be changed, which do not exist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -135,6 +135,10 @@ pub struct HostSettings {
     pub allowed_controls: Vec<String>,
     /// Soft limit of open files of this program; absent = unlimited.
     pub open_files: Option<u64>,
+    /// Hard limit of open files of this program; absent = unlimited.
+    pub open_files_hard: Option<u64>,
+    /// Ports that services listen on.
+    pub listening: BTreeSet<u16>,
     /// Soft limit of processes of this program; absent = unlimited.
     pub processes: Option<u64>,
     /// Disks.
@@ -155,8 +159,10 @@ pub struct Selection<'a> {
 /// Compares `machine` with `profile`.
 #[must_use]
 pub fn compare(profile: &Profile, selection: &Selection<'_>, machine: &HostSettings) -> Comparison {
-    let mut settings: Vec<Setting> =
-        profile.key.iter().map(|(name, key)| sysctl(name, key, selection.clients, machine)).collect();
+    let mut settings: Vec<Setting> = sized(profile, selection.clients)
+        .iter()
+        .map(|(name, key)| sysctl(name, key, selection.clients, machine))
+        .collect();
     if let Some(limits) = &profile.limits {
         let wanted = values::open_files(limits, selection.clients);
         settings.push(limit("limit.nofile", machine.open_files, wanted, &limits.reason));
@@ -176,6 +182,31 @@ pub fn compare(profile: &Profile, selection: &Selection<'_>, machine: &HostSetti
         place: machine.place.notes(),
         settings,
     }
+}
+
+/// Returns the keys of a profile, with an `fs.nr_open` that allows its limits of open files.
+#[must_use]
+pub(crate) fn sized(profile: &Profile, clients: Option<u32>) -> BTreeMap<String, Key> {
+    let mut keys = profile.key.clone();
+    if let Some((key, limits)) = keys.get_mut("fs.nr_open").zip(profile.limits.as_ref()) {
+        let limit = values::open_files(limits, clients).to_string();
+        key.value = Accept::AtLeast.merge(&limit, &key.value);
+    }
+    keys
+}
+
+/// Returns the value to set, which never makes a part of `current` worse. Reserved ports include those
+/// that services of the host listen on.
+#[must_use]
+pub(crate) fn target(name: &str, key: &Key, current: &str, machine: &HostSettings) -> String {
+    /// Outgoing connections do not use lower ports.
+    const FIRST_PORT: u16 = 1026;
+    let target = key.target(current);
+    if name != "net.ipv4.ip_local_reserved_ports" {
+        return target;
+    }
+    let listening: BTreeSet<u16> = machine.listening.range(FIRST_PORT..).copied().collect();
+    Accept::Ports.merge(&values::port_list(&listening), &target)
 }
 
 fn sysctl(name: &str, key: &Key, clients: Option<u32>, machine: &HostSettings) -> Setting {
@@ -212,7 +243,11 @@ fn sysctl(name: &str, key: &Key, clients: Option<u32>, machine: &HostSettings) -
             (Some(words(current)), state)
         }
     };
-    Setting { name: name.into(), current, wanted: key.value.clone(), state, reason: key.reason.clone() }
+    let wanted = match &current {
+        Some(current) if state != State::Good => target(name, key, current, machine),
+        _ => key.value.clone(),
+    };
+    Setting { name: name.into(), current, wanted, state, reason: key.reason.clone() }
 }
 
 fn lacks_control(machine: &HostSettings, control: &str) -> bool {
@@ -280,7 +315,7 @@ mod tests {
     use crate::tuning::profile::{built_in, parse};
 
     fn profile(name: &str) -> Profile {
-        parse(name, built_in(name).unwrap(), None).unwrap()
+        parse(name, built_in(name).unwrap(), Some("lab")).unwrap()
     }
 
     /// A host that has all recommended values.
@@ -340,6 +375,25 @@ mod tests {
         machine.keys.insert("net.ipv4.tcp_congestion_control".into(), KeyState::Value("bbr".into(), true));
         let table = compare(&profile, &Selection::default(), &machine);
         assert_eq!(state(&table, "net.ipv4.tcp_congestion_control"), State::Good);
+    }
+
+    #[test]
+    fn services_keep_their_ports_and_limits_stay_possible() {
+        let profile = profile("client");
+        let mut machine = tuned(&profile);
+        machine.listening = [22, 3000, 8081].into();
+        let value = |text: &str| KeyState::Value(text.to_owned(), true);
+        machine.keys.insert("net.ipv4.ip_local_reserved_ports".into(), value("7000"));
+        machine.keys.insert("fs.nr_open".into(), value("1048576"));
+        let selection = Selection { clients: Some(100_000), ..Selection::default() };
+        let table = compare(&profile, &selection, &machine);
+        let wanted =
+            |name: &str| table.settings.iter().find(|setting| setting.name == name).unwrap().wanted.clone();
+        assert_eq!(
+            wanted("net.ipv4.ip_local_reserved_ports"),
+            "3000,5000,6379,7000,8080-8081,9090,9100,9113,17080,17091"
+        );
+        assert_eq!(wanted("fs.nr_open"), wanted("limit.nofile"));
     }
 
     #[test]

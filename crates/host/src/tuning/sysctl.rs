@@ -1,6 +1,7 @@
 //! Settings of this machine: /proc/sys, disks in /sys/block, and the environment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::{fs, io};
@@ -11,6 +12,9 @@ use nix::unistd::{AccessFlags, access};
 use crate::tuning::comparison::{Disk, HostSettings, KeyState};
 use crate::tuning::environment::Environment;
 use crate::tuning::profile::DiskKind;
+
+/// Longer than any value of a sysctl key, bytes.
+const LONGEST_VALUE: usize = 64 << 10;
 
 /// Reads the sysctl keys `keys`, the limits of this program, and disks.
 #[must_use]
@@ -23,6 +27,11 @@ pub fn machine<'a>(keys: impl IntoIterator<Item = &'a String>) -> HostSettings {
         congestion_controls: congestion_controls(),
         allowed_controls: list("net.ipv4.tcp_allowed_congestion_control"),
         open_files: soft(Resource::RLIMIT_NOFILE),
+        open_files_hard: getrlimit(Resource::RLIMIT_NOFILE)
+            .ok()
+            .map(|(_, hard)| hard)
+            .filter(|hard| *hard != RLIM_INFINITY),
+        listening: listening(),
         processes: soft(Resource::RLIMIT_NPROC),
         disks: disks(),
     }
@@ -33,7 +42,11 @@ pub fn machine<'a>(keys: impl IntoIterator<Item = &'a String>) -> HostSettings {
 /// # Errors
 /// The error of the operating system: the key does not exist or is not readable.
 pub fn read(key: &str) -> io::Result<String> {
-    fs::read_to_string(path(key)).map(|text| text.trim_end_matches('\n').to_owned())
+    // Lists of ports are cut off by the kernel unless the first read has room for all of it, and
+    // `read_to_string` begins with a few bytes.
+    let mut text = String::with_capacity(LONGEST_VALUE);
+    fs::File::open(path(key))?.read_to_string(&mut text)?;
+    Ok(text.trim_end_matches('\n').to_owned())
 }
 
 /// Reads a setting by its name: a sysctl key, or `disk.NAME.WHAT`.
@@ -53,6 +66,8 @@ pub fn read_setting(name: &str) -> io::Result<String> {
 /// # Errors
 /// The error of the operating system: not root, read-only, or a value that the kernel refuses.
 pub fn write_setting(name: &str, value: &str) -> io::Result<()> {
+    // Writing nothing does nothing; an empty line empties a list.
+    let value = if value.is_empty() { "\n" } else { value };
     fs::write(disk_path(name).unwrap_or_else(|| path(name)), value)
 }
 
@@ -125,6 +140,21 @@ fn container() -> Option<String> {
         .into_iter()
         .find(|mark| groups.contains(mark))
         .map(str::to_owned)
+}
+
+/// Returns the ports that services of this network namespace listen on.
+fn listening() -> BTreeSet<u16> {
+    const LISTEN: &str = "0A";
+    let tables =
+        ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default());
+    let lines = tables.iter().flat_map(|text| text.lines().skip(1));
+    let port = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let listens = *words.get(3)? == LISTEN;
+        let port = u16::from_str_radix(words.get(1)?.rsplit(':').next()?, 16).ok()?;
+        listens.then_some(port)
+    };
+    lines.filter_map(port).collect()
 }
 
 fn list(key: &str) -> Vec<String> {

@@ -66,13 +66,13 @@ fn one(pattern: &[char], c: char) -> Option<usize> {
             if negative {
                 set = set.get(1..)?;
             }
-            (holds(set, c) != negative).then_some(end + 1)
+            (contains(set, c) != negative).then_some(end + 1)
         }
         first => (*first == c).then_some(1),
     }
 }
 
-fn holds(mut set: &[char], c: char) -> bool {
+fn contains(mut set: &[char], c: char) -> bool {
     while let Some(first) = set.first() {
         if let (Some('-'), Some(last)) = (set.get(1), set.get(2)) {
             if (*first..=*last).contains(&c) {

@@ -1,4 +1,4 @@
-//! Words of an nginx configuration: quotes, escapes, comments, variables in braces, blocks of Lua.
+//! Tokens of an nginx configuration: quotes, escapes, comments, variables in braces, blocks of Lua.
 
 use super::SyntaxError;
 
@@ -15,7 +15,7 @@ pub(crate) enum Token {
     Close,
 }
 
-/// Reads tokens one by one.
+/// Iterator over tokens.
 pub(crate) struct Lexer<'a> {
     rest: std::iter::Peekable<std::str::Chars<'a>>,
     line: usize,
@@ -23,10 +23,10 @@ pub(crate) struct Lexer<'a> {
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { rest: text.trim_start_matches('\u{feff}').chars().peekable(), line: 1 }
+        Self { rest: text.chars().peekable(), line: 1 }
     }
 
-    /// The line that is being read, from 1.
+    /// Returns the current line, from 1.
     pub(crate) const fn line(&self) -> usize {
         self.line
     }
@@ -39,7 +39,7 @@ impl<'a> Lexer<'a> {
         next
     }
 
-    /// The next token with its line; none at the end.
+    /// Returns the next token with its line; `None` at the end.
     pub(crate) fn next(&mut self) -> Result<Option<(Token, usize)>, SyntaxError> {
         loop {
             match self.rest.peek() {
@@ -79,7 +79,7 @@ impl<'a> Lexer<'a> {
                 c => word.push(c),
             }
         }
-        Err(SyntaxError { line: begun, what: format!("a {quote} that never ends") })
+        Err(SyntaxError { line: begun, what: format!("the string that begins with {quote} never ends") })
     }
 
     fn unlimited(&mut self) -> String {
@@ -108,8 +108,8 @@ impl<'a> Lexer<'a> {
         word
     }
 
-    /// nginx drops the backslash before quotes, itself and blanks written as letters, and keeps it before
-    /// anything else.
+    /// Reads what follows a backslash. nginx drops the backslash before quotes, backslashes, and the
+    /// letters of white space, and keeps it before anything else.
     fn escape(&mut self, word: &mut String) {
         match self.take() {
             Some(c @ ('"' | '\'' | '\\')) => word.push(c),
@@ -121,8 +121,9 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Skips a block of another language, whose `{` has been read, up to and with its `}`.
-    pub(crate) fn skip_foreign(&mut self) -> Result<(), SyntaxError> {
+    /// Skips a block of Lua, whose `{` has been read, including its `}`. Strings, long brackets
+    /// (`[[ … ]]`, `[==[ … ]==]`), and comments may contain braces and quotes.
+    pub(crate) fn skip_lua(&mut self) -> Result<(), SyntaxError> {
         let begun = self.line;
         let mut depth = 1_usize;
         while let Some(c) = self.take() {
@@ -130,10 +131,14 @@ impl<'a> Lexer<'a> {
                 '{' => depth += 1,
                 '}' => depth -= 1,
                 quote @ ('"' | '\'') => self.skip_string(quote),
-                '-' if self.rest.peek() == Some(&'-') => {
-                    while self.rest.peek().is_some_and(|c| *c != '\n') {
-                        self.take();
+                '[' => {
+                    if let Some(level) = self.long_bracket() {
+                        self.skip_long_bracket(level);
                     }
+                }
+                '-' if self.rest.peek() == Some(&'-') => {
+                    self.take();
+                    self.skip_comment();
                 }
                 _ => {}
             }
@@ -141,7 +146,50 @@ impl<'a> Lexer<'a> {
                 return Ok(());
             }
         }
-        Err(SyntaxError { line: begun, what: "a block that never ends".into() })
+        Err(SyntaxError { line: begun, what: "the block never ends".into() })
+    }
+
+    /// Skips a comment of Lua, whose `--` has been read: to the end of the line, or a long bracket.
+    fn skip_comment(&mut self) {
+        if self.rest.peek() == Some(&'[') {
+            self.take();
+            if let Some(level) = self.long_bracket() {
+                self.skip_long_bracket(level);
+                return;
+            }
+        }
+        while self.rest.peek().is_some_and(|c| *c != '\n') {
+            self.take();
+        }
+    }
+
+    /// Reads the rest of `[==[`, whose first bracket has been read, and returns its level. What is not a
+    /// long bracket is not consumed.
+    fn long_bracket(&mut self) -> Option<usize> {
+        let mut ahead = self.rest.clone();
+        let mut level = 0;
+        while ahead.peek() == Some(&'=') {
+            ahead.next();
+            level += 1;
+        }
+        if ahead.next() != Some('[') {
+            return None;
+        }
+        self.rest = ahead;
+        Some(level)
+    }
+
+    /// Skips the content of a long bracket and its `]==]`.
+    fn skip_long_bracket(&mut self, level: usize) {
+        let mut equals: Option<usize> = None;
+        while let Some(c) = self.take() {
+            equals = match (c, equals) {
+                (']', Some(count)) if count == level => return,
+                (']', _) => Some(0),
+                ('=', Some(count)) => Some(count + 1),
+                _ => None,
+            };
+        }
     }
 
     fn skip_string(&mut self, quote: char) {

@@ -1,4 +1,4 @@
-//! Real texts, broken ones, and proofs that reading back loses nothing and nothing makes it fail.
+//! Typical and broken texts, and properties: a round trip loses nothing, and no input panics.
 
 use proptest::prelude::*;
 
@@ -36,7 +36,7 @@ fn shape(directives: &[Directive]) -> String {
 }
 
 #[test]
-fn a_real_text() {
+fn a_typical_configuration_is_parsed() {
     let directives = parse("/etc/nginx/nginx.conf", TEXT).unwrap();
     let names: Vec<&str> = directives.iter().map(|directive| directive.name.as_str()).collect();
     assert_eq!(names, ["user", "events", "http"]);
@@ -58,15 +58,15 @@ fn a_real_text() {
 }
 
 #[test]
-fn broken_texts_name_the_line() {
+fn syntax_errors_name_the_line() {
     for (text, line, why) in [
-        ("a;\nb", 2, "without its `;`"),
-        ("a {\n b;\n", 1, "whose `}` is missing"),
-        ("a {\n b\n}", 2, "without its `;`"),
-        ("a;\n}", 2, "a `}` too many"),
+        ("a;\nb", 2, "has no `;`"),
+        ("a {\n b;\n", 1, "has no `}`"),
+        ("a {\n b\n}", 2, "has no `;`"),
+        ("a;\n}", 2, "unexpected `}`"),
         ("\n;", 2, "without a directive"),
-        ("a 'b\n;", 1, "a ' that never ends"),
-        ("x_by_lua_block {\n", 1, "a block that never ends"),
+        ("a 'b\n;", 1, "begins with ' never ends"),
+        ("x_by_lua_block {\n", 1, "the block never ends"),
     ] {
         let error = parse("f", text).unwrap_err();
         assert!(error.line == line && error.what.contains(why), "{text:?}: {error:?}");
@@ -74,12 +74,52 @@ fn broken_texts_name_the_line() {
     assert!(parse("f", &"a {".repeat(10_000)).is_err());
 }
 
+#[test]
+fn lua_may_contain_braces_and_quotes() {
+    for lua in [
+        "ngx.say([[ it's { ]])",
+        "--[[ we don't\n care { ]] ngx.say('x')",
+        "local s = [==[ ]] { ]==] local t = a[b[1]] -- } '",
+        "--[ only a comment { \n local x = [=[ ]=]",
+    ] {
+        let text = format!("location / {{ content_by_lua_block {{ {lua}\n }} }} a b;");
+        let directives = parse("f", &text).unwrap_or_else(|error| panic!("{lua}: {error:?}"));
+        assert_eq!(directives.len(), 2, "{lua}");
+    }
+}
+
+#[test]
+fn templates_and_byte_order_marks_are_reported_as_such() {
+    for (text, line, why) in [
+        ("events {}\nhttp { server { listen {{ port }}; } }", 2, "looks like a template ({{)"),
+        ("{% if x %}\nevents {}\n{% endif %}", 1, "looks like a template ({%)"),
+        ("rtmp {\n ${VARIANTS}\n}", 2, "looks like a template (${)"),
+        ("\u{feff}events {}", 1, "byte order mark"),
+    ] {
+        let error = parse("f", text).unwrap_err();
+        assert!(error.line == line && error.what.contains(why), "{text:?}: {error:?}");
+    }
+}
+
+#[test]
+fn fragments_are_read_as_inside_of_http() {
+    for (text, server) in
+        [("server { listen 1; }", true), ("location / { root /x; }", true), ("upstream a { }", false)]
+    {
+        let files = Files { main: "/n/a".into(), texts: files(&[("/n/a", text)]), ..Files::default() };
+        let configuration = assemble(files).unwrap();
+        assert!(configuration.fragment, "{text}");
+        let [http] = configuration.directives.as_slice() else { panic!("{configuration:?}") };
+        assert_eq!((http.name.as_str(), http.children()[0].name == "server"), ("http", server), "{text}");
+    }
+}
+
 fn files(files: &[(&str, &str)]) -> BTreeMap<String, String> {
     files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
 }
 
 #[test]
-fn includes_are_put_in_their_place() {
+fn includes_are_replaced_with_their_files() {
     let files = files(&[
         ("/n/nginx.conf", "events {} http { include mime.types; include conf.d/*.conf; include gone; }"),
         ("/n/mime.types", "types { a b; }"),
@@ -88,22 +128,45 @@ fn includes_are_put_in_their_place() {
         ("/n/conf.d/a.bak", "gzip off;"),
         ("/n/s/x", "listen 1;"),
     ]);
-    let configuration = assemble("/n/nginx.conf", files).unwrap();
+    let configuration =
+        assemble(Files { main: "/n/nginx.conf".into(), texts: files, ..Files::default() }).unwrap();
     let http = &configuration.directives[1];
     assert_eq!(shape(http.children()), "types {\na b;\n}\ngzip on;\nserver {\nlisten 1;\n}\n");
     assert_eq!(http.children()[2].children()[0].file, "/n/s/x");
-    assert_eq!(configuration.missing, ["/n/gone"]);
+    let [missing] = configuration.missing.as_slice() else { panic!("{configuration:?}") };
+    assert_eq!((missing.pattern.as_str(), missing.in_http, missing.matters()), ("/n/gone", true, true));
+}
+
+#[test]
+fn directives_of_the_command_line_come_first_and_files_are_counted() {
+    let texts = files(&[
+        ("/n/a", "http { include b; include link; }"),
+        ("/n/b", "gzip on;"),
+        ("/n/link", "gzip on;"),
+    ]);
+    let files = Files {
+        main: "/n/a".into(),
+        global: Some("daemon off; worker_processes 3;".into()),
+        texts,
+        real_paths: [("/n/link".to_owned(), "/n/b".to_owned())].into(),
+        ..Files::default()
+    };
+    let configuration = assemble(files).unwrap();
+    assert_eq!(shape(&configuration.directives[..2]), "daemon off;\nworker_processes 3;\n");
+    assert_eq!(configuration.inclusions["/n/b"], 2);
 }
 
 #[test]
 fn a_file_that_includes_itself_is_refused() {
-    let (file, error) = assemble("/n/a", files(&[("/n/a", "include a;")])).unwrap_err();
+    let (file, error) =
+        assemble(Files { main: "/n/a".into(), texts: files(&[("/n/a", "include a;")]), ..Files::default() })
+            .unwrap_err();
     assert_eq!(file, "/n/a");
     assert!(error.what.contains("include"), "{error:?}");
 }
 
 #[test]
-fn the_answer_of_nginx() {
+fn the_output_of_nginx_t_is_split_into_files() {
     let answer = "nginx: the configuration file /n/c syntax is ok\n# configuration file /n/c:\nevents {}\n\n\
                   # configuration file /n/d:\na;\n\n";
     assert_eq!(dump(answer), [("/n/c".into(), "events {}\n".into()), ("/n/d".into(), "a;\n".into())]);
@@ -123,14 +186,14 @@ fn trees() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_was_read_is_read_again(text in prop::collection::vec(trees(), 0..5)) {
+    fn a_round_trip_loses_nothing(text in prop::collection::vec(trees(), 0..5)) {
         let text = text.concat();
         let once = shape(&parse("f", &text).unwrap());
         prop_assert_eq!(shape(&parse("f", &once).unwrap()), once);
     }
 
     #[test]
-    fn nothing_makes_it_fail(text in "[a-z{};\"'#$\\\\ \n*?\\[\\]-]{0,200}") {
+    fn no_input_panics(text in "[a-z{};\"'#$\\\\ \n*?\\[\\]-]{0,200}") {
         if let Ok(directives) = parse("f", &text) {
             let once = shape(&directives);
             prop_assert_eq!(shape(&parse("f", &once).unwrap()), once);
@@ -140,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn words_survive_their_quotes(word in "\\PC{0,20}") {
+    fn quoted_words_are_read_back(word in "\\PC{0,20}") {
         let read = parse("f", &format!("name {};", quote(&word))).unwrap();
         prop_assert_eq!(&read[0].arguments, &[word]);
     }

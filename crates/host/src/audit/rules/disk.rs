@@ -1,4 +1,4 @@
-//! Disks that hold the segments, held against the origin's profile of settings.
+//! Disks that hold the segments, compared with the origin's profile.
 
 use super::{Draft, Outcome};
 use crate::audit::context::Context;
@@ -6,11 +6,11 @@ use crate::audit::findings::Severity;
 use crate::tuning::comparison::Disk;
 use crate::tuning::profile::{self, DiskKind};
 
-/// The disks, or why there is nothing to check.
+/// Returns the disks, or the outcome where there is nothing to check.
 fn disks<'a>(context: &'a Context<'_>) -> Result<&'a [Disk], Outcome> {
     match &context.facts.disks {
-        None => Err(Outcome::Unknown("the disk that holds the segments is not known".into())),
-        Some(disks) if disks.is_empty() => Err(Outcome::NotHere),
+        None => Err(Outcome::Unknown("the disk that holds the segments is unknown".into())),
+        Some(disks) if disks.is_empty() => Err(Outcome::NotApplicable),
         Some(disks) => Ok(disks),
     }
 }
@@ -19,7 +19,7 @@ fn recommended<'a>(context: &'a Context<'_>, kind: DiskKind) -> Option<&'a profi
     context.profile.disk.get(&kind)
 }
 
-pub(crate) fn scheduler(context: &Context<'_>) -> Outcome {
+pub(super) fn scheduler(context: &Context<'_>) -> Outcome {
     let disks = match disks(context) {
         Ok(disks) => disks,
         Err(outcome) => return outcome,
@@ -43,7 +43,7 @@ pub(crate) fn scheduler(context: &Context<'_>) -> Outcome {
     )
 }
 
-pub(crate) fn read_ahead(context: &Context<'_>) -> Outcome {
+pub(super) fn read_ahead(context: &Context<'_>) -> Outcome {
     let disks = match disks(context) {
         Ok(disks) => disks,
         Err(outcome) => return outcome,
@@ -77,11 +77,11 @@ fn verdict(
     if wrong.is_empty() {
         return Outcome::Good("as recommended for its kind".into());
     }
-    Outcome::found(
-        Draft::new(severity, title)
+    Draft::new(severity, title)
+
             .evidence(wrong)
-            .effect(format!("what is not in memory: {effect}, and {} viewers read at once", context.viewers))
-            .fix("`hls-swarm tune apply --profile origin --only disk.`, `tune persist` for good; or tmpfs for live segments")
-            .commands(commands),
-    )
+            .effect(format!("for files that are not in memory, {effect}, and {} viewers read at the same time", context.viewers))
+            .fix("`hls-swarm tune apply --profile origin --only disk.`, `tune persist` for each boot; or tmpfs for live segments")
+            .commands(commands)
+            .found()
 }

@@ -1,68 +1,78 @@
 //! The checks of an audit, one function each.
+//!
+//! A check proposes an edit only where the edit changes no response: same status, headers, and body for
+//! every request. Everything else is advice in words, with an example.
 
-pub(crate) mod cache;
-pub(crate) mod descriptors;
-pub(crate) mod disk;
-pub(crate) mod kernel;
-pub(crate) mod limits;
-pub(crate) mod monitoring;
-pub(crate) mod redis;
-pub(crate) mod segments;
-pub(crate) mod upstream;
+mod access;
+mod caching;
+mod disk;
+mod headers;
+mod kernel;
+mod listening;
+mod proxy;
+mod redis;
+mod segments;
+mod serving;
+mod workers;
 
-use super::context::Context;
+use super::context::{Context, Scope};
+use super::findings::{Phase, Severity};
 use super::patch::Edit;
-use crate::audit::findings::Severity;
 
-/// How a check came out.
+/// Result of a check.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Something is wrong.
     Finding(Box<Draft>),
-    /// Nothing is, with what was seen.
+    /// Nothing is wrong; what was seen.
     Good(String),
-    /// It could not be checked; why.
+    /// It could not be checked; the reason.
     Unknown(String),
-    /// There is no such thing here.
-    NotHere,
+    /// The server has nothing of the kind.
+    NotApplicable,
 }
 
-impl Outcome {
-    fn found(found: Draft) -> Self {
-        Self::Finding(Box::new(found))
-    }
-}
-
-/// What is wrong.
+/// A finding before its edits are rendered.
 #[derive(Debug)]
-pub struct Draft {
-    /// How grave it is.
-    pub severity: Severity,
-    /// What is wrong, in a line.
-    pub title: String,
+pub(crate) struct Draft {
+    /// Severity.
+    pub(crate) severity: Severity,
+    /// Description in one line.
+    pub(crate) title: String,
     /// What was seen, and where.
-    pub evidence: Vec<String>,
-    /// What it does to the viewers asked about.
-    pub effect: String,
-    /// What to do.
-    pub fix: String,
-    /// Commands that do it.
-    pub commands: Vec<String>,
-    /// Changes of nginx's files that do it.
-    pub edits: Vec<Edit>,
+    pub(crate) evidence: Vec<String>,
+    /// Effect on the viewers.
+    pub(crate) effect: String,
+    /// Fix in words.
+    pub(crate) fix: String,
+    /// Commands that apply the fix.
+    pub(crate) commands: Vec<String>,
+    /// Configuration to adapt by hand.
+    pub(crate) example: Option<String>,
+    /// Edits that apply the fix and change no response.
+    pub(crate) edits: Vec<Edit>,
+    /// Files that were counted.
+    pub(crate) files: Vec<String>,
+    /// The finding is that something is absent, which a file that was not read may have.
+    pub(crate) absent: Option<Scope>,
+    /// Phase of the work, where it does not follow from the fix.
+    phase: Option<Phase>,
 }
 
 impl Draft {
     fn new(severity: Severity, title: impl Into<String>) -> Self {
-        let (evidence, commands, edits) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             severity,
             title: title.into(),
-            evidence,
+            evidence: Vec::new(),
             effect: String::new(),
             fix: String::new(),
-            commands,
-            edits,
+            commands: Vec::new(),
+            example: None,
+            edits: Vec::new(),
+            files: Vec::new(),
+            absent: None,
+            phase: None,
         }
     }
 
@@ -86,38 +96,106 @@ impl Draft {
         self
     }
 
+    fn example(mut self, example: impl Into<String>) -> Self {
+        self.example = Some(example.into());
+        self
+    }
+
     fn edits(mut self, edits: impl IntoIterator<Item = Edit>) -> Self {
         self.edits.extend(edits);
         self
     }
+
+    const fn absent(mut self, scope: Scope) -> Self {
+        self.absent = Some(scope);
+        self
+    }
+
+    const fn phase(mut self, phase: Phase) -> Self {
+        self.phase = Some(phase);
+        self
+    }
+
+    /// Returns the phase of the work that the fix belongs to.
+    pub(crate) fn phase_of_fix(&self) -> Phase {
+        self.phase.unwrap_or(match (self.edits.is_empty(), self.commands.is_empty()) {
+            (false, _) => Phase::Patch,
+            (true, false) => Phase::Commands,
+            (true, true) => Phase::Configuration,
+        })
+    }
+
+    fn found(self) -> Outcome {
+        Outcome::Finding(Box::new(self))
+    }
 }
 
 /// A check.
-pub type Rule = fn(&Context<'_>) -> Outcome;
+pub(crate) type Rule = fn(&Context<'_>) -> Outcome;
 
-/// Every check with its name, in the order in which equally grave findings are listed.
-pub const RULES: [(&str, Rule); 18] = [
-    ("open-files", descriptors::open_files),
-    ("worker-connections", descriptors::worker_connections),
+/// Every check with its name, in the order in which findings of equal severity are listed.
+pub(crate) const RULES: &[(&str, Rule)] = &[
+    ("open-files", workers::open_files),
+    ("worker-connections", workers::worker_connections),
     ("stale-segments", segments::stale),
+    ("proxy-cache-lock", caching::lock),
+    ("proxy-cache-stale", caching::stale),
+    ("proxy-cache-key", caching::key),
+    ("proxy-cache-times", caching::times),
+    ("proxy-cache-size", caching::size),
     ("redis-memory", redis::memory),
-    ("upstream-keepalive", upstream::keepalive),
-    ("open-file-cache", cache::open_file_cache),
+    ("redis-policy", redis::policy),
+    ("redis-snapshots", redis::snapshots),
+    ("upstream-keepalive", proxy::keepalive),
+    ("upstream-server", proxy::development_server),
+    ("upstream-limits", proxy::limits),
+    ("open-file-cache", serving::open_file_cache),
     ("segment-length", segments::length),
     ("list-size", segments::list_size),
-    ("rate-limits", limits::rate),
+    ("rate-limits", access::rate),
+    ("rtmp-publish", access::rtmp_publish),
+    ("rtmp-control", access::rtmp_control),
+    ("rtmp-cleanup", segments::rtmp_cleanup),
+    ("encoder-limits", segments::encoder_limits),
+    ("secure-link", access::secure_link),
+    ("playlist-cache-control", headers::playlist_cache_control),
+    ("segment-cache-control", headers::segment_cache_control),
+    ("cors", headers::cors),
+    ("gzip-playlists", headers::gzip_playlists),
+    ("gzip-media", headers::gzip_media),
+    ("worker-processes", workers::worker_processes),
+    ("worker-user", workers::user),
+    ("connections-limit", workers::connections_limit),
+    ("error-log", workers::error_log),
+    ("access-log", serving::access_log),
+    ("sendfile", serving::sendfile),
+    ("tcp-nopush", serving::tcp_nopush),
+    ("directio", serving::directio),
+    ("segments-on-disk", serving::on_disk),
+    ("listen-backlog", listening::backlog),
+    ("keepalive", listening::keepalive),
+    ("tls-protocols", listening::protocols),
+    ("tls-sessions", listening::sessions),
+    ("http2", listening::http2),
     ("tcp-buffers", kernel::tcp_buffers),
     ("port-range", kernel::port_range),
+    ("accept-queue", kernel::accept_queue),
+    ("connection-tracking", kernel::connection_tracking),
     ("fin-timeout", kernel::fin_timeout),
     ("congestion-control", kernel::congestion_control),
     ("swappiness", kernel::swappiness),
     ("cache-pressure", kernel::cache_pressure),
     ("io-scheduler", disk::scheduler),
     ("read-ahead", disk::read_ahead),
-    ("monitoring", monitoring::monitoring),
+    ("monitoring", access::monitoring),
 ];
 
-/// `what` with an `s` unless there is one of it.
+/// Returns `number what`, with an `s` unless the number is 1.
 fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// Returns `, N a second` for requests that every viewer makes, where the streams are known.
+fn rate_of_requests(context: &Context<'_>) -> String {
+    context.requests_per_second().map_or_else(String::new, |rate| format!(", {rate:.0} a second"))
 }

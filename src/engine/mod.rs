@@ -2,7 +2,7 @@
 //!
 //! An engine is a folder. It has a configuration ([`EngineConfig`], part of the plan), a list of preflight checks
 //! that turns the configuration into an [`Engine`], the size of one viewer, and a way to play a stream once
-//! ([`Engine::play`]). What a viewer plays ([`hls_swarm_hls::selection::Selection`]) belongs to the stream,
+//! (`Engine::play`). What a viewer plays ([`hls_swarm_hls::selection::Selection`]) belongs to the stream,
 //! restarts belong to [`viewer`], and figures travel as events, so an engine knows nothing of either.
 
 pub mod command;

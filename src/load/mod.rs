@@ -1,5 +1,5 @@
 //! How many viewers there are to be, and when: the shape of the load. The shape is a function of
-//! time; [`crowd`] turns it into starts and stops.
+//! time; [`controller`] turns it into starts and stops.
 
 pub mod arrivals;
 pub mod controller;

@@ -1,19 +1,18 @@
-//! The reference pages below `docs/reference/`, written from the tables that the programs read. A test
-//! holds the files against them; `make reference` writes them anew.
+//! The reference pages below `docs/reference/`, generated from the tables that the programs read. A test
+//! compares the files with them; `make reference` writes them.
 
 use std::fmt::Write;
 
 use clap::{Arg, Command};
 
 use hls_swarm_base::exit::Exit;
-use hls_swarm_model::metric::MEASURES;
+use hls_swarm_model::metric::{PREFIX, Scope, Type, askable, catalogue};
 
 use crate::config::presets::PRESETS;
 use crate::config::{profile, scenario};
 use crate::manual;
-use crate::output::metrics::{self, PREFIX, Type};
 
-/// File names below `docs/reference/`, and what stands in them.
+/// File names below `docs/reference/`, and their contents.
 #[must_use]
 pub fn pages() -> Vec<(&'static str, String)> {
     vec![
@@ -105,17 +104,26 @@ fn cell(text: &str) -> String {
 fn metrics() -> String {
     let mut text = format!(
         "{ORIGIN}# Metrics of `hls-swarm`\n\nWhat was not measured yields no sample, never 0. All names begin with \
-         `{PREFIX}`.\n\n| name | type | label | meaning |\n|---|---|---|---|\n\
+         `{PREFIX}`. A histogram has the series `_bucket` (with the label `le`), `_sum` and `_count`; use \
+         `histogram_quantile` for percentiles. Each event counter is also a field of the JSON report, by its name \
+         without `_total`.\n\n| name | type | labels | meaning |\n|---|---|---|---|\n\
          | `info` | gauge | `version`, `stream_url`, `variant` | What is tested, and with what. |\n"
     );
-    for metric in metrics::all() {
-        let kind = match metric.kind {
-            Type::Counter => "counter",
-            Type::Gauge => "gauge",
-            Type::Histogram => "histogram",
+    let mut before = None;
+    for metric in catalogue() {
+        let Some(series) = metric.series.as_deref().filter(|series| before != Some(*series)) else {
+            continue;
         };
-        let label = if metric.label.is_empty() { String::new() } else { format!("`{}`", metric.label) };
-        let _ = writeln!(text, "| `{}` | {kind} | {label} | {} |", metric.name, cell(metric.help));
+        before = Some(series);
+        let labels = metric.label.iter().map(|(name, _)| name).chain(metric.labels);
+        let labels: Vec<String> = labels.map(|name| format!("`{name}`")).collect();
+        let _ = writeln!(
+            text,
+            "| `{series}` | {} | {} | {} |",
+            metric.kind.name(),
+            labels.join(", "),
+            cell(&metric.help)
+        );
     }
     text
 }
@@ -132,12 +140,27 @@ fn profiles() -> String {
 
 fn thresholds() -> String {
     let mut text = format!(
-        "{ORIGIN}# Thresholds of `hls-swarm`\n\n`--threshold 'METRIC OP LIMIT'` or `--threshold 'METRIC:PERCENTILE OP LIMIT'`; \
-         OP is <, <=, >, >= or ==; PERCENTILE is p50, p95, p99 or max.\n\n| metric | example | what it tells |\n|---|---|---|\n"
+        "{ORIGIN}# Thresholds of `hls-swarm`\n\n`--threshold 'METRIC OP LIMIT'` or `--threshold 'METRIC:STATISTIC OP \
+         LIMIT'`; OP is <, <=, >, >= or ==.\n\n* A distribution of durations needs a STATISTIC: any percentile (`p50`, \
+         `p95`, `p99.9`), `mean`, `min` or `max`.\n* A count may have `rate`: events per second.\n* Other metrics are one \
+         number each.\n\nThe column *in a window* tells what `--abort-after` evaluates.\n\n\
+         | metric | kind | example | in a window | meaning |\n|---|---|---|---|---|\n"
     );
-    for measure in &MEASURES {
-        let example = cell(&format!("{}{}", measure.name, measure.example));
-        let _ = writeln!(text, "| `{}` | {example} | {} |", measure.name, cell(measure.meaning));
+    for (metric, asked) in askable() {
+        let kind = match metric.kind {
+            _ if metric.is_distribution() => "distribution",
+            Type::Counter => "count",
+            _ => "number",
+        };
+        let window = match asked.scope {
+            Scope::Window if metric.is_distribution() => "durations that ended in it",
+            Scope::Window => "what happened in it",
+            Scope::Moment => "the value of the moment",
+            Scope::Stage | Scope::WholeRun => "the run since its beginning",
+        };
+        let example = cell(&format!("{}{}", metric.id, asked.example));
+        let _ =
+            writeln!(text, "| `{}` | {kind} | {example} | {window} | {} |", metric.id, cell(&metric.help));
     }
     text += "\n## Sets\n\n| `--threshold` | asks for |\n|---|---|\n";
     for (name, thresholds) in PRESETS {

@@ -1,4 +1,4 @@
-//! The wiring of reports: files that a run leaves, and what can be done with them later.
+//! `hls-swarm report`, and the report files that a run writes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,22 +8,21 @@ use clap::Parser;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_cli::logging;
-use hls_swarm_model::merge::{read, run};
-use hls_swarm_model::report::{Format, Report};
+use hls_swarm_model::report::{Format, Report, merge, read};
 use hls_swarm_os::output;
 
 use crate::cli::report::{ReportArgs, ReportCommand};
 use crate::output::{comparison, formats, summary};
 
-/// The first word of a command line that is about reports. No URL of a stream is spelled like this.
+/// The name of the sub-command.
 pub const WORD: &str = "report";
 
 /// `main` of `hls-swarm report`.
 #[must_use]
 pub fn main() -> ExitCode {
-    // The first two words, as help texts repeat them.
-    let words = std::iter::once("hls-swarm report".into()).chain(std::env::args_os().skip(2));
-    let args = match ReportArgs::try_parse_from(words) {
+    // The name of the program in help texts.
+    let arguments = std::iter::once("hls-swarm report".into()).chain(std::env::args_os().skip(2));
+    let args = match ReportArgs::try_parse_from(arguments) {
         Ok(args) => args,
         Err(error) => return logging::clap_exit(&error),
     };
@@ -55,7 +54,7 @@ fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
             let into = Format::of_all(&reports)?;
             check(&into)?;
             let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
-            let merged = run::merge(&parts)?;
+            let merged = merge::merge(&parts)?;
             publish(&into, &merged)?;
             Ok(ExitCode::from(merged.verdict.exit_code))
         }
@@ -97,15 +96,15 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
     }
 }
 
-/// Prints the summary and writes the report into each file. What cannot be written does not keep the rest
-/// from it.
+/// Prints the summary and writes the report into each file. If one cannot be written, the others
+/// are still.
 ///
 /// # Errors
 /// The first failure.
 pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let said = output::print(&summary::render(snapshot, run, verdict, end_reason));
-    write(files, report).and(said)
+    let printed = output::print(&summary::render(snapshot, run, verdict, end_reason));
+    write(files, report).and(printed)
 }
 
 fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
@@ -113,7 +112,7 @@ fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     for (format, path) in files {
         let written = formats::render(*format, report).and_then(|text| output::write_file(path, &text));
         match written {
-            // If standard output cannot be written to, the summary has said so.
+            // If standard output cannot be written to, the summary has failed for that already.
             Ok(()) => drop(output::print(&format!("report: {}\n", path.display()))),
             Err(failure) => failed = failed.and(Err(failure)),
         }

@@ -76,7 +76,7 @@ fn what_cannot_be_run_is_named_with_its_file_and_a_cure() {
         ("clients = \"many\"\n", "bad.toml, line 1: invalid type: string \"many\"", "compare with"),
         ("clients = 0\n", "bad.toml: --clients 0: the number of viewers is out of range", "from 1 to"),
         ("timeout = \"3 parsecs\"\n", "unknown unit", "compare with"),
-        ("thresholds = [\"speed>fast\"]\n", "--threshold \"speed>fast\"", "write it like"),
+        ("thresholds = [\"speed>fast\"]\n", "\"speed>fast\" for --threshold", "write a number"),
         ("metrics = \"99999\"\n", "--metrics \"99999\" is no port", "0 to 65535"),
         ("log_level = \"loud\"\n", "bad.toml: --log-level \"loud\" is no level", "pass error"),
         ("url = \"rtmp://a/b\"\n", "rtmp:// is not played", "http://"),

@@ -4,7 +4,7 @@
 //! Nothing is tolerated by a percentage: where the log cannot know what the origin knows, the one
 //! record is identified.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +71,11 @@ fn nanoseconds(seconds: &str) -> u64 {
 
 fn run(directory: &Path) -> Run {
     let case = directory.file_name().unwrap().to_str().unwrap();
+    let version = directory.parent().unwrap().file_name().unwrap().to_str().unwrap();
     let mut log = Log::new(case.ends_with("_trace"), 16);
+    if ["4.4", "5.1"].contains(&version) {
+        log = log.without_segment_retries();
+    }
     let mut events = Vec::new();
     for (at_ns, line) in lines(&directory.join("stderr.log")) {
         log.feed(at_ns, &line, &mut |event| events.push(event));
@@ -79,7 +83,6 @@ fn run(directory: &Path) -> Run {
     log.finish(&mut |event| events.push(event));
     let access = fs::read_to_string(directory.join("access.log")).unwrap_or_default();
     let served = access.lines().map(served).collect();
-    let version = directory.parent().unwrap().file_name().unwrap().to_str().unwrap();
     Run { name: format!("{version}/{case}"), events, served, log }
 }
 
@@ -189,12 +192,10 @@ fn connections_equal_the_access_log() {
         let mut connections = run.served.iter().map(|served| served.connection).collect::<Vec<_>>();
         connections.sort_unstable();
         connections.dedup();
-        let connected = run.count(|event| *event == Event::Connected);
-        if run.name.ends_with("/cmaf_trace") {
-            let fresh = run.exchanges().iter().filter(|exchange| !exchange.kept_connection).count();
-            assert_eq!(connected, fresh, "{}", run.name);
-        } else {
-            assert_eq!(connected, connections.len(), "{}", run.name);
+        let fresh = run.exchanges().iter().filter(|exchange| !exchange.kept_connection).count();
+        // The origin of that run did not log its connections.
+        if !run.name.ends_with("/cmaf_trace") {
+            assert_eq!(fresh, connections.len(), "{}", run.name);
         }
     }
 }
@@ -276,37 +277,25 @@ fn hosts_and_content_types_are_known() {
 }
 
 #[test]
-fn http_errors_equal_the_access_log_at_any_level() {
+fn segments_that_never_came_are_skipped() {
     let mut compared = 0;
-    for run in runs(|_, case| matches!(case, "f503" | "f404_trace" | "vod_f404_trace" | "gone404" | "pl404"))
-    {
-        let mut truth: BTreeMap<u16, usize> = BTreeMap::new();
-        for served in run.served.iter().filter(|served| served.status >= 400) {
-            *truth.entry(served.status).or_default() += 1;
-        }
-        let mut told: BTreeMap<u16, usize> = BTreeMap::new();
-        for event in &run.events {
-            if let Event::HttpError { status } = event {
-                *told.entry(*status).or_default() += 1;
-            }
-        }
-        assert_eq!(told, truth, "{}", run.name);
-        compared += truth.values().sum::<usize>();
+    for run in runs(|_, case| matches!(case, "f503" | "f404_trace" | "vod_f404_trace" | "live_ts_trace")) {
+        let paths = |good: bool| {
+            let served = run.served.iter().filter(move |served| (served.status < 400) == good);
+            served.map(|served| served.path.as_str()).collect::<BTreeSet<_>>()
+        };
+        let never = paths(false).difference(&paths(true)).count();
+        assert_eq!(run.count(|event| *event == Event::SegmentSkipped), never, "{}", run.name);
+        compared += never;
     }
-    assert!(compared > 40, "{compared}");
+    assert!(compared > 10, "{compared}");
 }
 
 #[test]
-fn bodies_cut_by_an_orderly_close_are_told() {
-    for run in runs(|_, case| case == "trunc") {
-        let truth = run.served.iter().filter(|served| served.complete == "TRUNC").map(|served| served.body);
-        let told = run.events.iter().filter_map(|event| match event {
-            Event::CutShort { got, .. } => Some(i64::try_from(*got).unwrap()),
-            _ => None,
-        });
-        let (truth, told) = (truth.collect::<Vec<_>>(), told.collect::<Vec<_>>());
-        assert!(!told.is_empty());
-        assert_eq!(told, truth, "{}", run.name);
+fn a_failed_reload_is_told_once() {
+    for run in runs(|_, case| matches!(case, "gone404" | "live_ts_trace")) {
+        let told = run.count(|event| *event == Event::ReloadFailed);
+        assert_eq!(told, usize::from(run.name.ends_with("/gone404")), "{}", run.name);
     }
 }
 
@@ -347,11 +336,9 @@ fn attempts_to_connect_are_counted() {
     for run in runs(|_, case| case == "refused") {
         let failed =
             |event: &Event| matches!(event, Event::ConnectFailed { error } if error == "Connection refused");
-        let attempts = run.count(|event| *event == Event::Connecting);
+        let attempts = run.count(failed);
         assert!(attempts >= 3, "{attempts}");
-        assert_eq!(run.count(failed), attempts, "{}", run.name);
-        assert_eq!(run.count(|event| *event == Event::Connected), 0);
-        assert_eq!(run.count(|event| matches!(event, Event::WillReconnect { .. })), attempts - 1);
+        assert_eq!(run.count(|event| *event == Event::WillReconnect), attempts - 1);
     }
     for run in runs(|_, case| case == "nohost") {
         assert!(run.count(|event| matches!(event, Event::NameNotResolved { .. })) > 0, "{}", run.name);
@@ -475,16 +462,16 @@ proptest! {
 
 #[test]
 fn a_flood_costs_little() {
-    let line = b"[mpegts @ 0x1] [warning] Packet corrupt (stream = 0, dts = 12345).\n";
+    let line = b"[hls @ 0x1] [warning] skipping 2 segments ahead, expired from playlists\n";
     let flood = line.repeat(1000);
     let mut log = Log::new(false, 16);
-    let mut corrupt = 0_u32;
+    let mut missed = 0;
     for at_ns in 0..200 {
-        log.feed(at_ns, &flood, &mut |event| corrupt += u32::from(event == Event::PacketCorrupt));
+        log.feed(at_ns, &flood, &mut |event| missed += u32::from(event == Event::FellBehind { segments: 2 }));
     }
-    assert_eq!(corrupt, 200_000);
+    assert_eq!(missed, 200_000);
     let reasons = log.reasons().iter().collect::<Vec<_>>();
     assert_eq!(reasons.len(), 1);
     assert_eq!((reasons[0].count, reasons[0].last_ns), (200_000, 199));
-    assert_eq!(reasons[0].text, "Packet corrupt (stream = N, dts = N).");
+    assert_eq!(reasons[0].text, "skipping N segments ahead, expired from playlists");
 }

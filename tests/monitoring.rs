@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use hls_swarm::monitoring::output::names;
 use hls_swarm::monitoring::{dashboard, rules, scrape};
-use hls_swarm::output::metrics::{self, PREFIX};
+use hls_swarm_model::metric::{PREFIX, catalogue};
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::Origin;
 use hls_swarm_test_support::patience::eventually;
@@ -24,11 +24,12 @@ use hls_swarm_test_support::swarm::{Running, Swarm};
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/observability");
 
 /// All expressions, each with where it stands.
-fn expressions() -> Vec<(String, &'static str)> {
-    let alerts = rules::ALERTS.iter().map(|alert| (alert.name.to_owned(), alert.expression));
-    let panels = dashboard::ROWS.iter().flat_map(|(_, panels)| panels.iter());
+fn expressions() -> Vec<(String, String)> {
+    let alerts = rules::ALERTS.iter().map(|alert| (alert.name.to_owned(), alert.expression.to_owned()));
+    let panels = dashboard::rows().into_iter().flat_map(|(_, panels)| panels);
     let queries = panels.flat_map(|panel| {
-        panel.queries.iter().map(|(legend, expression)| (format!("{}: {legend}", panel.title), *expression))
+        let title = panel.title;
+        panel.queries.into_iter().map(move |(legend, expression)| (format!("{title}: {legend}"), expression))
     });
     alerts.chain(queries).collect()
 }
@@ -58,10 +59,10 @@ fn the_files_are_what_the_program_prints() {
 
 #[test]
 fn every_metric_that_is_named_exists() {
-    let known: BTreeSet<&str> = metrics::all().map(|metric| metric.name).collect();
+    let known: BTreeSet<&str> = catalogue().iter().filter_map(|metric| metric.series.as_deref()).collect();
     let mut named = BTreeSet::new();
     for (place, expression) in expressions() {
-        for name in names(expression, PREFIX) {
+        for name in names(&expression, PREFIX) {
             let short = name.trim_start_matches(PREFIX).trim_end_matches("_bucket");
             assert!(known.contains(short), "{place} asks for {name}, which is no metric");
             named.insert(name);
@@ -178,7 +179,7 @@ impl OriginStats {
 #[test]
 fn a_real_prometheus_answers_every_query_of_the_dashboard() {
     let watched = OriginStats::start();
-    for (_, panels) in dashboard::ROWS {
+    for (_, panels) in dashboard::rows() {
         for panel in panels {
             for (legend, expression) in panel.queries {
                 let expression = expression.replace("$instance", ".*");

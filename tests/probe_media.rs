@@ -62,7 +62,6 @@ fn assert_same(run: &Run, log: &[Logged], tls: bool) {
         let record =
             exchanges.iter().find(|record| key(record) == (logged.port, logged.name.clone())).unwrap();
         assert_eq!((record.end, record.status), (end::COMPLETE, logged.status), "{}", logged.name);
-        assert_eq!(record.request_bytes, logged.request_bytes, "{}", logged.name);
         assert_eq!(record.head_bytes, logged.head_bytes, "{}", logged.name);
         assert_eq!(record.body_bytes, logged.body_bytes, "{}", logged.name);
         assert_eq!(record.has(flag::TLS), tls);
@@ -144,7 +143,7 @@ fn curl_over_tls() {
             (logged.head_bytes, logged.body_bytes),
             "{logged:?}"
         );
-        assert_eq!((record.request_bytes, record.end), (logged.request_bytes, end::COMPLETE), "{logged:?}");
+        assert_eq!(record.end, end::COMPLETE, "{logged:?}");
         assert!(record.has(flag::TLS));
     }
     let chunked = exchanges[0];
@@ -152,12 +151,15 @@ fn curl_over_tls() {
     let to_the_end = exchanges[5];
     assert!(to_the_end.has(flag::CONNECTION_CLOSE | flag::ENCODED));
     assert!(!to_the_end.has(flag::CHUNKED) && !to_the_end.has(flag::CONTENT_LENGTH));
-    assert_eq!(to_the_end.entity_bytes, chunked.entity_bytes);
+    let entity = |exchange| {
+        let body = run.body_of(exchange);
+        let start = body.windows(2).position(|bytes| bytes == [0x1f, 0x8b]).unwrap();
+        body[start..].to_vec()
+    };
+    assert_eq!(entity(&to_the_end).len() as u64, to_the_end.body_bytes, "as it was sent");
+    assert_eq!(entity(&chunked), entity(&to_the_end), "without the chunks");
     for playlist in [chunked, to_the_end] {
         assert_eq!((playlist.body, playlist.encoding), (body::WHOLE, encoding::GZIP));
-        let body = run.body_of(&playlist);
-        let start = body.windows(2).position(|bytes| bytes == [0x1f, 0x8b]).unwrap();
-        assert_eq!((body.len() - start) as u64, playlist.entity_bytes, "as it was sent");
     }
 }
 

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use divan::Bencher;
 use divan::counter::BytesCount;
-use hls_swarm_hls::playlist::parse;
 use url::Url;
+
+use hls_swarm_hls::playlist::parse;
 
 fn measure(bencher: Bencher<'_, '_>, text: &str) {
     let base = Url::parse("https://host.example/live/index.m3u8?token=1").unwrap();

@@ -2,6 +2,7 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+
 use hls_swarm::engine::probe::decode::Decoder;
 use hls_swarm_probe::record::{BodyChunk, Frame, MAGIC, Record, VERSION, body, end, flag, what};
 

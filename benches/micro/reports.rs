@@ -1,14 +1,13 @@
 //! Reading and merging what eight shards of a load have reported.
 
 use divan::Bencher;
+
 use hls_swarm::output::formats;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Kind, Source};
-use hls_swarm_model::merge::{read, run};
-use hls_swarm_model::report::{Format, Report};
+use hls_swarm_model::report::{Format, Report, merge, read};
 use hls_swarm_model::verdict::criteria::judge;
-use hls_swarm_test_support::recorded;
-use hls_swarm_test_support::recorded::{SECOND, exchange, stats_of};
+use hls_swarm_test_support::recorded::{self, SECOND, exchange, stats_of};
 
 const SHARDS: u64 = 8;
 /// Viewers and seconds of each shard.
@@ -36,7 +35,7 @@ fn shard(place: u64) -> Report {
     run.began_unix += place;
     Report {
         run,
-        verdict: judge(&snapshot, &[], None),
+        verdict: judge(&snapshot, &(), &[], None),
         snapshot,
         recording: stats.recording(),
         end_reason: "its planned length was over".into(),
@@ -57,5 +56,5 @@ fn read_8_shards(bencher: Bencher<'_, '_>) {
 fn merge_8_shards(bencher: Bencher<'_, '_>) {
     let read = |text: &String| ("shard".to_owned(), read::read("shard", text).unwrap());
     let parts: Vec<_> = texts().iter().map(read).collect();
-    bencher.bench(|| run::merge(divan::black_box(&parts)).unwrap());
+    bencher.bench(|| merge::merge(divan::black_box(&parts)).unwrap());
 }

@@ -2,6 +2,7 @@
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Exchange, Kind, Source};

@@ -170,7 +170,6 @@ impl Follower {
             self.skip = self.skip.saturating_add(1);
             self.record.method = 0;
             self.record.name_len = 0;
-            self.record.request_bytes = 0;
             self.record.range_start = 0;
         } else {
             self.skip = 0;
@@ -262,7 +261,7 @@ impl Follower {
                 break;
             }
         }
-        (self.record.head_bytes, self.record.body_bytes, self.record.entity_bytes) = (0, 0, 0);
+        (self.record.head_bytes, self.record.body_bytes) = (0, 0);
         (self.record.content, self.record.body) = (wire::content::UNKNOWN, wire::body::NONE);
         self.in_flight = true;
     }
@@ -275,7 +274,6 @@ fn request_facts(record: &Record) -> Record {
         name: record.name,
         name_len: record.name_len,
         url_hash: record.url_hash,
-        request_bytes: record.request_bytes,
         range_start: record.range_start,
         ..Record::EMPTY
     }

@@ -166,7 +166,7 @@ pub mod flag {
     pub const TLS: u16 = 1 << 4;
     /// `received`, `rtt_us`, `min_rtt_us` and `retransmits` come from the kernel's `tcp_info`.
     pub const TCP_INFO: u16 = 1 << 5;
-    /// The response was chunked: `body_bytes` holds framing, `entity_bytes` does not.
+    /// The response was chunked: `body_bytes` holds framing.
     pub const CHUNKED: u16 = 1 << 6;
     /// The response carried `Content-Encoding` other than identity.
     pub const ENCODED: u16 = 1 << 7;
@@ -246,19 +246,13 @@ pub struct Record {
     /// From the first byte of the response to the arrival of its last byte (of those that were read,
     /// if it is not whole), see [`flag::ARRIVED_EARLIER`].
     pub download_ns: u64,
-    /// From the first byte of the response to the moment the viewer had read the last one.
-    pub read_ns: u64,
     /// From the last byte read (or the begin, if none was) until the end of an exchange or of a
     /// connection attempt that did not complete.
     pub idle_ns: u64,
-    /// Bytes of the request.
-    pub request_bytes: u64,
     /// Bytes of the response heads (interim 1xx heads included), as plain text.
     pub head_bytes: u64,
     /// Body bytes that the viewer read, chunk framing included: nginx's `$body_bytes_sent`.
     pub body_bytes: u64,
-    /// Body bytes that the viewer read, without chunk framing (still content-encoded).
-    pub entity_bytes: u64,
     /// `Content-Length` of the response. Of a 206 without one, the length of its `Content-Range`; such a
     /// response is whole when that many bytes of its body have come.
     pub content_length: u64,
@@ -343,12 +337,9 @@ impl Record {
         tls_ns: 0,
         first_byte_ns: 0,
         download_ns: 0,
-        read_ns: 0,
         idle_ns: 0,
-        request_bytes: 0,
         head_bytes: 0,
         body_bytes: 0,
-        entity_bytes: 0,
         content_length: 0,
         received: 0,
         rtt_us: 0,
@@ -677,7 +668,7 @@ const _: () = assert!(
     RECORD_BYTES
         == 9 * 4
             + 2 * 2
-            + 14 * 8
+            + 11 * 8
             + 4 * 4
             + 2 * 8
             + 2 * 4

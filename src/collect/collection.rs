@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_model::merge::{read, run};
-use hls_swarm_model::report::Report;
+use hls_swarm_model::metric::criteria;
+use hls_swarm_model::report::{Report, merge, read};
 use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
 /// What is known of the shards.
@@ -127,10 +127,10 @@ impl Collection {
                     .help("look at what the shards themselves said"));
             }
             1 => parts.remove(0).1,
-            _ => run::merge(&parts)?,
+            _ => merge::merge(&parts)?,
         };
         report.verdict.criteria.push(Criterion {
-            name: "shards_reported".to_owned(),
+            name: criteria::SHARDS_REPORTED.to_owned(),
             limit: format!("{shards} of {shards} shards reported"),
             value: Some(reported as f64 / f64::from(shards)),
             met: missing.is_empty(),
@@ -139,7 +139,7 @@ impl Collection {
             let lost = missing.iter().map(|shard| format!("shard {shard}: has not reported"));
             report.verdict.invalid_reasons.extend(lost);
             if report.verdict.exit_code != Exit::NeverPlayed.code() {
-                (report.verdict.word, report.verdict.exit_code) =
+                (report.verdict.kind, report.verdict.exit_code) =
                     (VerdictKind::Invalid, Exit::Invalid.code());
             }
         }

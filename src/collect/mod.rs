@@ -20,7 +20,6 @@ use crate::cli::collect::CollectArgs;
 use crate::collect::collection::Collection;
 use crate::config::plan::Plan;
 use crate::load::shard::Shard;
-use crate::output::json;
 use crate::report;
 
 /// The first word of a command line that collects.
@@ -116,7 +115,8 @@ pub async fn hand_over(
 }
 
 async fn deliver(collector: &Url, shard: Shard, report: &Report) -> Result<(), Failure> {
-    let text = json::render(report)
+    let text = report
+        .to_json()
         .map_err(|error| Failure::internal("cannot write the report as JSON").caused_by(error))?;
     let url = place(collector, &format!("shards/{}/report", shard.index()))?;
     let mut tried = Duration::ZERO;

@@ -1,289 +1,275 @@
-//! The Grafana dashboard: rows of panels, each with its expressions.
+//! The Grafana dashboard: rows of panels, each with its expressions over metrics of the catalogue.
 
 use serde_json::{Value, json};
 
+use hls_swarm_model::metric::PREFIX;
+use hls_swarm_model::metric::counters::Counter;
+
 /// One curve: its legend, and its expression. `$instance` is the load generator that was chosen.
-pub type Query = (&'static str, &'static str);
+pub type Query = (String, String);
 
 /// One panel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Panel {
     /// Its title.
     pub title: &'static str,
     /// Grafana's name of the unit.
     pub unit: &'static str,
     /// Its curves.
-    pub queries: &'static [Query],
+    pub queries: Vec<Query>,
 }
 
 /// One row: its title and its panels.
-pub type Row = (&'static str, &'static [Panel]);
+pub type Row = (&'static str, Vec<Panel>);
 
-const fn panel(title: &'static str, unit: &'static str, queries: &'static [Query]) -> Panel {
-    Panel { title, unit, queries }
+fn panel<const N: usize>(title: &'static str, unit: &'static str, queries: [(&str, String); N]) -> Panel {
+    let queries = queries.map(|(legend, expression)| (legend.to_owned(), expression));
+    Panel { title, unit, queries: queries.into() }
+}
+
+/// The series of a metric from the chosen load generators.
+fn series(name: &str) -> String {
+    format!("{PREFIX}{name}{{instance=~\"$instance\"}}")
+}
+
+fn sum(name: &str) -> String {
+    format!("sum({})", series(name))
+}
+
+fn max(name: &str) -> String {
+    format!("max({})", series(name))
+}
+
+fn max_by(labels: &str, name: &str) -> String {
+    format!("max by ({labels}) ({})", series(name))
+}
+
+/// Per second, over the last ten.
+fn rate(name: &str) -> String {
+    format!("sum(rate({}[10s]))", series(name))
+}
+
+fn rate_by(labels: &str, name: &str) -> String {
+    format!("sum by ({labels}) (rate({}[10s]))", series(name))
+}
+
+/// During the last minute.
+fn increase(name: &str) -> String {
+    format!("sum(increase({}[1m]))", series(name))
+}
+
+/// A quantile of a histogram over the last minute; `label` chooses one of its series.
+fn quantile(quantile: f64, name: &str, label: &str) -> String {
+    format!(
+        "histogram_quantile({quantile:.2}, sum by (le) \
+         (rate({PREFIX}{name}_bucket{{instance=~\"$instance\"{label}}}[1m])))"
+    )
+}
+
+fn quantiles(title: &'static str, name: &str, kind: &str) -> Panel {
+    let label = if kind.is_empty() { String::new() } else { format!(",kind=\"{kind}\"") };
+    panel(
+        title,
+        "s",
+        [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)].map(|(legend, q)| (legend, quantile(q, name, &label))),
+    )
+}
+
+/// One curve per event counter of the catalogue.
+fn events() -> Panel {
+    let query = |counter: &Counter| {
+        let info = counter.info();
+        (info.title.to_owned(), increase(&format!("{}_total", info.name)))
+    };
+    Panel { title: "Events, last minute", unit: "short", queries: Counter::ALL.iter().map(query).collect() }
 }
 
 /// All rows. Sums go over all instances that were chosen: one load generator, or many shards.
-pub const ROWS: [Row; 7] = [
-    (
-        "Viewers",
-        &[
-            panel(
-                "Viewers",
-                "short",
-                &[
-                    (
-                        "should be up",
-                        "sum(hls_swarm_target_clients{instance=~\"$instance\"} * hls_swarm_ramp_progress{instance=~\"$instance\"})",
-                    ),
-                    ("up", "sum(hls_swarm_active_clients{instance=~\"$instance\"})"),
-                    ("playing", "sum(hls_swarm_playing_clients{instance=~\"$instance\"})"),
-                    ("stalled", "sum(hls_swarm_stalled_clients{instance=~\"$instance\"})"),
-                ],
-            ),
-            panel(
-                "Playback speed",
-                "none",
-                &[("mean, 1 = real time", "avg(hls_swarm_average_speed{instance=~\"$instance\"})")],
-            ),
-            panel(
-                "Drift",
-                "s",
-                &[
-                    ("mean", "avg(hls_swarm_average_drift_seconds{instance=~\"$instance\"})"),
-                    ("largest", "max(hls_swarm_max_drift_seconds{instance=~\"$instance\"})"),
-                ],
-            ),
-        ],
-    ),
-    (
-        "Throughput",
-        &[
-            panel(
-                "Body bytes",
-                "bps",
-                &[
-                    (
-                        "all kinds",
-                        "8 * sum(rate(hls_swarm_bytes_downloaded_total{instance=~\"$instance\"}[10s]))",
-                    ),
-                    (
-                        "segments",
-                        "8 * sum(rate(hls_swarm_segment_bytes_downloaded_total{instance=~\"$instance\"}[10s]))",
-                    ),
-                ],
-            ),
-            panel(
-                "Requests",
-                "reqps",
-                &[
-                    (
-                        "playlists",
-                        "sum(rate(hls_swarm_manifest_requests_total{instance=~\"$instance\"}[10s]))",
-                    ),
-                    ("segments", "sum(rate(hls_swarm_segment_requests_total{instance=~\"$instance\"}[10s]))"),
-                ],
-            ),
-        ],
-    ),
-    (
-        "Latency",
-        &[
-            panel(
-                "Segments, request to last byte, last minute",
-                "s",
-                &[
-                    (
-                        "p50",
-                        "histogram_quantile(0.50, sum by (le) (rate(hls_swarm_inferred_latency_seconds_bucket{instance=~\"$instance\"}[1m])))",
-                    ),
-                    (
-                        "p95",
-                        "histogram_quantile(0.95, sum by (le) (rate(hls_swarm_inferred_latency_seconds_bucket{instance=~\"$instance\"}[1m])))",
-                    ),
-                    (
-                        "p99",
-                        "histogram_quantile(0.99, sum by (le) (rate(hls_swarm_inferred_latency_seconds_bucket{instance=~\"$instance\"}[1m])))",
-                    ),
-                ],
-            ),
-            panel(
-                "First byte, whole run",
-                "s",
-                &[
-                    (
-                        "segment p{{percentile}}",
-                        "max by (percentile) (hls_swarm_segment_ttfb_seconds{instance=~\"$instance\"})",
-                    ),
-                    (
-                        "playlist p{{percentile}}",
-                        "max by (percentile) (hls_swarm_manifest_ttfb_seconds{instance=~\"$instance\"})",
-                    ),
-                ],
-            ),
-            panel(
-                "Start-up and connect, whole run",
-                "s",
-                &[
-                    (
-                        "start-up p{{percentile}}",
-                        "max by (percentile) (hls_swarm_startup_seconds{instance=~\"$instance\"})",
-                    ),
-                    (
-                        "connect p{{percentile}}",
-                        "max by (percentile) (hls_swarm_connect_seconds{instance=~\"$instance\"})",
-                    ),
-                ],
-            ),
-        ],
-    ),
-    (
-        "Errors",
-        &[
-            panel(
-                "Share of requests that failed, whole run",
-                "percentunit",
-                &[("{{instance}}", "hls_swarm_error_rate{instance=~\"$instance\"}")],
-            ),
-            panel(
-                "Responses by status code",
-                "reqps",
-                &[(
-                    "{{status_code}}",
-                    "sum by (status_code) (rate(hls_swarm_http_responses_total{instance=~\"$instance\"}[10s]))",
-                )],
-            ),
-            panel(
-                "Time-outs, connects, broken off",
-                "short",
-                &[
-                    ("time-outs", "sum(increase(hls_swarm_timeouts_total{instance=~\"$instance\"}[1m]))"),
-                    (
-                        "connects failed",
-                        "sum(increase(hls_swarm_connect_errors_total{instance=~\"$instance\"}[1m]))",
-                    ),
-                    (
-                        "broken off",
-                        "sum(increase(hls_swarm_broken_exchanges_total{instance=~\"$instance\"}[1m]))",
-                    ),
-                ],
-            ),
-            panel(
-                "Viewers' lives",
-                "short",
-                &[
-                    (
-                        "restarts",
-                        "sum(increase(hls_swarm_client_restarts_total{instance=~\"$instance\"}[1m]))",
-                    ),
-                    (
-                        "ended: {{category}}",
-                        "sum by (category) (increase(hls_swarm_client_exits_total{instance=~\"$instance\"}[1m]))",
-                    ),
-                ],
-            ),
-        ],
-    ),
-    (
-        "Streams and stages, where there are several",
-        &[
-            panel(
-                "Requests by stream",
-                "reqps",
-                &[(
-                    "{{stream}}: {{url}}",
-                    "sum by (stream, url) (rate(hls_swarm_stream_requests_total{instance=~\"$instance\"}[10s]))",
-                )],
-            ),
-            panel(
-                "Segments by stream, p95, whole run",
-                "s",
-                &[(
-                    "{{stream}}: {{url}}",
-                    "max by (stream, url) (hls_swarm_stream_segment_p95_seconds{instance=~\"$instance\"})",
-                )],
-            ),
-            panel(
-                "Share of requests that failed, by stage",
-                "percentunit",
-                &[(
-                    "{{stage}}: {{name}}",
-                    "max by (stage, name) (hls_swarm_stage_error_rate{instance=~\"$instance\"})",
-                )],
-            ),
-            panel(
-                "Segments by stage, p95",
-                "s",
-                &[(
-                    "{{stage}}: {{name}}",
-                    "max by (stage, name) (hls_swarm_stage_segment_p95_seconds{instance=~\"$instance\"})",
-                )],
-            ),
-        ],
-    ),
-    (
-        "Origin",
-        &[
-            panel(
-                "Processors",
-                "percent",
-                &[("busy", "max(hls_swarm_origin_cpu_percent{instance=~\"$instance\"})")],
-            ),
-            panel(
-                "Network",
-                "bps",
-                &[
-                    ("sends", "8 * max(hls_swarm_origin_transmit_bytes_per_second{instance=~\"$instance\"})"),
-                    (
-                        "receives",
-                        "8 * max(hls_swarm_origin_receive_bytes_per_second{instance=~\"$instance\"})",
-                    ),
-                ],
-            ),
-            panel(
-                "nginx",
-                "short",
-                &[
-                    ("connections", "max(hls_swarm_origin_connections{instance=~\"$instance\"})"),
-                    (
-                        "requests per second",
-                        "max(hls_swarm_origin_requests_per_second{instance=~\"$instance\"})",
-                    ),
-                ],
-            ),
-            panel(
-                "Agreement with the viewers, 1 = equal",
-                "none",
-                &[("requests", "max(hls_swarm_origin_requests_agreement{instance=~\"$instance\"})")],
-            ),
-        ],
-    ),
-    (
-        "Load generator",
-        &[
-            panel(
-                "Processors of the generator",
-                "percent",
-                &[(
-                    "{{instance}}, mean of the run",
-                    "hls_swarm_generator_cpu_percent{instance=~\"$instance\"}",
-                )],
-            ),
-            panel(
-                "Trust",
-                "short",
-                &[
-                    ("records lost", "sum(hls_swarm_probe_records_lost_total{instance=~\"$instance\"})"),
-                    ("timers late, s", "max(hls_swarm_generator_lag_max_seconds{instance=~\"$instance\"})"),
-                    (
-                        "bytes read / received",
-                        "min(hls_swarm_kernel_bytes_agreement{instance=~\"$instance\"})",
-                    ),
-                ],
-            ),
-        ],
-    ),
-];
+#[must_use]
+pub fn rows() -> Vec<Row> {
+    let expected = format!("sum({} * {})", series("target_clients"), series("ramp_progress"));
+    vec![
+        (
+            "Viewers",
+            vec![
+                panel(
+                    "Viewers",
+                    "short",
+                    [
+                        ("should be up", expected),
+                        ("up", sum("active_clients")),
+                        ("playing", sum("playing_clients")),
+                        ("stalled", sum("stalled_clients")),
+                    ],
+                ),
+                panel(
+                    "Playback speed",
+                    "none",
+                    [("average, 1 = real time", format!("avg({})", series("average_speed")))],
+                ),
+                panel(
+                    "Drift",
+                    "s",
+                    [
+                        ("average", format!("avg({})", series("average_drift_seconds"))),
+                        ("largest", max("max_drift_seconds")),
+                    ],
+                ),
+            ],
+        ),
+        (
+            "Throughput",
+            vec![
+                panel(
+                    "Body bytes",
+                    "bps",
+                    [
+                        ("all kinds", format!("8 * {}", rate("bytes_downloaded_total"))),
+                        ("segments", format!("8 * {}", rate("segment_bytes_downloaded_total"))),
+                    ],
+                ),
+                panel(
+                    "Requests",
+                    "reqps",
+                    [
+                        ("playlists", rate("manifest_requests_total")),
+                        ("segments", rate("segment_requests_total")),
+                    ],
+                ),
+            ],
+        ),
+        (
+            "Latency, last minute",
+            vec![
+                quantiles("Segments, request to last byte", "request_duration_seconds", "segment"),
+                quantiles("Segments, first byte", "request_ttfb_seconds", "segment"),
+                quantiles("Playlists, first byte", "request_ttfb_seconds", "manifest"),
+            ],
+        ),
+        (
+            "Start-up and connections, whole run",
+            vec![
+                panel("Start-up", "s", whole_run("startup_seconds")),
+                panel("TCP connect", "s", whole_run("connect_seconds")),
+            ],
+        ),
+        (
+            "Errors",
+            vec![
+                panel(
+                    "Share of requests that failed, whole run",
+                    "percentunit",
+                    [("{{instance}}", series("error_rate"))],
+                ),
+                panel(
+                    "Responses by status code",
+                    "reqps",
+                    [("{{status_code}}", rate_by("status_code", "http_responses_total"))],
+                ),
+                panel(
+                    "Time-outs, failed connects, interruptions",
+                    "short",
+                    [
+                        ("time-outs", increase("timeouts_total")),
+                        ("connects failed", increase("connect_errors_total")),
+                        ("interrupted", increase("broken_exchanges_total")),
+                    ],
+                ),
+                panel(
+                    "Viewer processes",
+                    "short",
+                    [
+                        ("restarts", increase("client_restarts_total")),
+                        (
+                            "ended: {{category}}",
+                            format!("sum by (category) (increase({}[1m]))", series("client_exits_total")),
+                        ),
+                    ],
+                ),
+            ],
+        ),
+        ("Events", vec![events()]),
+        (
+            "Streams and stages, where there are several",
+            vec![
+                panel(
+                    "Requests by stream",
+                    "reqps",
+                    [("{{stream}}: {{url}}", rate_by("stream, url", "stream_requests_total"))],
+                ),
+                panel(
+                    "Segments by stream, p95, whole run",
+                    "s",
+                    [("{{stream}}: {{url}}", max_by("stream, url", "stream_segment_p95_seconds"))],
+                ),
+                panel(
+                    "Share of requests that failed, by stage",
+                    "percentunit",
+                    [("{{stage}}: {{name}}", max_by("stage, name", "stage_error_rate"))],
+                ),
+                panel(
+                    "Segments by stage, p95",
+                    "s",
+                    [("{{stage}}: {{name}}", max_by("stage, name", "stage_segment_p95_seconds"))],
+                ),
+            ],
+        ),
+        (
+            "Origin",
+            vec![
+                panel("Processors", "percentunit", [("busy", max("origin_cpu_ratio"))]),
+                panel(
+                    "Network",
+                    "bps",
+                    [
+                        ("sends", format!("8 * {}", max("origin_transmit_bytes_per_second"))),
+                        ("receives", format!("8 * {}", max("origin_receive_bytes_per_second"))),
+                    ],
+                ),
+                panel(
+                    "nginx",
+                    "short",
+                    [
+                        ("connections", max("origin_connections")),
+                        ("requests per second", max("origin_requests_per_second")),
+                    ],
+                ),
+                panel(
+                    "Agreement with the viewers, 1 = equal",
+                    "none",
+                    [("requests", max("origin_requests_agreement"))],
+                ),
+            ],
+        ),
+        (
+            "Load generator",
+            vec![
+                panel(
+                    "Processors of the generator",
+                    "percentunit",
+                    [("{{instance}}, average of the run", series("generator_cpu_ratio"))],
+                ),
+                panel(
+                    "Trust",
+                    "short",
+                    [
+                        ("records lost", sum("probe_records_lost_total")),
+                        ("timers late, s", max("generator_lag_max_seconds")),
+                        ("bytes read / received", format!("min({})", series("kernel_bytes_agreement"))),
+                    ],
+                ),
+            ],
+        ),
+    ]
+}
+
+/// Quantiles over the whole run: viewers start up in the ramp, and hardly ever afterwards.
+fn whole_run(name: &str) -> [(&'static str, String); 3] {
+    let quantile = |q: f64| {
+        format!("histogram_quantile({q:.2}, sum by (le) ({PREFIX}{name}_bucket{{instance=~\"$instance\"}}))")
+    };
+    [("p50", quantile(0.5)), ("p95", quantile(0.95)), ("p99", quantile(0.99))]
+}
 
 const WIDTH: usize = 24;
 const HEIGHT: usize = 8;
@@ -295,7 +281,7 @@ const HEIGHT: usize = 8;
 pub fn render() -> serde_json::Result<String> {
     let mut panels = Vec::new();
     let mut y = 0;
-    for (title, row) in ROWS {
+    for (title, row) in rows() {
         let id = panels.len() + 1;
         panels.push(json!({
             "id": id, "type": "row", "title": title, "collapsed": false, "panels": [],
@@ -344,7 +330,7 @@ fn instances() -> Value {
 
 fn graph(id: usize, panel: &Panel, (x, y, width): (usize, usize, usize)) -> Value {
     let targets: Vec<Value> = ('A'..)
-        .zip(panel.queries)
+        .zip(&panel.queries)
         .map(|(letter, (legend, expression))| {
             json!({
                 "refId": letter.to_string(), "expr": expression, "legendFormat": legend, "datasource": source(),

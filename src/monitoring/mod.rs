@@ -1,4 +1,4 @@
-//! The wiring of `hls-swarm monitoring`: prints what Prometheus and Grafana need to watch runs.
+//! `hls-swarm monitoring`: prints the configuration with which Prometheus and Grafana monitor runs.
 
 pub mod dashboard;
 pub mod output;
@@ -16,7 +16,7 @@ use hls_swarm_os::output::print;
 
 use crate::cli::monitoring::{MonitoringArgs, MonitoringCommand};
 
-/// The first word of a command line that is about monitoring.
+/// The name of the sub-command.
 pub const WORD: &str = "monitoring";
 
 /// `main` of `hls-swarm monitoring`.

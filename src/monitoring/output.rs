@@ -1,6 +1,6 @@
 //! What Prometheus and Grafana need to watch runs: scrape configuration, alert rules, dashboard.
 //!
-//! All of it is rendered from tables here, and every expression names metrics of [`crate::output::metrics`]
+//! All of it is rendered from tables here, and every expression names metrics of the catalogue ([`hls_swarm_model::metric`])
 //! or of the origin; the files below `observability/` are what this program prints, and a test holds
 //! them against it.
 

@@ -1,4 +1,4 @@
-//! Alert rules: when somebody should look, and at what.
+//! Alert rules: conditions that need attention, and what they mean.
 
 use std::fmt::Write;
 
@@ -45,7 +45,7 @@ pub const ALERTS: [Alert; 11] = [
     Alert {
         name: "HlsSwarmSlowSegments",
         expression: "histogram_quantile(0.95, sum by (instance, le) \
-                     (rate(hls_swarm_inferred_latency_seconds_bucket[1m]))) > 1",
+                     (rate(hls_swarm_request_duration_seconds_bucket{kind=\"segment\"}[1m]))) > 1",
         hold: "30s",
         severity: "warning",
         summary: "95 % of the segments of the last minute took up to {{ $value | humanizeDuration }}",
@@ -73,24 +73,24 @@ pub const ALERTS: [Alert; 11] = [
     },
     Alert {
         name: "HlsSwarmGeneratorBusy",
-        expression: "hls_swarm_generator_cpu_percent > 95",
+        expression: "hls_swarm_generator_cpu_ratio > 0.95",
         hold: "30s",
         severity: "critical",
-        summary: "The load generator's processors are {{ $value }} % busy: it measures itself",
+        summary: "The load generator's processors are {{ $value | humanizePercentage }} busy: it measures itself",
     },
     Alert {
         name: "HlsOriginBusy",
-        expression: "hls_swarm_origin_cpu_percent > 90",
+        expression: "hls_swarm_origin_cpu_ratio > 0.9",
         hold: "30s",
         severity: "warning",
-        summary: "The origin's processors are {{ $value }} % busy",
+        summary: "The origin's processors are {{ $value | humanizePercentage }} busy",
     },
     Alert {
         name: "HlsOriginDisagrees",
         expression: "abs(1 - hls_swarm_origin_requests_agreement) > 0.1",
         hold: "1m",
         severity: "warning",
-        summary: "Viewers and origin disagree: {{ $value | humanizePercentage }} of the requests are somebody else's",
+        summary: "Viewers and origin disagree: {{ $value | humanizePercentage }} of the requests are not theirs",
     },
     Alert {
         name: "HlsOriginProcessDown",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Who is scraped: the name of the job, and `host:port` of each of its instances.
+/// A job: its name, and `host:port` of each of its instances.
 pub type Job<'a> = (&'a str, &'a [String]);
 
 /// The configuration. `rules` is the path of the alert rules as Prometheus will see it.

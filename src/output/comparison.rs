@@ -21,7 +21,7 @@ pub fn render(before: (&str, &Report), after: (&str, &Report)) -> String {
 
 fn write(out: &mut String, before: (&str, &Report), after: (&str, &Report)) -> std::fmt::Result {
     for (letter, (name, report)) in [('A', before), ('B', after)] {
-        writeln!(out, "{letter}  {:<8} {name}  {}", report.verdict.word.as_str(), report.run.url)?;
+        writeln!(out, "{letter}  {:<8} {name}  {}", report.verdict.kind.as_str(), report.run.url)?;
     }
     writeln!(out, "\n{:<28} {:>14} {:>14} {:>10}", "", "A", "B", "B / A")?;
     let (left, right) = (figures(before.1), figures(after.1));
@@ -71,9 +71,9 @@ fn figures(report: &Report) -> Vec<Figure> {
     for (name, factor, gauge) in snapshot.origin.iter().flat_map(|origin| origin.gauges()) {
         figures.push((format!("origin {name}, p95"), Some(gauge.p95 * factor)));
     }
-    for (_, name, q) in snapshot.latency.rows() {
+    for (timing, q) in snapshot.latency.measured() {
         for (statistic, seconds) in [("p50", q.p50), ("p95", q.p95), ("p99", q.p99)] {
-            figures.push((format!("{name} {statistic}, ms"), Some(seconds * 1000.0)));
+            figures.push((format!("{} {statistic}, ms", timing.title()), Some(seconds * 1000.0)));
         }
     }
     figures

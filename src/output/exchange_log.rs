@@ -137,6 +137,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_us: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    min_rtt_us: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     retransmits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<Cache>,
@@ -170,6 +172,7 @@ impl<'a> From<&'a Exchange> for Line<'a> {
             received_bytes: exchange.received_bytes,
             tls: exchange.tls,
             rtt_us: exchange.rtt_us,
+            min_rtt_us: exchange.min_rtt_us,
             retransmits: exchange.retransmits,
             cache: exchange.cache,
             age: exchange.age_s,

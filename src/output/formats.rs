@@ -3,7 +3,7 @@
 use hls_swarm_base::error::Failure;
 use hls_swarm_model::report::{Format, Report};
 
-use super::{csv, html, json, junit, markdown};
+use super::{csv, html, junit, markdown};
 
 /// Renders a report in `format`.
 ///
@@ -11,7 +11,8 @@ use super::{csv, html, json, junit, markdown};
 /// An internal failure if the report cannot be expressed in the format.
 pub fn render(format: Format, report: &Report) -> Result<String, Failure> {
     Ok(match format {
-        Format::Json => json::render(report)
+        Format::Json => report
+            .to_json()
             .map_err(|error| Failure::internal("cannot express the report as JSON").caused_by(error))?,
         Format::Html => html::render(report),
         Format::Xml => junit::render(report)?,

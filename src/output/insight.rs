@@ -1,4 +1,4 @@
-//! What stands out about the stream and its caches, in words for the summary and the reports.
+//! What stands out about the stream and its caches, as text for the summary and the reports.
 
 use hls_swarm_model::snapshot::{CacheCounts, Edge, Insight, OTHER_ADDRESSES};
 
@@ -30,7 +30,7 @@ pub fn edge_row(edge: &Edge) -> [String; 8] {
 
 /// What is not in a table of the first `shown` edges; `None` if that is nothing.
 #[must_use]
-pub fn further_edges(insight: &Insight, shown: usize) -> Option<String> {
+pub fn additional_edges(insight: &Insight, shown: usize) -> Option<String> {
     let (others, edges): (Vec<&Edge>, Vec<&Edge>) =
         insight.edges.iter().skip(shown).partition(|edge| edge.address == OTHER_ADDRESSES);
     let requests = |edges: &[&Edge]| count(edges.iter().map(|edge| edge.requests).sum());
@@ -39,7 +39,10 @@ pub fn further_edges(insight: &Insight, shown: usize) -> Option<String> {
         parts.push(format!("{} more edges with {} requests", edges.len(), requests(&edges)));
     }
     if !others.is_empty() {
-        parts.push(format!("{} requests to {OTHER_ADDRESSES}, which are not told apart", requests(&others)));
+        parts.push(format!(
+            "{} requests to {OTHER_ADDRESSES}, which have no rows of their own",
+            requests(&others)
+        ));
     }
     (!parts.is_empty()).then(|| format!("and {}", parts.join(", ")))
 }
@@ -55,12 +58,12 @@ pub fn playlists(insight: &Insight) -> Vec<String> {
     let behind = seconds(faults.farthest_behind_seconds, "at the most");
     let sentences = [
         (faults.stale, format!("stood still for more than 1.5 x target duration{stale}")),
-        (faults.regressed, "went back".to_owned()),
-        (faults.skipped, "segments skipped, which no list showed".to_owned()),
+        (faults.regressed, "regressed".to_owned()),
+        (faults.skipped, "segments skipped, which no playlist listed".to_owned()),
         (faults.disagreed, format!("older than another viewer's{behind}")),
     ];
-    let told = sentences.into_iter().filter(|(times, _)| *times > 0);
-    let mut lines: Vec<String> = told.map(|(times, what)| format!("{times} x {what}")).collect();
+    let found = sentences.into_iter().filter(|(times, _)| *times > 0);
+    let mut lines: Vec<String> = found.map(|(times, what)| format!("{times} x {what}")).collect();
     if !lines.is_empty() {
         let names: Vec<&str> = insight.faulty.iter().take(5).map(|one| one.name.as_str()).collect();
         lines.push(format!("seen in {}", names.join(", ")));
@@ -68,7 +71,7 @@ pub fn playlists(insight: &Insight) -> Vec<String> {
     lines
 }
 
-/// What caches said over all edges, by kind, with the age of objects.
+/// Cache results over all edges, by kind, with the age of objects.
 #[must_use]
 pub fn caches(insight: &Insight) -> Vec<String> {
     let mut sums = Vec::<CacheCounts>::new();
@@ -82,12 +85,12 @@ pub fn caches(insight: &Insight) -> Vec<String> {
             None => sums.push(counts.clone()),
         }
     }
-    let said = sums.iter().map(|sum| {
-        format!("{}: {} hits, {} misses, {} other words", sum.kind, sum.hits, sum.misses, sum.others)
+    let results = sums.iter().map(|sum| {
+        format!("{}: {} hits, {} misses, {} other results", sum.kind, sum.hits, sum.misses, sum.others)
     });
     let aged = insight.ages.iter().map(|ages| {
         let q = ages.seconds;
         format!("{} age: p50 {:.0} s, p95 {:.0} s, max {:.0} s", ages.kind, q.p50, q.p95, q.max)
     });
-    said.chain(aged).collect()
+    results.chain(aged).collect()
 }

@@ -36,7 +36,7 @@ pub fn render(report: &Report) -> Result<String, Failure> {
     }
     for row in &snapshot.stages {
         let Some(met) = row.met else { continue };
-        let failed = || row.broken.iter().map(unmet).collect::<Vec<_>>().join("; ");
+        let failed = || row.failed_criteria.iter().map(unmet).collect::<Vec<_>>().join("; ");
         let name = format!("stage {}: {}", row.stage, row.title());
         suite.add_test_case(case(&name, ".stages", seconds(row.seconds), criterion_status(met, failed)));
     }
@@ -65,7 +65,7 @@ fn case(name: &str, class: &str, time: Duration, status: TestCaseStatus) -> Test
 
 /// Whether the run itself produced a result.
 fn run_status(Report { verdict, .. }: &Report) -> TestCaseStatus {
-    match verdict.word {
+    match verdict.kind {
         VerdictKind::Pass | VerdictKind::Fail => TestCaseStatus::success(),
         VerdictKind::Invalid => {
             non_success(NonSuccessKind::Error, "invalid", &verdict.invalid_reasons.join("; "))
@@ -107,7 +107,7 @@ fn unmet(criterion: &Criterion) -> String {
 fn properties(report: &Report) -> Vec<(&'static str, String)> {
     let Report { run, snapshot, verdict, end_reason, .. } = report;
     let mut properties = vec![
-        ("verdict", verdict.word.as_str().to_lowercase()),
+        ("verdict", verdict.kind.as_str().to_lowercase()),
         ("exit_code", verdict.exit_code.to_string()),
         ("url", run.url.clone()),
         ("version", run.version.clone()),

@@ -1,10 +1,10 @@
-//! The load in parts, as tables of words that every report shows: stages, streams, changes by hand.
+//! The load in parts, as tables of texts that every report shows: stages, streams, manual changes.
 
 use hls_swarm_model::snapshot::{Lifetimes, ManualChanges, Quantiles, Snapshot, StageRow, StreamRow};
 
 use super::figures::{bit_rate, bytes, clock, count, milliseconds, percent};
 
-/// Heads of the table of stages; the first and the last column are words.
+/// Heads of the table of stages; the first and the last column are text.
 pub const STAGE: [&str; 10] = [
     "Stage",
     "Began",
@@ -17,7 +17,7 @@ pub const STAGE: [&str; 10] = [
     "Throughput",
     "Verdict",
 ];
-/// Heads of the table of streams; the first column is words.
+/// Heads of the table of streams; the first column is text.
 pub const STREAM: [&str; 7] =
     ["Stream", "Viewers", "Playing", "Requests", "Body bytes", "Errors", "Segment p95"];
 
@@ -74,30 +74,30 @@ pub fn streams(snapshot: &Snapshot) -> Vec<[String; 7]> {
     snapshot.streams.iter().map(row).collect()
 }
 
-/// Who came and went, if anybody went before the end.
+/// Arrivals and departures, if a viewer left before the end.
 #[must_use]
 pub fn sessions(lifetimes: &Lifetimes) -> Option<String> {
     (lifetimes.ramped_down + lifetimes.rejected > 0).then(|| {
         format!(
-            "{} came, {} left, {} found no room",
+            "{} arrived, {} left, {} were rejected",
             lifetimes.arrived, lifetimes.ramped_down, lifetimes.rejected
         )
     })
 }
 
-/// What was changed by hand, if anything was: such a run cannot simply be repeated.
+/// Manual changes, if there were any: such a run cannot simply be repeated.
 #[must_use]
-pub fn manual_changes(hands: &ManualChanges) -> Option<String> {
+pub fn manual_changes(manual: &ManualChanges) -> Option<String> {
     let told: Vec<String> =
-        hands.first.iter().map(|change| format!("{} at {}", change.change, clock(change.second))).collect();
-    let more = match hands.changes.saturating_sub(told.len() as u64) {
+        manual.first.iter().map(|change| format!("{} at {}", change.change, clock(change.second))).collect();
+    let more = match manual.changes.saturating_sub(told.len() as u64) {
         0 => String::new(),
         more => format!(", and {more} more changes"),
     };
-    (hands.changes > 0).then(|| format!("the load was changed by hand: {}{more}", told.join(", ")))
+    (manual.changes > 0).then(|| format!("the load was changed manually: {}{more}", told.join(", ")))
 }
 
-/// Rows as plain text in columns, words on the left and figures on the right.
+/// Rows as plain text in columns, text on the left and numbers on the right.
 #[must_use]
 pub fn columns<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> Vec<String> {
     let width = |column: usize| {

@@ -7,8 +7,8 @@ use hls_swarm_model::snapshot::{Snapshot, capacity};
 
 use super::escape::markdown as safe;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
-use super::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
-use super::load;
+use super::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
+use super::{events, load};
 
 /// How many reasons are shown.
 const REASONS: usize = 5;
@@ -24,7 +24,7 @@ pub fn render(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> fmt::Result {
     let Report { run, snapshot, verdict, .. } = report;
-    writeln!(out, "## hls-swarm: {}\n", verdict.word.as_str())?;
+    writeln!(out, "## hls-swarm: {}\n", verdict.kind.as_str())?;
     writeln!(
         out,
         "{} of {} viewers at the peak, {}, {} ({})\n",
@@ -85,7 +85,7 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     for edge in found.edges.iter().take(REASONS) {
         writeln!(out, "| {} |", edge_row(edge).each_ref().map(|cell| safe(cell)).join(" | "))?;
     }
-    if let Some(further) = further_edges(found, REASONS) {
+    if let Some(further) = additional_edges(found, REASONS) {
         writeln!(out, "\n{}", safe(&further))?;
     }
     let failed = found.failed.iter().take(REASONS);
@@ -109,6 +109,9 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     if let Some(rate) = snapshot.errors.rate {
         writeln!(out, "| Errors | {} |", percent(rate))?;
     }
+    for (title, count) in events(snapshot) {
+        writeln!(out, "| {title} | {count} |")?;
+    }
     let lifetimes = &snapshot.lifetimes;
     match snapshot.stalls() {
         Some(stalls) => writeln!(out, "| Restarts, stalls | {}, {stalls} |", lifetimes.restarts)?,
@@ -120,13 +123,12 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     for (name, factor, gauge) in snapshot.origin.iter().flat_map(|origin| origin.gauges()) {
         writeln!(out, "| Origin, {name}: p95, max | {:.1}, {:.1} |", gauge.p95 * factor, gauge.max * factor)?;
     }
-    let rows = snapshot.latency.rows();
-    if !rows.is_empty() {
+    if snapshot.latency.measured().next().is_some() {
         writeln!(out, "\n| Latency | p50 | p95 | p99 | max |\n|---|--:|--:|--:|--:|")?;
     }
-    for (_, name, q) in rows {
+    for (timing, q) in snapshot.latency.measured() {
         let [p50, p95, p99, max] = [q.p50, q.p95, q.p99, q.max].map(milliseconds);
-        writeln!(out, "| {name} | {p50} | {p95} | {p99} | {max} |")?;
+        writeln!(out, "| {} | {p50} | {p95} | {p99} | {max} |", timing.title())?;
     }
     Ok(())
 }

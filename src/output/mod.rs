@@ -1,4 +1,4 @@
-//! How a snapshot looks. A view sees the run's name, a snapshot and a verdict, and nothing else.
+//! Outputs: reports, the summary and the metrics endpoint. Each is made from a snapshot or a report alone.
 
 pub mod comparison;
 pub mod csv;
@@ -8,12 +8,18 @@ pub mod figures;
 pub mod formats;
 pub mod html;
 pub mod insight;
-pub mod json;
 pub mod junit;
 pub mod load;
 pub mod markdown;
-pub mod metrics;
 pub mod metrics_server;
 pub mod prometheus;
 pub mod status;
 pub mod summary;
+
+use hls_swarm_model::snapshot::Snapshot;
+
+/// The events that were counted, each with its name for people; those that did not happen are left out.
+pub(crate) fn events(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, u64)> {
+    let counted = snapshot.counters.iter().filter(|(_, count)| *count > 0);
+    counted.map(|(counter, count)| (counter.info().title, count))
+}

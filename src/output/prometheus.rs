@@ -1,20 +1,31 @@
-//! The metric table as Prometheus' text exposition.
+//! The catalogue of metrics as Prometheus' text exposition.
 
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Sample, MetricFamily, MetricType,
 };
 use prometheus::{Encoder, TextEncoder};
 
+use hls_swarm_model::metric::{Metric, PREFIX, Type, Value, catalogue};
 use hls_swarm_model::run::Run;
-use hls_swarm_model::snapshot::Snapshot;
-
-use super::metrics::{self, Metric, PREFIX, Type, Value};
+use hls_swarm_model::snapshot::{Buckets, Snapshot};
 
 /// The exposition of a snapshot.
 #[must_use]
 pub fn render(snapshot: &Snapshot, run: &Run) -> String {
     let mut families = vec![info(run)];
-    families.extend(metrics::all().filter_map(|metric| family(metric, (metric.read)(snapshot, run))));
+    for metric in catalogue() {
+        let Some(series) = &metric.series else { continue };
+        let samples = samples(metric, metric.value(snapshot, run));
+        if samples.is_empty() {
+            continue;
+        }
+        let name = format!("{PREFIX}{series}");
+        match families.last_mut() {
+            // Metrics of one series differ in a label.
+            Some(family) if family.name() == name => family.mut_metric().extend(samples),
+            _ => families.push(family(name, metric.kind, &metric.help, samples)),
+        }
+    }
     let mut text = Vec::new();
     if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
         tracing::error!(%error, "cannot encode the metrics");
@@ -27,54 +38,50 @@ fn info(run: &Run) -> MetricFamily {
     let labels = [("version", run.version.as_str()), ("stream_url", &run.url), ("variant", &variant)];
     let mut sample = number(Type::Gauge, 1.0);
     sample.set_label(labels.map(|(name, value)| label(name, value)).to_vec());
-    named("info", Type::Gauge, "What is tested, and with what.", vec![sample])
+    family(format!("{PREFIX}info"), Type::Gauge, "What is tested, and with what.", vec![sample])
 }
 
-fn family(metric: &Metric, value: Value) -> Option<MetricFamily> {
-    let samples = match value {
-        Value::Absent => return None,
-        Value::One(value) => vec![number(metric.kind, value)],
-        Value::Labelled(rows) if rows.is_empty() => return None,
-        Value::Labelled(rows) => rows
-            .into_iter()
-            .map(|(name, value)| {
+fn samples(metric: &Metric, value: Value) -> Vec<Sample> {
+    let fixed = || metric.label.map(|(name, value)| label(name, value));
+    match value {
+        Value::Samples(rows) => {
+            let sample = |(values, value): (Vec<String>, f64)| {
                 let mut sample = number(metric.kind, value);
-                sample.set_label(vec![label(metric.label, &name)]);
+                let labels = metric.labels.iter().zip(&values).map(|(name, value)| label(name, value));
+                sample.set_label(fixed().into_iter().chain(labels).collect());
                 sample
-            })
-            .collect(),
-        Value::Grid(rows) if rows.is_empty() => return None,
-        Value::Grid(rows) => rows
-            .into_iter()
-            .map(|(values, value)| {
-                let mut sample = number(metric.kind, value);
-                let names = metric.label.split(' ');
-                sample.set_label(names.zip(&values).map(|(name, value)| label(name, value)).collect());
-                sample
-            })
-            .collect(),
-        Value::Histogram(buckets) => {
-            let mut histogram = Histogram::default();
-            histogram.set_sample_count(buckets.count);
-            histogram.set_sample_sum(buckets.sum);
-            let cells = buckets.cumulative.iter().map(|(bound, count)| {
-                let mut bucket = Bucket::default();
-                bucket.set_upper_bound(*bound);
-                bucket.set_cumulative_count(*count);
-                bucket
-            });
-            histogram.set_bucket(cells.collect());
-            let mut sample = Sample::default();
-            sample.set_histogram(histogram);
-            vec![sample]
+            };
+            rows.into_iter().map(sample).collect()
         }
-    };
-    Some(named(metric.name, metric.kind, metric.help, samples))
+        Value::Histogram(buckets) => {
+            let sample = |buckets: Buckets| {
+                let mut sample = Sample::default();
+                sample.set_histogram(histogram(&buckets));
+                sample.set_label(fixed().into_iter().collect());
+                sample
+            };
+            buckets.map(sample).into_iter().collect()
+        }
+    }
 }
 
-fn named(name: &str, kind: Type, help: &str, samples: Vec<Sample>) -> MetricFamily {
+fn histogram(buckets: &Buckets) -> Histogram {
+    let mut histogram = Histogram::default();
+    histogram.set_sample_count(buckets.count);
+    histogram.set_sample_sum(buckets.sum);
+    let cells = buckets.cumulative.iter().map(|(bound, count)| {
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(*count);
+        bucket
+    });
+    histogram.set_bucket(cells.collect());
+    histogram
+}
+
+fn family(name: String, kind: Type, help: &str, samples: Vec<Sample>) -> MetricFamily {
     let mut family = MetricFamily::default();
-    family.set_name(format!("{PREFIX}{name}"));
+    family.set_name(name);
     family.set_help(help.to_owned());
     family.set_field_type(match kind {
         Type::Counter => MetricType::COUNTER,

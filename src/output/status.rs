@@ -1,7 +1,7 @@
 //! One line about the run as it stands, for logs.
 
 use hls_swarm_model::exchange::Kind;
-use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_model::snapshot::{Snapshot, Timing};
 
 /// The line.
 #[must_use]
@@ -10,7 +10,7 @@ pub fn line(snapshot: &Snapshot) -> String {
         Some(rate) => format!("{:.2} %", rate * 100.0),
         None => "none counted".into(),
     };
-    let ttfb = match snapshot.latency.by_kind[Kind::Segment].ttfb {
+    let ttfb = match snapshot.latency[Timing::Ttfb(Kind::Segment)] {
         Some(ttfb) => format!("{:.1}/{:.1} ms", ttfb.p50 * 1000.0, ttfb.p95 * 1000.0),
         None => "-".into(),
     };

@@ -8,8 +8,8 @@ use hls_swarm_model::snapshot::{Snapshot, capacity};
 use hls_swarm_model::verdict::Verdict;
 
 use super::escape::printable;
-use super::insight::{caches, edge_row, further_edges, playlists};
-use super::load;
+use super::insight::{additional_edges, caches, edge_row, playlists};
+use super::{events, load};
 
 /// How many reasons are shown.
 const REASONS: usize = 10;
@@ -100,21 +100,16 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let errors = &snapshot.errors;
     writeln!(
         out,
-        "errors     {} HTTP, {} broken off, {} timed out, {} connects failed{}; {} without a response, {} in flight at the stop",
+        "errors     {} HTTP, {} interrupted, {} timed out, {} connects failed{}",
         errors.http,
         errors.broken,
         errors.timeouts,
         errors.connect,
         errors.rate.map_or_else(String::new, |rate| format!(" = {:.3} % of requests", rate * 100.0)),
-        snapshot.unanswered,
-        snapshot.in_flight_at_stop
     )?;
-    if snapshot.stale_requests > 0 {
-        writeln!(
-            out,
-            "stale      {} requests into kept connections that the server had closed; sent again, not counted above",
-            snapshot.stale_requests
-        )?;
+    let events: Vec<String> = events(snapshot).map(|(title, count)| format!("{count} x {title}")).collect();
+    if !events.is_empty() {
+        writeln!(out, "events     {}", events.join(", "))?;
     }
     for (reason, count) in snapshot.connect_failures.iter().take(REASONS) {
         writeln!(out, "{count:>8} x {reason}")?;
@@ -123,8 +118,7 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
 }
 
 fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
-    let rows = snapshot.latency.rows();
-    if rows.is_empty() {
+    if snapshot.latency.measured().next().is_none() {
         return writeln!(out, "\nlatency    nothing was measured");
     }
     writeln!(
@@ -132,11 +126,12 @@ fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         "\n{:<18} {:>8} {:>10} {:>10} {:>10} {:>10}",
         "milliseconds", "count", "p50", "p95", "p99", "max"
     )?;
-    for (_, name, q) in rows {
+    for (timing, q) in snapshot.latency.measured() {
         let ms = |seconds: f64| seconds * 1000.0;
         writeln!(
             out,
-            "{name:<18} {:>8} {:>10.1} {:>10.1} {:>10.1} {:>10.1}",
+            "{:<18} {:>8} {:>10.1} {:>10.1} {:>10.1} {:>10.1}",
+            timing.title(),
             q.count,
             ms(q.p50),
             ms(q.p95),
@@ -191,7 +186,7 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
              ttfb p95 {ttfb}, cache hits {hits}, old playlists {old}"
         )?;
     }
-    if let Some(further) = further_edges(found, REASONS) {
+    if let Some(further) = additional_edges(found, REASONS) {
         writeln!(out, "           {further}")?;
     }
     for line in caches(found) {
@@ -244,7 +239,7 @@ fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     if let Some(sessions) = load::sessions(&snapshot.lifetimes) {
         writeln!(out, "sessions   {sessions}")?;
     }
-    if let Some(share) = snapshot.watching.rebuffering() {
+    if let Some(share) = snapshot.playback_time.rebuffering {
         writeln!(out, "buffering  {:.3} % of the viewing time", share * 100.0)?;
     }
     if let Some(changed) = load::manual_changes(&snapshot.manual_changes) {
@@ -303,5 +298,5 @@ fn criteria(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     for reason in &verdict.invalid_reasons {
         writeln!(out, "! invalid: {reason}")?;
     }
-    writeln!(out, "\n{} (exit code {})", verdict.word.as_str(), verdict.exit_code)
+    writeln!(out, "\n{} (exit code {})", verdict.kind.as_str(), verdict.exit_code)
 }

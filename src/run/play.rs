@@ -51,6 +51,7 @@ pub(crate) async fn play(
         .watching(plan.watch.window, plan.watch.segments_kept, plan.watch.sizes_counted())
         .with_stages(description::stages(&plan), description::stream_names(&plan), plan.thresholds.clone())
         .with_abort_thresholds(&plan.thresholds, plan.abort_after);
+    let stats = if name.ffmpeg.is_some() { stats } else { stats.without_ffmpeg_log() };
     let nothing_yet = Arc::new(stats.snapshot(expectation.began_ns));
     let (publish, snapshots) = watch::channel(nothing_yet);
     let (events, inbox) = mpsc::channel(aggregator::EVENT_QUEUE);
@@ -103,7 +104,7 @@ pub(crate) async fn play(
     let Totals { last, recording, log } =
         aggregated.await.map_err(|error| Failure::internal("the aggregator panicked").caused_by(error))?;
 
-    let verdict = judge(&last, &thresholds, interrupted_by);
+    let verdict = judge(&last, &recording, &thresholds, interrupted_by);
     let verdict = match &stop_reason {
         StopReason::ThresholdFailed(criterion) | StopReason::ErrorRateExceeded(criterion) => {
             aborted_by(verdict, criterion.clone())
@@ -117,7 +118,7 @@ pub(crate) async fn play(
         // The collector waits for the report, even if it could not be written here.
         collect::hand_over(&collector, shard, &report, shutdown).await?;
         written?;
-        let word = report.verdict.word.as_str();
+        let word = report.verdict.kind.as_str();
         tracing::info!("sent the report ({word}) to the collector, which gives the verdict");
         return Ok(Exit::Pass.into());
     }

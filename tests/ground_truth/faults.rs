@@ -1,5 +1,6 @@
 //! Servers that fail, and servers that are slow: by how much, the test knows.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, thread};
@@ -44,6 +45,11 @@ fn not_found_and_unavailable() {
     let failed = served.iter().filter(|one| one.status >= 400).count() as u64;
     assert_eq!(run.number("/errors/http"), failed);
     assert_eq!(run.number("/viewers/starts"), 3, "FFmpeg plays on");
+    // What a viewer had not given up when it was stopped is not skipped.
+    let refused: BTreeSet<(u32, &str)> =
+        served.iter().filter(|one| one.status >= 400).map(|one| (one.viewer, one.target.as_str())).collect();
+    let (skipped, refused) = (run.number("/segments_skipped"), refused.len() as u64);
+    assert!(skipped <= refused && refused - skipped <= 3, "{skipped} skipped of {refused} refused");
     assert!(count(&account, "segment") >= 3 * 8);
 }
 

@@ -41,7 +41,6 @@ fn curl() -> Command {
 fn assert_whole(record: &Record, served: &Served) {
     assert_eq!((record.what, record.end, record.error), (what::EXCHANGE, end::COMPLETE, 0));
     assert_eq!(record.name(), served.name().as_bytes());
-    assert_eq!(record.request_bytes, served.request_bytes, "{}", served.target);
     assert_eq!(record.head_bytes, served.head_bytes(), "{}", served.target);
     assert_eq!(record.body_bytes, served.body_bytes(), "{}", served.target);
     assert!(record.has(flag::TCP_INFO | flag::FIRST_BYTE));
@@ -50,7 +49,7 @@ fn assert_whole(record: &Record, served: &Served) {
         (record.local_port, record.peer_family, &record.peer[..4]),
         (served.port, 4, &[127, 0, 0, 1][..])
     );
-    assert!(record.started_ns > 0 && record.read_ns >= record.download_ns && record.idle_ns == 0);
+    assert!(record.started_ns > 0 && record.idle_ns == 0);
 }
 
 #[test]
@@ -122,14 +121,14 @@ fn curl_every_framing_and_status() {
         assert_whole(&record, &served[0]);
         assert_eq!((record.status, record.flags & flags), (status, flags), "{name}");
         match name {
-            "chunked" => assert_eq!((record.entity_bytes, record.sniff()), (16, &b"hello world, all"[..])),
+            "chunked" => assert_eq!(record.sniff(), b"hello world, all"),
             "not-modified" => assert_eq!(record.age_s, 12),
             "head" => assert_eq!((record.method, record.content_length), (b'H', 12345)),
             "gzip" => {
-                assert_eq!((record.entity_bytes, record.sniff()), (gzip.len() as u64, &gzip[..16]));
+                assert_eq!(record.sniff(), &gzip[..16]);
                 assert!(run.output.stdout.is_empty());
             }
-            _ => assert_eq!(record.entity_bytes, record.body_bytes),
+            _ => {}
         }
     }
 }
@@ -179,7 +178,7 @@ fn curl_no_answer_at_all() {
     let record = run.exchange();
     assert_eq!((record.end, record.status, record.received), (end::CLOSED_BY_PEER, 0, 0));
     assert!(!record.has(flag::FIRST_BYTE));
-    assert_eq!(record.request_bytes, server.served()[0].request_bytes);
+    assert_eq!(server.served().len(), 1);
 }
 
 #[test]
@@ -298,7 +297,6 @@ fn latencies_are_those_of_the_server() {
     close_to(record.first_byte_ns, 200);
     // A first byte that a loaded machine reads late shortens the download by as much.
     close_to(record.first_byte_ns + record.download_ns, 500);
-    close_to(record.first_byte_ns + record.read_ns, 500);
     assert!(record.connect_ns < 100_000_000 && record.has(flag::CONNECT));
     drop(server);
 }
@@ -309,7 +307,6 @@ fn a_viewer_that_reads_late_does_not_make_the_network_look_slow() {
     let record = run(&mut own_viewer("read-late", server.port)).exchange();
     assert_whole(&record, &server.served()[0]);
     assert!(record.has(flag::ARRIVED_EARLIER));
-    assert!(record.read_ns >= 400_000_000, "{}", record.read_ns);
     assert!(record.download_ns < 200_000_000, "{}", record.download_ns);
 }
 

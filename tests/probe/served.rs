@@ -9,7 +9,6 @@ use hls_swarm_test_support::nginx::{Nginx, Site};
 pub struct Logged {
     pub name: String,
     pub status: u16,
-    pub request_bytes: u64,
     pub head_bytes: u64,
     pub body_bytes: u64,
     /// The viewer's port: tells the connection.
@@ -27,7 +26,7 @@ pub fn start(folder: &Path) -> Nginx {
     );
     let site = Site {
         log_format: "log_format truth \
-                     '$uri $status $request_length $bytes_sent $body_bytes_sent $remote_port';",
+                     '$uri $status $bytes_sent $body_bytes_sent $remote_port';",
         http: "gzip on; gzip_min_length 1; gzip_types application/vnd.apple.mpegurl;",
         server: &server,
     };
@@ -40,12 +39,10 @@ pub fn log(nginx: Nginx) -> Vec<Logged> {
         let mut words = line.split(' ');
         let name = words.next().unwrap().rsplit('/').next().unwrap().to_owned();
         let mut number = || words.next().unwrap().parse::<u64>().unwrap();
-        let (status, request_bytes, bytes, body_bytes, port) =
-            (number(), number(), number(), number(), number());
+        let (status, bytes, body_bytes, port) = (number(), number(), number(), number());
         Logged {
             name,
             status: u16::try_from(status).unwrap(),
-            request_bytes,
             head_bytes: bytes - body_bytes,
             body_bytes,
             port: u16::try_from(port).unwrap(),

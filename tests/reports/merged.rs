@@ -1,19 +1,21 @@
 //! What merged reports say, and which cannot be merged.
 
+use serde_json::Value;
+
 use hls_swarm::output::{prometheus, summary};
-use hls_swarm_model::merge::run::merge;
+use hls_swarm_model::report::merge::merge;
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES};
 use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
 use super::recorded::{report, run};
-use super::{named, shard, text};
+use super::{named, read, shard, text};
 
 #[test]
 fn a_merged_run_is_no_better_than_its_worst_part() {
     let verdict = |word, exit_code| {
         move |report: &mut Report| {
-            (report.verdict.word, report.verdict.exit_code) = (word, exit_code);
+            (report.verdict.kind, report.verdict.exit_code) = (word, exit_code);
         }
     };
     let invalid = |report: &mut Report| {
@@ -23,11 +25,11 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
     // The recorded run itself fails by its error rate.
     let merged = |one: Report, other: Report| merge(&named(vec![one, other])).unwrap().verdict;
     let fail = merged(shard(0, |_| {}), shard(1, |_| {}));
-    assert_eq!((fail.word, fail.exit_code), (VerdictKind::Fail, 4));
+    assert_eq!((fail.kind, fail.exit_code), (VerdictKind::Fail, 4));
     let aborted = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, |_| {}));
-    assert_eq!((aborted.word, aborted.exit_code), (VerdictKind::Aborted, 130));
+    assert_eq!((aborted.kind, aborted.exit_code), (VerdictKind::Aborted, 130));
     let proves_nothing = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, invalid));
-    assert_eq!((proves_nothing.word, proves_nothing.exit_code), (VerdictKind::Invalid, 5));
+    assert_eq!((proves_nothing.kind, proves_nothing.exit_code), (VerdictKind::Invalid, 5));
     assert_eq!(proves_nothing.invalid_reasons, ["2.json: too late"]);
     let never = merged(shard(0, verdict(VerdictKind::Fail, 6)), shard(1, invalid));
     assert_eq!(never.exit_code, 6);
@@ -35,7 +37,7 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
 
 #[test]
 fn the_runs_that_did_not_pass_are_named() {
-    let pass = |report: &mut Report| (report.verdict.word, report.verdict.exit_code) = (VerdictKind::Pass, 0);
+    let pass = |report: &mut Report| (report.verdict.kind, report.verdict.exit_code) = (VerdictKind::Pass, 0);
     let limit = |one: Report, other: Report| {
         let parts = vec![("shard 0".to_owned(), one), ("shard 2".to_owned(), other)];
         let merged = merge(&parts).unwrap().verdict;
@@ -45,13 +47,13 @@ fn the_runs_that_did_not_pass_are_named() {
     };
     assert_eq!(
         limit(shard(0, pass), shard(1, |_| {})),
-        ("each of the merged runs passes (not so: shard 2)".to_owned(), false)
+        ("each of the merged runs passes (these do not: shard 2)".to_owned(), false)
     );
     assert_eq!(limit(shard(0, pass), shard(1, pass)), ("each of the merged runs passes".to_owned(), true));
 }
 
 #[test]
-fn edges_of_reports_without_their_distributions_are_merged_without_percentiles() {
+fn percentiles_of_edges_are_those_of_the_merged_distributions() {
     let whole = merge(&named(vec![shard(0, |_| {}), shard(1, |_| {})])).unwrap().snapshot.insight;
     assert_eq!(
         whole.edges[0].ttfb.unwrap().count,
@@ -61,10 +63,9 @@ fn edges_of_reports_without_their_distributions_are_merged_without_percentiles()
     let early = shard(1, |report| {
         report.recording.histograms.retain(|name, _| !name.starts_with("edge.") && !name.starts_with("age."));
     });
-    let partly = merge(&named(vec![shard(0, |_| {}), early])).unwrap().snapshot.insight;
     // Half of the percentiles would be the percentiles of half.
-    assert_eq!((partly.edges[0].requests, partly.edges[0].ttfb), (whole.edges[0].requests, None));
-    assert!(partly.ages.is_empty());
+    let refused = merge(&named(vec![shard(0, |_| {}), early])).unwrap_err();
+    assert_eq!(refused.to_string(), "2.json: holds no histogram of edge.192.0.2.7.ttfb");
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn edges_that_no_table_has_room_for_are_told() {
         edges.push(of(OTHER_ADDRESSES.to_owned(), 345));
         report.snapshot.insight.edges = edges;
     });
-    let further = "345 requests to other addresses, which are not told apart";
+    let further = "345 requests to other addresses, which have no rows of their own";
     for format in [Format::Html, Format::Markdown] {
         let text = text(format, &many);
         assert!(text.contains("more edges with") && text.contains(further), "{text}");
@@ -125,8 +126,8 @@ fn what_cannot_be_merged_is_named() {
     assert_eq!(refused(vec![report(), report()]), "2.json: is the same run as 1.json");
     let old = shard(1, |report| report.recording.histograms.clear());
     assert!(refused(vec![report(), old]).starts_with("2.json: holds no histogram of "));
-    let broken = shard(1, |report| {
-        report.recording.histograms.insert("connect".into(), "SElTVA==".into());
-    });
-    assert_eq!(refused(vec![report(), broken]), "2.json: holds no histogram of connect that can be read");
+    let mut forged: Value = serde_json::from_str(&text(Format::Json, &report())).unwrap();
+    forged["histograms"]["connect"] = "SElTVA==".into();
+    let failure = read("2.json", &forged.to_string()).unwrap_err();
+    assert!(failure.chain().contains("a histogram that cannot be read"), "{}", failure.chain());
 }

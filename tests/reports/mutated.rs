@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use hls_swarm::output::{comparison, formats, summary};
 use hls_swarm_base::error::Failure;
-use hls_swarm_model::merge::read::read;
-use hls_swarm_model::merge::run::merge;
+use hls_swarm_model::report::merge::merge;
+use hls_swarm_model::report::read::read;
 use hls_swarm_model::report::{Format, Report};
 
 use super::recorded::report;

@@ -18,7 +18,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_model::command::Command;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Exchange, Kind, Outcome, Source};
-use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow};
+use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow, Timing};
 use hls_swarm_model::stats::Stats;
 
 use crate::views::recorded::{SECOND, exchange, origin, recorded, run, stats, stats_of};
@@ -350,9 +350,9 @@ proptest! {
             snapshot.rates.bytes_per_second = value;
             snapshot.playback.average_speed = Some(value);
             snapshot.errors.rate = Some(value);
-            snapshot.latency_buckets.sum = value;
-            snapshot.latency_buckets.count += u64::from(second);
-            if let Some(total) = &mut snapshot.latency.segment_total {
+            snapshot.latency_buckets[Timing::Total(Kind::Segment)].sum = value;
+            snapshot.latency_buckets[Timing::Total(Kind::Segment)].count += u64::from(second);
+            if let Some(total) = &mut snapshot.latency[Timing::Total(Kind::Segment)] {
                 (total.p95, total.p99) = (value, value);
             }
             for row in &mut snapshot.viewers {

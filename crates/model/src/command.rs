@@ -1,15 +1,15 @@
-//! What somebody at the dashboard may ask of a run.
+//! Commands that the dashboard sends to a run.
 
 use std::fmt;
 
-/// A change of the load by hand.
+/// A manual change of the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// So many viewers more.
+    /// Adds this number of viewers.
     More(u32),
-    /// So many viewers fewer; the newest leave.
+    /// Removes this number of viewers, the newest first.
     Fewer(u32),
-    /// Let nobody come and the shape of the load stand still; or go on.
+    /// Pauses the load: no viewer arrives or leaves. A second one resumes it.
     Pause,
 }
 

@@ -1,4 +1,4 @@
-//! What happened: the only thing that actors tell the aggregator.
+//! Events: what happens in a run, as the aggregator receives it.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use hls_swarm_hls::playlist::Playlist;
 use super::command::Command;
 use super::exchange::Exchange;
 use crate::listed::Rendition;
+use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
 
 /// Why a viewer's process ended, as its life cycle sees it.
@@ -41,7 +42,7 @@ pub enum Event {
         /// Longest time between two segments, nanoseconds; `None` = until its process ends.
         silence_ns: Option<u64>,
     },
-    /// FFmpeg told how far it has played.
+    /// FFmpeg reported how far it has played.
     Progress {
         /// The viewer.
         viewer: u32,
@@ -81,7 +82,7 @@ pub enum Event {
         ending: ProcessExit,
         /// Whether it had to be killed.
         killed: bool,
-        /// What it said, in words that group equal causes.
+        /// Why, in a text that groups equal causes.
         reason: String,
         /// Seconds from its start.
         uptime_seconds: f64,
@@ -117,7 +118,7 @@ pub enum Event {
     ConnectFailed {
         /// The viewer.
         viewer: u32,
-        /// What the operating system said.
+        /// The operating system's message.
         reason: String,
         /// Whether the operating system reported a time-out.
         timed_out: bool,
@@ -136,10 +137,14 @@ pub enum Event {
         /// Whether the connection was encrypted.
         tls: bool,
     },
-    /// FFmpeg said that it reconnects.
-    Reconnecting {
+    /// Something happened that is only counted.
+    Counted {
         /// The viewer.
         viewer: u32,
+        /// What.
+        counter: Counter,
+        /// How often.
+        events: u64,
     },
     /// Facts were lost on their way to the aggregator.
     FactsLost {
@@ -155,21 +160,21 @@ pub enum Event {
         /// Of these, reasons beyond the bound, which were not kept.
         dropped: u64,
     },
-    /// A viewer is to be there from now on.
+    /// A viewer is expected from now on.
     Arrived {
         /// The viewer.
         viewer: u32,
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// A viewer is to be there no longer: it is being stopped, or has ended before.
+    /// A viewer is not expected any more: it is being stopped, or has ended before.
     RampedDown {
         /// The viewer.
         viewer: u32,
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// A viewer came for whom there was no room.
+    /// A viewer was rejected because the limit of viewers was reached.
     Rejected,
     /// A stage of the load begins.
     Stage {
@@ -178,7 +183,7 @@ pub enum Event {
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// The load was changed by hand.
+    /// The load was changed manually.
     ManualChange {
         /// How.
         command: Command,
@@ -190,11 +195,11 @@ pub enum Event {
         /// When, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// The origin's exporters were asked.
+    /// The origin's exporters were scraped.
     Origin {
         /// When the answer had come, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
-        /// What they said.
+        /// What they reported.
         scraped: Scraped,
     },
     /// How late a timer of ours fired.

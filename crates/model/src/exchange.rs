@@ -1,4 +1,4 @@
-//! One HTTP exchange as a viewer saw it, whichever source told of it.
+//! One HTTP exchange as a viewer saw it, whichever source reported it.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::listed::SegmentId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A playlist, master or media.
+    /// A playlist, multivariant or media.
     #[serde(rename = "manifest")]
     Playlist,
     /// A media segment.
@@ -62,7 +62,7 @@ pub enum Outcome {
     Stale,
 }
 
-/// What the edge said about its cache.
+/// The cache result that the edge reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cache {
@@ -70,11 +70,11 @@ pub enum Cache {
     Hit,
     /// Fetched from behind it.
     Miss,
-    /// Another word: expired, stale, bypass…
+    /// Another result: expired, stale, bypass…
     Other,
 }
 
-/// What a media playlist said (RFC 8216, 4.3.3), as one viewer read it.
+/// What a media playlist contained (RFC 8216, 4.3.3), as one viewer read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MediaPlaylist {
     /// EXT-X-MEDIA-SEQUENCE.
@@ -99,7 +99,7 @@ impl MediaPlaylist {
     }
 }
 
-/// Which source told of a fact.
+/// The source of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -168,15 +168,17 @@ pub struct Exchange {
     pub tls: bool,
     /// Retransmits of the connection so far.
     pub retransmits: Option<u32>,
-    /// Round-trip time of the connection, microseconds.
+    /// Round-trip time of the connection, smoothed by the kernel, microseconds.
     pub rtt_us: Option<u32>,
-    /// What the edge said about its cache.
+    /// The smallest round-trip time of the connection in the last minutes, microseconds.
+    pub min_rtt_us: Option<u32>,
+    /// The cache result that the edge reported.
     pub cache: Option<Cache>,
     /// `Age` of the response, seconds.
     pub age_s: Option<u32>,
     /// What the edge calls itself (X-Served-By, X-Amz-Cf-Pop, CF-Ray's place, Via).
     pub edge: Option<Box<str>>,
-    /// What the media playlist said, if the body was one and arrived whole.
+    /// What the media playlist contained, if the body was one and arrived whole.
     pub playlist: Option<MediaPlaylist>,
     /// The peer.
     pub peer: Option<(IpAddr, u16)>,

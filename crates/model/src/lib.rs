@@ -8,7 +8,7 @@ pub mod content;
 pub mod event;
 pub mod exchange;
 pub mod listed;
-pub mod merge;
+pub(crate) mod merge;
 pub mod metric;
 pub mod origin_sample;
 pub mod recent;

@@ -1,6 +1,6 @@
-//! What the origin's exporters tell, sample by sample.
+//! What the origin's exporters report, sample by sample.
 
-/// Who is asked.
+/// A target of scrapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// The node exporter: the origin's machine.
@@ -23,7 +23,7 @@ impl Target {
     }
 }
 
-/// One look at the origin's machine. Counters are those since its boot.
+/// One sample of the origin's machine. Counters are those since its boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NodeSample {
     /// Seconds that all processors together were busy (all modes but idle and iowait).
@@ -38,7 +38,7 @@ pub struct NodeSample {
     pub transmitted_bytes: Option<f64>,
 }
 
-/// One look at the origin's nginx (`stub_status`). Counters are those since its start.
+/// One sample of the origin's nginx (`stub_status`). Counters are those since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NginxSample {
     /// Connections open now.

@@ -1,9 +1,11 @@
-//! What does not change during a run and stands in every view of it.
+//! What does not change during a run and is part of every output.
+
+use serde::{Deserialize, Serialize};
 
 use hls_swarm_hls::selection::VariantSelection;
 
-/// A run, as views name it.
-#[derive(Clone, Debug)]
+/// A run, as outputs name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The stream, without secrets.
     pub url: String,
@@ -16,10 +18,12 @@ pub struct Run {
     /// Command line of the player that played in place of FFmpeg.
     pub player: Option<String>,
     /// Seed of all random choices; `None` of merged runs, which had one each.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// When it began, seconds since 1970.
     pub began_unix: u64,
     /// Whether series per viewer are exported.
+    #[serde(skip)]
     pub per_viewer_metrics: bool,
 }
 

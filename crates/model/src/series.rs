@@ -1,6 +1,9 @@
 //! A run over time: one point per step, the step being one second or, in long runs, more.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::ser::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// What happened during one step. Counts are those of the step, gauges those at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,10 +37,10 @@ pub struct Point {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_cpu_percent: Option<f64>,
     /// Busy share of the origin's processors, percent; absent unless scraped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_cpu_percent: Option<f64>,
     /// Bytes per second that the origin's machine sent; absent unless scraped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_transmit_bytes_per_second: Option<f64>,
 }
 
@@ -56,9 +59,28 @@ pub struct Percentiles {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Length of a step, seconds; a power of two.
+    #[serde(deserialize_with = "some_seconds")]
     pub step_seconds: u64,
     /// The points.
+    #[serde(serialize_with = "one_per_line")]
     pub points: Vec<Point>,
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    match u64::deserialize(from)? {
+        0 => Err(D::Error::custom("its series has steps of 0 s")),
+        seconds => Ok(seconds),
+    }
+}
+
+/// One line per point: a run of an hour has 3600 of them.
+fn one_per_line<S: Serializer>(points: &[Point], to: S) -> Result<S::Ok, S::Error> {
+    let lines: Vec<Box<RawValue>> = points
+        .iter()
+        .map(serde_json::value::to_raw_value)
+        .collect::<Result<_, _>>()
+        .map_err(S::Error::custom)?;
+    to.collect_seq(lines)
 }
 
 impl Default for Series {

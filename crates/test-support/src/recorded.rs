@@ -74,6 +74,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         tls: false,
         retransmits: Some(0),
         rtt_us: Some(40),
+        min_rtt_us: Some(30),
         cache: (kind == Kind::Segment).then_some(Cache::Hit),
         age_s: (kind == Kind::Segment).then_some(3),
         edge: Some("cache-fra1".into()),
@@ -219,7 +220,7 @@ pub fn report_in_parts() -> Report {
     let snapshot = stats.snapshot(24 * SECOND);
     Report {
         run: Run { url: "http://a.example/live.m3u8 http://b.example/live.m3u8".into(), ..run() },
-        verdict: judge(&snapshot, &thresholds, None),
+        verdict: judge(&snapshot, &stats.recording(), &thresholds, None),
         snapshot,
         recording: stats.recording(),
         end_reason: "its planned length was over".into(),
@@ -232,7 +233,7 @@ pub fn report() -> Report {
     let snapshot = stats.snapshot(12 * SECOND);
     Report {
         run: run(),
-        verdict: judge(&snapshot, &[], None),
+        verdict: judge(&snapshot, &stats.recording(), &[], None),
         snapshot,
         recording: stats.recording(),
         end_reason: "its planned length was over".into(),

@@ -48,7 +48,6 @@ impl Answer {
 #[derive(Clone, Debug)]
 pub struct Served {
     pub target: String,
-    pub request_bytes: u64,
     /// The head of the request.
     pub head: String,
     /// Head and body of the answer.
@@ -148,11 +147,10 @@ fn serve(mut stream: TcpStream, script: &Script, served: &Mutex<Vec<Served>>) {
         let target = head.split(' ').nth(1).unwrap().to_owned();
         let before = served.lock().unwrap().len();
         let answer = script(&target, before);
-        let request_bytes = head.len() as u64;
         let sent = answer.pieces.concat();
         let number = {
             let mut served = served.lock().unwrap();
-            served.push(Served { target, request_bytes, head, sent, unsent: false, port });
+            served.push(Served { target, head, sent, unsent: false, port });
             served.len() - 1
         };
         for (index, piece) in answer.pieces.iter().enumerate() {

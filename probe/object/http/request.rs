@@ -24,7 +24,6 @@ impl Follower {
                         rest
                     };
                     used = used.wrapping_add(take);
-                    self.record.request_bytes = self.record.request_bytes.wrapping_add(take as u64);
                     if self.request == Request::Body {
                         self.request_left = self.request_left.saturating_sub(take as u64);
                         if self.request_left == 0 {
@@ -35,7 +34,6 @@ impl Follower {
                 Request::Version | Request::Header => {
                     let (taken, ended) = self.request_line.fill(bytes.get(used..).unwrap_or_default());
                     used = used.wrapping_add(taken);
-                    self.record.request_bytes = self.record.request_bytes.wrapping_add(taken as u64);
                     if ended && !self.request_line_ended() {
                         self.request = Request::Opaque;
                         self.in_flight = false;
@@ -44,7 +42,6 @@ impl Follower {
                 }
                 Request::Method | Request::Path | Request::Query => {
                     used = used.wrapping_add(1);
-                    self.record.request_bytes = self.record.request_bytes.wrapping_add(1);
                     self.request_byte(byte);
                 }
             }

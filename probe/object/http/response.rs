@@ -72,7 +72,6 @@ impl Follower {
         let bytes = if self.skip == 0 { bytes.get(..self.body.room()).unwrap_or(bytes) } else { bytes };
         let count = bytes.len() as u64;
         self.record.body_bytes = self.record.body_bytes.wrapping_add(count);
-        self.record.entity_bytes = self.record.entity_bytes.wrapping_add(count);
         if self.skip == 0 {
             self.content.take(bytes);
             self.body.take(bytes);

@@ -38,8 +38,7 @@ impl Socket {
         if self.first_byte != 0 {
             record.flags |= flag::FIRST_BYTE;
             record.first_byte_ns = self.first_byte.saturating_sub(self.started);
-            record.read_ns = self.last_byte.saturating_sub(self.first_byte);
-            record.download_ns = record.read_ns;
+            record.download_ns = self.last_byte.saturating_sub(self.first_byte);
             // The kernel dates the arrival to within a tick. Under a cap it arrives when it is read.
             if let Some(arrival) = last_arrival
                 && !network::is_capped()

@@ -19,7 +19,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::target_policy::{Site, TargetPolicy};
 use hls_swarm_model::metric::NEED_PROGRESS;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
-use hls_swarm_model::verdict::threshold::Threshold;
+use hls_swarm_model::verdict::threshold::{InvalidThreshold, Threshold};
 
 use crate::cli::run::{ProbeMode, SwarmArgs};
 use crate::config::presets::preset;
@@ -162,10 +162,9 @@ fn thresholds(typed: &[String], without_progress: bool) -> Result<Vec<Threshold>
             sets.extend(set);
             continue;
         }
-        single.push(text.parse().map_err(|error| {
-            Failure::usage(format!("--threshold {text:?} is no threshold"))
-                .caused_by(error)
-                .help("write it like segment_ttfb:p95<500ms or error_rate<0.1%, or name a set: standard, aws")
+        single.push(text.parse().map_err(|error: InvalidThreshold| {
+            let help = error.help().to_owned();
+            Failure::usage(format!("invalid value {text:?} for --threshold")).caused_by(error).help(help)
         })?);
     }
     // What is asked for by itself takes the place of what a set says about the same metric.

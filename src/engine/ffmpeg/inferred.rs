@@ -6,6 +6,7 @@
 use hls_swarm_model::classify::{ResponseHints, kind};
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Exchange, Outcome};
+use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_probe::record::url_hash;
 
 use super::log;
@@ -26,8 +27,13 @@ pub struct Author {
 #[must_use]
 pub fn event(author: Author, fact: log::Event, exchanges: bool) -> Option<Event> {
     let viewer = author.viewer;
+    let counted = |counter, events| Some(Event::Counted { viewer, counter, events });
     match fact {
-        log::Event::WillReconnect { .. } => Some(Event::Reconnecting { viewer }),
+        log::Event::WillReconnect => counted(Counter::Reconnections, 1),
+        log::Event::ReloadFailed => counted(Counter::ReloadFailures, 1),
+        log::Event::SegmentSkipped => counted(Counter::SegmentsSkipped, 1),
+        log::Event::FellBehind { segments } => counted(Counter::SegmentsMissed, segments),
+        log::Event::TlsFailed => counted(Counter::TlsErrors, 1),
         log::Event::Exchange(found) if exchanges => Some(Event::Exchange(Box::new(exchange(author, &found)))),
         log::Event::ConnectFailed { error } if exchanges => {
             let timed_out = error.contains("timed out");
@@ -98,6 +104,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         tls: found.secure,
         retransmits: None,
         rtt_us: None,
+        min_rtt_us: None,
         cache: None,
         age_s: None,
         edge: None,
@@ -138,6 +145,6 @@ mod tests {
     #[test]
     fn with_a_probe_the_log_tells_no_requests() {
         assert!(event(AUTHOR, log::Event::Exchange(found()), false).is_none());
-        assert!(event(AUTHOR, log::Event::WillReconnect { delay_s: 1 }, false).is_some());
+        assert!(event(AUTHOR, log::Event::WillReconnect, false).is_some());
     }
 }

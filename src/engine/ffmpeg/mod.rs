@@ -88,7 +88,7 @@ impl Ffmpeg {
         let monitor = |pid| {
             let author = Author { viewer, generation, pid };
             let target_duration = target.selection.target_duration;
-            FfmpegMonitor::new(&self.config, author, self.probe.is_none(), started_ns, target_duration)
+            FfmpegMonitor::new(self, author, started_ns, target_duration)
         };
         process::play(context, session, stop, program, started_ns, monitor).await
     }

@@ -5,10 +5,11 @@ use hls_swarm_os::clock::now_ns;
 use hls_swarm_player::buffer::Buffer;
 use hls_swarm_player::playback::{Change, Playback};
 
-use super::Config;
+use super::Ffmpeg;
 use super::inferred::{self, Author};
 use super::log::Log;
 use super::progress::Parser;
+use crate::engine::ffmpeg::capability::Scope;
 use crate::engine::process::Monitor;
 
 /// A longer line is copied to our log in pieces, bytes.
@@ -32,27 +33,25 @@ pub(crate) struct FfmpegMonitor {
 }
 
 impl FfmpegMonitor {
-    /// The process has just been started. `infers`: its log is the source of requests.
-    pub(crate) fn new(
-        config: &Config,
-        author: Author,
-        infers: bool,
-        started_ns: u64,
-        target_duration: f64,
-    ) -> Self {
+    /// A process that has just been started.
+    pub(crate) fn new(ffmpeg: &Ffmpeg, author: Author, started_ns: u64, target_duration: f64) -> Self {
         let segment_ns = (target_duration * 1e9) as u64;
+        // Without a probe, its log is the source of requests.
+        let infers = ffmpeg.probe.is_none();
+        let log = Log::new(infers, ffmpeg.config.reasons_kept);
+        let retries = ffmpeg.capabilities.has(Scope::Hls, "seg_max_retry");
         Self {
             author,
             infers,
             progress: Parser::new(),
-            log: Log::new(infers, config.reasons_kept),
+            log: if retries { log } else { log.without_segment_retries() },
             playback: Playback::new(started_ns, segment_ns),
             buffer: Buffer::new(segment_ns),
             media_us: 0,
             reported_media_us: 0,
             lines: 0,
             reported_forgotten: 0,
-            copy: config.log_level.map(|_| LineCopy::new(author.viewer)),
+            copy: ffmpeg.config.log_level.map(|_| LineCopy::new(author.viewer)),
             events: Vec::new(),
         }
     }

@@ -213,6 +213,7 @@ fn exchange(record: &Record, listed: Option<Listed>, read: Option<&Known>) -> Ex
         tls: record.has(flag::TLS),
         retransmits: record.has(flag::TCP_INFO).then_some(record.retransmits),
         rtt_us: record.has(flag::TCP_INFO).then_some(record.rtt_us),
+        min_rtt_us: record.has(flag::TCP_INFO).then_some(record.min_rtt_us),
         cache: match record.cache {
             cache::HIT => Some(Cache::Hit),
             cache::MISS => Some(Cache::Miss),

@@ -9,9 +9,9 @@ mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use hls_swarm_model::exchange::Source;
+use hls_swarm_model::exchange::{Kind, Source};
 use hls_swarm_model::report::Report;
-use hls_swarm_model::snapshot::capacity;
+use hls_swarm_model::snapshot::{Timing, capacity};
 use hls_swarm_model::verdict::{Verdict, VerdictKind};
 
 use super::escape::printable;
@@ -31,7 +31,7 @@ pub fn render(report: &Report) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(CONTENT_SECURITY_POLICY);
-                title { (verdict.word.as_str()) ": hls-swarm, " (run.url) }
+                title { (verdict.kind.as_str()) ": hls-swarm, " (run.url) }
                 style { (PreEscaped(STYLE)) }
             }
             body {
@@ -60,9 +60,9 @@ pub fn render(report: &Report) -> String {
 
 fn header(report: &Report) -> Markup {
     let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let word = verdict.word.as_str();
+    let word = verdict.kind.as_str();
     // A run without a valid result has not shown what the origin can carry, either.
-    let valid = matches!(verdict.word, VerdictKind::Pass | VerdictKind::Fail);
+    let valid = matches!(verdict.kind, VerdictKind::Pass | VerdictKind::Fail);
     let start = utc(run.began_unix).replace('T', " ");
     html! {
         header {
@@ -89,7 +89,7 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
         .filter(|criterion| !criterion.met)
         .map(|criterion| format!("{}: {} ({})", criterion.name, criterion.value_text(), criterion.limit))
         .collect();
-    match verdict.word {
+    match verdict.kind {
         VerdictKind::Pass => vec![format!("All {} criteria were met.", verdict.criteria.len())],
         VerdictKind::Fail if unmet.is_empty() => vec!["No viewer ever played.".to_owned()],
         VerdictKind::Fail => vec![format!("Not met: {}", unmet.join("; "))],
@@ -109,8 +109,10 @@ fn tiles(Report { snapshot, .. }: &Report) -> Markup {
         ("throughput, average", bit_rate(snapshot.bytes.total() as f64 * 8.0 / seconds)),
     ];
     tiles.extend(snapshot.errors.rate.map(|rate| ("of requests failed", percent(rate))));
-    tiles.extend(snapshot.latency.segment_total.map(|q| ("segment, p95", milliseconds(q.p95))));
-    tiles.extend(snapshot.latency.startup.map(|q| ("startup, p95", milliseconds(q.p95))));
+    tiles.extend(
+        snapshot.latency[Timing::Total(Kind::Segment)].map(|q| ("segment, p95", milliseconds(q.p95))),
+    );
+    tiles.extend(snapshot.latency[Timing::Startup].map(|q| ("startup, p95", milliseconds(q.p95))));
     tiles.extend(snapshot.stalls().map(|stalls| ("stalls", count(stalls))));
     html! {
         div.tiles {

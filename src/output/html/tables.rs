@@ -6,8 +6,8 @@ use hls_swarm_model::report::Report;
 use hls_swarm_model::verdict::Verdict;
 
 use crate::output::figures::{bytes, count, milliseconds};
-use crate::output::insight::{EDGE_HEAD, caches, edge_row, further_edges, playlists};
-use crate::output::load;
+use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
+use crate::output::{events, load};
 
 /// Largest number of reasons and of edges that a table lists.
 const MOST_ROWS: usize = 30;
@@ -115,14 +115,12 @@ pub(super) fn responses(Report { snapshot, .. }: &Report) -> Markup {
         .iter()
         .map(|(code, times)| named_figure(&format!("status {code}"), &count(*times)));
     let others = [
-        ("without a response", snapshot.unanswered),
         ("interrupted by the peer or the network", errors.broken),
         ("timed out", errors.timeouts),
         ("connects failed", errors.connect),
-        ("sent into closed connections, and retried", snapshot.stale_requests),
-        ("in flight when a viewer stopped", snapshot.in_flight_at_stop),
     ];
-    let others = others.iter().map(|(label, times)| named_figure(label, &count(*times)));
+    let others = others.into_iter().chain(events(snapshot));
+    let others = others.map(|(label, times)| named_figure(label, &count(times)));
     table("Responses", &["", "Count"], statuses.chain(others))
 }
 
@@ -130,12 +128,11 @@ pub(super) fn responses(Report { snapshot, .. }: &Report) -> Markup {
 pub(super) fn latencies(Report { snapshot, .. }: &Report) -> Markup {
     let rows: Vec<Row> = snapshot
         .latency
-        .rows()
-        .into_iter()
-        .map(|(_, label, q)| {
+        .measured()
+        .map(|(timing, q)| {
             // The unit is in the title, so that the row fits on a phone.
             let times = [q.p50, q.p95, q.p99, q.max].map(|s| figure(milliseconds(s).trim_end_matches(" ms")));
-            [name(&label), figure(&count(q.count))].into_iter().chain(times).collect()
+            [name(&timing.title()), figure(&count(q.count))].into_iter().chain(times).collect()
         })
         .collect();
     html! {
@@ -163,7 +160,7 @@ pub(super) fn reasons(title: &str, reasons: &[(String, u64)]) -> Markup {
 pub(super) fn insight(Report { snapshot, .. }: &Report) -> Markup {
     let found = &snapshot.insight;
     let edges = found.edges.iter().take(MOST_ROWS).map(|edge| named_figures(&edge_row(edge)));
-    let edges = edges.chain(further_edges(found, MOST_ROWS).map(|more| vec![name(&more)]));
+    let edges = edges.chain(additional_edges(found, MOST_ROWS).map(|more| vec![name(&more)]));
     let failed = found.failed.iter().map(|object| {
         vec![figure(&count(object.count)), prose(&format!("{}: {}", object.name, object.what))]
     });

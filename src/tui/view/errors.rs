@@ -5,6 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
+use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_model::snapshot::Snapshot;
 
 use super::state::all_errors;
@@ -14,14 +15,19 @@ use super::{figures, overview};
 pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Theme) {
     let lifetimes = &snapshot.lifetimes;
     let exits = lifetimes.exits;
+    let count = |counter| snapshot.counters[counter].unwrap_or(0);
     let mut lines = vec![
         Line::styled("requests", theme.heading()),
         overview::error_line(snapshot, theme),
         figures(
             &[
                 ("of all requests", percent(snapshot.errors.rate, 3), all_errors(snapshot) > 0),
-                ("without a response", snapshot.unanswered.to_string(), snapshot.unanswered > 0),
-                ("reconnects", snapshot.reconnections.to_string(), false),
+                (
+                    "without a response",
+                    count(Counter::Unanswered).to_string(),
+                    count(Counter::Unanswered) > 0,
+                ),
+                ("reconnects", count(Counter::Reconnections).to_string(), false),
             ],
             theme,
         ),

@@ -36,20 +36,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, histo
 
 /// Returns name and percentiles of everything that was measured, in the order of the summary.
 pub(crate) fn rows(snapshot: &Snapshot) -> Vec<(String, Quantiles)> {
-    let latency = &snapshot.latency;
-    let by_kind = latency.by_kind.iter().flat_map(|(kind, times)| {
-        [("ttfb", times.ttfb), ("download", times.download)]
-            .map(|(part, quantiles)| (format!("{} {part}", kind.name()), quantiles))
-    });
-    let others = [
-        ("segment total", latency.segment_total),
-        ("connect", latency.connect),
-        ("dns", latency.dns),
-        ("tls", latency.tls),
-        ("start-up", latency.startup),
-    ]
-    .map(|(name, quantiles)| (name.to_owned(), quantiles));
-    by_kind.chain(others).filter_map(|(name, quantiles)| Some((name, quantiles?))).collect()
+    snapshot.latency.measured().map(|(timing, quantiles)| (timing.title(), quantiles)).collect()
 }
 
 /// Draws a table of percentiles.

@@ -12,7 +12,7 @@ use super::figures;
 use super::overview::{self, Curve};
 use super::state::History;
 use super::style::{ABSENT, Theme, decimal};
-use crate::output::insight::{caches, edge_row, further_edges, playlists};
+use crate::output::insight::{additional_edges, caches, edge_row, playlists};
 
 /// Draws the page of the origin's own figures.
 pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, history: &History, theme: Theme) {
@@ -101,7 +101,7 @@ pub(crate) fn draw_insight(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapsho
         let text = row(cells.each_ref().map(String::as_str));
         lines.push(Line::styled(text, theme.bad_if(edge.errors + edge.old_playlists > 0)));
     }
-    lines.extend(further_edges(insight, shown).map(Line::raw));
+    lines.extend(additional_edges(insight, shown).map(Line::raw));
     let mut section = |title: &'static str, observations: Vec<String>, none: &'static str, bad: bool| {
         lines.push(Line::default());
         lines.push(Line::styled(title, theme.heading()));

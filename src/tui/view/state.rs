@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hls_swarm_model::command::Command;
-use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_model::exchange::Kind;
+use hls_swarm_model::snapshot::{Snapshot, Timing};
 
 use super::viewers::{Sort, order};
 use crate::tui::input::Key;
@@ -240,14 +241,17 @@ struct Counters {
     latency_count: u64,
 }
 
+/// The latency that is drawn: segments, from the request to the last byte.
+const SEGMENT: Timing = Timing::Total(Kind::Segment);
+
 impl History {
     /// Adds a snapshot, unless it is no later than the last one.
     pub fn add(&mut self, snapshot: &Snapshot) {
         let now = Counters {
             at: snapshot.elapsed_seconds,
             errors: all_errors(snapshot),
-            latency_sum: snapshot.latency_buckets.sum,
-            latency_count: snapshot.latency_buckets.count,
+            latency_sum: snapshot.latency_buckets[SEGMENT].sum,
+            latency_count: snapshot.latency_buckets[SEGMENT].count,
         };
         let last = self.last;
         let step = now.at - last.at;
@@ -255,7 +259,7 @@ impl History {
             return;
         }
         let answered = now.latency_count.saturating_sub(last.latency_count);
-        let total = snapshot.latency.segment_total;
+        let total = snapshot.latency[SEGMENT];
         let origin = snapshot.origin.as_ref();
         self.points.push_back(Point {
             at: now.at,

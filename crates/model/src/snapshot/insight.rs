@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::latency::Quantiles;
+use crate::exchange::Kind;
+use crate::merge::{self, Merge, first, larger, merge_fields};
 
 /// What was wrong with media playlists, counted over all viewers (RFC 8216).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,23 +37,16 @@ impl PlaylistFaults {
     pub const fn rows(&self) -> [(&'static str, &'static str, u64); 4] {
         [
             ("stale", "stale", self.stale),
-            ("regressed", "went back", self.regressed),
+            ("regressed", "regressed", self.regressed),
             ("skipped", "segments skipped", self.skipped),
             ("disagreed", "older than another viewer's", self.disagreed),
         ]
     }
-
-    /// Adds what another run, or another playlist, had.
-    pub fn add(&mut self, other: &Self) {
-        self.stale += other.stale;
-        self.regressed += other.regressed;
-        self.skipped += other.skipped;
-        self.disagreed += other.disagreed;
-        let most = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
-        self.longest_stale_seconds = most(self.longest_stale_seconds, other.longest_stale_seconds);
-        self.farthest_behind_seconds = most(self.farthest_behind_seconds, other.farthest_behind_seconds);
-    }
 }
+
+merge_fields! { PlaylistFaults {
+    stale, regressed, skipped, disagreed, longest_stale_seconds = larger, farthest_behind_seconds = larger,
+} }
 
 /// One media playlist that something was wrong with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -63,6 +58,8 @@ pub struct FaultyPlaylist {
     pub faults: PlaylistFaults,
 }
 
+merge_fields! { FaultyPlaylist { name = first, faults } }
+
 /// An object that viewers could not get, other than a playlist.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedObject {
@@ -73,6 +70,8 @@ pub struct FailedObject {
     /// How often.
     pub count: u64,
 }
+
+merge_fields! { FailedObject { name = first, what = first, count } }
 
 /// What caches said about objects of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +86,8 @@ pub struct CacheCounts {
     pub others: u64,
 }
 
+merge_fields! { CacheCounts { kind = first, hits, misses, others } }
+
 /// How old objects of one kind were, by their `Age` header, seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ages {
@@ -96,6 +97,8 @@ pub struct Ages {
     pub seconds: Quantiles,
 }
 
+merge_fields! { Ages { kind = first, seconds } }
+
 impl Ages {
     /// The name of their whole distribution in reports.
     #[must_use]
@@ -104,7 +107,7 @@ impl Ages {
     }
 }
 
-/// What stands for the addresses beyond those that are told apart.
+/// The name of the row for all addresses beyond the limit.
 pub const OTHER_ADDRESSES: &str = "other addresses";
 
 /// A server that viewers were connected to, by its address.
@@ -119,7 +122,7 @@ pub struct Edge {
     pub requests: u64,
     /// Body bytes.
     pub bytes: u64,
-    /// Exchanges that failed: status 400 or above, broken off, timed out.
+    /// Exchanges that failed: status 400 or above, interrupted, timed out.
     pub errors: u64,
     /// Connections made.
     pub connects: u64,
@@ -133,8 +136,30 @@ pub struct Edge {
     pub cache: Vec<CacheCounts>,
 }
 
+impl Merge for Edge {
+    fn merge(&mut self, other: &Self) {
+        let Self { address: _, names, requests, bytes, errors, connects, old_playlists, ttfb, cache } = other;
+        self.names.extend(names.iter().cloned());
+        self.names.sort_unstable();
+        self.names.dedup();
+        self.requests.merge(requests);
+        self.bytes.merge(bytes);
+        self.errors.merge(errors);
+        self.connects.merge(connects);
+        self.old_playlists.merge(old_playlists);
+        self.ttfb.merge(ttfb);
+        merge::rows(&mut self.cache, cache, |a, b| a.kind == b.kind);
+        self.cache.sort_by_key(|counts| place(&counts.kind));
+    }
+}
+
+/// Where a kind of object stands in tables.
+fn place(kind: &str) -> Option<usize> {
+    Kind::ALL.iter().position(|known| known.name() == kind)
+}
+
 impl Edge {
-    /// The busiest first; those that are not told apart last, for they are no single server.
+    /// Sorts the busiest first, and the row of all other addresses last: it is not a single server.
     pub fn sort(edges: &mut [Self]) {
         edges.sort_by(|a, b| {
             let place = |edge: &Self| (edge.address == OTHER_ADDRESSES, std::cmp::Reverse(edge.requests));
@@ -176,4 +201,20 @@ pub struct Insight {
     /// for all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub edges: Vec<Edge>,
+}
+
+impl Merge for Insight {
+    fn merge(&mut self, other: &Self) {
+        let Self { playlists, faulty, failed, ages, edges } = other;
+        self.playlists.merge(playlists);
+        merge::rows(&mut self.faulty, faulty, |a, b| a.name == b.name);
+        self.faulty.sort_by(|a, b| a.name.cmp(&b.name));
+        merge::rows(&mut self.failed, failed, |a, b| (&a.name, &a.what) == (&b.name, &b.what));
+        self.failed
+            .sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (&a.name, &a.what).cmp(&(&b.name, &b.what))));
+        merge::rows(&mut self.ages, ages, |a, b| a.kind == b.kind);
+        self.ages.sort_by_key(|ages| place(&ages.kind));
+        merge::rows(&mut self.edges, edges, |a, b| a.address == b.address);
+        Edge::sort(&mut self.edges);
+    }
 }

@@ -1,10 +1,10 @@
-//! The load in parts: stages and streams, each with figures of its own, and what was changed by hand.
+//! The load in parts: stages and streams, each with figures of its own, and manual changes.
 
 use serde::{Deserialize, Serialize};
 
-use super::errors::Errors;
 use super::latency::Quantiles;
-use super::per_kind::PerKind;
+use super::requests::{Errors, PerKind};
+use crate::merge::{Merge, average, first, larger, merge_fields};
 use crate::verdict::Criterion;
 
 /// One stage of the load, and what was measured while it lasted.
@@ -23,7 +23,7 @@ pub struct StageRow {
     pub from: u64,
     /// Viewers that it led to.
     pub clients: u64,
-    /// Viewer-seconds that [`Self::active_ratio`] is a mean over.
+    /// Viewer-seconds that [`Self::active_ratio`] is an average over.
     pub expected_viewer_seconds: f64,
     /// Viewers playing per viewer that should play, over time.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,10 +45,59 @@ pub struct StageRow {
     pub met: Option<bool>,
     /// The criteria that were not met.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub broken: Vec<Criterion>,
+    pub failed_criteria: Vec<Criterion>,
+}
+
+/// Adds the same stage of another shard. A level is held only if every shard of it held.
+impl Merge for StageRow {
+    fn merge(&mut self, other: &Self) {
+        let Self {
+            stage: _,
+            name: _,
+            began_seconds,
+            seconds,
+            from,
+            clients,
+            expected_viewer_seconds,
+            active_ratio,
+            stalled,
+            requests,
+            bytes,
+            errors,
+            segment_total,
+            met,
+            failed_criteria,
+        } = other;
+        self.active_ratio = average(
+            (self.active_ratio, self.expected_viewer_seconds),
+            (*active_ratio, *expected_viewer_seconds),
+        );
+        self.began_seconds = self.began_seconds.min(*began_seconds);
+        larger(&mut self.seconds, seconds);
+        self.from.merge(from);
+        self.clients.merge(clients);
+        self.expected_viewer_seconds.merge(expected_viewer_seconds);
+        self.stalled.merge(stalled);
+        self.requests.merge(requests);
+        self.bytes.merge(bytes);
+        self.errors.merge(errors);
+        self.segment_total.merge(segment_total);
+        self.met = match (self.met, met) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        };
+        self.failed_criteria.extend(failed_criteria.iter().cloned());
+    }
 }
 
 impl StageRow {
+    /// The name of the whole distribution of its segments in reports.
+    #[must_use]
+    pub fn histogram(stage: u64) -> String {
+        format!("stage.{stage}.segment.total")
+    }
+
     /// What it is called.
     #[must_use]
     pub fn title(&self) -> String {
@@ -66,7 +115,7 @@ impl StageRow {
         self.bytes.total() as f64 / self.seconds.max(0.001)
     }
 
-    /// The verdict in one word.
+    /// Whether the stage held.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match self.met {
@@ -85,7 +134,7 @@ pub fn capacity(stages: &[StageRow]) -> Option<String> {
     let failed = judged().filter(|row| row.met == Some(false)).min_by_key(|row| row.clients);
     let below = |row: &&StageRow| failed.is_none_or(|failed| row.clients < failed.clients);
     let held = judged().filter(|row| row.met == Some(true)).filter(below).max_by_key(|row| row.clients);
-    let why = failed.and_then(|row| row.broken.first()).map_or_else(String::new, |criterion| {
+    let why = failed.and_then(|row| row.failed_criteria.first()).map_or_else(String::new, |criterion| {
         format!(" ({} {}, wanted {})", criterion.name, criterion.value_text(), criterion.limit)
     });
     match (held, failed) {
@@ -123,7 +172,19 @@ pub struct StreamRow {
     pub segment_total: Option<Quantiles>,
 }
 
-/// What was changed by hand.
+impl StreamRow {
+    /// The name of the whole distribution of its segments in reports; streams are numbered from 1.
+    #[must_use]
+    pub fn histogram(place: usize) -> String {
+        format!("stream.{place}.segment.total")
+    }
+}
+
+merge_fields! { StreamRow {
+    stream = first, clients, playing, requests, bytes, errors, segment_total,
+} }
+
+/// Manual changes of the load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManualChanges {
     /// How often.
@@ -134,7 +195,16 @@ pub struct ManualChanges {
     pub paused: bool,
 }
 
-/// One change by hand.
+impl Merge for ManualChanges {
+    fn merge(&mut self, other: &Self) {
+        let Self { changes, first, paused } = other;
+        self.changes.merge(changes);
+        self.first.extend(first.iter().cloned());
+        self.paused |= paused;
+    }
+}
+
+/// One manual change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManualChange {
     /// When, seconds of the run.
@@ -143,58 +213,19 @@ pub struct ManualChange {
     pub change: String,
 }
 
-/// What viewers got to see, as a player with a start buffer of one segment would have shown it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct PlaybackTime {
-    /// Viewer-seconds in which media was shown.
-    pub viewed_seconds: f64,
-    /// Viewer-seconds in which the buffer was empty, after the beginning.
-    pub stalled_seconds: f64,
-    /// Media that reached viewers in time while they were due, seconds.
-    pub expected_media_seconds: f64,
-}
-
-impl PlaybackTime {
-    /// Stalled time over viewing time; `None` if nobody watched.
-    #[must_use]
-    pub fn rebuffering(&self) -> Option<f64> {
-        let viewing = self.viewed_seconds + self.stalled_seconds;
-        (viewing > 0.0).then(|| self.stalled_seconds / viewing)
-    }
-
-    /// What came after `before`, an earlier moment of the same run.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
-        Self {
-            viewed_seconds: self.viewed_seconds - before.viewed_seconds,
-            stalled_seconds: self.stalled_seconds - before.stalled_seconds,
-            expected_media_seconds: self.expected_media_seconds - before.expected_media_seconds,
-        }
-    }
-
-    /// Media that came in time over media that was due; at whatever bit rate it has, that is throughput
-    /// over the throughput that the viewers need. What is read ahead does not make it more than 1.
-    #[must_use]
-    pub fn throughput_ratio(&self, expected_viewer_seconds: f64) -> Option<f64> {
-        let watched = self.viewed_seconds + self.stalled_seconds > 0.0;
-        (watched && expected_viewer_seconds > 0.0)
-            .then(|| self.expected_media_seconds / expected_viewer_seconds)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn row(clients: u64, met: Option<bool>) -> StageRow {
-        let broken = Criterion {
+        let failed = Criterion {
             name: "error_rate".into(),
             limit: "error_rate<1%".into(),
             value: Some(0.021),
             met: false,
         };
-        let broken = if met == Some(false) { vec![broken] } else { Vec::new() };
-        StageRow { clients, met, broken, ..StageRow::default() }
+        let failed_criteria = if met == Some(false) { vec![failed] } else { Vec::new() };
+        StageRow { clients, met, failed_criteria, ..StageRow::default() }
     }
 
     #[test]
@@ -227,15 +258,5 @@ mod tests {
             "fails at 100 viewers, the least that were tried (error_rate 2.1 %, wanted error_rate<1%), \
              though 300 were held"
         );
-    }
-
-    #[test]
-    fn what_nobody_watched_has_no_ratio() {
-        assert_eq!(PlaybackTime::default().rebuffering(), None);
-        assert_eq!(PlaybackTime::default().throughput_ratio(0.0), None);
-        let watching =
-            PlaybackTime { viewed_seconds: 99.0, stalled_seconds: 1.0, expected_media_seconds: 110.0 };
-        assert_eq!(watching.rebuffering(), Some(0.01));
-        assert_eq!(watching.throughput_ratio(100.0), Some(1.1));
     }
 }

@@ -1,126 +1,163 @@
-//! What is known at one moment: the only thing that views may look at.
+//! What is known at one moment: the only input of all outputs.
 //!
 //! Plain data. A field that was not measured is `None` and is absent from every view.
 
-pub(crate) mod errors;
 pub(crate) mod insight;
 pub(crate) mod latency;
-pub(crate) mod lifetimes;
 pub(crate) mod load;
 pub(crate) mod origin;
-pub(crate) mod per_kind;
-pub(crate) mod playback;
-pub(crate) mod rates;
+pub(crate) mod requests;
 pub(crate) mod trust;
-pub(crate) mod viewer;
+pub(crate) mod viewers;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::verdict::Criterion;
+use crate::merge::{self, Merge, larger};
+use crate::metric::counters::Counters;
 
-pub use crate::snapshot::lifetimes::{Exits, Lifetimes};
+use requests::{by_status, with_total};
 
-pub use errors::Errors;
 pub use insight::{
     Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, OTHER_ADDRESSES, PlaylistFaults,
 };
-pub use latency::{Buckets, ExchangeTimes, Latency, Quantiles};
-pub use load::{ManualChange, ManualChanges, PlaybackTime, StageRow, StreamRow, capacity};
+pub use latency::{Buckets, Latency, PerTiming, Quantiles, Timing};
+pub use load::{ManualChange, ManualChanges, StageRow, StreamRow, capacity};
 pub use origin::{Gauge, Origin, SegmentSizes};
-pub use per_kind::PerKind;
-pub use playback::Playback;
-pub use rates::{Rates, THROUGHPUT_WINDOWS};
+pub use requests::{CacheResults, Errors, PerKind, Rates, THROUGHPUT_WINDOWS};
 pub use trust::{Agreement, Generator, PlaybackSource, Sources};
-pub use viewer::{ViewerRow, ViewerState};
+pub use viewers::{Exits, Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
 
-/// Everything known at one moment.
-#[derive(Clone, Debug, PartialEq)]
+/// Everything known at one moment, as reports hold it. What only a run that goes on shows is not written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Seconds since the run began.
     pub elapsed_seconds: f64,
     /// Planned length, `None` = until stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_seconds: Option<f64>,
     /// Viewers that the plan asks for.
     pub target_clients: u64,
     /// Viewers that should be up by now.
+    #[serde(rename = "expected_at_end")]
     pub target_now: u64,
     /// Viewers whose process is up.
+    #[serde(skip)]
     pub active_clients: u64,
     /// Viewers that play now (stalled ones not included).
+    #[serde(rename = "playing_at_end")]
     pub playing_clients: u64,
     /// Most viewers that were up at once.
     pub peak_clients: u64,
-    /// Viewer-seconds that [`Self::active_ratio`] is a mean over.
+    /// Viewer-seconds that [`Self::active_ratio`] is an average over.
     pub expected_viewer_seconds: f64,
-    /// Mean over time of viewers playing per viewer that should play, once the ramp was over.
+    /// Average over time of viewers playing per viewer that should play, once the ramp was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub active_ratio: Option<f64>,
     /// Requests by kind.
     pub requests: PerKind<u64>,
     /// Body bytes that reached viewers, by kind.
+    #[serde(serialize_with = "with_total")]
     pub bytes: PerKind<u64>,
     /// Bytes of response heads.
     pub head_bytes: u64,
     /// Bytes that the kernel received for the viewers.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub received_bytes: Option<u64>,
     /// Responses by status code.
+    #[serde(with = "by_status")]
     pub http_status: BTreeMap<u16, u64>,
-    /// Requests that got no response.
-    pub unanswered: u64,
-    /// Exchanges that were in flight when a viewer stopped.
-    pub in_flight_at_stop: u64,
-    /// Requests sent into kept connections that the server had closed; no server saw them, and they
-    /// are neither requests nor errors.
-    pub stale_requests: u64,
-    /// Cache hits and misses that the edge reported.
-    pub cache: (u64, u64),
+    /// Counts of single events.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// Cache hits and misses that edges reported.
+    pub cache: CacheResults,
     /// What stands out about the stream and the caches before it.
     pub insight: Insight,
     /// Rates.
+    #[serde(skip)]
     pub rates: Rates,
     /// Latencies.
+    #[serde(rename = "latency_seconds")]
     pub latency: Latency,
-    /// Segment latency as a Prometheus histogram.
-    pub latency_buckets: Buckets,
+    /// Latencies as Prometheus histograms.
+    #[serde(skip)]
+    pub latency_buckets: PerTiming<Buckets>,
     /// Playback now.
+    #[serde(default)]
     pub playback: Playback,
     /// Errors.
     pub errors: Errors,
     /// Why connects failed, and how often.
+    #[serde(with = "reasons")]
     pub connect_failures: Vec<(String, u64)>,
-    /// Reconnects that FFmpeg announced.
-    pub reconnections: u64,
     /// Life cycles.
+    #[serde(rename = "viewers")]
     pub lifetimes: Lifetimes,
     /// Why viewers ended, most frequent first.
+    #[serde(with = "reasons")]
     pub exit_reasons: Vec<(String, u64)>,
     /// How long processes lived, seconds.
+    #[serde(rename = "uptime_seconds", skip_serializing_if = "Option::is_none")]
     pub uptime: Option<Quantiles>,
     /// The same as a Prometheus histogram.
+    #[serde(skip)]
     pub uptime_buckets: Buckets,
     /// Where figures come from.
+    #[serde(rename = "source")]
     pub sources: Sources,
     /// Agreement between sources.
     pub agreement: Agreement,
     /// The origin's own account, where it is scraped.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
     /// The generator's own condition.
     pub generator: Generator,
     /// What viewers got to see.
-    pub watching: PlaybackTime,
+    #[serde(default)]
+    pub playback_time: PlaybackTime,
     /// The stages that were asked for, as far as they have come.
     pub stages: Vec<StageRow>,
     /// The streams, where there are several.
     pub streams: Vec<StreamRow>,
-    /// What was changed by hand.
+    /// Manual changes of the load.
     pub manual_changes: ManualChanges,
-    /// The threshold that has failed for longer than the run bears, if one has.
+    /// The threshold that has failed for longer than the run bears, if one has. At the end it is one of the
+    /// criteria.
+    #[serde(skip)]
     pub aborted_by: Option<Criterion>,
     /// One row per viewer.
+    #[serde(rename = "per_viewer")]
     pub viewers: Vec<ViewerRow>,
 }
 
+/// Texts and how often each was met, as objects.
+mod reasons {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Reason {
+        reason: String,
+        count: u64,
+    }
+
+    pub(super) fn serialize<S: Serializer>(counted: &[(String, u64)], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(counted.iter().map(|(reason, count)| Reason { reason: reason.clone(), count: *count }))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, u64)>, D::Error> {
+        let reasons = Vec::<Reason>::deserialize(from)?;
+        Ok(reasons.into_iter().map(|Reason { reason, count }| (reason, count)).collect())
+    }
+}
+
+/// The name of the whole distribution of lifetimes in reports.
+pub(crate) const UPTIME: &str = "uptime";
+
 impl Snapshot {
-    /// Whether players reported how far they had played. Otherwise `playback`, `watching`, stalls and the media
+    /// Whether players reported how far they had played. Otherwise `playback`, `playback_time`, stalls and the media
     /// time of viewers were not measured, and no view may show them.
     #[must_use]
     pub fn has_progress(&self) -> bool {
@@ -139,10 +176,118 @@ impl Snapshot {
         self.has_progress().then_some(&self.playback)
     }
 
-    /// Requests and connects that were tried, and how many of them failed.
-    #[must_use]
-    pub fn attempts(&self) -> (u64, u64) {
-        let tried = self.requests.total() + self.errors.connect;
-        (tried, (self.errors.rate.unwrap_or(0.0) * tried as f64).round() as u64)
+    /// Visits all order statistics, each with the name of its whole distribution in reports. One that could
+    /// not be kept is set to `None`.
+    pub(crate) fn each_quantiles(&mut self, mut visit: impl FnMut(&str, &mut Option<Quantiles>)) {
+        for (timing, quantiles) in self.latency.iter_mut() {
+            visit(&timing.name(), quantiles);
+        }
+        visit(UPTIME, &mut self.uptime);
+        for edge in &mut self.insight.edges {
+            visit(&Edge::histogram(&edge.address), &mut edge.ttfb);
+        }
+        self.insight.ages.retain_mut(|ages| {
+            let mut quantiles = Some(ages.seconds);
+            visit(&Ages::histogram(&ages.kind), &mut quantiles);
+            quantiles.inspect(|quantiles| ages.seconds = *quantiles).is_some()
+        });
+        for row in &mut self.stages {
+            visit(&StageRow::histogram(row.stage), &mut row.segment_total);
+        }
+        for (place, row) in (1..).zip(&mut self.streams) {
+            visit(&StreamRow::histogram(place), &mut row.segment_total);
+        }
+    }
+}
+
+/// Adds another run of the same time. What follows from other figures is recomputed; percentiles follow from
+/// distributions, which are not here: see [`crate::report::Report`].
+impl Merge for Snapshot {
+    fn merge(&mut self, other: &Self) {
+        self.active_ratio = merge::average(
+            (self.active_ratio, self.expected_viewer_seconds),
+            (other.active_ratio, other.expected_viewer_seconds),
+        );
+        let Self {
+            elapsed_seconds,
+            planned_seconds,
+            target_clients,
+            target_now,
+            active_clients,
+            playing_clients,
+            peak_clients,
+            expected_viewer_seconds,
+            active_ratio: _,
+            requests,
+            bytes,
+            head_bytes,
+            received_bytes,
+            http_status,
+            counters,
+            cache,
+            insight,
+            rates: _,
+            latency,
+            latency_buckets: _,
+            playback,
+            errors,
+            connect_failures,
+            lifetimes,
+            exit_reasons,
+            uptime,
+            uptime_buckets: _,
+            sources,
+            agreement,
+            origin,
+            generator,
+            playback_time,
+            stages,
+            streams,
+            manual_changes,
+            aborted_by: _,
+            viewers,
+        } = other;
+        larger(&mut self.elapsed_seconds, elapsed_seconds);
+        // A whole of which a part runs until it is stopped has no planned end.
+        self.planned_seconds = self.planned_seconds.zip(*planned_seconds).map(|(a, b)| a.max(b));
+        self.target_clients.merge(target_clients);
+        self.target_now.merge(target_now);
+        self.active_clients.merge(active_clients);
+        self.playing_clients.merge(playing_clients);
+        self.peak_clients.merge(peak_clients);
+        self.expected_viewer_seconds.merge(expected_viewer_seconds);
+        self.requests.merge(requests);
+        self.bytes.merge(bytes);
+        self.head_bytes.merge(head_bytes);
+        self.received_bytes.merge(received_bytes);
+        Merge::merge(&mut self.http_status, http_status);
+        self.counters.merge(counters);
+        self.cache.merge(cache);
+        self.insight.merge(insight);
+        self.latency.merge(latency);
+        self.playback.merge(playback);
+        self.errors.merge(errors);
+        merge::counted(&mut self.connect_failures, connect_failures);
+        self.lifetimes.merge(lifetimes);
+        merge::counted(&mut self.exit_reasons, exit_reasons);
+        self.uptime.merge(uptime);
+        self.sources.merge(sources);
+        self.agreement.merge(agreement);
+        self.origin.merge(origin);
+        self.agreement.origin_requests = self.origin.as_ref().and_then(Origin::requests_agreement);
+        self.agreement.segment_sizes = self.origin.as_ref().and_then(Origin::sizes_agreement);
+        self.generator.merge(generator);
+        self.playback_time.merge(playback_time);
+        self.playback_time = self.playback_time.with_ratios(self.expected_viewer_seconds);
+        merge::rows(&mut self.stages, stages, |a, b| (a.stage, &a.name) == (b.stage, &b.name));
+        self.stages.sort_by(|a, b| (a.stage, &a.name).cmp(&(b.stage, &b.name)));
+        for (place, row) in streams.iter().enumerate() {
+            match self.streams.get_mut(place) {
+                Some(known) => known.merge(row),
+                None => self.streams.push(row.clone()),
+            }
+        }
+        self.manual_changes.merge(manual_changes);
+        viewers::append(&mut self.viewers, viewers);
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::merge::{self, Merge, either, larger, merge_fields};
+
 /// Order statistics of a gauge over the last scrapes (`--origin-metrics-window`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Gauge {
@@ -27,6 +29,8 @@ pub struct SegmentSizes {
     /// Of these, segments that had exactly that size.
     pub equal: u64,
 }
+
+merge_fields! { SegmentSizes { known = larger, lookups, found, equal } }
 
 /// The origin, as its exporters describe it. What was not scraped is absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,6 +76,47 @@ pub struct Origin {
     pub last_failure: Option<String>,
 }
 
+/// Joins what two runs know of one origin. Gauges are those of the run that scraped more often. The counters
+/// of nginx hold the requests of all runs, so the largest is held against the sum of theirs; it contains the
+/// scrapes of the other runs, which is why the agreement may stay a little below 1.
+impl Merge for Origin {
+    fn merge(&mut self, other: &Self) {
+        if other.scrapes > self.scrapes {
+            let before = std::mem::replace(self, other.clone());
+            return self.merge(&before);
+        }
+        let Self {
+            cpu_percent,
+            memory_percent,
+            transmit_bytes_per_second,
+            receive_bytes_per_second,
+            connections,
+            requests_per_second,
+            requests,
+            viewer_requests,
+            connections_dropped,
+            segment_sizes,
+            scrapes,
+            failures,
+            last_failure,
+        } = other;
+        either(&mut self.cpu_percent, cpu_percent);
+        either(&mut self.memory_percent, memory_percent);
+        either(&mut self.transmit_bytes_per_second, transmit_bytes_per_second);
+        either(&mut self.receive_bytes_per_second, receive_bytes_per_second);
+        either(&mut self.connections, connections);
+        either(&mut self.requests_per_second, requests_per_second);
+        larger(&mut self.requests, requests);
+        self.viewer_requests.merge(viewer_requests);
+        larger(&mut self.connections_dropped, connections_dropped);
+        self.segment_sizes.merge(segment_sizes);
+        self.scrapes.merge(scrapes);
+        merge::counted(&mut self.failures, failures);
+        self.failures.sort();
+        either(&mut self.last_failure, last_failure);
+    }
+}
+
 impl Origin {
     /// Viewers' requests over the origin's count of them.
     #[must_use]
@@ -99,5 +144,43 @@ impl Origin {
             ("requests/s", 1.0, self.requests_per_second),
         ];
         gauges.into_iter().filter_map(|(name, factor, gauge)| Some((name, factor, gauge?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_viewers_are_added_and_the_origin_is_one() {
+        let sizes = |lookups| Some(SegmentSizes { known: 9, lookups, found: lookups, equal: lookups });
+        let gauge = |now| Some(Gauge { now, ..Gauge::default() });
+        let one = Origin {
+            cpu_percent: gauge(1.0),
+            requests: Some(90),
+            viewer_requests: Some(40),
+            segment_sizes: sizes(3),
+            scrapes: 2,
+            failures: vec![("node".into(), 1)],
+            ..Origin::default()
+        };
+        let other = Origin {
+            cpu_percent: gauge(2.0),
+            requests: Some(100),
+            viewer_requests: Some(58),
+            segment_sizes: sizes(4),
+            scrapes: 5,
+            failures: vec![("node".into(), 2)],
+            ..Origin::default()
+        };
+        let merged = |mut this: Origin, other: &Origin| {
+            this.merge(other);
+            this
+        };
+        let both = merged(one.clone(), &other);
+        assert_eq!(both, merged(other, &one), "the order does not matter");
+        assert_eq!((both.requests, both.viewer_requests, both.scrapes), (Some(100), Some(98), 7));
+        assert_eq!((both.segment_sizes, both.failures), (sizes(7), vec![("node".into(), 3)]));
+        assert_eq!(both.cpu_percent, gauge(2.0), "of the run that scraped more often");
     }
 }

@@ -1,8 +1,9 @@
-//! Where figures come from, how far they agree, and how the load generator itself fares.
+//! Where figures come from, how far they agree, and in what condition the load generator is.
 
 use serde::{Deserialize, Serialize};
 
 use crate::exchange::Source;
+use crate::merge::{Merge, average, larger, merge_fields};
 
 /// Where the figures come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,22 @@ pub enum PlaybackSource {
     Media,
 }
 
+/// What was inferred in one place is not measured as a whole.
+fn worse(this: &mut Source, other: &Source) {
+    if *other == Source::Log {
+        *this = Source::Log;
+    }
+}
+
+/// What some parts have not measured, the whole has not.
+fn less_known(this: &mut PlaybackSource, other: &PlaybackSource) {
+    if *other == PlaybackSource::Media {
+        *this = PlaybackSource::Media;
+    }
+}
+
+merge_fields! { Sources { requests = worse, bytes = worse, playback = less_known } }
+
 /// How well independent sources agree; 1.0 is complete agreement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
@@ -37,24 +54,38 @@ pub struct Agreement {
     pub kernel_bytes: Option<f64>,
     /// Viewers' requests over those that the origin's nginx counted in the same time. Below 1 by what
     /// others asked; above 1 where answers came from a cache in between. Absent unless scraped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_requests: Option<f64>,
     /// Whole segments that had the size that the origin published, over those whose size it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub segment_sizes: Option<f64>,
+}
+
+impl Merge for Agreement {
+    /// Keeps the value that is farthest from 1: a good shard must not hide a bad one. What concerns the origin
+    /// follows from its merged counts.
+    fn merge(&mut self, other: &Self) {
+        let farther = |one: Option<f64>, two: Option<f64>| {
+            one.into_iter().chain(two).max_by(|a, b| (a - 1.0).abs().total_cmp(&(b - 1.0).abs()))
+        };
+        let Self { kernel_bytes, origin_requests, segment_sizes } = other;
+        self.kernel_bytes = farther(self.kernel_bytes, *kernel_bytes);
+        self.origin_requests = farther(self.origin_requests, *origin_requests);
+        self.segment_sizes = farther(self.segment_sizes, *segment_sizes);
+    }
 }
 
 /// The load generator's own condition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
-    /// Mean busy share of all processors of this machine, percent.
+    /// Average busy share of all processors of this machine, percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<f64>,
     /// Seconds of the run in which all processors were busy (98 % or more).
     pub saturated_seconds: u64,
     /// Seconds of the run in which the processors were sampled.
     pub sampled_seconds: u64,
-    /// Mean share of one processor that this program itself used (viewers not included), percent.
+    /// Average share of one processor that this program itself used (viewers not included), percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_cpu_percent: Option<f64>,
     /// How late a timer of ours fired at worst, milliseconds.
@@ -67,10 +98,41 @@ pub struct Generator {
     pub lines_parsed: u64,
     /// Of these, lines that gave a reason beyond the bound, which was not kept.
     pub lines_dropped: u64,
-    /// Viewers of which such lines were dropped. Absent in reports of versions that did not count them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clients_degraded: Option<u64>,
+    /// Viewers of which such lines were dropped.
+    pub clients_degraded: u64,
     /// Largest share of lines dropped between two ticks, 0 to 1; absent before the first line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_drop_rate: Option<f64>,
+}
+
+impl Merge for Generator {
+    fn merge(&mut self, other: &Self) {
+        let weigh = |of: fn(&Self) -> Option<f64>| {
+            average((of(self), self.sampled_seconds as f64), (of(other), other.sampled_seconds as f64))
+        };
+        let (cpu, own_cpu) = (weigh(|g| g.cpu_percent), weigh(|g| g.own_cpu_percent));
+        let Self {
+            cpu_percent: _,
+            saturated_seconds,
+            sampled_seconds,
+            own_cpu_percent: _,
+            max_lag_ms,
+            p99_lag_ms,
+            events_lost,
+            lines_parsed,
+            lines_dropped,
+            clients_degraded,
+            peak_drop_rate,
+        } = other;
+        (self.cpu_percent, self.own_cpu_percent) = (cpu, own_cpu);
+        self.saturated_seconds.merge(saturated_seconds);
+        self.sampled_seconds.merge(sampled_seconds);
+        larger(&mut self.max_lag_ms, max_lag_ms);
+        larger(&mut self.p99_lag_ms, p99_lag_ms);
+        self.events_lost.merge(events_lost);
+        self.lines_parsed.merge(lines_parsed);
+        self.lines_dropped.merge(lines_dropped);
+        self.clients_degraded.merge(clients_degraded);
+        larger(&mut self.peak_drop_rate, peak_drop_rate);
+    }
 }

@@ -7,14 +7,18 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::ZlibDecoder;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
 
+use crate::merge::Merge;
 use crate::snapshot::{Buckets, Quantiles};
+use crate::verdict::threshold::Statistic;
 
 /// Three significant digits: a percentile is off by a thousandth at most.
 const DIGITS: u8 = 3;
 
 /// Durations, kept as microseconds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
     /// `None` only if the library refused its own constant; then nothing is recorded.
     histogram: Option<Histogram<u64>>,
@@ -54,8 +58,10 @@ impl Distribution {
         self.max_us = self.max_us.max(micros);
         self.sum_us = self.sum_us.saturating_add(micros);
         let seconds = nanos as f64 / 1e9;
-        for (bound, count) in self.bounds.iter().zip(&mut self.counts) {
-            *count += u64::from(seconds <= *bound);
+        // Counted in the first bucket that has room for it; the exposition adds them up.
+        let bucket = self.bounds.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
         }
     }
 
@@ -74,35 +80,88 @@ impl Distribution {
         })
     }
 
-    /// The whole distribution as HdrHistogram V2, compressed, in base64; `None` of an empty set.
+    /// A statistic in seconds; `None` of an empty set, and of what is not a statistic of durations.
     #[must_use]
-    pub fn encoded(&self) -> Option<String> {
+    pub fn statistic(&self, statistic: Statistic) -> Option<f64> {
         let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        let micros = match statistic {
+            Statistic::Percentile(percent) => histogram.value_at_percentile(percent).min(self.max_us) as f64,
+            Statistic::Mean => histogram.mean(),
+            Statistic::Min => histogram.min() as f64,
+            Statistic::Max => self.max_us as f64,
+            Statistic::Value | Statistic::Rate => return None,
+        };
+        Some(micros / 1e6)
+    }
+
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.histogram.as_ref().is_none_or(Histogram::is_empty)
+    }
+
+    /// Sets the largest value, seconds. A distribution that was read knows it to the resolution of its cells
+    /// only; the report has it exactly.
+    pub(crate) fn set_max(&mut self, seconds: f64) {
+        self.max_us = (seconds * 1e6).round() as u64;
+    }
+
+    /// The whole distribution as HdrHistogram V2, compressed, in base64.
+    fn encoded(&self) -> Option<String> {
         let mut bytes = Vec::new();
-        // It writes to memory and knows every value of ours: there is nothing to fail.
-        V2DeflateSerializer::new().serialize(histogram, &mut bytes).ok()?;
+        V2DeflateSerializer::new().serialize(self.histogram.as_ref()?, &mut bytes).ok()?;
         Some(STANDARD.encode(bytes))
     }
 
-    /// Adds what [`Self::encoded`] gave. The largest value is known to the histogram's resolution only,
-    /// so the caller passes it, in seconds. `None` if the text is no histogram.
-    #[must_use]
-    pub fn add_encoded(&mut self, text: &str, max_seconds: f64) -> Option<()> {
+    /// Reads what [`Self::encoded`] wrote. `None` if the text is not one of our histograms.
+    fn decoded(text: &str) -> Option<Self> {
         let bytes = inflated(&STANDARD.decode(text).ok()?)?;
-        let other: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
-        self.histogram.as_mut()?.add(&other).ok()?;
-        self.max_us = self.max_us.max((max_seconds * 1e6).round() as u64);
-        Some(())
+        let mut read: Histogram<u64> = Deserializer::new().deserialize(&mut bytes.as_slice()).ok()?;
+        // Otherwise its largest value would stay a limit for what is added.
+        read.auto(true);
+        Some(Self { max_us: read.max(), histogram: Some(read), ..Self::new() })
     }
 
     /// The Prometheus histogram.
     #[must_use]
     pub fn buckets(&self) -> Buckets {
+        let mut below = 0;
+        let cumulative = self.bounds.iter().zip(&self.counts).map(|(bound, count)| {
+            below += count;
+            (*bound, below)
+        });
         Buckets {
-            cumulative: self.bounds.iter().copied().zip(self.counts.iter().copied()).collect(),
+            cumulative: cumulative.collect(),
             sum: self.sum_us as f64 / 1e6,
             count: self.histogram.as_ref().map_or(0, Histogram::len),
         }
+    }
+}
+
+/// Adds the cells; both sides have the same ones, so percentiles are those of one distribution. Buckets are
+/// not added: only a run that goes on has them.
+impl Merge for Distribution {
+    fn merge(&mut self, other: &Self) {
+        if let (Some(this), Some(other)) = (&mut self.histogram, &other.histogram) {
+            // It grows as it has to.
+            let _ = this.add(other);
+        }
+        self.max_us = self.max_us.max(other.max_us);
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
+    }
+}
+
+impl Serialize for Distribution {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // It writes to memory and knows every value of ours: there is nothing to fail.
+        serializer.serialize_str(&self.encoded().unwrap_or_default())
+    }
+}
+
+impl<'de> Deserialize<'de> for Distribution {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::decoded(&text).ok_or_else(|| D::Error::custom("a histogram that cannot be read"))
     }
 }
 
@@ -119,7 +178,9 @@ fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
     ZlibDecoder::new(compressed.get(OUTER..)?).take(LARGEST).read_to_end(&mut bytes).ok()?;
     let field = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let counts = usize::try_from(field(4)?).ok()?;
-    let ours = counts == bytes.len().checked_sub(INNER)? && field(12)? == u32::from(DIGITS);
+    let lowest = (field(16)?, field(20)?);
+    let ours =
+        counts == bytes.len().checked_sub(INNER)? && field(12)? == u32::from(DIGITS) && lowest == (0, 1);
     ours.then_some(bytes)
 }
 
@@ -142,10 +203,13 @@ mod tests {
         let mut honest = Distribution::new();
         honest.add_ns(5_000_000);
         let inner = inflated(&STANDARD.decode(honest.encoded().unwrap()).unwrap()).unwrap();
-        let add = |inner: &[u8]| Distribution::new().add_encoded(&forged(inner), 1.0);
+        let add = |inner: &[u8]| Distribution::decoded(&forged(inner)).map(drop);
         let mut long = inner.clone();
         long[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
         assert_eq!(add(&long), None, "4 GiB of counts that are not there");
+        let mut coarse = inner.clone();
+        coarse[22] = 4;
+        assert_eq!(add(&coarse), None, "cells of a millisecond");
         let mut precise = inner;
         precise[15] = 5;
         assert_eq!(add(&precise), None, "cells of five digits");
@@ -165,10 +229,10 @@ mod tests {
                 parts[part].add_ns(us * 1000);
             }
             let mut merged = Distribution::new();
-            for part in parts {
-                if let (Some(text), Some(quantiles)) = (part.encoded(), part.quantiles()) {
-                    merged.add_encoded(&text, quantiles.max).unwrap();
-                }
+            for part in parts.iter().filter(|part| !part.is_empty()) {
+                let mut read = Distribution::decoded(&part.encoded().unwrap()).unwrap();
+                read.set_max(part.quantiles().unwrap().max);
+                merged.merge(&read);
             }
             prop_assert_eq!(merged.quantiles(), whole.quantiles());
         }

@@ -103,7 +103,7 @@ impl Condition {
             events_lost: self.events_lost,
             lines_parsed: self.lines_parsed,
             lines_dropped: self.lines_dropped,
-            clients_degraded: Some(self.degraded.len() as u64),
+            clients_degraded: self.degraded.len() as u64,
             peak_drop_rate: self.peak_drop,
         }
     }

@@ -1,4 +1,4 @@
-//! The one fold from events to figures. Pure: the time of each event is passed in.
+//! Statistics: from events to figures. The time of each event is passed in.
 
 pub mod distribution;
 pub(crate) mod exchanges;
@@ -8,6 +8,7 @@ pub(crate) mod lookup;
 pub(crate) mod origin;
 pub(crate) mod parts;
 pub(crate) mod rates;
+pub(crate) mod retransmits;
 pub mod series;
 pub(crate) mod stages;
 #[cfg(test)]
@@ -19,8 +20,11 @@ use hls_swarm_base::weighted::WeightedSet;
 
 use crate::event::Event;
 use crate::exchange::{Kind, Outcome};
+use crate::metric::counters::{Counter, Counters, SeenIn};
 use crate::report::Recording;
-use crate::snapshot::{Agreement, Insight, Latency, Origin, Playback, Snapshot, Sources};
+use crate::snapshot::{
+    Agreement, Insight, Latency, Origin, PerTiming, Playback, Snapshot, Sources, Timing, UPTIME,
+};
 use crate::stats::stages::Manual;
 use crate::stats::window::SlidingWindow;
 use crate::verdict::threshold::Threshold;
@@ -30,12 +34,16 @@ use generator::Condition;
 use origin::OriginStats;
 use parts::Parts;
 use rates::Recent;
+use retransmits::Retransmits;
 use series::{History, Totals};
 use viewers::Viewers;
 
 pub use parts::StagePlan;
 
-/// What the fold has to know of the plan.
+/// The name of the distribution of timer delays in reports.
+pub(crate) const LAG: &str = "lag";
+
+/// What the statistics have to know of the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation {
     /// When the run began, `CLOCK_MONOTONIC` nanoseconds.
@@ -52,9 +60,9 @@ pub struct Expectation {
     pub sources: Sources,
 }
 
-/// What percentiles of the origin's figures cover, unless told otherwise.
+/// What percentiles of the origin's figures cover, by default.
 const ORIGIN_WINDOW_NS: u64 = 30_000_000_000;
-/// Segments whose published size is remembered, unless told otherwise.
+/// Segments whose published size is remembered, by default.
 const SEGMENTS_KEPT: usize = 300;
 
 /// All figures of a run.
@@ -72,12 +80,14 @@ pub struct Stats {
     manual: Manual,
     insight: insight::InsightCollector,
     sliding_window: Option<SlidingWindow>,
-    reconnections: u64,
+    /// What is seen outside of requests.
+    counters: Counters,
+    retransmits: Retransmits,
     /// Viewer-seconds played and due, of viewers that have had the time to begin.
     played: f64,
     due: f64,
     ticked_ns: u64,
-    /// The end of the run and what playback was like then; stopping viewers is no part of it.
+    /// The end of the run and what playback was like then; stopping viewers is not part of it.
     closed: Option<(u64, Playback, u64)>,
 }
 
@@ -98,7 +108,8 @@ impl Stats {
             manual: Manual::default(),
             insight: insight::InsightCollector::default(),
             sliding_window: None,
-            reconnections: 0,
+            counters: Counters::zero(SeenIn::FfmpegLog),
+            retransmits: Retransmits::default(),
             played: 0.0,
             due: 0.0,
             ticked_ns: expectation.began_ns,
@@ -112,6 +123,12 @@ impl Stats {
     pub fn watching(self, window: std::time::Duration, segments_kept: usize, sizes_counted: bool) -> Self {
         let window_ns = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
         Self { origin_stats: OriginStats::new(window_ns, segments_kept, sizes_counted), ..self }
+    }
+
+    /// Sets that no FFmpeg is among the viewers, whose log would report events.
+    #[must_use]
+    pub fn without_ffmpeg_log(self) -> Self {
+        Self { counters: Counters::default(), ..self }
     }
 
     /// Takes one event.
@@ -134,6 +151,9 @@ impl Stats {
                 self.viewers.received(exchange.viewer, exchange.received_bytes.unwrap_or(0));
             }
             Event::Exchange(exchange) => {
+                if let Some(retransmits) = self.retransmits.add(&exchange) {
+                    self.counters.add(Counter::Retransmits, retransmits);
+                }
                 self.insight.add(&exchange, self.exchanges.fault(&exchange));
                 self.recent.add(exchange.kind, exchange.body_bytes);
                 self.parts.add(&exchange);
@@ -159,7 +179,7 @@ impl Stats {
                 self.exchanges.received(bytes, tls);
                 self.viewers.received(viewer, bytes);
             }
-            Event::Reconnecting { .. } => self.reconnections += 1,
+            Event::Counted { counter, events, .. } => self.counters.add(counter, events),
             Event::FactsLost { records } => self.condition.facts_lost(records),
             Event::Lines { viewer, parsed, dropped } => self.condition.lines(viewer, parsed, dropped),
             Event::Arrived { viewer, at_ns } => self.viewers.arrived(viewer, at_ns),
@@ -222,7 +242,7 @@ impl Stats {
             manifests: exchanges.requests[Kind::Playlist],
             segments: exchanges.requests[Kind::Segment],
             bytes: exchanges.bytes.total(),
-            errors: exchanges.failures.count,
+            errors: exchanges.errors().failed,
             origin: self.origin_stats.load(),
             ..self.condition.totals()
         }
@@ -232,16 +252,17 @@ impl Stats {
     #[must_use]
     pub fn recording(&self) -> Recording {
         let own = [
-            ("startup".to_owned(), &self.viewers.startup),
-            ("uptime".to_owned(), &self.viewers.uptime),
-            ("lag".to_owned(), self.condition.lag_distribution()),
+            (Timing::Startup.name(), &self.viewers.startup),
+            (UPTIME.to_owned(), &self.viewers.uptime),
+            (LAG.to_owned(), self.condition.lag_distribution()),
         ];
-        let named = self.exchanges.distributions().into_iter().chain(own).chain(self.insight.distributions());
+        let timings = self.exchanges.distributions().map(|(timing, times)| (timing.name(), times));
+        let named = timings.chain(own).chain(self.insight.distributions()).chain(self.parts.histograms());
         Recording {
             series: self.history.series(self.totals()),
             histograms: named
-                .filter_map(|(name, times)| Some((name, times.encoded()?)))
-                .chain(self.parts.histograms())
+                .filter(|(_, times)| !times.is_empty())
+                .map(|(name, times)| (name, times.clone()))
                 .collect(),
         }
     }
@@ -280,11 +301,24 @@ impl Stats {
         }
     }
 
+    /// Latencies with the time that viewers needed to start up.
+    fn with_startup(&self, mut latency: Latency) -> Latency {
+        latency[Timing::Startup] = self.viewers.startup.quantiles();
+        latency
+    }
+
+    fn buckets(&self) -> PerTiming<crate::snapshot::Buckets> {
+        let mut buckets = self.exchanges.buckets();
+        buckets[Timing::Startup] = self.viewers.startup.buckets();
+        buckets
+    }
+
     /// The same without its parts.
     fn whole(&self, at_ns: u64) -> Snapshot {
-        let Self { exchanges, viewers, .. } = self;
+        let exchanges = &self.exchanges;
         Snapshot {
-            latency: Latency { startup: viewers.startup.quantiles(), ..exchanges.latency() },
+            latency_buckets: self.buckets(),
+            latency: self.with_startup(exchanges.latency()),
             insight: self.insight.insight(),
             ..self.figures(at_ns)
         }
@@ -314,18 +348,15 @@ impl Stats {
             head_bytes: exchanges.head_bytes,
             received_bytes: exchanges.received_bytes(),
             http_status: exchanges.http_status.clone(),
-            unanswered: exchanges.unanswered,
-            in_flight_at_stop: exchanges.in_flight_at_stop,
-            stale_requests: exchanges.stale,
-            cache: (exchanges.hits, exchanges.misses),
+            counters: exchanges.counters.plus(&self.counters),
+            cache: exchanges.cache,
             insight: Insight::default(),
             rates: self.recent.rates(),
             latency: Latency::default(),
-            latency_buckets: exchanges.latency_buckets(),
+            latency_buckets: PerTiming::default(),
             playback,
             errors: exchanges.errors(),
             connect_failures: exchanges.connect_failures(),
-            reconnections: self.reconnections,
             lifetimes: viewers.lifetimes(at_ns, self.start_up_ns()),
             exit_reasons: viewers.reasons(),
             uptime: viewers.uptime.quantiles(),
@@ -338,7 +369,7 @@ impl Stats {
             },
             origin,
             generator: self.condition.generator(),
-            watching: viewers.watching,
+            playback_time: viewers.playback_time.with_ratios(self.due),
             stages: Vec::new(),
             streams: Vec::new(),
             manual_changes: self.hands(),

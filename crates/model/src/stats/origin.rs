@@ -1,5 +1,5 @@
-//! The fold of what the origin's exporters say: rates from counters, order statistics of gauges, and
-//! how far their account agrees with ours.
+//! Statistics of the origin's exporters: rates from counters, order statistics of gauges, and their
+//! agreement with the viewers' counts.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -44,7 +44,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// How much it grew since the last look; what it counted before a restart is lost.
+    /// How much it grew since the last scrape; what it counted before a restart is lost.
     fn grew(&mut self, now: f64) -> Option<f64> {
         let before = self.before.replace(now)?;
         let step = if now >= before { now - before } else { now };
@@ -59,7 +59,7 @@ pub struct OriginStats {
     window_ns: u64,
     node: Option<(u64, NodeSample)>,
     nginx_ns: u64,
-    looks: u64,
+    nginx_samples: u64,
     cpu: Window,
     memory: Window,
     transmit: Window,
@@ -69,11 +69,11 @@ pub struct OriginStats {
     requests: Counted,
     accepted: Counted,
     handled: Counted,
-    /// Requests of the viewers at the first and at the last look at nginx.
+    /// Requests of the viewers at the first and at the last sample of nginx.
     viewers_asked: Option<(u64, u64)>,
-    /// Requests that the scrapes themselves made since nginx was looked at first.
+    /// Requests that the scrapes themselves made since the first sample of nginx.
     own_requests: u64,
-    /// Whether nginx counts the look-ups of sizes.
+    /// Whether nginx counts the requests for sizes.
     sizes_counted: bool,
     sizes: Lookup,
     scrapes: u64,
@@ -83,13 +83,13 @@ pub struct OriginStats {
 
 impl OriginStats {
     /// Nothing is known yet. `window_ns`: what percentiles cover; `sizes_kept`: see [`Lookup`];
-    /// `sizes_counted`: whether nginx counts the look-ups of sizes among its requests.
+    /// `sizes_counted`: whether nginx counts the requests for sizes among its requests.
     pub(crate) fn new(window_ns: u64, sizes_kept: usize, sizes_counted: bool) -> Self {
         Self {
             window_ns,
             node: None,
             nginx_ns: 0,
-            looks: 0,
+            nginx_samples: 0,
             cpu: Window::default(),
             memory: Window::default(),
             transmit: Window::default(),
@@ -115,7 +115,7 @@ impl OriginStats {
     }
 
     /// Takes what a scrape brought. `asked`: requests of the viewers so far; `over`: the run has ended,
-    /// and this look closes the counts without being load any more.
+    /// and this sample only completes the counts.
     pub(crate) fn scraped(&mut self, at_ns: u64, scraped: Scraped, asked: u64, over: bool) {
         let target = match &scraped {
             Scraped::Node(_) => Target::Node,
@@ -144,7 +144,7 @@ impl OriginStats {
         let Some((before_ns, before)) = self.node.replace((at_ns, sample)).filter(|_| !over) else { return };
         let seconds = at_ns.saturating_sub(before_ns) as f64 / 1e9;
         let all = sample.all_seconds - before.all_seconds;
-        // A machine that was started anew counts from 0: the next look tells more.
+        // A machine that was restarted counts from 0: the next scrape has a difference again.
         if all <= 0.0 || seconds <= 0.0 {
             return;
         }
@@ -169,7 +169,7 @@ impl OriginStats {
     fn nginx(&mut self, at_ns: u64, sample: NginxSample, asked: u64, over: bool) {
         let seconds = at_ns.saturating_sub(self.nginx_ns) as f64 / 1e9;
         self.nginx_ns = at_ns;
-        self.looks += 1;
+        self.nginx_samples += 1;
         let grew = self.requests.grew(sample.requests);
         self.accepted.grew(sample.accepted);
         self.handled.grew(sample.handled);
@@ -192,14 +192,14 @@ impl OriginStats {
         (newest(&self.cpu), newest(&self.transmit))
     }
 
-    /// The account, or `None` if nobody was asked. `asked`: as in [`Self::scraped`]; `over`: all that
-    /// viewers asked is known, so that the last look at nginx is held against the whole of it.
+    /// All figures, or `None` if nothing was scraped. `asked`: as in [`Self::scraped`]; `over`: all that
+    /// viewers asked is known, so that the last sample of nginx is compared with the whole of it.
     pub(crate) fn origin(&self, asked: u64, over: bool) -> Option<Origin> {
         if self.scrapes == 0 && self.failures.is_empty() {
             return None;
         }
         let counted = self.viewers_asked.map(|(first, last)| if over { asked - first } else { last - first });
-        let looked_twice = self.looks > 1;
+        let sampled_twice = self.nginx_samples > 1;
         Some(Origin {
             cpu_percent: self.cpu.gauge(),
             memory_percent: self.memory.gauge(),
@@ -207,9 +207,10 @@ impl OriginStats {
             receive_bytes_per_second: self.receive.gauge(),
             connections: self.connections.gauge(),
             requests_per_second: self.request_rate.gauge(),
-            requests: looked_twice.then(|| (self.requests.sum as u64).saturating_sub(self.own_requests)),
-            viewer_requests: counted.filter(|_| looked_twice),
-            connections_dropped: looked_twice.then(|| (self.accepted.sum - self.handled.sum).max(0.0) as u64),
+            requests: sampled_twice.then(|| (self.requests.sum as u64).saturating_sub(self.own_requests)),
+            viewer_requests: counted.filter(|_| sampled_twice),
+            connections_dropped: sampled_twice
+                .then(|| (self.accepted.sum - self.handled.sum).max(0.0) as u64),
             segment_sizes: self.sizes.counts(),
             scrapes: self.scrapes,
             failures: self.failures.iter().map(|(target, times)| (target.name().into(), *times)).collect(),
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_come_from_two_looks_and_percentiles_from_the_window() {
+    fn rates_come_from_two_samples_and_percentiles_from_the_window() {
         let mut origin_stats = OriginStats::new(10 * SECOND, 300, true);
         assert_eq!(origin_stats.origin(0, false), None);
         for (second, busy, sent) in [(0, 0.0, 0.0), (2, 1.0, 2e6), (4, 4.0, 3e6), (16, 4.0, 3e6)] {
@@ -248,7 +249,7 @@ mod tests {
             }
         }
         let origin = origin_stats.origin(0, false).unwrap();
-        // The looks at 2 s and 4 s have left the window, but not the maximum.
+        // The samples at 2 s and 4 s have left the window, but not the maximum.
         let gauge = |now: f64, max: f64| Some(Gauge { now, p50: now, p95: now, max });
         assert_eq!(origin.cpu_percent, gauge(0.0, 75.0));
         assert_eq!(origin.transmit_bytes_per_second, gauge(0.0, 1e6));
@@ -261,13 +262,13 @@ mod tests {
         origin_stats.scraped(SECOND, nginx(100.0), 7, false);
         assert_eq!(origin_stats.origin(7, false).unwrap().requests, None);
         origin_stats.scraped(SECOND, Scraped::Sizes(Vec::new()), 7, false);
-        // 50 of the viewers, one look-up of sizes, one look at the status.
+        // 50 of the viewers, one request for sizes, one for the status.
         origin_stats.scraped(2 * SECOND, nginx(152.0), 57, false);
         let origin = origin_stats.origin(57, false).unwrap();
         assert_eq!((origin.requests, origin.viewer_requests), (Some(50), Some(50)));
         assert_eq!(origin.requests_agreement(), Some(1.0));
         assert_eq!(origin.requests_per_second.unwrap().now, 52.0);
-        // nginx starts anew and has answered 10 requests and the look; what lay between is lost.
+        // nginx was restarted and has answered 10 requests and ours; what was between is lost.
         origin_stats.scraped(3 * SECOND, nginx(11.0), 67, true);
         let origin = origin_stats.origin(67, true).unwrap();
         assert_eq!((origin.requests, origin.viewer_requests), (Some(60), Some(60)));
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_until_its_target_answers() {
+    fn a_failure_is_reported_until_its_target_answers() {
         let mut origin_stats = OriginStats::new(SECOND, 300, true);
         origin_stats.scraped(0, Scraped::Failed(Target::Node, "refused".into()), 0, false);
         origin_stats.scraped(0, nginx(1.0), 0, false);

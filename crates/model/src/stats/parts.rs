@@ -4,10 +4,11 @@
 use hls_swarm_base::weighted::WeightedSet;
 
 use super::distribution::Distribution;
-use super::exchanges::{Exchanges, Failures, Times};
+use super::exchanges::{Exchanges, Failures, durations};
 use super::viewers::OnStream;
-use crate::exchange::Exchange;
-use crate::snapshot::{PerKind, PlaybackTime, StageRow, StreamRow};
+use crate::exchange::{Exchange, Kind};
+use crate::metric::counters::Counters;
+use crate::snapshot::{PerKind, PlaybackTime, StageRow, StreamRow, Timing};
 use crate::verdict::Criterion;
 
 /// A stage as it is planned, in viewers of this process.
@@ -31,7 +32,9 @@ pub(crate) struct Counted {
     pub(crate) played: f64,
     pub(crate) stalled: u64,
     pub(crate) given_up: u64,
-    pub(crate) watching: PlaybackTime,
+    pub(crate) restarts: u64,
+    pub(crate) counters: Counters,
+    pub(crate) playback_time: PlaybackTime,
 }
 
 /// The stage that goes on.
@@ -65,7 +68,8 @@ impl Stream {
         self.requests[exchange.kind] += 1;
         self.bytes[exchange.kind] += exchange.body_bytes;
         let _ = self.failures.add(exchange);
-        if let Some(nanos) = Times::of(exchange).segment_total {
+        let total = durations(exchange).find(|(timing, _)| *timing == Timing::Total(Kind::Segment));
+        if let Some((_, nanos)) = total {
             self.segment_total.add_ns(nanos);
         }
     }
@@ -77,7 +81,7 @@ impl Stream {
             playing: viewers.playing,
             requests: self.requests,
             bytes: self.bytes,
-            errors: self.failures.errors(self.requests.total()),
+            errors: self.failures.errors(),
             segment_total: self.segment_total.quantiles(),
         }
     }
@@ -89,7 +93,7 @@ pub(crate) struct Parts {
     timeout_ns: u64,
     plans: Vec<StagePlan>,
     pub(crate) current: Option<Current>,
-    pub(crate) done: Vec<(StageRow, Option<String>)>,
+    pub(crate) done: Vec<(StageRow, Option<Distribution>)>,
     names: WeightedSet<String>,
     streams: Vec<Stream>,
 }
@@ -158,9 +162,9 @@ impl Parts {
             requests: part.requests,
             bytes: part.bytes,
             errors: part.errors(),
-            segment_total: part.segment_total(),
+            segment_total: part.segment_total().and_then(Distribution::quantiles),
             met: None,
-            broken: Vec::new(),
+            failed_criteria: Vec::new(),
         }
     }
 
@@ -171,15 +175,15 @@ impl Parts {
     }
 
     /// Whole distributions by name, for the report.
-    pub(crate) fn histograms(&self) -> Vec<(String, String)> {
+    pub(crate) fn histograms(&self) -> impl Iterator<Item = (String, &Distribution)> {
         let stages = self
             .done
             .iter()
-            .filter_map(|(row, times)| Some((format!("stage.{}.segment.total", row.stage), times.clone()?)));
-        let streams = (1..).zip(&self.streams).filter_map(|(place, stream)| {
-            Some((format!("stream.{place}.segment.total"), stream.segment_total.encoded()?))
-        });
-        stages.chain(streams).collect()
+            .filter_map(|(row, times)| Some((StageRow::histogram(row.stage), times.as_ref()?)));
+        let streams = (1..)
+            .zip(&self.streams)
+            .map(|(place, stream)| (StreamRow::histogram(place), &stream.segment_total));
+        stages.chain(streams)
     }
 }
 
@@ -194,10 +198,10 @@ pub(crate) fn judged(
         return (None, Vec::new());
     }
     let whole = seconds + 1.0 >= plan.seconds;
-    let broken: Vec<Criterion> = criteria
+    let failed: Vec<Criterion> = criteria
         .into_iter()
         .filter(|criterion| !criterion.met && (whole || criterion.value.is_some()))
         .collect();
-    let met = if broken.is_empty() { whole.then_some(true) } else { Some(false) };
-    (met, broken)
+    let met = if failed.is_empty() { whole.then_some(true) } else { Some(false) };
+    (met, failed)
 }

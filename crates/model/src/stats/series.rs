@@ -5,7 +5,7 @@ use crate::series::{Percentiles, Point, Series};
 /// Points kept; past that, neighbours are joined and the step doubles.
 pub const MOST: usize = 3600;
 
-/// Counts since the run began, and gauges at this moment, as the fold knows them.
+/// Counts since the run began, and gauges at this moment, as the statistics have them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     pub(crate) target: u64,
@@ -34,7 +34,7 @@ pub struct History {
     before: Totals,
     /// Latencies in it, microseconds.
     latencies: Vec<u64>,
-    /// Length of the run and the totals at its end; stopping the viewers is no part of it.
+    /// Length of the run and the totals at its end; stopping the viewers is not part of it.
     closed: Option<(f64, Totals)>,
 }
 

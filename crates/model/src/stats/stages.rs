@@ -3,11 +3,12 @@
 use hls_swarm_base::weighted::WeightedSet;
 
 use super::Stats;
+use super::exchanges::Exchanges;
 use super::parts::{Counted, Parts, StagePlan, judged};
 use crate::command::Command;
-use crate::snapshot::{Latency, Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow, StreamRow};
+use crate::snapshot::{Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow, StreamRow, Timing};
 use crate::verdict::criteria::stage_criteria;
-use crate::verdict::threshold::Threshold;
+use crate::verdict::threshold::{Statistic, Threshold, Timings};
 
 /// Changes by hand that are kept one by one.
 const CHANGES: usize = 100;
@@ -19,6 +20,21 @@ pub(crate) struct Manual {
     paused_at: Option<f64>,
     /// How long the load has stood still, seconds; the planned end has moved by that.
     pub(crate) stood: f64,
+}
+
+/// The durations of a stage. Viewers start up in the ramp before: that distribution is the whole run's.
+struct StageTimings<'a> {
+    part: &'a Exchanges,
+    whole: &'a Stats,
+}
+
+impl Timings for StageTimings<'_> {
+    fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64> {
+        match timing {
+            Timing::Startup => self.whole.viewers.startup.statistic(statistic),
+            _ => self.part.distribution(timing)?.statistic(statistic),
+        }
+    }
 }
 
 impl Stats {
@@ -42,7 +58,9 @@ impl Stats {
             played: self.played,
             stalled: self.viewers.lifetimes.stalled,
             given_up: self.viewers.lifetimes.given_up,
-            watching: self.viewers.watching,
+            restarts: self.viewers.lifetimes.restarts,
+            counters: self.counters,
+            playback_time: self.viewers.playback_time,
         }
     }
 
@@ -65,25 +83,33 @@ impl Stats {
             requests: part.requests,
             bytes: part.bytes,
             http_status: part.http_status.clone(),
-            unanswered: part.unanswered,
-            cache: (part.hits, part.misses),
+            counters: part.counters.plus(&now.counters.since(&before.counters)),
+            cache: part.cache,
             // Viewers start up in the ramp before: that figure is the whole run's.
-            latency: Latency { startup: self.viewers.startup.quantiles(), ..part.latency() },
+            latency: self.with_startup(part.latency()),
             errors: part.errors(),
             active_ratio: row.active_ratio,
             expected_viewer_seconds: row.expected_viewer_seconds,
             lifetimes: Lifetimes {
                 stalled: row.stalled,
                 given_up: now.given_up - before.given_up,
+                restarts: now.restarts - before.restarts,
                 ..self.viewers.lifetimes
             },
-            watching: now.watching.since(&before.watching),
+            playback_time: now
+                .playback_time
+                .since(&before.playback_time)
+                .with_ratios(row.expected_viewer_seconds),
             ..self.whole(at_ns)
         };
         let plan = self.parts.plan(current.place);
-        let (met, broken) = judged(&plan, row.seconds, stage_criteria(&account, &self.thresholds));
-        let row = StageRow { met, broken, ..row };
-        self.parts.done.push((row, part.segment_total_encoded()));
+        let (met, failed_criteria) = judged(
+            &plan,
+            row.seconds,
+            stage_criteria(&account, &StageTimings { part, whole: self }, &self.thresholds),
+        );
+        let row = StageRow { met, failed_criteria, ..row };
+        self.parts.done.push((row, part.segment_total().cloned()));
     }
 
     /// The stages so far.

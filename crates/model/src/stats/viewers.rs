@@ -6,6 +6,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
 
 use super::distribution::Distribution;
+use super::exchanges::LATENCY_BOUNDS;
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind};
 use crate::snapshot::{Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
@@ -40,7 +41,7 @@ pub struct Viewers {
     /// Viewers that are no longer there and should have played while they were.
     expected_before: u64,
     /// What viewers got to see.
-    pub(crate) watching: PlaybackTime,
+    pub(crate) playback_time: PlaybackTime,
     pub(crate) startup: Distribution,
     pub(crate) uptime: Distribution,
     reasons: BTreeMap<String, u64>,
@@ -135,8 +136,8 @@ impl Default for Viewers {
             on_streams: vec![OnStream::default()],
             rejected: 0,
             expected_before: 0,
-            watching: PlaybackTime::default(),
-            startup: Distribution::new(),
+            playback_time: PlaybackTime::default(),
+            startup: Distribution::with_buckets(&LATENCY_BOUNDS),
             uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
             reasons: BTreeMap::new(),
         }
@@ -235,7 +236,7 @@ impl Viewers {
             if viewer.is_due(at_ns, start_up_ns) {
                 due += 1;
                 playing += u64::from(viewer.row.state == ViewerState::Playing);
-                self.watching.expected_media_seconds += shown;
+                self.playback_time.expected_media_seconds += shown;
             }
         }
         (due, playing)
@@ -244,8 +245,8 @@ impl Viewers {
     /// What a player would have shown.
     pub fn watched(&mut self, number: u32, shown_us: u64, stalled_us: u64) {
         self.viewer(number).shown_seconds += shown_us as f64 / 1e6;
-        self.watching.viewed_seconds += shown_us as f64 / 1e6;
-        self.watching.stalled_seconds += stalled_us as f64 / 1e6;
+        self.playback_time.viewed_seconds += shown_us as f64 / 1e6;
+        self.playback_time.stalled_seconds += stalled_us as f64 / 1e6;
     }
 
     /// Life cycles so far.

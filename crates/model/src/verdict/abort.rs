@@ -1,17 +1,18 @@
-//! For how long thresholds may go on failing before the run is ended: `--abort-after`.
+//! The abort policy: for how long a threshold may fail before the run is ended (`--abort-after`).
 //!
-//! They are held against the figures of the last seconds (`stats::window`), not against those of
-//! the whole run: an hour that was fine does not hide that nothing works any more, and a bad beginning
-//! is forgiven. Time in which nothing was measured counts neither way; at the end of the run it does.
+//! Thresholds are evaluated over the last seconds (`stats::window`), not over the whole run: a good first
+//! hour does not hide that nothing works now, and a bad beginning is forgiven. Time in which nothing was
+//! measured counts neither as failing nor as holding; at the end of the run it does.
 
 use std::time::Duration;
 
-use super::threshold::Threshold;
+use super::threshold::{Threshold, Timings};
+use crate::metric::criteria;
 use crate::snapshot::Snapshot;
 use crate::verdict::Criterion;
 
-/// The window is this part of the time that a failure is borne. What fails for less than the rest of it
-/// ends no run: a short failure is in the window for as long as the window is, beside its own length.
+/// Length of the window as a part of the time after which the run is ended. A failure that lasts for less
+/// than the rest of that time never ends a run: it stays in the window for the window's length after its end.
 const PART: f64 = 1.0 / 3.0;
 /// Figures come once per second.
 const SHORTEST: f64 = 1.0;
@@ -27,7 +28,7 @@ pub struct AbortPolicy {
 }
 
 impl AbortPolicy {
-    /// Bears a failing threshold for `after`.
+    /// Ends the run once a threshold has failed for `after`.
     #[must_use]
     pub fn new(thresholds: &[Threshold], after: Duration) -> Self {
         let watched = thresholds.iter().map(|threshold| (threshold.clone(), None)).collect();
@@ -46,31 +47,27 @@ impl AbortPolicy {
         self.watched.iter().any(|(threshold, _)| threshold.is_of_times())
     }
 
-    /// Looks at the figures of the window that ends now, `second` of the run, later than the time before.
+    /// Evaluates the figures of the window that ends now, `second` of the run, later than the time before.
     /// The threshold that has failed for too long, as a criterion that was not met.
-    pub fn look(&mut self, second: f64, window: &Snapshot) -> Option<Criterion> {
+    pub fn look(&mut self, second: f64, window: &Snapshot, timings: &dyn Timings) -> Option<Criterion> {
         let step = second - std::mem::replace(&mut self.looked, second);
         for (threshold, failing) in &mut self.watched {
-            match threshold.measure(window).map(|value| threshold.holds(value)) {
+            match threshold.measure(window, timings).map(|value| threshold.holds(value)) {
                 Some(true) => *failing = None,
                 Some(false) => *failing = Some(failing.map_or(0.0, |so_far| so_far + step)),
                 None => {}
             }
         }
-        let worn = self.watched.iter().find_map(|(threshold, failing)| {
+        let failed = self.watched.iter().find_map(|(threshold, failing)| {
             failing.filter(|failing| *failing >= self.after).map(|failing| (threshold, failing))
         })?;
-        Some(Criterion {
-            name: "abort_after".to_owned(),
-            limit: format!(
-                "{}, over {:.0} s each time, fails for less than {} s",
-                worn.0,
-                self.window(),
-                self.after
-            ),
-            value: Some(worn.1),
-            met: false,
-        })
+        let limit = format!(
+            "{}, over {:.0} s each time, fails for less than {} s",
+            failed.0,
+            self.window(),
+            self.after
+        );
+        Some(Criterion::new(criteria::ABORT_AFTER, limit, Some(failed.1), false))
     }
 }
 
@@ -98,7 +95,7 @@ mod tests {
         let mut look = |second: u32, rate: Option<f64>| {
             let mut snapshot = blank.clone();
             snapshot.errors.rate = rate;
-            abort_policy.look(second.into(), &snapshot)
+            abort_policy.look(second.into(), &snapshot, &())
         };
         for (second, rate) in [
             (0, None),
@@ -112,9 +109,9 @@ mod tests {
         ] {
             assert_eq!(look(second, rate), None, "second {second}");
         }
-        let worn = look(68, Some(0.5)).unwrap();
-        assert_eq!((worn.value, worn.met), (Some(3.0), false));
-        assert!(worn.limit.contains("error_rate<1%"), "{}", worn.limit);
+        let failed = look(68, Some(0.5)).unwrap();
+        assert_eq!((failed.value, failed.met), (Some(3.0), false));
+        assert!(failed.limit.contains("error_rate<1%"), "{}", failed.limit);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The verdict: is the run valid, and did it meet what was asked of it?
 //!
-//! In this order: nobody ever played (6), the run proves nothing (5), it was broken off (128 + n),
+//! In this order: no viewer ever played (6), the run proves nothing (5), it was interrupted (128 + n),
 //! a criterion was not met (4), pass (0).
 
 use hls_swarm_base::exit::Exit;
 
-use super::threshold::Threshold;
-use crate::metric::Unit;
+use super::threshold::{Threshold, Timings};
+use crate::metric::{self, Scope, Unit, criteria as names};
 use crate::snapshot::Snapshot;
 use crate::verdict::{Criterion, Verdict, VerdictKind};
 
@@ -25,19 +25,21 @@ const MOST_STANDSTILL_MS: f64 = 3000.0;
 /// Kernel and probe have to agree on bytes this well.
 const LEAST_AGREEMENT: f64 = 0.999;
 
-/// Metrics that only the whole run has.
-const WHOLE_RUN: [&str; 3] = ["viewers_played", "peak_clients", "restarts"];
-
 /// Judges a run by its last snapshot. A threshold takes the place of the built-in criterion about the
 /// same metric. `interrupted_by` is the signal that ended the run before its planned end.
 #[must_use]
-pub fn judge(snapshot: &Snapshot, thresholds: &[Threshold], interrupted_by: Option<u8>) -> Verdict {
+pub fn judge(
+    snapshot: &Snapshot,
+    timings: &dyn Timings,
+    thresholds: &[Threshold],
+    interrupted_by: Option<u8>,
+) -> Verdict {
     let mut criteria = built_in(snapshot);
     criteria.retain(|criterion| thresholds.iter().all(|threshold| threshold.metric() != criterion.name));
-    criteria.extend(thresholds.iter().map(|threshold| held(threshold, snapshot)));
+    criteria.extend(thresholds.iter().map(|threshold| held(threshold, snapshot, timings)));
     criteria.extend(levels(snapshot));
     let invalid_reasons = invalid(snapshot);
-    let (word, exit) = if let (Some(signal), 0) = (interrupted_by, snapshot.lifetimes.played) {
+    let (kind, exit) = if let (Some(signal), 0) = (interrupted_by, snapshot.lifetimes.played) {
         (VerdictKind::Aborted, Exit::Signal(signal))
     } else if snapshot.lifetimes.played == 0 {
         (VerdictKind::Fail, Exit::NeverPlayed)
@@ -50,29 +52,36 @@ pub fn judge(snapshot: &Snapshot, thresholds: &[Threshold], interrupted_by: Opti
     } else {
         (VerdictKind::Pass, Exit::Pass)
     };
-    Verdict { word, exit_code: exit.code(), criteria, invalid_reasons }
+    Verdict { kind, exit_code: exit.code(), criteria, invalid_reasons }
 }
 
 /// The verdict with one criterion more that was not met.
 #[must_use]
 pub fn aborted_by(mut verdict: Verdict, criterion: Criterion) -> Verdict {
     verdict.criteria.push(criterion);
-    if verdict.word == VerdictKind::Pass {
-        (verdict.word, verdict.exit_code) = (VerdictKind::Fail, Exit::Criteria.code());
+    if verdict.kind == VerdictKind::Pass {
+        (verdict.kind, verdict.exit_code) = (VerdictKind::Fail, Exit::Criteria.code());
     }
     verdict
 }
 
 /// The criteria that a stage is held against, whose account `snapshot` is.
 #[must_use]
-pub fn stage_criteria(snapshot: &Snapshot, thresholds: &[Threshold]) -> Vec<Criterion> {
-    let of_a_stage = |name: &str| !WHOLE_RUN.contains(&name);
+pub fn stage_criteria(
+    snapshot: &Snapshot,
+    timings: &dyn Timings,
+    thresholds: &[Threshold],
+) -> Vec<Criterion> {
+    let of_a_stage = |name: &str| {
+        let asked = metric::find(name).and_then(|metric| metric.asked);
+        asked.is_some_and(|asked| asked.scope != Scope::WholeRun)
+    };
     let mut criteria = built_in(snapshot);
     criteria.retain(|criterion| {
         of_a_stage(&criterion.name) && thresholds.iter().all(|threshold| threshold.metric() != criterion.name)
     });
     let asked = thresholds.iter().filter(|threshold| of_a_stage(threshold.metric()));
-    criteria.extend(asked.map(|threshold| held(threshold, snapshot)));
+    criteria.extend(asked.map(|threshold| held(threshold, snapshot, timings)));
     criteria
 }
 
@@ -80,50 +89,50 @@ pub fn stage_criteria(snapshot: &Snapshot, thresholds: &[Threshold]) -> Vec<Crit
 fn levels(snapshot: &Snapshot) -> Option<Criterion> {
     let judged: Vec<bool> = snapshot.stages.iter().filter_map(|row| row.met).collect();
     let met = judged.iter().filter(|met| **met).count();
-    (!judged.is_empty()).then(|| Criterion {
-        name: "stages".into(),
-        limit: "every stage that holds a level meets these criteria".into(),
-        value: Some(met as f64 / judged.len() as f64),
-        met: met == judged.len(),
+    (!judged.is_empty()).then(|| {
+        Criterion::new(
+            names::STAGES,
+            "every stage that holds a level meets these criteria",
+            Some(met as f64 / judged.len() as f64),
+            met == judged.len(),
+        )
     })
 }
 
-fn held(threshold: &Threshold, snapshot: &Snapshot) -> Criterion {
-    let value = threshold.measure(snapshot);
+fn held(threshold: &Threshold, snapshot: &Snapshot, timings: &dyn Timings) -> Criterion {
+    let value = threshold.measure(snapshot, timings);
     // What was not measured has not been shown to hold.
     let met = value.is_some_and(|value| threshold.holds(value));
-    Criterion { name: threshold.metric().into(), limit: threshold.to_string(), value, met }
+    Criterion::new(threshold.metric(), threshold.to_string(), value, met)
 }
 
 fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
     let played = snapshot.lifetimes.played as f64 / snapshot.lifetimes.expected.max(1) as f64;
     let mut criteria = vec![
-        Criterion {
-            name: "viewers_played".into(),
-            limit: "every viewer that had the time has played".into(),
-            value: Some(played),
-            met: played >= 1.0,
-        },
-        Criterion {
-            name: "given_up".into(),
-            limit: "no viewer was given up".into(),
-            value: Some(snapshot.lifetimes.given_up as f64),
-            met: snapshot.lifetimes.given_up == 0,
-        },
+        Criterion::new(
+            names::VIEWERS_PLAYED,
+            "every viewer that had the time has played",
+            Some(played),
+            played >= 1.0,
+        ),
+        Criterion::new(
+            names::GIVEN_UP,
+            "no viewer was given up",
+            Some(snapshot.lifetimes.given_up as f64),
+            snapshot.lifetimes.given_up == 0,
+        ),
     ];
     // A run that ends within its ramp has no settled time to judge.
-    criteria.extend(snapshot.active_ratio.map(|ratio| Criterion {
-        name: "active_ratio".into(),
-        limit: format!(">= {}", Unit::Share.text(LEAST_ACTIVE)),
-        value: Some(ratio),
-        met: ratio >= LEAST_ACTIVE,
+    criteria.extend(snapshot.active_ratio.map(|ratio| {
+        let limit = format!(">= {}", Unit::Share.text(LEAST_ACTIVE));
+        Criterion::new(names::ACTIVE_RATIO, limit, Some(ratio), ratio >= LEAST_ACTIVE)
     }));
-    criteria.push(Criterion {
-        name: "error_rate".into(),
-        limit: format!("<= {}", Unit::Share.text(MOST_ERRORS)),
-        value: snapshot.errors.rate,
-        met: snapshot.errors.rate.is_some_and(|rate| rate <= MOST_ERRORS),
-    });
+    criteria.push(Criterion::new(
+        names::ERROR_RATE,
+        format!("<= {}", Unit::Share.text(MOST_ERRORS)),
+        snapshot.errors.rate,
+        snapshot.errors.rate.is_some_and(|rate| rate <= MOST_ERRORS),
+    ));
     criteria
 }
 
@@ -198,8 +207,8 @@ mod tests {
     fn verdict(change: impl FnOnce(&mut Snapshot), interrupted_by: Option<u8>) -> (VerdictKind, u8) {
         let mut snapshot = good();
         change(&mut snapshot);
-        let verdict = judge(&snapshot, &[], interrupted_by);
-        (verdict.word, verdict.exit_code)
+        let verdict = judge(&snapshot, &(), &[], interrupted_by);
+        (verdict.kind, verdict.exit_code)
     }
 
     #[test]
@@ -232,10 +241,10 @@ mod tests {
         let judged = |text: &str, change: fn(&mut Snapshot)| {
             let mut snapshot = good();
             change(&mut snapshot);
-            let verdict = judge(&snapshot, &[text.parse().unwrap()], None);
+            let verdict = judge(&snapshot, &(), &[text.parse().unwrap()], None);
             (verdict.exit_code, verdict.criteria.len())
         };
-        let all = judge(&good(), &[], None).criteria.len();
+        let all = judge(&good(), &(), &[], None).criteria.len();
         assert_eq!(judged("stalls==0", |_| {}), (0, all + 1));
         assert_eq!(judged("stalls==0", |s| s.lifetimes.stalled = 1), (4, all + 1));
         assert_eq!(judged("error_rate<5%", |s| s.errors.rate = Some(0.02)), (0, all));
@@ -247,15 +256,15 @@ mod tests {
     fn a_run_that_was_given_up_is_no_pass_and_hides_nothing_worse() {
         let error_rate_limit = || ErrorRateLimit::default().criterion(Some(0.6));
         let lenient = ["error_rate<90%".parse().unwrap()];
-        let verdict = judge(&good(), &lenient, None);
+        let verdict = judge(&good(), &(), &lenient, None);
         assert_eq!(verdict.exit_code, 0);
         let given_up = aborted_by(verdict, error_rate_limit());
-        assert_eq!((given_up.word, given_up.exit_code), (VerdictKind::Fail, 4));
+        assert_eq!((given_up.kind, given_up.exit_code), (VerdictKind::Fail, 4));
         assert!(given_up.criteria.iter().any(|criterion| criterion.name == "error_storm" && !criterion.met));
         let mut lost = good();
         lost.generator.events_lost = 1;
-        let verdict = aborted_by(judge(&lost, &[], None), error_rate_limit());
-        assert_eq!((verdict.word, verdict.exit_code), (VerdictKind::Invalid, 5));
+        let verdict = aborted_by(judge(&lost, &(), &[], None), error_rate_limit());
+        assert_eq!((verdict.kind, verdict.exit_code), (VerdictKind::Invalid, 5));
     }
 
     #[test]

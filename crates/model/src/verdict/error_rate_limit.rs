@@ -1,4 +1,4 @@
-//! Error storms: when most requests fail for a while, more of the same proves nothing and helps nobody.
+//! The error-rate limit (`--error-storm`): a run in which most requests fail for a while is ended.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use hls_swarm_base::duration::GoDuration;
 
+use crate::metric::criteria;
 use crate::verdict::Criterion;
 
-/// Fewer requests than this in the window are no storm, however they end.
+/// Below this number of requests in the window, the limit does not apply.
 const LEAST: u64 = 50;
 
-/// What counts as a storm.
+/// When a run is ended for its errors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ErrorRateLimit {
     /// Failed requests over all, 0 to 1.
     pub rate: f64,
-    /// For so long.
+    /// For this long.
     pub window: Duration,
 }
 
@@ -28,19 +29,12 @@ impl Default for ErrorRateLimit {
 }
 
 impl ErrorRateLimit {
-    /// The criterion that a run in a storm did not meet; `rate` is that of the whole run.
+    /// The criterion that a run beyond the limit did not meet; `rate` is that of the whole run.
     #[must_use]
     pub fn criterion(&self, rate: Option<f64>) -> Criterion {
-        Criterion {
-            name: "error_storm".into(),
-            limit: format!(
-                "less than {}% of the requests failed within {:?}",
-                self.rate * 100.0,
-                self.window
-            ),
-            value: rate,
-            met: false,
-        }
+        let limit =
+            format!("less than {}% of the requests failed within {:?}", self.rate * 100.0, self.window);
+        Criterion::new(criteria::ERROR_STORM, limit, rate, false)
     }
 }
 
@@ -54,21 +48,21 @@ impl FromStr for ErrorRateLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (rate, window) = text.split_once(':').ok_or("there is no colon")?;
+        let (rate, window) = text.split_once(':').ok_or("expected RATE:DURATION, for example 50%:10s")?;
         let (digits, unit) = rate.strip_suffix('%').map_or((rate, 1.0), |digits| (digits, 100.0));
-        let number = digits.trim().parse::<f64>().map_err(|_| format!("{rate:?} is no rate"))? / unit;
+        let number = digits.trim().parse::<f64>().map_err(|_| format!("invalid rate {rate:?}"))? / unit;
         if !(number > 0.0 && number <= 1.0) {
-            return Err(format!("{rate} is no share of the requests"));
+            return Err(format!("invalid rate {rate}: expected more than 0% and at most 100%"));
         }
         let window = window.parse::<GoDuration>().map_err(|error| error.to_string())?.0;
         if window < Duration::from_secs(1) {
-            return Err(format!("{window:?} is too short to tell"));
+            return Err(format!("{window:?} is too short: expected at least 1s"));
         }
         Ok(Self { rate: number, window })
     }
 }
 
-/// Watches the totals of a run for a storm.
+/// Watches the totals of a run.
 #[derive(Clone, Debug)]
 pub struct ErrorRateWatcher {
     error_rate_limit: ErrorRateLimit,
@@ -83,7 +77,7 @@ impl ErrorRateWatcher {
         Self { error_rate_limit, points: VecDeque::new() }
     }
 
-    /// Takes the totals at `seconds`; whether there is a storm.
+    /// Takes the totals at `seconds`; whether the limit is exceeded.
     pub fn sees(&mut self, seconds: f64, asked: u64, failed: u64) -> bool {
         let begin = seconds - self.error_rate_limit.window.as_secs_f64();
         // The newest point that is old enough is where the window begins.
@@ -102,7 +96,7 @@ impl ErrorRateWatcher {
 mod tests {
     use super::*;
 
-    /// When a storm is seen, second by second: requests and failures of each.
+    /// The second at which the limit is exceeded, by the requests and failures of each second.
     fn seen(error_rate_limit: &str, seconds: &[(u64, u64)]) -> Option<usize> {
         let mut watcher = ErrorRateWatcher::new(error_rate_limit.parse().unwrap());
         let (mut asked, mut failed) = (0, 0);
@@ -114,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_window_of_failures_is_a_storm() {
+    fn only_a_full_window_of_failures_exceeds_the_limit() {
         assert_eq!(seen("50%:10s", &[(20, 20); 20]), Some(10));
         assert_eq!(seen("50%:10s", &[(20, 9); 60]), None);
         assert_eq!(seen("0.5:3s", &[(20, 10); 9]), Some(3));

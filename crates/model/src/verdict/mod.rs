@@ -7,7 +7,7 @@ pub mod threshold;
 
 use serde::{Deserialize, Serialize};
 
-use crate::metric::{Unit, measure};
+use crate::metric::{self, Unit};
 
 /// The verdict in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,16 +15,16 @@ use crate::metric::{Unit, measure};
 pub enum VerdictKind {
     /// Every criterion was met.
     Pass,
-    /// A criterion was not met, or nobody ever played.
+    /// A criterion was not met, or no viewer ever played.
     Fail,
     /// The run proves nothing.
     Invalid,
-    /// It was broken off.
+    /// It was interrupted.
     Aborted,
 }
 
 impl VerdictKind {
-    /// The word as it stands at the end of a summary.
+    /// The name at the end of a summary.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -51,17 +51,22 @@ pub struct Criterion {
 }
 
 impl Criterion {
+    /// The criterion `name` of the catalogue with what was measured.
+    pub(crate) fn new(name: &str, limit: impl Into<String>, value: Option<f64>, met: bool) -> Self {
+        Self { name: name.to_owned(), limit: limit.into(), value, met }
+    }
+
     /// What was measured, for people.
     #[must_use]
     pub fn value_text(&self) -> String {
-        let unit = measure(&self.name).map_or(Unit::Count, |measure| measure.unit);
+        let unit = metric::find(&self.name).map_or(Unit::Count, |metric| metric.unit);
         self.value.map_or_else(|| "nothing measured".to_owned(), |value| unit.text(value))
     }
 
     /// What it is about; `None` for names that this version does not know.
     #[must_use]
     pub fn meaning(&self) -> Option<&'static str> {
-        measure(&self.name).map(|measure| measure.meaning)
+        metric::find(&self.name).map(|metric| metric.help.as_str())
     }
 }
 
@@ -70,7 +75,7 @@ impl Criterion {
 pub struct Verdict {
     /// In one word.
     #[serde(rename = "verdict")]
-    pub word: VerdictKind,
+    pub kind: VerdictKind,
     /// The exit code.
     pub exit_code: u8,
     /// The criteria.

@@ -1,5 +1,5 @@
 //! Thresholds as typed: `METRIC[:STATISTIC] OP LIMIT`, for example `segment_ttfb:p95<500ms`,
-//! `error_rate<0.1%`, `active_ratio>=1`, `throughput>50Mbit`.
+//! `error_rate<0.1%`, `timeouts:rate<0.5`, `throughput>50Mbit`. What can be asked for is in [`crate::metric`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,8 @@ use std::str::FromStr;
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::nearest::nearest;
 
-use crate::exchange::Kind;
-use crate::metric::{MEASURES, Unit, measure};
-use crate::snapshot::{Quantiles, Snapshot};
+use crate::metric::{self, Metric, Read, Type, Unit, askable};
+use crate::snapshot::{Snapshot, Timing};
 
 /// How a measured value is held against a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,61 +29,69 @@ const OPERATORS: [(&str, Operator); 5] = [
     (">", Operator::Greater),
 ];
 
-type Scalar = fn(&Snapshot) -> Option<f64>;
-type Times = fn(&Snapshot) -> Option<Quantiles>;
-type Statistic = fn(&Quantiles) -> f64;
+/// What of a metric is held against the limit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Statistic {
+    /// Its one value.
+    Value,
+    /// Events per second.
+    Rate,
+    /// The value that this share (percent, above 0 and at most 100) of a distribution does not exceed.
+    Percentile(f64),
+    /// The average of a distribution.
+    Mean,
+    /// The smallest value of a distribution.
+    Min,
+    /// The largest value of a distribution.
+    Max,
+}
 
-/// Metrics with one value each.
-const SCALARS: [(&str, Scalar); 13] = [
-    ("error_rate", |s| s.errors.rate),
-    ("active_ratio", |s| s.active_ratio),
-    ("viewers_played", |s| Some(s.lifetimes.played as f64 / s.lifetimes.expected.max(1) as f64)),
-    ("given_up", |s| Some(s.lifetimes.given_up as f64)),
-    ("stalls", |s| s.stalls().map(|stalls| stalls as f64)),
-    ("restarts", |s| Some(s.lifetimes.restarts as f64)),
-    ("timeouts", |s| Some(s.errors.timeouts as f64)),
-    ("peak_clients", |s| Some(s.peak_clients as f64)),
-    ("speed", |s| s.playback.average_speed),
-    ("rebuffering", |s| s.watching.rebuffering()),
-    ("cache_hits", |s| {
-        let answers = s.cache.0 + s.cache.1;
-        (answers > 0).then(|| s.cache.0 as f64 / answers as f64)
-    }),
-    ("throughput_ratio", |s| s.watching.throughput_ratio(s.expected_viewer_seconds)),
-    ("throughput", |s| (s.elapsed_seconds > 0.0).then(|| s.bytes.total() as f64 * 8.0 / s.elapsed_seconds)),
-];
+impl Statistic {
+    /// Reads `p95`, `p99.9`, `mean`, `min`, `max` or `rate`.
+    fn read(text: &str) -> Option<Self> {
+        match text {
+            "mean" => Some(Self::Mean),
+            "min" => Some(Self::Min),
+            "max" => Some(Self::Max),
+            "rate" => Some(Self::Rate),
+            _ => {
+                let digits = text.strip_prefix('p')?;
+                let plain = digits.chars().all(|c| c.is_ascii_digit() || c == '.');
+                let percent = digits.parse::<f64>().ok().filter(|_| plain)?;
+                (percent > 0.0 && percent <= 100.0).then_some(Self::Percentile(percent))
+            }
+        }
+    }
+}
 
-/// Metrics that are distributions of times.
-const TIMES: [(&str, Times); 9] = [
-    ("segment_ttfb", |s| s.latency.by_kind[Kind::Segment].ttfb),
-    ("segment_download", |s| s.latency.by_kind[Kind::Segment].download),
-    ("segment_total", |s| s.latency.segment_total),
-    ("manifest_ttfb", |s| s.latency.by_kind[Kind::Playlist].ttfb),
-    ("manifest_download", |s| s.latency.by_kind[Kind::Playlist].download),
-    ("connect", |s| s.latency.connect),
-    ("dns", |s| s.latency.dns),
-    ("tls_handshake", |s| s.latency.tls),
-    ("startup", |s| s.latency.startup),
-];
+/// Distributions of durations that statistics are taken from.
+pub trait Timings {
+    /// The statistic in seconds; `None` if nothing was measured.
+    fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64>;
+}
 
-const STATISTICS: [(&str, Statistic); 4] =
-    [("p50", |q| q.p50), ("p95", |q| q.p95), ("p99", |q| q.p99), ("max", |q| q.max)];
+/// Nothing was measured.
+impl Timings for () {
+    fn statistic(&self, _: Timing, _: Statistic) -> Option<f64> {
+        None
+    }
+}
 
 /// A threshold.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Threshold {
     /// As it was typed, without spaces.
     text: String,
-    metric: &'static str,
-    source: Source,
+    metric: &'static Metric,
+    statistic: Statistic,
     operator: Operator,
     limit: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    Scalar(Scalar),
-    Statistic(Times, Statistic),
+impl fmt::Debug for Threshold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Threshold({})", self.text)
+    }
 }
 
 impl PartialEq for Threshold {
@@ -96,27 +103,37 @@ impl PartialEq for Threshold {
 impl Threshold {
     /// The metric that it is about.
     #[must_use]
-    pub const fn metric(&self) -> &'static str {
-        self.metric
+    pub fn metric(&self) -> &'static str {
+        &self.metric.id
+    }
+
+    /// What its value covers.
+    #[must_use]
+    pub fn scope(&self) -> metric::Scope {
+        self.metric.asked.map_or(metric::Scope::WholeRun, |asked| asked.scope)
     }
 
     /// Whether it is about single durations.
     #[must_use]
     pub const fn is_of_times(&self) -> bool {
-        matches!(self.source, Source::Statistic(..))
+        self.metric.is_distribution()
     }
 
     /// The names of all metrics.
     pub fn metrics() -> impl Iterator<Item = &'static str> {
-        MEASURES.iter().map(|measure| measure.name)
+        askable().map(|(metric, _)| metric.id.as_str())
     }
 
     /// What was measured; `None` if nothing was.
     #[must_use]
-    pub fn measure(&self, snapshot: &Snapshot) -> Option<f64> {
-        match self.source {
-            Source::Scalar(read) => read(snapshot),
-            Source::Statistic(read, of) => read(snapshot).as_ref().map(of),
+    pub fn measure(&self, snapshot: &Snapshot, timings: &dyn Timings) -> Option<f64> {
+        match (self.metric.read, self.statistic) {
+            (Read::Timing(timing), statistic) => timings.statistic(timing, statistic),
+            (_, Statistic::Rate) => {
+                let seconds = snapshot.elapsed_seconds;
+                self.metric.scalar(snapshot).filter(|_| seconds > 0.0).map(|events| events / seconds)
+            }
+            _ => self.metric.scalar(snapshot),
         }
     }
 
@@ -139,73 +156,105 @@ impl fmt::Display for Threshold {
     }
 }
 
-/// Why a text is no threshold.
+/// Why a text is not a threshold, and how to write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidThreshold(String);
+pub struct InvalidThreshold {
+    why: String,
+    help: String,
+}
+
+impl InvalidThreshold {
+    /// What to write instead.
+    #[must_use]
+    pub fn help(&self) -> &str {
+        &self.help
+    }
+}
 
 impl fmt::Display for InvalidThreshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
 impl std::error::Error for InvalidThreshold {}
 
+fn invalid(why: impl Into<String>, help: impl Into<String>) -> InvalidThreshold {
+    InvalidThreshold { why: why.into(), help: help.into() }
+}
+
 impl FromStr for Threshold {
     type Err = InvalidThreshold;
 
     fn from_str(typed: &str) -> Result<Self, Self::Err> {
-        let wrong = |why: String| InvalidThreshold(why);
+        const SHAPE: &str =
+            "write it like segment_ttfb:p95<500ms or error_rate<0.1%, or name a set: standard, aws";
         let text: String = typed.chars().filter(|c| !c.is_whitespace()).collect();
-        let at = text.find(['<', '>', '=']).ok_or_else(|| wrong("there is no <, <=, >, >= or ==".into()))?;
+        let at =
+            text.find(['<', '>', '=']).ok_or_else(|| invalid("there is no <, <=, >, >= or ==", SHAPE))?;
         let (left, right) = text.split_at(at);
         let (sign, operator) = OPERATORS
             .iter()
             .find(|(sign, _)| right.starts_with(sign))
-            .ok_or_else(|| wrong("a single = is no comparison, write ==".into()))?;
+            .ok_or_else(|| invalid("a single = does not compare", "write == for equal"))?;
         let limit = right.strip_prefix(sign).unwrap_or_default();
         let (name, statistic) =
             left.split_once(':').map_or((left, None), |(name, statistic)| (name, Some(statistic)));
-        let (metric, unit, source) = find(name, statistic)?;
-        let limit =
-            read_limit(limit, unit).ok_or_else(|| wrong(format!("{limit:?} is no {}", words(unit))))?;
-        Ok(Self { metric, source, operator: *operator, limit, text })
+        let metric = find(name)?;
+        let statistic = statistic_of(metric, statistic)?;
+        let unit = metric.unit;
+        let limit = read_limit(limit, unit).ok_or_else(|| {
+            invalid(format!("invalid limit {limit:?}"), format!("write {}", expected(unit)))
+        })?;
+        Ok(Self { metric, statistic, operator: *operator, limit, text })
     }
 }
 
-fn find(name: &str, statistic: Option<&str>) -> Result<(&'static str, Unit, Source), InvalidThreshold> {
-    if let Some((metric, read)) = SCALARS.iter().find(|(known, _)| *known == name) {
-        return match statistic {
-            None => Ok((metric, unit(metric), Source::Scalar(*read))),
-            Some(statistic) => {
-                Err(InvalidThreshold(format!("{name} is one number and has no {statistic:?}")))
-            }
+fn find(name: &str) -> Result<&'static Metric, InvalidThreshold> {
+    if let Some((metric, _)) = askable().find(|(metric, _)| metric.id == name) {
+        return Ok(metric);
+    }
+    let help = nearest(name, Threshold::metrics()).map_or_else(
+        || format!("name one of {}", Threshold::metrics().collect::<Vec<_>>().join(", ")),
+        |meant| format!("did you mean {meant}?"),
+    );
+    Err(invalid(format!("there is no metric {name:?}"), help))
+}
+
+/// What `typed` asks of `metric`.
+fn statistic_of(metric: &Metric, typed: Option<&str>) -> Result<Statistic, InvalidThreshold> {
+    let (id, statistic) = (&metric.id, typed.and_then(Statistic::read));
+    if metric.is_distribution() {
+        let help = || {
+            format!(
+                "write {id}:p95 (or another percentile, such as p50 or p99.9), {id}:mean, {id}:min or {id}:max"
+            )
+        };
+        return match (typed, statistic) {
+            (_, Some(statistic)) if statistic != Statistic::Rate => Ok(statistic),
+            (None, _) => Err(invalid(format!("{id} is a distribution and needs a statistic"), help())),
+            (Some(typed), _) => Err(invalid(format!("{id} has no {typed:?}: it is a distribution"), help())),
         };
     }
-    if let Some((metric, read)) = TIMES.iter().find(|(known, _)| *known == name) {
-        let found = statistic.and_then(|typed| STATISTICS.iter().find(|(known, _)| *known == typed));
-        return match found {
-            Some((_, of)) => Ok((metric, unit(metric), Source::Statistic(*read, *of))),
-            None => Err(InvalidThreshold(format!("{name} needs one of :p50, :p95, :p99, :max"))),
-        };
+    match (typed, statistic) {
+        (None, _) => Ok(Statistic::Value),
+        (Some(_), Some(Statistic::Rate)) if metric.kind == Type::Counter => Ok(Statistic::Rate),
+        (Some(typed), _) if metric.kind == Type::Counter => Err(invalid(
+            format!("{id} has no {typed:?}: it is a count"),
+            format!("write {id} for the count, or {id}:rate for events per second"),
+        )),
+        (Some(typed), _) => {
+            Err(invalid(format!("{id} has no {typed:?}: it is one number"), format!("write {id} alone")))
+        }
     }
-    let meant = nearest(name, Threshold::metrics())
-        .map_or_else(String::new, |meant| format!(", did you mean {meant}?"));
-    let all: Vec<&str> = Threshold::metrics().collect();
-    Err(InvalidThreshold(format!("there is no metric {name:?}{meant} (there are: {})", all.join(", "))))
 }
 
-/// Every metric has one; a test compares the tables.
-fn unit(metric: &str) -> Unit {
-    measure(metric).map_or(Unit::Count, |measure| measure.unit)
-}
-
-const fn words(unit: Unit) -> &'static str {
+const fn expected(unit: Unit) -> &'static str {
     match unit {
-        Unit::Time => "duration, for example 500ms",
-        Unit::Share => "share, for example 0.01 or 1%",
-        Unit::Rate => "rate, for example 50Mbit (per second)",
-        Unit::Count => "number",
+        Unit::Time => "a duration, for example 500ms",
+        Unit::Share => "a share, for example 0.01 or 1%",
+        Unit::Rate => "a bit rate, for example 50Mbit (per second)",
+        Unit::Count => "a number",
     }
 }
 
@@ -240,16 +289,27 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_that_is_told_can_be_measured() {
-        let scalars = SCALARS.iter().map(|(name, _)| (*name, false));
-        let measured: Vec<(&str, bool)> =
-            scalars.chain(TIMES.iter().map(|(name, _)| (*name, true))).collect();
-        let told: Vec<(&str, bool)> =
-            MEASURES.iter().map(|measure| (measure.name, measure.distribution)).collect();
-        assert_eq!(measured, told);
-        for measure in &MEASURES {
-            let example = format!("{}{}", measure.name, measure.example);
-            assert_eq!(read(&example).unwrap().metric(), measure.name);
+    fn every_example_is_a_threshold() {
+        for (metric, asked) in askable() {
+            let example = format!("{}{}", metric.id, asked.example);
+            assert_eq!(read(&example).unwrap().metric(), metric.id);
+        }
+    }
+
+    #[test]
+    fn statistics_are_read() {
+        for (text, statistic) in [
+            ("segment_ttfb:p99.9<1s", Statistic::Percentile(99.9)),
+            ("segment_ttfb:p50<1s", Statistic::Percentile(50.0)),
+            ("init_total:p100<1s", Statistic::Percentile(100.0)),
+            ("connect:mean<1s", Statistic::Mean),
+            ("connect:min>0s", Statistic::Min),
+            ("connect:max<1s", Statistic::Max),
+            ("timeouts:rate<0.1", Statistic::Rate),
+            ("stale_requests:rate<0.1", Statistic::Rate),
+            ("timeouts<1", Statistic::Value),
+        ] {
+            assert_eq!(read(text).unwrap().statistic, statistic, "{text}");
         }
     }
 
@@ -290,15 +350,21 @@ mod tests {
             ("error_rate", "there is no <"),
             ("error_rate=1", "write =="),
             ("eror_rate<1", "did you mean error_rate?"),
-            ("error_rate:p95<1", "has no \"p95\""),
-            ("startup<2s", "needs one of :p50"),
-            ("startup:p96<2s", "needs one of :p50"),
-            ("startup:p95<2", "\"2\" is no duration"),
-            ("throughput>50", "\"50\" is no rate"),
-            ("error_rate<-1", "\"-1\" is no share"),
-            ("speed<", "\"\" is no number"),
+            ("no<1", "name one of peak_clients"),
+            ("error_rate:p95<1", "write error_rate alone"),
+            ("timeouts:p95<1", "or timeouts:rate for events per second"),
+            ("startup<2s", "startup is a distribution and needs a statistic"),
+            ("startup:p0<2s", "write startup:p95"),
+            ("startup:p101<2s", "write startup:p95"),
+            ("startup:p1e1<2s", "write startup:p95"),
+            ("startup:rate<2s", "startup has no \"rate\""),
+            ("startup:p95<2", "write a duration"),
+            ("throughput>50", "write a bit rate"),
+            ("error_rate<-1", "write a share"),
+            ("speed<", "invalid limit \"\""),
         ] {
-            let error = read(text).unwrap_err().to_string();
+            let error = read(text).unwrap_err();
+            let error = format!("{error}; {}", error.help());
             assert!(error.contains(said), "{text}: {error}");
         }
     }

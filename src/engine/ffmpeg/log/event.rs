@@ -5,10 +5,6 @@
 pub enum Event {
     /// A request and what was said about its response (levels `debug` and `trace`).
     Exchange(Exchange),
-    /// A TCP connection attempt began (level `verbose`).
-    Connecting,
-    /// A TCP connection was made (level `verbose`); equals the origin's count of connections.
-    Connected,
     /// A connection could not be made; once per attempt to open, whatever the number of addresses.
     ConnectFailed {
         /// The error in the words of the C library.
@@ -20,74 +16,17 @@ pub enum Event {
         error: String,
     },
     /// The TLS library reported an error.
-    TlsFailed {
-        /// The text of the TLS library.
-        error: String,
-    },
-    /// A request on a kept connection failed and is tried again on a new one. No trouble by itself:
-    /// servers close idle connections.
-    KeepAliveFailed {
-        /// FFmpeg's error.
-        error: String,
-    },
-    /// FFmpeg 8.1 on: no or a broken response head.
-    ResponseFailed {
-        /// FFmpeg's error.
-        error: String,
-    },
-    /// A response had a status of 400 or more; once per response.
-    HttpError {
-        /// The status code.
-        status: u16,
-    },
+    TlsFailed,
     /// FFmpeg opens the first playlist again (its `reconnect` options act on nothing else).
-    WillReconnect {
-        /// The pause before it, seconds.
-        delay_s: u64,
-    },
-    /// A live playlist could not be reloaded. FFmpeg says it twice per failure and then ends.
+    WillReconnect,
+    /// A live playlist could not be reloaded; once per process, which ends then.
     ReloadFailed,
-    /// An attempt to open a segment failed; once per attempt.
-    SegmentFailed {
-        /// Media sequence number.
-        number: u64,
-    },
-    /// A segment was given up after all retries (FFmpeg 6.0 on).
-    SegmentSkipped {
-        /// Media sequence number.
-        number: u64,
-    },
+    /// A segment was given up after all retries.
+    SegmentSkipped,
     /// The viewer fell behind the live window.
     FellBehind {
         /// How many segments had left the playlist unplayed.
         segments: u64,
-    },
-    /// A body ended early by an orderly close. A reset leaves no line at all.
-    CutShort {
-        /// Bytes read, counted from the start of the resource.
-        got: u64,
-        /// Bytes announced.
-        expected: u64,
-    },
-    /// A network operation ran into its time limit; once per connection attempt or request.
-    TimedOut,
-    /// The transport stream had a packet marked or found corrupt.
-    PacketCorrupt,
-    /// A stream was closed after this many bytes (level `verbose`): a whole connection's bodies when
-    /// connections are kept, one body otherwise.
-    BytesRead {
-        /// Bytes that FFmpeg took out of it.
-        bytes: u64,
-    },
-    /// The input could not be opened; FFmpeg ends.
-    OpenFailed {
-        /// FFmpeg's error.
-        error: String,
-    },
-    /// FFmpeg ends on a signal (level `info`).
-    Exiting {
-        /// The signal's number.
-        signal: u32,
     },
 }
 

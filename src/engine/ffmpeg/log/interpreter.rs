@@ -26,7 +26,8 @@ pub struct Interpreter {
     trace: bool,
     stopping: bool,
     new_connection: bool,
-    timeout_told: bool,
+    segment_retries: bool,
+    reload_failed: bool,
     open: Vec<(Stage, Exchange)>,
 }
 
@@ -35,7 +36,19 @@ impl Interpreter {
     /// is not in the log did not arrive.
     #[must_use]
     pub const fn new(trace: bool) -> Self {
-        Self { trace, stopping: false, new_connection: false, timeout_told: false, open: Vec::new() }
+        Self {
+            trace,
+            stopping: false,
+            new_connection: false,
+            segment_retries: true,
+            reload_failed: false,
+            open: Vec::new(),
+        }
+    }
+
+    /// Sets that this FFmpeg has no option for retries of segments.
+    pub const fn without_segment_retries(&mut self) {
+        self.segment_retries = false;
     }
 
     /// The viewer was told to stop: requests without an answer are in flight from now on.
@@ -55,15 +68,8 @@ impl Interpreter {
             // Anything else is said while a response is awaited, too: OpenSSL takes session tickets then.
             (_, "tls") if line.level.is_some_and(|level| level <= Level::Error) => {
                 self.moved_on(out);
-                out(Event::TlsFailed { error: clip(line.text) });
+                out(Event::TlsFailed);
             }
-            (_, "AVIOContext") => {
-                if let Some(bytes) = number_between(line.text, "Statistics: ", " bytes read") {
-                    self.moved_on(out);
-                    out(Event::BytesRead { bytes });
-                }
-            }
-            (_, "mpegts") if line.text.starts_with("Packet corrupt") => out(Event::PacketCorrupt),
             (_, "hls" | "NULL" | "AVFormatContext") => self.demuxer(line.text, out),
             (_, name) if name.starts_with("in#") => self.demuxer(line.text, out),
             (_, "") => self.tool(line, out),
@@ -102,39 +108,20 @@ impl Interpreter {
             if let (Some(index), Ok(size)) = (found, size.trim().parse()) {
                 self.chunk(index, size, line.at_ns, out);
             }
-        } else if let Some(rest) = text.strip_prefix("HTTP error ") {
-            if let Some(status) = number_before(rest, ' ').and_then(|status| u16::try_from(status).ok()) {
-                out(Event::HttpError { status });
-            }
-        } else if let Some(rest) = text.strip_prefix("Will reconnect at ") {
+        } else if text.starts_with("Will reconnect at ") {
             self.moved_on(out);
-            out(Event::WillReconnect { delay_s: number_between(rest, " in ", " second").unwrap_or(0) });
-        } else if let Some(rest) = text.strip_prefix("Stream ends prematurely at ") {
-            if let Some((got, expected)) = rest.split_once(", should be ")
-                && let (Ok(got), Ok(expected)) = (got.trim().parse(), expected.trim().parse())
-            {
-                out(Event::CutShort { got, expected });
-            }
-        } else if let Some(error) = text.strip_prefix("Error reading HTTP response: ") {
-            self.moved_on(out);
-            self.timeout(error, out);
-            out(Event::ResponseFailed { error: clip(error) });
-        } else if text.starts_with("Opening '") {
+            out(Event::WillReconnect);
+        } else if text.starts_with("Error reading HTTP response: ") || text.starts_with("Opening '") {
             self.moved_on(out);
         }
     }
 
     fn tcp(&mut self, line: &Line<'_>, out: &mut impl FnMut(Event)) {
         self.moved_on(out);
-        if line.text.starts_with("Starting connection attempt to ") {
-            self.timeout_told = false;
-            out(Event::Connecting);
-        } else if line.text.starts_with("Successfully connected to ") {
+        if line.text.starts_with("Successfully connected to ") {
             self.new_connection = true;
-            out(Event::Connected);
         } else if let Some(rest) = line.text.strip_prefix("Connection to ") {
             if let Some((_, error)) = rest.rsplit_once(" failed: ") {
-                self.timeout(error, out);
                 out(Event::ConnectFailed { error: clip(error) });
             }
         } else if let Some(rest) = line.text.strip_prefix("Failed to resolve hostname ")
@@ -146,58 +133,31 @@ impl Interpreter {
 
     fn demuxer(&mut self, text: &str, out: &mut impl FnMut(Event)) {
         self.moved_on(out);
-        if text.starts_with("keepalive request failed for ") {
-            // The error stands behind the URL, which may hold anything.
-            if let Some((_, rest)) = text.rsplit_once(" with error: '") {
-                let error = rest.rsplit_once("' when ").map_or(rest, |(error, _)| error);
-                self.timeout(error, out);
-                out(Event::KeepAliveFailed { error: clip(error) });
+        if text.starts_with("Failed to reload playlist ") {
+            // It is said twice for one failure.
+            if !std::mem::replace(&mut self.reload_failed, true) {
+                out(Event::ReloadFailed);
             }
-        } else if text.starts_with("Failed to reload playlist ") {
-            out(Event::ReloadFailed);
-        } else if let Some(number) = number_between(text, "Failed to open segment ", " of playlist") {
-            out(Event::SegmentFailed { number });
+        } else if text.starts_with("Failed to open segment ") {
+            // Without an option for retries, FFmpeg goes on with the next one, and does not say so.
+            if !self.segment_retries {
+                out(Event::SegmentSkipped);
+            }
         } else if text.ends_with("failed too many times, skipping") {
-            if let Some(number) = number_between(text, "Segment ", " of playlist") {
-                out(Event::SegmentSkipped { number });
-            }
+            out(Event::SegmentSkipped);
         } else if let Some(segments) = number_between(text, "skipping ", " segments ahead") {
             out(Event::FellBehind { segments });
-        } else if let Some(error) = text.strip_prefix("Error opening input: ") {
-            self.open_failed(error, out);
         }
     }
 
     /// Lines of the `ffmpeg` tool have no context.
     fn tool(&mut self, line: &Line<'_>, out: &mut impl FnMut(Event)) {
-        if let Some(rest) = line.text.strip_prefix("Exiting normally, received signal ") {
-            if let Ok(signal) = rest.trim_end_matches('.').parse() {
-                out(Event::Exiting { signal });
-            }
-        } else if line.level == Some(Level::Error)
-            && let Some(error) = error_of_url(line.text)
-        {
+        if line.level == Some(Level::Error) && error_of_url(line.text).is_some() {
             self.moved_on(out);
-            self.open_failed(error, out);
-        }
-    }
-
-    fn open_failed(&mut self, error: &str, out: &mut impl FnMut(Event)) {
-        if error != "Immediate exit requested" {
-            self.timeout(error, out);
-            out(Event::OpenFailed { error: clip(error) });
-        }
-    }
-
-    fn timeout(&mut self, error: &str, out: &mut impl FnMut(Event)) {
-        if error.contains("timed out") && !self.timeout_told {
-            self.timeout_told = true;
-            out(Event::TimedOut);
         }
     }
 
     fn request(&mut self, context: u64, secure: bool, text: &str, at_ns: u64, out: &mut impl FnMut(Event)) {
-        self.timeout_told = false;
         let (method, rest) = text.split_once(' ').unwrap_or((text, ""));
         let path = rest.rsplit_once(" HTTP/").map_or(rest, |(path, _)| path);
         let exchange = Exchange {
@@ -343,10 +303,6 @@ pub(crate) fn error_of_url(text: &str) -> Option<&str> {
 fn number_between(text: &str, before: &str, after: &str) -> Option<u64> {
     let (_, rest) = text.split_once(before)?;
     rest.split_once(after)?.0.trim().parse().ok()
-}
-
-fn number_before(text: &str, end: char) -> Option<u64> {
-    text.split(end).next()?.parse().ok()
 }
 
 fn clip(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! FFmpeg's standard error: split into lines, read for facts, condensed to reasons.
 //!
-//! With the socket probe FFmpeg runs at level `warning` and only [`Reasons`] and the error events
-//! matter. Without it FFmpeg runs at `repeat+level+trace`, and the [`Interpreter`] infers the HTTP
+//! With the socket probe FFmpeg runs at level `warning`, at which it reports what went wrong with
+//! playlists, segments and TLS; those facts and [`Reasons`] are used then. Without it FFmpeg runs at `repeat+level+trace`, and the [`Interpreter`] infers the HTTP
 //! exchanges too. The log never tells how many bytes of a response arrived: what is known about
 //! bodies is what the origin announced (see [`Exchange::body_bytes`]).
 
@@ -36,6 +36,14 @@ impl Log {
             interpreter: Interpreter::new(trace),
             reasons: Reasons::new(kept / 2, kept - kept / 2),
         }
+    }
+
+    /// Sets that this FFmpeg has no option for retries of segments (before 6.0): it skips a segment that it
+    /// could not open.
+    #[must_use]
+    pub fn without_segment_retries(mut self) -> Self {
+        self.interpreter.without_segment_retries();
+        self
     }
 
     /// Takes the next bytes as they were received at `at_ns` (monotonic nanoseconds).

@@ -7,7 +7,7 @@ use crate::exchange::{Cache, Exchange, Kind};
 use crate::snapshot::{CacheCounts, Edge, OTHER_ADDRESSES};
 use crate::stats::distribution::Distribution;
 
-/// Addresses that are kept apart; each has percentiles of its own. What comes from further ones is counted
+/// Addresses that are kept apart; each has percentiles of its own. What comes from additional ones is counted
 /// as [`OTHER_ADDRESSES`], so that sums over all edges hold.
 const ADDRESSES: usize = 64;
 /// Names of one address that are kept.
@@ -41,7 +41,7 @@ impl Edges {
         known.add(exchange, failed, old);
     }
 
-    /// Each with its address as it is told; what is not told apart comes last.
+    /// Each address with its figures; the other addresses come last.
     fn each(&self) -> impl Iterator<Item = (String, &Known)> {
         let others = Some(&self.others).filter(|others| others.requests > 0);
         let known = self.known.iter().map(|(address, known)| (address.to_string(), known));
@@ -117,7 +117,7 @@ mod tests {
     use crate::stats::tests::segment;
 
     #[test]
-    fn what_comes_from_further_addresses_is_counted_together() {
+    fn what_comes_from_additional_addresses_is_counted_together() {
         let mut edges = Edges::default();
         for (address, times) in (0..70_u8).zip(1..) {
             for _ in 0..times {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(rows.len(), 65);
         assert_eq!((rows[0].address.as_str(), rows[0].requests), ("192.0.2.63", 64));
         let others = &rows[64];
-        // However many they are, they come last: they are no edge.
+        // However many they are, they come last: they are not one edge.
         assert_eq!((others.address.as_str(), others.requests, others.errors), (OTHER_ADDRESSES, 405, 70));
         assert_eq!(others.ttfb.unwrap().count, 405);
         assert_eq!(rows.iter().map(|edge| edge.requests).sum::<u64>(), 70 * 71 / 2);

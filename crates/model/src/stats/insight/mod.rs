@@ -1,4 +1,4 @@
-//! The fold that looks for what stands out: playlists, objects that fail, caches, edges.
+//! Statistics of what stands out: playlists, objects that fail, caches, edges.
 
 pub(crate) mod edges;
 pub(crate) mod objects;

@@ -9,8 +9,8 @@ use crate::stats::exchanges::Fault;
 
 /// Names that are kept apart; a stream that fails altogether would fill the memory.
 const NAMES: usize = 1000;
-/// How many are told.
-const TOLD: usize = 20;
+/// How many are reported.
+const REPORTED: usize = 20;
 
 /// Failures by name and by what came in place of the object.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ impl Objects {
         }
         let what = match (fault, exchange.status) {
             (Fault::Http, Some(status)) => status.to_string(),
-            (Fault::Http | Fault::Broken, _) => "broken off".to_owned(),
+            (Fault::Http | Fault::Broken, _) => "interrupted".to_owned(),
             (Fault::TimedOut, _) => "timed out".to_owned(),
         };
         self.count(exchange, what);
@@ -54,7 +54,7 @@ impl Objects {
         };
         let mut rows: Vec<FailedObject> = self.failed.iter().map(row).collect();
         rows.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
-        rows.truncate(TOLD);
+        rows.truncate(REPORTED);
         rows
     }
 }

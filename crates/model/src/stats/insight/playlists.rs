@@ -1,5 +1,5 @@
-//! Live media playlists as they change before the viewers' eyes: which stand still, go back, skip, or
-//! are older than what another viewer got before (RFC 8216, 6.2.1 and 6.2.2).
+//! Live media playlists as viewers see them change: which stand still, regress, skip segments, or are
+//! older than what another viewer got before (RFC 8216, 6.2.1 and 6.2.2).
 //!
 //! A playlist is known by the hash of its URL, query included but for the delivery directives of low-latency HLS
 //! (`_HLS_…`): where each viewer has a token of its own, viewers are not compared with each other.
@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::exchange::{Exchange, MediaPlaylist};
+use crate::merge::Merge;
 use crate::snapshot::{FaultyPlaylist, PlaylistFaults};
 
 /// Playlists that are followed.
@@ -51,7 +52,7 @@ struct Copy {
 }
 
 impl Playlists {
-    /// Takes an exchange; tells whether it brought a list that was too old.
+    /// Takes an exchange; returns whether it brought a playlist that was too old.
     pub fn add(&mut self, exchange: &Exchange) -> bool {
         let Some(list) = exchange.playlist else { return false };
         if self.known.len() >= FOLLOWED && !self.known.contains_key(&exchange.url_hash) {
@@ -81,7 +82,7 @@ impl Playlists {
     #[must_use]
     pub fn faults(&self) -> Option<PlaylistFaults> {
         let mut sum = PlaylistFaults::default();
-        self.known.values().for_each(|known| sum.add(&known.faults));
+        self.known.values().for_each(|known| sum.merge(&known.faults));
         (!self.known.is_empty()).then_some(sum)
     }
 
@@ -102,7 +103,7 @@ fn target_ns(list: &MediaPlaylist) -> u64 {
 }
 
 impl Known {
-    /// Holds a list that was asked for at `asked_ns` against what the same viewer saw before.
+    /// Compares a playlist that was requested at `asked_ns` with what the same viewer saw before.
     fn compare(&mut self, before: Copy, list: MediaPlaylist, asked_ns: u64, seen_ns: u64) -> Copy {
         let target = target_ns(&list);
         if list == before.list {
@@ -129,11 +130,11 @@ impl Known {
         Copy { list, since_ns: seen_ns, seen_ns, stale: false }
     }
 
-    /// Holds a list against what other viewers saw; tells whether it is too old.
+    /// Compares a playlist with what other viewers saw; returns whether it is too old.
     fn among_viewers(&mut self, list: MediaPlaylist, exchange: &Exchange, seen_ns: u64) -> bool {
         let (next, target) = (list.next_sequence(), target_ns(&list));
         if seen_ns.saturating_sub(self.confirmed_ns) > target.saturating_mul(3) {
-            // Nobody sees it so far ahead any more: it was begun anew.
+            // No viewer sees it that far ahead any more: the stream was restarted.
             self.steps.clear();
         }
         if self.steps.back().is_none_or(|step| step.next <= next) {
@@ -205,11 +206,11 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_goes_back_or_skips_is_told() {
+    fn a_playlist_that_regresses_or_skips_is_counted() {
         assert_eq!(faults(&[(0.0, 1, 7), (1.0, 1, 6)]).regressed, 1);
         // From 7..=11 to 14: 12 and 13 were never shown.
         assert_eq!(faults(&[(0.0, 1, 7), (2.0, 1, 14)]).skipped, 2);
-        // Whoever was away for 6 s may have missed them by itself.
+        // A viewer that was away for 6 s may have missed them by itself.
         assert_eq!(faults(&[(0.0, 1, 7), (6.0, 1, 14)]).skipped, 0);
     }
 

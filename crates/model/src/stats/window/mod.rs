@@ -1,8 +1,8 @@
-//! The figures of the last seconds, which `--abort-after` holds thresholds against.
+//! The sliding window: the figures of the last seconds, over which `--abort-after` evaluates thresholds.
 //!
-//! Counters, bytes, time and durations are those of a sliding window. Not so what only the whole run
-//! has: whether viewers have ever played or were given up, and how many there were at most. The speed of
-//! playback is one of this moment anyway.
+//! Counters, bytes, times and durations are those of the window. Some figures only the whole run has: whether
+//! viewers have ever played or were given up, and the largest number of them. The playback speed is always
+//! that of the moment.
 
 #[cfg(test)]
 mod tests;
@@ -10,15 +10,14 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::exchanges::Times;
-use super::{Kind, Stats};
+use super::Stats;
+use super::exchanges::durations;
 use crate::exchange::Exchange;
-use crate::snapshot::{
-    Errors, ExchangeTimes, Latency, Lifetimes, PerKind, PlaybackTime, Quantiles, Snapshot,
-};
+use crate::metric::counters::Counters;
+use crate::snapshot::{CacheResults, Errors, Lifetimes, PerKind, PerTiming, PlaybackTime, Snapshot, Timing};
 use crate::verdict::Criterion;
 use crate::verdict::abort::AbortPolicy;
-use crate::verdict::threshold::Threshold;
+use crate::verdict::threshold::{Statistic, Threshold, Timings};
 
 /// What had been counted at a moment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,12 +31,12 @@ pub(crate) struct Mark {
     requests: PerKind<u64>,
     bytes: PerKind<u64>,
     errors: Errors,
-    failed: u64,
-    cache: (u64, u64),
-    watching: PlaybackTime,
+    counters: Counters,
+    cache: CacheResults,
+    playback_time: PlaybackTime,
 }
 
-/// What came between one look and the next.
+/// What came between two evaluations.
 #[derive(Clone, Debug, Default)]
 struct Slice {
     began: Mark,
@@ -45,16 +44,7 @@ struct Slice {
 }
 
 /// Single durations, microseconds.
-#[derive(Clone, Debug, Default)]
-struct Durations {
-    ttfb: PerKind<Vec<u32>>,
-    download: PerKind<Vec<u32>>,
-    segment_total: Vec<u32>,
-    connect: Vec<u32>,
-    dns: Vec<u32>,
-    tls: Vec<u32>,
-    startup: Vec<u32>,
-}
+type Durations = PerTiming<Vec<u32>>;
 
 /// The last seconds, and how long thresholds have failed in them.
 #[derive(Clone, Debug)]
@@ -75,23 +65,19 @@ impl SlidingWindow {
     /// Takes the durations of an exchange.
     pub(crate) fn exchange(&mut self, exchange: &Exchange) {
         let Some(slice) = self.slices.back_mut().filter(|_| self.timed) else { return };
-        let (times, took) = (&mut slice.times, Times::of(exchange));
-        keep(&mut times.ttfb[exchange.kind], took.ttfb);
-        keep(&mut times.download[exchange.kind], took.download);
-        keep(&mut times.segment_total, took.segment_total);
-        keep(&mut times.connect, took.connect);
-        keep(&mut times.dns, took.dns);
-        keep(&mut times.tls, took.tls);
+        for (timing, nanos) in durations(exchange) {
+            keep(&mut slice.times[timing], nanos);
+        }
     }
 
     /// Takes how long a viewer needed for its first segment.
     pub(crate) fn startup(&mut self, nanos: u64) {
         if let Some(slice) = self.slices.back_mut().filter(|_| self.timed) {
-            keep(&mut slice.times.startup, Some(nanos));
+            keep(&mut slice.times[Timing::Startup], nanos);
         }
     }
 
-    /// Holds the thresholds against the window that ends now. `whole` is the whole run.
+    /// Evaluates the thresholds over the window that ends now. `whole` is the whole run.
     fn look(&mut self, now: Mark, whole: Snapshot) {
         let begin = now.second - self.abort_policy.window();
         // The newest slice that is old enough is where the window begins.
@@ -99,48 +85,37 @@ impl SlidingWindow {
             self.slices.pop_front();
         }
         let before = self.slices.front().map_or_else(Mark::default, |slice| slice.began);
-        let window = Snapshot { latency: self.latency(), ..now.since(&before, whole) };
-        let aborted_by = self.abort_policy.look(now.second, &window);
+        let window = now.since(&before, whole);
+        let aborted_by = self.abort_policy.look(now.second, &window, &self.slices);
         self.aborted_by = self.aborted_by.take().or(aborted_by);
         self.slices.push_back(Slice { began: now, ..Slice::default() });
     }
+}
 
-    fn latency(&self) -> Latency {
-        let all = |of: &dyn Fn(&Durations) -> &Vec<u32>| {
-            quantiles(self.slices.iter().flat_map(|slice| of(&slice.times)).copied().collect())
-        };
-        let mut by_kind = PerKind::<ExchangeTimes>::default();
-        for kind in Kind::ALL {
-            by_kind[kind] = ExchangeTimes {
-                ttfb: all(&|times| &times.ttfb[kind]),
-                download: all(&|times| &times.download[kind]),
-            };
-        }
-        Latency {
-            by_kind,
-            segment_total: all(&|times| &times.segment_total),
-            connect: all(&|times| &times.connect),
-            dns: all(&|times| &times.dns),
-            tls: all(&|times| &times.tls),
-            startup: all(&|times| &times.startup),
+/// Statistics as exact as the durations.
+impl Timings for VecDeque<Slice> {
+    fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64> {
+        let mut micros: Vec<u32> = self.iter().flat_map(|slice| &slice.times[timing]).copied().collect();
+        let last = micros.len().checked_sub(1)?;
+        let mut at = |place: usize| f64::from(*micros.select_nth_unstable(place).1) / 1e6;
+        match statistic {
+            Statistic::Percentile(percent) => {
+                let rank = (percent / 100.0 * (last + 1) as f64).ceil() as usize;
+                Some(at(rank.saturating_sub(1).min(last)))
+            }
+            Statistic::Min => Some(at(0)),
+            Statistic::Max => Some(at(last)),
+            Statistic::Mean => {
+                Some(micros.iter().copied().map(f64::from).sum::<f64>() / (last + 1) as f64 / 1e6)
+            }
+            Statistic::Value | Statistic::Rate => None,
         }
     }
 }
 
-fn keep(into: &mut Vec<u32>, nanos: Option<u64>) {
+fn keep(into: &mut Vec<u32>, nanos: u64) {
     // An hour and more is as good as an hour.
-    into.extend(nanos.map(|nanos| u32::try_from(nanos / 1000).unwrap_or(u32::MAX)));
-}
-
-/// Order statistics, as exact as the durations.
-fn quantiles(mut micros: Vec<u32>) -> Option<Quantiles> {
-    let count = micros.len();
-    let mut at = |quantile: f64| {
-        let rank = (quantile * count as f64).ceil() as usize;
-        let place = rank.saturating_sub(1);
-        (place < count).then(|| f64::from(*micros.select_nth_unstable(place).1) / 1e6)
-    };
-    Some(Quantiles { count: count as u64, p50: at(0.5)?, p95: at(0.95)?, p99: at(0.99)?, max: at(1.0)? })
+    into.push(u32::try_from(nanos / 1000).unwrap_or(u32::MAX));
 }
 
 fn difference(now: &PerKind<u64>, before: &PerKind<u64>) -> PerKind<u64> {
@@ -156,30 +131,25 @@ impl Mark {
     fn since(&self, before: &Self, whole: Snapshot) -> Snapshot {
         let requests = difference(&self.requests, &before.requests);
         let due = self.due - before.due;
-        let errors = Errors {
-            http: self.errors.http - before.errors.http,
-            broken: self.errors.broken - before.errors.broken,
-            timeouts: self.errors.timeouts - before.errors.timeouts,
-            connect: self.errors.connect - before.errors.connect,
-            rate: None,
-        };
-        let attempts = requests.total() + errors.connect;
-        let failed = (self.failed - before.failed) as f64;
         Snapshot {
             elapsed_seconds: self.second - before.second,
             requests,
             bytes: difference(&self.bytes, &before.bytes),
-            errors: Errors { rate: (attempts > 0).then(|| failed / attempts as f64), ..errors },
-            cache: (self.cache.0 - before.cache.0, self.cache.1 - before.cache.1),
+            errors: self.errors.since(&before.errors),
+            counters: self.counters.since(&before.counters),
+            cache: CacheResults {
+                hits: self.cache.hits - before.cache.hits,
+                misses: self.cache.misses - before.cache.misses,
+            },
             expected_viewer_seconds: due,
             active_ratio: (due > 0.0).then(|| (self.played - before.played) / due),
             lifetimes: Lifetimes {
-                // Who was stalled already when the window began is stalled in it as well.
+                // A viewer that was stalled when the window began is stalled in it as well.
                 stalled: self.stalled - before.stalled + before.stalled_now,
                 restarts: self.restarts - before.restarts,
                 ..whole.lifetimes
             },
-            watching: self.watching.since(&before.watching),
+            playback_time: self.playback_time.since(&before.playback_time).with_ratios(due),
             ..whole
         }
     }
@@ -195,7 +165,7 @@ impl Stats {
         }
     }
 
-    /// Looks back at the last seconds, if anybody asks for them.
+    /// Evaluates the last seconds, if a threshold asks for them.
     pub(crate) fn update_window(&mut self, at_ns: u64) {
         if self.sliding_window.is_none() {
             return;
@@ -223,9 +193,9 @@ impl Stats {
             requests: exchanges.requests,
             bytes: exchanges.bytes,
             errors: exchanges.errors(),
-            failed: exchanges.failures.count,
-            cache: (exchanges.hits, exchanges.misses),
-            watching: viewers.watching,
+            counters: exchanges.counters.plus(&self.counters),
+            cache: exchanges.cache,
+            playback_time: viewers.playback_time,
         }
     }
 }

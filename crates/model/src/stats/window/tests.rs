@@ -5,9 +5,10 @@ use proptest::prelude::*;
 use super::super::tests::{SECOND, segment, stats};
 use super::*;
 use crate::event::Event;
+use crate::metric::counters::Counter;
 
-/// A run with two viewers who ask for one segment per second each, as `answer` says it is answered at a
-/// second; the second at which it is given up for `threshold`, if it is within `seconds`.
+/// A run with two viewers that ask for one segment per second each, answered at each
+/// second as `answer` returns; the second at which the run is ended for `threshold`, if it is within `seconds`.
 fn given_up(
     threshold: &str,
     after: u64,
@@ -125,6 +126,25 @@ fn nothing_is_given_up_unless_asked_for_and_not_after_the_end() {
     assert_eq!((given_up, stats.snapshot(90 * SECOND).aborted_by), (None, None));
 }
 
+#[test]
+fn each_counter_is_counted_in_the_window_and_over_the_run() {
+    for counter in Counter::ALL {
+        let mut stats = stats(1).with_abort_thresholds(&[], Some(Duration::from_secs(30)));
+        for second in 0..40_u64 {
+            stats.apply(Event::Counted { viewer: 1, counter: *counter, events: second });
+            stats.tick((second + 1) * SECOND);
+        }
+        let window = stats.sliding_window.as_ref().unwrap();
+        let before = window.slices.iter().find(|slice| slice.began.second >= 30.0).unwrap().began;
+        let whole = stats.whole(40 * SECOND);
+        let window = stats.mark(40 * SECOND).since(&before, whole.clone());
+        let threshold: Threshold = format!("{}:rate<1", counter.info().name).parse().unwrap();
+        assert_eq!(whole.counters[*counter], Some((0..40).sum()), "{counter:?}");
+        assert_eq!(window.counters[*counter], Some((30..40).sum()), "{counter:?}");
+        assert_eq!(threshold.measure(&window, &()), Some(34.5), "{counter:?}");
+    }
+}
+
 proptest! {
     /// The window's figures are those of a run that consists of it.
     #[test]
@@ -155,22 +175,24 @@ proptest! {
         let before = sliding_window.slices.iter().find(|slice| slice.began.second >= 30.0).unwrap().began;
         let mut inside = sliding_window.clone();
         inside.slices.retain(|slice| slice.began.second >= 30.0);
-        let (got, want) = (inside.latency(), alone.snapshot(10 * SECOND));
+        let want = alone.snapshot(10 * SECOND);
         let window = long.mark(40 * SECOND).since(&before, long.whole(40 * SECOND));
         prop_assert_eq!(window.requests, want.requests);
         prop_assert_eq!(window.bytes, want.bytes);
         prop_assert_eq!(window.errors, want.errors);
-        // The fold's own percentiles are within a thousandth; these are exact.
-        let near = |got: Option<Quantiles>, want: Option<Quantiles>| match (got, want) {
-            (None, None) => true,
-            (Some(got), Some(want)) => {
-                let pairs = [(got.p50, want.p50), (got.p95, want.p95), (got.p99, want.p99), (got.max, want.max)];
-                got.count == want.count && pairs.iter().all(|(a, b)| (a - b).abs() <= a * 0.001 + 1e-6)
+        // The statistics of a distribution are within a thousandth; these are exact.
+        let statistics = [Statistic::Percentile(50.0), Statistic::Percentile(99.9), Statistic::Min, Statistic::Mean];
+        let distributions = alone.recording();
+        for timing in Timing::all() {
+            for statistic in statistics {
+                match (inside.slices.statistic(timing, statistic), distributions.statistic(timing, statistic)) {
+                    (None, None) => {}
+                    (Some(got), Some(want)) => {
+                        prop_assert!((got - want).abs() <= got * 0.001 + 1e-6, "{timing:?} {statistic:?}");
+                    }
+                    differ => prop_assert!(false, "{timing:?} {statistic:?} {differ:?}"),
+                }
             }
-            _ => false,
-        };
-        prop_assert!(near(got.segment_total, want.latency.segment_total));
-        prop_assert!(near(got.by_kind[Kind::Segment].ttfb, want.latency.by_kind[Kind::Segment].ttfb));
-        prop_assert!(near(got.connect, want.latency.connect));
+        }
     }
 }

@@ -1,29 +1,59 @@
-//! Whether the numbers of a report can be those of a run. Reports come from elsewhere, and are added
-//! up: a sum must not run over.
+//! From the text of a JSON report to the report. Reports come from elsewhere and are added up, so all numbers
+//! are checked first: a sum must not overflow.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use hls_swarm_base::error::Failure;
+
+use super::{Report, SCHEMA};
+
+#[derive(Deserialize)]
+struct Head {
+    schema: u64,
+}
+
+/// Reads the report in `text`; `name` is the file's.
+///
+/// # Errors
+/// A usage failure: the text is not a report of this program, or one of another schema.
+pub fn read(name: &str, text: &str) -> Result<Report, Failure> {
+    let no_report = |error: serde_json::Error| {
+        Failure::usage(format!("{name}: not a JSON report of hls-swarm"))
+            .caused_by(error)
+            .help("name a file that was written with `--report FILE.json`")
+    };
+    let Head { schema } = serde_json::from_str(text).map_err(no_report)?;
+    if schema != SCHEMA {
+        return Err(Failure::usage(format!("{name}: has schema {schema}, and this program reads {SCHEMA}"))
+            .help("use the version of hls-swarm that wrote it"));
+    }
+    serde_json::from_str::<Countable>(text).map_err(no_report)?;
+    let mut report: Report = serde_json::from_str(text).map_err(no_report)?;
+    report.settle_maxima();
+    Ok(report)
+}
+
 /// More than any run comes to (a pebibyte, if it is bytes), and the sum over ten thousand shards fits into
 /// 64 bits.
 const MOST: u64 = 1 << 50;
-/// What is no count, and may be any number.
+/// The one number that is not a count, and may have any value.
 const SEED: &str = "seed";
 
 /// A value all of whose numbers are at most [`MOST`]. Reading it keeps nothing of it.
-pub(crate) struct Countable;
+struct Countable;
 
 impl<'de> Deserialize<'de> for Countable {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Look)
+        deserializer.deserialize_any(Numbers)
     }
 }
 
-struct Look;
+struct Numbers;
 
-impl<'de> Visitor<'de> for Look {
+impl<'de> Visitor<'de> for Numbers {
     type Value = Countable;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,0 +1,213 @@
+//! Counts of single events, by name. An entry here is all that a new one needs beside the line that counts
+//! it: reports, thresholds, sliding windows, Prometheus, Grafana and the reference take it from this table.
+
+use std::ops::{Index, IndexMut};
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::merge::Merge;
+
+/// Where a counter's events are seen. Where nothing sees them, the count is absent, not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeenIn {
+    /// In requests, whichever source reports them.
+    Requests,
+    /// In FFmpeg's log.
+    FfmpegLog,
+    /// In what the socket probe measures.
+    Probe,
+}
+
+/// What is known of a counter beside its count.
+#[derive(Clone, Copy, Debug)]
+pub struct CounterInfo {
+    /// Where its events are seen.
+    pub seen_in: SeenIn,
+    /// Its name in reports and thresholds; with `_total`, that of its series.
+    pub name: &'static str,
+    /// What a summary calls what was counted, in the plural.
+    pub title: &'static str,
+    /// What it counts, as a sentence.
+    pub help: &'static str,
+}
+
+macro_rules! counters {
+    ($($(#[doc = $help:literal])+ $counter:ident, $seen_in:ident, $name:literal, $title:literal;)*) => {
+        /// Something that is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Counter {
+            $($(#[doc = $help])+ $counter,)*
+        }
+
+        impl Counter {
+            /// All counters, in the order of tables.
+            pub const ALL: &'static [Self] = &[$(Self::$counter),*];
+        }
+
+        const INFO: &[CounterInfo] = &[
+            $(CounterInfo { seen_in: SeenIn::$seen_in, name: $name, title: $title, help: concat!($($help),+).trim_ascii() },)*
+        ];
+        const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+counters! {
+    /// Requests that got no response.
+    Unanswered, Requests, "unanswered", "requests without a response";
+    /// Exchanges that were in flight when a viewer stopped.
+    InFlightAtStop, Requests, "in_flight_at_stop", "exchanges in flight when a viewer stopped";
+    /// Requests into kept connections that the server had closed; sent again, and neither requests nor errors.
+    StaleRequests, Requests, "stale_requests", "requests into closed connections, sent again";
+    /// Reconnects that FFmpeg announced.
+    Reconnections, FfmpegLog, "reconnections", "reconnects";
+    /// Live playlists that FFmpeg could not reload; its process ends then.
+    ReloadFailures, FfmpegLog, "playlist_reload_failures", "failed playlist reloads";
+    /// Segments that a viewer gave up after all its attempts, and skipped.
+    SegmentsSkipped, FfmpegLog, "segments_skipped", "segments skipped";
+    /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.
+    SegmentsMissed, FfmpegLog, "segments_missed", "segments missed behind the live window";
+    /// Errors that the TLS library of a viewer reported.
+    TlsErrors, FfmpegLog, "tls_errors", "TLS errors";
+    /// TCP segments that viewers had to send again (tcp_info).
+    Retransmits, Probe, "retransmits", "TCP retransmits";
+}
+
+#[expect(clippy::indexing_slicing, reason = "the macro writes one entry for each counter")]
+impl Counter {
+    /// What is known of it.
+    #[must_use]
+    pub const fn info(self) -> &'static CounterInfo {
+        &INFO[self as usize]
+    }
+}
+
+/// A count for each [`Counter`]; absent where nothing sees its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters([Option<u64>; NAMES.len()]);
+
+impl Index<Counter> for Counters {
+    type Output = Option<u64>;
+
+    #[expect(clippy::indexing_slicing, reason = "there is one count for each counter")]
+    fn index(&self, counter: Counter) -> &Option<u64> {
+        &self.0[counter as usize]
+    }
+}
+
+impl IndexMut<Counter> for Counters {
+    #[expect(clippy::indexing_slicing, reason = "there is one count for each counter")]
+    fn index_mut(&mut self, counter: Counter) -> &mut Option<u64> {
+        &mut self.0[counter as usize]
+    }
+}
+
+impl Counters {
+    /// Nothing counted yet of what `seen_in` sees; other counts are absent.
+    #[must_use]
+    pub fn zero(seen_in: SeenIn) -> Self {
+        let mut zero = Self::default();
+        for (counter, count) in Counter::ALL.iter().zip(&mut zero.0) {
+            *count = (counter.info().seen_in == seen_in).then_some(0);
+        }
+        zero
+    }
+
+    /// Counts events.
+    pub fn add(&mut self, counter: Counter, events: u64) {
+        self[counter].merge(&Some(events));
+    }
+
+    /// Each measured counter with its count, in the order of tables.
+    pub fn iter(&self) -> impl Iterator<Item = (Counter, u64)> {
+        Counter::ALL.iter().zip(self.0).filter_map(|(counter, count)| Some((*counter, count?)))
+    }
+
+    /// The sum of two sets.
+    #[must_use]
+    pub fn plus(mut self, other: &Self) -> Self {
+        self.merge(other);
+        self
+    }
+
+    /// What came after `before`, an earlier moment of the same run.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut since = *self;
+        for (count, before) in since.0.iter_mut().zip(before.0) {
+            *count = count.map(|count| count.saturating_sub(before.unwrap_or(0)));
+        }
+        since
+    }
+}
+
+impl Merge for Counters {
+    fn merge(&mut self, other: &Self) {
+        for (count, other) in self.0.iter_mut().zip(&other.0) {
+            count.merge(other);
+        }
+    }
+}
+
+impl Serialize for Counters {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(counter, count)| (counter.info().name, count)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Counters {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Named;
+
+        impl<'de> Visitor<'de> for Named {
+            type Value = Counters;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("counts by name")
+            }
+
+            /// What a report does not name was not counted by the version that wrote it.
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Counters, A::Error> {
+                let mut counters = Counters::default();
+                while let Some(name) = map.next_key::<String>()? {
+                    match Counter::ALL.iter().find(|counter| counter.info().name == name) {
+                        Some(counter) => counters[*counter] = map.next_value()?,
+                        None => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(counters)
+            }
+        }
+
+        // Named fields, so that an object that holds more than counters can be read as well.
+        deserializer.deserialize_struct("Counters", NAMES, Named)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_there_once_and_help_is_a_sentence() {
+        for (place, info) in INFO.iter().enumerate() {
+            assert!(INFO.iter().skip(place + 1).all(|other| other.name != info.name), "{}", info.name);
+            assert!(info.help.ends_with('.') && !info.help.starts_with(' '), "{}", info.help);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_what_is_unknown_is_ignored() {
+        let mut counters = Counters::default();
+        for (number, counter) in (1..).zip(Counter::ALL) {
+            counters.add(*counter, number);
+        }
+        let mut written = serde_json::to_value(counters).unwrap();
+        assert_eq!(written.as_object().unwrap().len(), Counter::ALL.len());
+        written["a later version's"] = "text".into();
+        assert_eq!(serde_json::from_value::<Counters>(written).unwrap(), counters);
+        assert!(counters.since(&counters).iter().all(|(_, count)| count == 0));
+        let measured = Counters::zero(SeenIn::Requests);
+        assert_eq!((measured[Counter::Unanswered], measured[Counter::Reconnections]), (Some(0), None));
+    }
+}

@@ -1,0 +1,167 @@
+//! Metrics of one number: how far the run is, requests, errors, playback, life cycles, the load generator.
+
+use super::{Metric, Scope, Unit, count, counter, criteria, gauge, histogram};
+use crate::exchange::{Kind, Source};
+
+pub(super) fn metrics() -> Vec<Metric> {
+    [progress(), requests(), errors(), playback(), lifetimes(), trust()].concat()
+}
+
+fn progress() -> Vec<Metric> {
+    vec![
+        gauge("target_clients", "Viewers that the plan asks for.", |s| count(s.target_clients)),
+        gauge("active_clients", "Viewers whose process is up.", |s| count(s.active_clients)),
+        gauge("playing_clients", "Viewers that play and are not stalled.", |s| count(s.playing_clients)),
+        gauge("peak_clients", "Largest number of viewers that were up at the same time.", |s| {
+            count(s.peak_clients)
+        })
+        .asked("peak_clients", Unit::Count, ">=500", Scope::WholeRun),
+        gauge("ramp_progress", "Share of the viewers that have been started, 0 to 1.", |s| {
+            Some(s.target_now as f64 / s.target_clients.max(1) as f64)
+        }),
+        gauge("test_duration_seconds", "Planned length of the run, 0 = until stopped.", |s| {
+            Some(s.planned_seconds.unwrap_or(0.0))
+        }),
+        gauge("test_elapsed_seconds", "Seconds since the run began.", |s| Some(s.elapsed_seconds)),
+        gauge("test_remaining_seconds", "Seconds until the planned end, -1 = until stopped.", |s| {
+            Some(s.planned_seconds.map_or(-1.0, |planned| (planned - s.elapsed_seconds).max(0.0)))
+        }),
+    ]
+}
+
+fn requests() -> Vec<Metric> {
+    vec![
+        counter("manifest_requests_total", "Playlist requests.", |s| count(s.requests[Kind::Playlist])),
+        counter("segment_requests_total", "Media segment requests.", |s| count(s.requests[Kind::Segment])),
+        counter("init_requests_total", "Initialization section requests.", |s| count(s.requests[Kind::Init])),
+        counter("key_requests_total", "Decryption key requests.", |s| count(s.requests[Kind::Key])),
+        counter("unknown_requests_total", "Requests for anything else.", |s| count(s.requests[Kind::Other])),
+        counter("bytes_downloaded_total", "Body bytes that reached viewers, all kinds.", |s| {
+            count(s.bytes.total())
+        }),
+        counter("segment_bytes_downloaded_total", "Body bytes of segments that reached viewers.", |s| {
+            count(s.bytes[Kind::Segment])
+        }),
+        counter(
+            "kernel_received_bytes_total",
+            "Bytes that the kernel received for the viewers (tcp_info).",
+            |s| s.received_bytes.map(|bytes| bytes as f64),
+        ),
+        gauge("manifest_requests_per_second", "Playlist requests per second, over 10 s.", |s| {
+            Some(s.rates.manifest_per_second)
+        }),
+        gauge("segment_requests_per_second", "Segment requests per second, over 10 s.", |s| {
+            Some(s.rates.segment_per_second)
+        }),
+        gauge("throughput_bytes_per_second", "Body bytes per second, all kinds, over 10 s.", |s| {
+            Some(s.rates.bytes_per_second)
+        }),
+        gauge("throughput", "Body bits per second, averaged over the run.", |s| {
+            (s.elapsed_seconds > 0.0).then(|| s.bytes.total() as f64 * 8.0 / s.elapsed_seconds)
+        })
+        .unexported()
+        .asked("throughput", Unit::Rate, ">50Mbit", Scope::Window),
+        gauge("throughput_ratio", "Media that arrived in time, as a share of the media that was due.", |s| {
+            s.playback_time.throughput_ratio
+        })
+        .asked("throughput_ratio", Unit::Share, ">=98%", Scope::Window),
+        gauge("cache_hit_ratio", "Cache hits, as a share of the hits and misses that edges reported.", |s| {
+            s.cache.hit_ratio()
+        })
+        .asked("cache_hits", Unit::Share, ">95%", Scope::Window),
+    ]
+}
+
+fn errors() -> Vec<Metric> {
+    vec![
+        counter("broken_exchanges_total", "Exchanges that the peer or the network interrupted.", |s| {
+            count(s.errors.broken)
+        }),
+        counter("connect_errors_total", "Connections that could not be made.", |s| count(s.errors.connect)),
+        counter("timeouts_total", "Connects and exchanges given up after the time-out.", |s| {
+            count(s.errors.timeouts)
+        })
+        .asked("timeouts", Unit::Count, "==0", Scope::Window),
+        gauge("error_rate", "Requests and connects that failed, as a share of all.", |s| s.errors.rate)
+            .asked(criteria::ERROR_RATE, Unit::Share, "<0.1%", Scope::Window),
+    ]
+}
+
+fn playback() -> Vec<Metric> {
+    vec![
+        gauge("clients_above_realtime", "Viewers at 0.9 x real time or faster.", |s| {
+            s.measured_playback().and_then(|playback| count(playback.above_realtime))
+        }),
+        gauge("clients_below_realtime", "Viewers below 0.9 x real time.", |s| {
+            s.measured_playback().and_then(|playback| count(playback.below_realtime))
+        }),
+        gauge("stalled_clients", "Viewers below 0.9 x real time for more than 5 s.", |s| {
+            s.measured_playback().and_then(|playback| count(playback.stalled_now))
+        }),
+        counter("stalls_total", "Times that a viewer stayed below 0.9 x real time for more than 5 s.", |s| {
+            s.stalls().and_then(count)
+        })
+        .asked("stalls", Unit::Count, "==0", Scope::Window),
+        gauge("average_speed", "Average playback speed now, 1 = real time.", |s| s.playback.average_speed)
+            .asked("speed", Unit::Count, ">=0.95", Scope::Moment),
+        gauge("high_drift_clients", "Viewers more than 5 s behind the wall clock.", |s| {
+            s.measured_playback().and_then(|playback| count(playback.high_drift))
+        }),
+        gauge("average_drift_seconds", "Average lag behind the wall clock.", |s| {
+            s.playback.average_drift_seconds
+        }),
+        gauge("max_drift_seconds", "Largest lag behind the wall clock.", |s| s.playback.max_drift_seconds),
+        gauge(
+            "active_ratio",
+            "Playing viewers, as a share of the viewers that should play, averaged over time after the ramp.",
+            |s| s.active_ratio,
+        )
+        .asked(criteria::ACTIVE_RATIO, Unit::Share, ">=99%", Scope::Window),
+        gauge(
+            "rebuffering_ratio",
+            "Time in which a player's buffer would have been empty, as a share of the viewing time.",
+            |s| s.playback_time.rebuffering,
+        )
+        .asked("rebuffering", Unit::Share, "<1%", Scope::Window),
+    ]
+}
+
+fn lifetimes() -> Vec<Metric> {
+    vec![
+        counter("client_starts_total", "Processes started.", |s| count(s.lifetimes.starts)),
+        counter("client_restarts_total", "Processes of viewers that were started again.", |s| {
+            count(s.lifetimes.restarts)
+        })
+        .asked("restarts", Unit::Count, "<10", Scope::Window),
+        gauge("clients_given_up", "Viewers that will not be started again.", |s| count(s.lifetimes.given_up))
+            .asked(criteria::GIVEN_UP, Unit::Count, "==0", Scope::Stage),
+        gauge(
+            "viewers_played_ratio",
+            "Viewers that played, as a share of those that had the time to.",
+            |s| Some(s.lifetimes.played as f64 / s.lifetimes.expected.max(1) as f64),
+        )
+        .asked(criteria::VIEWERS_PLAYED, Unit::Share, ">=100%", Scope::WholeRun),
+        histogram("client_uptime_seconds", "Lifetimes of ended processes.", |s| &s.uptime_buckets),
+    ]
+}
+
+fn trust() -> Vec<Metric> {
+    vec![
+        gauge(
+            "kernel_bytes_agreement",
+            "Bytes that viewers read divided by bytes that the kernel received for them, 1 = equal.",
+            |s| s.agreement.kernel_bytes,
+        ),
+        counter("probe_records_lost_total", "Records of the probe that never arrived.", |s| {
+            (s.sources.requests == Source::Probe).then_some(s.generator.events_lost as f64)
+        }),
+        gauge("generator_cpu_ratio", "Average busy share of this machine's processors, 0 to 1.", |s| {
+            s.generator.cpu_percent.map(|percent| percent / 100.0)
+        }),
+        gauge(
+            "generator_lag_max_seconds",
+            "The longest delay with which a timer of this program fired.",
+            |s| Some(s.generator.max_lag_ms / 1000.0),
+        ),
+    ]
+}

@@ -1,0 +1,237 @@
+//! Several runs as one: what shards of a load measured, each on its machine. Counts are added, whole
+//! distributions are added, seconds are joined by the wall clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hls_swarm_base::error::Failure;
+use hls_swarm_base::exit::Exit;
+
+use super::{Recording, Report};
+use crate::merge::Merge;
+use crate::metric::criteria;
+use crate::run::Run;
+use crate::series::{Point, Series};
+use crate::snapshot::Snapshot;
+use crate::stats::LAG;
+use crate::stats::series::{MOST, added, halved};
+use crate::verdict::criteria::judge;
+use crate::verdict::threshold::Threshold;
+use crate::verdict::{Criterion, Verdict, VerdictKind};
+
+/// Merges reports; each comes with the name of its file.
+///
+/// # Errors
+/// A usage failure: fewer than two, the same run twice, different variants, no distributions.
+pub fn merge(parts: &[(String, Report)]) -> Result<Report, Failure> {
+    let [(_, first), others @ ..] = parts else { return Err(too_few()) };
+    if others.is_empty() {
+        return Err(too_few());
+    }
+    for (place, (name, report)) in parts.iter().enumerate() {
+        if report.run.variant != first.run.variant {
+            let (one, other) = (first.run.variant_name(), report.run.variant_name());
+            return Err(Failure::usage(format!("{name}: its viewers played {other}, those before {one}"))
+                .help("merge runs of the same variant"));
+        }
+        let same = |(_, earlier): &&(String, Report)| {
+            earlier.run.began_unix == report.run.began_unix && earlier.snapshot == report.snapshot
+        };
+        if let Some((earlier, _)) = parts.iter().take(place).find(same) {
+            return Err(Failure::usage(format!("{name}: is the same run as {earlier}"))
+                .help("name each report once, or its load counts twice"));
+        }
+        if let Some(missing) = report.missing_histogram() {
+            return Err(Failure::usage(format!("{name}: holds no histogram of {missing}"))
+                .help("merge reports that hls-swarm has written, unchanged"));
+        }
+    }
+    let reports: Vec<&Report> = parts.iter().map(|(_, report)| report).collect();
+    let began = reports.iter().map(|report| report.run.began_unix).min().unwrap_or(0);
+    let mut snapshot = since(began, first);
+    let mut recording =
+        Recording { histograms: first.recording.histograms.clone(), series: series(&reports, began) };
+    for (_, report) in others {
+        snapshot.merge(&since(began, report));
+        Merge::merge(&mut recording.histograms, &report.recording.histograms);
+    }
+    snapshot.peak_clients = peak(&reports);
+    let mut merged = Report {
+        run: run(&reports, began),
+        verdict: first.verdict.clone(),
+        end_reason: distinct(&reports, |report| &report.end_reason),
+        snapshot,
+        recording,
+    };
+    merged.settle_percentiles();
+    merged.verdict = judge_merged(parts, &merged);
+    Ok(merged)
+}
+
+fn too_few() -> Failure {
+    Failure::usage("one report alone cannot be merged").help("name two files or more")
+}
+
+impl Report {
+    /// The name of a distribution that the report has order statistics of, but not the whole.
+    fn missing_histogram(&self) -> Option<String> {
+        let mut missing = None;
+        self.snapshot.clone().each_quantiles(|name, quantiles| {
+            if quantiles.is_some() && !self.recording.histograms.contains_key(name) {
+                missing.get_or_insert_with(|| name.to_owned());
+            }
+        });
+        missing
+    }
+
+    /// Gives each distribution its exact largest value, which only the snapshot holds.
+    pub(super) fn settle_maxima(&mut self) {
+        let Self { snapshot, recording, .. } = self;
+        snapshot.each_quantiles(|name, quantiles| {
+            if let (Some(quantiles), Some(times)) = (quantiles, recording.histograms.get_mut(name)) {
+                times.set_max(quantiles.max);
+            }
+        });
+        if let Some(lag) = recording.histograms.get_mut(LAG) {
+            lag.set_max(snapshot.generator.max_lag_ms / 1000.0);
+        }
+    }
+
+    /// Takes all order statistics from the whole distributions.
+    fn settle_percentiles(&mut self) {
+        let Self { snapshot, recording, .. } = self;
+        let mut stages = BTreeMap::<u64, u64>::new();
+        for row in &snapshot.stages {
+            *stages.entry(row.stage).or_default() += 1;
+        }
+        snapshot.each_quantiles(|name, quantiles| {
+            *quantiles = recording.histograms.get(name).and_then(|times| times.quantiles());
+        });
+        // Of different stages at the same place, no distribution of their own is left.
+        for row in snapshot.stages.iter_mut().filter(|row| stages.get(&row.stage) != Some(&1)) {
+            row.segment_total = None;
+        }
+        if let Some(lag) = recording.histograms.get(LAG).and_then(|lag| lag.quantiles()) {
+            snapshot.generator.p99_lag_ms = lag.p99 * 1000.0;
+        }
+    }
+}
+
+/// The snapshot of a report with its times counted from `began`, seconds since 1970.
+fn since(began: u64, report: &Report) -> Snapshot {
+    let offset = (report.run.began_unix - began) as f64;
+    let mut snapshot = report.snapshot.clone();
+    snapshot.elapsed_seconds += offset;
+    snapshot.planned_seconds = snapshot.planned_seconds.map(|planned| planned + offset);
+    snapshot
+}
+
+fn distinct(reports: &[&Report], of: fn(&Report) -> &str) -> String {
+    let mut seen = BTreeSet::new();
+    let texts: Vec<&str> =
+        reports.iter().map(|report| of(report)).filter(|text| seen.insert(*text)).collect();
+    texts.join(", ")
+}
+
+fn distinct_some(reports: &[&Report], of: fn(&Report) -> Option<&str>) -> Option<String> {
+    let texts: BTreeSet<&str> = reports.iter().filter_map(|report| of(report)).collect();
+    (!texts.is_empty()).then(|| texts.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+fn run(reports: &[&Report], began_unix: u64) -> Run {
+    let first = &reports[0].run;
+    let same_seed = reports.iter().all(|report| report.run.seed == first.seed);
+    Run {
+        url: distinct(reports, |report| &report.run.url),
+        variant: first.variant,
+        version: distinct(reports, |report| &report.run.version),
+        ffmpeg: distinct_some(reports, |report| report.run.ffmpeg.as_deref()),
+        player: distinct_some(reports, |report| report.run.player.as_deref()),
+        seed: first.seed.filter(|_| same_seed),
+        began_unix,
+        per_viewer_metrics: false,
+    }
+}
+
+fn series(reports: &[&Report], began: u64) -> Series {
+    let step = reports.iter().map(|report| report.recording.series.step_seconds).max().unwrap_or(1);
+    let mut joined = BTreeMap::<u64, Point>::new();
+    for report in reports {
+        let offset = report.run.began_unix - began;
+        let moved = report.recording.series.points.iter();
+        let mut series = Series {
+            step_seconds: report.recording.series.step_seconds.max(1),
+            points: moved.map(|point| Point { second: point.second + offset, ..*point }).collect(),
+        };
+        while series.step_seconds < step {
+            series = halved(&series);
+        }
+        for mut point in series.points {
+            point.second = point.second / step * step;
+            joined.entry(point.second).and_modify(|sum| *sum = added(sum, &point)).or_insert(point);
+        }
+    }
+    let mut series = Series { step_seconds: step, points: joined.into_values().collect() };
+    while series.points.len() > MOST {
+        series = halved(&series);
+    }
+    series
+}
+
+/// Most viewers that can have been up at once: the peaks of runs that overlap are added.
+fn peak(reports: &[&Report]) -> u64 {
+    let up_at = |unix: u64| {
+        let running = reports.iter().filter(|report| {
+            let began = report.run.began_unix;
+            let end = began + report.snapshot.elapsed_seconds.ceil() as u64;
+            began <= unix && (unix < end || unix == began)
+        });
+        running.map(|report| report.snapshot.peak_clients).sum::<u64>()
+    };
+    reports.iter().map(|report| up_at(report.run.began_unix)).max().unwrap_or(0)
+}
+
+/// How bad a verdict is, in the order of `verdict::criteria`.
+fn badness(verdict: &Verdict) -> u8 {
+    match verdict.kind {
+        _ if verdict.exit_code == Exit::NeverPlayed.code() => 4,
+        VerdictKind::Invalid => 3,
+        VerdictKind::Aborted => 2,
+        VerdictKind::Fail => 1,
+        VerdictKind::Pass => 0,
+    }
+}
+
+/// Judges `merged`, the sum of `parts`.
+fn judge_merged(parts: &[(String, Report)], merged: &Report) -> Verdict {
+    let mut thresholds = Vec::<Threshold>::new();
+    for criterion in parts.iter().flat_map(|(_, report)| &report.verdict.criteria) {
+        // The limit of a built-in criterion is not a threshold, and is evaluated anyway.
+        if let Ok(threshold) = criterion.limit.parse()
+            && !thresholds.contains(&threshold)
+        {
+            thresholds.push(threshold);
+        }
+    }
+    let mut verdict = judge(&merged.snapshot, &merged.recording, &thresholds, None);
+    let failed = parts.iter().filter(|(_, report)| report.verdict.kind != VerdictKind::Pass);
+    let failed: Vec<&str> = failed.map(|(name, _)| name.as_str()).collect();
+    let who =
+        if failed.is_empty() { String::new() } else { format!(" (these do not: {})", failed.join(", ")) };
+    verdict.criteria.push(Criterion::new(
+        criteria::MERGED_RUNS,
+        format!("each of the merged runs passes{who}"),
+        Some((parts.len() - failed.len()) as f64 / parts.len() as f64),
+        failed.is_empty(),
+    ));
+    for (name, report) in parts {
+        let because = report.verdict.invalid_reasons.iter();
+        verdict.invalid_reasons.extend(because.map(|why| format!("{name}: {why}")));
+    }
+    let verdicts = parts.iter().map(|(_, report)| &report.verdict);
+    if let Some(worst) =
+        verdicts.max_by_key(|one| badness(one)).filter(|one| badness(one) > badness(&verdict))
+    {
+        (verdict.kind, verdict.exit_code) = (worst.kind, worst.exit_code);
+    }
+    verdict
+}

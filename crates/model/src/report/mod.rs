@@ -1,0 +1,162 @@
+//! A run that is over, with everything that its reports contain.
+
+pub mod merge;
+pub mod read;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use hls_swarm_base::error::Failure;
+
+use super::run::Run;
+use super::series::Series;
+use super::snapshot::{Snapshot, Timing};
+use super::stats::distribution::Distribution;
+use super::verdict::Verdict;
+use super::verdict::threshold::{Statistic, Timings};
+
+/// Version of the report's shape as JSON; it rises when a field changes its meaning or goes away.
+pub const SCHEMA: u64 = 1;
+
+/// What is only known at the end of a run, or too large to publish every second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// The run over time.
+    pub series: Series,
+    /// Whole distributions by name (`segment.ttfb`). Empty ones are absent.
+    pub histograms: BTreeMap<String, Distribution>,
+}
+
+impl Timings for Recording {
+    fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64> {
+        self.histograms.get(&timing.name())?.statistic(statistic)
+    }
+}
+
+/// A run that is over. As JSON it is one object, see `docs/report.md`; [`Report::to_json`] writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Why it ended.
+    pub end_reason: String,
+    /// Its name.
+    #[serde(flatten)]
+    pub run: Run,
+    /// Its figures.
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+    /// Series and distributions.
+    #[serde(flatten)]
+    pub recording: Recording,
+}
+
+impl Report {
+    /// The report as pretty JSON with a final newline.
+    ///
+    /// # Errors
+    /// A figure cannot be written as JSON, which none of ours does.
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            schema: u64,
+            #[serde(flatten)]
+            report: &'a Report,
+        }
+        let document = Document { schema: SCHEMA, report: self };
+        if self.snapshot.has_progress() {
+            return Ok(serde_json::to_string_pretty(&document)? + "\n");
+        }
+        let mut document = serde_json::to_value(document)?;
+        leave_out_progress(&mut document);
+        Ok(serde_json::to_string_pretty(&document)? + "\n")
+    }
+}
+
+/// Removes what only players that report their progress can show: it was not measured.
+fn leave_out_progress(document: &mut Value) {
+    fn rows<'a>(document: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
+        document.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
+    }
+    fn remove(of: &mut Value, keys: &[&str]) {
+        if let Some(object) = of.as_object_mut() {
+            keys.iter().for_each(|key| drop(object.remove(*key)));
+        }
+    }
+    remove(document, &["playback", "playback_time"]);
+    if let Some(viewers) = document.get_mut("viewers") {
+        remove(viewers, &["stalled"]);
+    }
+    for list in ["/stages", "/per_viewer", "/series/points"] {
+        rows(document, list).for_each(|row| remove(row, &["stalled", "media_seconds"]));
+    }
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Everything, for programs, `report show`, `report compare` and `report merge`.
+    Json,
+    /// One page with plots.
+    Html,
+    /// JUnit's, for CI systems.
+    Xml,
+    /// A comment in a review.
+    Markdown,
+    /// The time series.
+    Csv,
+}
+
+impl Format {
+    /// Each path with its format.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn of_all(paths: &[PathBuf]) -> Result<Vec<(Self, PathBuf)>, Failure> {
+        paths.iter().map(|path| Ok((Self::of(path)?, path.clone()))).collect()
+    }
+
+    /// File extensions and their formats.
+    pub const ENDINGS: [(&str, Self); 5] = [
+        ("json", Self::Json),
+        ("html", Self::Html),
+        ("xml", Self::Xml),
+        ("md", Self::Markdown),
+        ("csv", Self::Csv),
+    ];
+
+    /// The format of the extension of `path`.
+    ///
+    /// # Errors
+    /// A usage failure that lists the extensions.
+    pub fn of(path: &Path) -> Result<Self, Failure> {
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        Self::ENDINGS.iter().find(|(known, _)| ending == *known).map(|(_, format)| *format).ok_or_else(|| {
+            Failure::usage(format!("--report {}: unknown file extension", path.display()))
+                .help("use one of the extensions .json, .html, .xml (JUnit), .md or .csv (time series)")
+        })
+    }
+}
+
+#[cfg(test)]
+mod format_tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_decides() {
+        assert_eq!(Format::of(Path::new("a/b.HTML")).unwrap(), Format::Html);
+        for wrong in ["run", "run.pdf", ".json", "run.json.gz"] {
+            let failure = Format::of(Path::new(wrong)).unwrap_err();
+            assert!(failure.to_string().contains(wrong), "{failure}");
+            for (ending, _) in Format::ENDINGS {
+                assert!(failure.help_text().unwrap().contains(&format!(".{ending}")));
+            }
+        }
+    }
+}

@@ -46,5 +46,7 @@ pub const IMPAIRMENT: [(&str, &str); 4] = [
     ("lossy", include_str!("impairment/lossy.toml")),
 ];
 
-/// What one viewer needs of a machine.
-pub const SIZING: &str = include_str!("sizing.toml");
+/// What viewers and the origin need of a machine: the numbers of `sizing.toml`, one module per table.
+pub mod sizing {
+    include!(concat!(env!("OUT_DIR"), "/sizing.rs"));
+}

@@ -1,5 +1,5 @@
-//! The word of somebody before many viewers load a public address: asked for on a terminal, given by
-//! `--yes` or a list of hosts, and needed before the first connection.
+//! Confirmation before many viewers load a public address: a question on the terminal, `--yes`, or a list of
+//! hosts. It is needed before the first connection.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -8,10 +8,10 @@ use hls_swarm_http::site_rules;
 
 use crate::config::plan::Plan;
 
-/// Sees to it that the streams of `plan` may be loaded.
+/// Makes sure that the streams of `plan` may be loaded.
 ///
 /// # Errors
-/// A preflight failure: a host is on no list, or is public and nobody gave their word.
+/// A preflight failure: a host is not on the allow-list, or it is public and was not confirmed.
 pub fn obtain(plan: &mut Plan) -> Result<(), Failure> {
     for stream in plan.streams.iter() {
         plan.target_policy.check_url(&stream.url)?;
@@ -38,13 +38,13 @@ pub fn obtain(plan: &mut Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Asks whoever sits at the terminal. Without one the answer is no.
+/// Asks on the terminal. Without a terminal the answer is no.
 fn answered(question: &str) -> bool {
     let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
     if !(stdin.is_terminal() && stderr.is_terminal()) {
         return false;
     }
-    let asked = write!(stderr, "{question}. Is it yours to load? [y/N] ").and_then(|()| stderr.flush());
+    let asked = write!(stderr, "{question}. May you load it? [y/N] ").and_then(|()| stderr.flush());
     let mut answer = String::new();
     asked.and_then(|()| stdin.lock().read_line(&mut answer)).is_ok()
         && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")

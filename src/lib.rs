@@ -9,7 +9,6 @@ pub mod engine;
 pub mod event_loop_lag;
 pub mod impair;
 pub mod load;
-pub mod manual;
 pub mod monitoring;
 pub mod network;
 pub mod origin_metrics;

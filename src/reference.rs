@@ -6,11 +6,12 @@ use std::fmt::Write;
 use clap::{Arg, Command};
 
 use hls_swarm_base::exit::Exit;
+use hls_swarm_cli::layers::Environment;
 use hls_swarm_model::metric::{PREFIX, Scope, Type, askable, catalogue};
 
+use crate::cli;
+use crate::config::layers::{SCENARIO, SWARM};
 use crate::config::presets::PRESETS;
-use crate::config::{profile, scenario};
-use crate::manual;
 
 /// File names below `docs/reference/`, and their contents.
 #[must_use]
@@ -19,11 +20,22 @@ pub fn pages() -> Vec<(&'static str, String)> {
         (
             "flags.md",
             flags(
-                &manual::swarm(),
-                "Each is also a key of a profile, with underscores for dashes, except those that only make sense when typed.",
+                &cli::command(),
+                &cli::ENVIRONMENT,
+                "Each flag is also a key of a profile, with underscores for dashes (lists: `headers`, `allow_hosts`, \
+                 `ffmpeg_args`, `thresholds`, `reports`), except those under Configuration. A flag overrides the \
+                 environment, and the environment overrides a profile. A variable of a repeatable flag has one value \
+                 per line.",
             ),
         ),
-        ("origin-flags.md", flags(&hls_swarm_origin::command(), "")),
+        (
+            "origin-flags.md",
+            flags(
+                &hls_swarm_origin::cli::command(),
+                &hls_swarm_origin::cli::ENVIRONMENT,
+                "A flag overrides the environment, and the environment overrides a profile.",
+            ),
+        ),
         ("metrics.md", metrics()),
         ("profiles.md", profiles()),
         ("thresholds.md", thresholds()),
@@ -33,7 +45,7 @@ pub fn pages() -> Vec<(&'static str, String)> {
 
 const ORIGIN: &str = "<!-- Written by `make reference` from the program's own tables. -->\n";
 
-fn flags(program: &Command, note: &str) -> String {
+fn flags(program: &Command, environment: &Environment, note: &str) -> String {
     let name = program.get_name();
     let mut text = format!("{ORIGIN}# Flags of `{name}`\n");
     if !note.is_empty() {
@@ -49,21 +61,18 @@ fn flags(program: &Command, note: &str) -> String {
     for heading in headings {
         let _ = write!(text, "\n## {heading}\n\n| flag | environment | meaning |\n|---|---|---|\n");
         for argument in shown(program).filter(|argument| of(argument) == heading) {
-            let variable = argument.get_env().map(|name| format!("`{}`", name.to_string_lossy()));
+            let variables = environment.variables(argument).into_iter().map(|name| format!("`{name}`"));
+            let variables = variables.collect::<Vec<_>>().join(", ");
             let help = argument.get_help().map(|help| cell(&help.to_string())).unwrap_or_default();
             let default = match argument.get_default_values() {
                 [] => String::new(),
+                _ if argument.is_hide_default_value_set() => String::new(),
                 values => {
                     let values: Vec<_> = values.iter().map(|value| value.to_string_lossy()).collect();
                     format!(" [default: {}]", values.join(" "))
                 }
             };
-            let _ = writeln!(
-                text,
-                "| {} | {} | {help}{default} |",
-                typed(argument),
-                variable.unwrap_or_default()
-            );
+            let _ = writeln!(text, "| {} | {} | {help}{default} |", typed(argument), variables);
         }
     }
     let commands: Vec<_> = program.get_subcommands().collect();
@@ -96,7 +105,7 @@ fn typed(argument: &Arg) -> String {
     }
 }
 
-/// Text as it may stand in a cell of a table.
+/// Text for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('\n', " ")
 }
@@ -130,7 +139,7 @@ fn metrics() -> String {
 
 fn profiles() -> String {
     let mut text = format!("{ORIGIN}# Profiles and scenarios of `hls-swarm`\n");
-    for (flag, list) in [("profile", &profile::BUILT_IN[..]), ("scenario", &scenario::BUILT_IN[..])] {
+    for (flag, list) in [("profile", &SWARM[..]), ("scenario", &SCENARIO[..])] {
         for (name, toml) in list {
             let _ = write!(text, "\n## `--{flag} {name}`\n\n```toml\n{}\n```\n", toml.trim());
         }

@@ -1,41 +1,21 @@
-//! `hls-swarm report`, and the report files that a run writes.
+//! Reports: the files that a run writes, and what can be done with them later.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_cli::logging;
 use hls_swarm_model::report::{Format, Report, merge, read};
 use hls_swarm_os::output;
 
-use crate::cli::report::{ReportArgs, ReportCommand};
+use crate::cli::commands::ReportCommand;
 use crate::output::{comparison, formats, summary};
 
-/// The name of the sub-command.
-pub const WORD: &str = "report";
-
-/// `main` of `hls-swarm report`.
-#[must_use]
-pub fn main() -> ExitCode {
-    // The name of the program in help texts.
-    let arguments = std::iter::once("hls-swarm report".into()).chain(std::env::args_os().skip(2));
-    let args = match ReportArgs::try_parse_from(arguments) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    match serve(args.command) {
-        Ok(exit) => exit,
-        Err(failure) => {
-            failure.print(&mut std::io::stderr());
-            failure.exit().into()
-        }
-    }
-}
-
-fn serve(command: ReportCommand) -> Result<ExitCode, Failure> {
+/// Shows, compares or merges reports.
+///
+/// # Errors
+/// A report cannot be read or written.
+pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
     match command {
         ReportCommand::Show { file, reports } => {
             let files = Format::of_all(&reports)?;
@@ -96,15 +76,15 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
     }
 }
 
-/// Prints the summary and writes the report into each file. If one cannot be written, the others
-/// are still.
+/// Prints the summary and writes the report into each file. A file that cannot be written does not prevent
+/// the others.
 ///
 /// # Errors
 /// The first failure.
 pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let printed = output::print(&summary::render(snapshot, run, verdict, end_reason));
-    write(files, report).and(printed)
+    let said = output::print(&summary::render(snapshot, run, verdict, end_reason));
+    write(files, report).and(said)
 }
 
 fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
@@ -112,7 +92,7 @@ fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     for (format, path) in files {
         let written = formats::render(*format, report).and_then(|text| output::write_file(path, &text));
         match written {
-            // If standard output cannot be written to, the summary has failed for that already.
+            // If standard output cannot be written to, the summary has said so.
             Ok(()) => drop(output::print(&format!("report: {}\n", path.display()))),
             Err(failure) => failed = failed.and(Err(failure)),
         }

@@ -1,5 +1,5 @@
 //! Bad input for the real `hls-swarm`: each kind ends within 15 s with the right exit code, in words
-//! that name the thing, the value and the cure, and leaves nothing behind.
+//! that name the thing, the value and the fix, and leaves nothing behind.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -13,8 +13,8 @@ use hls_swarm_test_support::swarm::{Outcome, Swarm};
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const LIVE: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
                     #EXTINF:2,\na.ts\n#EXTINF:2,\nb.ts\n#EXTINF:2,\nc.ts\n";
-/// An address where nothing listens: only root could, and nobody does.
-const NOBODY: &str = "http://127.0.0.1:1/live.m3u8";
+/// An address where nothing listens, because only root could.
+const UNUSED_ADDRESS: &str = "http://127.0.0.1:1/live.m3u8";
 const SOON: Duration = Duration::from_secs(15);
 
 /// Serves this playlist under every path.
@@ -48,7 +48,7 @@ fn never_played(swarm: Swarm, reason: &str) -> Outcome {
     assert!(outcome.elapsed < SOON, "{:?}: {}", outcome.elapsed, outcome.stderr);
     let reasons = outcome.reasons();
     assert!(reasons.first().is_some_and(|(text, _)| text.contains(reason)), "{reasons:?}");
-    assert!(outcome.stdout.contains(&reasons[0].0), "people are told too:\n{}", outcome.stdout);
+    assert!(outcome.stdout.contains(&reasons[0].0), "the summary shows it, too:\n{}", outcome.stdout);
     assert_eq!(outcome.report["end_reason"], "no viewer ever played");
     assert_eq!(outcome.report["verdict"], "fail");
     assert_eq!(outcome.number("/viewers/played"), 0.0);
@@ -59,7 +59,7 @@ fn never_played(swarm: Swarm, reason: &str) -> Outcome {
 fn numbers_of_viewers_that_cannot_be() {
     let server = live();
     let url = server.url("/live.m3u8");
-    refused(Swarm::new(&["--clients", "0", &url]), 2, &["--clients 0", "from 1 to"]);
+    refused(Swarm::new(&["--clients", "0", &url]), 2, &["\"0\" for --clients", "from 1 to"]);
     let outcome = refused(
         Swarm::new(&["--clients", "1000000", &url]),
         3,
@@ -86,14 +86,18 @@ fn too_few_open_files() {
 
 #[test]
 fn addresses_that_are_none() {
-    refused(Swarm::new(&[]), 2, &["no stream was named", "http://"]);
+    refused(Swarm::new(&[]), 2, &["no stream is given", "http://"]);
     refused(Swarm::new(&["stream.m3u8"]), 2, &["\"stream.m3u8\"", "http://"]);
     refused(Swarm::new(&["rtmp://127.0.0.1/live"]), 2, &["rtmp://", "http://"]);
 }
 
 #[test]
 fn a_server_that_cannot_be_reached() {
-    refused(Swarm::new(&[NOBODY]), 3, &[NOBODY, "refused", "start the origin", "127.0.0.1:1"]);
+    refused(
+        Swarm::new(&[UNUSED_ADDRESS]),
+        3,
+        &[UNUSED_ADDRESS, "refused", "start the origin", "127.0.0.1:1"],
+    );
     refused(
         Swarm::new(&["http://no-such-host.invalid/live.m3u8"]),
         3,
@@ -154,7 +158,7 @@ fn a_master_playlist_that_leads_nowhere() {
 }
 
 #[test]
-fn a_certificate_that_nobody_vouches_for() {
+fn a_certificate_of_an_unknown_authority() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("www")).unwrap();
     std::fs::write(folder.path().join("www/live.m3u8"), LIVE).unwrap();
@@ -325,7 +329,7 @@ fn a_stream_that_is_gone_when_the_viewers_come() {
     assert!(outcome.number("/errors/rate") == 1.0);
 }
 
-/// As HTTP/1.0 has it: the body ends with the connection. FFmpeg can be told to take that for a failure.
+/// As HTTP/1.0 has it: the body ends with the connection. With some options FFmpeg takes that for a failure.
 #[test]
 fn a_playlist_without_a_length_is_not_asked_for_again_and_again() {
     let server = Server::start(|target, _| match target {
@@ -344,7 +348,7 @@ fn a_playlist_without_a_length_is_not_asked_for_again_and_again() {
 fn media_that_is_none() {
     let server = Server::start(|target, _| match target {
         "/live.m3u8" => Answer::ok(PLAYLIST, LIVE.as_bytes()),
-        _ => Answer::ok("video/mp2t", &b"this is no media ".repeat(2000)),
+        _ => Answer::ok("video/mp2t", &b"this is not media ".repeat(2000)),
     });
     let outcome = Swarm::new(&["--clients", "2", "--duration", "12s", &server.url("/live.m3u8")]).run();
     assert_eq!(outcome.code(), 6, "{}\n{}", outcome.stdout, outcome.stderr);

@@ -99,7 +99,7 @@ fn asked(log: &Path) -> BTreeMap<u64, u64> {
 
 /// The exit code that is expected, or that of a run on a machine that was too busy with other things.
 fn or_busy(report: &Value, code: i32) -> i32 {
-    let reasons = report["invalid_reasons"].as_array().unwrap();
+    let reasons = report["invalid_because"].as_array().unwrap();
     let machine = ["all processors of this machine", "this program itself was"];
     let of_machine = |reason: &Value| machine.iter().any(|words| reason.as_str().unwrap().contains(words));
     if !reasons.is_empty() && reasons.iter().all(of_machine) { 5 } else { code }

@@ -48,7 +48,7 @@ fn asked(origin: &Container) -> BTreeMap<u64, u64> {
 
 /// The exit code that is expected, or that of a run on a machine that was too busy with other things.
 fn or_busy(report: &Value, code: i64) -> i64 {
-    let reasons = report["invalid_reasons"].as_array().unwrap();
+    let reasons = report["invalid_because"].as_array().unwrap();
     let machine = ["all processors of this machine", "this program itself was"];
     let of_machine = |reason: &Value| machine.iter().any(|words| reason.as_str().unwrap().contains(words));
     if !reasons.is_empty() && reasons.iter().all(of_machine) { 5 } else { code }
@@ -90,7 +90,7 @@ fn children(container: &Container) -> Vec<char> {
 fn what_is_missing_is_named() {
     let swarm = Container::start(&[], &image("swarm"), &[]);
     assert_eq!(swarm.wait(MINUTE), 2);
-    assert!(swarm.log().contains("no stream was named"), "{}", swarm.log());
+    assert!(swarm.log().contains("no stream is given"), "{}", swarm.log());
     let few = ["--ulimit=nofile=64:64", "--env=STREAM_URL=http://127.0.0.1:1/x.m3u8", "--env=CLIENTS=50"];
     let swarm = Container::start(&few, &image("swarm"), &[]);
     assert_eq!(swarm.wait(MINUTE), 3);

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use clap::{CommandFactory, Parser};
-
-use hls_swarm::cli::run::SwarmArgs;
+use hls_swarm::cli::commands::SwarmCommand;
+use hls_swarm::cli::run::RunArgs;
+use hls_swarm::cli::{self, Cli};
 use hls_swarm::config::plan::{Environment, Plan, resolve, unused_options};
-use hls_swarm_cli::go_style::translate;
+use hls_swarm_cli::layers::Given;
+use hls_swarm_cli::program;
 
 /// Every flag that takes a value, with one that means something. A flag that is missing here fails the test.
 const VALUES: &[(&str, &str)] = &[
@@ -70,7 +71,7 @@ const VALUES: &[(&str, &str)] = &[
 /// Flags that mean nothing without another one.
 const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session", "--arrival-rate=2")];
 
-/// Flags that have their effect whatever else is typed, or of which only the stream and the machine can tell
+/// Flags that always have an effect, or whose effect depends on the stream or the machine
 /// (`unpaced` of a live stream). All others have a rule in `config::plan::unused_options`.
 const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream timeout target-duration insecure resolve \
     source-ip bandwidth-cap engine player probe max-restarts skip-preflight allow-host error-storm \
@@ -105,22 +106,29 @@ const FIELD: &str = "clients ramp-rate ramp-jitter duration variant probe-failur
     origin-metrics-window segment-sizes-url segment-sizes-interval segment-sizes-jitter segment-cache-window \
     log-format log-level check print-cmd skip-preflight dangerous";
 
-fn parse(words: &[&str]) -> SwarmArgs {
-    let words = std::iter::once(&"hls-swarm").chain(words).map(OsString::from);
-    let words = translate(words, &SwarmArgs::command());
-    let mut args = SwarmArgs::try_parse_from(words).unwrap_or_else(|error| panic!("{error}"));
-    if args.streams.is_empty() && args.url.is_none() {
-        args.url = Some("http://h/a.m3u8".into());
+fn command_line(words: &[&str]) -> Cli {
+    let words = std::iter::once(&"hls-swarm").chain(words).map(OsString::from).collect();
+    let parsed = program::parse::<Cli>(&cli::program(), words, &|_| None);
+    let (mut cli, given) = parsed.unwrap_or_else(|stop| panic!("{stop:?}"));
+    cli.run.given = given;
+    cli
+}
+
+/// The flags of a run, as if the environment and profiles said nothing.
+fn parse(words: &[&str]) -> RunArgs {
+    let mut args = *command_line(words).run;
+    if args.stream.streams.is_empty() && args.stream.url.is_none() {
+        args.stream.url = Some("http://h/a.m3u8".into());
     }
     args
 }
 
-fn plan(args: &SwarmArgs) -> Option<Plan> {
+fn plan(args: &RunArgs) -> Option<Plan> {
     resolve(args, &Environment::default()).ok()
 }
 
-/// All ways to type the same come to the same flags and the same plan, and not to those of `without`.
-fn same(ways: &[Vec<&str>], without: &SwarmArgs) -> SwarmArgs {
+/// All ways to type the same give the same flags and the same plan, which differ from `without`.
+fn same(ways: &[Vec<&str>], without: &RunArgs) -> RunArgs {
     let first = parse(&ways[0]);
     assert_ne!(&first, without, "{:?} means nothing", ways[0]);
     for way in ways {
@@ -153,18 +161,79 @@ fn each_flag_means_the_same_in_every_style() {
         let off = same(&off.iter().map(|way| vec![way.as_str()]).collect::<Vec<_>>(), &nothing);
         assert_ne!(on, off, "{name}");
     }
-    assert_eq!(parse(&["-v"]), parse(&["--verbose"]));
+    for (short, long) in [
+        ("-v", "--verbose"),
+        ("-c=3", "--clients=3"),
+        ("-d5m", "--duration=5m"),
+        ("-r=3", "--ramp-rate=3"),
+        ("-tstandard", "--threshold=standard"),
+        ("-orun.json", "--report=run.json"),
+    ] {
+        assert_eq!(parse(&[short]), parse(&[long]));
+    }
+}
+
+#[test]
+fn every_command_that_plays_takes_the_same_flags_in_every_style() {
+    let url = "http://h/a.m3u8";
+    let expected = RunArgs { given: Given::default(), ..parse(&["--clients=3", "--tui=false", url]) };
+    for words in [["-clients", "3"], ["--clients", "3"], ["-c", "3"]] {
+        for command in [&["run"][..], &["check"], &["config", "show"]] {
+            let words = [command, &words, &["-tui=false", url]].concat();
+            let args = match command_line(&words).command {
+                Some(SwarmCommand::Run(args) | SwarmCommand::Check(args)) => *args,
+                Some(SwarmCommand::Config(cli::commands::ConfigCommand::Show { run, .. })) => *run,
+                other => panic!("{words:?}: {other:?}"),
+            };
+            assert_eq!(args, expected, "{words:?}");
+        }
+    }
+}
+
+/// The command line of containers and units of the field's older tool.
+#[test]
+fn the_command_line_of_the_go_tool_runs_unchanged() {
+    let url = "http://127.0.0.1:9/a.m3u8";
+    let flags = [
+        "-clients",
+        "50",
+        "-ramp-rate",
+        "5",
+        "-ramp-jitter",
+        "100",
+        "-metrics-port",
+        "9090",
+        "-log-level",
+        "info",
+        "-variant",
+        "all",
+        "-reconnect",
+        "-reconnect-delay-max",
+        "5",
+        "-seg-max-retry",
+        "3",
+        "-timeout",
+        "15",
+    ];
+    let settings = resolved(&[&flags[..], &[url]].concat(), &[], "");
+    let text = |key: &str| settings[key].as_str().unwrap().to_owned();
+    let number = |key: &str| settings[key].as_integer().unwrap();
+    assert_eq!((number("clients"), settings["ramp_rate"].as_float()), (50, Some(5.0)));
+    assert_eq!((text("ramp_jitter"), text("timeout")), ("100ms".to_owned(), "15s".to_owned()));
+    assert_eq!((text("metrics"), text("log_level")), ("0.0.0.0:9090".to_owned(), "info".to_owned()));
+    assert_eq!((number("reconnect_delay"), number("seg_retry"), text("url")), (5, 3, url.to_owned()));
+    assert_eq!(settings["reconnect"].as_bool(), Some(true));
 }
 
 #[test]
 fn every_flag_is_in_the_table_and_every_flag_of_the_field_is_a_flag() {
     let tabled = |name: &str| SWITCHES.contains(&name) || VALUES.iter().any(|(known, _)| *known == name);
-    for argument in SwarmArgs::command().get_arguments() {
+    for argument in cli::command().get_arguments() {
         if let Some(name) = argument.get_long() {
             assert!(tabled(name), "--{name} is not in the tables of this test: add it, with a value");
         }
     }
-    let command = SwarmArgs::command();
+    let command = cli::command();
     for name in FIELD.split_whitespace() {
         assert!(command.get_arguments().any(|argument| argument.get_long() == Some(name)), "--{name}");
     }
@@ -174,13 +243,13 @@ fn every_flag_is_in_the_table_and_every_flag_of_the_field_is_a_flag() {
 fn every_flag_has_a_rule_about_its_effect_or_always_has_one() {
     let ruled: Vec<String> = unused_options::flags().collect();
     let always: Vec<&str> = ALWAYS.split_whitespace().collect();
-    for name in SwarmArgs::command().get_arguments().filter_map(clap::Arg::get_long) {
+    for name in cli::command().get_arguments().filter_map(clap::Arg::get_long) {
         let (ruled, always) = (ruled.contains(&format!("--{name}")), always.contains(&name));
         assert!(ruled != always, "--{name}: has it always an effect ({always}), or a rule ({ruled})?");
     }
 }
 
-/// What a run with these flags and variables says about them, and its exit code.
+/// The exit code and messages of a run with these flags and variables.
 fn said(flags: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_hls-swarm"))
         .args(["--dry-run", "--log-format=text", "http://127.0.0.1:9/a.m3u8"])
@@ -194,26 +263,26 @@ fn said(flags: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
 
 #[test]
 fn a_value_without_effect_is_refused_or_warned_about_wherever_it_comes_from() {
-    let (code, told) = said(&["-clients", "5", "--stage=1m:9"], &[]);
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("--clients 5 has no effect beside --stage"), "{told}");
+    let (code, messages) = said(&["-clients", "5", "--stage=1m:9"], &[]);
+    assert_eq!(code, Some(2), "{messages}");
+    assert!(messages.contains("--clients 5 has no effect with --stage"), "{messages}");
     for (flags, variables, expected) in [
         (
             &["--stage=1m:9"][..],
             &[("CLIENTS", "5")][..],
-            "CLIENTS=5 (environment) has no effect beside --stage:",
+            "CLIENTS=5 (environment) has no effect with --stage:",
         ),
         (
             &["--scenario=spike", "--clients=5"],
             &[],
-            "beside --stage (profile or scenario): stages have numbers",
+            "with --stage (profile or scenario): each stage has its own number",
         ),
         (&["--abort-after=30s"], &[], "--abort-after 30s has no effect without --threshold"),
         (&[], &[("EXTRA_ARGS", "--dangerous")], "--dangerous has no effect without --insecure"),
     ] {
-        let (code, told) = said(flags, variables);
-        assert_eq!(code, Some(0), "{told}");
-        assert!(told.contains("WARN") && told.contains(expected), "{told}");
+        let (code, messages) = said(flags, variables);
+        assert_eq!(code, Some(0), "{messages}");
+        assert!(messages.contains("WARN") && messages.contains(expected), "{messages}");
     }
     assert_eq!(said(&["--scenario=spike", "--profile=stress"], &[]), (Some(0), String::new()));
 }
@@ -234,15 +303,15 @@ fn resolved(flags: &[&str], variables: &[(&str, &str)], profile: &str) -> toml::
     String::from_utf8(output.stdout).unwrap().parse().unwrap()
 }
 
-/// A flag goes over the environment, that over a profile, that over the default; EXTRA_ARGS count as typed last.
+/// A flag overrides the environment, that a profile, and that the default; EXTRA_ARGS count as typed last.
 #[test]
-fn what_goes_over_what() {
+fn each_layer_overrides_those_beneath() {
     let url = "url = \"http://h/p.m3u8\"\n";
     let cases = [
         ("CLIENTS", "clients", "--clients", ["2", "3", "4", "5"], "10"),
         ("RAMP_RATE", "ramp_rate", "--ramp-rate", ["2.5", "3.5", "4.5", "5.5"], "5.0"),
         ("VARIANT", "variant", "--variant", ["first", "lowest", "720p", "each"], "all"),
-        ("LOG_LEVEL", "log_level", "--log-level", ["warn", "error", "debug", "trace"], ""),
+        ("LOG_LEVEL", "log_level", "--log-level", ["warn", "error", "debug", "trace"], "info"),
         (
             "COLLECTOR",
             "collector",
@@ -259,9 +328,7 @@ fn what_goes_over_what() {
             "http://h/p.m3u8",
         ),
     ];
-    let env_flags =
-        SwarmArgs::command().get_arguments().filter(|argument| argument.get_env().is_some()).count();
-    assert_eq!(env_flags + 1, cases.len(), "a variable is missing here (METRICS_PORT is no flag of its own)");
+    assert_eq!(cli::ENVIRONMENT.other_names.len(), cases.len(), "a variable is missing here");
     for (variable, key, flag, [low, middle, high, last], default) in cases {
         let profile = match key {
             "url" => format!("url = \"{low}\"\n"),
@@ -278,14 +345,104 @@ fn what_goes_over_what() {
                 value.as_str().map_or_else(|| value.to_string(), str::to_owned)
             })
         };
+        let prefixed = format!("HLS_SWARM_{}", key.to_uppercase());
         assert_eq!(found(&[], &[], url), default, "{key}");
+        assert_eq!(found(&[], &[(variable, "")], url), default, "{key}: an empty variable sets nothing");
         assert_eq!(found(&[], &[], &profile), shown(low), "{key}");
         assert_eq!(found(&[], &[(variable, middle)], &profile), shown(middle), "{key}");
+        assert_eq!(found(&[], &[(&prefixed, last), (variable, middle)], &profile), shown(last), "{key}");
         assert_eq!(found(&typed, &[(variable, middle)], &profile), shown(high), "{key}");
-        // A URL is no flag, so there is no typing a second one.
+        // A URL is not a flag, so a second one cannot be typed.
         if !flag.is_empty() {
             let both = [(variable, middle), ("EXTRA_ARGS", extra.as_str())];
             assert_eq!(found(&typed, &both, &profile), shown(last), "{key}");
         }
+    }
+}
+
+#[test]
+fn every_flag_can_be_set_by_its_variable() {
+    let with = |variable: &str, value: &str| {
+        let look_up = |name: &str| (name == variable).then(|| OsString::from(value));
+        let words = vec!["hls-swarm".into()];
+        let parsed = program::parse::<Cli>(&cli::program(), words, &look_up);
+        let (cli, given) = parsed.unwrap_or_else(|stop| panic!("{variable}: {stop:?}"));
+        assert_eq!(given.environment.values().collect::<Vec<_>>(), [variable]);
+        *cli.run
+    };
+    let switches = SWITCHES.iter().map(|name| (*name, "true"));
+    for (name, value) in VALUES.iter().copied().chain(switches) {
+        let variable = format!("HLS_SWARM_{}", name.replace('-', "_").to_uppercase());
+        let mut typed = *command_line(&[&format!("--{name}={value}")]).run;
+        typed.given = Given::default();
+        assert_eq!(with(&variable, value), typed, "{variable}");
+    }
+    let (code, messages) = said(&[], &[("HLS_SWARM_CLIENTS", "many")]);
+    assert_eq!(code, Some(2));
+    assert!(
+        messages.starts_with("error: invalid value \"many\" for HLS_SWARM_CLIENTS: expected"),
+        "{messages}"
+    );
+}
+
+#[test]
+fn a_mistake_is_answered_with_what_was_probably_meant() {
+    for (program, words, what, help) in [
+        ("hls-swarm", "reprot show x.json", "unknown command \"reprot\"", "did you mean \"report\"?"),
+        ("hls-swarm", "config shw", "unknown command \"shw\"", "did you mean \"show\"?"),
+        (
+            "hls-swarm",
+            "10.0.0.1:80/x.m3u8",
+            "invalid URL \"10.0.0.1:80/x.m3u8\"",
+            "pass http://10.0.0.1:80/x.m3u8",
+        ),
+        ("hls-swarm", "check localhost:80/x.m3u8", "invalid URL", "pass http://localhost:80/x.m3u8"),
+        ("hls-swarm", "-cliens 3 http://h/a.m3u8", "unknown flag \"--cliens\"", "did you mean --clients?"),
+        (
+            "hls-swarm",
+            "--clients abc http://h/a.m3u8",
+            "invalid value \"abc\" for --clients: expected a whole",
+            "--clients <N>: ",
+        ),
+        (
+            "hls-swarm",
+            "--probe=of http://h/a.m3u8",
+            "invalid value \"of\" for --probe",
+            "did you mean off? pass one of: auto",
+        ),
+        (
+            "hls-swarm",
+            "--log-level debug report show x",
+            "--log-level before the command \"report\"",
+            "hls-swarm report …",
+        ),
+        ("hls-origin", "falut list", "unknown command \"falut\"", "did you mean \"fault\"?"),
+        ("hls-origin", "-fsp 30", "unknown flag \"--fsp\"", "did you mean --fps?"),
+        (
+            "hls-origin",
+            "-fps=many",
+            "invalid value \"many\" for --fps: expected a whole number",
+            "--fps <FPS>: ",
+        ),
+    ] {
+        let mut command = Command::new(hls_swarm_test_support::binary(program));
+        let output = command.args(words.split_whitespace()).env_clear().output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        let (first, rest) = said.split_once('\n').unwrap();
+        assert!(first.starts_with(&format!("error: {what}")), "{words}: {said}");
+        assert!(rest.starts_with("  help: ") && rest.contains(help), "{words}: {said}");
+    }
+}
+
+#[test]
+fn secrets_are_in_the_message_of_no_command() {
+    let url = "http//me:hush@h/x.m3u8?token=hushhush";
+    for command in ["run", "check", "config show", "plan --clients 3 --stream-url"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+        let output = program.args(command.split(' ')).arg(url).env_clear().output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert!(said.contains("x.m3u8") && !said.contains("hush"), "{command}: {said}");
     }
 }

@@ -2,15 +2,17 @@
 //! programs with flags that they have. No cluster is needed, so what a cluster would do is not tested here.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 
-use clap::Parser;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use hls_swarm::cli::collect::CollectArgs;
-use hls_swarm::cli::run::SwarmArgs;
+use hls_swarm::cli::commands::{CollectArgs, SwarmCommand};
+use hls_swarm::cli::run::RunArgs;
+use hls_swarm::cli::{self, Cli};
+use hls_swarm_cli::program::parse;
 use hls_swarm_test_support::program::program;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
@@ -134,7 +136,7 @@ fn holds_together(objects: &[Value]) {
 }
 
 /// The flags that the pods of the load get, with what Kubernetes puts in for the index.
-fn shard(objects: &[Value], index: u32) -> SwarmArgs {
+fn shard(objects: &[Value], index: u32) -> RunArgs {
     let container = container(named(objects, "Job", "hls-swarm"));
     let index = index.to_string();
     let words = list(container, "/args").iter().map(|word| word.as_str().unwrap());
@@ -144,8 +146,20 @@ fn shard(objects: &[Value], index: u32) -> SwarmArgs {
     let stream = variable(objects, "STREAM_URL").to_owned();
     let clients = format!("--clients={}", variable(objects, "CLIENTS"));
     let ramp = format!("--ramp-rate={}", variable(objects, "RAMP_RATE"));
-    let words = std::iter::once("hls-swarm".to_owned()).chain(words).chain(extra);
-    SwarmArgs::try_parse_from(words.chain([clients, ramp, stream])).unwrap()
+    let words: Vec<String> = words.chain(extra).chain([clients, ramp, stream]).collect();
+    *command_line(&words.iter().map(String::as_str).collect::<Vec<_>>()).run
+}
+
+fn command_line(words: &[&str]) -> Cli {
+    let words = std::iter::once(&"hls-swarm").chain(words).map(OsString::from).collect();
+    parse::<Cli>(&cli::program(), words, &|_| None).unwrap_or_else(|stop| panic!("{stop:?}")).0
+}
+
+fn collect(words: &[&str]) -> CollectArgs {
+    match command_line(words).command {
+        Some(SwarmCommand::Collect(args)) => args,
+        other => panic!("{words:?}: {other:?}"),
+    }
 }
 
 fn variable<'a>(objects: &'a [Value], name: &str) -> &'a str {
@@ -160,18 +174,17 @@ fn adds_up(objects: &[Value], pods: u32) {
     assert_eq!(job["spec"]["completionMode"], "Indexed");
     assert_eq!((&job["spec"]["completions"], &job["spec"]["parallelism"]), (&pods.into(), &pods.into()));
     let last = shard(objects, pods - 1);
-    assert_eq!(last.shard.unwrap(), format!("{}/{pods}", pods - 1));
+    assert_eq!(last.load.shard.unwrap(), format!("{}/{pods}", pods - 1));
     let collector = named(objects, "Job", "hls-swarm-collector");
     let words = list(container(collector), "/args").iter().map(|word| word.as_str().unwrap());
     let words: Vec<&str> = words.collect();
-    assert_eq!(words[0], hls_swarm::collect::WORD);
-    let collect = CollectArgs::try_parse_from(&words).unwrap();
+    let collect = collect(&words);
     assert_eq!(collect.shards, pods);
     let service = named(objects, "Service", "hls-swarm-collector");
     assert_eq!(service["spec"]["ports"][0]["port"], collect.listen.port());
     assert_eq!(container(collector)["ports"][0]["containerPort"], collect.listen.port());
     let address = format!("http://hls-swarm-collector:{}", collect.listen.port());
-    assert_eq!(last.collector.unwrap(), address);
+    assert_eq!(last.results.collector.unwrap(), address);
     let mounted = text(container(collector), "/volumeMounts/0/mountPath");
     assert!(collect.reports.iter().all(|report| report.starts_with(mounted)), "{collect:?}");
 }
@@ -204,22 +217,22 @@ fn a_planned_load_holds_together() {
     holds_together(&objects);
     adds_up(&objects, 20);
     let shard = shard(&objects, 7);
-    assert_eq!((shard.clients, shard.ramp_rate), (Some(10_000), Some(100.0)));
+    assert_eq!((shard.load.clients, shard.load.ramp_rate), (10_000, 100.0));
     assert_eq!(variable(&objects, "STREAM_URL"), stream);
-    assert_eq!(shard.duration.unwrap().0.as_secs(), 600);
+    assert_eq!(shard.load.duration.0.as_secs(), 600);
     let memory = &container(named(&objects, "Job", "hls-swarm"))["resources"]["limits"]["memory"];
     assert_eq!(memory, "9564Mi", "19 MiB per viewer and 64 MiB");
 }
 
 #[test]
 fn the_tuning_overlay_calls_commands_that_exist() {
-    use hls_swarm_host::tuning::args::TuneArgs;
     let objects = objects(&Path::new(FOLDER).join("overlays/tuning"));
     let script = text(container(named(&objects, "DaemonSet", "hls-swarm-tune")), "/args/0");
     let calls: Vec<&str> = script.split("hls-swarm tune ").skip(1).collect();
     assert_eq!(calls.len(), 2, "{script}");
     for call in calls {
         let words = call.split([';', '|', '\'']).next().unwrap();
-        TuneArgs::try_parse_from(std::iter::once("tune").chain(words.split_whitespace())).unwrap();
+        let words = std::iter::once("tune").chain(words.split_whitespace()).collect::<Vec<_>>();
+        assert!(matches!(command_line(&words).command, Some(SwarmCommand::Tune(_))), "{words:?}");
     }
 }

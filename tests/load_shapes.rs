@@ -151,5 +151,5 @@ fn an_hour_is_waited_for_and_may_be_given_up() {
     assert!(outcome.elapsed < Duration::from_secs(20));
     let missed = at("2020-01-01T00:00:00Z").run();
     assert_eq!(missed.code(), 2, "{}", missed.stderr);
-    assert!(missed.stderr.contains("--start-at 2020-01-01T00:00:00Z was"), "{}", missed.stderr);
+    assert!(missed.stderr.contains("\"2020-01-01T00:00:00Z\" for --start-at: it was"), "{}", missed.stderr);
 }

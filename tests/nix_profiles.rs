@@ -21,7 +21,7 @@ fn nix(attribute: &str) -> Map<String, Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What a program says of a profile.
+/// What a program shows for a profile.
 fn shown(program: &str, flag: &str, profile: &str) -> Value {
     let mut command = Command::new(program);
     let output = command.args(["config", "show", "--json", flag, profile]).env_clear().output().unwrap();
@@ -29,14 +29,15 @@ fn shown(program: &str, flag: &str, profile: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Every leaf of `nix` is in `program` with the same value; tells how many there were.
+/// Checks that every leaf of `nix` is in `program` with the same value; returns how many there are.
 fn compare(place: &str, nix: &Value, program: &Value) -> usize {
     match (nix, program) {
         (Value::Object(nix), Value::Object(program)) => nix
             .iter()
             .map(|(key, value)| {
                 let place = format!("{place}.{key}");
-                let said = program.get(key).unwrap_or_else(|| panic!("{place}: the program does not say it"));
+                let said =
+                    program.get(key).unwrap_or_else(|| panic!("{place}: the program does not show it"));
                 compare(&place, value, said)
             })
             .sum(),

@@ -1,4 +1,4 @@
-//! The reference pages say what the programs say, and manual pages and completions are what they are called.
+//! The reference pages agree with the programs, and manual pages and completions are complete.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +19,7 @@ fn pages_are_as_the_tables_have_them() {
         let differs = kept.lines().zip(text.lines()).find(|(kept, now)| kept != now);
         assert!(
             kept == text,
-            "docs/reference/{name} is not what the program says; write it anew with `make reference` \
+            "docs/reference/{name} does not agree with the program; rewrite it with `make reference` \
              (UPDATE_REFERENCE=1 cargo test --test integration reference). First difference: {differs:?}"
         );
     }
@@ -37,10 +37,21 @@ fn both_programs_have_manual_pages_and_completions() {
         let name = Path::new(program).file_name().unwrap().to_str().unwrap();
         let page = said(program, &["man"]);
         assert!(page.contains(&format!(".TH {name} 1")) && page.contains("\\-\\-profile"), "{page}");
+        for section in ["SYNOPSIS", "EXAMPLES", "FILES", "ENVIRONMENT", "\"EXIT STATUS\""] {
+            assert!(page.contains(&format!(".SH {section}\n")), "{section}: {page}");
+        }
         for shell in ["bash", "zsh", "fish"] {
             let text = said(program, &["completions", shell]);
             assert!(text.contains(name) && text.contains("profile"), "{shell}: {text}");
+            assert!(text.contains("health") && text.contains("config"), "{shell}: {text}");
         }
     }
-    assert!(said(env!("CARGO_BIN_EXE_hls-swarm"), &["man", "report"]).contains(".TH hls-swarm-report 1"));
+    let swarm = env!("CARGO_BIN_EXE_hls-swarm");
+    let page = said(swarm, &["man", "report"]);
+    assert!(page.contains(".TH hls-swarm-report 1") && page.contains("hls\\-swarm report compare"), "{page}");
+    let page = said(swarm, &["man", "config", "show"]);
+    assert!(
+        page.contains(".TH hls-swarm-config-show 1") && page.contains("HLS_SWARM_CLIENTS, CLIENTS"),
+        "{page}"
+    );
 }

@@ -173,7 +173,7 @@ fn pipe_inode(fd: c_int) -> Option<u64> {
 
 /// The three numbers of `FD:VIEWER:GENERATION`.
 fn environment() -> Option<[u32; 3]> {
-    const NAME: &core::ffi::CStr = c"HLS_SWARM_PROBE";
+    const NAME: &core::ffi::CStr = c"HLS_SWARM_PROBE_PIPE";
     const _: () = assert!(wire::ENVIRONMENT.len() == NAME.count_bytes());
     // SAFETY: the name is zero-terminated.
     let value = unsafe { sys::getenv(NAME.as_ptr()) };

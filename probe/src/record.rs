@@ -14,7 +14,7 @@ pub const VERSION: u16 = 3;
 /// Bytes of one record: below `PIPE_BUF`, so that a write is whole or not at all.
 pub const RECORD_BYTES: usize = core::mem::size_of::<Record>();
 /// Environment variable that carries `FD:VIEWER:GENERATION` (decimal) into the child.
-pub const ENVIRONMENT: &str = "HLS_SWARM_PROBE";
+pub const ENVIRONMENT: &str = "HLS_SWARM_PROBE_PIPE";
 /// Environment variable that carries what the probe is to change about the network, in words separated
 /// by one space: `cap=BITS_PER_SECOND`, `source=ADDRESS` (one of each family at most),
 /// `resolve=HOST/PORT/ADDRESS,ADDRESS…` (port 0 = any), `verify=no` (every certificate is believed),

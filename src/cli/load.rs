@@ -1,5 +1,4 @@
-//! Stages and streams as they are typed: a short form on the command line, a table in a profile or
-//! scenario.
+//! Stages and streams: a short form on the command line, a table in a profile or scenario.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,20 +8,20 @@ use serde::{Deserialize, Serialize};
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_hls::selection::VariantSelection;
 
-/// What stands before the path of a file of session lengths.
+/// Prefix of the path of a file of session lengths.
 pub const SESSION_FILE: &str = "file:";
-/// What stands before the mean of exponentially distributed session lengths.
+/// Prefix of the mean of exponentially distributed session lengths.
 pub const SESSION_EXPONENTIAL: &str = "exp:";
 
-/// A stage of the load: on a straight line to so many viewers. `[[stage]]` in TOML.
+/// A stage of the load, a linear ramp to a number of viewers. `[[stage]]` in TOML.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StageArg {
-    /// How long it takes.
+    /// Length of the stage.
     pub duration: GoDuration,
     /// Viewers at its end.
     pub clients: u32,
-    /// What reports call it.
+    /// Name in reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -33,57 +32,57 @@ pub struct StageArg {
 pub struct StreamArg {
     /// The playlist.
     pub url: String,
-    /// Its share, in proportion to those of the others; 1 if absent.
+    /// Its share of the viewers, relative to other streams; 1 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// Which variants are played; as `variant` says if absent.
+    /// Which variants are played; those of `variant` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<VariantSelection>,
 }
 
-/// Why a text is no stage or no stream.
+/// The text is not a stage or stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotOne(String);
+pub struct InvalidShortForm(String);
 
-impl fmt::Display for NotOne {
+impl fmt::Display for InvalidShortForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NotOne {}
+impl std::error::Error for InvalidShortForm {}
 
 impl FromStr for StageArg {
-    type Err = NotOne;
+    type Err = InvalidShortForm;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = |why: String| NotOne(format!("{why} (stages look like 60s:100, duration and viewers)"));
-        let (duration, clients) =
-            text.split_once(':').ok_or_else(|| wrong("there is no colon".to_owned()))?;
+        let wrong =
+            |why: String| InvalidShortForm(format!("{why} (stages look like 60s:100, duration and viewers)"));
+        let (duration, clients) = text.split_once(':').ok_or_else(|| wrong("it has no colon".to_owned()))?;
         Ok(Self {
             duration: duration.parse().map_err(|error| wrong(format!("{error}")))?,
             clients: clients
                 .trim()
                 .parse()
-                .map_err(|_| wrong(format!("{clients:?} is no number of viewers")))?,
+                .map_err(|_| wrong(format!("{clients:?} is not a number of viewers")))?,
             name: None,
         })
     }
 }
 
 impl FromStr for StreamArg {
-    type Err = NotOne;
+    type Err = InvalidShortForm;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // No scheme of a URL is a number.
+        // No URL scheme is a number.
         let weight =
             text.split_once(':').filter(|(weight, _)| weight.starts_with(|c: char| c.is_ascii_digit()));
         let Some((weight, url)) = weight else {
             return Ok(Self { url: text.to_owned(), weight: None, variant: None });
         };
         let weight = weight.parse().map_err(|_| {
-            NotOne(format!(
-                "{weight:?} is no weight (streams look like 2:https://host/live.m3u8, weight and URL)"
+            InvalidShortForm(format!(
+                "{weight:?} is not a weight (streams look like 2:https://host/live.m3u8, weight and URL)"
             ))
         })?;
         Ok(Self { url: url.to_owned(), weight: Some(weight), variant: None })
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn an_invalid_short_form_is_named() {
         for (text, said) in [("60s", "no colon"), ("60:1", "no unit"), ("60s:-1", "\"-1\"")] {
             let error = text.parse::<StageArg>().unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");

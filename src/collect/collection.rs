@@ -137,7 +137,7 @@ impl Collection {
         });
         if !missing.is_empty() {
             let lost = missing.iter().map(|shard| format!("shard {shard}: has not reported"));
-            report.verdict.invalid_reasons.extend(lost);
+            report.verdict.invalid_because.extend(lost);
             if report.verdict.exit_code != Exit::NeverPlayed.code() {
                 (report.verdict.kind, report.verdict.exit_code) =
                     (VerdictKind::Invalid, Exit::Invalid.code());

@@ -1,4 +1,4 @@
-//! The wiring of `hls-swarm collect`: many shards, one verdict. And the shards' side of it.
+//! `hls-swarm collect`: many shards, one verdict. And the shards' side of it.
 
 pub mod collection;
 pub mod server;
@@ -6,7 +6,6 @@ pub mod server;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
@@ -16,35 +15,22 @@ use hls_swarm_model::report::{Format, Report};
 use hls_swarm_os::runtime;
 use hls_swarm_os::shutdown::Shutdown;
 
-use crate::cli::collect::CollectArgs;
+use crate::cli::commands::CollectArgs;
 use crate::collect::collection::Collection;
 use crate::config::plan::Plan;
 use crate::load::shard::Shard;
 use crate::report;
 
-/// The first word of a command line that collects.
-pub const WORD: &str = "collect";
-
-/// How long a shard tries to reach its collector, which may be starting still.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a shard tries to reach its collector, which may still be starting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(120);
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// `main` of `hls-swarm collect`.
-#[must_use]
-pub fn main() -> ExitCode {
-    let words = std::iter::once("hls-swarm collect".into()).chain(std::env::args_os().skip(2));
-    let args = match CollectArgs::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    serve(&args).unwrap_or_else(|failure| {
-        failure.print(&mut std::io::stderr());
-        failure.exit().into()
-    })
-}
-
-fn serve(args: &CollectArgs) -> Result<ExitCode, Failure> {
+/// Starts the shards of a load together, collects their reports, and gives the verdict.
+///
+/// # Errors
+/// The address is taken, or not all shards came.
+pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
     logging::start(None, None, false, None)?;
     let files = Format::of_all(&args.reports)?;
     report::check(&files)?;
@@ -65,16 +51,16 @@ fn serve(args: &CollectArgs) -> Result<ExitCode, Failure> {
 /// Waits until the collector lets all shards start.
 ///
 /// # Errors
-/// A preflight failure: the collector cannot be reached, or does not take this shard.
+/// A preflight failure: the collector cannot be reached, or refuses this shard.
 pub async fn wait_for_all(collector: &Url, plan: &Plan) -> Result<(), Failure> {
     let shard = plan.load.shard;
     let mut url = place(collector, &format!("shards/{}/ready", shard.index()))?;
     {
-        let mut told = url.query_pairs_mut();
-        told.append_pair("of", &shard.of().to_string());
-        told.append_pair("variant", &plan.streams.first().variant.to_string());
+        let mut query = url.query_pairs_mut();
+        query.append_pair("of", &shard.of().to_string());
+        query.append_pair("variant", &plan.streams.first().variant.to_string());
         if let Some(planned) = plan.load.length {
-            told.append_pair("seconds", &planned.as_secs_f64().to_string());
+            query.append_pair("seconds", &planned.as_secs_f64().to_string());
         }
     }
     tracing::info!("ready; waiting for the other shards at {}", without_secrets(collector));
@@ -87,18 +73,18 @@ pub async fn wait_for_all(collector: &Url, plan: &Plan) -> Result<(), Failure> {
             }
             Ok((202, _)) => tried = Duration::ZERO,
             Ok((status, said)) => return Err(refused(collector, status, &said)),
-            Err(failure) if tried >= PATIENCE => return Err(failure),
+            Err(failure) if tried >= CONNECT_TIMEOUT => return Err(failure),
             Err(_) => tried += PAUSE,
         }
         tokio::time::sleep(if tried.is_zero() { Duration::ZERO } else { PAUSE }).await;
     }
 }
 
-/// Hands a report over. A signal ends that: the run itself is over.
+/// Sends a report to the collector. A signal interrupts it: the run itself is over.
 ///
 /// # Errors
-/// The collector cannot be reached any more, or refuses it, or a signal came.
-pub async fn hand_over(
+/// The collector cannot be reached, refuses the report, or a signal came.
+pub async fn send_report(
     collector: &Url,
     shard: Shard,
     report: &Report,
@@ -107,10 +93,10 @@ pub async fn hand_over(
     tokio::select! {
         handed = deliver(collector, shard, report) => handed,
         () = shutdown.immediate.cancelled() => Err(Failure::internal(format!(
-            "the report was not handed over to the collector at {}: a signal came first",
+            "the report was not sent to the collector at {}: interrupted by a signal",
             without_secrets(collector)
         ))
-        .help("look whether the collector runs; --report FILE.json keeps what a shard has measured")),
+        .help("check that the collector runs; --report FILE.json keeps the figures of a shard")),
     }
 }
 
@@ -124,7 +110,7 @@ async fn deliver(collector: &Url, shard: Shard, report: &Report) -> Result<(), F
         match fetch::send("PUT", url.clone(), text.clone()).await {
             Ok((200, _)) => return Ok(()),
             Ok((status, said)) => return Err(refused(collector, status, &said)),
-            Err(failure) if tried >= PATIENCE => return Err(failure),
+            Err(failure) if tried >= CONNECT_TIMEOUT => return Err(failure),
             Err(_) => tried += PAUSE,
         }
         tokio::time::sleep(PAUSE).await;
@@ -138,7 +124,7 @@ fn place(collector: &Url, path: &str) -> Result<Url, Failure> {
         base.set_path(&path);
     }
     base.join(path).map_err(|error| {
-        Failure::usage(format!("--collector {}: no address to build on", without_secrets(collector)))
+        Failure::usage(format!("invalid value \"{}\" for --collector", without_secrets(collector)))
             .caused_by(error)
             .help("pass http://HOST:PORT")
     })
@@ -146,7 +132,7 @@ fn place(collector: &Url, path: &str) -> Result<Url, Failure> {
 
 fn refused(collector: &Url, status: u16, said: &str) -> Failure {
     Failure::preflight(format!(
-        "the collector at {} refuses: {status} {}",
+        "the collector at {} refuses this shard: {status} {}",
         without_secrets(collector),
         said.trim()
     ))

@@ -1,10 +1,10 @@
-//! Request headers from a file that only a few may read, such as a credential of systemd's.
+//! Secret request headers from a file, such as a systemd credential.
 
 use std::path::Path;
 
 use hls_swarm_base::error::Failure;
 
-/// The lines of the file, those left out that are empty or begin with `#`.
+/// The lines of the file, without empty lines and comments (`#`).
 ///
 /// # Errors
 /// A usage failure: it cannot be read.

@@ -1,11 +1,11 @@
-//! Sets of thresholds that have a name, for `--threshold NAME`.
+//! Named sets of thresholds, for `--threshold NAME`.
 
 use hls_swarm_model::verdict::threshold::Threshold;
 
 /// The sets: name and thresholds. A test reads all of them.
 pub const PRESETS: [(&str, &[&str]); 2] = [
     (
-        // The field's criteria of a good run. Sampling at the edges of a stage costs up to 2 % of throughput.
+        // Usual criteria of load tests. Sampling at the edges of a stage costs up to 2 % of throughput.
         "standard",
         &[
             "active_ratio>=100%",
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_set_is_readable() {
+    fn every_set_can_be_parsed() {
         for (name, texts) in PRESETS {
             assert_eq!(preset(name).unwrap().len(), texts.len(), "{name}");
         }

@@ -1,48 +1,28 @@
-//! The wiring of `hls-swarm impair`: from a name to what tc has set.
+//! `hls-swarm impair`: from the name of an impairment to what tc has set.
 
 pub mod profile;
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
-
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::exit::Exit;
-use hls_swarm_cli::logging;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Program, capture, spawn_failed};
 use hls_swarm_os::{output, runtime};
 
-use crate::cli::impair::ImpairArgs;
+use crate::cli::commands::ImpairArgs;
 use crate::impair::profile::Impairment;
 
-/// The first word of a command line that is about impairments. No URL of a stream is spelled like this.
-pub const WORD: &str = "impair";
 const ANSWER_BYTES: usize = 16 << 10;
 /// tc may have to wait for the kernel to load a module.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 
-/// `main` of `hls-swarm impair`.
-#[must_use]
-pub fn main() -> ExitCode {
-    let words = std::iter::once("hls-swarm impair".into()).chain(std::env::args_os().skip(2));
-    let args = match ImpairArgs::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    match serve(&args) {
-        Ok(()) => Exit::Pass.into(),
-        Err(failure) => {
-            failure.print(&mut std::io::stderr());
-            failure.exit().into()
-        }
-    }
-}
-
-fn serve(args: &ImpairArgs) -> Result<(), Failure> {
+/// Impairs a network device, or removes its impairment.
+///
+/// # Errors
+/// There is no such impairment, or tc refuses.
+pub fn run(args: &ImpairArgs) -> Result<(), Failure> {
     let impairment = read(&args.impairment)?;
     let device = args.device.as_str();
     if args.show {

@@ -1,4 +1,4 @@
-//! Impairments of a link: what a TOML file says, and the arguments of tc that make it so.
+//! Impairments of a link: the keys of a TOML file, and the arguments of tc that follow from them.
 //!
 //! netem works on what a device sends, so a delay here is a delay of one direction: round trips,
 //! connects and times to first byte all grow by it once.
@@ -108,7 +108,7 @@ pub fn tc_clean(device: &str) -> Vec<String> {
     ["qdisc", "delete", "dev", device, "root"].map(str::to_owned).to_vec()
 }
 
-/// The arguments with which tc tells what is on `device`.
+/// The arguments with which tc shows what is set on `device`.
 #[must_use]
 pub fn tc_ask(device: &str) -> Vec<String> {
     ["qdisc", "show", "dev", device, "root"].map(str::to_owned).to_vec()

@@ -68,7 +68,7 @@ fn run_status(Report { verdict, .. }: &Report) -> TestCaseStatus {
     match verdict.kind {
         VerdictKind::Pass | VerdictKind::Fail => TestCaseStatus::success(),
         VerdictKind::Invalid => {
-            non_success(NonSuccessKind::Error, "invalid", &verdict.invalid_reasons.join("; "))
+            non_success(NonSuccessKind::Error, "invalid", &verdict.invalid_because.join("; "))
         }
         VerdictKind::Aborted => {
             let why = format!("aborted before its planned end (exit code {})", verdict.exit_code);

@@ -34,7 +34,7 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
         safe(&run.url),
         safe(&report.end_reason)
     )?;
-    for reason in &verdict.invalid_reasons {
+    for reason in &verdict.invalid_because {
         writeln!(out, "**Invalid:** {}\n", safe(reason))?;
     }
     writeln!(out, "| | Criterion | Value | Limit |\n|---|---|---|---|")?;

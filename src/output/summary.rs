@@ -295,7 +295,7 @@ fn criteria(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
         let value = criterion.value_text();
         writeln!(out, "{mark} {:<16} {value:<9} ({})", criterion.name, criterion.limit)?;
     }
-    for reason in &verdict.invalid_reasons {
+    for reason in &verdict.invalid_because {
         writeln!(out, "! invalid: {reason}")?;
     }
     writeln!(out, "\n{} (exit code {})", verdict.kind.as_str(), verdict.exit_code)

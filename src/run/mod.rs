@@ -1,112 +1,103 @@
-//! The wiring of `hls-swarm`: from what was typed to an exit code, as a table of contents.
+//! The start-up of `hls-swarm`: from the command line to an exit code.
 
 pub(crate) mod description;
 pub(crate) mod play;
 pub(crate) mod print;
 pub(crate) mod waiting;
 
-use std::ffi::OsStr;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{CommandFactory, FromArgMatches};
-
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_cli::health::{self, Where};
-use hls_swarm_cli::manual::{COMPLETIONS, MAN};
-use hls_swarm_cli::{go_style, logging};
+use hls_swarm_cli::health::{self, Endpoint};
+use hls_swarm_cli::layers::Given;
+use hls_swarm_cli::manual::{self, Manual};
+use hls_swarm_cli::{logging, program};
 use hls_swarm_host::audit::command as audit;
 use hls_swarm_host::tuning::command as tune;
 use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{machine, output, pid1, runtime, secrets};
+use hls_swarm_os::{machine, output, runtime, secrets};
 
-use crate::cli::extra_args;
-use crate::cli::run::SwarmArgs;
-use crate::config::layers::{self, environment, merged_with_profiles};
-use crate::config::plan::unused_options::Typed;
-use crate::config::plan::{self, Environment, Plan};
-use crate::config::{self, header_file, profile};
+use crate::cli::commands::SwarmCommand;
+use crate::cli::run::{METRICS_PORT, RunArgs};
+use crate::cli::{self, Cli};
+use crate::config::plan::{self, Environment, Plan, unused_options};
+use crate::config::{self, header_file, layers, profile};
 use crate::output::exchange_log::ExchangeLog;
 use crate::preflight::checklist::Finding;
 use crate::preflight::resources::own_files;
 use crate::tui::Tui;
-use crate::{collect, consent, impair, manual, monitoring, preflight, report, shard_plan};
+use crate::{collect, consent, impair, monitoring, preflight, report, shard_plan};
 
-/// `hls-swarm`: its metrics.
-const HEALTH: Where = Where {
-    program: "hls-swarm health",
-    variable: "METRICS_PORT",
-    port: plan::METRICS_PORT,
+/// The metrics of a run.
+const HEALTH: Endpoint = Endpoint {
+    variables: &["HLS_SWARM_METRICS", "METRICS_PORT"],
+    port: METRICS_PORT,
     path: "/metrics",
-    help: "metrics are served as long as a run lasts, and not with --metrics off; another port? METRICS_PORT or a URL",
+    help: "metrics are served during a run, unless it has --metrics off; for another port set METRICS_PORT or pass a URL",
 };
 
 /// `main` of `hls-swarm`.
 #[must_use]
 pub fn main() -> ExitCode {
-    let first = std::env::args_os().nth(1);
-    match first.as_deref().and_then(OsStr::to_str) {
-        Some(report::WORD) => return report::main(),
-        Some(health::WORD) => return health::main(HEALTH),
-        Some(collect::WORD) => return collect::main(),
-        Some(config::WORD) => return config::main(),
-        Some(monitoring::WORD) => return monitoring::main(),
-        Some(shard_plan::WORD) => return shard_plan::main(),
-        Some(tune::WORD) => return tune::main(),
-        Some(audit::WORD) => return audit::main(),
-        Some(impair::WORD) => return impair::main(),
-        Some(MAN | COMPLETIONS) => return hls_swarm_cli::manual::main(manual::swarm()),
-        _ => {}
-    }
-    let extra = std::env::var("EXTRA_ARGS").ok();
-    let typed = match extra_args::appended(std::env::args_os().collect(), extra.as_deref()) {
-        Ok(typed) => go_style::translate(typed, &SwarmArgs::command()),
-        Err(failure) => return complain(&failure),
-    };
-    let parsed = SwarmArgs::command().try_get_matches_from(typed);
-    let (args, typed) = match parsed.and_then(|parsed| Ok((SwarmArgs::from_arg_matches(&parsed)?, parsed))) {
-        Ok((args, parsed)) => (args, layers::typed(&parsed)),
-        Err(error) => return logging::clap_exit(&error),
-    };
-    match pid1::run_as_pid1().and_then(|first| first.map_or_else(|| start(args, &typed), Ok)) {
-        Ok(exit) => exit,
-        Err(failure) => complain(&failure),
+    program::main(&cli::program(), command)
+}
+
+fn command(Cli { command, run }: Cli, given: Given) -> Result<ExitCode, Failure> {
+    let manual = || Manual { command: cli::command(), layout: &cli::LAYOUT, environment: &cli::ENVIRONMENT };
+    let done = |()| ExitCode::from(Exit::Pass);
+    match command {
+        None => start(RunArgs { given, ..*run }),
+        Some(SwarmCommand::Run(run)) => start(RunArgs { given, ..*run }),
+        Some(SwarmCommand::Check(run)) => {
+            let mut run = RunArgs { given, ..*run };
+            run.action.check = true;
+            start(run)
+        }
+        Some(SwarmCommand::Report(command)) => report::run(command),
+        Some(SwarmCommand::Collect(args)) => collect::run(&args),
+        Some(SwarmCommand::Plan(args)) => shard_plan::run(&args).map(done),
+        Some(SwarmCommand::Config(command)) => config::run(command, given),
+        Some(SwarmCommand::Tune(args)) => tune::run(args).map(ExitCode::from),
+        Some(SwarmCommand::Audit(args)) => audit::run(&args).map(ExitCode::from),
+        Some(SwarmCommand::Impair(args)) => impair::run(&args).map(done),
+        Some(SwarmCommand::Monitoring(command)) => monitoring::run(&command).map(done),
+        Some(SwarmCommand::Health(args)) => health::check(HEALTH, args).map(done),
+        Some(SwarmCommand::Man(args)) => manual::print_page(&manual(), &args).map(done),
+        Some(SwarmCommand::Completions(args)) => manual::print_completions(&cli::command(), &args).map(done),
     }
 }
 
-/// Says what is wrong, without secrets that a library may have put into it.
-fn complain(failure: &Failure) -> ExitCode {
-    let mut text = Vec::new();
-    failure.print(&mut text);
-    // The reader may be gone; there is no one left to tell.
-    drop(write!(std::io::stderr(), "{}", secrets::redact(&String::from_utf8_lossy(&text))));
-    failure.exit().into()
-}
-
-fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
-    let args = merged_with_profiles(args)?;
+fn start(args: RunArgs) -> Result<ExitCode, Failure> {
+    let args = layers::merged(args)?;
     let environment = Environment {
-        secret_headers: args.header_file.as_deref().map_or_else(|| Ok(Vec::new()), header_file::read)?,
+        secret_headers: args
+            .stream
+            .header_file
+            .as_deref()
+            .map_or_else(|| Ok(Vec::new()), header_file::read)?,
         secrets: secrets::read(layers::wanted_secrets(&args)?)?,
         sites: site_rules::rules()?,
-        ..environment(&args)?
+        ..layers::environment(&args)?
     };
     let mut plan = plan::resolve(&args, &environment)?;
     secrets::register(&plan.secrets);
-    let idle = plan::unused_options::check(&args, typed)?;
+    let warnings = unused_options::check(&args)?;
     let tui = Tui::for_plan(&plan);
     let recent = tui.as_ref().map(Tui::log);
-    logging::start(args.log_format, args.log_level.as_deref(), args.verbose.unwrap_or(false), recent)?;
-    idle.iter().for_each(|warning| tracing::warn!("{warning}"));
-    if args.dry_run.unwrap_or(false) {
+    let results = &args.results;
+    logging::start(results.log_format, Some(&results.log_level), results.verbose, recent)?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if args.action.dry_run {
         output::print(&profile::text(&args, &plan)?)?;
         return Ok(Exit::Pass.into());
     }
-    if !args.print_cmd.unwrap_or(false) {
+    let print_command = args.action.print_cmd;
+    if !print_command {
         consent::obtain(&mut plan)?;
     }
     // Before anything is opened, which would fail with messages that do not name the limit.
@@ -116,8 +107,8 @@ fn start(args: SwarmArgs, typed: &Typed) -> Result<ExitCode, Failure> {
     // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     let runtime = runtime::single_threaded()?;
-    let exit = runtime.block_on(run(plan, args.print_cmd.unwrap_or(false), guard, tui));
-    // A look-up that hangs in the resolver must not hold up the exit.
+    let exit = runtime.block_on(self::run(plan, print_command, guard, tui));
+    // A look-up that hangs in the resolver must not delay the exit.
     runtime.shutdown_background();
     exit
 }
@@ -150,7 +141,7 @@ async fn run(
     play::play(plan, ready, log, guard, &shutdown, tui).await
 }
 
-/// The exit of a program that was asked to end before it had begun.
+/// The exit of a run that was stopped before its first viewer.
 fn interrupted(shutdown: &Shutdown) -> Exit {
     Exit::Signal(shutdown.signal().unwrap_or(2))
 }

@@ -116,7 +116,7 @@ pub(crate) async fn play(
     let written = report::publish(&files, &report).and(log);
     if let Some((collector, shard)) = collector {
         // The collector waits for the report, even if it could not be written here.
-        collect::hand_over(&collector, shard, &report, shutdown).await?;
+        collect::send_report(&collector, shard, &report, shutdown).await?;
         written?;
         let word = report.verdict.kind.as_str();
         tracing::info!("sent the report ({word}) to the collector, which gives the verdict");

@@ -1,4 +1,4 @@
-//! The time between preflight and the first viewer: until the hour that was asked for, and for all shards.
+//! The wait between preflight and the first viewer: for the start time, and for all shards.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::collect;
 use crate::config::plan::Plan;
 use crate::load::start_at::Wait;
 
-/// How often somebody who waits looks at the wall clock.
+/// How often the wall clock is checked during the wait.
 const WATCH: Duration = Duration::from_secs(10);
 
 /// Waits for the moment at which the run is to begin, and for all of its shards.
@@ -28,7 +28,7 @@ async fn wait_for_moment(plan: &Plan) -> Result<(), Failure> {
     match start.wait(&Zoned::now()) {
         Wait::For(time) => {
             tracing::info!("waiting until {start}, {}", GoDuration(Duration::from_secs(time.as_secs())));
-            // In pieces: the wall clock may be set meanwhile, which a timer does not hear of.
+            // In pieces: a timer does not notice when the wall clock is set.
             while let Wait::For(time) = start.wait(&Zoned::now()) {
                 tokio::time::sleep(time.min(WATCH).max(Duration::from_millis(1))).await;
                 if time <= WATCH {
@@ -41,7 +41,10 @@ async fn wait_for_moment(plan: &Plan) -> Result<(), Failure> {
             tracing::warn!("{start} was {} ago: starting now", GoDuration(late));
             Ok(())
         }
-        Wait::Missed(late) => Err(Failure::usage(format!("--start-at {start} was {} ago", GoDuration(late)))
-            .help("pass a moment to come, or a time of day like 20:00")),
+        Wait::Missed(late) => Err(Failure::usage(format!(
+            "invalid value \"{start}\" for --start-at: it was {} ago",
+            GoDuration(late)
+        ))
+        .help("pass a time in the future, or a time of day like 20:00")),
     }
 }

@@ -7,7 +7,7 @@ pub struct ShardPlan {
     pub clients: u32,
     /// Pods; each is one shard.
     pub pods: u32,
-    /// Viewers of the pod that has most.
+    /// Viewers of the largest pod.
     pub most: u32,
     /// Viewers started per second, of all pods together.
     pub ramp_rate: u32,
@@ -15,16 +15,16 @@ pub struct ShardPlan {
     pub stream_url: Option<String>,
     /// Flags that every pod gets.
     pub flags: String,
-    /// Thousandths of a processor that a pod asks for.
+    /// Processor time that a pod requests, in thousandths of a processor.
     pub cpu_millis: u64,
-    /// Memory of a pod, MiB: asked for, and the most it may have.
+    /// Memory of a pod in MiB, both request and limit.
     pub memory_mib: u64,
-    /// Open files that a pod needs; no field of Kubernetes' sets them.
+    /// Open files that a pod needs; Kubernetes has no field for them.
     pub open_files: u64,
     /// Memory of the collector, MiB.
     pub collector_memory_mib: u64,
     /// Folder of the base, as seen from the overlay.
     pub base: String,
-    /// Pods refuse to start if the stream is at a public address: too many viewers in all, and nobody's word.
+    /// Whether pods refuse a public address, because the load is large and was not confirmed.
     pub without_consent: bool,
 }

@@ -1,50 +1,46 @@
-//! How a load is divided over pods, and what each of them needs. What a number of viewers needs of one
-//! machine is `sizing`'; how it is written down is `kubernetes`'.
+//! How a load is divided over pods, and what each pod needs. `kubernetes` writes it down.
 
-use clap::Parser;
+use std::ffi::OsString;
+
 use url::Url;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_base::secrets::without_secrets;
 use hls_swarm_base::sizing::Requirements;
+use hls_swarm_cli::program::{self, Stop};
 use hls_swarm_http::target_policy::ASK_ABOVE;
 
-use crate::cli::extra_args;
-use crate::cli::run::SwarmArgs;
-use crate::cli::shard_plan::FleetArgs;
+use crate::cli::commands::PlanArgs;
+use crate::cli::{self, Cli, MORE_ARGUMENTS};
 use crate::shard_plan::answer::ShardPlan;
 
 /// Processor time of a viewer, thousandths: twice the 109 ms in 24 s of docs/ffmpeg.md, for TLS.
 const CPU_PER_VIEWER: u64 = 9;
 /// Processor time of hls-swarm itself, thousandths.
 const OWN_CPU: u64 = 100;
-/// Room for a report in the collector's memory, MiB, and for all else. Not measured, but generous: what runs
-/// out of memory here loses the verdict.
+/// Memory of the collector per report, and for everything else, in MiB. Not measured, but generous: without
+/// enough memory the verdict is lost.
 const REPORT_MIB: u64 = 16;
 const COLLECTOR_MIB: u64 = 1024;
 
-/// Divides the load that was asked for.
+/// Divides a load.
 ///
 /// # Errors
-/// A usage failure: the stream's address cannot be one, or the flags are none of `hls-swarm`'s.
-pub fn divide(args: &FleetArgs) -> Result<ShardPlan, Failure> {
+/// A usage failure: the stream's address is not a URL, or the flags are not those of a run.
+pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
     if let Some(url) = &args.stream_url {
         Url::parse(url).map_err(|error| {
-            Failure::usage(format!("--stream-url {url:?} is no address"))
+            Failure::usage(format!("invalid value {:?} for --stream-url", without_secrets(url)))
                 .caused_by(error)
                 .help("pass http:// or https:// and the address of a playlist")
         })?;
     }
     let flags = format!("--duration {} {}", args.duration, args.extra_args).trim_end().to_owned();
-    let words = extra_args::appended(vec!["hls-swarm".into()], Some(&flags))?;
-    let typed = SwarmArgs::try_parse_from(words).map_err(|error| {
-        Failure::usage(format!("--extra-args {:?} does not suit hls-swarm", args.extra_args))
-            .caused_by(error)
-            .help("hls-swarm --help lists the flags")
-    })?;
+    let typed = flags_of_run(&flags)?;
     let pods = args.clients.div_ceil(args.per_pod);
     let most = args.clients.div_ceil(pods);
     let needs = Requirements::of(most);
-    let consent = typed.yes.unwrap_or(false) || !typed.allow_hosts.is_empty();
+    let consent = typed.run.action.yes || !typed.run.safety.allow_hosts.is_empty();
     Ok(ShardPlan {
         clients: args.clients,
         pods,
@@ -61,27 +57,44 @@ pub fn divide(args: &FleetArgs) -> Result<ShardPlan, Failure> {
     })
 }
 
+/// Reads what every pod gets as EXTRA_ARGS.
+fn flags_of_run(flags: &str) -> Result<Cli, Failure> {
+    let look_up = |name: &str| (name == MORE_ARGUMENTS).then(|| OsString::from(flags));
+    let failure = match program::parse::<Cli>(&cli::program(), vec!["hls-swarm".into()], &look_up) {
+        Ok((cli, _)) if cli.command.is_none() => return Ok(cli),
+        Err(Stop::Failed(failure)) => failure,
+        Ok(_) | Err(Stop::Asked(_)) => Failure::usage("only flags of a run can be passed to pods"),
+    };
+    Err(Failure::usage(format!("invalid value {flags:?} for --extra-args"))
+        .caused_by(failure.chain())
+        .help("`hls-swarm run --help` lists the flags"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::commands::SwarmCommand;
 
-    fn fleet(words: &[&str]) -> Result<ShardPlan, Failure> {
-        divide(&FleetArgs::try_parse_from([&["plan"], words].concat()).unwrap())
+    fn plan(words: &[&str]) -> Result<ShardPlan, Failure> {
+        let words = ["hls-swarm", "plan"].iter().chain(words).map(OsString::from).collect();
+        let (Cli { command, .. }, _) = program::parse::<Cli>(&cli::program(), words, &|_| None).unwrap();
+        let Some(SwarmCommand::Plan(args)) = command else { panic!("{command:?}") };
+        divide(&args)
     }
 
     #[test]
     fn pods_are_even_and_no_larger_than_asked() {
-        let even = fleet(&["--clients=10000", "--per-pod=500"]).unwrap();
+        let even = plan(&["--clients=10000", "--per-pod=500"]).unwrap();
         assert_eq!((even.pods, even.most, even.memory_mib, even.open_files), (20, 500, 9564, 10_100));
-        let odd = fleet(&["--clients=1001", "--per-pod=500"]).unwrap();
+        let odd = plan(&["--clients=1001", "--per-pod=500"]).unwrap();
         assert_eq!((odd.pods, odd.most), (3, 334));
-        let few = fleet(&["--clients=3"]).unwrap();
+        let few = plan(&["--clients=3"]).unwrap();
         assert_eq!((few.pods, few.most), (1, 3));
     }
 
     #[test]
-    fn a_word_of_consent_is_missed_where_pods_would_be_asked() {
-        let missed = |words: &[&str]| fleet(words).unwrap().without_consent;
+    fn a_missing_confirmation_is_noticed() {
+        let missed = |words: &[&str]| plan(words).unwrap().without_consent;
         let url = "--stream-url=https://cdn.test/live.m3u8";
         assert!(missed(&["--clients=1000", url]));
         assert!(!missed(&["--clients=1000"]), "the base's own origin");
@@ -93,11 +106,11 @@ mod tests {
     }
 
     #[test]
-    fn what_no_pod_could_use_is_refused() {
-        assert!(fleet(&["--clients=3", "--stream-url=cdn"]).unwrap_err().to_string().contains("\"cdn\""));
-        let odd = fleet(&["--clients=3", "--extra-args=--colour"]).unwrap_err().to_string();
+    fn flags_that_no_pod_could_use_are_refused() {
+        assert!(plan(&["--clients=3", "--stream-url=cdn"]).unwrap_err().to_string().contains("\"cdn\""));
+        let odd = plan(&["--clients=3", "--extra-args=--colour"]).unwrap_err().to_string();
         assert!(odd.contains("--colour"), "{odd}");
-        let good = fleet(&["--clients=3", "--extra-args=--threshold 'speed:p5>0.9'"]).unwrap();
+        let good = plan(&["--clients=3", "--extra-args=--threshold 'speed:p5>0.9'"]).unwrap();
         assert_eq!(good.flags, "--duration 5m0s --threshold 'speed:p5>0.9'");
     }
 }

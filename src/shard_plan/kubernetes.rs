@@ -2,16 +2,16 @@
 
 use crate::shard_plan::answer::ShardPlan;
 
-/// The text of a kustomization.yaml. Text that was typed stands in it as JSON, which is YAML too.
+/// The text of a kustomization.yaml. Values of flags are written as JSON, which is YAML as well.
 #[must_use]
-pub fn render(fleet: &ShardPlan) -> String {
-    let ShardPlan { clients, pods, most, ramp_rate, cpu_millis, memory_mib, open_files, .. } = fleet;
-    let stream = fleet.stream_url.as_ref().map_or_else(String::new, |url| variable(0, "STREAM_URL", url));
+pub fn render(plan: &ShardPlan) -> String {
+    let ShardPlan { clients, pods, most, ramp_rate, cpu_millis, memory_mib, open_files, .. } = plan;
+    let stream = plan.stream_url.as_ref().map_or_else(String::new, |url| variable(0, "STREAM_URL", url));
     let clients_variable = variable(1, "CLIENTS", &clients.to_string());
     let ramp = variable(2, "RAMP_RATE", &ramp_rate.to_string());
-    let flags = variable(3, "EXTRA_ARGS", &fleet.flags);
-    let base = serde_json::Value::from(fleet.base.as_str());
-    let collector = fleet.collector_memory_mib;
+    let flags = variable(3, "EXTRA_ARGS", &plan.flags);
+    let base = serde_json::Value::from(plan.base.as_str());
+    let collector = plan.collector_memory_mib;
     format!(
         r#"# {clients} viewers in {pods} pods of at most {most}.
 # Kubernetes has no field for open files: the container runtime has to allow a pod {open_files} of them
@@ -43,13 +43,13 @@ patches:
     )
 }
 
-/// What to do about a load that nobody gave their word for.
+/// What to do about a load that needs confirmation.
 #[must_use]
-pub fn consent(fleet: &ShardPlan) -> String {
+pub fn consent(plan: &ShardPlan) -> String {
     format!(
-        "the pods of a load of {} viewers refuse a public address without a word; if the stream is at one and yours \
-         to load, plan again with --extra-args '--allow-host HOST' or '--yes'",
-        fleet.clients
+        "the pods of a load of {} viewers do not load a public address without confirmation; if you may load the \
+         stream, add --extra-args '--allow-host HOST' or '--yes'",
+        plan.clients
     )
 }
 

@@ -160,9 +160,9 @@ fn bad_input_is_named() {
     for (arguments, code, why) in [
         (&["--config", "/none/nginx.conf"][..], 2, "/none/nginx.conf cannot be read"),
         (&["--config", broken], 2, "broken.conf, line 1: a `{` whose `}` is missing"),
-        (&["--config", broken, "--report", "x.pdf"], 2, "an audit is not written as \"pdf\""),
-        (&["--pid", "1"], 3, "is no master process of nginx"),
-        (&["--viewers", "0"], 2, "0 is not in 1.."),
+        (&["--config", broken, "--report", "x.pdf"], 2, "unknown format \"pdf\""),
+        (&["--pid", "1"], 3, "no visible master process of nginx has this id"),
+        (&["--viewers", "0"], 2, "expected a number from 1 up"),
     ] {
         let output = audit(arguments);
         let said = String::from_utf8_lossy(&output.stderr);

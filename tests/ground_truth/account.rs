@@ -51,7 +51,7 @@ fn agreement(run: &Run) -> Vec<String> {
     if sources.0 != "probe" || sources.1 != "probe" {
         found.push(format!("the source is {sources:?}"));
     }
-    for reason in run.report["invalid_reasons"].as_array().unwrap() {
+    for reason in run.report["invalid_because"].as_array().unwrap() {
         let reason = reason.as_str().unwrap();
         if !reason.contains("machine") {
             found.push(format!("the run says that it is invalid: {reason}"));

@@ -49,7 +49,7 @@ fn the_report_equals_the_access_log() {
             assert_eq!(played.code, Some(0));
             return;
         }
-        println!("attempt {attempt}: {}", played.report["invalid_reasons"]);
+        println!("attempt {attempt}: {}", played.report["invalid_because"]);
     }
     panic!("the lab's scenario did not pass, see its summary above");
 }

@@ -120,6 +120,6 @@ fn viewers_that_say_they_play_and_ask_for_nothing_prove_nothing() {
     let url = server.url("/live.m3u8");
     let outcome = Swarm::new(&["--clients", "2", "--duration", "3s", "--ffmpeg", &fake.path(), &url]).run();
     assert_eq!(outcome.code(), 5, "{}", outcome.stdout);
-    let because = outcome.report["invalid_reasons"].to_string();
+    let because = outcome.report["invalid_because"].to_string();
     assert!(because.contains("2 viewers played without a single request"), "{because}");
 }

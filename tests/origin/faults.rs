@@ -299,7 +299,7 @@ fn the_fault_command_lists_adds_and_removes_faults() {
         (&["add", "delay=1ms", "statsu=1"][..], 2, "unknown kind of fault \"statsu\""),
         (&["remove", "9"], 2, "there is no active fault with this number"),
         (&["add", "nginx-death"], 2, "the embedded origin has no process to kill"),
-        (&["add"], 2, "required"),
+        (&["add"], 2, "<FAULT>... is missing"),
     ] {
         let output = fault(&origin, words);
         let words = String::from_utf8_lossy(&output.stderr);

@@ -7,12 +7,11 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use hls_swarm_origin::cli::StreamArgs;
 use hls_swarm_origin::encoder::argv::{self, Pace, SegmentOutput};
+use hls_swarm_origin::layout;
 use hls_swarm_origin::profile::derived::Derived;
 use hls_swarm_origin::profile::stream::Stream;
 use hls_swarm_origin::publisher::playlist::PLAYLIST;
-use hls_swarm_origin::{layout, profile};
 
 fn run(program: &str, arguments: &[OsString]) -> (String, String) {
     let output = Command::new(program).args(arguments).output().unwrap();
@@ -38,11 +37,17 @@ fn intervals(playlist: &Path, stream: &str) -> BTreeMap<i64, usize> {
     intervals
 }
 
-fn assert_continuous(profile_name: &str, args: &StreamArgs) {
+fn assert_continuous(profile: &str, segment_seconds: u32, fps: u32) {
     let home = TempDir::new().unwrap();
     let file = home.path().join("loop.nut");
-    let profile = profile::parse(profile_name, profile::built_in(profile_name).unwrap()).unwrap();
-    let stream = Stream::resolve(profile, args).unwrap();
+    let flags = [
+        format!("--profile={profile}"),
+        format!("--segment-seconds={segment_seconds}"),
+        format!("--fps={fps}"),
+        "--video-size=160x90".to_owned(),
+        "--video-bitrate=100".to_owned(),
+    ];
+    let stream = Stream::of_flags(&flags.each_ref().map(String::as_str)).unwrap();
     let derived = Derived::of(&stream);
     let seconds = stream.loop_seconds;
     let (_, warnings) = run("ffmpeg", &argv::encode_loop(&stream, &derived, &file));
@@ -77,23 +82,13 @@ fn assert_continuous(profile_name: &str, args: &StreamArgs) {
     }
 }
 
-fn small(segment_seconds: u32, fps: u32) -> StreamArgs {
-    StreamArgs {
-        segment_seconds: Some(segment_seconds),
-        fps: Some(fps),
-        video_size: Some("160x90".into()),
-        video_bitrate: Some(100),
-        ..StreamArgs::default()
-    }
-}
-
 #[test]
 fn loops_of_the_default_profile_are_continuous() {
-    assert_continuous("default", &small(2, 30));
-    assert_continuous("default", &small(3, 25));
+    assert_continuous("default", 2, 30);
+    assert_continuous("default", 3, 25);
 }
 
 #[test]
 fn loops_of_the_low_latency_profile_are_continuous() {
-    assert_continuous("low-latency", &small(1, 30));
+    assert_continuous("low-latency", 1, 30);
 }

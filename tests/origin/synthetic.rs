@@ -5,21 +5,17 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use hls_swarm_origin::cli::StreamArgs;
 use hls_swarm_origin::embedded::synthetic::SyntheticStream;
-use hls_swarm_origin::profile;
 use hls_swarm_origin::profile::stream::Stream;
 
 fn synthetic(size: &str, fps: u32, seconds: u32, kbps: u32) -> SyntheticStream {
-    let args = StreamArgs {
-        video_size: Some(size.into()),
-        fps: Some(fps),
-        segment_seconds: Some(seconds),
-        video_bitrate: Some(kbps),
-        ..StreamArgs::default()
-    };
-    let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-    SyntheticStream::of(&Stream::resolve(profile, &args).unwrap())
+    let flags = [
+        format!("--video-size={size}"),
+        format!("--fps={fps}"),
+        format!("--segment-seconds={seconds}"),
+        format!("--video-bitrate={kbps}"),
+    ];
+    SyntheticStream::of(&Stream::of_flags(&flags.each_ref().map(String::as_str)).unwrap())
 }
 
 /// Decodes and copies the whole file, both without warnings.

@@ -20,7 +20,7 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
     };
     let invalid = |report: &mut Report| {
         verdict(VerdictKind::Invalid, 5)(report);
-        report.verdict.invalid_reasons = vec!["too late".into()];
+        report.verdict.invalid_because = vec!["too late".into()];
     };
     // The recorded run itself fails by its error rate.
     let merged = |one: Report, other: Report| merge(&named(vec![one, other])).unwrap().verdict;
@@ -30,7 +30,7 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
     assert_eq!((aborted.kind, aborted.exit_code), (VerdictKind::Aborted, 130));
     let proves_nothing = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, invalid));
     assert_eq!((proves_nothing.kind, proves_nothing.exit_code), (VerdictKind::Invalid, 5));
-    assert_eq!(proves_nothing.invalid_reasons, ["2.json: too late"]);
+    assert_eq!(proves_nothing.invalid_because, ["2.json: too late"]);
     let never = merged(shard(0, verdict(VerdictKind::Fail, 6)), shard(1, invalid));
     assert_eq!(never.exit_code, 6);
 }

@@ -289,8 +289,8 @@ fn the_commands_read_and_write_files() {
         ("report show missing.json", "missing.json: cannot be read"),
         ("report show a.json --report a.pdf", "unknown file extension"),
         ("report show a.json --report nowhere/a.md", "cannot be written"),
-        // Only the first word can be the command; a URL is never taken for it.
-        ("-v report", "is no address of a stream"),
+        // A command comes before its flags; a URL is never taken for one.
+        ("-v report show a.json", "-v before the command \"report\""),
         ("--report run.pdf http://127.0.0.1:9/report", "unknown file extension"),
     ] {
         let (code, _, said) = run(line);
@@ -313,7 +313,7 @@ fn no_text_breaks_out_of_the_markup() {
         report.snapshot.exit_reasons = vec![(evil.into(), 1)];
         report.snapshot.connect_failures = vec![(evil.into(), 1)];
         report.verdict.kind = VerdictKind::Invalid;
-        report.verdict.invalid_reasons = vec![evil.into()];
+        report.verdict.invalid_because = vec![evil.into()];
         for criterion in &mut report.verdict.criteria {
             (criterion.name, criterion.limit) = (evil.into(), evil.into());
         }
@@ -329,7 +329,7 @@ fn no_text_breaks_out_of_the_markup() {
 fn junit_counts_what_it_holds() {
     let invalid = shard(0, |report| {
         report.verdict.kind = VerdictKind::Invalid;
-        report.verdict.invalid_reasons = vec!["3 records of the probe were lost".into()];
+        report.verdict.invalid_because = vec!["3 records of the probe were lost".into()];
     });
     let aborted =
         shard(0, |report| (report.verdict.kind, report.verdict.exit_code) = (VerdictKind::Aborted, 130));

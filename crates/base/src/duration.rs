@@ -27,6 +27,28 @@ const UNITS: [(&str, u64); 8] = [
     ("h", 3_600_000_000_000),
 ];
 
+/// Reads a duration in which a bare number counts milliseconds.
+///
+/// # Errors
+/// The text is not a duration.
+pub fn or_milliseconds(text: &str) -> Result<GoDuration, InvalidDuration> {
+    with_unit(text, "ms").parse()
+}
+
+/// Reads a duration in which a bare number counts seconds.
+///
+/// # Errors
+/// The text is not a duration.
+pub fn or_seconds(text: &str) -> Result<GoDuration, InvalidDuration> {
+    with_unit(text, "s").parse()
+}
+
+fn with_unit(text: &str, unit: &str) -> String {
+    let bare = text.trim();
+    let number = bare.starts_with(|c: char| c.is_ascii_digit()) && bare.parse::<f64>().is_ok();
+    if number { format!("{bare}{unit}") } else { text.to_owned() }
+}
+
 /// The reason why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidDuration(String);
@@ -186,6 +208,19 @@ mod tests {
         ] {
             let error = typed.parse::<GoDuration>().unwrap_err().to_string();
             assert!(error.contains(expected), "{typed:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_takes_the_unit_of_its_flag() {
+        for (typed, milliseconds, seconds) in
+            [("100", 100, 100_000), ("0.5", 0, 500), ("0", 0, 0), ("3s", 3000, 3000), (" 7 ", 7, 7000)]
+        {
+            assert_eq!(or_milliseconds(typed).unwrap().0.as_millis(), milliseconds, "{typed}");
+            assert_eq!(or_seconds(typed).unwrap().0.as_millis(), seconds, "{typed}");
+        }
+        for wrong in ["", "-1", "1e3", "inf", "ten"] {
+            assert!(or_seconds(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::io::Write;
 
 use super::exit::Exit;
 
-/// A failure as a user meets it. `what` names the thing and the value, `help` says what to do.
+/// A failure as a user meets it. `what` names the thing and the value, `help` suggests what to do.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
@@ -60,6 +60,12 @@ impl Failure {
     #[must_use]
     pub fn within(self, thing: impl fmt::Display) -> Self {
         Self { what: format!("{thing}: {}", self.what), ..self }
+    }
+
+    /// The same failure with another exit code.
+    #[must_use]
+    pub fn exiting(self, exit: Exit) -> Self {
+        Self { exit, ..self }
     }
 
     /// The exit code that this failure asks for.

@@ -9,9 +9,9 @@ pub enum Exit {
     Pass,
     /// 1: a defect of this program, never of the stream.
     Internal,
-    /// 2: what was typed or configured cannot be run.
+    /// 2: the command line or the configuration is not valid.
     Usage,
-    /// 3: the machine, FFmpeg or the URL is not fit for the run; nothing was started.
+    /// 3: the machine, FFmpeg or the URL cannot be used for the run; nothing was started.
     Preflight,
     /// 4: the run is valid and a criterion was not met.
     Criteria,
@@ -55,9 +55,11 @@ impl Exit {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Pass => "pass: every criterion was met",
-            Self::Internal => "internal: a defect of this program",
-            Self::Usage => "usage: what was typed or configured cannot be run",
-            Self::Preflight => "preflight: machine, FFmpeg or URL not fit; nothing was started",
+            Self::Internal => "internal: a defect of this program, or a refusal of the operating system",
+            Self::Usage => "usage: the command line or the configuration is not valid",
+            Self::Preflight => {
+                "preflight: the machine, FFmpeg or the URL cannot be used; nothing was started"
+            }
             Self::Criteria => "fail: a threshold or success criterion was not met",
             Self::Invalid => "invalid: the load generator was the bottleneck, or facts were lost",
             Self::NeverPlayed => "never played: no viewer ever played",

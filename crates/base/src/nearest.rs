@@ -1,13 +1,13 @@
-//! The name that a user most likely meant, for error messages.
+//! The name a user most likely meant, for error messages. It decides nothing else.
 
-/// The candidate with the smallest edit distance to `typed`, if it is near enough to be a typing error: at
-/// most a third of the characters differ, and one always may.
+/// The candidate with the smallest edit distance to `typed`, if it is near enough to be a typing error:
+/// at most a third of the letters differ, and at least one may. Two letters that changed places count as one.
 #[must_use]
 pub fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (typed.chars().count() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::levenshtein(typed, candidate), candidate))
+        .map(|candidate| (strsim::osa_distance(typed, candidate), candidate))
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -19,7 +19,8 @@ mod tests {
 
     #[test]
     fn a_typing_error_is_recognised_and_another_word_is_not() {
-        assert_eq!(nearest("fsp", ["size", "fps"]), None, "two of three characters differ");
+        assert_eq!(nearest("fsp", ["size", "fps"]), Some("fps"), "two letters changed places");
+        assert_eq!(nearest("sfp", ["size", "fps"]), None, "two of three letters differ");
         assert_eq!(nearest("list_sise", ["size", "list_size"]), Some("list_size"));
         assert_eq!(nearest("defualt", ["default", "stress"]), Some("default"));
         assert_eq!(nearest("zebra", ["size", "list_size"]), None);

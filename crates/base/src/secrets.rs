@@ -11,9 +11,9 @@ use crate::error::Failure;
 
 /// What stands for a secret where it is shown.
 pub const SHOWN: &str = "***";
-/// A shorter text is found everywhere, and no secret.
+/// Shortest secret: a shorter text could be found anywhere.
 pub const SHORTEST: usize = 4;
-/// Values that stand in the open are only hidden if they are long enough to mean something.
+/// Values written in the open are only hidden if they are at least this long.
 const SHORTEST_TYPED: usize = 8;
 /// Headers whose value is a secret wherever it comes from.
 const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "token", "key"];
@@ -23,7 +23,7 @@ const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "token", "key"];
 pub enum Reference {
     /// A variable of the environment.
     Variable(String),
-    /// A file; its last line break is no part of the secret.
+    /// A file; its last line break is not part of the secret.
     File(String),
 }
 
@@ -88,7 +88,7 @@ pub struct Secrets {
     made_up: bool,
 }
 
-// Whoever prints a plan must not print them.
+// A plan that is printed must not show them.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secrets({})", self.hidden.len())
@@ -146,7 +146,7 @@ impl Secrets {
     pub fn hide_header(&mut self, name: &str, value: &str) {
         let name = name.to_ascii_lowercase();
         if SECRET_HEADERS.iter().any(|part| name.contains(part)) {
-            // Of "Bearer abc" the word Bearer is no secret.
+            // In "Bearer abc" only abc is secret.
             let token = value.rsplit(' ').next().unwrap_or(value);
             self.hide_typed(value);
             self.hide_typed(token);
@@ -191,6 +191,18 @@ impl Secrets {
             }
         }
         text
+    }
+}
+
+/// An address for messages, which may not be a valid URL: without credentials and query.
+#[must_use]
+pub fn without_secrets(address: &str) -> String {
+    let (path, query) = address.split_once('?').map_or((address, ""), |(path, _)| (path, "?***"));
+    let start = path.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = path.split_at(start);
+    match rest.rsplit_once('@') {
+        Some((_, rest)) => format!("{scheme}***@{rest}{query}"),
+        None => format!("{path}{query}"),
     }
 }
 

@@ -1,19 +1,16 @@
 //! What a number of viewers needs of a machine. Whether a machine has it is `preflight::resources`'s.
+//!
+//! The numbers are those of `profiles/sizing.toml`, which the Nix modules read as well.
 
+use hls_swarm_profiles::sizing::{recommended, swarm, viewer};
 use serde::Serialize;
 
-/// Files that one viewer may have open, and those of this program itself.
-pub const FILES_PER_VIEWER: u64 = 20;
 /// Files that this program itself may have open.
-pub const OWN_FILES: u64 = 100;
+pub const OWN_FILES: u64 = swarm::OPEN_FILES;
 /// Processes beside the viewers.
-pub const OWN_PROCESSES: u64 = 50;
-/// Private memory of one FFmpeg from a distribution, and of this program, bytes.
-pub const MEMORY_PER_VIEWER: u64 = 19 << 20;
+pub const OWN_PROCESSES: u64 = swarm::PROCESSES;
 /// Memory of this program itself, bytes.
-pub const OWN_MEMORY: u64 = 64 << 20;
-/// Local ports per viewer: its connections, and those of a restart meanwhile.
-pub const PORTS_PER_VIEWER: u64 = 5;
+pub const OWN_MEMORY: u64 = swarm::MEMORY_BYTES;
 
 /// What one viewer needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +28,12 @@ pub struct ViewerSize {
 impl ViewerSize {
     /// An FFmpeg from a distribution.
     pub const FFMPEG: Self = Self {
-        open_files: FILES_PER_VIEWER,
-        processes: 1,
-        memory_bytes: MEMORY_PER_VIEWER,
-        local_ports: PORTS_PER_VIEWER,
+        open_files: viewer::OPEN_FILES,
+        processes: viewer::PROCESSES,
+        memory_bytes: viewer::MEMORY_BYTES,
+        local_ports: viewer::LOCAL_PORTS,
     };
 }
-
-/// What a limit that is set once should leave room for: few viewers, then more.
-const RECOMMENDED_PER_VIEWER: u64 = 15;
-const RECOMMENDED_BASE: u64 = 1000;
 
 /// What viewers need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -71,7 +64,8 @@ impl Requirements {
         let open_files = n * size.open_files + OWN_FILES;
         Self {
             open_files,
-            open_files_limit: open_files.max(n * RECOMMENDED_PER_VIEWER + RECOMMENDED_BASE),
+            open_files_limit: open_files
+                .max(n * recommended::OPEN_FILES_PER_VIEWER + recommended::OPEN_FILES),
             processes: n * size.processes + OWN_PROCESSES,
             memory_bytes: n * size.memory_bytes + OWN_MEMORY,
             local_ports: n * size.local_ports,

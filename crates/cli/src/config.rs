@@ -2,34 +2,25 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::exit::Exit;
 use hls_swarm_os::output;
 
-/// The exit code of a command, and what it has to complain about.
-pub fn exit(served: Result<(), Failure>) -> ExitCode {
-    match served {
-        Ok(()) => Exit::Pass.into(),
-        Err(failure) => {
-            failure.print(&mut std::io::stderr());
-            failure.exit().into()
-        }
-    }
-}
-
-/// Tells which values have no effect.
-pub fn warn(program: &str, idle: &[String]) {
-    for warning in idle {
-        drop(writeln!(std::io::stderr(), "{program}: {warning}"));
+/// Prints warnings about options that have no effect.
+pub fn warn(unused: &[String]) {
+    for warning in unused {
+        // The reader may be gone; there is no one left to tell.
+        drop(writeln!(std::io::stderr(), "warning: {warning}"));
     }
 }
 
 /// The text of a file that is to be checked.
+///
+/// # Errors
+/// A usage failure: it cannot be read.
 pub fn read(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!("{}: cannot be read", file.display()))
@@ -47,11 +38,11 @@ pub struct Shown<'a, S, D> {
     pub version: &'static str,
     /// The profile underneath, if one was named.
     pub profile: Option<&'a str>,
-    /// The scenario over it, if one was named.
+    /// The scenario on top of it, if one was named.
     pub scenario: Option<&'a str>,
     /// Every key that has a value, as a profile spells it.
     pub settings: S,
-    /// What follows from the settings.
+    /// What follows from the settings: limits, sizes, times.
     pub derived: D,
 }
 
@@ -74,6 +65,7 @@ impl<S: Serialize, D: Serialize> Shown<'_, S, D> {
         output::print(&text)
     }
 }
+
 /// How a configuration is printed.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShowArgs {

@@ -1,71 +1,79 @@
-//! The wiring of `hls-swarm health` and `hls-origin health`: does the program on this machine answer?
+//! `health` of both programs: whether the program on this machine responds.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::Args;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_http::fetch::{self, Request};
+use hls_swarm_http::target_policy::TargetPolicy;
 
-use crate::health_args::HealthArgs;
-use crate::logging;
+/// How long a response may take.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The first word of a command line that asks for health.
-pub const WORD: &str = "health";
+/// Which address is asked.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct HealthArgs {
+    /// Address to ask; without it the program's own, at the port that the environment sets
+    #[arg(value_name = "URL")]
+    pub url: Option<String>,
+}
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// Where a program answers: its name, the environment variable of its port, the default, the path.
+/// Where a program responds.
 #[derive(Clone, Copy, Debug)]
-pub struct Where {
-    /// The program.
-    pub program: &'static str,
-    /// Environment variable of its port.
-    pub variable: &'static str,
-    /// Port unless the variable is set.
+pub struct Endpoint {
+    /// Environment variables of its port or address; the first one that is set is used.
+    pub variables: &'static [&'static str],
+    /// Port unless a variable is set.
     pub port: u16,
-    /// Path that answers.
+    /// Path that responds.
     pub path: &'static str,
-    /// What to do if nobody answers.
+    /// What to do if nothing responds.
     pub help: &'static str,
 }
 
-/// `main` of both.
-#[must_use]
-pub fn main(place: Where) -> ExitCode {
-    let words = std::iter::once(place.program.into()).chain(std::env::args_os().skip(2));
-    let args = match HealthArgs::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    match ask(place, args) {
-        Ok(()) => Exit::Pass.into(),
-        Err(failure) => {
-            failure.print(&mut std::io::stderr());
-            Exit::Internal.into()
-        }
-    }
-}
-
-fn ask(place: Where, args: HealthArgs) -> Result<(), Failure> {
-    let port = std::env::var(place.variable).ok().filter(|port| !port.is_empty());
-    let port = port.unwrap_or_else(|| place.port.to_string());
-    let url = args.url.unwrap_or_else(|| format!("http://127.0.0.1:{port}{}", place.path));
+/// Asks the program on this machine, or the one that was named.
+///
+/// # Errors
+/// Nothing responds, or with an error; the exit code is 1, as health checks expect.
+pub fn check(endpoint: Endpoint, args: HealthArgs) -> Result<(), Failure> {
+    let set =
+        endpoint.variables.iter().find_map(|name| std::env::var(name).ok().filter(|set| !set.is_empty()));
+    let port = set.map_or_else(|| endpoint.port.to_string(), |set| port_of(&set).to_owned());
+    let url = args.url.unwrap_or_else(|| format!("http://127.0.0.1:{port}{}", endpoint.path));
     let url = Url::parse(&url).map_err(|error| {
-        Failure::usage(format!("{url:?} is no address")).caused_by(error).help("pass an http:// URL")
+        Failure::usage(format!("invalid URL {url:?}"))
+            .caused_by(error)
+            .help("pass an http:// URL")
+            .exiting(Exit::Internal)
     })?;
     let request = Request {
         url,
         headers: Vec::new(),
         user_agent: concat!("hls-swarm/", env!("CARGO_PKG_VERSION"), "/health").into(),
-        timeout: PATIENCE,
+        timeout: TIMEOUT,
         verify_tls: true,
         resolve: Vec::new(),
-        target_policy: hls_swarm_http::target_policy::TargetPolicy::default(),
+        target_policy: TargetPolicy::default(),
     };
-    fetch::get_now(&request).map(drop).map_err(|failure| failure.help(place.help))
+    fetch::get_now(&request).map(drop).map_err(|failure| failure.help(endpoint.help).exiting(Exit::Internal))
+}
+
+/// The port of `17091`, `:17091` or `0.0.0.0:17091`.
+fn port_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(_, port)| port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_what_follows_the_last_colon() {
+        for (address, port) in [("17091", "17091"), (":9000", "9000"), ("[::1]:9000", "9000")] {
+            assert_eq!(port_of(address), port);
+        }
+    }
 }

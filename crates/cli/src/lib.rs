@@ -1,9 +1,11 @@
 //! What the command lines of `hls-swarm` and `hls-origin` share.
 
+pub mod arguments;
+pub mod complaint;
 pub mod config;
-pub mod go_style;
 pub mod health;
-pub mod health_args;
+pub mod help;
+pub mod layers;
 pub mod logging;
 pub mod manual;
-pub mod manual_args;
+pub mod program;

@@ -1,8 +1,8 @@
 //! What the body of a response looks like, and whether that is what was asked for.
 
-use serde::Serialize;
-
 use std::fmt;
+
+use serde::Serialize;
 
 use crate::exchange::{Exchange, Kind, Outcome};
 

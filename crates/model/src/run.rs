@@ -14,8 +14,10 @@ pub struct Run {
     /// Version of this program.
     pub version: String,
     /// Version of FFmpeg; `None` = another player played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ffmpeg: Option<String>,
     /// Command line of the player that played in place of FFmpeg.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub player: Option<String>,
     /// Seed of all random choices; `None` of merged runs, which had one each.
     #[serde(skip_serializing_if = "Option::is_none")]

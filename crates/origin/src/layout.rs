@@ -99,19 +99,11 @@ pub fn needs_multivariant(renditions: &[Rendition]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{FormatName, StreamArgs};
-    use crate::profile;
 
     #[test]
     fn file_names_of_a_ladder_with_all_kinds_of_renditions() {
-        let profile = profile::parse("4k-abr", profile::built_in("4k-abr").unwrap()).unwrap();
-        let args = StreamArgs {
-            separate_audio: Some(true),
-            subtitles: Some(true),
-            format: Some(FormatName::Fmp4),
-            ..StreamArgs::default()
-        };
-        let renditions = renditions(&Stream::resolve(profile, &args).unwrap());
+        let flags = ["--profile=4k-abr", "--separate-audio", "--subtitles", "--format=fmp4"];
+        let renditions = renditions(&Stream::of_flags(&flags).unwrap());
         let names: Vec<_> = renditions.iter().map(|one| (one.playlist(), one.segment(7))).collect();
         let names: Vec<_> = names.iter().map(|(list, segment)| (list.as_str(), segment.as_str())).collect();
         assert_eq!(

@@ -18,91 +18,68 @@ mod render;
 mod run;
 mod systemd;
 
-use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Command, CommandFactory, Parser};
-
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_cli::health::{self, Where};
-use hls_swarm_cli::health_args::HealthArgs;
+use hls_swarm_cli::health::{self, Endpoint};
+use hls_swarm_cli::layers::Given;
 use hls_swarm_cli::logging::{self, LogFormat};
-use hls_swarm_cli::manual::{self, COMPLETIONS, MAN};
-use hls_swarm_cli::manual_args::{CompletionsArgs, ManArgs};
+use hls_swarm_cli::manual::{self, Manual};
+use hls_swarm_cli::program;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::{pid1, runtime};
+use hls_swarm_os::runtime;
 
-use crate::cli::service::FaultArgs;
-use crate::cli::{OriginArgs, RenderArgs};
+use crate::cli::{Cli, OriginArgs, OriginCommand, RenderCommand};
 use crate::fault::control;
 
-/// The first word of a command line that is about configurations.
-const CONFIG: &str = "config";
-
-/// `hls-origin`: its `/health`.
-const HEALTH: Where = Where {
-    program: "hls-origin health",
-    variable: "HLS_ORIGIN_PORT",
+/// The health page of the origin.
+const HEALTH: Endpoint = Endpoint {
+    variables: &["HLS_ORIGIN_PORT"],
     port: 17_080,
     path: "/health",
-    help: "start hls-origin, or look at what it logged; another port? HLS_ORIGIN_PORT or a URL",
+    help: "start hls-origin, or read its log; for another port set HLS_ORIGIN_PORT or pass a URL",
 };
-
-/// The first word of a command line that switches faults of an origin that runs.
-const FAULT: &str = "fault";
-/// The first word of a command line that prints what would run.
-const RENDER: &str = "render";
 
 /// `main` of `hls-origin`.
 #[must_use]
 pub fn main() -> ExitCode {
-    let word = std::env::args_os().nth(1);
-    let parsed = match word.as_deref().and_then(OsStr::to_str) {
-        Some(CONFIG) => return config_command::main(),
-        Some(health::WORD) => return health::main(HEALTH),
-        Some(MAN | COMPLETIONS) => return manual::main(command()),
-        Some(FAULT) => FaultArgs::try_parse_from(words("hls-origin fault"))
-            .map(|args| control::run(&args).map(ExitCode::from)),
-        Some(RENDER) => RenderArgs::try_parse_from(words("hls-origin render"))
-            .map(|args| start("info", async |guard| render::print(&args.command, guard).await)),
-        _ => OriginArgs::try_parse()
-            .map(|args| start(&args.log_level, async |guard| run::run(&args, guard).await)),
-    };
-    match parsed {
-        Err(error) => logging::clap_exit(&error),
-        Ok(Ok(exit)) => exit,
-        Ok(Err(failure)) => {
-            failure.print(&mut std::io::stderr());
-            failure.exit().into()
-        }
-    }
+    program::main(&cli::program(), command)
 }
 
-/// What was typed behind a sub-command, with the name that its help is to show.
-fn words(name: &str) -> impl Iterator<Item = OsString> {
-    std::iter::once(name.into()).chain(std::env::args_os().skip(2))
+fn command(Cli { command, origin }: Cli, given: Given) -> Result<ExitCode, Failure> {
+    let manual = || Manual { command: cli::command(), layout: &cli::LAYOUT, environment: &cli::ENVIRONMENT };
+    let done = |()| ExitCode::from(Exit::Pass);
+    let serve = |origin: OriginArgs| {
+        let args = OriginArgs { given: given.clone(), ..origin };
+        start(&args.log_level, async |guard| run::run(&args, guard).await)
+    };
+    match command {
+        None => serve(*origin),
+        Some(OriginCommand::Run(origin)) => serve(*origin),
+        Some(OriginCommand::Config(command)) => config_command::run(command, given).map(done),
+        Some(OriginCommand::Render(mut command)) => {
+            let (RenderCommand::Nginx(origin)
+            | RenderCommand::Ffmpeg(origin)
+            | RenderCommand::Systemd(origin)) = &mut command;
+            origin.given = given;
+            start("info", async |guard| render::print(&command, guard).await)
+        }
+        Some(OriginCommand::Fault(args)) => control::run(&args).map(ExitCode::from),
+        Some(OriginCommand::Health(args)) => health::check(HEALTH, args).map(done),
+        Some(OriginCommand::Man(args)) => manual::print_page(&manual(), &args).map(done),
+        Some(OriginCommand::Completions(args)) => manual::print_completions(&cli::command(), &args).map(done),
+    }
 }
 
 fn start(
     level: &str,
     work: impl AsyncFnOnce(&Arc<Guard>) -> Result<Exit, Failure>,
 ) -> Result<ExitCode, Failure> {
-    if let Some(exit) = pid1::run_as_pid1()? {
-        return Ok(exit);
-    }
     logging::level(Some(level))?;
+    // Before the runtime: the guard is forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     logging::start(Some(LogFormat::Text), Some(level), false, None)?;
     runtime::single_threaded()?.block_on(work(&guard)).map(ExitCode::from)
-}
-
-/// `hls-origin` with its commands, as manual pages and completions show it.
-#[must_use]
-pub fn command() -> Command {
-    OriginArgs::command()
-        .subcommand(HealthArgs::command().name("health"))
-        .subcommand(ManArgs::command().name(MAN))
-        .subcommand(CompletionsArgs::command().name(COMPLETIONS))
 }

@@ -224,13 +224,13 @@ impl Outcome {
     /// if it happens more than a few times, because then the verdicts were not tested.
     pub fn assert_judged(&self, code: i32, verdict: &str) {
         let machine = ["all processors of this machine", "this program itself was"];
-        let busy = self.report["invalid_reasons"].as_array().is_some_and(|reasons| {
+        let busy = self.report["invalid_because"].as_array().is_some_and(|reasons| {
             let of_machine =
                 |reason: &Value| machine.iter().any(|start| reason.as_str().unwrap().starts_with(start));
             !reasons.is_empty() && reasons.iter().all(of_machine)
         });
         let (code, verdict) = if busy {
-            accepted_invalid(&self.report["invalid_reasons"]);
+            accepted_invalid(&self.report["invalid_because"]);
             (5, "invalid")
         } else {
             (code, verdict)

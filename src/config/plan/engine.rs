@@ -1,19 +1,17 @@
-//! What plays, from what was typed.
+//! What plays.
 
 use std::path::PathBuf;
 
 use hls_swarm_base::error::Failure;
 
-use super::{Environment, safety, yes};
-use crate::cli::run::{EngineKind, ProbeMode, SwarmArgs};
+use super::{Environment, safety};
+use crate::cli::run::{EngineKind, ProbeMode, RunArgs};
 use crate::engine::{EngineConfig, command, ffmpeg};
 
-/// Different reasons that are kept of one viewer by default.
-const REASONS_KEPT: usize = 1000;
-
 /// The engine and its configuration.
-pub(crate) fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<EngineConfig, Failure> {
-    match (args.engine, &args.player) {
+pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Failure> {
+    let viewers = &args.viewers;
+    match (viewers.engine, &viewers.player) {
         (Some(EngineKind::Ffmpeg), Some(_)) => {
             Err(Failure::usage("--player has no effect with --engine ffmpeg")
                 .help("leave out one of them; --player implies --engine command"))
@@ -22,20 +20,20 @@ pub(crate) fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Eng
             .help("pass its command line, for example --player 'mpv --no-terminal {url}'")),
         (_, Some(text)) => player(args, text),
         (Some(EngineKind::Ffmpeg) | None, None) => Ok(EngineConfig::Ffmpeg(ffmpeg::Config {
-            program: [&args.ffmpeg, &environment.viewer_ffmpeg]
+            program: [&viewers.ffmpeg, &environment.viewer_ffmpeg]
                 .into_iter()
                 .find_map(Clone::clone)
                 .unwrap_or_else(|| PathBuf::from("ffmpeg")),
             probe: safety::source(args)?,
-            extra_arguments: args.ffmpeg_args.clone(),
-            log_level: yes(args.ffmpeg_debug).then(|| args.stats_loglevel.unwrap_or_default()),
-            reasons_kept: args.stats_buffer.map_or(REASONS_KEPT, |kept| kept as usize),
+            extra_arguments: viewers.ffmpeg_args.clone(),
+            log_level: viewers.ffmpeg_debug.then_some(viewers.stats_loglevel),
+            reasons_kept: viewers.stats_buffer as usize,
         })),
     }
 }
 
-fn player(args: &SwarmArgs, text: &str) -> Result<EngineConfig, Failure> {
-    if args.probe == Some(ProbeMode::Off) {
+fn player(args: &RunArgs, text: &str) -> Result<EngineConfig, Failure> {
+    if args.viewers.probe == ProbeMode::Off {
         let what =
             "--player with --probe off: nothing would be measured, for only the probe knows such a player";
         return Err(Failure::usage(what).help("leave out --probe off"));

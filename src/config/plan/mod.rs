@@ -1,6 +1,5 @@
-//! What a run means, resolved once from what was typed: flag, then environment (clap reads both),
-//! then profile (laid underneath by [`super::profile`]), then default. Everything after this file
-//! works from the plan alone.
+//! The plan of a run, resolved once from its merged configuration (see [`super::layers`]). Everything after
+//! this file works from the plan alone.
 
 pub(crate) mod engine;
 pub(crate) mod load;
@@ -21,7 +20,7 @@ use hls_swarm_model::metric::NEED_PROGRESS;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 use hls_swarm_model::verdict::threshold::{InvalidThreshold, Threshold};
 
-use crate::cli::run::{ProbeMode, SwarmArgs};
+use crate::cli::run::{ProbeMode, RunArgs};
 use crate::config::presets::preset;
 use crate::engine::EngineConfig;
 use crate::load::Load;
@@ -30,11 +29,10 @@ use crate::network::{self, Network};
 
 pub use crate::config::plan::origin_metrics::{OriginMetrics, Sizes};
 
-pub use load::RAMP_RATE;
-pub use results::{METRICS_PORT, Results};
+pub use results::Results;
 pub use stream::Stream;
 
-/// Beyond this no single machine is a load generator; the check exists to catch typing errors.
+/// Largest number of viewers. No machine can run as many; the limit catches typing errors.
 pub const MOST_CLIENTS: u32 = 10_000_000;
 
 /// Length of the run that `--check` makes.
@@ -43,11 +41,11 @@ const CHECK: Duration = Duration::from_secs(10);
 /// A run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// The streams; all but address and variant is the same for all of them.
+    /// The streams; they differ only in address and variant.
     pub streams: WeightedSet<Stream>,
     /// How many viewers there are, and when.
     pub load: Load,
-    /// When the run begins by the wall clock; `None` = at once.
+    /// When the run starts by the wall clock; `None` = immediately.
     pub start_at: Option<StartAt>,
     /// Seed of all random choices, if one was given.
     pub seed: Option<u64>,
@@ -55,25 +53,25 @@ pub struct Plan {
     pub viewers: Viewers,
     /// What is changed about the viewers' network.
     pub network: Network,
-    /// What must not be shown.
+    /// Secrets, which must not be shown.
     pub secrets: Secrets,
     /// What may be loaded.
     pub target_policy: TargetPolicy,
-    /// What ends the run as hopeless.
+    /// Error rate that ends the run.
     pub error_rate_limit: Option<ErrorRateLimit>,
     /// Whether failed preflight checks are only reported.
     pub skip_preflight: bool,
-    /// Criteria of the verdict beside the built-in ones.
+    /// Additional criteria of the verdict.
     pub thresholds: Vec<Threshold>,
-    /// What is asked of the origin's exporters.
+    /// What is scraped from the origin.
     pub watch: OriginMetrics,
-    /// For how long a threshold may fail before the run is ended; `None` = for ever.
+    /// How long a threshold may fail before the run ends; `None` = forever.
     pub abort_after: Option<Duration>,
     /// Where results go.
     pub results: Results,
 }
 
-/// The viewers.
+/// How viewers are run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewers {
     /// What plays.
@@ -84,74 +82,69 @@ pub struct Viewers {
     pub max_restarts: Option<u32>,
 }
 
-/// What the environment says beside what clap reads, because it is no flag.
+/// What a plan depends on beside flags.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// METRICS_PORT: the port of the Prometheus endpoint.
-    pub metrics_port: Option<String>,
-    /// SSL_CERT_FILE: the authorities that OpenSSL and rustls trust; FFmpeg has to be told.
+    /// SSL_CERT_FILE: the authorities that OpenSSL and rustls trust; FFmpeg needs a flag for them.
     pub ssl_cert_file: Option<PathBuf>,
-    /// What the file says that `--session file:PATH` names.
+    /// Text of the file in `--session file:PATH`.
     pub session_file: Option<String>,
-    /// An FFmpeg that was built for viewers only, where one is installed.
+    /// An FFmpeg built only for viewers, if one is installed.
     pub viewer_ffmpeg: Option<PathBuf>,
-    /// What stands in `--header-file`.
+    /// The lines of `--header-file`.
     pub secret_headers: Vec<String>,
-    /// The secrets that the arguments refer to.
+    /// The secrets that flags refer to.
     pub secrets: Secrets,
     /// Rules of this machine and this user, with the names of their files.
     pub sites: Vec<(String, Site)>,
 }
 
-/// Resolves what was typed.
+/// Resolves a configuration.
 ///
 /// # Errors
 /// A usage failure that names the flag and the value, and suggests a fix.
-pub fn resolve(args: &SwarmArgs, environment: &Environment) -> Result<Plan, Failure> {
+pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failure> {
     let mut secrets = environment.secrets.clone();
     let streams = stream::resolve(args, environment, &mut secrets)?;
     let load = load::resolve(args, environment)?;
     let network = Network {
-        sources: network::sources(&args.source_ip)?,
-        caps: args.bandwidth_cap.as_deref().map(network::rates).transpose()?,
+        sources: network::sources(&args.network.source_ip)?,
+        caps: args.network.bandwidth_cap.as_deref().map(network::rates).transpose()?,
     };
     if let Some(flag) = network.needs_probe(&streams.first().resolve)
-        && args.probe == Some(ProbeMode::Off)
+        && args.viewers.probe == ProbeMode::Off
     {
-        return Err(Failure::usage(format!("{flag} beside --probe off: it is the probe that does it"))
-            .help(format!("leave out --probe off, or {flag}")));
+        return Err(Failure::usage(format!(
+            "{flag} together with --probe off: it is the probe that does it"
+        ))
+        .help(format!("leave out --probe off or {flag}")));
     }
     Ok(Plan {
         target_policy: TargetPolicy::new(
-            &args.allow_hosts,
+            &args.safety.allow_hosts,
             &environment.sites,
             load.own_most(),
             load.most(),
-            yes(args.yes),
+            args.action.yes,
         )?,
-        error_rate_limit: safety::error_rate_limit(args.error_storm.as_deref())?,
+        error_rate_limit: safety::error_rate_limit(&args.safety.error_storm)?,
         secrets,
         watch: origin_metrics::resolve(args, &streams.first().url)?,
         streams,
         load,
         start_at: load::start_at(args)?,
-        seed: args.seed,
+        seed: args.load.seed,
         viewers: Viewers {
             engine: engine::resolve(args, environment)?,
-            restart_on_stall: yes(args.restart_on_stall),
-            max_restarts: args.max_restarts.filter(|limit| *limit > 0),
+            restart_on_stall: args.viewers.restart_on_stall,
+            max_restarts: Some(args.viewers.max_restarts).filter(|limit| *limit > 0),
         },
         network,
-        thresholds: thresholds(&args.thresholds, args.player.is_some())?,
-        abort_after: args.abort_after.map(|after| after.0).filter(|after| !after.is_zero()),
-        skip_preflight: yes(args.skip_preflight),
-        results: results::resolve(args, environment)?,
+        thresholds: thresholds(&args.results.thresholds, args.viewers.player.is_some())?,
+        abort_after: Some(args.results.abort_after.0).filter(|after| !after.is_zero()),
+        skip_preflight: args.viewers.skip_preflight,
+        results: results::resolve(args)?,
     })
-}
-
-/// A switch that was not given is off.
-fn yes(switch: Option<bool>) -> bool {
-    switch.unwrap_or(false)
 }
 
 /// `without_progress`: the player does not report how far it has played.
@@ -167,7 +160,7 @@ fn thresholds(typed: &[String], without_progress: bool) -> Result<Vec<Threshold>
             Failure::usage(format!("invalid value {text:?} for --threshold")).caused_by(error).help(help)
         })?);
     }
-    // What is asked for by itself takes the place of what a set says about the same metric.
+    // A single threshold overrides those of sets on the same metric.
     sets.retain(|one| single.iter().all(|other| other.metric() != one.metric()));
     let all: Vec<Threshold> = sets.into_iter().chain(single).collect();
     let unmeasured = all.iter().find(|one| without_progress && NEED_PROGRESS.contains(&one.metric()));
@@ -187,16 +180,17 @@ mod tests {
     use crate::load::Shape;
     use crate::load::schedule::Schedule;
 
-    fn plan(change: impl FnOnce(&mut SwarmArgs)) -> Result<Plan, Failure> {
-        let mut args = SwarmArgs { url: Some("http://127.0.0.1/a.m3u8".into()), ..SwarmArgs::default() };
+    fn plan(change: impl FnOnce(&mut RunArgs)) -> Result<Plan, Failure> {
+        let mut args = RunArgs::default();
+        args.stream.url = Some("http://127.0.0.1/a.m3u8".into());
         change(&mut args);
         resolve(&args, &Environment::default())
     }
 
     #[test]
-    fn a_set_of_thresholds_gives_way_to_a_single_one() {
+    fn a_single_threshold_overrides_that_of_a_set() {
         let typed = ["standard", "error_rate<2%", "aws"].map(str::to_owned).to_vec();
-        let thresholds = plan(|a| a.thresholds = typed).unwrap().thresholds;
+        let thresholds = plan(|a| a.results.thresholds = typed).unwrap().thresholds;
         let about = |metric: &str| {
             let about = thresholds.iter().filter(|threshold| threshold.metric() == metric);
             about.map(ToString::to_string).collect::<Vec<_>>()
@@ -207,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_documentation() {
+    fn defaults_are_those_of_the_specification() {
         let plan = plan(|_| {}).unwrap();
         assert_eq!(plan.load.shape, Shape::Schedule(Schedule::ramp(10, 5.0)));
         assert_eq!(plan.load.jitter, Duration::from_millis(200));
@@ -223,29 +217,29 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_named_with_help() {
-        type Change = fn(&mut SwarmArgs);
+    fn an_invalid_value_is_named_with_help() {
+        type Change = fn(&mut RunArgs);
         let cases: [(Change, &str); 14] = [
-            (|a| a.url = None, "no stream was named"),
-            (|a| a.url = Some("stream.m3u8".into()), "stream.m3u8"),
-            (|a| a.url = Some("rtmp://host/x".into()), "rtmp:// is not played"),
+            (|a| a.stream.url = None, "no stream is given"),
+            (|a| a.stream.url = Some("stream.m3u8".into()), "stream.m3u8"),
+            (|a| a.stream.url = Some("rtmp://host/x".into()), "unsupported scheme"),
             (
-                |a| a.streams = vec!["http://b/x.m3u8".parse().unwrap()],
-                "http://127.0.0.1/a.m3u8: a URL beside --stream",
+                |a| a.stream.streams = vec!["http://b/x.m3u8".parse().unwrap()],
+                "http://127.0.0.1/a.m3u8 together with --stream",
             ),
             (
-                |a| (a.url, a.streams) = (None, vec!["0:http://b/x.m3u8".parse().unwrap()]),
-                "--stream 0:http://b/x.m3u8: the weight",
+                |a| (a.stream.url, a.stream.streams) = (None, vec!["0:http://b/x.m3u8".parse().unwrap()]),
+                "\"0:http://b/x.m3u8\" for --stream: the weight",
             ),
-            (|a| a.clients = Some(0), "--clients 0"),
-            (|a| a.clients = Some(u32::MAX), "--clients 4294967295"),
-            (|a| a.ramp_rate = Some(0.0), "--ramp-rate 0"),
-            (|a| a.ramp_rate = Some(f64::NAN), "--ramp-rate NaN"),
-            (|a| a.headers = vec!["X-Token".into()], "there is no colon"),
-            (|a| a.headers = vec!["X: a\r\nHost: b".into()], "control character"),
-            (|a| a.metrics = Some("localhost".into()), "--metrics \"localhost\""),
-            (|a| a.metrics = Some("99999".into()), "--metrics \"99999\" is no port"),
-            (|a| a.insecure = Some(true), "--insecure"),
+            (|a| a.load.clients = 0, "\"0\" for --clients"),
+            (|a| a.load.clients = u32::MAX, "\"4294967295\" for --clients"),
+            (|a| a.load.ramp_rate = 0.0, "\"0\" for --ramp-rate"),
+            (|a| a.load.ramp_rate = f64::NAN, "\"NaN\" for --ramp-rate"),
+            (|a| a.stream.headers = vec!["X-Token".into()], "it has no colon"),
+            (|a| a.stream.headers = vec!["X: a\r\nHost: b".into()], "control character"),
+            (|a| a.results.metrics = "localhost".into(), "\"localhost\" for --metrics"),
+            (|a| a.results.metrics = "99999".into(), "\"99999\" for --metrics"),
+            (|a| a.stream.insecure = true, "--insecure"),
         ];
         for (change, said) in cases {
             let failure = plan(change).unwrap_err();

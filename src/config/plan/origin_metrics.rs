@@ -1,4 +1,4 @@
-//! What is asked of the origin's exporters, from what was typed.
+//! What is read from the origin's exporters.
 
 use std::time::Duration;
 
@@ -6,28 +6,25 @@ use url::{Host, Url};
 
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
+use hls_swarm_base::secrets::without_secrets;
 
-use crate::cli::run::SwarmArgs;
+use crate::cli::run::RunArgs;
 
-/// Port of a node exporter.
-const NODE_PORT: u16 = 9100;
-/// Port of an nginx exporter.
-const NGINX_PORT: u16 = 9113;
 /// Port of `hls-origin`, for the list of segment sizes.
 const ORIGIN_PORT: u16 = 17_080;
-/// Exporters are not asked more often than this.
+/// Shortest interval between scrapes.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// Longest window of percentiles.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// What is asked, and how often.
+/// What is scraped, and how often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OriginMetrics {
     /// Node exporter of the origin.
     pub node: Option<Url>,
     /// Nginx exporter of the origin.
     pub nginx: Option<Url>,
-    /// Time between two looks.
+    /// Time between two scrapes.
     pub interval: Duration,
     /// What percentiles cover.
     pub window: Duration,
@@ -57,45 +54,49 @@ impl OriginMetrics {
         self.sizes.as_ref().is_some_and(|sizes| sizes.beside_stream)
     }
 
-    /// Whether anybody is asked at all.
+    /// Whether anything is scraped.
     #[must_use]
     pub const fn is_on(&self) -> bool {
         self.node.is_some() || self.nginx.is_some() || self.sizes.is_some()
     }
 }
 
-/// Resolves what was typed about the origin. `stream` is what viewers play.
-pub(crate) fn resolve(args: &SwarmArgs, stream: &Url) -> Result<OriginMetrics, Failure> {
-    let host = args.origin_metrics_host.as_deref();
+/// Resolves the flags of the origin. `stream` is what viewers play.
+pub(crate) fn resolve(args: &RunArgs, stream: &Url) -> Result<OriginMetrics, Failure> {
+    let host = args.origin.origin_metrics_host.as_deref();
     let on_host = |port: u16, path: &str| -> Result<Option<Url>, Failure> {
         host.map(|host| at_host(host, port, path)).transpose()
     };
-    let given = |flag: &str, typed: &Option<String>, otherwise: Result<Option<Url>, Failure>| match typed {
+    let given = |flag: &str, named: &Option<String>, otherwise: Result<Option<Url>, Failure>| match named {
         Some(text) if text == "off" => Ok(None),
         Some(text) => address(flag, text).map(Some),
         None => otherwise,
     };
-    let node_port = args.origin_metrics_node_port.unwrap_or(NODE_PORT);
-    let nginx_port = args.origin_metrics_nginx_port.unwrap_or(NGINX_PORT);
+    let node_port = args.origin.origin_metrics_node_port;
+    let nginx_port = args.origin.origin_metrics_nginx_port;
     let same_host = host.is_some() && stream.host_str() == host;
     let files_port = if same_host { stream.port_or_known_default() } else { None }.unwrap_or(ORIGIN_PORT);
-    let interval = time("--origin-metrics-interval", args.origin_metrics_interval, Duration::from_secs(2))?;
-    let window = args.origin_metrics_window.map_or(Duration::from_secs(30), |window| window.0);
+    let interval = time("--origin-metrics-interval", args.origin.origin_metrics_interval)?;
+    let window = args.origin.origin_metrics_window.0;
     if window < interval || window > LONGEST {
-        return Err(Failure::usage(format!("--origin-metrics-window {window:?}: out of range"))
-            .help(format!("pass a duration from the interval ({interval:?}) to {LONGEST:?}")));
+        return Err(Failure::usage(format!(
+            "invalid value \"{window:?}\" for --origin-metrics-window: it is out of range"
+        ))
+        .help(format!("pass a duration from the interval ({interval:?}) to {LONGEST:?}")));
     }
-    let sizes = given("--segment-sizes-url", &args.segment_sizes_url, on_host(files_port, "/files/json/"))?;
-    let sizes_interval =
-        time("--segment-sizes-interval", args.segment_sizes_interval, Duration::from_secs(1))?;
-    let segments_kept = args.segment_cache_window.unwrap_or(300);
+    let sizes =
+        given("--segment-sizes-url", &args.origin.segment_sizes_url, on_host(files_port, "/files/json/"))?;
+    let sizes_interval = time("--segment-sizes-interval", args.origin.segment_sizes_interval)?;
+    let segments_kept = args.origin.segment_cache_window;
     if segments_kept == 0 {
-        return Err(Failure::usage("--segment-cache-window 0: no size could ever be remembered")
-            .help("pass a number of segments, or --segment-sizes-url off"));
+        return Err(Failure::usage(
+            "invalid value \"0\" for --segment-cache-window: no size could be remembered",
+        )
+        .help("pass a number of segments, or --segment-sizes-url off"));
     }
     Ok(OriginMetrics {
-        node: given("--origin-metrics", &args.origin_metrics, on_host(node_port, "/metrics"))?,
-        nginx: given("--nginx-metrics", &args.nginx_metrics, on_host(nginx_port, "/metrics"))?,
+        node: given("--origin-metrics", &args.origin.origin_metrics, on_host(node_port, "/metrics"))?,
+        nginx: given("--nginx-metrics", &args.origin.nginx_metrics, on_host(nginx_port, "/metrics"))?,
         interval,
         window,
         sizes: sizes.map(|url| Sizes {
@@ -103,25 +104,26 @@ pub(crate) fn resolve(args: &SwarmArgs, stream: &Url) -> Result<OriginMetrics, F
                 == (stream.host(), stream.port_or_known_default()),
             url,
             interval: sizes_interval,
-            jitter: args.segment_sizes_jitter.map_or(Duration::from_millis(500), |jitter| jitter.0),
+            jitter: args.origin.segment_sizes_jitter.0,
         }),
         segments_kept: segments_kept as usize,
     })
 }
 
-fn time(flag: &str, typed: Option<GoDuration>, otherwise: Duration) -> Result<Duration, Failure> {
-    let time = typed.map_or(otherwise, |typed| typed.0);
+fn time(flag: &str, GoDuration(time): GoDuration) -> Result<Duration, Failure> {
     if time < SHORTEST {
-        return Err(Failure::usage(format!("{flag} {time:?}: asking so often is load of its own"))
-            .help(format!("pass at least {SHORTEST:?}")));
+        return Err(Failure::usage(format!(
+            "invalid value \"{time:?}\" for {flag}: such frequent requests are load of their own"
+        ))
+        .help(format!("pass at least {SHORTEST:?}")));
     }
     Ok(time)
 }
 
 fn at_host(host: &str, port: u16, path: &str) -> Result<Url, Failure> {
     let wrong = || {
-        Failure::usage(format!("--origin-metrics-host {host:?} is no host"))
-            .help("pass a name or an address alone, for example 10.177.0.10; ports have flags of their own")
+        Failure::usage(format!("invalid value {host:?} for --origin-metrics-host"))
+            .help("pass only a name or an address, for example 10.177.0.10; ports have their own flags")
     };
     // An IPv6 address needs its brackets in a URL.
     let bracketed =
@@ -133,7 +135,7 @@ fn at_host(host: &str, port: u16, path: &str) -> Result<Url, Failure> {
 fn address(flag: &str, text: &str) -> Result<Url, Failure> {
     let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
     url.ok_or_else(|| {
-        Failure::usage(format!("{flag} {text:?} is no address"))
+        Failure::usage(format!("invalid value {:?} for {flag}", without_secrets(text)))
             .help("pass an http:// or https:// URL, for example http://10.177.0.10:9100/metrics, or off")
     })
 }
@@ -142,8 +144,8 @@ fn address(flag: &str, text: &str) -> Result<Url, Failure> {
 mod tests {
     use super::*;
 
-    fn watch(change: impl FnOnce(&mut SwarmArgs)) -> Result<OriginMetrics, Failure> {
-        let mut args = SwarmArgs::default();
+    fn watch(change: impl FnOnce(&mut RunArgs)) -> Result<OriginMetrics, Failure> {
+        let mut args = RunArgs::default();
         change(&mut args);
         resolve(&args, &Url::parse("http://origin.test:8080/live/a.m3u8").unwrap())
     }
@@ -154,15 +156,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_unless_told() {
+    fn no_exporter_is_scraped_by_default() {
         let watch = watch(|_| {}).unwrap();
         assert!(!watch.is_on());
         assert_eq!((watch.interval, watch.window), (Duration::from_secs(2), Duration::from_secs(30)));
     }
 
     #[test]
-    fn a_host_names_all_three_and_each_can_be_told_apart() {
-        let same = watch(|a| a.origin_metrics_host = Some("origin.test".into())).unwrap();
+    fn a_host_sets_all_three_addresses_and_each_can_be_overridden() {
+        let same = watch(|a| a.origin.origin_metrics_host = Some("origin.test".into())).unwrap();
         assert_eq!(
             urls(&same),
             [
@@ -172,9 +174,9 @@ mod tests {
             ]
         );
         let other = watch(|a| {
-            a.origin_metrics_host = Some("::1".into());
-            a.origin_metrics_node_port = Some(17_100);
-            a.nginx_metrics = Some("off".into());
+            a.origin.origin_metrics_host = Some("::1".into());
+            a.origin.origin_metrics_node_port = 17_100;
+            a.origin.nginx_metrics = Some("off".into());
         });
         assert_eq!(
             urls(&other.unwrap()),
@@ -183,18 +185,21 @@ mod tests {
     }
 
     #[test]
-    fn wrong_values_are_named_with_help() {
-        type Change = fn(&mut SwarmArgs);
+    fn an_invalid_value_is_named_with_help() {
+        type Change = fn(&mut RunArgs);
         let cases: [(Change, &str); 6] = [
-            (|a| a.origin_metrics_host = Some("http://a".into()), "--origin-metrics-host"),
-            (|a| a.origin_metrics = Some("localhost:9100".into()), "--origin-metrics \"localhost:9100\""),
-            (|a| a.nginx_metrics = Some("ftp://a/".into()), "--nginx-metrics"),
+            (|a| a.origin.origin_metrics_host = Some("http://a".into()), "--origin-metrics-host"),
             (
-                |a| a.origin_metrics_window = Some(GoDuration(Duration::from_secs(301))),
+                |a| a.origin.origin_metrics = Some("localhost:9100".into()),
+                "\"localhost:9100\" for --origin-metrics",
+            ),
+            (|a| a.origin.nginx_metrics = Some("ftp://a/".into()), "--nginx-metrics"),
+            (
+                |a| a.origin.origin_metrics_window = GoDuration(Duration::from_secs(301)),
                 "--origin-metrics-window",
             ),
-            (|a| a.segment_sizes_interval = Some(GoDuration(Duration::ZERO)), "--segment-sizes-interval"),
-            (|a| a.segment_cache_window = Some(0), "--segment-cache-window 0"),
+            (|a| a.origin.segment_sizes_interval = GoDuration(Duration::ZERO), "--segment-sizes-interval"),
+            (|a| a.origin.segment_cache_window = 0, "--segment-cache-window"),
         ];
         for (change, said) in cases {
             let failure = watch(change).unwrap_err();

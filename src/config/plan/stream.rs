@@ -1,4 +1,4 @@
-//! What is played, and how it is asked for, from what was typed.
+//! What is played, and how it is requested.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::secrets::Secrets;
+use hls_swarm_base::secrets::{Secrets, without_secrets};
 use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 
-use super::{Environment, yes};
+use super::Environment;
 use crate::cli::load::StreamArg;
-use crate::cli::run::{ProbeFailurePolicy, SwarmArgs, VariantSelection};
+use crate::cli::run::{ProbeFailurePolicy, RunArgs, VariantSelection};
 use crate::network::{self, Rule};
 
-/// What is played, and how it is asked for.
+/// What is played, and how it is requested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stream {
     /// The playlist.
     pub url: Url,
-    /// Which variants of a master playlist.
+    /// Which variants of a multivariant playlist.
     pub variant: VariantSelection,
     /// What happens where there is no such variant.
     pub no_variant: ProbeFailurePolicy,
@@ -27,13 +27,13 @@ pub struct Stream {
     pub headers: Vec<(String, String)>,
     /// User agent; viewer k adds `/client-k`.
     pub user_agent: String,
-    /// Network time-out of a viewer.
+    /// Network timeout of a viewer.
     pub timeout: Duration,
     /// Longest delay between FFmpeg's attempts to open the stream; `None` = one attempt.
     pub reconnect_delay: Option<Duration>,
-    /// How often FFmpeg tries a segment again.
+    /// How often FFmpeg retries a segment.
     pub segment_retries: u32,
-    /// Expected segment duration, until a playlist tells.
+    /// Expected segment duration, until a playlist is known.
     pub target_duration: Duration,
     /// Whether a VOD stream is played at real time.
     pub paced: bool,
@@ -46,7 +46,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// The `User-Agent` of a viewer; a server's log tells viewers apart by it.
+    /// The `User-Agent` of a viewer; it identifies the viewer in a server's log.
     #[must_use]
     pub fn user_agent_of(&self, viewer: u32) -> String {
         format!("{}/client-{viewer}", self.user_agent)
@@ -60,28 +60,28 @@ impl Stream {
     }
 }
 
-/// Resolves what was typed about the streams.
+/// Resolves the flags of the streams.
 pub(crate) fn resolve(
-    args: &SwarmArgs,
+    args: &RunArgs,
     environment: &Environment,
     secrets: &mut Secrets,
 ) -> Result<WeightedSet<Stream>, Failure> {
-    let typed = named(args)?;
-    let first = address(&typed.first().url, secrets)?;
+    let named = named(args)?;
+    let first = address(&named.first().url, secrets)?;
     let common = common(args, environment, first, secrets)?;
-    let streams: Result<Vec<(Stream, u32)>, Failure> = typed
+    let streams: Result<Vec<(Stream, u32)>, Failure> = named
         .iter()
-        .map(|typed| {
-            let weight = typed.weight.unwrap_or(1);
+        .map(|named| {
+            let weight = named.weight.unwrap_or(1);
             if !(1..=MAX_WEIGHT).contains(&weight) {
+                let shown = format!("{weight}:{}", without_secrets(&named.url));
                 return Err(Failure::usage(format!(
-                    "--stream {weight}:{}: the weight is out of range",
-                    typed.url
+                    "invalid value {shown:?} for --stream: the weight is out of range"
                 ))
                 .help(format!("pass a weight from 1 to {MAX_WEIGHT}")));
             }
-            let variant = typed.variant.unwrap_or(common.variant);
-            Ok((Stream { url: address(&typed.url, secrets)?, variant, ..common.clone() }, weight))
+            let variant = named.variant.unwrap_or(common.variant);
+            Ok((Stream { url: address(&named.url, secrets)?, variant, ..common.clone() }, weight))
         })
         .collect();
     let streams = WeightedSet::weighted(streams?).unwrap_or_else(|| WeightedSet::one(common));
@@ -89,22 +89,24 @@ pub(crate) fn resolve(
     let mut hosts: Vec<String> = streams.iter().map(host).collect();
     hosts.sort_unstable();
     hosts.dedup();
-    let resolve = network::rules(&args.resolve, &hosts)?;
+    let resolve = network::rules(&args.network.resolve, &hosts)?;
     network::check_room(&resolve)?;
     Ok(streams.map(|stream| Stream { resolve: resolve.clone(), ..stream.clone() }))
 }
 
 /// The streams that were named, as a list and as the one URL.
-fn named(args: &SwarmArgs) -> Result<WeightedSet<StreamArg>, Failure> {
-    let one = args.url.as_ref().map(|url| StreamArg { url: url.clone(), weight: None, variant: None });
-    match (one, args.streams.as_slice()) {
+fn named(args: &RunArgs) -> Result<WeightedSet<StreamArg>, Failure> {
+    let one = args.stream.url.as_ref().map(|url| StreamArg { url: url.clone(), weight: None, variant: None });
+    match (one, args.stream.streams.as_slice()) {
         (Some(one), []) => Ok(WeightedSet::one(one)),
-        (Some(one), _) => Err(Failure::usage(format!("{}: a URL beside --stream", one.url))
-            .help("name each stream with --stream, or only the one URL (STREAM_URL counts as one)")),
+        (Some(one), _) => {
+            Err(Failure::usage(format!("{} together with --stream", without_secrets(&one.url)))
+                .help("pass each stream with --stream, or a single URL (STREAM_URL is one)"))
+        }
         (None, streams) => {
             let streams = streams.iter().map(|stream| (stream.clone(), 1)).collect();
             WeightedSet::weighted(streams).ok_or_else(|| {
-                Failure::usage("no stream was named").help(
+                Failure::usage("no stream is given").help(
                     "pass the URL of a playlist, for example hls-swarm http://127.0.0.1:17080/stream.m3u8",
                 )
             })
@@ -114,80 +116,92 @@ fn named(args: &SwarmArgs) -> Result<WeightedSet<StreamArg>, Failure> {
 
 /// Everything but the address of a stream that it does not share with others.
 fn common(
-    args: &SwarmArgs,
+    args: &RunArgs,
     environment: &Environment,
     url: Url,
     secrets: &mut Secrets,
 ) -> Result<Stream, Failure> {
-    if yes(args.insecure) && !yes(args.dangerous) {
+    if args.stream.insecure && !args.stream.dangerous {
         return Err(Failure::usage("--insecure turns TLS verification off")
-            .help("add --dangerous if that is meant, or trust the certificate's authority (SSL_CERT_FILE)"));
+            .help("add --dangerous to confirm, or trust the certificate's authority (SSL_CERT_FILE)"));
     }
-    let target_duration = args.target_duration.map_or(Duration::from_secs(6), |duration| duration.0);
+    let target_duration = args.stream.target_duration.0;
     if target_duration.is_zero() {
-        return Err(Failure::usage("--target-duration 0s: segments have a length")
+        return Err(Failure::usage("invalid value \"0s\" for --target-duration: segments have a length")
             .help("pass the expected segment duration, for example 6s"));
     }
-    let timeout = args.timeout.map_or(Duration::from_secs(15), |duration| duration.0);
+    let timeout = args.stream.timeout.0;
     if timeout < Duration::from_millis(100) {
-        return Err(Failure::usage(format!("--timeout {timeout:?}: too short for any network"))
+        return Err(Failure::usage(format!("invalid value \"{timeout:?}\" for --timeout: it is too short"))
             .help("pass at least 100ms"));
     }
-    let reconnect_delay = Duration::from_secs(u64::from(args.reconnect_delay.unwrap_or(5)));
+    let reconnect_delay = Duration::from_secs(u64::from(args.stream.reconnect_delay));
     Ok(Stream {
         url,
-        variant: args.variant.unwrap_or_default(),
-        no_variant: args.probe_failure_policy.unwrap_or_default(),
+        variant: args.stream.variant,
+        no_variant: args.stream.probe_failure_policy,
         headers: headers(args, environment, secrets)?,
-        user_agent: user_agent(args.user_agent.as_deref())?,
+        user_agent: user_agent(&args.stream.user_agent)?,
         timeout,
-        reconnect_delay: args.reconnect.unwrap_or(true).then_some(reconnect_delay),
-        segment_retries: args.seg_retry.unwrap_or(3),
+        reconnect_delay: args.stream.reconnect.then_some(reconnect_delay),
+        segment_retries: args.stream.seg_retry,
         target_duration,
-        paced: !yes(args.unpaced),
-        verify_tls: !yes(args.insecure),
+        paced: !args.stream.unpaced,
+        verify_tls: !args.stream.insecure,
         ca_file: environment.ssl_cert_file.clone(),
         resolve: Vec::new(),
     })
 }
 
-fn address(typed: &str, secrets: &mut Secrets) -> Result<Url, Failure> {
+fn address(text: &str, secrets: &mut Secrets) -> Result<Url, Failure> {
     let wrong = |why: String| {
-        Failure::usage(format!("{typed:?} is no address of a stream: {why}"))
+        Failure::usage(format!("invalid URL {:?}: {why}", without_secrets(text)))
             .help("pass an http:// or https:// URL of a playlist")
     };
-    let url = Url::parse(&secrets.expand(typed)?).map_err(|error| wrong(error.to_string()))?;
+    let expanded = secrets.expand(text)?;
+    if !expanded.contains("://") {
+        let failure = wrong("it does not begin with http:// or https://".to_owned());
+        let (host, path) = text.split_once('/').unwrap_or((text, ""));
+        let likely = host.contains([':', '.']) && !path.is_empty();
+        return Err(if likely {
+            failure.help(format!("pass http://{}", without_secrets(text)))
+        } else {
+            failure
+        });
+    }
+    let url = Url::parse(&expanded).map_err(|error| wrong(error.to_string()))?;
     secrets.hide_address(&url);
     match url.scheme() {
         "http" | "https" if url.host().is_some() => Ok(url),
-        scheme => Err(wrong(format!("{scheme}:// is not played"))),
+        scheme => Err(wrong(format!("unsupported scheme {scheme}://"))),
     }
 }
 
 fn headers(
-    args: &SwarmArgs,
+    args: &RunArgs,
     environment: &Environment,
     secrets: &mut Secrets,
 ) -> Result<Vec<(String, String)>, Failure> {
     let mut headers = Vec::new();
-    if yes(args.no_cache) {
+    if args.stream.no_cache {
         headers.push(("Cache-Control".to_owned(), "no-cache, no-store, must-revalidate".to_owned()));
         headers.push(("Pragma".to_owned(), "no-cache".to_owned()));
     }
-    let typed = args.headers.iter().map(|text| (format!("--header {text:?}"), text, false));
-    // What is secret is not repeated.
+    let open =
+        args.stream.headers.iter().map(|text| (format!("invalid value {text:?} for --header"), text, false));
+    // Secrets are not repeated.
     let secret = (1..)
         .zip(&environment.secret_headers)
-        .map(|(n, text)| (format!("--header-file, header {n}"), text, true));
-    for (place, text, secret) in typed.chain(secret) {
+        .map(|(n, text)| (format!("invalid header {n} in --header-file"), text, true));
+    for (place, text, secret) in open.chain(secret) {
         let wrong = |why: &str| Failure::usage(format!("{place}: {why}")).help("write it as \"Name: value\"");
-        let (name, value) = text.split_once(':').ok_or_else(|| wrong("there is no colon"))?;
+        let (name, value) = text.split_once(':').ok_or_else(|| wrong("it has no colon"))?;
         let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if name.is_empty() || !name.chars().all(token) {
-            return Err(wrong("the name is not a header name"));
+            return Err(wrong("the name is not valid"));
         }
         if value.chars().any(char::is_control) {
-            return Err(wrong("the value holds a control character"));
+            return Err(wrong("the value has a control character"));
         }
         let value = value.trim();
         let value = if secret {
@@ -202,11 +216,42 @@ fn headers(
     Ok(headers)
 }
 
-fn user_agent(typed: Option<&str>) -> Result<String, Failure> {
-    let agent = typed.unwrap_or(concat!("hls-swarm/", env!("CARGO_PKG_VERSION")));
+fn user_agent(agent: &str) -> Result<String, Failure> {
     if agent.is_empty() || agent.chars().any(char::is_control) {
-        return Err(Failure::usage(format!("--user-agent {agent:?}: empty, or holds a control character"))
-            .help("pass printable text"));
+        return Err(Failure::usage(format!(
+            "invalid value {agent:?} for --user-agent: it is empty or has a control character"
+        ))
+        .help("pass printable text"));
     }
     Ok(agent.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str) -> (String, String) {
+        let failure = address(url, &mut Secrets::default()).unwrap_err();
+        (failure.chain(), failure.help_text().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn an_address_without_a_scheme_is_answered_with_the_url_to_type() {
+        for (text, help) in [
+            ("127.0.0.1:17080/stream.m3u8", "pass http://127.0.0.1:17080/stream.m3u8"),
+            ("localhost:17080/x.m3u8?token=abcdef", "pass http://localhost:17080/x.m3u8?***"),
+            ("cdn.example/live.m3u8", "pass http://cdn.example/live.m3u8"),
+            ("stream.m3u8", "pass an http:// or https:// URL of a playlist"),
+        ] {
+            assert_eq!(refused(text).1, help);
+        }
+    }
+
+    #[test]
+    fn an_invalid_address_is_shown_without_its_secrets() {
+        let (what, _) = refused("rtmp://me:hush@host/x?token=abcdef");
+        assert_eq!(what, "invalid URL \"rtmp://***@host/x?***\": unsupported scheme rtmp://");
+        let (what, _) = refused("http://[::1?token=abcdef");
+        assert!(!what.contains("abcdef"), "{what}");
+    }
 }

@@ -285,11 +285,11 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     use std::time::Duration;
 
     use hls_swarm_probe::record::{BODY_BYTES, BodyChunk, MAGIC, VERSION, end};
+
+    use super::*;
 
     fn in_runtime<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)

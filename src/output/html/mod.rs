@@ -94,7 +94,7 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
         VerdictKind::Fail if unmet.is_empty() => vec!["No viewer ever played.".to_owned()],
         VerdictKind::Fail => vec![format!("Not met: {}", unmet.join("; "))],
         VerdictKind::Invalid => verdict
-            .invalid_reasons
+            .invalid_because
             .iter()
             .map(|reason| format!("The result is not valid: {reason}"))
             .collect(),

@@ -1,9 +1,8 @@
-//! The wiring of logs: where they go, in which format, and how clap's own words end a program.
+//! Log output: where it goes, in which format, and which levels there are.
 
 pub mod lines;
 
 use std::io::IsTerminal;
-use std::process::ExitCode;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -12,7 +11,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::exit::Exit;
 
 use lines::{Recent, StandardError};
 
@@ -22,7 +20,7 @@ use lines::{Recent, StandardError};
 pub enum LogFormat {
     /// One JSON object per line.
     Json,
-    /// For people.
+    /// Plain text, coloured on a terminal.
     Text,
 }
 
@@ -30,7 +28,7 @@ pub enum LogFormat {
 /// format: text for a terminal, JSON otherwise.
 ///
 /// # Errors
-/// The level is none, or logs were started twice.
+/// The level does not exist, or logging was started twice.
 pub fn start(
     format: Option<LogFormat>,
     level: Option<&str>,
@@ -38,7 +36,7 @@ pub fn start(
     recent: Option<Recent>,
 ) -> Result<(), Failure> {
     let level = self::level(if verbose { Some("debug") } else { level })?;
-    // Libraries speak up only when something is wrong.
+    // Libraries log warnings and errors only.
     let filter = EnvFilter::new(format!("warn,hls_swarm={level}"));
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
@@ -54,7 +52,7 @@ pub fn start(
     started.map_err(|error| Failure::internal("cannot start logging").caused_by(error))
 }
 
-/// The level that is meant; `info` where none is named.
+/// The level by its name; `info` if there is none.
 ///
 /// # Errors
 /// A usage failure: there is no such level.
@@ -62,16 +60,8 @@ pub fn level(typed: Option<&str>) -> Result<&str, Failure> {
     let level = typed.unwrap_or("info");
     let known = ["error", "warn", "warning", "info", "debug", "trace"];
     if !known.iter().any(|name| name.eq_ignore_ascii_case(level)) {
-        return Err(Failure::usage(format!("--log-level {level:?} is no level"))
+        return Err(Failure::usage(format!("invalid value {level:?} for --log-level"))
             .help("pass error, warn, info, debug or trace"));
     }
     Ok(if level.eq_ignore_ascii_case("warning") { "warn" } else { level })
-}
-
-/// Prints what clap has to say (help, version, a usage error) and gives the exit code for it.
-#[must_use]
-pub fn clap_exit(error: &clap::Error) -> ExitCode {
-    // The reader may be gone; there is no one left to tell.
-    drop(error.print());
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Pass.into() }
 }

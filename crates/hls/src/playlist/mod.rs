@@ -14,10 +14,11 @@ use std::fmt;
 
 use url::Url;
 
+use warning::Warning;
+
 pub use media::Media;
 pub use multivariant::{Multivariant, Variant};
 pub use reader::{Reading, read};
-use warning::Warning;
 
 /// A playlist. Its text is what [`fmt::Display`] writes.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,15 +1,11 @@
-//! The wiring of `hls-swarm audit`: facts of a server gathered, judged, shown, written.
+//! `hls-swarm audit`: gathers facts about a streaming server, judges them, and prints the findings.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
-
-use clap::{CommandFactory, Parser};
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_cli::{go_style, logging};
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::{output, runtime};
 
@@ -23,27 +19,11 @@ use crate::audit::nginx_conf::assemble;
 use crate::audit::output as view;
 use crate::tuning::{profile, sysctl};
 
-/// The first word of a command line that is about audits. No URL of a stream is spelled like this.
-pub const WORD: &str = "audit";
-
-/// `main` of `hls-swarm audit`.
-#[must_use]
-pub fn main() -> ExitCode {
-    let words = std::iter::once("hls-swarm audit".into()).chain(std::env::args_os().skip(2));
-    let args = match AuditArgs::try_parse_from(go_style::translate(words, &AuditArgs::command())) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    match serve(&args) {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            failure.print(&mut std::io::stderr());
-            failure.exit().into()
-        }
-    }
-}
-
-fn serve(args: &AuditArgs) -> Result<Exit, Failure> {
+/// Audits a streaming server, prints the audit, and writes it to files.
+///
+/// # Errors
+/// There is nothing to audit, or a file cannot be read or written.
+pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     let reports: Vec<(AuditFormat, &PathBuf)> =
         args.reports.iter().map(|path| Ok((format_of(path)?, path))).collect::<Result<_, Failure>>()?;
     reports.iter().try_for_each(|(_, path)| output::check_file("--report", path))?;
@@ -70,13 +50,16 @@ fn format_of(path: &Path) -> Result<AuditFormat, Failure> {
         || {
             let known: Vec<String> =
                 AuditFormat::ENDINGS.iter().map(|(known, _)| format!(".{known}")).collect();
-            Failure::usage(format!("--report {}: an audit is not written as {ending:?}", path.display()))
-                .help(format!("name a file that ends with {}", known.join(", ")))
+            Failure::usage(format!(
+                "invalid value \"{}\" for --report: unknown format {ending:?}",
+                path.display()
+            ))
+            .help(format!("name a file that ends with {}", known.join(", ")))
         },
     )
 }
 
-/// Gathers what is known of the server.
+/// Gathers facts about the server.
 fn gather(args: &AuditArgs) -> Result<Facts, Failure> {
     let (subject, (main, files), processes, prefix) = match &args.config {
         Some(path) => {
@@ -100,8 +83,11 @@ fn gather(args: &AuditArgs) -> Result<Facts, Failure> {
         Nginx::of(&configuration).roots(&prefix).into_iter().map(PathBuf::from).collect();
     for folder in &args.folders {
         if !folder.is_dir() {
-            return Err(Failure::usage(format!("--folder {}: there is no such folder", folder.display()))
-                .help("name a folder with playlists and segments"));
+            return Err(Failure::usage(format!(
+                "invalid value \"{}\" for --folder: there is no such folder",
+                folder.display()
+            ))
+            .help("name a folder with playlists and segments"));
         }
         paths.push(folder.clone());
     }
@@ -136,18 +122,20 @@ fn with_host(facts: Facts, args: &AuditArgs, profile: profile::Profile) -> Facts
     }
 }
 
-/// The nginx that is meant.
+/// The nginx to audit.
 fn master(pid: Option<u32>) -> Result<Master, Failure> {
     let masters = nginx::masters();
     if let Some(pid) = pid {
         let found = masters.into_iter().find(|master| master.pid == pid);
         return found.ok_or_else(|| {
-            Failure::preflight(format!("--pid {pid} is no master process of nginx that can be seen"))
-                .help("look for it: ps -ef | grep 'nginx: master'")
+            Failure::preflight(format!(
+                "invalid value \"{pid}\" for --pid: no visible master process of nginx has this id"
+            ))
+            .help("look for it: ps -ef | grep 'nginx: master'")
         });
     }
     match masters.as_slice() {
-        [] => Err(Failure::preflight("no nginx runs on this machine, as far as can be seen")
+        [] => Err(Failure::preflight("no nginx that is visible to this user runs on this machine")
             .help("pass --config FILE, or run it where nginx runs")),
         [one] => Ok(one.clone()),
         several => {
@@ -155,21 +143,21 @@ fn master(pid: Option<u32>) -> Result<Master, Failure> {
                 .iter()
                 .map(|master| format!("--pid {} ({})", master.pid, master.command.join(" ")))
                 .collect();
-            Err(Failure::usage(format!("{} nginx run on this machine", several.len()))
+            Err(Failure::usage(format!("{} instances of nginx run on this machine", several.len()))
                 .help(format!("pass one of: {}", list.join("; "))))
         }
     }
 }
 
 fn prefix(master: &Master) -> String {
-    // The usual place of Debian; others say it with -p, or with absolute paths.
+    // Debian's default; others use -p or absolute paths.
     let given = master.option("-p").map(PathBuf::from);
     let relative = given.unwrap_or_else(|| PathBuf::from("/usr/share/nginx"));
     let folder = PathBuf::from(format!("/proc/{}/cwd", master.pid)).join(relative);
     std::fs::canonicalize(&folder).unwrap_or(folder).display().to_string()
 }
 
-/// Asks nginx for its configuration; where it does not tell, reads the file that it was started with.
+/// Asks nginx for its configuration; if that fails, reads the file it was started with.
 fn ask(master: &Master) -> Result<Files, Failure> {
     let guard = Arc::new(Guard::start()?);
     let runtime = runtime::single_threaded()?;

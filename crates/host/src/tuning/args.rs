@@ -1,53 +1,108 @@
-//! The flags of `hls-swarm tune` as they were typed.
+//! The flags of `hls-swarm tune`.
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
-/// Compare the operating system's settings with those recommended for a host that runs viewers or
-/// serves HLS, and apply them.
-#[derive(Clone, Debug, PartialEq, Parser)]
-#[command(name = "hls-swarm tune", version, max_term_width = 100, after_help = NOTES)]
+/// What is done about the settings of this machine.
+#[derive(Args, Clone, Debug, PartialEq)]
+#[command(args_conflicts_with_subcommands = true, after_help = NOTES)]
 pub struct TuneArgs {
-    /// Action; `--show`, `--check`, … are synonyms.
+    /// What to do; without a command the settings are shown.
     #[command(subcommand)]
-    pub command: TuneCommand,
+    pub command: Option<TuneCommand>,
+    /// The same as flags.
+    #[command(flatten)]
+    pub flags: TuneFlags,
 }
 
-/// End of every help text of `tune`.
-const NOTES: &str = "Settings that this kernel does not have, or that belong to the host of a container, are listed and skipped.
-Exit codes: 0 as recommended or done; 4 `check` found a difference; 2 usage; 1 a setting could not be written.";
+/// Commands written as flags: `tune --profile origin --check`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct TuneFlags {
+    /// Which settings.
+    #[command(flatten)]
+    pub what: WhatArgs,
+    /// The same as the command `show`
+    #[arg(long, hide = true, group = "action")]
+    pub show: bool,
+    /// The same as the command `check`
+    #[arg(long, hide = true, group = "action")]
+    pub check: bool,
+    /// The same as the command `diff`
+    #[arg(long, hide = true, group = "action")]
+    pub diff: bool,
+    /// The same as the command `apply`
+    #[arg(long, hide = true, group = "action")]
+    pub apply: bool,
+    /// The same as the command `persist`
+    #[arg(long, hide = true, group = "action")]
+    pub persist: bool,
+    /// The same as the command `undo`
+    #[arg(long, hide = true, group = "action")]
+    pub undo: bool,
+    /// For `apply` and `undo`
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// For `persist`
+    #[arg(long, hide = true, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
+    /// For `persist`
+    #[arg(long, hide = true)]
+    pub remove: bool,
+}
 
-/// Actions on settings.
+impl TuneArgs {
+    /// The command, in whichever style it was written.
+    #[must_use]
+    pub fn command(self) -> TuneCommand {
+        let Self { command, flags } = self;
+        let TuneFlags { what, state, root, remove, .. } = flags;
+        match command {
+            Some(command) => command,
+            None if flags.check => TuneCommand::Check(what),
+            None if flags.diff => TuneCommand::Diff(what),
+            None if flags.apply => TuneCommand::Apply(ChangeArgs { what, state }),
+            None if flags.persist => TuneCommand::Persist(PersistArgs { what, root, remove }),
+            None if flags.undo => TuneCommand::Undo(UndoArgs { state }),
+            None => TuneCommand::Show(what),
+        }
+    }
+}
+
+/// What every help text of `tune` ends with.
+const NOTES: &str = "Settings that this kernel lacks, or that belong to the host of a container, are listed and skipped.
+Exit codes: 0 as recommended, or done; 4 `check` found a difference; 2 usage; 1 a setting could not be written.";
+
+/// What can be done about settings.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum TuneCommand {
     /// Print every setting with its value, the recommended value, and the reason
     Show(WhatArgs),
-    /// Print the settings that differ; exit code 4 if any does
+    /// Print settings that differ; exit code 4 if there are any
     Check(WhatArgs),
-    /// Print the settings that differ as lines of a diff
+    /// Print settings that differ, in the format of a diff
     Diff(WhatArgs),
-    /// Apply the settings that differ until the next boot (as root); `undo` restores the old values
+    /// Change settings that differ until the next boot (as root); `undo` reverts it
     Apply(ChangeArgs),
     /// Write files that apply the settings at each boot: sysctl.d, limits.d, a drop-in for nginx, a udev rule
     Persist(PersistArgs),
-    /// Restore the values from before `apply`
+    /// Revert what `apply` changed
     Undo(UndoArgs),
 }
 
-/// Selection of settings.
+/// Selects settings.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct WhatArgs {
-    /// client (a host of viewers), origin (a host that serves), or a TOML file
+    /// Profile: client (a host of viewers), origin (a host that serves), or a TOML file
     #[arg(long, default_value = "client", value_name = "NAME|FILE")]
     pub profile: String,
-    /// A variant of the profile, such as bbr
+    /// Variant of the profile, such as bbr
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
-    /// Number of viewers to size the settings for
+    /// Number of viewers; settings that only matter for more viewers are skipped
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub clients: Option<u32>,
-    /// Only settings whose names begin like this, such as net. or limit.; may be repeated
+    /// Only settings whose names begin with this, such as net. or limit.; may be repeated
     #[arg(long, value_name = "PREFIX")]
     pub only: Vec<String>,
     /// Output format
@@ -58,10 +113,10 @@ pub struct WhatArgs {
 /// `apply`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ChangeArgs {
-    /// Selection of settings.
+    /// Which settings.
     #[command(flatten)]
     pub what: WhatArgs,
-    /// File that saves the previous values for `undo`
+    /// File that keeps the former values for `undo`
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
 }
@@ -69,7 +124,7 @@ pub struct ChangeArgs {
 /// `undo`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct UndoArgs {
-    /// File in which `apply` saved the previous values
+    /// File in which `apply` kept the former values
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
 }
@@ -77,7 +132,7 @@ pub struct UndoArgs {
 /// `persist`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct PersistArgs {
-    /// Selection of settings.
+    /// Which settings.
     #[command(flatten)]
     pub what: WhatArgs,
     /// Write below this directory instead of /, for images
@@ -88,12 +143,12 @@ pub struct PersistArgs {
     pub remove: bool,
 }
 
-/// Output format of a comparison.
+/// How a table of settings is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
-    /// For people
+    /// Text
     #[default]
     Text,
-    /// For programs
+    /// JSON
     Json,
 }

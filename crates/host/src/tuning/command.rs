@@ -1,16 +1,11 @@
 //! `hls-swarm tune`: compares the settings of this machine with a profile, applies and persists them.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
-
-use clap::Parser;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_cli::logging;
 use hls_swarm_os::output;
 
 use crate::tuning::args::{PersistArgs, TableFormat, TuneArgs, TuneCommand, WhatArgs};
@@ -18,54 +13,19 @@ use crate::tuning::comparison::{Comparison, Selection, Setting, State, compare};
 use crate::tuning::profile::{self, Profile};
 use crate::tuning::{apply, output as view, persist, sysctl};
 
-/// The name of the sub-command.
-pub const WORD: &str = "tune";
-
-/// `main` of `hls-swarm tune`.
-#[must_use]
-pub fn main() -> ExitCode {
-    let words = std::iter::once("hls-swarm tune".into()).chain(command_first(std::env::args_os().skip(2)));
-    let args = match TuneArgs::try_parse_from(words) {
-        Ok(args) => args,
-        Err(error) => return logging::clap_exit(&error),
-    };
-    let served = match args.command {
+/// Shows, checks, changes or reverts the settings of this machine.
+///
+/// # Errors
+/// There is no such profile, or a setting or file cannot be read or written.
+pub fn run(args: TuneArgs) -> Result<Exit, Failure> {
+    match args.command() {
         TuneCommand::Show(what) => show(&what),
         TuneCommand::Check(what) => check(&what),
         TuneCommand::Diff(what) => diff(&what),
         TuneCommand::Apply(change) => apply::apply(&change),
         TuneCommand::Persist(args) => persist(&args),
         TuneCommand::Undo(args) => apply::undo(&args),
-    };
-    match served {
-        Ok(exit) => exit.into(),
-        Err(failure) => {
-            failure.print(&mut std::io::stderr());
-            failure.exit().into()
-        }
     }
-}
-
-/// Translates `tune --profile origin --check` to `tune check --profile origin`, and `tune` to `tune show`.
-fn command_first(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    const COMMANDS: [&str; 6] = ["show", "check", "diff", "apply", "persist", "undo"];
-    let mut words: Vec<OsString> = words.collect();
-    let command = |word: &OsString| {
-        let word = word.to_str()?;
-        let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
-        COMMANDS.into_iter().find(|command| *command == name)
-    };
-    if let Some((at, name)) = words.iter().enumerate().find_map(|(at, word)| Some((at, command(word)?))) {
-        words.remove(at);
-        words.insert(0, name.into());
-    } else if words.first().is_none_or(|word| word.to_str().is_some_and(is_flag_of_show)) {
-        words.insert(0, "show".into());
-    }
-    words
-}
-
-fn is_flag_of_show(word: &str) -> bool {
-    word.starts_with("--") && !["--help", "--version"].contains(&word)
 }
 
 fn show(what: &WhatArgs) -> Result<Exit, Failure> {
@@ -173,22 +133,35 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
+    #[derive(Parser)]
+    struct Tune {
+        #[command(flatten)]
+        args: TuneArgs,
+    }
+
     #[test]
-    fn both_notations_are_equivalent() {
-        for (typed, meant) in [
+    fn a_command_may_be_written_as_a_flag() {
+        for (flags, command) in [
             ("", "show"),
             ("--show", "show"),
-            ("-check", "check"),
+            ("--check", "check"),
             ("--profile origin --check", "check --profile origin"),
             ("--profile origin", "show --profile origin"),
-            ("apply --only net.", "apply --only net."),
-            ("--help", "--help"),
-            ("aply", "aply"),
+            ("--diff --format json", "diff --format json"),
+            ("--apply --only net. --state /x", "apply --only net. --state /x"),
+            ("--undo --state /x", "undo --state /x"),
+            ("--persist --root /x --remove", "persist --root /x --remove"),
         ] {
-            let words = |text: &str| text.split_whitespace().map(OsString::from).collect::<Vec<_>>();
-            assert_eq!(command_first(words(typed).into_iter()), words(meant), "{typed}");
+            let parse = |text: &str| {
+                let words = std::iter::once("tune").chain(text.split_whitespace());
+                Tune::try_parse_from(words).unwrap().args.command()
+            };
+            assert_eq!(parse(flags), parse(command), "{flags}");
         }
+        assert!(Tune::try_parse_from(["tune", "--check", "--apply"]).is_err());
     }
 }

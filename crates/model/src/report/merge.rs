@@ -224,8 +224,8 @@ fn judge_merged(parts: &[(String, Report)], merged: &Report) -> Verdict {
         failed.is_empty(),
     ));
     for (name, report) in parts {
-        let because = report.verdict.invalid_reasons.iter();
-        verdict.invalid_reasons.extend(because.map(|why| format!("{name}: {why}")));
+        let because = report.verdict.invalid_because.iter();
+        verdict.invalid_because.extend(because.map(|why| format!("{name}: {why}")));
     }
     let verdicts = parts.iter().map(|(_, report)| &report.verdict);
     if let Some(worst) =

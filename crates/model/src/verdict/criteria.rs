@@ -38,12 +38,12 @@ pub fn judge(
     criteria.retain(|criterion| thresholds.iter().all(|threshold| threshold.metric() != criterion.name));
     criteria.extend(thresholds.iter().map(|threshold| held(threshold, snapshot, timings)));
     criteria.extend(levels(snapshot));
-    let invalid_reasons = invalid(snapshot);
+    let invalid_because = invalid(snapshot);
     let (kind, exit) = if let (Some(signal), 0) = (interrupted_by, snapshot.lifetimes.played) {
         (VerdictKind::Aborted, Exit::Signal(signal))
     } else if snapshot.lifetimes.played == 0 {
         (VerdictKind::Fail, Exit::NeverPlayed)
-    } else if !invalid_reasons.is_empty() {
+    } else if !invalid_because.is_empty() {
         (VerdictKind::Invalid, Exit::Invalid)
     } else if let Some(signal) = interrupted_by {
         (VerdictKind::Aborted, Exit::Signal(signal))
@@ -52,7 +52,7 @@ pub fn judge(
     } else {
         (VerdictKind::Pass, Exit::Pass)
     };
-    Verdict { kind, exit_code: exit.code(), criteria, invalid_reasons }
+    Verdict { kind, exit_code: exit.code(), criteria, invalid_because }
 }
 
 /// The verdict with one criterion more that was not met.

@@ -81,5 +81,5 @@ pub struct Verdict {
     /// The criteria.
     pub criteria: Vec<Criterion>,
     /// Why the run proves nothing; empty if it does prove something.
-    pub invalid_reasons: Vec<String>,
+    pub invalid_because: Vec<String>,
 }

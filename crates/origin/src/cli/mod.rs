@@ -1,252 +1,340 @@
-//! The flags of `hls-origin`. What they mean together with the profile is decided in
-//! `profile`.
+//! The command line of `hls-origin`. What the values mean together with the profile is decided in `profile`.
 
 pub mod service;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
-use crate::cli::service::ServiceArgs;
+use hls_swarm_base::exit::Exit;
+use hls_swarm_cli::arguments::switch;
+use hls_swarm_cli::config::{CheckArgs, ShowArgs};
+use hls_swarm_cli::health::HealthArgs;
+use hls_swarm_cli::help::{Layout, Page};
+use hls_swarm_cli::layers::{Environment, Given};
+use hls_swarm_cli::manual::{CompletionsArgs, ManArgs};
+use hls_swarm_cli::program::Program;
+
+use crate::cli::service::{FaultArgs, ServiceArgs};
+use crate::profile::{Profile, with_default};
 
 /// Test origin for HTTP Live Streaming: FFmpeg makes a test stream, nginx serves it.
 ///
-/// Prints `READY URL` and one line of JSON as soon as playlist and first segment can be fetched,
-/// then runs until SIGTERM or SIGINT. Nothing but the cached loop is left behind.
-/// `hls-origin render nginx|ffmpeg|systemd` prints what would run, `hls-origin fault` turns faults of a
-/// running origin on and off.
+/// Prints `READY URL` and one line of JSON as soon as the playlist and the first segment are available, and
+/// then runs until SIGTERM or SIGINT. Only the cached loop is left behind.
 #[derive(Clone, Debug, Parser)]
-// The last one of a repeated flag holds, so that a wrapper's flags can be overridden.
-#[command(name = "hls-origin", version, max_term_width = 100, args_override_self = true)]
-pub struct OriginArgs {
-    /// Profile: default, low-latency, 4k-abr, stress, logged, debug, tap, tap-logged, or the path of
-    /// a TOML file
-    #[arg(long, env = "HLS_ORIGIN_PROFILE", default_value = "default", value_name = "NAME|FILE")]
-    pub profile: String,
+#[command(name = "hls-origin", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<OriginCommand>,
+    /// The flags of `run`, which is the default.
+    #[command(flatten)]
+    pub origin: Box<OriginArgs>,
+}
 
+/// What `hls-origin` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OriginCommand {
+    /// Serve a test stream (the default command)
+    Run(Box<OriginArgs>),
+    /// Show or check a configuration without starting the origin
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print what would run with these flags: nginx.conf, FFmpeg's command lines, or a systemd unit
+    #[command(subcommand)]
+    Render(RenderCommand),
+    /// Enable and disable faults of a running origin, which has to run with --faults or --fault
+    Fault(FaultArgs),
+    /// Check whether the origin on this machine responds; exit code 0 if it does
+    ///
+    /// For health checks of containers, which have neither a shell nor curl.
+    Health(HealthArgs),
+    /// Print the manual page of the program or of a command, as troff
+    Man(ManArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// The flags of the origin.
+#[derive(Args, Clone, Debug)]
+// The last one of a repeated flag holds, so that a wrapper's flags can be overridden.
+#[command(args_override_self = true, mut_args = |flag| switch(with_default(flag)))]
+pub struct OriginArgs {
+    /// Profile, which changes the defaults of the flags below: default, low-latency, 4k-abr, stress, logged,
+    /// debug, tap, tap-logged, or the path of a TOML file
+    #[arg(long, default_value = "default", value_name = "NAME|FILE")]
+    pub profile: String,
     /// Print the profile with all flags applied as TOML, which is a valid profile, and exit
     #[arg(long)]
     pub dry_run: bool,
-
-    /// Directory below which segments and nginx's files live [default: a tmpfs where there is one]
-    #[arg(long, env = "HLS_ORIGIN_DIR", value_name = "DIR")]
+    /// Directory for segments and nginx's files; without it a tmpfs if there is one
+    #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-
-    /// Directory of the cached loops [default: hls-swarm below XDG_CACHE_HOME or ~/.cache]
-    #[arg(long, env = "HLS_ORIGIN_CACHE_DIR", value_name = "DIR")]
+    /// Directory of the cached loops; without it hls-swarm below XDG_CACHE_HOME or ~/.cache
+    #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
-
-    /// Directory that stores the media sequence, so that a new start continues where the last one
-    /// ended (systemd's StateDirectory= sets it) [default: each start begins at 0]
-    #[arg(long, env = "STATE_DIRECTORY", value_name = "DIR")]
+    /// Directory that keeps the media sequence number, so that the next start continues where the last one
+    /// ended (systemd's StateDirectory= sets it); without it each start begins at 0
+    #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
-
-    /// Write the JSON line of READY to this file as well, once the stream can be fetched
-    #[arg(long, env = "HLS_ORIGIN_READY_FILE", value_name = "FILE")]
+    /// Write the JSON line of READY to this file as well
+    #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
-
-    /// FFmpeg to use
-    #[arg(long, env = "HLS_ORIGIN_FFMPEG", default_value = "ffmpeg", value_name = "PROGRAM")]
+    /// FFmpeg program
+    #[arg(long, default_value = "ffmpeg", value_name = "PROGRAM")]
     pub ffmpeg: PathBuf,
-
-    /// nginx to use
-    #[arg(long, env = "HLS_ORIGIN_NGINX", default_value = "nginx", value_name = "PROGRAM")]
+    /// nginx program
+    #[arg(long, default_value = "nginx", value_name = "PROGRAM")]
     pub nginx: PathBuf,
-
-    /// What to log on standard error
-    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    /// Log level: error, warn, info, debug, trace
+    #[arg(long, default_value = "info", value_name = "LEVEL")]
     pub log_level: String,
-
-    /// Flags that go before the profile.
+    /// The keys of the profile.
     #[command(flatten)]
-    pub stream: StreamArgs,
-
-    /// What surrounds the stream.
+    pub settings: Profile,
+    /// Serve a VOD stream of this many seconds instead of a live stream; 0 is live
+    #[arg(long, value_name = "SECONDS", help_heading = "Stream")]
+    pub vod: Option<u32>,
+    /// Faults, and serving without other programs.
     #[command(flatten)]
     pub service: ServiceArgs,
-
-    /// Flags that go before the profile.
-    #[command(flatten)]
-    pub serving: ServingArgs,
+    /// Where the values come from.
+    #[arg(skip)]
+    pub given: Given,
 }
 
-/// What stream there is; each goes before the profile's key of the same name.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Stream (default: by profile)")]
-pub struct StreamArgs {
-    /// Encode once and replay a loop, or encode in real time if the machine is fast enough
-    #[arg(long, env = "HLS_ORIGIN_ENCODER", value_name = "MODE")]
-    pub encoder: Option<EncoderMode>,
-
-    /// Length of the loop in seconds; 0 = the shortest one that repeats without a gap
-    #[arg(long, env = "HLS_ORIGIN_LOOP_SECONDS", value_name = "SECONDS")]
-    pub loop_seconds: Option<u32>,
-
-    /// Length of a segment in seconds
-    #[arg(long, env = "HLS_ORIGIN_SEGMENT_SECONDS", value_name = "SECONDS")]
-    pub segment_seconds: Option<u32>,
-
-    /// Segments in the playlist
-    #[arg(long, env = "HLS_ORIGIN_LIST_SIZE", value_name = "COUNT")]
-    pub list_size: Option<u32>,
-
-    /// Segments kept after they left the playlist
-    #[arg(long, env = "HLS_ORIGIN_DELETE_THRESHOLD", value_name = "COUNT")]
-    pub delete_threshold: Option<u32>,
-
-    /// Size of the video, WIDTHxHEIGHT; the sizes of the ladder are scaled in proportion
-    #[arg(long, env = "HLS_ORIGIN_VIDEO_SIZE", value_name = "SIZE")]
-    pub video_size: Option<String>,
-
-    /// Frames per second
-    #[arg(long, env = "HLS_ORIGIN_FPS", value_name = "FPS")]
-    pub fps: Option<u32>,
-
-    /// Average video bitrate in 1000 bit/s; its maximum and the bitrates of the ladder are scaled in proportion
-    #[arg(long, env = "HLS_ORIGIN_VIDEO_BITRATE", value_name = "KBPS")]
-    pub video_bitrate: Option<u32>,
-
-    /// Variants below the first one: WIDTHxHEIGHT@KBPS, separated by commas; "none" for one variant
-    #[arg(long, env = "HLS_ORIGIN_LADDER", value_name = "VARIANTS", value_delimiter = ',')]
-    pub ladder: Option<Vec<String>>,
-
-    /// Audio bitrate in 1000 bit/s
-    #[arg(long, env = "HLS_ORIGIN_AUDIO_BITRATE", value_name = "KBPS")]
-    pub audio_bitrate: Option<u32>,
-
-    /// Serve the audio as a separate rendition
-    #[arg(long, env = "HLS_ORIGIN_SEPARATE_AUDIO", value_name = "BOOL", num_args = 0..=1,
-          require_equals = true, default_missing_value = "true")]
-    pub separate_audio: Option<bool>,
-
-    /// A WebVTT rendition beside the stream
-    #[arg(long, env = "HLS_ORIGIN_SUBTITLES", value_name = "BOOL", num_args = 0..=1,
-          require_equals = true, default_missing_value = "true")]
-    pub subtitles: Option<bool>,
-
-    /// Container of the segments: ts, fmp4
-    #[arg(long, env = "HLS_ORIGIN_FORMAT", value_name = "FORMAT")]
-    pub format: Option<FormatName>,
-
-    /// Encryption of the segments: none, aes-128 (the key is served beside the stream)
-    #[arg(long, env = "HLS_ORIGIN_ENCRYPTION", value_name = "METHOD")]
-    pub encryption: Option<EncryptionName>,
-
-    /// A VOD of this many seconds instead of a live stream; 0 = live
-    #[arg(long, env = "HLS_ORIGIN_VOD", value_name = "SECONDS")]
-    pub vod: Option<u32>,
-
-    /// Names of additional streams, separated by commas: each is served at /NAME/stream.m3u8
-    #[arg(long, env = "HLS_ORIGIN_STREAMS", value_name = "NAMES", value_delimiter = ',')]
-    pub streams: Option<Vec<String>>,
-}
-
-/// Where and how it is served; each goes before the profile's key of the same name.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Serving (default: by profile)")]
-pub struct ServingArgs {
-    /// Address to serve on; 0.0.0.0 or :: for every interface
-    #[arg(long, env = "HLS_ORIGIN_LISTEN", value_name = "IP")]
-    pub listen: Option<IpAddr>,
-
-    /// Port to serve on; 0 takes a free one and keeps it
-    #[arg(long, env = "HLS_ORIGIN_PORT", value_name = "PORT")]
-    pub port: Option<u16>,
-
-    /// Serve HTTPS, too, with a certificate that is created at each start
-    #[arg(long, env = "HLS_ORIGIN_TLS", value_name = "BOOL", num_args = 0..=1,
-          require_equals = true, default_missing_value = "true")]
-    pub tls: Option<bool>,
-
-    /// Port for HTTPS; 0 takes a free one and keeps it
-    #[arg(long, env = "HLS_ORIGIN_TLS_PORT", value_name = "PORT")]
-    pub tls_port: Option<u16>,
-
-    /// HTTP/2 over TLS, if nginx supports it
-    #[arg(long, env = "HLS_ORIGIN_HTTP2", value_name = "BOOL", num_args = 0..=1,
-          require_equals = true, default_missing_value = "true")]
-    pub http2: Option<bool>,
-
-    /// Log requests to this file, one line of JSON each: all requests unless the profile selects some
-    #[arg(long, env = "HLS_ORIGIN_ACCESS_LOG", value_name = "FILE")]
-    pub access_log: Option<String>,
-
-    /// Requests per second that one address may send; 0 = no limit
-    #[arg(long, env = "HLS_ORIGIN_ADDRESS_REQUESTS_PER_SECOND", value_name = "N")]
-    pub address_requests_per_second: Option<u32>,
-
-    /// Connections that one address may have (HTTP/2: concurrent requests); 0 = no limit
-    #[arg(long, env = "HLS_ORIGIN_ADDRESS_CONNECTIONS", value_name = "N")]
-    pub address_connections: Option<u32>,
-
-    /// Requests per second that one token may send; 0 = no limit
-    #[arg(long, env = "HLS_ORIGIN_TOKEN_REQUESTS_PER_SECOND", value_name = "N")]
-    pub token_requests_per_second: Option<u32>,
-
-    /// Connections that one token may have (HTTP/2: concurrent requests); 0 = no limit
-    #[arg(long, env = "HLS_ORIGIN_TOKEN_CONNECTIONS", value_name = "N")]
-    pub token_connections: Option<u32>,
-
-    /// Query argument with the token of a viewer; without it, the header Authorization is the token
-    #[arg(long, env = "HLS_ORIGIN_TOKEN_ARGUMENT", value_name = "NAME")]
-    pub token_argument: Option<String>,
-
-    /// Number of requests above a rate that are still answered
-    #[arg(long, env = "HLS_ORIGIN_LIMIT_BURST", value_name = "N")]
-    pub limit_burst: Option<u32>,
-
-    /// Status code of requests above a limit: 429 or 503
-    #[arg(long, env = "HLS_ORIGIN_LIMIT_STATUS", value_name = "STATUS")]
-    pub limit_status: Option<u16>,
-}
-
-/// How the stream is created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EncoderMode {
-    /// Encode a loop once and replay it
-    Loop,
-    /// Encode in real time; replay a loop if the machine is too slow
-    Live,
-}
-
-/// Container of the segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum FormatName {
-    /// MPEG-TS
-    Ts,
-    /// Fragmented MP4 (CMAF)
-    Fmp4,
-}
-
-/// Encryption of the segments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EncryptionName {
-    /// Not encrypted
-    None,
-    /// Whole segments with AES-128-CBC
-    #[value(name = "aes-128")]
-    Aes128,
-}
-
-/// Print what `hls-origin` would run with these flags, and exit.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "hls-origin render", version, max_term_width = 100, args_override_self = true)]
-pub struct RenderArgs {
-    /// What to print.
-    #[command(subcommand)]
-    pub command: RenderCommand,
-}
-
-/// What can be printed.
+/// What can be done with the configuration of an origin.
 #[derive(Clone, Debug, Subcommand)]
-// One is made per process, so its size is of no interest.
-#[allow(clippy::large_enum_variant, reason = "boxing would hide clap's flatten for nothing")]
+pub enum ConfigCommand {
+    /// Print what an origin with these flags serves, and what follows from it
+    Show {
+        /// How to print it.
+        #[command(flatten)]
+        output: ShowArgs,
+        /// The flags of the origin.
+        #[command(flatten)]
+        origin: Box<OriginArgs>,
+    },
+    /// Check profiles; exit code 2 and the reason if one is not valid
+    Check(CheckArgs),
+}
+
+/// What can be printed instead of run.
+#[derive(Clone, Debug, Subcommand)]
 pub enum RenderCommand {
-    /// nginx.conf, each directive with its reason
-    Nginx(OriginArgs),
-    /// The command lines of FFmpeg, as a shell takes them
-    Ffmpeg(OriginArgs),
-    /// A hardened systemd unit that runs the origin with these flags
-    Systemd(OriginArgs),
+    /// Print nginx.conf, with the reason for each directive
+    Nginx(Box<OriginArgs>),
+    /// Print FFmpeg's command lines, quoted for a shell
+    Ffmpeg(Box<OriginArgs>),
+    /// Print a hardened systemd unit that runs the origin with these flags
+    Systemd(Box<OriginArgs>),
+}
+
+/// The environment variables of the origin's flags.
+pub const ENVIRONMENT: Environment = Environment {
+    prefix: "HLS_ORIGIN_",
+    other_names: &[("state_dir", "STATE_DIRECTORY"), ("log_level", "LOG_LEVEL")],
+};
+
+/// The command line with all commands, as manual pages, completions and the reference show it.
+#[must_use]
+pub fn command() -> Command {
+    Cli::command()
+}
+
+/// The program, as its start-up needs to know it.
+#[must_use]
+pub fn program() -> Program {
+    Program {
+        command: LAYOUT.apply(command()),
+        environment: ENVIRONMENT,
+        layered: &[
+            &[],
+            &["run"],
+            &["config", "show"],
+            &["render", "nginx"],
+            &["render", "ffmpeg"],
+            &["render", "systemd"],
+        ],
+        more_arguments: None,
+    }
+}
+
+/// The layout of help texts and manual pages.
+pub const LAYOUT: Layout = Layout {
+    groups: &[
+        ("Serve", &["run", "fault"]),
+        ("Explain", &["config", "render"]),
+        ("Other", &["health", "man", "completions", "help"]),
+    ],
+    daily: &[
+        "profile",
+        "dry_run",
+        "dir",
+        "segment_seconds",
+        "list_size",
+        "video.size",
+        "video.bitrate_kbps",
+        "video.ladder",
+        "vod",
+        "serve.listen",
+        "serve.port",
+        "serve.tls",
+        "log.file",
+        "embedded",
+        "fault",
+        "log_level",
+    ],
+    usage: "hls-origin [FLAGS]\n       hls-origin COMMAND …",
+    pages: &[
+        Page {
+            command: "",
+            examples: &[
+                ("hls-origin", "Serve a 1080p test stream at http://127.0.0.1:17080/stream.m3u8."),
+                ("hls-origin --profile 4k-abr --listen 0.0.0.0", "Serve five variants on every interface."),
+                (
+                    "hls-origin --embedded --fault status=503,rate=5%",
+                    "Serve a computed stream without FFmpeg and nginx; every 20th request fails.",
+                ),
+            ],
+            files: FILES,
+            environment: VARIABLES,
+            exit_statuses: EXIT_STATUSES,
+        },
+        Page {
+            command: "run",
+            examples: &[(
+                "hls-origin run --profile low-latency --port 0",
+                "Serve segments of 1 s on a free port.",
+            )],
+            files: FILES,
+            environment: VARIABLES,
+            exit_statuses: EXIT_STATUSES,
+        },
+        Page {
+            command: "config",
+            examples: &[
+                ("hls-origin config show --profile stress", "Print a profile with all of its values."),
+                ("hls-origin config check profile.toml", "Check a profile before it is deployed."),
+            ],
+            files: &[],
+            environment: &[],
+            exit_statuses: &[],
+        },
+        Page {
+            command: "config show",
+            examples: &[("hls-origin config show --json", "Print the configuration as JSON.")],
+            files: FILES,
+            environment: VARIABLES,
+            exit_statuses: &[],
+        },
+        Page {
+            command: "render",
+            examples: &[
+                ("hls-origin render nginx --tls", "Print nginx.conf with the reason for each directive."),
+                (
+                    "hls-origin render systemd --dir /var/lib/hls > hls-origin.service",
+                    "Write a systemd unit.",
+                ),
+            ],
+            files: &[],
+            environment: &[],
+            exit_statuses: &[],
+        },
+        Page {
+            command: "fault",
+            examples: &[
+                ("hls-origin fault add delay=200ms,path=*.m3u8", "Delay every playlist."),
+                ("hls-origin fault clear", "Disable all faults."),
+            ],
+            files: &[],
+            environment: &[("HLS_ORIGIN_CONTROL", "The same as --control.")],
+            exit_statuses: &[],
+        },
+    ],
+};
+
+const FILES: &[(&str, &str)] = &[
+    ("~/.cache/hls-swarm/", "Loops that were encoded once; --cache-dir overrides it."),
+    ("/dev/shm/", "Segments and nginx's files, in a private directory; --dir overrides it."),
+];
+
+const VARIABLES: &[(&str, &str)] = &[
+    ("XDG_CACHE_HOME", "Where the cached loops are, in hls-swarm."),
+    ("XDG_RUNTIME_DIR", "A tmpfs for segments if there is no /dev/shm."),
+    (
+        "LOGS_DIRECTORY",
+        "Where the access log is written if it has no path; systemd's LogsDirectory= sets it.",
+    ),
+    ("NO_COLOR", "If set, no colours are used."),
+];
+
+const EXIT_STATUSES: &[(&str, &str)] = &[
+    ("0", "stopped by SIGTERM or SIGINT"),
+    ("1", Exit::Internal.meaning()),
+    ("2", Exit::Usage.meaning()),
+    ("3", "preflight: FFmpeg, nginx or the machine cannot be used"),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::ffi::OsString;
+
+    use hls_swarm_cli::program::{Stop, parse};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+        program().command.debug_assert();
+        let command = command();
+        let grouped: BTreeSet<&str> =
+            LAYOUT.groups.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let known: BTreeSet<&str> =
+            command.get_subcommands().map(Command::get_name).chain(["help"]).collect();
+        assert_eq!(grouped, known);
+    }
+
+    #[test]
+    fn every_example_is_a_valid_command_line() {
+        for (example, _) in LAYOUT.pages.iter().flat_map(|page| page.examples) {
+            let example = example.split(" > ").next().unwrap_or_default();
+            let words = example.split_whitespace().map(OsString::from).collect();
+            if let Err(Stop::Failed(failure)) = parse::<Cli>(&program(), words, &|_| None) {
+                panic!("{example}: {}", failure.chain());
+            }
+        }
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_and_a_typed_flag_overrides_it() {
+        let words = |text: &str| text.split_whitespace().map(OsString::from).collect();
+        let look_up = |name: &str| match name {
+            "HLS_ORIGIN_FPS" => Some("25".into()),
+            "HLS_ORIGIN_TLS" => Some("true".into()),
+            "STATE_DIRECTORY" => Some("/var/lib/x".into()),
+            _ => None,
+        };
+        let (cli, given) = parse::<Cli>(&program(), words("hls-origin -fps 50"), &look_up).unwrap();
+        assert_eq!((cli.origin.settings.video.fps, cli.origin.settings.serve.tls), (50, true));
+        assert_eq!(cli.origin.state_dir.as_deref(), Some("/var/lib/x".as_ref()));
+        assert_eq!(given.flags, ["video.fps".to_owned()].into());
+        assert_eq!(given.environment["serve.tls"], "HLS_ORIGIN_TLS");
+        let wrong = |_: &str| Some("many".into());
+        let Err(Stop::Failed(failure)) = parse::<Cli>(&program(), words("hls-origin"), &wrong) else {
+            panic!()
+        };
+        assert!(failure.to_string().contains("for HLS_ORIGIN_"), "{failure}");
+    }
+
+    #[test]
+    fn no_default_is_written_into_a_help_text() {
+        for flag in command().get_arguments() {
+            let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+            assert!(!help.contains("[default"), "{flag}: {help}");
+        }
+    }
 }

@@ -1,61 +1,48 @@
-//! Flags of `hls-origin` for what surrounds the stream: metrics for Prometheus, faults, and serving
-//! without other programs.
+//! Flags of `hls-origin` that are not keys of a profile: faults, and serving without other programs.
 
 use std::fmt;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What surrounds the stream.
+/// Faults, and serving without other programs.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServiceArgs {
-    /// Port of the host's metrics, with the names of node_exporter; 0 chooses a free port, `off` disables them
-    /// [default: 9100, or a free one with --port 0]
-    #[arg(long, env = "HLS_ORIGIN_NODE_METRICS_PORT", value_name = "PORT|off", help_heading = "Metrics")]
-    pub node_metrics_port: Option<MetricsPort>,
-
-    /// Port of nginx's metrics and the origin's own (hls_origin_…); 0 chooses a free port, `off` disables them
-    /// [default: 9113, or a free one with --port 0]
-    #[arg(long, env = "HLS_ORIGIN_NGINX_METRICS_PORT", value_name = "PORT|off", help_heading = "Metrics")]
-    pub nginx_metrics_port: Option<MetricsPort>,
-
-    /// Serve a synthetic stream from memory, without FFmpeg and nginx
-    #[arg(long, help_heading = "Stream")]
+    /// Serve a synthetic stream from memory: neither FFmpeg nor nginx is needed
+    #[arg(long, help_heading = "Faults and testing")]
     pub embedded: bool,
 
-    /// Inject this fault once the origin is ready, for example status=503,rate=5% (may be repeated)
-    #[arg(long = "fault", value_name = "FAULT", help_heading = "Faults")]
+    /// Enable this fault from the start, for example status=503,rate=5%; may be repeated
+    #[arg(long = "fault", value_name = "FAULT", help_heading = "Faults and testing")]
     pub fault: Vec<String>,
 
-    /// Allow faults to be added while it runs (see `hls-origin fault`); --fault implies it
-    #[arg(long, help_heading = "Faults")]
+    /// Allow faults to be enabled while it runs (see `hls-origin fault`); --fault does so, too
+    #[arg(long, help_heading = "Faults and testing")]
     pub faults: bool,
 
-    /// Seed of the random decisions; the same seed and requests give the same faults
-    /// [default: random]
-    #[arg(long, value_name = "NUMBER", help_heading = "Faults")]
+    /// Seed of random faults: the same seed and the same requests give the same faults; without it a random one
+    #[arg(long, value_name = "NUMBER", help_heading = "Faults and testing")]
     pub fault_seed: Option<u64>,
 
-    /// Port of the fault control API on loopback; 0 chooses a free port
-    /// [default: 17081, or a free one with --port 0]
-    #[arg(long, value_name = "PORT", help_heading = "Faults")]
+    /// Port on loopback to enable and disable faults; 0 uses a free one. Without it 17081, or a free one with
+    /// --port 0
+    #[arg(long, value_name = "PORT", help_heading = "Faults and testing")]
     pub control_port: Option<u16>,
 }
 
 impl ServiceArgs {
-    /// Whether faults are enabled.
+    /// Whether faults were enabled.
     #[must_use]
     pub const fn faulty(&self) -> bool {
         self.faults || !self.fault.is_empty()
     }
 }
 
-/// Add and remove faults of a running origin, which must run with --faults or --fault.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "hls-origin fault", version, max_term_width = 100)]
+/// Which origin, and what to do about its faults.
+#[derive(Args, Clone, Debug)]
 pub struct FaultArgs {
-    /// Address of the origin's fault control API, as printed in its READY message
+    /// Address of the origin's fault control, as its READY line shows it
     #[arg(
         long,
         global = true,
@@ -70,34 +57,34 @@ pub struct FaultArgs {
     pub action: FaultAction,
 }
 
-/// An operation on the faults.
+/// What to do about faults.
 #[derive(Clone, Debug, Subcommand)]
 pub enum FaultAction {
-    /// List the active faults, and how many times each was injected
+    /// List the faults that are enabled, and how often each was applied
     List,
-    /// Add faults
+    /// Enable faults
     Add {
-        /// A kind, its value and options, for example delay=200ms,path=*.m3u8
+        /// Fault with its value and options, for example delay=200ms,path=*.m3u8
         #[arg(required = true, value_name = "FAULT")]
         faults: Vec<String>,
     },
-    /// Remove faults
+    /// Disable faults
     Remove {
-        /// Numbers as printed by `list`
+        /// Id of a fault, as `list` shows it
         #[arg(required = true, value_name = "ID")]
         ids: Vec<u64>,
     },
-    /// Remove all faults
+    /// Disable all faults
     Clear,
 }
 
-/// A port, or off. In a profile: a number or `"off"`.
+/// A port, or none. In a profile: a number or `"off"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Typed")]
+#[serde(try_from = "NumberOrText")]
 pub enum MetricsPort {
-    /// The endpoint is off.
+    /// Nothing is served.
     Off,
-    /// The endpoint listens on this port; 0 chooses a free one.
+    /// Served on this port; 0 is a free one.
     On(u16),
 }
 
@@ -110,21 +97,21 @@ impl Serialize for MetricsPort {
     }
 }
 
-/// A port as written in TOML.
+/// A port as TOML may have it.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Typed {
+enum NumberOrText {
     Number(i64),
     Text(String),
 }
 
-/// The error for an invalid port.
+/// The text is neither a port nor off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPort(String);
 
 impl fmt::Display for InvalidPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid port \"{}\": expected 0 to 65535, or off", self.0)
+        write!(f, "expected a port (0 to 65535) or off, not {:?}", self.0)
     }
 }
 
@@ -141,13 +128,13 @@ impl FromStr for MetricsPort {
     }
 }
 
-impl TryFrom<Typed> for MetricsPort {
+impl TryFrom<NumberOrText> for MetricsPort {
     type Error = InvalidPort;
 
-    fn try_from(typed: Typed) -> Result<Self, InvalidPort> {
-        match typed {
-            Typed::Number(number) => number.to_string().parse(),
-            Typed::Text(text) => text.parse(),
+    fn try_from(value: NumberOrText) -> Result<Self, InvalidPort> {
+        match value {
+            NumberOrText::Number(number) => number.to_string().parse(),
+            NumberOrText::Text(text) => text.parse(),
         }
     }
 }
@@ -157,11 +144,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_and_off_are_parsed() {
+    fn a_metrics_port_is_a_number_or_off() {
         assert_eq!("9100".parse(), Ok(MetricsPort::On(9100)));
         assert_eq!("0".parse(), Ok(MetricsPort::On(0)));
         assert_eq!("off".parse(), Ok(MetricsPort::Off));
         let error = "70000".parse::<MetricsPort>().unwrap_err();
-        assert_eq!(error.to_string(), "invalid port \"70000\": expected 0 to 65535, or off");
+        assert_eq!(error.to_string(), "expected a port (0 to 65535) or off, not \"70000\"");
     }
 }

@@ -244,17 +244,15 @@ fn arguments<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{EncoderMode, FormatName, StreamArgs};
-    use crate::{layout, profile};
+    use crate::layout;
 
     fn lines(argv: &[OsString]) -> String {
         let text: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
         text.join("\n")
     }
 
-    fn built_in(name: &str, args: &StreamArgs) -> (Stream, Derived, Vec<Rendition>) {
-        let profile = profile::parse(name, profile::built_in(name).unwrap()).unwrap();
-        let stream = Stream::resolve(profile, args).unwrap();
+    fn planned(flags: &[&str]) -> (Stream, Derived, Vec<Rendition>) {
+        let stream = Stream::of_flags(flags).unwrap();
         let (derived, renditions) = (Derived::of(&stream), layout::renditions(&stream));
         (stream, derived, renditions)
     }
@@ -266,7 +264,7 @@ mod tests {
     #[test]
     fn loop_encoding() {
         for name in ["default", "low-latency", "4k-abr"] {
-            let (stream, derived, _) = built_in(name, &StreamArgs::default());
+            let (stream, derived, _) = planned(&["--profile", name]);
             let argv = encode_loop(&stream, &derived, Path::new("/cache/loop.part"));
             insta::assert_snapshot!(format!("encode_loop_{}", name.replace('-', "_")), lines(&argv));
         }
@@ -274,28 +272,22 @@ mod tests {
 
     #[test]
     fn replaying_the_default_profile() {
-        let (stream, _, renditions) = built_in("default", &StreamArgs::default());
+        let (stream, _, renditions) = planned(&[]);
         let argv = replay(&stream, &renditions, Path::new("/run/o/loop.nut"), place(0, None), Pace::RealTime);
         insta::assert_snapshot!("replay_default", lines(&argv));
     }
 
     #[test]
     fn replaying_every_kind_of_rendition() {
-        let args = StreamArgs {
-            ladder: Some(vec!["640x360@500".into()]),
-            separate_audio: Some(true),
-            subtitles: Some(true),
-            format: Some(FormatName::Fmp4),
-            ..StreamArgs::default()
-        };
-        let (stream, _, renditions) = built_in("default", &args);
+        let flags = ["--ladder=640x360@500", "--separate-audio", "--subtitles", "--format=fmp4"];
+        let (stream, _, renditions) = planned(&flags);
         let argv = replay(&stream, &renditions, Path::new("/l.nut"), place(41, None), Pace::FullSpeed(8));
         insta::assert_snapshot!("replay_renditions", lines(&argv));
     }
 
     #[test]
     fn ffmpeg_encrypts_the_segments() {
-        let (stream, _, renditions) = built_in("default", &StreamArgs::default());
+        let (stream, _, renditions) = planned(&[]);
         let argv =
             replay(&stream, &renditions, Path::new("/l"), place(0, Some(Path::new("/k"))), Pace::RealTime);
         assert!(lines(&argv).contains("\n-hls_key_info_file\n/k\n"));
@@ -303,9 +295,7 @@ mod tests {
 
     #[test]
     fn live_encoding() {
-        let ladder = Some(vec!["1280x720@2000".into()]);
-        let args = StreamArgs { encoder: Some(EncoderMode::Live), ladder, ..StreamArgs::default() };
-        let (stream, derived, renditions) = built_in("default", &args);
+        let (stream, derived, renditions) = planned(&["--encoder=live", "--ladder=1280x720@2000"]);
         insta::assert_snapshot!("live_ladder", lines(&live(&stream, &derived, &renditions, place(5, None))));
     }
 }

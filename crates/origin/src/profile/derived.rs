@@ -1,13 +1,10 @@
 //! The values that are derived from a [`Stream`], computed in one place so that they agree.
 
+use hls_swarm_profiles::sizing::origin::{CONTAINER_PERCENT, SLACK_BYTES};
 use serde::Serialize;
 
 use super::stream::{Source, Stream};
 
-/// Overhead of the container, in percent of the payload.
-const CONTAINER_PERCENT: u64 = 10;
-/// Space on the tmpfs in addition to segments and loop: nginx's files and some reserve.
-const SLACK_BYTES: u64 = 64 << 20;
 /// Samples per AAC frame.
 pub const AAC_FRAME: u64 = 1024;
 /// Sample rate of the audio.
@@ -102,17 +99,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::StreamArgs;
-    use crate::profile;
 
-    fn stream(args: &StreamArgs) -> Stream {
-        let text = profile::built_in("default").unwrap();
-        Stream::resolve(profile::parse("default", text).unwrap(), args).unwrap()
+    fn stream(flags: &[&str]) -> Stream {
+        Stream::of_flags(flags).unwrap()
     }
 
     #[test]
     fn values_of_the_default_profile() {
-        let derived = Derived::of(&stream(&StreamArgs::default()));
+        let derived = Derived::of(&stream(&[]));
         assert_eq!(derived.gop_frames, 60);
         assert_eq!(derived.segment_bytes, 1_547_700, "5628 kbit/s * 2 s / 8 * 1.1");
         assert_eq!((derived.window_seconds, derived.lifetime_seconds), (20, 30));
@@ -124,10 +118,7 @@ mod tests {
 
     #[test]
     fn variants_streams_and_renditions_are_counted() {
-        let profile = profile::parse("4k-abr", profile::built_in("4k-abr").unwrap()).unwrap();
-        let args =
-            StreamArgs { streams: Some(vec!["b".into()]), subtitles: Some(true), ..StreamArgs::default() };
-        let derived = Derived::of(&Stream::resolve(profile, &args).unwrap());
+        let derived = Derived::of(&stream(&["--profile=4k-abr", "--streams=b", "--subtitles"]));
         let set = (16_500 + 5500 + 2200 + 1100 + 550 + 5 * 128) * 125 * 11 / 10 * 2;
         assert_eq!((derived.segment_bytes, derived.window_bytes), (set, set * 10 * 2));
         assert_eq!(derived.files, 2 * 6 * 17);
@@ -136,8 +127,7 @@ mod tests {
 
     #[test]
     fn a_vod_is_stored_once_and_completely() {
-        let args = StreamArgs { vod: Some(61), ..StreamArgs::default() };
-        let derived = Derived::of(&stream(&args));
+        let derived = Derived::of(&stream(&["--vod=61"]));
         assert_eq!((derived.window_seconds, derived.window_bytes), (62, 31 * derived.segment_bytes));
         assert_eq!(derived.storage_bytes, derived.window_bytes + 4 * derived.segment_bytes + (64 << 20));
     }
@@ -147,10 +137,11 @@ mod tests {
         fn values_agree_with_each_other(
             segment in 1_u32..=60, list in 3_u32..=1000, fps in 1_u32..=240, kbps in 16_u32..=500_000,
         ) {
-            let stream = stream(&StreamArgs {
-                segment_seconds: Some(segment), list_size: Some(list), fps: Some(fps),
-                video_bitrate: Some(kbps), ..StreamArgs::default()
-            });
+            let flags = [
+                format!("--segment-seconds={segment}"), format!("--list-size={list}"), format!("--fps={fps}"),
+                format!("--video-bitrate={kbps}"),
+            ];
+            let stream = stream(&flags.each_ref().map(String::as_str));
             let derived = Derived::of(&stream);
             prop_assert_eq!(derived.gop_frames, fps * segment);
             prop_assert!(derived.lifetime_seconds > derived.window_seconds);

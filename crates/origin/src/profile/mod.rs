@@ -18,6 +18,7 @@ use hls_swarm_base::profile_text;
 
 pub use tables::{
     Access, Audio, Encoder, Encryption, Format, Kind, Limits, Log, Metrics, Mode, Profile, Serve, Video,
+    with_default,
 };
 
 /// The profiles that come with the program: name and text.

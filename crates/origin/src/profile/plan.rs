@@ -1,59 +1,87 @@
-//! The plan of an origin: the profile with flags and environment applied, and the values derived from it.
+//! The plan of the origin, resolved once from its profile, the environment and flags.
 
+use std::ffi::OsString;
 use std::path::Path;
 
-use hls_swarm_base::error::Failure;
+use toml::Table;
 
-use crate::cli::OriginArgs;
+use hls_swarm_base::error::Failure;
+use hls_swarm_cli::layers::{filtered, put_over};
+use hls_swarm_cli::program::{self, Stop};
+
+use crate::cli::{self, Cli, OriginArgs};
 use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
 use crate::profile::stream::Stream;
-use crate::profile::unused_options::unused_options;
-use crate::profile::{self, Profile};
+use crate::profile::{self, Profile, unused_options};
 
-/// A validated configuration.
+/// What is served; its values fit together.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// The profile with flags and environment applied.
+    /// The profile with environment and flags on top.
     pub(crate) profile: Profile,
-    /// The stream to serve.
+    /// The stream.
     pub(crate) stream: Stream,
     /// How it is served.
     pub(crate) serving: Serving,
-    /// Values derived from the stream.
+    /// What follows from the stream.
     pub(crate) derived: Derived,
     /// A sentence for each flag that has no effect.
     pub(crate) unused_options: Vec<String>,
 }
 
 impl Plan {
-    /// Resolves the flags and the profile.
+    /// Resolves a command line.
     ///
     /// # Errors
-    /// The profile does not exist or cannot be read, or values are invalid together.
+    /// There is no such profile, it cannot be read, or values do not fit together.
     pub(crate) fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
         let name = &args.profile;
-        let mut profile =
-            if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
-                let text = std::fs::read_to_string(name).map_err(|error| {
-                    Failure::usage(format!("cannot read the profile {name}"))
-                        .caused_by(error)
-                        .help("pass a readable TOML file, or the name of a built-in profile")
-                })?;
-                profile::parse(name, &text)?
-            } else {
-                profile::parse(name, profile::built_in(name)?)?
-            };
-        profile.apply_stream(&args.stream)?;
-        profile.apply_serving(&args.serving);
-        profile.apply_service(&args.service);
+        let before = if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
+            let text = std::fs::read_to_string(name).map_err(|error| {
+                Failure::usage(format!("cannot read the profile {name}"))
+                    .caused_by(error)
+                    .help("name a TOML file that you may read, or a profile that comes with the program")
+            })?;
+            profile::parse(name, &text)?
+        } else {
+            profile::parse(name, profile::built_in(name)?)?
+        };
+        let mut profile = with_flags(&before, args)?;
+        profile.adapt(&before, args)?;
         let (stream, mut serving) = (Stream::of(&profile)?, Serving::of(&profile)?);
         if args.service.faulty() || args.service.embedded {
-            // hls-origin itself appends uncompressed lines then, so nginx must not compress its own.
+            // This program then writes lines of its own, as text, so nginx has to write text too.
             serving.log.gzip_level = 0;
         }
         let derived = Derived::of(&stream);
-        let unused_options = unused_options(args, &profile);
+        let unused_options = unused_options::check(args, &profile);
         Ok(Self { profile, stream, serving, derived, unused_options })
     }
+
+    /// Resolves flags as they would be typed, without the environment.
+    ///
+    /// # Errors
+    /// As [`Plan::resolve`], or the flags are not valid.
+    pub(crate) fn of_flags(flags: &[&str]) -> Result<Self, Failure> {
+        let words = ["hls-origin"].iter().chain(flags).map(OsString::from).collect();
+        match program::parse::<Cli>(&cli::program(), words, &|_| None) {
+            Ok((Cli { origin, .. }, given)) => Self::resolve(&OriginArgs { given, ..*origin }),
+            Err(Stop::Failed(failure)) => Err(failure),
+            Err(Stop::Asked(_)) => Err(Failure::usage("help is not a plan").help("pass flags of the origin")),
+        }
+    }
+}
+
+/// The profile with the keys on top that flags or the environment have set.
+fn with_flags(profile: &Profile, args: &OriginArgs) -> Result<Profile, Failure> {
+    let unwritable =
+        |error: toml::ser::Error| Failure::internal("cannot write the profile as TOML").caused_by(error);
+    let given =
+        filtered(&Table::try_from(&args.settings).map_err(unwritable)?, &|id| args.given.is_direct(id));
+    let mut merged = Table::try_from(profile).map_err(unwritable)?;
+    put_over(&mut merged, given);
+    merged.try_into().map_err(|error: toml::de::Error| {
+        Failure::internal("cannot read the merged profile").caused_by(error)
+    })
 }

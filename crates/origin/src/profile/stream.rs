@@ -3,12 +3,12 @@
 use hls_swarm_base::error::Failure;
 
 use super::ladder::{self, KBPS, Size, VariantSpec};
-use crate::cli::StreamArgs;
+use crate::profile::plan::Plan;
 use crate::profile::{Encryption, Format, Kind, Mode, Profile};
 
 /// The length of a loop must be a multiple of this. AAC frames have 1024 samples, so at 48 kHz a frame ends on a
 /// whole second only every 8 s. A loop of another length would have an audio gap or overlap where it repeats.
-pub const LOOP_UNIT_SECONDS: u32 = 8;
+pub const LOOP_UNIT_SECONDS: u32 = hls_swarm_profiles::sizing::origin::LOOP_UNIT_SECONDS as u32;
 
 /// The stream to serve; the values are valid together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +70,12 @@ pub enum Source {
 }
 
 impl Stream {
-    /// Applies the flags to the profile and validates the result.
+    /// The stream of an origin with these flags, without the environment.
     ///
     /// # Errors
-    /// A value is out of range, or values are invalid together.
-    pub fn resolve(mut profile: Profile, args: &StreamArgs) -> Result<Self, Failure> {
-        profile.apply_stream(args)?;
-        Self::of(&profile)
+    /// The flags are invalid, or values do not fit together.
+    pub fn of_flags(flags: &[&str]) -> Result<Self, Failure> {
+        Plan::of_flags(flags).map(|plan| plan.stream)
     }
 
     /// Validates the values of the profile.
@@ -228,8 +227,7 @@ mod tests {
 
     #[test]
     fn a_loop_with_a_gap_is_rejected_with_the_next_valid_length() {
-        let args = StreamArgs { loop_seconds: Some(10), segment_seconds: Some(3), ..StreamArgs::default() };
-        let failure = Stream::resolve(profile("default"), &args).unwrap_err();
+        let failure = Stream::of_flags(&["--loop-seconds=10", "--segment-seconds=3"]).unwrap_err();
         assert_eq!(failure.help_text(), Some("pass a multiple of 24 up to 3600, for example 24"));
     }
 
@@ -261,10 +259,11 @@ mod tests {
         fn every_loop_repeats_without_a_gap_and_no_maximum_is_below_the_average(
             segment in 1_u32..=60, kbps in 16_u32..=500_000, fps in 1_u32..=240,
         ) {
-            let args = StreamArgs {
-                segment_seconds: Some(segment), video_bitrate: Some(kbps), fps: Some(fps), ..StreamArgs::default()
-            };
-            let stream = Stream::resolve(profile("4k-abr"), &args).unwrap();
+            let flags = [
+                "--profile=4k-abr".to_owned(), format!("--segment-seconds={segment}"), format!("--video-bitrate={kbps}"),
+                format!("--fps={fps}"),
+            ];
+            let stream = Stream::of_flags(&flags.each_ref().map(String::as_str)).unwrap();
             prop_assert_eq!(stream.loop_seconds % segment, 0);
             prop_assert_eq!(u64::from(stream.loop_seconds) * 48_000 % 1024, 0);
             for variant in stream.variants {

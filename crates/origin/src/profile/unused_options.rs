@@ -1,76 +1,66 @@
-//! Flags and environment variables that have no effect, because another one is missing or overrides them. The
-//! origin warns about them, but not about keys of a profile. (Fault flags without faults are an error instead.)
+//! Flags (and variables) of the origin that have no effect, because the one they belong to is missing or
+//! another takes the effect away. They are warned about; values of a profile are not. Flags about faults
+//! without faults are refused where faults start.
 
 use crate::cli::OriginArgs;
 use crate::profile::{Kind, Profile};
 
-/// Whether a flag was given.
-type Given = fn(&OriginArgs) -> bool;
 /// Why a flag has no effect; `None` if it has one.
 type Rule = fn(&OriginArgs, &Profile) -> Option<&'static str>;
 
 const SYNTHETIC: &str = "with --embedded: the stream is computed in memory";
-const VOD: &str = "with --vod: a VOD playlist lists all segments";
-const NO_TLS: &str = "without --tls: HTTPS is off";
-const NO_LIMITS: &str = "with --embedded: only nginx has request limits";
+const VOD: &str = "with --vod: a VOD playlist has all segments";
+const NO_TLS: &str = "without --tls: there is no HTTPS";
+const NO_LIMITS: &str = "with --embedded: only nginx has limits";
+const NO_TOKEN: &str = "without --token-requests-per-second or --token-connections: tokens are not used";
 const NO_RATE: &str =
     "without --address-requests-per-second or --token-requests-per-second: no rate is limited";
+const NO_LIMIT: &str = "without --address-connections or another limit: no request is refused";
 
-/// Each flag, whether it was given, and why it has no effect.
-const RULES: &[(&str, Given, Rule)] = &[
-    ("--dir", |a| a.dir.is_some(), synthetic),
-    ("--cache-dir", |a| a.cache_dir.is_some(), synthetic),
-    ("--state-dir", |a| a.state_dir.is_some(), synthetic),
-    ("--encoder", |a| a.stream.encoder.is_some(), synthetic),
-    ("--loop-seconds", |a| a.stream.loop_seconds.is_some(), synthetic),
-    ("--list-size", |a| a.stream.list_size.is_some(), vod),
-    ("--delete-threshold", |a| a.stream.delete_threshold.is_some(), vod),
-    ("--tls-port", |a| a.serving.tls_port.is_some(), no_tls),
-    ("--http2", |a| a.serving.http2 == Some(true), no_tls),
-    ("--address-requests-per-second", |a| some(a.serving.address_requests_per_second), unlimited),
-    ("--address-connections", |a| some(a.serving.address_connections), unlimited),
-    ("--token-requests-per-second", |a| some(a.serving.token_requests_per_second), unlimited),
-    ("--token-connections", |a| some(a.serving.token_connections), unlimited),
-    (
-        "--token-argument",
-        |a| a.serving.token_argument.is_some(),
-        |a, p| {
-            let none = p.limits.token_requests_per_second + p.limits.token_connections == 0;
-            let without = "without --token-requests-per-second or --token-connections: tokens are not used";
-            unlimited(a, p).or(none.then_some(without))
-        },
-    ),
-    (
-        "--limit-burst",
-        |a| a.serving.limit_burst.is_some(),
-        |a, p| {
-            let none = p.limits.address_requests_per_second + p.limits.token_requests_per_second == 0;
-            unlimited(a, p).or(none.then_some(NO_RATE))
-        },
-    ),
-    (
-        "--limit-status",
-        |a| a.serving.limit_status.is_some(),
-        |a, p| {
-            let limits = &p.limits;
-            let rates = limits.address_requests_per_second + limits.token_requests_per_second;
-            let none = rates + limits.address_connections + limits.token_connections == 0;
-            unlimited(a, p)
-                .or(none.then_some("without --address-connections or another limit: no request is rejected"))
-        },
-    ),
+/// Each flag, its id, and what takes its effect away.
+const RULES: &[(&str, &str, Rule)] = &[
+    ("--dir", "dir", synthetic),
+    ("--cache-dir", "cache_dir", synthetic),
+    ("--state-dir", "state_dir", synthetic),
+    ("--encoder", "encoder.mode", synthetic),
+    ("--loop-seconds", "encoder.loop_seconds", synthetic),
+    ("--list-size", "list_size", vod),
+    ("--delete-threshold", "delete_threshold", vod),
+    ("--tls-port", "serve.tls_port", no_tls),
+    ("--http2", "serve.http2", |a, p| if p.serve.http2 { no_tls(a, p) } else { None }),
+    ("--address-requests-per-second", "limits.address_requests_per_second", |a, p| {
+        unlimited(a, p.limits.address_requests_per_second)
+    }),
+    ("--address-connections", "limits.address_connections", |a, p| {
+        unlimited(a, p.limits.address_connections)
+    }),
+    ("--token-requests-per-second", "limits.token_requests_per_second", |a, p| {
+        unlimited(a, p.limits.token_requests_per_second)
+    }),
+    ("--token-connections", "limits.token_connections", |a, p| unlimited(a, p.limits.token_connections)),
+    ("--token-argument", "limits.token_argument", |a, p| {
+        let none = p.limits.token_requests_per_second + p.limits.token_connections == 0;
+        unlimited(a, 1).or(none.then_some(NO_TOKEN))
+    }),
+    ("--limit-burst", "limits.burst", |a, p| {
+        let none = p.limits.address_requests_per_second + p.limits.token_requests_per_second == 0;
+        unlimited(a, 1).or(none.then_some(NO_RATE))
+    }),
+    ("--limit-status", "limits.status", |a, p| {
+        let limits = &p.limits;
+        let rates = limits.address_requests_per_second + limits.token_requests_per_second;
+        let none = rates + limits.address_connections + limits.token_connections == 0;
+        unlimited(a, 1).or(none.then_some(NO_LIMIT))
+    }),
 ];
-
-fn some(limit: Option<u32>) -> bool {
-    limit.is_some_and(|limit| limit > 0)
-}
 
 fn synthetic(args: &OriginArgs, _: &Profile) -> Option<&'static str> {
     args.service.embedded.then_some(SYNTHETIC)
 }
 
-fn unlimited(args: &OriginArgs, _: &Profile) -> Option<&'static str> {
-    args.service.embedded.then_some(NO_LIMITS)
+/// A limit of 0 is none, and so loses nothing.
+fn unlimited(args: &OriginArgs, limit: u32) -> Option<&'static str> {
+    (args.service.embedded && limit > 0).then_some(NO_LIMITS)
 }
 
 fn vod(_: &OriginArgs, profile: &Profile) -> Option<&'static str> {
@@ -81,33 +71,26 @@ fn no_tls(_: &OriginArgs, profile: &Profile) -> Option<&'static str> {
     (!profile.serve.tls).then_some(NO_TLS)
 }
 
-/// A sentence for each flag without effect. `profile` has all flags applied.
+/// One sentence for each flag without effect. `profile` is the one with all flags on top.
 #[must_use]
-pub(crate) fn unused_options(args: &OriginArgs, profile: &Profile) -> Vec<String> {
-    let sentences = RULES
+pub(crate) fn check(args: &OriginArgs, profile: &Profile) -> Vec<String> {
+    RULES
         .iter()
-        .filter(|(_, given, _)| given(args))
-        .filter_map(|(flag, _, rule)| Some(format!("{flag} has no effect {}", rule(args, profile)?)));
-    sentences.collect()
+        .filter(|(_, id, _)| args.given.is_direct(id))
+        .filter_map(|(flag, _, rule)| Some(format!("{flag} has no effect {}", rule(args, profile)?)))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::profile::{built_in, parse};
+    use crate::profile::plan::Plan;
 
     fn warnings(words: &str) -> Vec<String> {
-        let words = std::iter::once("hls-origin").chain(words.split_whitespace());
-        let args = OriginArgs::try_parse_from(words).unwrap();
-        let mut profile = parse("default", built_in("default").unwrap()).unwrap();
-        profile.apply_stream(&args.stream).unwrap();
-        profile.apply_serving(&args.serving);
-        unused_options(&args, &profile)
+        Plan::of_flags(&words.split_whitespace().collect::<Vec<_>>()).unwrap().unused_options
     }
 
-    /// Flags, and the one warning about them.
+    /// Flags, and the beginning of the only warning about them.
     const CASES: &[(&str, &str)] = &[
         ("--embedded --dir=/x", "--dir has no effect with --embedded"),
         ("--embedded --cache-dir=/x", "--cache-dir has no effect with --embedded"),
@@ -134,7 +117,7 @@ mod tests {
     ];
 
     #[test]
-    fn each_flag_without_effect_has_a_warning_with_the_reason() {
+    fn each_flag_without_effect_is_warned_about_with_what_it_lacks() {
         for (words, sentence) in CASES {
             let warnings = warnings(words);
             assert_eq!(warnings.len(), 1, "{words}: {warnings:?}");
@@ -147,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_with_an_effect_have_no_warning() {
+    fn flags_with_an_effect_are_not_warned_about() {
         for words in [
             "",
             "--dir=/x --cache-dir=/x --state-dir=/x --encoder=live --loop-seconds=8",

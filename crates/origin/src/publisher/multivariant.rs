@@ -130,19 +130,12 @@ fn variant_attributes(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::StreamArgs;
-    use crate::{layout, profile};
+    use crate::layout;
 
     #[test]
     fn a_ladder_with_separate_audio_and_subtitles() {
-        let args = StreamArgs {
-            ladder: Some(vec!["640x360@500".into()]),
-            separate_audio: Some(true),
-            subtitles: Some(true),
-            ..StreamArgs::default()
-        };
-        let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        let stream = Stream::resolve(profile, &args).unwrap();
+        let flags = ["--ladder=640x360@500", "--separate-audio", "--subtitles"];
+        let stream = Stream::of_flags(&flags).unwrap();
         let measured = |codec: &str, peak, average| MeasuredRendition {
             codecs: if codec.is_empty() { vec![] } else { vec![codec.to_owned()] },
             peak,

@@ -265,18 +265,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::{EncryptionName, FormatName, StreamArgs};
-    use crate::{layout, profile};
+    use crate::layout;
 
-    fn publication(args: &StreamArgs, position: Position) -> Publication {
-        let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        let stream = Stream::resolve(profile, args).unwrap();
+    const TWO_VARIANTS: &[&str] = &["--ladder=640x360@500", "--list-size=3", "--delete-threshold=1"];
+
+    fn publication(flags: &[&str], position: Position) -> Publication {
+        let stream = Stream::of_flags(flags).unwrap();
         Publication::new(&stream, layout::renditions(&stream), position)
-    }
-
-    fn two_variants() -> StreamArgs {
-        let ladder = Some(vec!["640x360@500".into()]);
-        StreamArgs { ladder, list_size: Some(3), delete_threshold: Some(1), ..StreamArgs::default() }
     }
 
     fn finished(numbers: std::ops::Range<u64>) -> Vec<FinishedSegment> {
@@ -285,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_segment_is_published_when_every_variant_has_it() {
-        let mut publication = publication(&two_variants(), Position::default());
+        let mut publication = publication(TWO_VARIANTS, Position::default());
         assert_eq!(publication.begin_encoder(), 0);
         assert_eq!(publication.publish(&[finished(0..3), finished(0..1)]), Ok(1));
         assert_eq!(publication.publish(&[finished(0..3), finished(0..3)]), Ok(2));
@@ -298,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_restart_marks_a_discontinuity_which_is_counted_when_it_leaves_the_playlist() {
-        let mut publication = publication(&two_variants(), Position::default());
+        let mut publication = publication(TWO_VARIANTS, Position::default());
         publication.begin_encoder();
         publication.publish(&[finished(0..2), finished(0..3)]).unwrap();
         assert_eq!(publication.begin_encoder(), 2, "the segment that only one variant had is created again");
@@ -318,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_saved_position_is_continued() {
-        let mut publication = publication(&two_variants(), Position { next: 7, discontinuities: 2 });
+        let mut publication = publication(TWO_VARIANTS, Position { next: 7, discontinuities: 2 });
         assert_eq!(publication.begin_encoder(), 7);
         publication.publish(&[finished(7..8), finished(7..8)]).unwrap();
         let text = publication.playlist(0);
@@ -329,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_gap_in_the_list_of_ffmpeg_is_an_error() {
-        let mut publication = publication(&two_variants(), Position::default());
+        let mut publication = publication(TWO_VARIANTS, Position::default());
         publication.begin_encoder();
         assert_eq!(publication.publish(&[finished(1..5), finished(0..5)]), Err(MissingSegment));
         assert_eq!(publication.publish(&[vec![], vec![]]), Ok(0));
@@ -337,8 +332,8 @@ mod tests {
 
     #[test]
     fn initialization_sections_are_deleted_with_the_last_segment_that_needs_them() {
-        let args = StreamArgs { format: Some(FormatName::Fmp4), subtitles: Some(true), ..two_variants() };
-        let mut publication = publication(&args, Position::default());
+        let flags = [TWO_VARIANTS, &["--format=fmp4", "--subtitles"]].concat();
+        let mut publication = publication(&flags, Position::default());
         publication.begin_encoder();
         publication.publish(&[finished(0..1), finished(0..1)]).unwrap();
         publication.begin_encoder();
@@ -359,9 +354,7 @@ mod tests {
 
     #[test]
     fn a_vod_playlist_is_complete_and_ends() {
-        let args =
-            StreamArgs { vod: Some(60), encryption: Some(EncryptionName::Aes128), ..StreamArgs::default() };
-        let mut publication = publication(&args, Position::default());
+        let mut publication = publication(&["--vod=60", "--encryption=aes-128"], Position::default());
         publication.begin_encoder();
         assert_eq!(publication.publish(&[finished(0..31)]), Ok(30));
         assert_eq!(publication.delist(), [""; 0]);
@@ -377,7 +370,7 @@ mod tests {
         fn numbers_continue_and_discontinuities_are_counted_over_any_restarts(
             lifetimes in proptest::collection::vec((0_u64..6, 0_u64..6), 1..20), next in 0_u64..3,
         ) {
-            let mut publication = publication(&two_variants(), Position { next, discontinuities: next });
+            let mut publication = publication(TWO_VARIANTS, Position { next, discontinuities: next });
             let (mut sequence, mut discontinuities) = (0, 0);
             for (one, other) in lifetimes {
                 let from = publication.begin_encoder();

@@ -43,17 +43,14 @@ fn time(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::StreamArgs;
+    use crate::layout;
     use crate::profile::stream::Stream;
     use crate::publisher::playlist::FinishedSegment;
     use crate::publisher::publication::{Position, Publication};
-    use crate::{layout, profile};
 
     #[test]
     fn a_segment_is_mapped_to_the_timestamps_of_the_video() {
-        let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        let args = StreamArgs { subtitles: Some(true), ..StreamArgs::default() };
-        let stream = Stream::resolve(profile, &args).unwrap();
+        let stream = Stream::of_flags(&["--subtitles"]).unwrap();
         let mut publication = Publication::new(&stream, layout::renditions(&stream), Position::default());
         publication.begin_encoder();
         let all = (0..2000).map(|number| FinishedSegment { number, seconds: 2.0 }).collect();

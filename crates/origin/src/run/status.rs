@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use url::Url;
 
-use hls_swarm_hls::playlist::{self, media::Segment};
+use hls_swarm_hls::playlist;
+use hls_swarm_hls::playlist::media::Segment;
 use hls_swarm_model::classify::{self, ResponseHints};
 use hls_swarm_model::exchange::Kind;
 

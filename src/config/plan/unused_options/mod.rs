@@ -1,39 +1,31 @@
-//! Values that have no effect, because another one takes it away or the one they belong to is missing.
-//! Whoever types such a value believes something that is not so: it is never passed over in silence.
+//! Options that have no effect, because another one takes it away or the one they belong to is missing.
+//! They are refused or warned about, never ignored silently.
 //!
-//! Profiles and scenarios are layers: what they say and something above them replaces is not told. What
-//! depends on the stream or the machine (`--unpaced` of a live stream) is not known here.
+//! A value of a profile or scenario that an environment variable or flag makes useless is not reported.
+//! Effects that depend on the stream or the machine (`--unpaced` of a live stream) are not known here.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use toml::{Table, Value};
+use toml::Value;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_cli::layers::{Given, filtered};
 
-use crate::cli::run::{ProbeMode, SwarmArgs, VariantSelection};
-
-/// Where values come from; names as in profiles. What is in neither is from a profile or scenario.
-#[derive(Clone, Debug, Default)]
-pub struct Typed {
-    /// On the command line.
-    pub flags: BTreeSet<String>,
-    /// In the environment.
-    pub environment: BTreeSet<String>,
-}
+use crate::cli::run::{ProbeMode, RunArgs, VariantSelection};
+use crate::config::layers;
 
 /// What takes the effect of a value away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// Another value (as in profiles), with which nobody can mean both.
+    /// Another value (its key in profiles) that contradicts it.
     Against(&'static str, &'static str),
-    /// Another value beside which it is of no use, though it makes sense to add that one to a command line.
+    /// Another value that makes it useless, but may well be added to a command line that has it.
     Beside(&'static str, &'static str),
-    /// Another value that says the same thing and goes before it.
+    /// Another value with the same meaning that overrides it.
     Over(&'static str, &'static str),
     /// A value that is missing.
     Without(&'static str, &'static str),
@@ -41,9 +33,9 @@ enum Cause {
 
 use Cause::{Against, Beside, Over, Without};
 
-type Rule = fn(&SwarmArgs) -> Option<Cause>;
+type Rule = fn(&RunArgs) -> Option<Cause>;
 
-/// Each value that may be without effect; the first cause that is met is told.
+/// Each value that may have no effect; the first cause that applies is reported.
 const RULES: &[(&str, Rule)] = &[
     ("ffmpeg", of_ffmpeg),
     ("ffmpeg_arg", of_ffmpeg),
@@ -68,27 +60,28 @@ const RULES: &[(&str, Rule)] = &[
     ("session", checked),
     ("start_at", checked),
     ("shard", checked),
-    ("clients", |a| staged(a).then_some(Against("stage", "stages have numbers of their own"))),
-    ("ramp_rate", |a| staged(a).then_some(Against("stage", "a stage goes on a straight line over its time"))),
+    ("clients", |a| staged(a).then_some(Against("stage", "each stage has its own number of viewers"))),
+    ("ramp_rate", |a| staged(a).then_some(Against("stage", "a stage ramps linearly over its duration"))),
     ("ramp_rate", comes_and_goes),
-    ("ramp_jitter", |a| a.ramp_jitter.filter(|jitter| !jitter.0.is_zero()).and_then(|_| comes_and_goes(a))),
+    ("ramp_jitter", |a| if a.load.ramp_jitter.0.is_zero() { None } else { comes_and_goes(a) }),
     ("duration", |a| {
-        let endless = a.duration.is_some_and(|length| length.0.is_zero());
-        // Images and wrappers say 0 for "as long as it likes".
+        let endless = a.load.duration.0.is_zero();
+        // Images and wrappers pass 0 for "until stopped".
         (endless && staged(a)).then_some(Beside("stage", "the run ends with its last stage"))
     }),
     ("stage", |a| {
         let cut = never_begins(a);
-        cut.then_some(Beside("duration", "the run is over before the last stage begins"))
+        cut.then_some(Beside("duration", "the run ends before the last stage begins"))
     }),
     ("variant", |a| {
-        let own = !a.streams.is_empty() && a.streams.iter().all(|stream| stream.variant.is_some());
-        own.then_some(Beside("stream", "each stream names a variant of its own"))
+        let own =
+            !a.stream.streams.is_empty() && a.stream.streams.iter().all(|stream| stream.variant.is_some());
+        own.then_some(Beside("stream", "each stream has its own variant"))
     }),
     ("probe_failure_policy", |a| {
-        let common = a.variant.unwrap_or_default();
-        let mut variants = a.streams.iter().map(|stream| stream.variant.unwrap_or(common));
-        let chosen = if a.streams.is_empty() {
+        let common = a.stream.variant;
+        let mut variants = a.stream.streams.iter().map(|stream| stream.variant.unwrap_or(common));
+        let chosen = if a.stream.streams.is_empty() {
             common != VariantSelection::All
         } else {
             variants.any(|v| v != VariantSelection::All)
@@ -96,119 +89,121 @@ const RULES: &[(&str, Rule)] = &[
         (!chosen).then_some(Without("variant", "all variants are played, whichever there are"))
     }),
     ("reconnect_delay", |a| {
-        let delayed = a.reconnect_delay.is_some_and(|seconds| seconds > 0);
-        (delayed && a.reconnect == Some(false)).then_some(Against("reconnect", "FFmpeg does not reconnect"))
+        (a.stream.reconnect_delay > 0 && !a.stream.reconnect)
+            .then_some(Against("reconnect", "FFmpeg does not reconnect"))
     }),
     ("dangerous", |a| {
-        (on(a.dangerous) && !on(a.insecure)).then_some(Without("insecure", "TLS certificates are verified"))
+        (a.stream.dangerous && !a.stream.insecure)
+            .then_some(Without("insecure", "TLS certificates are verified"))
     }),
     ("stats_loglevel", |a| {
-        let log = a.probe == Some(ProbeMode::Off);
+        let log = a.viewers.probe == ProbeMode::Off;
         log.then_some(Against("probe", "requests are read from FFmpeg's log, which needs trace"))
     }),
     ("stats_loglevel", |a| {
-        (!on(a.ffmpeg_debug)).then_some(Without("ffmpeg_debug", "FFmpeg's words are not carried to our log"))
+        (!a.viewers.ffmpeg_debug).then_some(Without("ffmpeg_debug", "FFmpeg's log is not copied to ours"))
     }),
-    ("origin_metrics_node_port", |a| a.origin_metrics.as_ref().map(|_| AGAINST_NODE)),
+    ("origin_metrics_node_port", |a| a.origin.origin_metrics.as_ref().map(|_| AGAINST_NODE)),
     ("origin_metrics_node_port", no_host),
-    ("origin_metrics_nginx_port", |a| a.nginx_metrics.as_ref().map(|_| AGAINST_NGINX)),
+    ("origin_metrics_nginx_port", |a| a.origin.nginx_metrics.as_ref().map(|_| AGAINST_NGINX)),
     ("origin_metrics_nginx_port", no_host),
     ("origin_metrics_host", |a| {
-        let all = a.origin_metrics.is_some() && a.nginx_metrics.is_some() && a.segment_sizes_url.is_some();
-        all.then_some(Against("origin_metrics", "and --nginx-metrics and --segment-sizes-url go before it"))
+        let all = a.origin.origin_metrics.is_some()
+            && a.origin.nginx_metrics.is_some()
+            && a.origin.segment_sizes_url.is_some();
+        all.then_some(Against("origin_metrics", "and --nginx-metrics and --segment-sizes-url override it"))
     }),
-    ("origin_metrics_interval", nobody_asked),
-    ("origin_metrics_window", nobody_asked),
+    ("origin_metrics_interval", no_exporter),
+    ("origin_metrics_window", no_exporter),
     ("segment_sizes_interval", no_sizes),
     ("segment_sizes_jitter", no_sizes),
     ("segment_cache_window", no_sizes),
     ("abort_after", never_aborts),
     ("prom_client_metrics", |a| {
-        let off = on(a.prom_client_metrics) && a.metrics.as_deref() == Some("off");
+        let off = a.results.prom_client_metrics && a.results.metrics == "off";
         off.then_some(Against("metrics", "nothing is exported"))
     }),
-    ("log_level", |a| on(a.verbose).then_some(Over("verbose", "it is the same as --log-level debug"))),
+    ("log_level", |a| a.results.verbose.then_some(Over("verbose", "it is the same as --log-level debug"))),
 ];
 
-const AGAINST_NODE: Cause = Against("origin_metrics", "that address has a port of its own");
-const AGAINST_NGINX: Cause = Against("nginx_metrics", "that address has a port of its own");
+const AGAINST_NODE: Cause = Against("origin_metrics", "that address has its own port");
+const AGAINST_NGINX: Cause = Against("nginx_metrics", "that address has its own port");
 
-fn on(switch: Option<bool>) -> bool {
-    switch.unwrap_or(false)
+fn of_ffmpeg(args: &RunArgs) -> Option<Cause> {
+    args.viewers.player.as_ref().map(|_| Beside("player", "it is an option of FFmpeg viewers"))
 }
 
-fn of_ffmpeg(args: &SwarmArgs) -> Option<Cause> {
-    args.player.as_ref().map(|_| Beside("player", "it is an option of FFmpeg viewers"))
+fn not_sent(args: &RunArgs) -> Option<Cause> {
+    let why = "the player sends its own headers, so pass them in its command line";
+    args.viewers.player.as_ref().map(|_| Beside("player", why))
 }
 
-fn not_sent(args: &SwarmArgs) -> Option<Cause> {
-    args.player
-        .as_ref()
-        .map(|_| Beside("player", "the player sends its own headers, so pass them in its command line"))
+fn staged(args: &RunArgs) -> bool {
+    !args.load.stages.is_empty()
 }
 
-fn staged(args: &SwarmArgs) -> bool {
-    !args.stages.is_empty()
+fn checked(args: &RunArgs) -> Option<Cause> {
+    args.action.check.then_some(Beside("check", "it plays one viewer for 10 s"))
 }
 
-fn checked(args: &SwarmArgs) -> Option<Cause> {
-    on(args.check).then_some(Beside("check", "it plays one viewer for 10 s"))
+fn comes_and_goes(args: &RunArgs) -> Option<Cause> {
+    args.load.arrival_rate.map(|_| Against("arrival_rate", "viewers arrive at random"))
 }
 
-fn comes_and_goes(args: &SwarmArgs) -> Option<Cause> {
-    args.arrival_rate.map(|_| Against("arrival_rate", "viewers come by themselves"))
+fn no_host(args: &RunArgs) -> Option<Cause> {
+    args.origin
+        .origin_metrics_host
+        .is_none()
+        .then_some(Without("origin_metrics_host", "it is a port on that host"))
 }
 
-fn no_host(args: &SwarmArgs) -> Option<Cause> {
-    args.origin_metrics_host.is_none().then_some(Without("origin_metrics_host", "it is a port of that host"))
+/// Whether an address of the origin is scraped: set itself, or by the host.
+fn asked(named: Option<&String>, args: &RunArgs) -> bool {
+    named.map_or(args.origin.origin_metrics_host.is_some(), |address| address != "off")
 }
 
-/// Whether an address of the origin is asked: named itself, or by the host.
-fn asked(named: Option<&String>, args: &SwarmArgs) -> bool {
-    named.map_or(args.origin_metrics_host.is_some(), |address| address != "off")
+fn no_exporter(args: &RunArgs) -> Option<Cause> {
+    let asked =
+        asked(args.origin.origin_metrics.as_ref(), args) || asked(args.origin.nginx_metrics.as_ref(), args);
+    (!asked).then_some(Without("origin_metrics_host", "no exporter is scraped"))
 }
 
-fn nobody_asked(args: &SwarmArgs) -> Option<Cause> {
-    let asked = asked(args.origin_metrics.as_ref(), args) || asked(args.nginx_metrics.as_ref(), args);
-    (!asked).then_some(Without("origin_metrics_host", "no exporter is asked"))
-}
-
-fn no_sizes(args: &SwarmArgs) -> Option<Cause> {
-    let asked = asked(args.segment_sizes_url.as_ref(), args);
+fn no_sizes(args: &RunArgs) -> Option<Cause> {
+    let asked = asked(args.origin.segment_sizes_url.as_ref(), args);
     (!asked).then_some(Without("segment_sizes_url", "no sizes are fetched"))
 }
 
-fn never_aborts(args: &SwarmArgs) -> Option<Cause> {
-    let after = args.abort_after.map(|after| after.0).filter(|after| !after.is_zero())?;
-    if args.thresholds.is_empty() {
-        return Some(Without("threshold", "there is nothing that could fail"));
+fn never_aborts(args: &RunArgs) -> Option<Cause> {
+    let after = Some(args.results.abort_after.0).filter(|after| !after.is_zero())?;
+    if args.results.thresholds.is_empty() {
+        return Some(Without("threshold", "no threshold can fail"));
     }
-    let staged = args.stages.iter().map(|stage| stage.duration.0).sum::<Duration>();
+    let staged = args.load.stages.iter().map(|stage| stage.duration.0).sum::<Duration>();
     match length(args) {
-        Some(length) if after >= length => Some(Against("duration", "the run is over before")),
-        None if !staged.is_zero() && after >= staged => Some(Against("stage", "the run is over before")),
+        Some(length) if after >= length => Some(Against("duration", "the run ends before")),
+        None if !staged.is_zero() && after >= staged => Some(Against("stage", "the run ends before")),
         _ => None,
     }
 }
 
-/// The length that was asked for; `None` = until stopped, or until the last stage ends.
-fn length(args: &SwarmArgs) -> Option<Duration> {
-    args.duration.map(|length| length.0).filter(|length| !length.is_zero())
+/// The planned length; `None` = until stopped, or until the last stage ends.
+fn length(args: &RunArgs) -> Option<Duration> {
+    Some(args.load.duration.0).filter(|length| !length.is_zero())
 }
 
 /// Whether the length of the run cuts off whole stages.
-fn never_begins(args: &SwarmArgs) -> bool {
-    let Some((_, before)) = args.stages.split_last() else { return false };
+fn never_begins(args: &RunArgs) -> bool {
+    let Some((_, before)) = args.load.stages.split_last() else { return false };
     let begins: Duration = before.iter().map(|stage| stage.duration.0).sum();
     length(args).is_some_and(|length| begins >= length)
 }
 
-/// The flags that may be without effect, as they are typed.
+/// The flags that may have no effect, as they are typed.
 pub fn flags() -> impl Iterator<Item = String> {
     RULES.iter().map(|(key, _)| flag(key))
 }
 
-/// The key in profiles, which is plural for what a flag gives one by one.
+/// The key in profiles, which is plural for flags that may be repeated.
 fn profile_key(key: &str) -> &str {
     match key {
         "ffmpeg_arg" => "ffmpeg_args",
@@ -221,35 +216,41 @@ fn flag(key: &str) -> String {
     format!("--{}", key.replace('_', "-"))
 }
 
-/// Looks for values without effect. `args` are all layers together, `typed` tells where values come from.
-/// Each warning is a sentence that names the value, and what takes its effect away.
+/// Whether the value of a key has no effect in this configuration.
+#[must_use]
+pub fn has_no_effect(key: &str, args: &RunArgs) -> bool {
+    RULES.iter().any(|(known, rule)| profile_key(known) == key && rule(args).is_some())
+}
+
+/// Finds the values that were given and have no effect. Each warning is a sentence that names the value,
+/// and what takes its effect away.
 ///
 /// # Errors
-/// A usage failure: two flags stand on the command line that cannot both be meant.
-pub fn check(args: &SwarmArgs, typed: &Typed) -> Result<Vec<String>, Failure> {
-    let values = Table::try_from(args)
-        .map_err(|error| Failure::internal("cannot write the flags as TOML").caused_by(error))?;
-    let (mut told, mut warnings) = (BTreeSet::new(), BTreeMap::<String, Vec<String>>::new());
+/// A usage failure: two flags on the command line contradict each other.
+pub fn check(args: &RunArgs) -> Result<Vec<String>, Failure> {
+    let given = &args.given;
+    let values = filtered(&layers::table(args)?, &|key| given.contains(key));
+    let (mut seen, mut warnings) = (BTreeSet::new(), BTreeMap::<String, Vec<String>>::new());
     for (key, rule) in RULES.iter() {
-        let Some((value, cause)) = values.get(profile_key(key)).zip(rule(args)) else { continue };
-        let layer = !typed.flags.contains(*key) && !typed.environment.contains(*key);
-        let typed_both = |other: &str| typed.flags.contains(*key) && typed.flags.contains(other);
+        let id = profile_key(key);
+        let Some((value, cause)) = values.get(id).zip(rule(args)) else { continue };
+        let typed_both = |other: &str| given.flags.contains(id) && given.flags.contains(other);
         let silent = match cause {
             Without(..) => false,
-            Against(..) | Beside(..) => layer,
+            Against(..) | Beside(..) => !given.is_direct(id),
             Over(other, _) => !typed_both(other),
         };
-        if silent || !told.insert(*key) {
+        if silent || !seen.insert(*key) {
             continue;
         }
-        let shown = shown(key, value, typed);
+        let shown = shown(key, value, given);
         if let Against(other, why) = cause
             && typed_both(other)
         {
-            return Err(Failure::usage(format!("{shown} has no effect beside {}: {why}", flag(other)))
+            return Err(Failure::usage(format!("{shown} has no effect with {}: {why}", flag(other)))
                 .help(format!("leave out {} or {}", flag(key), flag(other))));
         }
-        warnings.entry(reason(cause, &values, typed)).or_default().push(shown);
+        warnings.entry(reason(cause, given)).or_default().push(shown);
     }
     Ok(warnings
         .into_iter()
@@ -260,40 +261,31 @@ pub fn check(args: &SwarmArgs, typed: &Typed) -> Result<Vec<String>, Failure> {
         .collect())
 }
 
-/// A value as whoever gave it would recognize it.
-fn shown(key: &str, value: &Value, typed: &Typed) -> String {
+/// A value as it was written where it comes from.
+fn shown(key: &str, value: &Value, given: &Given) -> String {
     let text = match value {
         Value::Boolean(true) => String::new(),
         Value::Boolean(false) => "=false".to_owned(),
         Value::String(text) => format!(" {text}"),
-        // Stages and the like; the flag says enough.
+        // Stages and the like are too long to repeat.
         Value::Array(_) | Value::Table(_) => String::new(),
         Value::Float(number) => format!(" {number}"),
         other => format!(" {other}"),
     };
-    if typed.environment.contains(key) {
-        return format!("{}{} (environment)", key.to_uppercase(), text.replacen(' ', "=", 1));
+    let id = profile_key(key);
+    if let Some(variable) = given.environment.get(id) {
+        return format!("{variable}{} (environment)", text.replacen(' ', "=", 1));
     }
-    let mut shown = flag(key) + &text;
-    if !typed.flags.contains(key) {
-        shown.push_str(" (profile or scenario)");
-    }
-    shown
+    let place = if given.flags.contains(id) { "" } else { " (profile or scenario)" };
+    format!("{}{text}{place}", flag(key))
 }
 
-fn reason(cause: Cause, values: &Table, typed: &Typed) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = match cause {
-        Without(other, why) => write!(text, "without {}: {why}", flag(other)),
+fn reason(cause: Cause, given: &Given) -> String {
+    match cause {
+        Without(other, why) => format!("without {}: {why}", flag(other)),
         Against(other, why) | Beside(other, why) | Over(other, why) => {
-            // `check` is in no table.
-            let layer = values.contains_key(other)
-                && !typed.flags.contains(other)
-                && !typed.environment.contains(other);
-            let place = if layer { " (profile or scenario)" } else { "" };
-            write!(text, "beside {}{place}: {why}", flag(other))
+            let place = if given.files.contains(other) { " (profile or scenario)" } else { "" };
+            format!("with {}{place}: {why}", flag(other))
         }
-    };
-    text
+    }
 }

@@ -1,34 +1,25 @@
 //! Each combination in which a value has no effect, and those in which it has one.
 
-use clap::{CommandFactory, FromArgMatches};
+use std::ffi::OsString;
+
+use hls_swarm_cli::program;
 
 use super::*;
+use crate::cli::{self, Cli};
+use crate::config::layers::over;
 
-/// Checks what is typed, `NAME=VALUE` first for the environment, over `layer` as a profile.
+/// Checks what is typed, with `NAME=VALUE` first for the environment, over `layer` as a profile.
 fn checked(words: &str, layer: &str) -> Result<Vec<String>, String> {
     let (environment, words): (Vec<&str>, Vec<&str>) =
         words.split_whitespace().partition(|word| !word.starts_with('-') && word.contains('='));
-    let (flags, environment): (Vec<&str>, Vec<String>) = (
-        words,
-        environment.iter().map(|word| format!("--{}", word.replacen('_', "-", 1).to_lowercase())).collect(),
-    );
-    let parse = |words: Vec<&str>| {
-        let words = std::iter::once("hls-swarm").chain(words);
-        SwarmArgs::command().try_get_matches_from(words).unwrap()
+    let look_up = |name: &str| {
+        let found = environment.iter().find_map(|set| set.strip_prefix(name)?.strip_prefix('='));
+        found.map(OsString::from)
     };
-    let keys = |words: &mut dyn Iterator<Item = &str>| {
-        let names = words.filter_map(|word| word.strip_prefix("--"));
-        names.map(|word| word.split('=').next().unwrap_or_default().replace('-', "_")).collect()
-    };
-    let typed = Typed {
-        flags: keys(&mut flags.iter().copied()),
-        environment: keys(&mut environment.iter().map(String::as_str)),
-    };
-    let all = environment.iter().map(String::as_str).chain(flags).collect();
-    let args = SwarmArgs::from_arg_matches(&parse(all)).unwrap();
-    let args = SwarmArgs { url: Some("http://127.0.0.1/a.m3u8".into()), ..args };
-    let args = crate::config::profile::underlay(args, &("profile p".into(), layer.into())).unwrap();
-    check(&args, &typed).map_err(|failure| {
+    let words = std::iter::once("hls-swarm").chain(words).map(OsString::from).collect();
+    let (Cli { run, .. }, given) = program::parse::<Cli>(&cli::program(), words, &look_up).unwrap();
+    let args = over(RunArgs { given, ..*run }, &[("profile p".into(), layer.into())]).unwrap();
+    check(&args).map_err(|failure| {
         assert_eq!(failure.exit().code(), 2);
         assert!(failure.help_text().unwrap().starts_with("leave out --"), "{failure}");
         failure.to_string()
@@ -63,10 +54,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--metrics=off --prom-client-metrics", "--prom-client-metrics", "--metrics"),
 ];
 
-/// What is warned about: typed over a profile, and what the only warning says.
+/// What is warned about: typed over a profile, and parts of the only warning.
 const WARNED: &[(&str, &str, &[&str])] = &[
-    ("--duration=0 --stage=1m:9", "", &["--duration 0s has", "beside --stage", "last stage"]),
-    ("--check --clients=5 --stage=1m:9", "", &["--clients 5, --stage have", "beside --check"]),
+    ("--duration=0 --stage=1m:9", "", &["--duration 0s has", "with --stage", "last stage"]),
+    ("--check --clients=5 --stage=1m:9", "", &["--clients 5, --stage have", "with --check"]),
     (
         "--check --ramp-rate=2 --duration=1m --arrival-rate=2 --session=1m --start-at=20:00 --shard=0/2",
         "",
@@ -79,8 +70,8 @@ const WARNED: &[(&str, &str, &[&str])] = &[
             "--start-at 20:00",
         ],
     ),
-    ("--duration=1m --stage=1m:9 --stage=1m:5", "", &["--stage has", "beside --duration", "before the last"]),
-    ("CLIENTS=5 --stage=1m:9", "", &["CLIENTS=5 (environment) has no effect beside --stage:"]),
+    ("--duration=1m --stage=1m:9 --stage=1m:5", "", &["--stage has", "with --duration", "before the last"]),
+    ("CLIENTS=5 --stage=1m:9", "", &["CLIENTS=5 (environment) has no effect with --stage:"]),
     (
         "--clients=5",
         "[[stage]]\nduration = \"1m\"\nclients = 3",
@@ -114,7 +105,7 @@ const WARNED: &[(&str, &str, &[&str])] = &[
     ("--abort-after=30s", "", &["--abort-after 30s", "without --threshold"]),
     ("", "abort_after = \"30s\"", &["--abort-after 30s (profile or scenario)", "without --threshold"]),
     ("--prom-client-metrics", "metrics = \"off\"", &["--prom-client-metrics has", "--metrics (profile"]),
-    ("--verbose --log-level=info", "", &["--log-level info", "beside --verbose"]),
+    ("--verbose --log-level=info", "", &["--log-level info", "with --verbose"]),
     (
         "--player=mpv{url} --ffmpeg=f --ffmpeg-arg=-v --ffmpeg-debug --stats --stats-buffer=9 --stats-loglevel=info \
          --reconnect --reconnect-delay=3 --seg-retry=2 --unpaced --restart-on-stall",
@@ -122,7 +113,7 @@ const WARNED: &[(&str, &str, &[&str])] = &[
         &[
             "--ffmpeg f, --ffmpeg-arg, --ffmpeg-debug, --stats, --stats-buffer 9, --stats-loglevel info",
             "--reconnect, --reconnect-delay 3, --seg-retry 2, --unpaced, --restart-on-stall have no effect",
-            "beside --player: it is an option of FFmpeg viewers",
+            "with --player: it is an option of FFmpeg viewers",
         ],
     ),
     (
@@ -161,7 +152,7 @@ const SILENT: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn two_flags_that_cannot_both_be_meant_are_refused_by_name() {
+fn two_flags_that_contradict_each_other_are_refused_by_name() {
     for (words, one, other) in REFUSED {
         let said = checked(words, "").unwrap_err();
         assert!(said.contains(one) && said.contains(other), "{words}: {said}");
@@ -180,40 +171,41 @@ fn a_value_without_effect_is_warned_about_by_name() {
 }
 
 #[test]
-fn a_value_with_an_effect_and_a_layer_that_is_replaced_are_not_told() {
+fn a_value_with_an_effect_and_an_overridden_profile_are_not_reported() {
     for (words, layer) in SILENT {
         assert_eq!(checked(words, layer), Ok(Vec::new()), "{words}, over {layer:?}");
     }
 }
 
 #[test]
-fn streams_with_variants_of_their_own_leave_none_for_the_common_one() {
+fn streams_with_their_own_variants_make_the_common_one_useless() {
     let streams = "[[stream]]\nurl = \"http://a/a.m3u8\"\nvariant = \"first\"\n";
-    let args: SwarmArgs = toml::from_str(streams).unwrap();
-    let args = SwarmArgs { variant: Some(VariantSelection::Lowest), ..args };
-    let typed = Typed { flags: ["variant".to_owned()].into(), ..Typed::default() };
-    let said = check(&args, &typed).unwrap();
-    assert!(said[0].starts_with("--variant lowest has no effect beside --stream (profile"), "{said:?}");
+    let mut args = RunArgs::default();
+    args.stream.variant = VariantSelection::Lowest;
+    args.given.flags = ["variant".to_owned()].into();
+    let said = check(&over(args, &[("profile p".into(), streams.into())]).unwrap()).unwrap();
+    assert!(said[0].starts_with("--variant lowest has no effect with --stream (profile"), "{said:?}");
 }
 
 #[test]
-fn every_rule_is_met_by_a_case() {
-    let told: Vec<String> = REFUSED
+fn every_rule_has_a_case() {
+    let messages: Vec<String> = REFUSED
         .iter()
         .map(|(words, ..)| checked(words, "").unwrap_err())
         .chain(WARNED.iter().flat_map(|(words, layer, _)| checked(words, layer).unwrap()))
         .collect();
     for flag in flags().filter(|flag| flag != "--variant") {
-        let told =
-            told.iter().any(|said| said.split(" no effect ").next().is_some_and(|said| said.contains(&flag)));
-        assert!(told, "{flag} has a rule and no case");
+        let messages = messages
+            .iter()
+            .any(|said| said.split(" no effect ").next().is_some_and(|said| said.contains(&flag)));
+        assert!(messages, "{flag} has a rule and no case");
     }
 }
 
 #[test]
-fn the_profiles_and_scenarios_that_come_with_the_program_say_nothing_in_vain() {
-    for (name, text) in crate::config::profile::BUILT_IN.iter().chain(&crate::config::scenario::BUILT_IN) {
-        let args: SwarmArgs = toml::from_str(text).unwrap();
-        assert_eq!(check(&args, &Typed::default()).unwrap(), Vec::<String>::new(), "{name}");
+fn the_profiles_and_scenarios_of_the_program_have_no_unused_value() {
+    for (name, text) in layers::SWARM.iter().chain(&layers::SCENARIO) {
+        let args = over(RunArgs::default(), &[((*name).to_owned(), (*text).to_owned())]).unwrap();
+        assert_eq!(check(&args).unwrap(), Vec::<String>::new(), "{name}");
     }
 }

@@ -111,19 +111,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::cli::StreamArgs;
-    use crate::profile;
 
     fn synthetic(size: &str, fps: u32, seconds: u32, kbps: u32) -> SyntheticStream {
-        let args = StreamArgs {
-            video_size: Some(size.into()),
-            fps: Some(fps),
-            segment_seconds: Some(seconds),
-            video_bitrate: Some(kbps),
-            ..StreamArgs::default()
-        };
-        let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        SyntheticStream::of(&Stream::resolve(profile, &args).unwrap())
+        let flags = [
+            format!("--video-size={size}"),
+            format!("--fps={fps}"),
+            format!("--segment-seconds={seconds}"),
+            format!("--video-bitrate={kbps}"),
+        ];
+        SyntheticStream::of(&Stream::of_flags(&flags.each_ref().map(String::as_str)).unwrap())
     }
 
     /// First and last continuity counter of each PID; checks every step in between.

@@ -72,7 +72,7 @@ lint: rust cc ## check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets
 	scripts/lint-probe
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
 .PHONY: deny msrv latest-stable
 deny: rust ## licences, sources and duplicates of dependencies, by deny.toml

@@ -220,7 +220,7 @@ impl Outcome {
     /// Asserts the exit code and the verdict of a run.
     ///
     /// A machine that was too busy with other work makes a run INVALID, which is right and not what these
-    /// tests are about, so that is accepted too. Each time is recorded (see [`accepted_invalid`]): CI fails
+    /// tests are about, so that is accepted too. Each time is printed and recorded: CI fails
     /// if it happens more than a few times, because then the verdicts were not tested.
     pub fn assert_judged(&self, code: i32, verdict: &str) {
         let machine = ["all processors of this machine", "this program itself was"];

@@ -1,5 +1,5 @@
 //! Recommended operating system settings: profiles, their comparison with a host, and the files that set
-//! them at each boot. [`sysctl`] reads and writes the host.
+//! them at each boot. `sysctl` reads and writes the host.
 
 mod apply;
 pub mod args;

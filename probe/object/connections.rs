@@ -33,7 +33,7 @@ unsafe extern "C" fn getaddrinfo(
             return unsafe { sys::getaddrinfo(instead.as_ptr().cast(), service, hints, result) };
         }
     }
-    // FFmpeg asks this way whether a text is an address in digits; that looks up nothing.
+    // FFmpeg checks in this way whether a text is a numeric address; that is not a look-up.
     if !pipe::is_open() || !is_name || flags & AI_NUMERICHOST != 0 {
         // SAFETY: as above.
         return unsafe { sys::getaddrinfo(node, service, hints, result) };

@@ -1,4 +1,4 @@
-//! How long the latest name look-ups took, until the connection they led to is there.
+//! Durations of the latest name look-ups, kept until their connection is established.
 //!
 //! Matched by address, not by thread: some programs resolve names in threads of their own.
 

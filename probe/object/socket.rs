@@ -1,4 +1,4 @@
-//! One connection: what happened on it, and the records that come of that.
+//! One connection: its events, and the resulting records.
 //!
 //! Every method runs with the socket's table entry held, and after the real call returned, except
 //! [`Socket::close`], which runs before the real one because the kernel must still know the socket,
@@ -167,7 +167,7 @@ impl Socket {
         self.state = State::Free;
     }
 
-    /// The viewer asked for SO_ERROR and got `error`.
+    /// Records that the viewer requested SO_ERROR and got `error`.
     pub(crate) fn asked_for_error(&mut self, fd: c_int, error: c_int) {
         match self.state {
             State::Free => {}
@@ -380,7 +380,7 @@ impl Socket {
         self.state = State::Free;
     }
 
-    /// If the viewer leaves without having read any of the response: what does its head say?
+    /// If the viewer leaves without having read any of the response, reads the facts of its head.
     fn peek(&mut self, fd: c_int) {
         if self.tls || !self.follower.is_unanswered() {
             return;

@@ -230,14 +230,14 @@ pub(crate) fn is_non_blocking(fd: c_int) -> bool {
     flags >= 0 && flags & O_NONBLOCK != 0
 }
 
-/// How many bytes a pipe holds; 0 if it does not say.
+/// The capacity of a pipe in bytes; 0 if it is unknown.
 pub(crate) fn pipe_capacity(fd: c_int) -> c_int {
     const F_GETPIPE_SZ: c_int = 1032;
     // SAFETY: F_GETPIPE_SZ takes no pointer; see `is_non_blocking`.
     unsafe { libc_more::fcntl(fd, F_GETPIPE_SZ, 0) }.max(0)
 }
 
-/// How many bytes lie in a pipe.
+/// The number of unread bytes in a pipe.
 pub(crate) fn unread(fd: c_int) -> Option<c_int> {
     const FIONREAD: core::ffi::c_ulong = 0x541b;
     let mut count: c_int = 0;
@@ -271,7 +271,7 @@ fn nanoseconds(time: &Timespec) -> u64 {
         .wrapping_add(u64::try_from(time.nanoseconds).unwrap_or(0))
 }
 
-/// Sleeps for so long, less than a second; `false` if a signal ended the sleep.
+/// Sleeps for this time, less than a second; `false` if a signal ended the sleep.
 pub(crate) fn pause(nanoseconds: u32) -> bool {
     let time = Timespec { seconds: 0, nanoseconds: i64::from(nanoseconds) };
     // SAFETY: the pointer is valid for the call; nothing is to be written back.
@@ -324,7 +324,7 @@ pub(crate) fn is_bound(fd: c_int) -> bool {
     result == 0 && address.iter().skip(2).any(|&byte| byte != 0)
 }
 
-/// What is used of the kernel's `struct tcp_info`.
+/// The used part of the kernel's `struct tcp_info`.
 #[derive(Clone, Copy)]
 pub(crate) struct TcpInfo {
     /// State of the connection, see the constants.
@@ -349,8 +349,8 @@ impl TcpInfo {
     /// Asks the kernel. `None` before Linux 4.6, which did not have all of it yet.
     ///
     /// The kernel notes the state before it locks the socket to read the counters: a FIN that comes in
-    /// between is counted as a byte while the state knows nothing of it. Where the state does not tell
-    /// of a FIN and a second look finds the same count, the second state, which is younger than the
+    /// between is counted as a byte while the state knows nothing of it. Where the state does not show
+    /// a FIN and a second read finds the same count, the second state, which is younger than the
     /// first count, shows whether it includes one.
     pub(crate) fn of(fd: c_int) -> Option<Self> {
         const LOOKS: u32 = 4;

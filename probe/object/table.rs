@@ -81,7 +81,7 @@ pub(crate) fn send_ends(fd: c_int) {
     }
 }
 
-/// Where one thread writes and another one reads, the answer can be read before the wrapper of the
+/// If one thread writes and another one reads, the response can be read before the wrapper of the
 /// send call has seen the request: gives the sender the time it needs to come back from the kernel,
 /// about 20 ms at most. Viewers that read where they write, as FFmpeg and curl do, never wait here.
 pub(crate) fn let_sender_go_first(fd: c_int) {

@@ -1,6 +1,6 @@
 //! The wrappers around OpenSSL's and GnuTLS's handshake, read and write calls: plain text under TLS.
 //!
-//! Which socket a session runs over is seen, not asked: FFmpeg gives both libraries functions of its
+//! The socket of a session is observed, not queried: FFmpeg gives both libraries functions of its
 //! own for the transport, and these call `recv` and `send` on the same thread inside the TLS call.
 
 use core::ffi::{c_int, c_void};
@@ -130,7 +130,7 @@ unsafe fn wrote(seen: Option<Seen>, bytes: *const c_void, count: usize) {
     }
 }
 
-/// How a read call of a TLS library ended.
+/// Result of a read call of a TLS library.
 enum Read {
     Bytes(usize),
     /// No plain text; the stream ended inside TLS.

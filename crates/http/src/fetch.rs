@@ -1,5 +1,4 @@
-//! One HTTP GET with verified TLS, for looking at the stream before viewers do. Not a viewer: what
-//! is measured never passes through here.
+//! A single HTTP GET with verified TLS, for checking the stream before viewers start. Measurements never use it.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -19,17 +18,17 @@ use crate::resolve::Rule;
 use crate::site_rules;
 use crate::target_policy::TargetPolicy;
 
-/// Half a million segments with long addresses fit; what is larger is something else.
+/// Largest body in bytes: half a million segments with long addresses fit, so a larger one is not a playlist.
 const LARGEST: u64 = 64 << 20;
 /// ureq's array of addresses has this much room.
 const MOST_ADDRESSES: usize = 16;
-/// How often an answer may lead elsewhere.
+/// The maximum number of redirects.
 const MOST_REDIRECTS: usize = 5;
 
-/// Longest time of an exchange with a collector, which may hold its answer back.
+/// Longest time of an exchange with a collector, which may delay its response.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How to ask.
+/// The parameters of a request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The address.
@@ -40,15 +39,15 @@ pub struct Request {
     pub user_agent: String,
     /// Limit for the whole exchange.
     pub timeout: Duration,
-    /// Whether the certificate has to be good.
+    /// Whether the certificate is verified.
     pub verify_tls: bool,
-    /// Names that lead to other addresses.
+    /// Host names with overridden addresses.
     pub resolve: Vec<Rule>,
-    /// Where it may lead.
+    /// The policy that redirects have to obey.
     pub target_policy: TargetPolicy,
 }
 
-/// Asks the rules first, then the resolver of this machine.
+/// Resolves names by the rules first, then by the resolver of this machine.
 #[derive(Debug)]
 struct Names {
     rules: Vec<Rule>,
@@ -78,10 +77,10 @@ impl Resolver for Names {
     }
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// Where it came from, redirects followed.
+    /// Its URL, after redirects.
     pub url: url::Url,
     /// The body.
     pub body: Vec<u8>,
@@ -98,7 +97,7 @@ pub async fn get(request: Request) -> Result<Response, Failure> {
     })
 }
 
-/// The same, for a program that has nothing else to do meanwhile.
+/// The same, blocking the calling thread.
 ///
 /// # Errors
 /// As [`get`].
@@ -211,10 +210,10 @@ pub fn without_secrets(url: &url::Url) -> String {
     secrets::redact(shown.as_str()).into_owned()
 }
 
-/// Sends `body` and returns status and text of the answer, whatever it is.
+/// Sends `body` and returns the status and the text of the response, also of an error.
 ///
 /// # Errors
-/// A preflight failure: there was no answer.
+/// A preflight failure if there was no response.
 pub async fn send(method: &'static str, url: url::Url, body: String) -> Result<(u16, String), Failure> {
     let shown = without_secrets(&url);
     let exchange = move || {

@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 /// A response whose body is in memory.
 pub type Page = Response<Full<Bytes>>;
 
-/// Connections that [`serve`] has open at the same time; further clients wait in the listen queue. These
+/// Connections that [`serve`] has open at the same time; additional clients wait in the listen queue. These
 /// servers have few clients, and their descriptors come out of those of the viewers.
 const MAX_CONNECTIONS: usize = 256;
 /// A client that has not sent a whole request head after this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long responses that are under way when the server stops may take.
+/// Time limit for responses that are in progress when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
 /// Pause after a failed `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -184,7 +184,7 @@ impl TargetPolicy {
     ///
     /// # Errors
     /// The reason why it may not.
-    pub fn manual_changes(&self, viewers: u32) -> Result<(), String> {
+    pub fn check_manual_change(&self, viewers: u32) -> Result<(), String> {
         match &self.most {
             Some((most, name)) if viewers > *most => {
                 Err(format!("{name} allows {most} viewers on this machine"))
@@ -293,16 +293,18 @@ mod tests {
     fn manual_changes_obey_the_same_limits() {
         let mut target_policy = target_policy(&[], "max_clients = 300", 50).unwrap();
         assert!(
-            target_policy.manual_changes(300).is_ok()
-                && target_policy.manual_changes(301).unwrap_err().contains("300")
+            target_policy.check_manual_change(300).is_ok()
+                && target_policy.check_manual_change(301).unwrap_err().contains("300")
         );
         target_policy.reaches_public();
         assert!(
-            target_policy.manual_changes(100).is_ok()
-                && target_policy.manual_changes(101).unwrap_err().contains("--yes")
+            target_policy.check_manual_change(100).is_ok()
+                && target_policy.check_manual_change(101).unwrap_err().contains("--yes")
         );
         target_policy.grant_consent();
-        assert!(target_policy.manual_changes(300).is_ok() && target_policy.manual_changes(301).is_err());
+        assert!(
+            target_policy.check_manual_change(300).is_ok() && target_policy.check_manual_change(301).is_err()
+        );
     }
 
     #[test]
@@ -313,7 +315,7 @@ mod tests {
         shard = TargetPolicy::new(&[], &[], 10, 90, false).unwrap();
         assert!(!asks(&shard, "cdn.test", "8.8.8.8"));
         shard.reaches_public();
-        assert!(shard.manual_changes(20).is_ok() && shard.manual_changes(21).is_err());
+        assert!(shard.check_manual_change(20).is_ok() && shard.check_manual_change(21).is_err());
     }
 
     #[test]

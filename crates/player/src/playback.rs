@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 /// A viewer below this speed is too slow.
 pub const SLOW: f64 = 0.9;
-/// How long a viewer must be too slow before it counts as stalled, nanoseconds.
+/// Time for which a viewer must be too slow before it counts as stalled, nanoseconds.
 const HOLD_NS: u64 = 5_000_000_000;
 
 /// The playback of one viewer process.
@@ -37,7 +37,7 @@ pub enum Change {
 pub struct Assessment {
     /// Media time divided by wall time; `None` until a window is full.
     pub speed: Option<f64>,
-    /// How far media has fallen behind the wall clock since the first media, seconds.
+    /// Lag of media behind the wall clock since the first media, seconds.
     pub drift_seconds: f64,
     /// Whether the viewer stalled or recovered just now.
     pub change: Option<Change>,

@@ -7,7 +7,7 @@
 use crate::preset::BufferRules;
 use crate::timeline::{Arrival, Media, Timeline};
 
-/// What the playhead is doing.
+/// The state of the playhead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Nothing has been played yet.
@@ -20,18 +20,18 @@ pub enum State {
     Ended,
 }
 
-/// What a viewer saw so far. All times are nanoseconds, and all figures only grow.
+/// Playback of a viewer so far. All times are nanoseconds, and all figures only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Viewing {
     /// Time from the viewer's start to its first frame; absent until then.
     pub startup_ns: Option<u64>,
     /// Media that was shown.
     pub played_ns: u64,
-    /// Time in which the playhead stood still after the start, for lack of media.
+    /// Time for which the playhead stalled after the start, for lack of media.
     pub stalled_ns: u64,
-    /// The longest of these times.
+    /// The longest stall.
     pub longest_stall_ns: u64,
-    /// How often it stood still.
+    /// The number of stalls.
     pub stalls: u64,
     /// Media that was jumped over because it was missing.
     pub missing_ns: u64,
@@ -67,13 +67,13 @@ impl Playhead {
         }
     }
 
-    /// What the playhead is doing.
+    /// The state of the playhead.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// What the viewer saw by the last time that was passed in.
+    /// The playback of the viewer up to the last time that was passed in.
     #[must_use]
     pub const fn viewing(&self) -> Viewing {
         self.viewing
@@ -86,7 +86,7 @@ impl Playhead {
         self.renditions.iter().map(playable).min().unwrap_or(0)
     }
 
-    /// Records what became of a segment of a rendition: the last byte of it (or its failure) was at `at_ns`.
+    /// Records the outcome of a segment of a rendition: the last byte of it (or its failure) was at `at_ns`.
     /// Renditions and segments are counted from 0 and from the playlist's media sequence.
     pub fn segment(
         &mut self,

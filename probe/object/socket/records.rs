@@ -1,4 +1,4 @@
-//! What happened on a connection, as records.
+//! The records of the events on a connection.
 
 use core::ffi::c_int;
 

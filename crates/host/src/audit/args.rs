@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::audit::findings::Severity;
 
-/// What is audited, and how it is printed.
+/// The subject of an audit, and its output.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(after_help = NOTES)]
 pub struct AuditArgs {
@@ -48,7 +48,7 @@ pub struct AuditArgs {
 }
 
 impl AuditArgs {
-    /// Reports whether only stale files of named folders are asked for, which needs no nginx.
+    /// Reports whether only stale files of named folders are requested, which needs no nginx.
     pub(crate) fn only_folders(&self) -> bool {
         self.format == AuditFormat::Stale
             && !self.folders.is_empty()

@@ -71,7 +71,7 @@ pub struct Finding {
     pub phase: Phase,
     /// Description in one line.
     pub title: String,
-    /// What was seen, and where.
+    /// Evidence, with its place.
     pub evidence: Vec<String>,
     /// Effect on the viewers that the audit is for.
     pub effect: String,
@@ -96,7 +96,7 @@ pub struct Finding {
 pub struct Unknown {
     /// Name of the check.
     pub check: String,
-    /// Why it could not be made.
+    /// Reason why it could not be made.
     pub why: String,
 }
 

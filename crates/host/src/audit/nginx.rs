@@ -15,7 +15,7 @@ pub(crate) struct Location<'a> {
     pub(crate) head: &'a Directive,
     /// The server that it is inside of, or is.
     pub(crate) server: &'a Directive,
-    /// What it answers requests with.
+    /// Content of its responses.
     pub(crate) content: Content,
 }
 
@@ -115,7 +115,7 @@ impl<'a> RtmpApplication<'a> {
     }
 }
 
-/// What a configuration does.
+/// Effects of a configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Nginx<'a> {
     /// The directives at the top.

@@ -1,4 +1,4 @@
-//! The compatibility table: series that exist because dashboards of the Go tool ask for them. New dashboards
+//! The compatibility table: series that exist because dashboards of the Go tool query them. New dashboards
 //! use the histograms and counters that each help text names.
 
 use super::{Metric, Read, Scalar, Type, count, gauge, histogram, rows};

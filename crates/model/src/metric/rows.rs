@@ -10,9 +10,9 @@ use crate::snapshot::{
 
 /// Stages and streams that have series of their own.
 const MOST: usize = 100;
-/// A stage by its place, from 1, and what it is called.
+/// A stage by its index, from 1, and its name.
 const STAGE: &[&str] = &["stage", "name"];
-/// A stream by its place, from 1, and its address; the same address may be there twice.
+/// A stream by its index, from 1, and its address; the same address may occur twice.
 const STREAM: &[&str] = &["stream", "url"];
 const EDGE: &[&str] = &["edge"];
 const CLIENT: &[&str] = &["client_id"];

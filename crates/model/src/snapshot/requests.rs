@@ -147,7 +147,7 @@ impl Errors {
         Self { rate, ..self }
     }
 
-    /// What came after `before`, an earlier moment of the same run.
+    /// The difference from `before`, an earlier moment of the same run.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let since = |of: fn(&Self) -> u64| of(self).saturating_sub(of(before));
@@ -177,7 +177,7 @@ impl Merge for Errors {
     }
 }
 
-/// What edges reported about their caches, in total.
+/// Totals of the cache results that edges reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheResults {
     /// Responses from a cache.

@@ -20,7 +20,7 @@ const DIGITS: u8 = 3;
 /// Durations, kept as microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
-    /// `None` only if the library refused its own constant; then nothing is recorded.
+    /// `None` only if the library rejects its constants; then nothing is recorded.
     histogram: Option<Histogram<u64>>,
     max_us: u64,
     sum_us: u64,
@@ -80,7 +80,7 @@ impl Distribution {
         })
     }
 
-    /// A statistic in seconds; `None` of an empty set, and of what is not a statistic of durations.
+    /// A statistic in seconds; `None` of an empty set, and for statistics that are not of durations.
     #[must_use]
     pub fn statistic(&self, statistic: Statistic) -> Option<f64> {
         let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
@@ -139,7 +139,7 @@ impl Distribution {
 }
 
 /// Adds the cells; both sides have the same ones, so percentiles are those of one distribution. Buckets are
-/// not added: only a run that goes on has them.
+/// not added, because only a running test has them.
 impl Merge for Distribution {
     fn merge(&mut self, other: &Self) {
         if let (Some(this), Some(other)) = (&mut self.histogram, &other.histogram) {
@@ -153,7 +153,7 @@ impl Merge for Distribution {
 
 impl Serialize for Distribution {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // It writes to memory and knows every value of ours: there is nothing to fail.
+        // Writing to memory cannot fail, and every value is valid.
         serializer.serialize_str(&self.encoded().unwrap_or_default())
     }
 }
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// What a forger would send: these inner bytes, compressed.
+    /// A forged histogram: these inner bytes, compressed.
     fn forged(inner: &[u8]) -> String {
         let mut compressed = vec![0x1c, 0x84, 0x93, 0x14, 0, 0, 0, 0];
         let mut deflate = flate2::read::ZlibEncoder::new(inner, flate2::Compression::fast());
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_forger_says_of_lengths_is_not_believed() {
+    fn forged_lengths_are_rejected() {
         let mut honest = Distribution::new();
         honest.add_ns(5_000_000);
         let inner = inflated(&STANDARD.decode(honest.encoded().unwrap()).unwrap()).unwrap();

@@ -1,16 +1,16 @@
-//! Segment sizes that the origin published, held against the bytes that viewers read.
+//! Segment sizes that the origin published, compared with the bytes that viewers read.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::exchange::{Exchange, Kind, Outcome};
 use crate::snapshot::SegmentSizes;
 
-/// How long a segment may wait for its size to be published.
+/// The longest time that a segment waits for its size to be published, nanoseconds.
 const MAX_WAIT_NS: u64 = 10_000_000_000;
-/// Segments that wait at most; past that the oldest are given up.
+/// The maximum number of waiting segments; beyond it, the oldest are given up.
 const MOST_WAITING: usize = 100_000;
 
-/// The sizes of the newest segments, by name, and what came of looking them up.
+/// The sizes of the newest segments, by name, and the results of looking them up.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {
     kept: usize,
@@ -79,7 +79,7 @@ impl Lookup {
         counts.known = sizes.len() as u64;
     }
 
-    /// What came of it; `None` as long as no list has come.
+    /// The results; `None` until a list has arrived.
     pub(crate) fn counts(&self) -> Option<SegmentSizes> {
         self.asked.then_some(self.counts)
     }
@@ -112,13 +112,13 @@ mod tests {
         lookup.published(MAX_WAIT_NS, vec![("c".into(), 30), ("d".into(), 1)]);
         let counts = lookup.counts().unwrap();
         assert_eq!(counts, SegmentSizes { known: 3, lookups: 4, found: 3, equal: 2 });
-        assert!(lookup.waiting.is_empty(), "who waited too long is given up");
+        assert!(lookup.waiting.is_empty(), "segments that wait too long are given up");
         lookup.exchange(&named("a", 10, 0));
         assert_eq!(lookup.counts().unwrap().found, 3, "only the newest three are remembered");
     }
 
     #[test]
-    fn what_was_not_read_whole_has_no_size() {
+    fn an_incomplete_segment_has_no_size() {
         let mut lookup = Lookup::new(3);
         lookup.published(0, vec![("a".into(), 10)]);
         lookup.exchange(&Exchange { outcome: Outcome::ClosedByPeer, ..named("a", 3, 0) });

@@ -18,7 +18,7 @@ const CHANGES: usize = 100;
 pub(crate) struct Manual {
     summary: ManualChanges,
     paused_at: Option<f64>,
-    /// How long the load has stood still, seconds; the planned end has moved by that.
+    /// Total time for which the load was paused, seconds; the planned end has moved by it.
     pub(crate) stood: f64,
 }
 
@@ -38,7 +38,7 @@ impl Timings for StageTimings<'_> {
 }
 
 impl Stats {
-    /// Gives each of `stages` and `streams` an account of its own; stages that hold a level are held
+    /// Keeps figures for each of `stages` and `streams`; stages that hold a level are evaluated
     /// against `thresholds`.
     #[must_use]
     pub fn with_stages(
@@ -64,14 +64,14 @@ impl Stats {
         }
     }
 
-    /// A stage begins, and with it the one before ends.
+    /// Begins a stage, and ends the one before.
     pub(crate) fn stage(&mut self, place: usize, at_ns: u64) {
         self.tick(at_ns);
         self.stage_ends(at_ns);
         self.parts.begin(place, self.counted(at_ns));
     }
 
-    /// The stage that goes on, if one does, is over.
+    /// Ends the current stage, if there is one.
     pub(crate) fn stage_ends(&mut self, at_ns: u64) {
         let Some(current) = self.parts.current.take() else { return };
         let now = self.counted(at_ns);

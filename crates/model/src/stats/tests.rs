@@ -82,7 +82,7 @@ fn failed(viewer: u32, reason: &str) -> Event {
 }
 
 #[test]
-fn what_was_not_measured_is_absent() {
+fn figures_that_were_not_measured_are_absent() {
     let snapshot = stats(3).snapshot(SECOND);
     assert_eq!(snapshot.received_bytes, None);
     assert_eq!(snapshot.agreement.kernel_bytes, None);
@@ -110,7 +110,7 @@ fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_distinguished() {
     assert_eq!(snapshot.received_bytes, Some(6600));
     assert_eq!(snapshot.counters[Counter::InFlightAtStop].unwrap(), 1);
     assert_eq!(snapshot.errors.rate, Some(0.0));
-    // Bytes that nothing accounts for are a disagreement.
+    // Bytes without an exchange are a disagreement.
     stats.apply(Event::Received { viewer: 1, bytes: 1700, tls: false });
     let agreement = stats.snapshot(SECOND).agreement.kernel_bytes.unwrap();
     assert!((agreement - 1700.0 / 3400.0).abs() < 1e-9, "{agreement}");
@@ -145,7 +145,7 @@ fn each_failure_counts_once_in_the_error_rate() {
 }
 
 #[test]
-fn a_handshake_that_its_viewer_leaves_has_failed_unless_the_viewer_was_stopped() {
+fn an_abandoned_handshake_has_failed_unless_the_viewer_was_stopped() {
     let mut stats = stats(2);
     let left = |viewer| Event::ConnectFailed {
         viewer,
@@ -227,7 +227,7 @@ fn lifetimes_are_counted_and_reasons_grouped() {
 }
 
 #[test]
-fn a_flood_of_different_reasons_stays_bounded() {
+fn the_number_of_different_reasons_is_bounded() {
     let mut stats = stats(1);
     for index in 0..1000 {
         stats.apply(failed(1, &format!("reason {index}")));
@@ -259,7 +259,7 @@ fn the_active_ratio_is_a_mean_over_time_after_the_ramp() {
 }
 
 #[test]
-fn stopping_viewers_is_no_part_of_the_run() {
+fn stopping_viewers_is_not_part_of_the_run() {
     let mut stats = stats(1);
     stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
     stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
@@ -298,7 +298,7 @@ fn hold(stats: &mut Stats, from: u64, viewers: u32, nth: u32) {
 }
 
 #[test]
-fn each_stage_has_an_account_and_a_verdict_of_its_own() {
+fn each_stage_has_its_own_figures_and_verdict() {
     let plan = |from, clients| StagePlan { name: None, seconds: 10.0, from, clients };
     let plans = vec![plan(2, 2), plan(2, 4), plan(4, 4), plan(4, 4)];
     let thresholds = vec!["error_rate<10%".parse().unwrap()];
@@ -352,7 +352,7 @@ fn a_stage_that_is_cut_short_may_fail_but_not_hold() {
 }
 
 #[test]
-fn streams_have_accounts_of_their_own_that_add_up() {
+fn the_figures_of_streams_add_up() {
     let names = WeightedSet::weighted(vec![("a".to_owned(), 2), ("b".to_owned(), 1)]).unwrap();
     let mut stats = stats(3).with_stages(Vec::new(), names, Vec::new());
     for viewer in 1..=3 {
@@ -370,7 +370,7 @@ fn streams_have_accounts_of_their_own_that_add_up() {
 }
 
 #[test]
-fn who_was_dismissed_is_neither_due_nor_a_failure() {
+fn a_viewer_that_was_ramped_down_is_neither_expected_nor_a_failure() {
     let mut stats = stats(2);
     for viewer in [1, 2] {
         stats.apply(Event::Arrived { viewer, at_ns: 0 });

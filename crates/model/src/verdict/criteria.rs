@@ -1,4 +1,4 @@
-//! The verdict: is the run valid, and did it meet what was asked of it?
+//! The verdict: whether the run is valid, and whether it met its criteria.
 //!
 //! In this order: no viewer ever played (6), the run proves nothing (5), it was interrupted (128 + n),
 //! a criterion was not met (4), pass (0).
@@ -17,10 +17,10 @@ const LEAST_ACTIVE: f64 = 0.9;
 const MOST_ERRORS: f64 = 0.01;
 /// A run in which all processors were busy for more than this share of its seconds proves nothing.
 const MOST_SATURATED: f64 = 0.5;
-/// Timers that fire later than this (99th percentile) make our own figures late too, milliseconds.
+/// Timers that fire later than this (99th percentile) make the program's own figures inaccurate, milliseconds.
 const MOST_LAG_MS: f64 = 500.0;
-/// A program that stood still for longer than this once has judged what viewers did meanwhile too late, and
-/// counted stalls that were its own, milliseconds.
+/// A program that was stopped for longer than this has evaluated viewers too late, and
+/// may have counted its own pauses as stalls, milliseconds.
 const MOST_STANDSTILL_MS: f64 = 3000.0;
 /// Kernel and probe have to agree on bytes this well.
 const LEAST_AGREEMENT: f64 = 0.999;
@@ -65,7 +65,7 @@ pub fn aborted_by(mut verdict: Verdict, criterion: Criterion) -> Verdict {
     verdict
 }
 
-/// The criteria that a stage is held against, whose account `snapshot` is.
+/// The criteria of a stage with the figures `snapshot`.
 #[must_use]
 pub fn stage_criteria(
     snapshot: &Snapshot,

@@ -29,7 +29,7 @@ const MAX_LOOPS: usize = 8;
 /// Time without output after which an encoder is considered to hang; even a very slow one writes sometimes.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a loop depends on, and the directory that it is created in.
+/// The settings that a loop depends on, and the directory that it is created in.
 #[derive(Debug)]
 pub(crate) struct LoopEncoding<'a> {
     pub(crate) args: &'a OriginArgs,

@@ -43,9 +43,9 @@ pub(crate) struct Publisher {
     publication: RefCell<Publication>,
     format: Format,
     state: Option<SequenceState>,
-    /// When a segment was last published.
+    /// Time when a segment was last published.
     published_at: Cell<Option<Instant>>,
-    /// When FFmpeg was last started, or reported as stalled.
+    /// Time when FFmpeg was last started, or reported as stalled.
     restarted_at: Cell<Instant>,
     write_failed: Cell<bool>,
     stale_after: Duration,

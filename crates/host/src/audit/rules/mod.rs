@@ -39,7 +39,7 @@ pub(crate) struct Draft {
     pub(crate) severity: Severity,
     /// Description in one line.
     pub(crate) title: String,
-    /// What was seen, and where.
+    /// Evidence, with its place.
     pub(crate) evidence: Vec<String>,
     /// Effect on the viewers.
     pub(crate) effect: String,

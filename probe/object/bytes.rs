@@ -1,7 +1,7 @@
 //! The wrappers around the C library's calls that move bytes.
 //!
 //! Each calls the real function first (a send call asks the kernel a question before), and looks only
-//! then, and only if the descriptor is a followed socket: for any other one a wrapper costs one look into an array.
+//! then, and only if the descriptor is a followed socket: for any other one a wrapper costs one array access.
 
 use core::ffi::{c_int, c_void};
 
@@ -95,7 +95,7 @@ unsafe fn receives(
         None => usize::MAX,
     };
     let result = call(most);
-    // A look takes no bytes; but a viewer may learn by it that there will be none.
+    // A peek takes no bytes, but it may show a viewer that the stream has ended.
     if result > 0 && flags & sys::MSG_PEEK != 0 {
         return result;
     }

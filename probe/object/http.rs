@@ -251,7 +251,7 @@ impl Follower {
         self.in_flight && self.skip == 0 && self.record.head_bytes == 0
     }
 
-    /// Follows bytes that lie in the socket, unread: the facts of the head, without counting.
+    /// Follows unread bytes in the socket: the facts of the head, without counting.
     pub fn peek(&mut self, mut bytes: &[u8]) {
         // Interim responses may come first; each turn takes at least one byte.
         while !bytes.is_empty() {

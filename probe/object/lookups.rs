@@ -89,7 +89,7 @@ pub(crate) fn find(peer: &Peer) -> Option<(u64, u32)> {
     })?
 }
 
-/// A connection came of the look-up; `false` if another one was quicker.
+/// Notes that a look-up led to a connection; `false` if another connection was quicker.
 pub(crate) fn take(ticket: u32) -> bool {
     with(|lookups| match lookups.iter_mut().find(|lookup| ticket != 0 && lookup.ticket == ticket) {
         Some(lookup) => {

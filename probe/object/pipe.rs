@@ -159,7 +159,7 @@ fn pipe_inode(fd: c_int) -> Option<u64> {
     const STATX_TYPE_AND_INO: u32 = 0x1 | 0x100;
     const S_IFMT: u64 = 0o170_000;
     const S_IFIFO: u64 = 0o010_000;
-    // `struct statx` has 256 bytes; the mode lies at 28 (16 bits), the inode at 32 (64 bits).
+    // `struct statx` has 256 bytes; the mode is at offset 28 (16 bits), the inode at 32 (64 bits).
     let mut facts = [0_u64; 32];
     // SAFETY: the path is an empty, zero-terminated text and `facts` has the room that statx fills.
     let result = unsafe {

@@ -57,13 +57,13 @@ pub(crate) struct Socket {
     stale: bool,
     /// The viewer shut down its reading side: an end of stream is not a FIN.
     reading_ended: bool,
-    /// The viewer shut down its writing side: after the peer's FIN the connection is gone at once.
+    /// The viewer shut down its writing side: after the peer's FIN the connection no longer exists.
     writing_ended: bool,
     /// The errno that ended the connection, 0 = none.
     error: c_int,
     /// Bytes received that earlier records reported.
     reported_received: u64,
-    /// Bytes that were read with the end of a response and lie beyond it, until they are reported.
+    /// Bytes that were read with the end of a response and are beyond it, until they are reported.
     excess: u32,
     /// A request did not wait for the response before it: what comes is not one response after the other.
     superseded: bool,

@@ -89,7 +89,7 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { *__errno_location() = value }
 }
 
-/// A number that no other living thread of this process has: where its errno lies.
+/// A number that no other running thread of this process has: the address of its errno.
 pub(crate) fn thread() -> usize {
     // SAFETY: the call only computes an address.
     unsafe { __errno_location() as usize }
@@ -304,7 +304,7 @@ pub(crate) fn local_port(fd: c_int) -> u16 {
     let mut len = 28_u32;
     // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
     let result = unsafe { getsockname(fd, address.as_mut_ptr().cast(), &mut len) };
-    // The port lies at the same place in sockaddr_in and sockaddr_in6.
+    // The port is at the same offset in sockaddr_in and sockaddr_in6.
     if result == 0 { u16::from_be_bytes([address[2], address[3]]) } else { 0 }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One entry per descriptor below [`ROOM`], behind a try-lock: a signal handler that comes upon the
 //! entry its own thread holds gives up and counts a lost fact; nothing ever waits for long. The
-//! table lies in zeroed memory that costs nothing until an entry is used.
+//! table is in zeroed memory that costs nothing until an entry is used.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
@@ -44,7 +44,7 @@ pub(crate) fn is_followed(fd: c_int) -> bool {
     index(fd).and_then(|index| FOLLOWED.get(index)).is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
-/// Whether to look at what happens on the descriptor.
+/// Whether events on the descriptor are followed.
 pub(crate) fn watches(fd: c_int) -> bool {
     is_followed(fd) && pipe::is_open()
 }
@@ -75,7 +75,7 @@ pub(crate) fn send_begins(fd: c_int) {
 /// See [`send_begins`].
 pub(crate) fn send_ends(fd: c_int) {
     if let Some(entry) = index(fd).and_then(|index| ENTRIES.get(index)) {
-        // Not below 0: the descriptor may have been connected anew meanwhile.
+        // Not below 0: the descriptor may have been connected again meanwhile.
         let less = |count: u32| count.checked_sub(1);
         let _ = entry.sending.fetch_update(Ordering::Release, Ordering::Relaxed, less);
     }

@@ -41,7 +41,7 @@ struct Call {
 static UNDER_WAY: [Call; CALLS] =
     [const { Call { thread: AtomicUsize::new(0), depth: AtomicU32::new(0), socket: AtomicI32::new(0) } };
         CALLS];
-/// Calls under way, so that a socket call outside TLS costs one look.
+/// Calls under way, so that a socket call outside TLS costs one load.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 fn own_call() -> Option<&'static Call> {

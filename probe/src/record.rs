@@ -63,7 +63,8 @@ pub mod what {
     /// A connection was closed; `received` carries what the kernel received since the record before
     /// (including bytes that the viewer requested and never read), `request` the number of requests, `end`
     /// who closed it, `flags` whether it was [`super::flag::TLS`]. TLS with `request` 0 and without
-    /// [`super::flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`super::flag::HIDDEN`] is there too.
+    /// [`super::flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`super::flag::HIDDEN`] is
+    /// there too.
     pub const CLOSED: u8 = 4;
     /// A piece of the body of a response that is (or may be, if it is content-encoded) a playlist: a
     /// [`super::BodyChunk`]. The record of its exchange follows; its `body` shows whether all pieces came.
@@ -153,7 +154,7 @@ pub mod end {
 /// `Record::flags`: which of the optional facts were measured, and how.
 pub mod flag {
     /// `dns_ns` was measured: this connection was the first one that a name look-up led to. Never set
-    /// for an address in digits, which needs no look-up. DNS, CONNECT and TLS_HANDSHAKE ride on the
+    /// for an address in digits, which needs no look-up. DNS, CONNECT and TLS_HANDSHAKE are set in the
     /// first record about a connection: its first exchange, or CLOSED if there was none.
     pub const DNS: u16 = 1;
     /// `connect_ns` was measured.
@@ -272,7 +273,7 @@ pub struct Record {
     pub url_hash: u64,
     /// First byte of the requested `Range`, 0 without one.
     pub range_start: u64,
-    /// Bytes that had come when the response was whole, and lie beyond its end as it was announced. Under TLS
+    /// Bytes that had arrived when the response was whole, and are beyond its announced end. Under TLS
     /// only those that were read with it.
     pub excess: u32,
     /// Number of valid bytes of `edge`.

@@ -83,7 +83,7 @@ pub struct Secrets {
     hidden: Vec<String>,
     /// Any came from a file or the environment.
     read: bool,
-    /// A configuration is only looked at: what was not read is made up.
+    /// Whether a configuration is only shown: then secrets that were not read are replaced by placeholders.
     made_up: bool,
 }
 
@@ -104,7 +104,7 @@ impl Secrets {
         secrets
     }
 
-    /// None were read, and none are needed: a configuration is looked at, not run.
+    /// No secrets, because a configuration is shown and not run.
     #[must_use]
     pub fn made_up() -> Self {
         Self { made_up: true, ..Self::default() }

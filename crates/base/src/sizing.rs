@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// Open files of this program itself.
 pub const OWN_FILES: u64 = swarm::OPEN_FILES;
-/// Processes beside the viewers.
+/// Processes in addition to the viewers.
 pub const OWN_PROCESSES: u64 = swarm::PROCESSES;
 /// Memory of this program itself, bytes.
 pub const OWN_MEMORY: u64 = swarm::MEMORY_BYTES;
@@ -21,7 +21,7 @@ pub struct ViewerSize {
     pub processes: u64,
     /// Private memory, bytes.
     pub memory_bytes: u64,
-    /// Local ports: those of its connections, and of the connections of a restart meanwhile.
+    /// Local ports: those of its connections, and of the connections after a restart.
     pub local_ports: u64,
 }
 
@@ -40,7 +40,7 @@ impl ViewerSize {
 pub struct Requirements {
     /// Open files that a run requires.
     pub open_files: u64,
-    /// A limit of open files to set for good (`LimitNOFILE=`): never below what is needed.
+    /// A limit of open files for permanent settings (`LimitNOFILE=`): never below the requirement.
     pub open_files_limit: u64,
     /// Processes.
     pub processes: u64,

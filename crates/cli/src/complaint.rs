@@ -1,4 +1,5 @@
-//! Errors of clap in the style of this program's own: `error: invalid value "abc" for --clients: …`, and `help: …`.
+//! Errors of clap in the style of this program's own: `error: invalid value "abc" for --clients: …`, and
+//! `help: …`.
 
 use std::num::{ParseFloatError, ParseIntError};
 

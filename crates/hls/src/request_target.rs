@@ -48,7 +48,7 @@ impl RequestTarget {
         Some(Self { target, host: host.to_owned() })
     }
 
-    /// Whether the server may hold the answer back until the playlist has something new (`_HLS_msn`).
+    /// Whether the server may delay the response until the playlist has new content (`_HLS_msn`).
     #[must_use]
     pub fn is_blocking_reload(&self) -> bool {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
@@ -105,7 +105,7 @@ fn has_scheme(uri: &str) -> bool {
     })
 }
 
-/// Takes `.` and `..` out of the path (RFC 3986, 5.2.4).
+/// Removes `.` and `..` from the path (RFC 3986, 5.2.4).
 fn without_dots(target: &str) -> String {
     let (path, query) = target.find('?').map_or((target, ""), |at| target.split_at(at));
     if !path.contains("/.") {

@@ -1,8 +1,8 @@
 //! The kind of an exchange: by the playlist that lists its address; else by the first bytes of its body,
 //! by its name, and by its content type.
 //!
-//! Content takes precedence over names, because names are unreliable: CDNs serve segments as `.jpg`, initialization
-//! sections as `seg0.mp4` and playlists without any extension.
+//! Content takes precedence over names, because names are unreliable: CDNs serve segments as `.jpg`,
+//! initialization sections as `seg0.mp4` and playlists without any extension.
 
 use crate::exchange::Kind;
 
@@ -51,7 +51,7 @@ fn by_content(sniff: &[u8]) -> Option<Kind> {
     match sniff.get(4..8)? {
         b"ftyp" | b"moov" => Some(Kind::Init),
         b"styp" | b"moof" | b"sidx" | b"emsg" | b"prft" => Some(Kind::Segment),
-        // An MPEG-TS packet begins with 0x47; its second sync byte lies beyond what is kept.
+        // An MPEG-TS packet begins with 0x47; its second sync byte is beyond the bytes that are kept.
         _ if sniff.first() == Some(&0x47) => Some(Kind::Segment),
         _ => None,
     }

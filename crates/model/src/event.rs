@@ -34,8 +34,8 @@ pub enum Event {
         /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// The viewer's player does not report how far it has played: it counts as playing from its first whole segment
-    /// on, until no segment has arrived for `silence_ns`.
+    /// The viewer's player does not report how far it has played: it counts as playing from its first whole
+    /// segment on, until no segment has arrived for `silence_ns`.
     NoProgress {
         /// The viewer.
         viewer: u32,

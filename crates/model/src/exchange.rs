@@ -159,7 +159,7 @@ pub struct Exchange {
     pub excess_bytes: u64,
     /// The requested segment, if a playlist that this or another viewer read lists it.
     pub segment: Option<SegmentId>,
-    /// Whether the request let the server hold the answer back until the playlist has something new (LL-HLS):
+    /// Whether the request allowed the server to delay the response until the playlist has new content (LL-HLS):
     /// then the time to the first byte does not measure the server.
     pub blocking_reload: bool,
     /// Bytes that the kernel received on the connection for this exchange, FIN not counted.

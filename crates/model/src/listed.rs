@@ -101,7 +101,7 @@ impl Default for ListedUrls {
 }
 
 impl ListedUrls {
-    /// See [`Recent::generation`]: a playlist has to list its addresses anew only when this changed.
+    /// See [`Recent::generation`]: the addresses of a playlist have to be added again only when this has changed.
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.known.generation()

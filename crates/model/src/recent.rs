@@ -21,8 +21,8 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         Self { young: HashMap::new(), old: HashMap::new(), weight: 0, most: most / 2, generation: 0 }
     }
 
-    /// Counts the generations: what was inserted while it had this value is there as long as it has this
-    /// value or the next one.
+    /// The number of the current generation: an entry that was inserted in a generation exists as long as
+    /// this has that value or the next one.
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation

@@ -99,8 +99,8 @@ impl Playback {
         Assessment { speed, drift_seconds: self.drift_seconds(at_ns), change }
     }
 
-    /// The time when the next media was due, if it is late; else now. Late media is detected only after two
-    /// segments, but the viewer has been slow since the next segment was due.
+    /// The time when the next media was due, if it is late; otherwise the current time. Late media is
+    /// detected only after two segments, but the viewer has been slow since the next segment was due.
     fn overdue_since(&self, at_ns: u64) -> u64 {
         let last = self.advances.back().map_or(at_ns, |(at, _)| *at);
         if self.until(at_ns, last) == last { at_ns } else { last.saturating_add(self.segment_ns) }

@@ -106,7 +106,7 @@ impl Playhead {
         self.start_or_resume();
     }
 
-    /// Records that the media sequence numbers of a rendition begin anew, as after an encoder's restart.
+    /// Records that the media sequence numbers of a rendition restart, as after an encoder's restart.
     pub fn sequence_began_anew(&mut self, at_ns: u64, rendition: usize) {
         self.advance(at_ns);
         if let Some(timeline) = self.renditions.get_mut(rendition) {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-/// The number of segments that a viewer requests at the same time. A segment is missing when a later one than these
-/// has been played to its end: viewers request in order, so the segment was left out.
+/// The number of segments that a viewer requests at the same time. A segment is missing when a later one than
+/// these has been played to its end: viewers request in order, so the segment was left out.
 const PARALLEL_REQUESTS: u64 = 2;
 /// Segments that are remembered beyond the playhead. More than any live window and buffer hold.
 const MOST_SEGMENTS: usize = 100_000;
@@ -74,7 +74,7 @@ impl Timeline {
         }
     }
 
-    /// The media sequence numbers begin anew, as after an encoder's restart: what was not yet played is
+    /// Restarts the media sequence numbers, as after an encoder's restart: media that was not yet played is
     /// forgotten, and the next segment follows where playback is.
     pub(crate) fn begin_anew(&mut self) {
         self.segments.clear();

@@ -1,5 +1,5 @@
-//! The apparent content of a body by its first bytes, and whether its last ones end what is in it, without keeping
-//! more of them than a few.
+//! The apparent content of a body by its first bytes, and whether its last ones end what is in it, without
+//! keeping more of them than a few.
 
 use super::super::wire::{SNIFF_BYTES, content};
 

@@ -38,8 +38,8 @@ pub struct AuditArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = AuditFormat::Text)]
     pub format: AuditFormat,
-    /// Also write the audit to a file, by its extension: .md, .json, .patch (for nginx's files), .sh (applies it), .txt, .stale;
-    /// may be repeated
+    /// Also write the audit to a file, by its extension: .md, .json, .patch (for nginx's files), .sh (applies
+    /// it), .txt, .stale; may be repeated
     #[arg(short = 'o', long = "report", value_name = "FILE")]
     pub reports: Vec<PathBuf>,
     /// Exit with code 4 if a finding has at least this severity

@@ -11,11 +11,11 @@ use crate::merge::Merge;
 /// The source of a counter's events. Without that source, the count is absent, not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeenIn {
-    /// In requests, whichever source reports them.
+    /// Requests, from any source.
     Requests,
-    /// In FFmpeg's log.
+    /// FFmpeg's log.
     FfmpegLog,
-    /// In what the socket probe measures.
+    /// The socket probe.
     Probe,
 }
 

@@ -126,8 +126,8 @@ impl StageRow {
     }
 }
 
-/// The levels in one sentence, such as "holds 300 viewers, fails at 400 (error_rate 2.1 %, wanted error_rate<1%)"; `None`
-/// if no stage held a level long enough to be judged.
+/// The levels in one sentence, such as "holds 300 viewers, fails at 400 (error_rate 2.1 %, wanted
+/// error_rate<1%)"; `None` if no stage held a level long enough to be judged.
 #[must_use]
 pub fn capacity(stages: &[StageRow]) -> Option<String> {
     let judged = || stages.iter().filter(|row| row.met.is_some());

@@ -157,8 +157,8 @@ mod reasons {
 pub(crate) const UPTIME: &str = "uptime";
 
 impl Snapshot {
-    /// Whether players reported how far they had played. Otherwise `playback`, `playback_time`, stalls and the media
-    /// time of viewers were not measured, and no view may show them.
+    /// Whether players reported how far they had played. Otherwise `playback`, `playback_time`, stalls and
+    /// the media time of viewers were not measured, and no view may show them.
     #[must_use]
     pub fn has_progress(&self) -> bool {
         self.sources.playback == PlaybackSource::Progress

@@ -110,9 +110,9 @@ pub struct PlaybackTime {
     /// Stalled time divided by viewing time; absent if nothing was viewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuffering: Option<f64>,
-    /// Media that came in time divided by media that was due. At whatever bit rate it has, that is the
+    /// Media that arrived in time divided by media that was expected. At whatever bit rate it has, that is the
     /// throughput divided by the throughput that the viewers need; what is read ahead does not make it more
-    /// than 1. Absent if nothing was viewed, or nothing was due.
+    /// than 1. Absent if nothing was viewed or expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput_ratio: Option<f64>,
 }
@@ -176,7 +176,7 @@ pub enum ViewerState {
     Silent,
     /// Its process has ended; it will be started again.
     Waiting,
-    /// It has ended for good.
+    /// Its process has ended and will not be started again.
     Ended,
 }
 

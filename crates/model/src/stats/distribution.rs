@@ -69,7 +69,7 @@ impl Distribution {
     #[must_use]
     pub fn quantiles(&self) -> Option<Quantiles> {
         let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
-        // The library answers with the upper end of a cell, which may lie above the largest value.
+        // The library answers with the upper end of a cell, which may be above the largest value.
         let at = |quantile: f64| histogram.value_at_quantile(quantile).min(self.max_us) as f64 / 1e6;
         Some(Quantiles {
             count: histogram.len(),
@@ -165,8 +165,8 @@ impl<'de> Deserialize<'de> for Distribution {
     }
 }
 
-/// A compressed histogram as it was before compression. `None` if it is none of ours: the library believes
-/// whatever length a few bytes tell, and takes 4 GiB for them.
+/// Decompresses a histogram. `None` if this program did not write it: the library trusts every length in the
+/// header, and would allocate up to 4 GiB for it.
 fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
     /// A count for each cell of three digits over all of u64 takes half of that.
     const LARGEST: u64 = 1 << 20;

@@ -86,7 +86,7 @@ impl Failures {
         Self { timeout_ns, errors: Errors::default() }
     }
 
-    /// Silence after which a viewer gives up by itself: FFmpeg checks its time-out every 100 ms, so it may
+    /// Time without data after which a viewer gives up: FFmpeg checks its time-out every 100 ms, so it may
     /// give up that much earlier.
     const fn give_up_ns(&self) -> u64 {
         self.timeout_ns.saturating_sub(100_000_000)
@@ -138,7 +138,7 @@ impl Failures {
 /// The number of different reasons of failed connects that are counted separately.
 const REASONS: usize = 50;
 
-/// Bytes as the kernel counted them, beside what viewers read.
+/// Bytes that the kernel counted, and those of them that viewers read.
 #[derive(Clone, Copy, Debug, Default)]
 struct KernelBytes {
     /// Whether any exchange carried a kernel count.

@@ -55,7 +55,7 @@ impl Lookup {
         }
     }
 
-    /// Takes the origin's list as of `at_ns`.
+    /// Adds the origin's list as of `at_ns`.
     pub(crate) fn published(&mut self, at_ns: u64, list: Vec<(Box<str>, u64)>) {
         self.asked = true;
         for (name, size) in list {

@@ -52,7 +52,7 @@ pub struct Expectation {
     pub planned_seconds: Option<f64>,
     /// Viewers that the plan asks for.
     pub target_clients: u32,
-    /// Seconds that a viewer has to begin to play; after that it is due.
+    /// Seconds that a viewer has to begin to play; after that it is expected to play.
     pub start_up_seconds: f64,
     /// The viewers' network time-out, nanoseconds.
     pub timeout_ns: u64,
@@ -83,7 +83,7 @@ pub struct Stats {
     /// Events outside of requests.
     counters: Counters,
     retransmits: Retransmits,
-    /// Viewer-seconds played and due, of viewers that have had the time to begin.
+    /// Viewer-seconds played and expected, of viewers that have had the time to begin.
     played: f64,
     due: f64,
     ticked_ns: u64,

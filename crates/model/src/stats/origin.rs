@@ -36,7 +36,7 @@ impl Window {
     }
 }
 
-/// A counter that may start anew.
+/// A counter that may restart at 0.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     before: Option<f64>,
@@ -114,7 +114,7 @@ impl OriginStats {
         self.sizes.exchange(exchange);
     }
 
-    /// Takes what a scrape brought. `asked`: requests of the viewers so far; `over`: the run has ended,
+    /// Adds the result of a scrape. `asked`: requests of the viewers so far; `over`: the run has ended,
     /// and this sample only completes the counts.
     pub(crate) fn scraped(&mut self, at_ns: u64, scraped: Scraped, asked: u64, over: bool) {
         let target = match &scraped {
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!((origin.requests, origin.viewer_requests), (Some(50), Some(50)));
         assert_eq!(origin.requests_agreement(), Some(1.0));
         assert_eq!(origin.requests_per_second.unwrap().now, 52.0);
-        // nginx was restarted and has answered 10 requests and ours; what was between is lost.
+        // nginx was restarted and has answered 10 requests and the scrape; requests in between are lost.
         origin_stats.scraped(3 * SECOND, nginx(11.0), 67, true);
         let origin = origin_stats.origin(67, true).unwrap();
         assert_eq!((origin.requests, origin.viewer_requests), (Some(60), Some(60)));

@@ -191,7 +191,7 @@ pub fn added(one: &Point, other: &Point) -> Point {
         latency,
         cpu_percent: larger(one.cpu_percent, other.cpu_percent),
         own_cpu_percent: larger(one.own_cpu_percent, other.own_cpu_percent),
-        // All runs look at the same origin.
+        // All runs use the same origin.
         origin_cpu_percent: larger(one.origin_cpu_percent, other.origin_cpu_percent),
         origin_transmit_bytes_per_second: larger(
             one.origin_transmit_bytes_per_second,

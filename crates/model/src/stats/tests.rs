@@ -385,7 +385,7 @@ fn a_viewer_that_was_ramped_down_is_neither_expected_nor_a_failure() {
         (snapshot.lifetimes.arrived, snapshot.lifetimes.ramped_down, snapshot.lifetimes.expected),
         (2, 1, 2)
     );
-    // The number is used again: another viewer, not a restart; it has gone before it had to play.
+    // The number is used again: another viewer, not a restart; it left before it was expected to play.
     stats.apply(Event::Arrived { viewer: 2, at_ns: 20 * SECOND });
     stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });
     stats.apply(Event::RampedDown { viewer: 2, at_ns: 21 * SECOND });

@@ -363,7 +363,8 @@ impl Viewers {
         self.lifetimes.given_up += 1;
     }
 
-    /// Credits an exchange to its viewer; returns the time to its first segment in nanoseconds, if it brought one.
+    /// Credits an exchange to its viewer; returns the time to its first segment in nanoseconds, if it brought
+    /// one.
     pub fn exchange(&mut self, exchange: &Exchange) -> Option<u64> {
         let viewer = self.rows.entry(exchange.viewer).or_default();
         viewer.row.viewer = exchange.viewer;

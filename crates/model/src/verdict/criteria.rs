@@ -25,7 +25,7 @@ const MOST_STANDSTILL_MS: f64 = 3000.0;
 /// Kernel and probe have to agree on bytes this well.
 const LEAST_AGREEMENT: f64 = 0.999;
 
-/// Judges a run by its last snapshot. A threshold takes the place of the built-in criterion about the
+/// Evaluates a run by its last snapshot. A threshold replaces the built-in criterion about the
 /// same metric. `interrupted_by` is the signal that ended the run before its planned end.
 #[must_use]
 pub fn judge(
@@ -101,7 +101,7 @@ fn levels(snapshot: &Snapshot) -> Option<Criterion> {
 
 fn held(threshold: &Threshold, snapshot: &Snapshot, timings: &dyn Timings) -> Criterion {
     let value = threshold.measure(snapshot, timings);
-    // What was not measured has not been shown to hold.
+    // A criterion that was not measured is not met.
     let met = value.is_some_and(|value| threshold.holds(value));
     Criterion::new(threshold.metric(), threshold.to_string(), value, met)
 }

@@ -77,7 +77,7 @@ impl ErrorRateWatcher {
         Self { error_rate_limit, points: VecDeque::new() }
     }
 
-    /// Takes the totals at `seconds`; whether the limit is exceeded.
+    /// Adds the totals at `seconds`; returns whether the limit is exceeded.
     pub fn sees(&mut self, seconds: f64, asked: u64, failed: u64) -> bool {
         let begin = seconds - self.error_rate_limit.window.as_secs_f64();
         // The newest point that is old enough is where the window begins.

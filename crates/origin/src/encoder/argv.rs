@@ -218,7 +218,8 @@ fn segment_output(
     argv.extend(arguments(["-hls_time", &stream.segment_seconds.to_string()]));
     argv.extend(arguments(["-hls_list_size", &entries.to_string()]));
     argv.extend(arguments(["-start_number", &number.to_string()]));
-    // temp_file: neither a list nor a segment exists before it is complete; omit_endlist: FFmpeg may be restarted.
+    // temp_file: neither a list nor a segment exists before it is complete; omit_endlist: FFmpeg may be
+    // restarted.
     argv.extend(arguments(["-hls_flags", "omit_endlist+temp_file"]));
     match stream.format {
         Format::Ts => argv.extend(arguments(["-hls_segment_type", "mpegts"])),

@@ -44,7 +44,8 @@ impl LoopEncoding<'_> {
     /// Creates the loop in the runtime directory, from the cache or by encoding it. `always_encode` ignores the
     /// cache in order to measure the speed.
     ///
-    /// Returns the encoding time, which is `None` for a cached loop; the outer `None` means that `stop` came first.
+    /// Returns the encoding time, which is `None` for a cached loop; the outer `None` means that `stop` came
+    /// first.
     pub(crate) async fn prepare(
         &self,
         always_encode: bool,

@@ -1,5 +1,5 @@
-//! The resources that the channels of all streams share: the loop or the decision to encode live, the multivariant playlist
-//! with the measured bitrates, and the encryption key.
+//! The resources that the channels of all streams share: the loop or the decision to encode live, the
+//! multivariant playlist with the measured bitrates, and the encryption key.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};

@@ -57,7 +57,7 @@ fn a_bad_beginning_that_is_over_does_not_end_the_run() {
 fn a_failure_after_half_an_hour_ends_the_run_in_time() {
     // Over the whole run 60 of 1860 would be 3 %, and the 95th percentile one of good times.
     let (given_up, stats) = given_up("error_rate<20%", 30, 1860, |second| broken(second > 1800));
-    // A fifth of a window of 10 s is bad after 2 s, and 30 s more are borne.
+    // A fifth of a window of 10 s is bad after 2 s, and 30 s more are allowed.
     assert_eq!(given_up, Some(1832));
     assert!(stats.snapshot(1860 * SECOND).errors.rate.unwrap() < 0.04);
     assert_eq!(when("segment_ttfb:p95<500ms", 30, 1860, |second| slow(second > 1800)), Some(1831));

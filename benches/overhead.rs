@@ -1,11 +1,11 @@
-//! What the orchestrator costs, and what a viewer costs beside the same FFmpeg writing its debug
+//! Costs of the orchestrator, and costs of a viewer compared with the same FFmpeg writing its debug
 //! log into `cat`: all measured in one run on one machine, from /proc.
 //!
 //! `make bench-overhead`. Prints figures and ratios; judges nothing, because machines differ.
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "a benchmark is no part of the program and starts its own processes"
+    reason = "a benchmark is not part of the program and starts its own processes"
 )]
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const VIEWERS: u32 = 100;
 const SECONDS: u64 = 30;
 /// Processes of each comparison: enough for a median, few enough not to disturb.
 const COMPARED: usize = 8;
-/// Viewers and comparisons are held against each other at the same age.
+/// Age at which viewers and comparisons are measured.
 const AGE: Duration = Duration::from_secs(24);
 
 type Failure = Box<dyn std::error::Error>;
@@ -36,7 +36,7 @@ fn start_origin() -> Result<(Child, String), Failure> {
         .spawn()?;
     let out = origin.stdout.take().ok_or("no standard output")?;
     let ready = BufReader::new(out).lines().next().ok_or("the origin ended before it was ready")??;
-    let url = ready.strip_prefix("READY ").ok_or("the origin did not say READY")?.to_owned();
+    let url = ready.strip_prefix("READY ").ok_or("the origin did not print READY")?.to_owned();
     Ok((origin, url))
 }
 
@@ -103,7 +103,7 @@ fn measure(url: &str) -> Result<(), Failure> {
         orchestrator.threads,
         std::thread::available_parallelism()?.get() + 2
     );
-    // The youngest viewers did not reach the age; the guard is no viewer.
+    // The youngest viewers have not reached the age; the guard is not a viewer.
     let old =
         viewers.values().filter(|(seen, cpu)| seen.elapsed() >= AGE && *cpu > Duration::from_millis(10));
     let viewer = median(old.map(|(_, cpu)| cpu.as_secs_f64() * 1000.0).collect());
@@ -205,7 +205,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn stop(mut origin: Child) {
-    // SIGTERM, so that the origin clears up behind itself; `kill` of the standard library is KILL.
+    // SIGTERM, so that the origin cleans up; `kill` of the standard library is KILL.
     drop(Command::new("kill").arg(origin.id().to_string()).status());
     drop(origin.wait());
 }

@@ -97,7 +97,7 @@ fn is_possible(command: Command, present: usize, plan: &Plan) -> bool {
     let Command::More(more) = command else { return true };
     let viewers = u32::try_from(present).unwrap_or(u32::MAX).saturating_add(more);
     let engine = &plan.viewers.engine;
-    if let Err(why) = plan.target_policy.manual_changes(viewers) {
+    if let Err(why) = plan.target_policy.check_manual_change(viewers) {
         tracing::warn!("{command} is refused: {why}");
         return false;
     }

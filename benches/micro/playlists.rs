@@ -1,4 +1,4 @@
-//! Reading playlists.
+//! Parsing of playlists.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! Decoding what the probe writes into the pipe.
+//! Decoding of the records that the probe writes into the pipe.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;

@@ -1,4 +1,4 @@
-//! Reading and merging what eight shards of a load have reported.
+//! Reading and merging of the reports of eight shards of a load.
 
 use divan::Bencher;
 
@@ -14,7 +14,7 @@ const SHARDS: u64 = 8;
 const VIEWERS: u32 = 500;
 const SECONDS: u64 = 600;
 
-/// Ten minutes of 500 viewers, of which one in ten asks in a second.
+/// Ten minutes of 500 viewers, of which one in ten sends a request per second.
 fn shard(place: u64) -> Report {
     let mut stats = stats_of(Source::Probe, VIEWERS);
     for viewer in 1..=VIEWERS {

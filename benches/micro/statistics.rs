@@ -1,4 +1,4 @@
-//! The statistics: what an event costs, and what a second costs, by the size of the load.
+//! Costs of the statistics per event and per second, by the size of the load.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -15,12 +15,12 @@ const VIEWERS: [u32; 4] = [100, 1_000, 10_000, 50_000];
 /// Streams and viewers of a second.
 const LOADS: [(usize, u32); 7] =
     [(1, 100), (1, 1_000), (1, 10_000), (1, 50_000), (100, 1_000), (100, 10_000), (100, 50_000)];
-/// Events that are fed in one go, for one alone is too short to be timed.
+/// Events of one measurement, because a single one is too short to be timed.
 const EVENTS: usize = 500;
 /// Segments that each viewer has had when a measurement begins.
 const SEGMENTS: u64 = 4;
 
-/// A segment that took something between 1 ms and 0.6 s.
+/// A segment that took between 1 ms and 0.6 s.
 fn segment(viewer: u32, at: u64) -> Exchange {
     let spread = u64::from(viewer).wrapping_mul(7919).wrapping_add(at.wrapping_mul(104_729)) % 600;
     Exchange {
@@ -55,7 +55,7 @@ fn progress(viewer: u32, second: u64) -> Event {
 fn apply(bencher: Bencher<'_, '_>, mut stats: Stats, viewers: u32, event: impl Fn(u32) -> Event) {
     let mut last = 0_u32;
     let mut next = || {
-        // A step that no small number of viewers divides, as traffic is in no order either.
+        // A step that is coprime to the numbers of viewers, because real traffic has no order.
         last = (last + 7919) % viewers;
         event(last + 1)
     };
@@ -82,7 +82,7 @@ fn apply_progress(bencher: Bencher<'_, '_>, viewers: u32) {
     apply(bencher, playing(100, viewers), viewers, |viewer| progress(viewer, 9));
 }
 
-/// What the aggregator does each second: lets time pass, and publishes what is known.
+/// The work of the aggregator each second: advances the time, and publishes a snapshot.
 #[divan::bench(args = LOADS, max_time = 2)]
 fn second(bencher: Bencher<'_, '_>, load: (usize, u32)) {
     each_second(bencher, load, Stats::overview);
@@ -108,7 +108,7 @@ fn each_second(
     });
 }
 
-/// The same while thresholds on latencies are held against a window of 30 s.
+/// The same while thresholds on latencies are evaluated over a window of 30 s.
 #[divan::bench(max_time = 2)]
 fn second_with_abort_after(bencher: Bencher<'_, '_>) {
     let viewers = 10_000;

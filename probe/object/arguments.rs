@@ -1,4 +1,4 @@
-//! Puts secrets back into the host's arguments. Everybody may read a command line
+//! Puts secrets back into the host's arguments. Every user may read a command line
 //! (`/proc/PID/cmdline`), only the same user an environment; so a word that holds a secret travels as
 //! `{VARIABLE}what may be shown`, and here, before `main`, the word's pointer is turned to the
 //! variable's value. What the kernel shows stays as it was.
@@ -11,15 +11,15 @@ use crate::wire::{SECRET, SECRET_END};
 /// The first argument of every viewer. A script that starts FFmpeg has its own path before it, and must
 /// not get the secrets: it would put them into FFmpeg's command line.
 const FIRST: &CStr = c"-hide_banner";
-/// Longest command line that is looked at, words.
+/// Longest command line that is searched, in words.
 const MOST: usize = 4096;
-/// The kernel puts pointers and texts onto one stack, the texts behind; what is farther apart has been
-/// moved by somebody.
+/// The kernel puts pointers and texts onto one stack, the texts behind; texts that are farther away have
+/// been moved.
 const FAR: usize = 32 << 20;
 /// Longest name of a variable, with its zero byte.
 const NAME: usize = 32;
 
-/// Does it. Call it once, before the host's `main`.
+/// Restores the secrets. Call it once, before the host's `main`.
 pub(crate) fn restore() {
     let environment = sys::environment();
     if environment.is_null() {
@@ -61,7 +61,7 @@ unsafe fn each(arguments: *mut *mut c_char, count: usize) {
     }
 }
 
-/// The variable that stands for `word`; null if it is a word like any other.
+/// The variable that `word` refers to; null if it does not refer to one.
 fn value_of(word: &[u8]) -> *mut c_char {
     let none = core::ptr::null_mut();
     let Some(inside) = word.strip_prefix(b"{") else { return none };

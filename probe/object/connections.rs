@@ -33,7 +33,7 @@ unsafe extern "C" fn getaddrinfo(
             return unsafe { sys::getaddrinfo(instead.as_ptr().cast(), service, hints, result) };
         }
     }
-    // FFmpeg asks this way whether a text is an address in digits; that looks up nothing.
+    // FFmpeg checks in this way whether a text is a numeric address; that is not a look-up.
     if !pipe::is_open() || !is_name || flags & AI_NUMERICHOST != 0 {
         // SAFETY: as above.
         return unsafe { sys::getaddrinfo(node, service, hints, result) };
@@ -107,7 +107,7 @@ unsafe extern "C" fn getsockopt(
     let result = unsafe { sys::getsockopt(fd, level, name, value, len) };
     if result == 0 && level == sys::SOL_SOCKET && name == sys::SO_ERROR && table::watches(fd) {
         let errno = sys::errno();
-        // SAFETY: after success, `len` tells how many bytes of `value` were filled.
+        // SAFETY: after success, `len` is the number of bytes of `value` that were filled.
         let error = unsafe { (*len >= 4).then(|| core::ptr::read_unaligned(value.cast::<c_int>())) };
         if let Some(error) = error {
             table::with(fd, |socket| socket.asked_for_error(fd, error));

@@ -23,18 +23,18 @@ use body::Body;
 use content::Content;
 use text::Line;
 
-/// What [`Follower::send`] met.
+/// The result of [`Follower::send`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// All bytes were taken.
     All,
     /// The next byte begins a request: call [`Follower::begin`], then go on with the rest.
     Starts,
-    /// What began like a request is not HTTP/1; nothing on this connection is followed from here on.
+    /// The bytes are not an HTTP/1 request; nothing on this connection is followed from here on.
     NotHttp,
 }
 
-/// What [`Follower::receive`] met.
+/// The result of [`Follower::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// All bytes were taken and the response is not over.
@@ -47,7 +47,7 @@ pub enum Received {
     Complete,
 }
 
-/// Where the request stands.
+/// The state of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Request {
     /// Between requests.
@@ -65,7 +65,7 @@ enum Request {
     Opaque,
 }
 
-/// Where the response stands.
+/// The state of the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Response {
     StatusLine,
@@ -86,7 +86,7 @@ enum Response {
 
 /// The state of one connection and the facts about its current exchange.
 pub struct Follower {
-    /// Facts about the current exchange; the follower fills in what HTTP tells, no more. As long as
+    /// Facts about the current exchange; the follower only fills in what HTTP reveals. As long as
     /// `skip` is not 0, what is in there about a response belongs to a superseded one.
     record: Record,
     /// Method of the request whose response comes next.
@@ -111,11 +111,11 @@ pub struct Follower {
     response_left: u64,
     request_line: Line<272>,
     response_line: Line<512>,
-    /// What the response said about the range that it carries: first byte and length.
+    /// The range of the response: first byte and length.
     range: Option<(u64, u64)>,
     content: Content,
     body: Body,
-    /// How well the header is suited that the edge's name came from, 0 = none came.
+    /// Suitability of the header that the edge's name came from; 0 = there was none.
     edge_rank: u8,
 }
 
@@ -201,12 +201,12 @@ impl Follower {
         Some(if whole { end::COMPLETE } else { end::CLOSED_BY_PEER })
     }
 
-    /// The exchange in flight ends otherwise.
+    /// Ends the exchange in flight for another reason.
     pub fn give_up(&mut self) {
         self.in_flight = false;
     }
 
-    /// What is known about the latest exchange.
+    /// The facts about the latest exchange.
     pub fn facts(&self) -> Record {
         if self.skip > 0 {
             return request_facts(&self.record);
@@ -221,7 +221,7 @@ impl Follower {
     }
 
     /// The piece of a body that has to go into the pipe now, before the follower goes on or (`whole`) the
-    /// facts about a whole response are asked for. Afterwards, [`Self::piece_went`].
+    /// facts about a whole response are requested. Call [`Self::piece_went`] afterwards.
     pub fn pending_piece(&mut self, whole: bool) -> Option<&mut BodyChunk> {
         self.body.pending(whole)
     }
@@ -251,7 +251,7 @@ impl Follower {
         self.in_flight && self.skip == 0 && self.record.head_bytes == 0
     }
 
-    /// Follows bytes that lie in the socket, unread: the facts of the head, without counting.
+    /// Follows unread bytes in the socket: the facts of the head, without counting.
     pub fn peek(&mut self, mut bytes: &[u8]) {
         // Interim responses may come first; each turn takes at least one byte.
         while !bytes.is_empty() {
@@ -267,7 +267,7 @@ impl Follower {
     }
 }
 
-/// A record with what the request told, and nothing about a response.
+/// A record with the facts of the request, and nothing about a response.
 fn request_facts(record: &Record) -> Record {
     Record {
         method: record.method,

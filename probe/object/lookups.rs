@@ -1,4 +1,4 @@
-//! How long the latest name look-ups took, until the connection they led to is there.
+//! Durations of the latest name look-ups, kept until their connection is established.
 //!
 //! Matched by address, not by thread: some programs resolve names in threads of their own.
 
@@ -89,7 +89,7 @@ pub(crate) fn find(peer: &Peer) -> Option<(u64, u32)> {
     })?
 }
 
-/// A connection came of the look-up; `false` if another one was quicker.
+/// Notes that a look-up led to a connection; `false` if another connection was quicker.
 pub(crate) fn take(ticket: u32) -> bool {
     with(|lookups| match lookups.iter_mut().find(|lookup| ticket != 0 && lookup.ticket == ticket) {
         Some(lookup) => {
@@ -109,7 +109,7 @@ pub(crate) unsafe fn is_name(node: *const c_char) -> bool {
     if node.is_null() {
         return false;
     }
-    // SAFETY: zero-terminated, says the caller.
+    // SAFETY: the caller guarantees that it is zero-terminated.
     let text = unsafe { core::ffi::CStr::from_ptr(node) }.to_bytes();
     let digits = text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     !digits && !text.contains(&b':')

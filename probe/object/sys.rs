@@ -73,7 +73,7 @@ unsafe extern "C" {
 
 /// The list of the process's variables, ended by a null pointer.
 pub(crate) fn environment() -> *mut *mut c_char {
-    // SAFETY: read before the host's `main`, when nobody else changes it.
+    // SAFETY: read before the host's `main`, when nothing else changes it.
     unsafe { environ }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn set_errno(value: c_int) {
     unsafe { *__errno_location() = value }
 }
 
-/// A number that no other living thread of this process has: where its errno lies.
+/// A number that no other running thread of this process has: the address of its errno.
 pub(crate) fn thread() -> usize {
     // SAFETY: the call only computes an address.
     unsafe { __errno_location() as usize }
@@ -230,14 +230,14 @@ pub(crate) fn is_non_blocking(fd: c_int) -> bool {
     flags >= 0 && flags & O_NONBLOCK != 0
 }
 
-/// How many bytes a pipe holds; 0 if it does not say.
+/// The capacity of a pipe in bytes; 0 if it is unknown.
 pub(crate) fn pipe_capacity(fd: c_int) -> c_int {
     const F_GETPIPE_SZ: c_int = 1032;
     // SAFETY: F_GETPIPE_SZ takes no pointer; see `is_non_blocking`.
     unsafe { libc_more::fcntl(fd, F_GETPIPE_SZ, 0) }.max(0)
 }
 
-/// How many bytes lie in a pipe.
+/// The number of unread bytes in a pipe.
 pub(crate) fn unread(fd: c_int) -> Option<c_int> {
     const FIONREAD: core::ffi::c_ulong = 0x541b;
     let mut count: c_int = 0;
@@ -271,7 +271,7 @@ fn nanoseconds(time: &Timespec) -> u64 {
         .wrapping_add(u64::try_from(time.nanoseconds).unwrap_or(0))
 }
 
-/// Sleeps for so long, less than a second; `false` if a signal ended the sleep.
+/// Sleeps for this time, less than a second; `false` if a signal ended the sleep.
 pub(crate) fn pause(nanoseconds: u32) -> bool {
     let time = Timespec { seconds: 0, nanoseconds: i64::from(nanoseconds) };
     // SAFETY: the pointer is valid for the call; nothing is to be written back.
@@ -288,7 +288,7 @@ pub(crate) fn pid() -> u32 {
 pub(crate) fn option(fd: c_int, level: c_int, name: c_int) -> Option<c_int> {
     let mut value: c_int = 0;
     let mut len = 4_u32;
-    // SAFETY: both pointers are valid for the call and `len` tells the room.
+    // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
     let result = unsafe { getsockopt(fd, level, name, (&raw mut value).cast(), &mut len) };
     (result == 0).then_some(value)
 }
@@ -302,9 +302,9 @@ pub(crate) fn is_tcp(fd: c_int) -> bool {
 pub(crate) fn local_port(fd: c_int) -> u16 {
     let mut address = [0_u8; 28];
     let mut len = 28_u32;
-    // SAFETY: both pointers are valid for the call and `len` tells the room.
+    // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
     let result = unsafe { getsockname(fd, address.as_mut_ptr().cast(), &mut len) };
-    // The port lies at the same place in sockaddr_in and sockaddr_in6.
+    // The port is at the same offset in sockaddr_in and sockaddr_in6.
     if result == 0 { u16::from_be_bytes([address[2], address[3]]) } else { 0 }
 }
 
@@ -318,13 +318,13 @@ pub(crate) fn set_option(fd: c_int, level: c_int, name: c_int, value: c_int) {
 pub(crate) fn is_bound(fd: c_int) -> bool {
     let mut address = [0_u8; 28];
     let mut len = 28_u32;
-    // SAFETY: both pointers are valid for the call and `len` tells the room.
+    // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
     let result = unsafe { getsockname(fd, address.as_mut_ptr().cast(), &mut len) };
     // Port, and the address after it; IPv6 has its flow label, which is 0, in between.
     result == 0 && address.iter().skip(2).any(|&byte| byte != 0)
 }
 
-/// What is used of the kernel's `struct tcp_info`.
+/// The used part of the kernel's `struct tcp_info`.
 #[derive(Clone, Copy)]
 pub(crate) struct TcpInfo {
     /// State of the connection, see the constants.
@@ -349,9 +349,9 @@ impl TcpInfo {
     /// Asks the kernel. `None` before Linux 4.6, which did not have all of it yet.
     ///
     /// The kernel notes the state before it locks the socket to read the counters: a FIN that comes in
-    /// between is counted as a byte while the state knows nothing of it. Where the state does not tell
-    /// of a FIN and a second look finds the same count, the second state, which is younger than the
-    /// first count, tells whether there is one in it.
+    /// between is counted as a byte while the state knows nothing of it. Where the state does not show
+    /// a FIN and a second read finds the same count, the second state, which is younger than the
+    /// first count, shows whether it includes one.
     pub(crate) fn of(fd: c_int) -> Option<Self> {
         const LOOKS: u32 = 4;
         let mut info = Self::look(fd)?;
@@ -372,7 +372,7 @@ impl TcpInfo {
         const ROOM: usize = 152;
         let mut raw = [0_u8; ROOM];
         let mut len = 152_u32;
-        // SAFETY: both pointers are valid for the call and `len` tells the room.
+        // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
         let result = unsafe { getsockopt(fd, IPPROTO_TCP, TCP_INFO, raw.as_mut_ptr().cast(), &mut len) };
         if result != 0 || len < 152 {
             return None;

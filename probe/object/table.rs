@@ -2,7 +2,7 @@
 //!
 //! One entry per descriptor below [`ROOM`], behind a try-lock: a signal handler that comes upon the
 //! entry its own thread holds gives up and counts a lost fact; nothing ever waits for long. The
-//! table lies in zeroed memory that costs nothing until an entry is used.
+//! table is in zeroed memory that costs nothing until an entry is used.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_int;
@@ -22,13 +22,13 @@ struct Entry {
     socket: UnsafeCell<Socket>,
 }
 
-// SAFETY: `socket` is only touched by whoever set `held`, see `with`.
+// SAFETY: only the thread that set `held` touches `socket`, see `with`.
 unsafe impl Sync for Entry {}
 
 static ENTRIES: [Entry; ROOM] = [const {
     Entry { held: AtomicBool::new(false), sending: AtomicU32::new(0), socket: UnsafeCell::new(Socket::NEW) }
 }; ROOM];
-/// Apart from the entries, so that a look at a descriptor that is no socket stays in few pages.
+/// Apart from the entries, so that checking a descriptor that is not a socket touches few pages.
 static FOLLOWED: [AtomicBool; ROOM] = [const { AtomicBool::new(false) }; ROOM];
 /// The TLS session that runs over the descriptor, 0 = none known.
 static SESSIONS: [AtomicUsize; ROOM] = [const { AtomicUsize::new(0) }; ROOM];
@@ -44,7 +44,7 @@ pub(crate) fn is_followed(fd: c_int) -> bool {
     index(fd).and_then(|index| FOLLOWED.get(index)).is_some_and(|flag| flag.load(Ordering::Relaxed))
 }
 
-/// Whether to look at what happens on the descriptor.
+/// Whether events on the descriptor are followed.
 pub(crate) fn watches(fd: c_int) -> bool {
     is_followed(fd) && pipe::is_open()
 }
@@ -75,13 +75,13 @@ pub(crate) fn send_begins(fd: c_int) {
 /// See [`send_begins`].
 pub(crate) fn send_ends(fd: c_int) {
     if let Some(entry) = index(fd).and_then(|index| ENTRIES.get(index)) {
-        // Not below 0: the descriptor may have been connected anew meanwhile.
+        // Not below 0: the descriptor may have been connected again meanwhile.
         let less = |count: u32| count.checked_sub(1);
         let _ = entry.sending.fetch_update(Ordering::Release, Ordering::Relaxed, less);
     }
 }
 
-/// Where one thread writes and another one reads, the answer can be read before the wrapper of the
+/// If one thread writes and another one reads, the response can be read before the wrapper of the
 /// send call has seen the request: gives the sender the time it needs to come back from the kernel,
 /// about 20 ms at most. Viewers that read where they write, as FFmpeg and curl do, never wait here.
 pub(crate) fn let_sender_go_first(fd: c_int) {
@@ -149,7 +149,7 @@ pub(crate) fn of_session(session: usize) -> Option<c_int> {
     c_int::try_from(found).ok()
 }
 
-/// The process ends: everything still open is told.
+/// Reports everything that is still open, because the process ends.
 pub(crate) fn process_ends() {
     if !pipe::is_open() {
         return;

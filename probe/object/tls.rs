@@ -1,6 +1,6 @@
 //! The wrappers around OpenSSL's and GnuTLS's handshake, read and write calls: plain text under TLS.
 //!
-//! Which socket a session runs over is seen, not asked: FFmpeg gives both libraries functions of its
+//! The socket of a session is observed, not queried: FFmpeg gives both libraries functions of its
 //! own for the transport, and these call `recv` and `send` on the same thread inside the TLS call.
 
 use core::ffi::{c_int, c_void};
@@ -41,7 +41,7 @@ struct Call {
 static UNDER_WAY: [Call; CALLS] =
     [const { Call { thread: AtomicUsize::new(0), depth: AtomicU32::new(0), socket: AtomicI32::new(0) } };
         CALLS];
-/// Calls under way, so that a socket call outside TLS costs one look.
+/// Calls under way, so that a socket call outside TLS costs one load.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 fn own_call() -> Option<&'static Call> {
@@ -57,14 +57,14 @@ pub(crate) fn note_socket(fd: c_int) -> bool {
     own_call().map(|call| call.socket.store(fd.wrapping_add(1), Ordering::Relaxed)).is_some()
 }
 
-/// What one TLS call left behind for its wrapper.
+/// Result of one TLS call for its wrapper.
 struct Seen {
     fd: c_int,
     started: u64,
 }
 
-/// Runs `call`, which returns its result, and tells which socket it was about. `None` for a call
-/// within a call, a session over no followed socket, or a probe that is off.
+/// Runs `call`, and returns its result and the socket that it used. `None` for a call within a call, a
+/// session over a socket that is not followed, or a probe that is off.
 fn watch<R>(session: *mut c_void, call: impl FnOnce() -> R) -> (R, Option<Seen>) {
     if !pipe::is_open() {
         return (call(), None);
@@ -102,7 +102,7 @@ fn watch<R>(session: *mut c_void, call: impl FnOnce() -> R) -> (R, Option<Seen>)
     (result, fd.filter(|&fd| table::is_followed(fd)).map(|fd| Seen { fd, started }))
 }
 
-/// What a handshake call says: `done` is the library's word.
+/// Records a handshake call: `is_done` interprets the result of the library.
 fn handshake(session: *mut c_void, call: impl FnOnce() -> c_int, is_done: fn(c_int) -> bool) -> c_int {
     let (result, seen) = watch(session, call);
     if let Some(seen) = seen {
@@ -113,7 +113,7 @@ fn handshake(session: *mut c_void, call: impl FnOnce() -> c_int, is_done: fn(c_i
     result
 }
 
-/// Plain text went out: `count` bytes at `bytes`.
+/// Records `count` bytes of plain text at `bytes` that were sent.
 ///
 /// # Safety
 /// `bytes` is valid for `count` bytes.
@@ -130,7 +130,7 @@ unsafe fn wrote(seen: Option<Seen>, bytes: *const c_void, count: usize) {
     }
 }
 
-/// How a read call of a TLS library ended.
+/// Result of a read call of a TLS library.
 enum Read {
     Bytes(usize),
     /// No plain text; the stream ended inside TLS.
@@ -139,10 +139,10 @@ enum Read {
     Nothing,
 }
 
-/// Plain text came in.
+/// Records plain text that was received.
 ///
 /// # Safety
-/// `bytes` is valid for as many bytes as `read` says.
+/// `bytes` is valid for the number of bytes in `read`.
 unsafe fn was_read(seen: Option<Seen>, bytes: *const c_void, read: &Read) {
     let Some(Seen { fd, .. }) = seen else { return };
     let errno = sys::errno();

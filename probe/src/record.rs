@@ -1,9 +1,9 @@
-//! What the socket probe writes into the shared pipe: [`Record`]s, one fixed size, integers only, and
-//! between them the bodies of playlists in pieces ([`BodyChunk`]). [`Frame`] tells them apart.
+//! The data that the socket probe writes into the shared pipe: [`Record`]s, one fixed size, integers only, and
+//! between them the bodies of playlists in pieces ([`BodyChunk`]). [`Frame`] distinguishes them.
 //!
 //! This file is compiled twice: into the probe (`no_std`, inside FFmpeg) and into the program that
 //! reads the pipe. Both ends come from one build, so the layout needs no negotiation; [`MAGIC`] and
-//! [`VERSION`] only catch a pipe that somebody else wrote into.
+//! [`VERSION`] only detect a pipe that another program wrote into.
 //!
 //! All times are `CLOCK_MONOTONIC` nanoseconds; both ends run under one kernel, so they compare.
 
@@ -17,26 +17,26 @@ pub const RECORD_BYTES: usize = core::mem::size_of::<Record>();
 pub const ENVIRONMENT: &str = "HLS_SWARM_PROBE_PIPE";
 /// Environment variable that carries what the probe is to change about the network, in words separated
 /// by one space: `cap=BITS_PER_SECOND`, `source=ADDRESS` (one of each family at most),
-/// `resolve=HOST/PORT/ADDRESS,ADDRESS…` (port 0 = any), `verify=no` (every certificate is believed),
+/// `resolve=HOST/PORT/ADDRESS,ADDRESS…` (port 0 = any), `verify=no` (every certificate is accepted),
 /// `trust=SSL_CERT_FILE` (the authorities in the file that this variable names, not the system's).
 pub const NETWORK_ENVIRONMENT: &str = "HLS_SWARM_NETWORK";
-/// Most bytes of it.
+/// The maximum length of its value in bytes.
 pub const NETWORK_BYTES: usize = 4000;
 
 /// `Record::error` of a HELLO: the process will not connect to anything.
 pub const BAD_NETWORK: u16 = 22;
-/// What the names of variables begin with that hold a whole argument; a number follows.
+/// The prefix of the names of variables that hold a whole argument; a number follows.
 pub const SECRET: &str = "HLS_SWARM_SECRET_";
-/// What ends such a name where it stands for the argument: `{HLS_SWARM_SECRET_1}`.
+/// The end of such a name in a reference to the argument: `{HLS_SWARM_SECRET_1}`.
 pub const SECRET_END: &str = "}";
 
 /// Room for the last element of a URL path.
 pub const NAME_BYTES: usize = 96;
 /// Room for a `Content-Type`.
 pub const CONTENT_TYPE_BYTES: usize = 40;
-/// Room for what the edge calls itself.
+/// Room for the name of the edge.
 pub const EDGE_BYTES: usize = 40;
-/// How many first bytes of an entity are kept, to tell playlists from segments by content.
+/// Number of first bytes of an entity that are kept, to distinguish playlists from segments by content.
 pub const SNIFF_BYTES: usize = 16;
 /// Room for one piece of a body; header and piece together are [`FRAME_BYTES`].
 pub const BODY_BYTES: usize = FRAME_BYTES - BODY_HEADER_BYTES;
@@ -47,10 +47,10 @@ pub const BODY_LIMIT: u64 = 1 << 20;
 /// Bytes of a [`BodyChunk`] before its piece of the body.
 const BODY_HEADER_BYTES: usize = 9 * 4;
 
-/// `Record::what`: what a record tells.
+/// `Record::what`: the subject of a record.
 pub mod what {
     /// The probe was loaded into a process. Only the common fields and `started_ns` hold. `sequence`
-    /// counts from here: a process that executes another program keeps its pid and says hello again.
+    /// counts from here: a process that executes another program keeps its pid and writes another HELLO.
     /// `error` is [`super::BAD_NETWORK`] if [`super::NETWORK_ENVIRONMENT`] could not be read.
     pub const HELLO: u8 = 1;
     /// A request and its response (or the lack of it) are over. Interim (1xx) responses are skipped;
@@ -58,21 +58,22 @@ pub mod what {
     pub const EXCHANGE: u8 = 2;
     /// A connection could not be made: name not resolved, connect refused, timed out or given up.
     /// One record per attempt: of the addresses of a name some may fail while another one works.
-    /// `idle_ns` tells how long it took to fail.
+    /// `idle_ns` is the time until it failed.
     pub const CONNECT_FAILED: u8 = 3;
     /// A connection was closed; `received` carries what the kernel received since the record before
-    /// (what the viewer asked for and never read shows here), `request` the number of requests, `end`
+    /// (including bytes that the viewer requested and never read), `request` the number of requests, `end`
     /// who closed it, `flags` whether it was [`super::flag::TLS`]. TLS with `request` 0 and without
-    /// [`super::flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`super::flag::HIDDEN`] is there too.
+    /// [`super::flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`super::flag::HIDDEN`] is
+    /// there too.
     pub const CLOSED: u8 = 4;
     /// A piece of the body of a response that is (or may be, if it is content-encoded) a playlist: a
-    /// [`super::BodyChunk`]. The record of its exchange follows and tells in `body` whether all pieces came.
+    /// [`super::BodyChunk`]. The record of its exchange follows; its `body` shows whether all pieces came.
     pub const BODY: u8 = 5;
 }
 
-/// `Record::body`: whether the body of the response was passed on in [`BodyChunk`]s.
+/// `Record::body`: whether the body of the response was sent in [`BodyChunk`]s.
 pub mod body {
-    /// It was not: it is no playlist, or the exchange ended before its response was whole.
+    /// It was not: it is not a playlist, or the exchange ended before its response was whole.
     pub const NONE: u8 = 0;
     /// All of it was.
     pub const WHOLE: u8 = 1;
@@ -94,7 +95,7 @@ pub mod encoding {
     pub const OTHER: u8 = 3;
 }
 
-/// `Record::content`: what the body of the response looks like, by its first bytes.
+/// `Record::content`: the apparent content of the body, by its first bytes.
 pub mod content {
     /// No byte of a body was read, or it is content-encoded.
     pub const UNKNOWN: u8 = 0;
@@ -118,13 +119,13 @@ pub mod content {
     pub const PLAYLIST: u8 = 9;
     /// An HTML page.
     pub const HTML: u8 = 10;
-    /// XML that is no HTML.
+    /// XML that is not HTML.
     pub const XML: u8 = 11;
     /// JSON.
     pub const JSON: u8 = 12;
     /// Other printable text.
     pub const TEXT: u8 = 13;
-    /// Anything else; encrypted segments and keys look so.
+    /// Anything else, such as encrypted segments and keys.
     pub const OTHER: u8 = 14;
 }
 
@@ -153,7 +154,7 @@ pub mod end {
 /// `Record::flags`: which of the optional facts were measured, and how.
 pub mod flag {
     /// `dns_ns` was measured: this connection was the first one that a name look-up led to. Never set
-    /// for an address in digits, which needs no look-up. DNS, CONNECT and TLS_HANDSHAKE ride on the
+    /// for an address in digits, which needs no look-up. DNS, CONNECT and TLS_HANDSHAKE are set in the
     /// first record about a connection: its first exchange, or CLOSED if there was none.
     pub const DNS: u16 = 1;
     /// `connect_ns` was measured.
@@ -177,11 +178,11 @@ pub mod flag {
     /// `content_length` holds: the response announced how long its body is.
     pub const CONTENT_LENGTH: u16 = 1 << 10;
     /// `download_ns` ends at the kernel's last arrival, because the viewer read it at least 8 ms
-    /// later. The kernel tells that to within its clock tick (1 to 10 ms). A `download_ns` of 0 with
+    /// later. The kernel reports that to within its clock tick (1 to 10 ms). A `download_ns` of 0 with
     /// this flag: all was there when the viewer read the first byte.
     pub const ARRIVED_EARLIER: u16 = 1 << 11;
     /// With [`TLS`]: a TLS library that the probe does not see into (linked into the program, or not
-    /// known). Such a connection has no exchanges; only CLOSED tells of it.
+    /// known). Such a connection has no exchanges; only CLOSED reports it.
     pub const HIDDEN: u16 = 1 << 12;
     /// The peer's FIN had come in before the request was sent into the kept connection, and no answer
     /// came: no server ever read the request. Viewers send such a one again (RFC 9112, 9.3.1).
@@ -190,7 +191,7 @@ pub mod flag {
     pub const CUT_SHORT: u16 = 1 << 14;
 }
 
-/// `Record::cache`: what the edge said about its cache (X-Cache, CF-Cache-Status, Cache-Status).
+/// `Record::cache`: the cache result that the edge reported (X-Cache, CF-Cache-Status, Cache-Status).
 pub mod cache {
     /// No such header.
     pub const UNKNOWN: u8 = 0;
@@ -198,11 +199,11 @@ pub mod cache {
     pub const HIT: u8 = 1;
     /// Fetched from behind the cache.
     pub const MISS: u8 = 2;
-    /// Any other word (EXPIRED, STALE, REVALIDATED, BYPASS, DYNAMIC…).
+    /// Any other result (EXPIRED, STALE, REVALIDATED, BYPASS, DYNAMIC…).
     pub const OTHER: u8 = 3;
 }
 
-/// One fact from inside one viewer. Fields that `what` or `flags` do not vouch for are 0.
+/// One fact from inside one viewer. Fields that `what` and `flags` do not mark as valid are 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -214,9 +215,9 @@ pub struct Record {
     pub what: u8,
     /// One of [`end`].
     pub end: u8,
-    /// Viewer number, from 1 (0 = the trial run at start).
+    /// Viewer number, from 1 (0 = the self-test at the start).
     pub viewer: u32,
-    /// How often the viewer had been started when this process began, from 1.
+    /// Number of the viewer's start that began this process, from 1.
     pub generation: u32,
     /// Process that wrote the record.
     pub pid: u32,
@@ -233,7 +234,7 @@ pub struct Record {
     pub flags: u16,
     /// Status code of the response, 0 = none arrived.
     pub status: u16,
-    /// When the first byte of the request was handed to the kernel (or the connect was begun).
+    /// Time when the first byte of the request was passed to the kernel (or the connect was begun).
     pub started_ns: u64,
     /// Duration of the name look-up (`getaddrinfo()`) that led to this connection.
     pub dns_ns: u64,
@@ -270,12 +271,12 @@ pub struct Record {
     pub age_s: u32,
     /// FNV-1a (64 bit) of the request without delivery directives, see [`url_hash`].
     pub url_hash: u64,
-    /// First byte that the request asked for (`Range`), 0 if it did not say.
+    /// First byte of the requested `Range`, 0 without one.
     pub range_start: u64,
-    /// Bytes that had come when the response was whole, and lie beyond its end as it was announced. Under TLS
+    /// Bytes that had arrived when the response was whole, and are beyond its announced end. Under TLS
     /// only those that were read with it.
     pub excess: u32,
-    /// How many of `edge` hold.
+    /// Number of valid bytes of `edge`.
     pub edge_len: u32,
     /// errno or EAI code, see `end`.
     pub error: u16,
@@ -291,11 +292,11 @@ pub struct Record {
     pub peer: [u8; 16],
     /// First bytes of the entity.
     pub sniff: [u8; SNIFF_BYTES],
-    /// How many of `sniff` hold.
+    /// Number of valid bytes of `sniff`.
     pub sniff_len: u8,
-    /// How many of `name` hold.
+    /// Number of valid bytes of `name`.
     pub name_len: u8,
-    /// How many of `content_type` hold.
+    /// Number of valid bytes of `content_type`.
     pub content_type_len: u8,
     /// Method: the first letter, `G` for GET.
     pub method: u8,
@@ -311,12 +312,12 @@ pub struct Record {
     pub name: [u8; NAME_BYTES],
     /// `Content-Type`, cut if it is longer.
     pub content_type: [u8; CONTENT_TYPE_BYTES],
-    /// What the edge calls itself (X-Served-By, X-Amz-Cf-Pop, CF-Ray's place, Via), cut if it is longer.
+    /// The name of the edge (X-Served-By, X-Amz-Cf-Pop, CF-Ray's place, Via), cut if it is longer.
     pub edge: [u8; EDGE_BYTES],
 }
 
 impl Record {
-    /// A record in which nothing holds.
+    /// A record without any valid field.
     pub const EMPTY: Self = Self {
         magic: MAGIC,
         version: VERSION,
@@ -389,25 +390,25 @@ impl Record {
         (record.magic == MAGIC && record.version == VERSION).then_some(record)
     }
 
-    /// The part of `name` that holds.
+    /// The valid part of `name`.
     #[must_use]
     pub fn name(&self) -> &[u8] {
         self.name.get(..usize::from(self.name_len)).unwrap_or(&self.name)
     }
 
-    /// The part of `content_type` that holds.
+    /// The valid part of `content_type`.
     #[must_use]
     pub fn content_type(&self) -> &[u8] {
         self.content_type.get(..usize::from(self.content_type_len)).unwrap_or(&self.content_type)
     }
 
-    /// The part of `sniff` that holds.
+    /// The valid part of `sniff`.
     #[must_use]
     pub fn sniff(&self) -> &[u8] {
         self.sniff.get(..usize::from(self.sniff_len)).unwrap_or(&self.sniff)
     }
 
-    /// The part of `edge` that holds.
+    /// The valid part of `edge`.
     #[must_use]
     pub fn edge(&self) -> &[u8] {
         self.edge.get(..self.edge_len as usize).unwrap_or(&self.edge)
@@ -422,7 +423,7 @@ impl Record {
 
 /// A piece of a body, as it goes through the pipe: this header and the first `length` of its `bytes`.
 ///
-/// Before the body, the pieces of one request carry what the request asked for: its target, a line
+/// Before the body, the pieces of one request carry the request itself: its target, a line
 /// feed, its `Host`, a line feed. `offset` counts both.
 #[repr(C)]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -445,9 +446,9 @@ pub struct BodyChunk {
     pub connection: u32,
     /// As in [`Record`].
     pub request: u32,
-    /// Where `bytes` begin.
+    /// Offset of `bytes`.
     pub offset: u32,
-    /// How many of `bytes` hold.
+    /// Number of valid bytes of `bytes`.
     pub length: u32,
     /// The piece.
     pub bytes: [u8; BODY_BYTES],
@@ -478,7 +479,7 @@ impl BodyChunk {
         all.get(..BODY_HEADER_BYTES.wrapping_add(self.length as usize)).unwrap_or(all)
     }
 
-    /// The part of `bytes` that holds.
+    /// The valid part of `bytes`.
     #[must_use]
     pub fn piece(&self) -> &[u8] {
         self.bytes.get(..self.length as usize).unwrap_or(&self.bytes)
@@ -498,13 +499,13 @@ pub struct BodyPiece<'a> {
     pub connection: u32,
     /// As in [`Record`].
     pub request: u32,
-    /// Where `bytes` begin.
+    /// Offset of `bytes`.
     pub offset: u32,
     /// The piece.
     pub bytes: &'a [u8],
 }
 
-/// One thing that lies in the pipe.
+/// One frame in the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
@@ -583,12 +584,12 @@ pub fn hash_host(hash: u64, host: &[u8]) -> u64 {
     host.iter().fold(hash_byte(hash, 0), |hash, byte| hash_byte(hash, byte.to_ascii_lowercase()))
 }
 
-/// What the names of delivery directives begin with (`_HLS_msn`, `_HLS_part`, `_HLS_skip`, `_HLS_push`): query
+/// The prefix of the names of delivery directives (`_HLS_msn`, `_HLS_part`, `_HLS_skip`, `_HLS_push`): query
 /// parameters that a player of low-latency HLS adds when it reloads a playlist. No other parameter may be
 /// named so.
 const DIRECTIVE: &[u8] = b"_HLS_";
 
-/// Where a [`TargetHash`] stands.
+/// The state of a [`TargetHash`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Before the query.
@@ -640,7 +641,7 @@ impl TargetHash {
         }
     }
 
-    /// `hash` with what was held back: the target is over, or the parameter is no directive.
+    /// `hash` with what was held back: the target has ended, or the parameter is not a directive.
     #[must_use]
     pub fn end(&mut self, hash: u64) -> u64 {
         if self.place != Place::Name {

@@ -68,7 +68,7 @@ impl Network {
             let _ = write!(settings, "{} ", certificates.setting());
         }
         for rule in rules {
-            let _ = write!(settings, "{} ", rule.told());
+            let _ = write!(settings, "{} ", rule.probe_setting());
         }
         (!settings.is_empty()).then(|| settings.trim_end().to_owned())
     }
@@ -81,7 +81,7 @@ impl Network {
 pub fn check_room(rules: &[Rule]) -> Result<(), Failure> {
     /// Room for `cap=`, `source=` and the setting for certificates.
     const OTHERS: usize = 120;
-    let bytes: usize = rules.iter().map(|rule| rule.told().len() + 1).sum();
+    let bytes: usize = rules.iter().map(|rule| rule.probe_setting().len() + 1).sum();
     if bytes + OTHERS > NETWORK_BYTES {
         return Err(Failure::usage("--resolve: too many addresses for one viewer")
             .help("pass fewer addresses (about 200), or run several times with a part of them each"));

@@ -1,4 +1,4 @@
-//! Exponential backoff: whether and when something that failed is started again. Pure: the caller passes
+//! Exponential backoff: whether and when a failed process is started again. Pure: the caller passes
 //! in how long it ran, and the random number.
 
 use std::time::Duration;

@@ -3,10 +3,10 @@
 use super::nearest::nearest;
 use crate::error::Failure;
 
-/// Finds `name` in a list of names and texts; `what` they are, to the user.
+/// Finds `name` in a list of names and texts; `what` is the kind of the texts in messages.
 ///
 /// # Errors
-/// A usage failure that lists those there are.
+/// A usage failure that lists the available ones.
 pub fn find(
     list: &'static [(&'static str, &'static str)],
     what: &str,

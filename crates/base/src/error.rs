@@ -8,7 +8,7 @@ use std::io::Write;
 
 use super::exit::Exit;
 
-/// A failure as a user meets it. `what` names the thing and the value, `help` suggests what to do.
+/// A failure that is reported to the user. `what` names the subject and the value, `help` suggests a fix.
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
@@ -24,39 +24,39 @@ impl Failure {
         Self { exit, what: what.into(), help: None, source: None }
     }
 
-    /// What was typed or configured cannot be run (exit code 2).
+    /// An invalid command line or configuration (exit code 2).
     #[must_use]
     pub fn usage(what: impl Into<String>) -> Self {
         Self::new(Exit::Usage, what)
     }
 
-    /// The machine, FFmpeg or the URL is not fit (exit code 3).
+    /// A machine, FFmpeg or URL that cannot be used (exit code 3).
     #[must_use]
     pub fn preflight(what: impl Into<String>) -> Self {
         Self::new(Exit::Preflight, what)
     }
 
-    /// A defect of this program or a refusal of the operating system (exit code 1).
+    /// A defect of this program, or an error of the operating system (exit code 1).
     #[must_use]
     pub fn internal(what: impl Into<String>) -> Self {
         Self::new(Exit::Internal, what)
     }
 
-    /// Adds what the user can do about it.
+    /// Adds a suggestion how to fix it.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// Adds the error underneath.
+    /// Adds the underlying error.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// The same failure with the thing it was met in, a file for example, in front.
+    /// The same failure, prefixed with its context, such as a file.
     #[must_use]
     pub fn within(self, thing: impl fmt::Display) -> Self {
         Self { what: format!("{thing}: {}", self.what), ..self }
@@ -68,19 +68,19 @@ impl Failure {
         Self { exit, ..self }
     }
 
-    /// The exit code that this failure asks for.
+    /// The exit code of this failure.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// What the user can do, where that is known.
+    /// The suggested fix, if there is one.
     #[must_use]
     pub fn help_text(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// The failure and everything underneath it on one line, without the help.
+    /// The failure and all underlying errors on one line, without the help.
     #[must_use]
     pub fn chain(&self) -> String {
         let mut text = self.what.clone();
@@ -93,14 +93,14 @@ impl Failure {
         text
     }
 
-    /// Writes `error: what: why`, and the help on a line of its own, to `out`. A closed `out` is not worth a
-    /// panic.
+    /// Writes `error: what: why`, and the help on its own line, to `out`. Errors of a closed `out`
+    /// are ignored.
     pub fn print(&self, out: &mut dyn Write) {
         let mut text = format!("error: {}\n", self.chain());
         if let Some(help) = &self.help {
             text.push_str(&format!("  help: {help}\n"));
         }
-        // The only reader of standard error may be gone; there is no one left to tell.
+        // The only reader of standard error may be gone; then no error can be printed.
         drop(out.write_all(text.as_bytes()));
     }
 }

@@ -1,8 +1,8 @@
-//! Exit codes: the verdict as a shell, a CI job and systemd see it.
+//! Exit codes: the verdict for shells, CI jobs and systemd.
 
 use std::process::ExitCode;
 
-/// How a program of this crate ended. The numbers are a promise to users' scripts.
+/// The exit code of a program. The numbers are stable, because users' scripts depend on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// 0: every criterion was met.
@@ -50,7 +50,7 @@ impl Exit {
         }
     }
 
-    /// One line for help texts and documentation.
+    /// Description in one line, for help texts and documentation.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! How a process ended, in the words of the operating system.
+//! The exit status of a process, as the operating system reports it.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ impl From<std::process::ExitStatus> for ProcessExit {
         match (status.code(), status.signal()) {
             (Some(code), _) => Self::Exited(code),
             (None, Some(signal)) => Self::Signaled(signal),
-            // Neither holds only for a stopped process, which is never reported to us.
+            // Neither is true only for a stopped process, which is never reported here.
             (None, None) => Self::Exited(-1),
         }
     }

@@ -1,4 +1,4 @@
-//! What every crate of hls-swarm needs: errors, exit codes, durations, profile texts, secrets.
+//! Types that every crate of hls-swarm needs: errors, exit codes, durations, profile texts, secrets.
 //!
 //! Nothing in this crate does I/O.
 

@@ -1,4 +1,4 @@
-//! The name a user most likely meant, for error messages. It decides nothing else.
+//! The name that a user most likely meant, for suggestions in error messages.
 
 /// The candidate with the smallest edit distance to `typed`, if it is near enough to be a typing error:
 /// at most a third of the letters differ, and at least one may. Two letters that changed places count as one.
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typing_error_is_recognised_and_another_word_is_not() {
+    fn a_typing_error_is_recognized_and_another_word_is_not() {
         assert_eq!(nearest("fsp", ["size", "fps"]), Some("fps"), "two letters changed places");
         assert_eq!(nearest("sfp", ["size", "fps"]), None, "two of three letters differ");
         assert_eq!(nearest("list_sise", ["size", "list_size"]), Some("list_size"));

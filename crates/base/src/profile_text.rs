@@ -17,7 +17,7 @@ pub struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
-    /// Parses `text`, which `what` names to the user; `help` is shown where no key is near.
+    /// Parses `text`, which messages call `what`; `help` is shown if no key is similar.
     ///
     /// # Errors
     /// A usage failure: the text is not TOML.
@@ -42,7 +42,7 @@ impl<'a> Keys<'a> {
             .map_err(|error| explained(&error, self.what, self.text, self.help))
     }
 
-    /// Makes sure that every key belonged to a group.
+    /// Checks that every key belonged to a group.
     ///
     /// # Errors
     /// A usage failure that names the line and the key that was probably meant.
@@ -58,7 +58,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// Reads `text`, which `what` names to the user; `help` is shown where no key is near.
+/// Parses `text`, which messages call `what`; `help` is shown if no key is similar.
 ///
 /// # Errors
 /// A usage failure: the text is not TOML, a key is unknown, or a value has the wrong type.
@@ -79,7 +79,7 @@ pub fn read_over<T: DeserializeOwned>(base: &str, what: &str, text: &str, help: 
     read().map_err(|error| explained(&error, what, text, help))
 }
 
-/// Adds what `table` lacks.
+/// Adds the keys that `table` lacks.
 fn underlay<'a>(table: &mut DeTable<'a>, base: DeTable<'a>) {
     for (key, value) in base {
         match (table.get_mut(&key).map(|own| own.get_mut()), value.into_inner()) {

@@ -1,5 +1,4 @@
-//! Secrets: `{env:NAME}` and `{file:PATH}` in headers and addresses, and what must not be shown of what
-//! they stand for.
+//! Secrets: `{env:NAME}` and `{file:PATH}` in headers and addresses, and the redaction of their values.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,19 +8,19 @@ use url::Url;
 
 use crate::error::Failure;
 
-/// What stands for a secret where it is shown.
+/// The replacement for a secret in output.
 pub const SHOWN: &str = "***";
-/// Shortest secret: a shorter text could be found anywhere.
+/// Length of the shortest secret: a shorter text could occur anywhere.
 pub const SHORTEST: usize = 4;
 /// Values written in the open are only hidden if they are at least this long.
 const SHORTEST_TYPED: usize = 8;
-/// Headers whose value is a secret wherever it comes from.
+/// Headers whose value is always a secret.
 const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "token", "key"];
 
-/// Where a secret is to be found.
+/// The source of a secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reference {
-    /// A variable of the environment.
+    /// An environment variable.
     Variable(String),
     /// A file; its last line break is not part of the secret.
     File(String),
@@ -36,7 +35,7 @@ impl fmt::Display for Reference {
     }
 }
 
-/// A text in pieces: as it stands, or a secret in its place.
+/// A piece of a text: literal text, or a reference to a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece<'a> {
     Text(&'a str),
@@ -60,7 +59,7 @@ fn pieces(mut text: &str) -> Result<Vec<Piece<'_>>, Failure> {
     while let Some(at) = ["{env:", "{file:"].iter().filter_map(|start| text.find(start)).min() {
         let (before, from) = text.split_at(at);
         let wrong = || {
-            Failure::usage(format!("{from:?} stands for no secret"))
+            Failure::usage(format!("invalid reference to a secret {from:?}"))
                 .help("write {env:NAME} or {file:PATH}, with the closing brace")
         };
         let (inside, after) = from[1..].split_once('}').ok_or_else(wrong)?;
@@ -76,7 +75,7 @@ fn pieces(mut text: &str) -> Result<Vec<Piece<'_>>, Failure> {
     Ok(pieces)
 }
 
-/// What is known of the secrets of a run.
+/// The secrets of a run.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     found: BTreeMap<Reference, String>,
@@ -84,7 +83,7 @@ pub struct Secrets {
     hidden: Vec<String>,
     /// Any came from a file or the environment.
     read: bool,
-    /// A configuration is only looked at: what was not read is made up.
+    /// Whether a configuration is only shown: then secrets that were not read are replaced by placeholders.
     made_up: bool,
 }
 
@@ -96,7 +95,7 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
-    /// Those that were read.
+    /// The secrets that were read.
     #[must_use]
     pub fn of(found: BTreeMap<Reference, String>) -> Self {
         let mut secrets = Self { read: !found.is_empty(), found, ..Self::default() };
@@ -105,7 +104,7 @@ impl Secrets {
         secrets
     }
 
-    /// None were read, and none are needed: a configuration is looked at, not run.
+    /// No secrets, because a configuration is shown and not run.
     #[must_use]
     pub fn made_up() -> Self {
         Self { made_up: true, ..Self::default() }
@@ -117,7 +116,7 @@ impl Secrets {
         self.read
     }
 
-    /// `text` with the secrets in the places that stand for them.
+    /// `text` with its references replaced by the secrets.
     ///
     /// # Errors
     /// A usage failure: one is not closed, or was not read.
@@ -136,13 +135,13 @@ impl Secrets {
             .collect()
     }
 
-    /// Notes a text that came from a file as a whole.
+    /// Adds a text that came from a file as a whole.
     pub fn hide_read(&mut self, text: &str) {
         self.read = true;
         self.hide(text);
     }
 
-    /// Notes what must not be shown of a header that was typed.
+    /// Adds the secret parts of a header that was typed.
     pub fn hide_header(&mut self, name: &str, value: &str) {
         let name = name.to_ascii_lowercase();
         if SECRET_HEADERS.iter().any(|part| name.contains(part)) {
@@ -153,7 +152,7 @@ impl Secrets {
         }
     }
 
-    /// Notes what must not be shown of an address that was typed: password and values of the query.
+    /// Adds the secret parts of an address that was typed: password and values of the query.
     pub fn hide_address(&mut self, url: &Url) {
         self.hide_typed(url.password().unwrap_or_default());
         for pair in url.query().unwrap_or_default().split('&') {
@@ -167,7 +166,7 @@ impl Secrets {
         }
     }
 
-    /// Notes a text, and what it turns into inside addresses and JSON.
+    /// Adds a text, and its encoded forms in addresses and JSON.
     fn hide(&mut self, text: &str) {
         let encoded = |url: String| Url::parse(&url).ok();
         let query = encoded(format!("http://h/?{text}")).and_then(|url| url.query().map(str::to_owned));
@@ -181,7 +180,7 @@ impl Secrets {
         self.hidden.sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 
-    /// `text` as it may be shown.
+    /// `text` without secrets.
     #[must_use]
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_not_shown_in_any_form() {
+    fn a_secret_is_redacted_in_every_form() {
         let secrets = secrets("s3 c\"ret");
         for text in ["x s3 c\"ret", "/s3%20c%22ret/a", r#"{"a":"s3 c\"ret"}"#] {
             let shown = secrets.redact(text);
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_in_the_open_is_hidden_where_it_looks_like_a_secret() {
+    fn typed_values_that_look_like_secrets_are_redacted() {
         let mut secrets = Secrets::default();
         secrets.hide_header("Authorization", "Bearer abcdefgh");
         secrets.hide_header("X-Trace", "abcdefghij0");

@@ -1,18 +1,18 @@
-//! What a number of viewers needs of a machine. Whether a machine has it is `preflight::resources`'s.
+//! The resources that a number of viewers needs. `preflight::resources` checks whether a machine has them.
 //!
 //! The numbers are those of `profiles/sizing.toml`, which the Nix modules read as well.
 
 use hls_swarm_profiles::sizing::{recommended, swarm, viewer};
 use serde::Serialize;
 
-/// Files that this program itself may have open.
+/// Open files of this program itself.
 pub const OWN_FILES: u64 = swarm::OPEN_FILES;
-/// Processes beside the viewers.
+/// Processes in addition to the viewers.
 pub const OWN_PROCESSES: u64 = swarm::PROCESSES;
 /// Memory of this program itself, bytes.
 pub const OWN_MEMORY: u64 = swarm::MEMORY_BYTES;
 
-/// What one viewer needs.
+/// The resources of one viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ViewerSize {
     /// Open files of the viewer, and those of this program for it.
@@ -21,7 +21,7 @@ pub struct ViewerSize {
     pub processes: u64,
     /// Private memory, bytes.
     pub memory_bytes: u64,
-    /// Local ports: those of its connections, and of the connections of a restart meanwhile.
+    /// Local ports: those of its connections, and of the connections after a restart.
     pub local_ports: u64,
 }
 
@@ -35,12 +35,12 @@ impl ViewerSize {
     };
 }
 
-/// What viewers need.
+/// The resources of a number of viewers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Requirements {
-    /// Open files without which a run is not started.
+    /// Open files that a run requires.
     pub open_files: u64,
-    /// A limit of open files to set for good (`LimitNOFILE=`): never below what is needed.
+    /// A limit of open files for permanent settings (`LimitNOFILE=`): never below the requirement.
     pub open_files_limit: u64,
     /// Processes.
     pub processes: u64,
@@ -51,13 +51,13 @@ pub struct Requirements {
 }
 
 impl Requirements {
-    /// What `viewers` FFmpeg viewers and this program need.
+    /// The resources of `viewers` FFmpeg viewers and this program.
     #[must_use]
     pub fn of(viewers: u32) -> Self {
         Self::with(viewers, &ViewerSize::FFMPEG)
     }
 
-    /// What `viewers` viewers of `size` and this program need.
+    /// The resources of `viewers` viewers of `size` and this program.
     #[must_use]
     pub fn with(viewers: u32, size: &ViewerSize) -> Self {
         let n = u64::from(viewers);

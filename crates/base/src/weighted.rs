@@ -1,15 +1,15 @@
-//! One thing, or several with weights, dealt out to viewers. Which viewer gets which depends on its
+//! One item, or several with weights, assigned to viewers. The assignment of a viewer depends on its
 //! number alone, so that a run means the same however it is divided over machines.
 
-/// Largest weight. The deal repeats after the sum of all weights, and is kept in memory.
+/// Largest weight. The assignment repeats after the sum of all weights, and is kept in memory.
 pub const MAX_WEIGHT: u32 = 1000;
 
-/// Things with weights; never empty.
+/// Items with weights; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightedSet<T> {
     first: T,
     others: Vec<T>,
-    /// Whose turn it is, for as many viewers as the weights add up to; then it repeats.
+    /// Index of the item for each viewer, up to the sum of the weights; then it repeats.
     turns: Vec<usize>,
 }
 
@@ -20,7 +20,7 @@ impl<T> WeightedSet<T> {
         Self { first: thing, others: Vec::new(), turns: Vec::new() }
     }
 
-    /// Things with their weights (from 1 to [`MAX_WEIGHT`]); `None` if there are none.
+    /// Items with their weights (from 1 to [`MAX_WEIGHT`]); `None` if there are none.
     #[must_use]
     pub fn weighted(things: Vec<(T, u32)>) -> Option<Self> {
         let weights: Vec<u32> = things.iter().map(|(_, weight)| (*weight).clamp(1, MAX_WEIGHT)).collect();
@@ -28,41 +28,41 @@ impl<T> WeightedSet<T> {
         Some(Self { first: things.next()?, others: things.collect(), turns: turns(&weights) })
     }
 
-    /// The first one.
+    /// The first item.
     #[must_use]
     pub const fn first(&self) -> &T {
         &self.first
     }
 
-    /// All of them.
+    /// All items.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// How many there are.
+    /// The number of items.
     #[must_use]
     pub const fn count(&self) -> usize {
         self.others.len() + 1
     }
 
-    /// The place of the one that viewer `viewer` (from 1) gets.
+    /// The index of the item for viewer number `viewer` (from 1).
     #[must_use]
     pub fn index_of(&self, viewer: u32) -> usize {
         let turn = (viewer.saturating_sub(1) as usize).checked_rem(self.turns.len());
         turn.and_then(|turn| self.turns.get(turn)).copied().unwrap_or(0)
     }
 
-    /// The one that viewer `viewer` (from 1) gets.
+    /// The item for viewer number `viewer` (from 1).
     #[must_use]
     pub fn of(&self, viewer: u32) -> &T {
         self.index_of(viewer).checked_sub(1).and_then(|place| self.others.get(place)).unwrap_or(&self.first)
     }
 
-    /// The same deal of what `change` makes of each, where that may be several: those who would get the
-    /// one get these in turn.
+    /// The same assignment of the items that `change` returns, which may be several: the viewers of the
+    /// original item get these in turn.
     pub fn spread<U>(&self, mut change: impl FnMut(&T) -> (U, Vec<U>)) -> WeightedSet<U> {
         let (first, mut others) = change(&self.first);
-        // For each of ours: where its own begin, how many there are, whose turn it is.
+        // For each item: the index of its first replacement, their number, and the next one.
         let mut places = vec![(0, others.len() + 1, 0)];
         for thing in &self.others {
             let (head, rest) = change(thing);
@@ -82,7 +82,7 @@ impl<T> WeightedSet<T> {
         WeightedSet { first, others, turns }
     }
 
-    /// The same deal of what `change` makes of each.
+    /// The same assignment of the items that `change` returns.
     pub fn map<U>(&self, mut change: impl FnMut(&T) -> U) -> WeightedSet<U> {
         WeightedSet {
             first: change(&self.first),
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_are_taken_by_weight() {
+    fn items_are_assigned_by_weight() {
         let mix = WeightedSet::weighted(vec![('a', 2), ('b', 1)]).unwrap();
         let dealt: String = (1..=6).map(|viewer| *mix.of(viewer)).collect();
         assert_eq!(dealt, "abaaba");
@@ -137,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn those_of_one_take_turns_with_what_it_is_spread_over() {
+    fn viewers_of_one_item_take_turns_with_the_items_that_replace_it() {
         let mix = WeightedSet::weighted(vec![('a', 2), ('b', 1)]).unwrap();
         let spread = mix.spread(|letter| match letter {
             'a' => ("x", vec!["y", "z"]),
             _ => ("B", vec!["C"]),
         });
         let dealt: String = (1..=18).map(|viewer| *spread.of(viewer)).collect();
-        // Six rounds of a, b, a: twelve turns for three things, six for two.
+        // Six rounds of a, b, a: twelve turns for three items, six for two.
         assert_eq!(dealt, "xByzCxyBzxCyzBxyCz");
         assert_eq!(*spread.of(19), "x");
         assert_eq!(*WeightedSet::one('q').spread(|_| (1, vec![2])).of(4), 2);

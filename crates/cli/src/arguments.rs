@@ -1,4 +1,4 @@
-//! What was typed, made ready for clap: the command is found, flags as Go writes them (`-clients 50`,
+//! Normalization of arguments for clap: the command is found, flags as Go writes them (`-clients 50`,
 //! `-tui=false`) become flags as clap reads them, and mistakes that clap would misread are named.
 
 use std::any::TypeId;
@@ -15,7 +15,7 @@ use hls_swarm_base::nearest::nearest;
 pub struct Line {
     /// The program, its commands, and then everything else.
     pub words: Vec<OsString>,
-    /// The commands that were named, outermost first.
+    /// The commands, outermost first.
     pub path: Vec<String>,
 }
 
@@ -142,7 +142,7 @@ impl<'a> Flag<'a> {
         let slip = || bare.len() > 2 && !has_value_glued(bare) && nearest(bare, longs).is_some();
         let go_style = dashes == 1
             && !is_letter
-            // A slip of the finger is named by clap as what it was meant to be, and not read as `-c liens`.
+            // clap reports a typing error with the flag that was meant; it is not read as `-c liens`.
             && (known.is_some() || matches!(bare, "help" | "version") || slip());
         let word = if go_style { format!("-{text}") } else { text.to_owned() };
         Self { word, known, has_value }
@@ -222,7 +222,7 @@ mod tests {
             ("-tui=false a/b", "--tui=false a/b"),
             ("-help", "--help"),
             ("-c 5 -c5", "-c 5 -c5"),
-            // What a flag takes is left alone, and so is what no flag is called.
+            // Values of flags and unknown names are left alone.
             ("-arg -clients -x", "--arg -clients -x"),
             ("-clients 3 -- -clients", "--clients 3 -- -clients"),
             ("-cliens 5", "--cliens 5"),

@@ -1,4 +1,5 @@
-//! Errors of clap in the style of our own: `error: invalid value "abc" for --clients: …`, and `help: …`.
+//! Errors of clap in the style of this program's own: `error: invalid value "abc" for --clients: …`, and
+//! `help: …`.
 
 use std::num::{ParseFloatError, ParseIntError};
 
@@ -8,7 +9,7 @@ use clap::{Arg, Command};
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::nearest::nearest;
 
-/// What clap found wrong with a command line of `command`, the innermost that was named. `variable` is
+/// The failure for an error of clap in a command line of `command`, the innermost command. `variable` is
 /// the environment variable that the value came from, if it was not typed.
 #[must_use]
 pub fn failure(error: &clap::Error, command: &Command, variable: Option<&str>) -> Failure {
@@ -94,14 +95,14 @@ fn plain(argument: &str) -> String {
     name.trim_matches(|c| "<>[].".contains(c)).to_owned()
 }
 
-/// What a flag is, as a help line: `--clients <N>: Concurrent viewers`.
+/// The description of a flag as a help line: `--clients <N>: Concurrent viewers`.
 fn argument_help(argument: &str, command: &Command) -> Option<String> {
     let known = command.get_arguments().find(|known| known.to_string() == argument)?;
     let help = known.get_help()?.to_string();
     Some(format!("{argument}: {}", help.lines().next().unwrap_or_default()))
 }
 
-/// What a value is not, in plain words where the standard library's are not.
+/// The expected kind of value, in plainer words than the standard library's.
 fn reason(source: &(dyn std::error::Error + 'static)) -> String {
     if source.is::<ParseIntError>() {
         return "expected a whole number".to_owned();

@@ -1,4 +1,4 @@
-//! What `config show` and `config check` of both programs share.
+//! The common part of `config show` and `config check` of both programs.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use hls_swarm_os::output;
 /// Prints warnings about options that have no effect.
 pub fn warn(unused: &[String]) {
     for warning in unused {
-        // The reader may be gone; there is no one left to tell.
+        // The reader may be gone; then no warning can be printed.
         drop(writeln!(std::io::stderr(), "warning: {warning}"));
     }
 }
@@ -29,20 +29,20 @@ pub fn read(file: &Path) -> Result<String, Failure> {
     })
 }
 
-/// A configuration as it is printed.
+/// A configuration to print.
 #[derive(Debug, Serialize)]
 pub struct Shown<'a, S, D> {
     /// The program.
     pub program: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// The profile underneath, if one was named.
+    /// The profile, if one was given.
     pub profile: Option<&'a str>,
-    /// The scenario on top of it, if one was named.
+    /// The scenario that overrides it, if one was given.
     pub scenario: Option<&'a str>,
     /// Every key that has a value, as a profile spells it.
     pub settings: S,
-    /// What follows from the settings: limits, sizes, times.
+    /// Values derived from the settings: limits, sizes, times.
     pub derived: D,
 }
 
@@ -66,7 +66,7 @@ impl<S: Serialize, D: Serialize> Shown<'_, S, D> {
     }
 }
 
-/// How a configuration is printed.
+/// The format of a printed configuration.
 #[derive(Args, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShowArgs {
     /// Print JSON: program, version, profile, settings, derived
@@ -74,7 +74,7 @@ pub struct ShowArgs {
     pub json: bool,
 }
 
-/// Which files are checked.
+/// The files to check.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct CheckArgs {
     /// TOML files

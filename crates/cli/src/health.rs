@@ -10,10 +10,10 @@ use hls_swarm_base::exit::Exit;
 use hls_swarm_http::fetch::{self, Request};
 use hls_swarm_http::target_policy::TargetPolicy;
 
-/// How long a response may take.
+/// The longest time to wait for a response.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Which address is asked.
+/// The address to request.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct HealthArgs {
     /// Address to ask; without it the program's own, at the port that the environment sets
@@ -21,7 +21,7 @@ pub struct HealthArgs {
     pub url: Option<String>,
 }
 
-/// Where a program responds.
+/// The health endpoint of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     /// Environment variables of its port or address; the first one that is set is used.
@@ -30,14 +30,14 @@ pub struct Endpoint {
     pub port: u16,
     /// Path that responds.
     pub path: &'static str,
-    /// What to do if nothing responds.
+    /// The help if nothing responds.
     pub help: &'static str,
 }
 
-/// Asks the program on this machine, or the one that was named.
+/// Requests the health of the program on this machine, or at the given address.
 ///
 /// # Errors
-/// Nothing responds, or with an error; the exit code is 1, as health checks expect.
+/// Nothing responds, or the response is an error; the exit code is 1, as health checks expect.
 pub fn check(endpoint: Endpoint, args: HealthArgs) -> Result<(), Failure> {
     let set =
         endpoint.variables.iter().find_map(|name| std::env::var(name).ok().filter(|set| !set.is_empty()));

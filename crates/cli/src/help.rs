@@ -1,34 +1,34 @@
-//! What help texts and manual pages say beyond the flags: examples, files, variables, exit statuses.
+//! The parts of help texts and manual pages beyond the flags: examples, files, variables, exit statuses.
 
 use std::fmt::Write;
 
 use clap::Command;
 
-/// What a command has to say beyond its flags.
+/// The documentation of a command beyond its flags.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Page {
     /// The command, without the program's name; empty for the program itself.
     pub command: &'static str,
-    /// Command lines to paste, and what each of them does.
+    /// Command lines to paste, with their descriptions.
     pub examples: &'static [(&'static str, &'static str)],
-    /// Files and directories, and what is in them.
+    /// Files and directories, with their contents.
     pub files: &'static [(&'static str, &'static str)],
-    /// Environment variables that belong to no flag, and what they do.
+    /// Environment variables without a flag, with their effects.
     pub environment: &'static [(&'static str, &'static str)],
     /// Exit statuses and their meanings; empty for those that every command has.
     pub exit_statuses: &'static [(&'static str, &'static str)],
 }
 
-/// How the help text of a program is laid out.
+/// The layout of the help text of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// Headings, and the commands below each of them. Together they name every command.
     pub groups: &'static [(&'static str, &'static [&'static str])],
     /// The flags that `-h` shows; `--help` shows all of them.
     pub daily: &'static [&'static str],
-    /// How the program is called.
+    /// The usage line of the program.
     pub usage: &'static str,
-    /// What each command has to say.
+    /// The documentation of each command.
     pub pages: &'static [Page],
 }
 

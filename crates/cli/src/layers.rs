@@ -14,7 +14,7 @@ use toml::{Table, Value};
 /// Environment variables of a program's flags.
 #[derive(Clone, Copy, Debug)]
 pub struct Environment {
-    /// What the variable of every flag begins with: `HLS_SWARM_` and `RAMP_RATE`.
+    /// The prefix of the variables: `HLS_SWARM_` in `HLS_SWARM_RAMP_RATE`.
     pub prefix: &'static str,
     /// Other names: id of the flag, and variable. The variable with the prefix overrides it.
     pub other_names: &'static [(&'static str, &'static str)],
@@ -74,7 +74,7 @@ fn words_of(flag: &Arg, value: OsString) -> Vec<OsString> {
     }
 }
 
-/// Where the values of a configuration come from, by their ids. What is in none of them is a default.
+/// The sources of the values of a configuration, by their ids. Any other value is a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     /// Typed on the command line.
@@ -114,7 +114,7 @@ pub fn typed(matches: &ArgMatches, command: &Command) -> BTreeSet<String> {
 pub fn defaults<T: Args>() -> T {
     let command = T::augment_args(Command::new("defaults").no_binary_name(true));
     let none: [&str; 0] = [];
-    // A flag that cannot be left out would end the program here; every test would tell.
+    // A flag that cannot be left out would end the program here; every test would fail.
     T::from_arg_matches(&command.get_matches_from(none)).unwrap_or_else(|error| error.exit())
 }
 
@@ -156,7 +156,7 @@ pub fn written(table: &Table) -> BTreeSet<String> {
     found
 }
 
-/// Puts `over` on top of `under`, table by table.
+/// Merges `under` beneath `over`, table by table.
 pub fn put_over(under: &mut Table, over: Table) {
     for (key, value) in over {
         match (under.get_mut(&key), value) {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_cut_and_laid_over_each_other_by_dotted_ids() {
+    fn tables_are_cut_and_merged_by_dotted_ids() {
         let table: Table = "a = 1\nb = 2\n[t]\nc = 3\nd = 4\n[u]\ne = 5\n".parse().unwrap();
         let part = filtered(&table, &|id| ["a", "t.c"].contains(&id));
         assert_eq!(part, "a = 1\n[t]\nc = 3\n".parse().unwrap());

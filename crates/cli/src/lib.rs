@@ -1,4 +1,4 @@
-//! What the command lines of `hls-swarm` and `hls-origin` share.
+//! The common part of the command lines of `hls-swarm` and `hls-origin`.
 
 pub mod arguments;
 pub mod complaint;

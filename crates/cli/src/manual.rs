@@ -1,4 +1,4 @@
-//! `man` and `completions`: what packages install beside the programs, from the same tables that the
+//! `man` and `completions`: the files that packages install beside the programs, from the same tables that the
 //! programs read.
 
 use clap::{Arg, Args, Command};
@@ -13,14 +13,14 @@ use hls_swarm_os::output;
 use crate::help::{Layout, Page};
 use crate::layers::Environment;
 
-/// Which manual page is printed.
+/// The manual page to print.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct ManArgs {
     /// A command with a page of its own, such as report or config show
     pub command: Vec<String>,
 }
 
-/// Which completions are printed.
+/// The completions to print.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct CompletionsArgs {
     /// The shell
@@ -32,7 +32,7 @@ pub struct CompletionsArgs {
 pub struct Manual<'a> {
     /// Its command line, with all commands.
     pub command: Command,
-    /// What its commands have to say beyond their flags.
+    /// The documentation of its commands beyond their flags.
     pub layout: &'a Layout,
     /// The environment variables of its flags.
     pub environment: &'a Environment,

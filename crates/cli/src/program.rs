@@ -1,4 +1,4 @@
-//! The start and the end of both programs: from the words that were typed to an exit code.
+//! The start and the end of both programs: from the command line to an exit code.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -27,12 +27,12 @@ pub struct Program {
     pub more_arguments: Option<(&'static str, &'static [&'static [&'static str]])>,
 }
 
-/// Why there is nothing to run.
+/// The reason why there is nothing to run.
 #[derive(Debug)]
 pub enum Stop {
-    /// Help or the version was asked for; clap has the text.
+    /// Help or the version was requested; clap has the text.
     Asked(clap::Error),
-    /// What was typed cannot be run.
+    /// The command line is invalid.
     Failed(Failure),
 }
 
@@ -42,7 +42,7 @@ impl From<Failure> for Stop {
     }
 }
 
-/// Reads the command line and runs what it asks for. Every failure of a program ends here.
+/// Parses the command line and runs its command. Every failure of a program ends here.
 #[must_use]
 pub fn main<C: FromArgMatches>(
     program: &Program,
@@ -58,16 +58,16 @@ pub fn main<C: FromArgMatches>(
     ended.unwrap_or_else(|failure| complain(&failure))
 }
 
-/// Prints what is wrong, without secrets that a library may have put into it.
+/// Prints a failure, without secrets that a library may have put into it.
 pub fn complain(failure: &Failure) -> ExitCode {
     let mut text = Vec::new();
     failure.print(&mut text);
-    // The reader may be gone; there is no one left to tell.
+    // The reader may be gone; then no error can be printed.
     drop(write!(std::io::stderr(), "{}", secrets::redact(&String::from_utf8_lossy(&text))));
     failure.exit().into()
 }
 
-/// Prints help or the version; help that was not asked for is a usage error.
+/// Prints help or the version; help that was not requested is a usage error.
 fn answer(text: &clap::Error) -> Result<ExitCode, Failure> {
     if text.use_stderr() {
         drop(text.print());
@@ -82,7 +82,7 @@ fn answer(text: &clap::Error) -> Result<ExitCode, Failure> {
 /// Reads a command line together with the environment.
 ///
 /// # Errors
-/// Help was asked for, or something cannot be understood.
+/// Help was requested, or the command line is invalid.
 pub fn parse<C: FromArgMatches>(
     program: &Program,
     typed: Vec<OsString>,
@@ -114,7 +114,7 @@ pub fn parse<C: FromArgMatches>(
         let set = program.environment.words(inner, &given.flags, look_up);
         let (commands, rest) = line.words.split_at((1 + line.path.len()).min(line.words.len()));
         for (_, variable, words) in &set {
-            // By itself, so that a wrong value is said to be the variable's.
+            // Parsed separately, so that the error for an invalid value names the variable.
             read(&[commands, words].concat(), Some(variable))?;
         }
         let words: Vec<OsString> = set.iter().flat_map(|(_, _, words)| words.clone()).collect();

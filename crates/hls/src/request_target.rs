@@ -1,9 +1,9 @@
-//! What a player sends when it asks for an address in a playlist: target and host, byte for byte.
+//! The request target and host that a player sends for an address in a playlist, byte for byte.
 //!
 //! Apart from [`url::Url`], because that one normalizes (it escapes quotes and drops the default port, for
 //! example), and FFmpeg does not.
 
-/// What a request asks for.
+/// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestTarget {
     /// Path and query, or (to a proxy) the whole address.
@@ -13,8 +13,8 @@ pub struct RequestTarget {
 }
 
 impl RequestTarget {
-    /// What a player asks for that found `uri` in the playlist that this request brought (RFC 3986, 5.2).
-    /// `None` if it is no address to ask for over HTTP (`data:`, for example).
+    /// The target of a player's request for `uri` in the playlist of this request (RFC 3986, 5.2).
+    /// `None` if it cannot be requested over HTTP (`data:`, for example).
     #[must_use]
     pub fn resolve(&self, uri: &str) -> Option<Self> {
         let uri = uri.split('#').next().unwrap_or(uri);
@@ -48,7 +48,7 @@ impl RequestTarget {
         Some(Self { target, host: host.to_owned() })
     }
 
-    /// Whether the server may hold the answer back until the playlist has something new (`_HLS_msn`).
+    /// Whether the server may delay the response until the playlist has new content (`_HLS_msn`).
     #[must_use]
     pub fn is_blocking_reload(&self) -> bool {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
@@ -67,7 +67,7 @@ impl RequestTarget {
 }
 
 impl From<&url::Url> for RequestTarget {
-    /// What a player asks for that normalizes addresses.
+    /// The target for a player that normalizes addresses.
     fn from(url: &url::Url) -> Self {
         let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
         let host = &url[url::Position::BeforeHost..url::Position::AfterPort];
@@ -91,7 +91,7 @@ impl<'a> Absolute<'a> {
     }
 }
 
-/// Host, without user and password, and what is behind it.
+/// Host, without user and password, and the rest of the address.
 fn authority(rest: &str) -> (&str, &str) {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, target) = rest.split_at(end);
@@ -105,7 +105,7 @@ fn has_scheme(uri: &str) -> bool {
     })
 }
 
-/// Takes `.` and `..` out of the path (RFC 3986, 5.2.4).
+/// Removes `.` and `..` from the path (RFC 3986, 5.2.4).
 fn without_dots(target: &str) -> String {
     let (path, query) = target.find('?').map_or((target, ""), |at| target.split_at(at));
     if !path.contains("/.") {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_resolved_as_they_stand() {
+    fn addresses_are_resolved_without_normalization() {
         for (uri, host, target) in [
             ("a.ts", "Origin:80", "/live/a.ts"),
             ("a b'c.ts?x=|^{}#t=1", "Origin:80", "/live/a b'c.ts?x=|^{}"),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_asked_for_whole_addresses() {
+    fn a_proxy_receives_whole_addresses() {
         let base = base("http://Origin:80/live/a.m3u8?x");
         let target = |uri: &str| base.resolve(uri).unwrap().target;
         assert_eq!(target("a.ts"), "http://Origin:80/live/a.ts");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocking_reload_is_known_by_its_directive() {
+    fn a_blocking_reload_is_recognized_by_its_directive() {
         for (target, blocking) in [
             ("/a.m3u8?_HLS_msn=7&_HLS_part=2", true),
             ("/a.m3u8?t=1&_HLS_skip=YES&u=2", false),

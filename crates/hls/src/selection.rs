@@ -1,4 +1,4 @@
-//! What viewers play of a stream: which variants of a multivariant playlist, and by which playlists.
+//! Selection of the variants that viewers play, and of their playlists.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::playlist::{Multivariant, Variant};
 
-/// What one viewer plays of a stream.
+/// The part of a stream that one viewer plays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     /// The playlist that the viewer opens: a media playlist, or a multivariant playlist to be played as a whole.

@@ -1,5 +1,4 @@
-//! One HTTP GET with verified TLS, for looking at the stream before viewers do. Not a viewer: what
-//! is measured never passes through here.
+//! A single HTTP GET with verified TLS, for checking the stream before viewers start. Measurements never use it.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -19,17 +18,17 @@ use crate::resolve::Rule;
 use crate::site_rules;
 use crate::target_policy::TargetPolicy;
 
-/// Half a million segments with long addresses fit; what is larger is something else.
+/// Largest body in bytes: half a million segments with long addresses fit, so a larger one is not a playlist.
 const LARGEST: u64 = 64 << 20;
 /// ureq's array of addresses has this much room.
 const MOST_ADDRESSES: usize = 16;
-/// How often an answer may lead elsewhere.
+/// The maximum number of redirects.
 const MOST_REDIRECTS: usize = 5;
 
-/// Longest time of an exchange with a collector, which may hold its answer back.
+/// Longest time of an exchange with a collector, which may delay its response.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How to ask.
+/// The parameters of a request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// The address.
@@ -40,15 +39,15 @@ pub struct Request {
     pub user_agent: String,
     /// Limit for the whole exchange.
     pub timeout: Duration,
-    /// Whether the certificate has to be good.
+    /// Whether the certificate is verified.
     pub verify_tls: bool,
-    /// Names that lead to other addresses.
+    /// Host names with overridden addresses.
     pub resolve: Vec<Rule>,
-    /// Where it may lead.
+    /// The policy that redirects have to obey.
     pub target_policy: TargetPolicy,
 }
 
-/// Asks the rules first, then the resolver of this machine.
+/// Resolves names by the rules first, then by the resolver of this machine.
 #[derive(Debug)]
 struct Names {
     rules: Vec<Rule>,
@@ -78,10 +77,10 @@ impl Resolver for Names {
     }
 }
 
-/// What came back.
+/// The response.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// Where it came from, redirects followed.
+    /// Its URL, after redirects.
     pub url: url::Url,
     /// The body.
     pub body: Vec<u8>,
@@ -94,11 +93,11 @@ pub struct Response {
 pub async fn get(request: Request) -> Result<Response, Failure> {
     let url = without_secrets(&request.url);
     tokio::task::spawn_blocking(move || get_now(&request)).await.unwrap_or_else(|error| {
-        Err(Failure::internal(format!("the fetch of {url} broke off")).caused_by(error))
+        Err(Failure::internal(format!("the fetch of {url} was interrupted")).caused_by(error))
     })
 }
 
-/// The same, for a program that has nothing else to do meanwhile.
+/// The same, blocking the calling thread.
 ///
 /// # Errors
 /// As [`get`].
@@ -112,7 +111,7 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
         .tls_config(tls)
         .timeout_global(Some(request.timeout))
         .user_agent(request.user_agent.as_str())
-        // Followed here: each step has to pass the fence before it is taken.
+        // Followed here: the target policy has to allow each step before it is taken.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .build();
@@ -137,7 +136,7 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
             let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
             url = url.join(&target).map_err(|error| {
                 Failure::preflight(format!(
-                    "{} leads to {target:?}, which is no address",
+                    "{} redirects to {target:?}, which is not a valid URL",
                     without_secrets(&url)
                 ))
                 .caused_by(error)
@@ -153,9 +152,9 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
             .read_to_end(&mut body)
             .map_err(|error| failed(ureq::Error::Io(error)))?;
         if body.len() as u64 > LARGEST {
-            // A part of a film looks like a live stream: its end is what is missing.
+            // A truncated VOD playlist looks like a live stream, because its end tag is missing.
             return Err(Failure::preflight(format!(
-                "{} is larger than {} MiB, which is no playlist",
+                "{} is larger than {} MiB, which is too large for a playlist",
                 without_secrets(&url),
                 LARGEST >> 20
             ))
@@ -178,7 +177,7 @@ fn explain(request: &Request, error: ureq::Error) -> Failure {
         }
         ureq::Error::StatusCode(_) => "look at the origin's own log".into(),
         ureq::Error::HostNotFound => unknown_name(),
-        // What the resolver of the C library says has no kind of its own.
+        // Errors of the C library's resolver have no kind of their own.
         ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup address") => unknown_name(),
         ureq::Error::Timeout(_) => format!("check that {host} answers, or raise --timeout"),
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
@@ -197,7 +196,7 @@ fn certificate_help() -> String {
     "install the certificate's authority (SSL_CERT_FILE=ca.pem), or pass --dangerous --insecure".into()
 }
 
-/// An address as it may stand in messages: without password and query, which hold secrets.
+/// A URL for messages: without its password and query, which hold secrets.
 #[must_use]
 pub fn without_secrets(url: &url::Url) -> String {
     let mut shown = url.clone();
@@ -211,10 +210,10 @@ pub fn without_secrets(url: &url::Url) -> String {
     secrets::redact(shown.as_str()).into_owned()
 }
 
-/// Sends `body` and returns status and text of the answer, whatever it is.
+/// Sends `body` and returns the status and the text of the response, also of an error.
 ///
 /// # Errors
-/// A preflight failure: there was no answer.
+/// A preflight failure if there was no response.
 pub async fn send(method: &'static str, url: url::Url, body: String) -> Result<(u16, String), Failure> {
     let shown = without_secrets(&url);
     let exchange = move || {

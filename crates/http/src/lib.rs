@@ -1,4 +1,4 @@
-//! HTTP at the edges: fetching a page or a playlist, the policy of which hosts may be contacted, and small
+//! HTTP clients and servers: fetching a page or a playlist, the policy of which hosts may be contacted, and small
 //! servers.
 
 pub mod fetch;

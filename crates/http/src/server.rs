@@ -19,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 /// A response whose body is in memory.
 pub type Page = Response<Full<Bytes>>;
 
-/// Connections that [`serve`] has open at the same time; further clients wait in the listen queue. These
+/// Connections that [`serve`] has open at the same time; additional clients wait in the listen queue. These
 /// servers have few clients, and their descriptors come out of those of the viewers.
 const MAX_CONNECTIONS: usize = 256;
 /// A client that has not sent a whole request head after this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long responses that are under way when the server stops may take.
+/// Time limit for responses that are in progress when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
 /// Pause after a failed `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -63,7 +63,7 @@ pub async fn serve<F>(
     connections.await.join_all().await;
 }
 
-/// Serves one connection; a client that fails in the middle of it is no failure of ours.
+/// Serves one connection; a failure of the client is not an error of the server.
 async fn connection<F>(
     stream: TcpStream,
     handler: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,

@@ -1,15 +1,15 @@
-//! What an exchange was about: by the playlist that lists its address; else by the first bytes of its body,
+//! The kind of an exchange: by the playlist that lists its address; else by the first bytes of its body,
 //! by its name, and by its content type.
 //!
-//! Content is asked first, because names lie: CDNs serve segments as `.jpg`, initialization
-//! sections as `seg0.mp4` and playlists without any extension.
+//! Content takes precedence over names, because names are unreliable: CDNs serve segments as `.jpg`,
+//! initialization sections as `seg0.mp4` and playlists without any extension.
 
 use crate::exchange::Kind;
 
-/// What is known of a response when its kind is asked for.
+/// Hints about the kind of a response.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseHints<'a> {
-    /// What a playlist lists the address as.
+    /// The kind as which a playlist lists the address.
     pub listed: Option<Kind>,
     /// Last element of the URL's path, without query.
     pub name: &'a str,
@@ -24,13 +24,13 @@ pub struct ResponseHints<'a> {
 /// Length of an AES-128 key (RFC 8216, section 4.3.2.4).
 const KEY_BYTES: u64 = 16;
 
-/// The kind that the clues speak for; a body of a failed response must not be passed as a clue.
+/// The kind that the hints suggest; the body of a failed response must not be passed as a hint.
 #[must_use]
 pub fn kind(clues: ResponseHints<'_>) -> Kind {
     if let Some(listed) = clues.listed {
         return listed;
     }
-    // Keys are random bytes, so their length has to speak before their content.
+    // Keys are random bytes, so their length has to be checked before their content.
     if clues.length == Some(KEY_BYTES) && !clues.sniff.starts_with(b"#EXTM3U") {
         return Kind::Key;
     }
@@ -51,7 +51,7 @@ fn by_content(sniff: &[u8]) -> Option<Kind> {
     match sniff.get(4..8)? {
         b"ftyp" | b"moov" => Some(Kind::Init),
         b"styp" | b"moof" | b"sidx" | b"emsg" | b"prft" => Some(Kind::Segment),
-        // An MPEG-TS packet begins with 0x47; its second sync byte lies beyond what is kept.
+        // An MPEG-TS packet begins with 0x47; its second sync byte is beyond the bytes that are kept.
         _ if sniff.first() == Some(&0x47) => Some(Kind::Segment),
         _ => None,
     }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_speaks_first_then_name_then_type() {
+    fn content_decides_first_then_name_then_type() {
         let ts = [0x47, 0x40, 0x11, 0x10, 0, 0x42, 0xf0, 0x25];
         for (name, content_type, sniff, length, expected) in [
             ("live", "", &b"#EXTM3U\n"[..], None, Kind::Playlist),
@@ -110,7 +110,7 @@ mod tests {
         ] {
             let clues = ResponseHints { name, content_type, sniff, length, listed: None };
             assert_eq!(kind(clues), expected, "{name} {content_type} {sniff:?}");
-            // Whatever it looks like, a playlist that lists it knows better.
+            // The playlist that lists an address takes precedence over its content.
             let clues = ResponseHints { listed: Some(Kind::Segment), ..clues };
             assert_eq!(kind(clues), Kind::Segment, "{name} {content_type} {sniff:?}");
         }

@@ -9,7 +9,7 @@ pub enum Command {
     More(u32),
     /// Removes this number of viewers, the newest first.
     Fewer(u32),
-    /// Pauses the load: no viewer arrives or leaves. A second one resumes it.
+    /// Pauses the load: no viewer arrives or leaves. A second pause resumes it.
     Pause,
 }
 

@@ -1,4 +1,4 @@
-//! What the body of a response looks like, and whether that is what was asked for.
+//! The apparent content of a response, and whether it matches the request.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::exchange::{Exchange, Kind, Outcome};
 
-/// What a body looks like, by its first bytes.
+/// The apparent content of a body, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
@@ -36,15 +36,15 @@ pub enum Content {
     Json,
     /// Other text.
     Text,
-    /// Something else: encrypted segments and keys look so.
+    /// Something else, such as encrypted segments and keys.
     Other,
 }
 
-/// Block of AES: what is encrypted with AES-128 in CBC mode is padded to it (RFC 8216, 4.3.2.4).
+/// Size of an AES block: AES-128 in CBC mode pads to a multiple of it (RFC 8216, 4.3.2.4).
 const CIPHER_BLOCK: u64 = 16;
 
 impl Content {
-    /// What came, in words: "what came was …".
+    /// The description in messages: "what came was …".
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -65,8 +65,8 @@ impl Content {
         }
     }
 
-    /// Whether it can be a body of this kind and of `bytes` bytes. `encrypted`: whether the playlist says
-    /// that whole segments are encrypted (AES-128); then what is in them cannot be seen.
+    /// Whether it can be a body of this kind and of `bytes` bytes. `encrypted`: whether the
+    /// playlist declares that whole segments are encrypted (AES-128); then their content cannot be inspected.
     #[must_use]
     pub const fn suits(self, kind: Kind, encrypted: bool, bytes: u64) -> bool {
         let legible =
@@ -85,14 +85,14 @@ impl Content {
     }
 }
 
-/// What is wrong with a response that came whole and with a status of success.
+/// A defect of a response that arrived completely and with a successful status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// It is something else than what was asked for.
+    /// The content is not what was requested.
     Content(Content),
-    /// It ends in the middle of a packet or of a box.
+    /// The body ends in the middle of a packet or of a box.
     CutShort,
-    /// It goes on behind the length that was announced for it.
+    /// The body is longer than its announced length.
     TooLong,
 }
 
@@ -107,7 +107,7 @@ impl fmt::Display for Defect {
 }
 
 impl Exchange {
-    /// What is wrong with the body that a successful response brought whole, if anything is.
+    /// The defect of the body of a complete, successful response, if there is one.
     #[must_use]
     pub fn defect(&self) -> Option<Defect> {
         if self.outcome != Outcome::Complete || !matches!(self.status, Some(200 | 206)) {
@@ -116,7 +116,7 @@ impl Exchange {
         let later_part = self.segment.is_some_and(|segment| !segment.from_start);
         let encrypted = self.segment.is_some_and(|segment| segment.encrypted);
         let unsuited = self.content.filter(|content| {
-            // What no playlist lists may be anything; but a page is no segment, whatever it is called.
+            // A response that no playlist lists may be anything, but an HTML page is never a segment.
             let listed = self.segment.is_some() || *content != Content::Other;
             listed && !later_part && !content.suits(self.kind, encrypted, self.body_bytes)
         });
@@ -137,9 +137,9 @@ mod tests {
     use crate::stats::tests::segment;
 
     #[test]
-    fn a_defect_is_one_of_what_came_whole() {
-        let sound = segment(1);
-        assert_eq!(sound.defect(), None);
+    fn only_complete_responses_have_defects() {
+        let valid = segment(1);
+        assert_eq!(valid.defect(), None);
         let page = Exchange { content: Some(Content::Html), ..segment(1) };
         assert_eq!(page.defect(), Some(Defect::Content(Content::Html)));
         assert_eq!(Exchange { status: Some(404), ..page.clone() }.defect(), None);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_page_suits_nothing_that_a_playlist_lists() {
+    fn an_error_page_is_a_defect_of_anything_that_a_playlist_lists() {
         for page in [Content::Html, Content::Empty, Content::Json, Content::Text, Content::Xml] {
             for kind in [Kind::Segment, Kind::Init, Kind::Playlist] {
                 assert!(!page.suits(kind, false, 3200) && !page.suits(kind, true, 3200), "{page:?} {kind:?}");

@@ -1,4 +1,4 @@
-//! Events: what happens in a run, as the aggregator receives it.
+//! The events of a run, as the aggregator receives them.
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use crate::listed::Rendition;
 use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
 
-/// Why a viewer's process ended, as its life cycle sees it.
+/// The reason why a viewer's process ended, from the point of view of its life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndClass {
     /// It played the stream to its end (EXT-X-ENDLIST).
     Finished,
-    /// We stopped it, because the run, its session or its part of the load is over.
+    /// The program stopped it, because the run, its session or its stage of the load is over.
     Stopped,
-    /// It died, ended a stream that has no end, or stalled and was stopped for that.
+    /// It crashed, ended before the end of the stream, or was stopped because it stalled.
     Failed,
 }
 
-/// One thing that happened. `viewer` counts from 1.
+/// An event. `viewer` counts from 1.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A viewer's process was started.
     Started {
         /// The viewer.
         viewer: u32,
-        /// How often it has been started by now.
+        /// Number of its starts so far.
         generation: u32,
-        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// The viewer's player does not report how far it has played: it counts as playing from its first whole segment
-    /// on, until no segment has arrived for `silence_ns`.
+    /// The viewer's player does not report how far it has played: it counts as playing from its first whole
+    /// segment on, until no segment has arrived for `silence_ns`.
     NoProgress {
         /// The viewer.
         viewer: u32,
@@ -50,16 +50,16 @@ pub enum Event {
         media_us: u64,
         /// Media time over wall time in the current window; `None` until the window is full.
         speed: Option<f64>,
-        /// How far behind the wall clock it is since it began to play, seconds.
+        /// Its lag behind the wall clock since it began to play, seconds.
         drift_seconds: f64,
     },
-    /// What a player with a start buffer of one segment would have shown since the last time.
+    /// Playback of a player with a start buffer of one segment, since the previous event of this kind.
     PlaybackTime {
         /// The viewer.
         viewer: u32,
         /// Media shown, microseconds.
         shown_us: u64,
-        /// How long its buffer was empty, microseconds.
+        /// Time for which its buffer was empty, microseconds.
         stalled_us: u64,
     },
     /// A viewer fell below real time for too long.
@@ -82,12 +82,12 @@ pub enum Event {
         ending: ProcessExit,
         /// Whether it had to be killed.
         killed: bool,
-        /// Why, in a text that groups equal causes.
+        /// The reason, as a text that is the same for equal causes.
         reason: String,
         /// Seconds from its start.
         uptime_seconds: f64,
     },
-    /// A viewer has seen a live stream to its end, and leaves.
+    /// A viewer has watched a live stream to its end, and leaves.
     Left {
         /// The viewer.
         viewer: u32,
@@ -99,19 +99,19 @@ pub enum Event {
     },
     /// A request and its response are over.
     Exchange(Box<Exchange>),
-    /// A viewer read a playlist, to its end.
+    /// A viewer has read a whole playlist.
     Playlist {
         /// The viewer.
         viewer: u32,
-        /// How often it had been started.
+        /// Number of its starts.
         generation: u32,
-        /// Which playlist: hash of its URL without delivery directives.
+        /// Identity of the playlist: the hash of its URL without delivery directives.
         playlist: u64,
-        /// What it carries, by the multivariant playlist that led to it.
+        /// Its media, by the multivariant playlist that refers to it.
         rendition: Rendition,
-        /// What it said; the same value for all viewers that read the same.
+        /// Its content; shared by all viewers that read the same text.
         said: Arc<Playlist>,
-        /// When its last byte had come, `CLOCK_MONOTONIC` nanoseconds.
+        /// Time when its last byte arrived, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
     /// A connection could not be made.
@@ -122,7 +122,7 @@ pub enum Event {
         reason: String,
         /// Whether the operating system reported a time-out.
         timed_out: bool,
-        /// How long the viewer had waited when it gave up without an answer, nanoseconds.
+        /// Time that the viewer had waited when it gave up without a response, nanoseconds.
         given_up_after_ns: Option<u64>,
         /// The viewer closed it in the middle of the TLS handshake: because that failed, or because the
         /// viewer was being stopped.
@@ -137,77 +137,77 @@ pub enum Event {
         /// Whether the connection was encrypted.
         tls: bool,
     },
-    /// Something happened that is only counted.
+    /// An event that is only counted.
     Counted {
         /// The viewer.
         viewer: u32,
         /// What.
         counter: Counter,
-        /// How often.
+        /// The number of times.
         events: u64,
     },
     /// Facts were lost on their way to the aggregator.
     FactsLost {
-        /// How many records.
+        /// The number of records.
         records: u64,
     },
-    /// FFmpeg's lines: how many were read, and how many of them went past the bound.
+    /// Lines of FFmpeg: the number that was read, and the number that was dropped because of the limit.
     Lines {
         /// The viewer.
         viewer: u32,
         /// Read.
         parsed: u64,
-        /// Of these, reasons beyond the bound, which were not kept.
+        /// Those of them with a reason that exceeded the limit and was dropped.
         dropped: u64,
     },
-    /// A viewer is expected from now on.
+    /// A viewer is expected to play from now on.
     Arrived {
         /// The viewer.
         viewer: u32,
-        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// A viewer is not expected any more: it is being stopped, or has ended before.
+    /// A viewer is no longer expected to play: it is being stopped, or has ended before.
     RampedDown {
         /// The viewer.
         viewer: u32,
-        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
     /// A viewer was rejected because the limit of viewers was reached.
     Rejected,
     /// A stage of the load begins.
     Stage {
-        /// Its place, from 0.
+        /// Its index, from 0.
         stage: usize,
-        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
     /// The load was changed manually.
     ManualChange {
         /// How.
         command: Command,
-        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// The run is over: viewers are being stopped, and what they do from now on is not playback.
+    /// The run is over: viewers are being stopped, and their activity from now on does not count as playback.
     Closing {
-        /// When, `CLOCK_MONOTONIC` nanoseconds.
+        /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
     /// The origin's exporters were scraped.
     Origin {
-        /// When the answer had come, `CLOCK_MONOTONIC` nanoseconds.
+        /// Time when the response arrived, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
-        /// What they reported.
+        /// Their values.
         scraped: Scraped,
     },
-    /// How late a timer of ours fired.
+    /// The delay with which a timer of this program fired.
     Lag {
         /// Nanoseconds.
         nanos: u64,
     },
-    /// What the machine was doing during the last second.
+    /// The load of the machine during the last second.
     Machine {
         /// Busy share of all processors, 0 to 100.
         cpu_percent: f64,

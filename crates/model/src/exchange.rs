@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::content::Content;
 use crate::listed::SegmentId;
 
-/// What was asked for, in the terms of RFC 8216.
+/// The kind of a requested object, in the terms of RFC 8216.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -41,7 +41,7 @@ impl Kind {
     }
 }
 
-/// How an exchange ended.
+/// The end of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -53,7 +53,7 @@ pub enum Outcome {
     ClosedByPeer,
     /// The connection failed with this errno.
     SocketError(u16),
-    /// The viewer went on with another request.
+    /// The viewer sent another request on the connection.
     Superseded,
     /// The viewer's process ended.
     ProcessExit,
@@ -62,24 +62,24 @@ pub enum Outcome {
     Stale,
 }
 
-/// The cache result that the edge reported.
+/// A cache result that an edge reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cache {
     /// Served from the cache.
     Hit,
-    /// Fetched from behind it.
+    /// Fetched from the server behind it.
     Miss,
     /// Another result: expired, stale, bypass…
     Other,
 }
 
-/// What a media playlist contained (RFC 8216, 4.3.3), as one viewer read it.
+/// The content of a media playlist (RFC 8216, 4.3.3), as one viewer read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MediaPlaylist {
     /// EXT-X-MEDIA-SEQUENCE.
     pub sequence: u64,
-    /// How many segments it lists.
+    /// The number of segments that it lists.
     pub segments: u32,
     /// Hash of the last segment's name; 0 = no segment.
     pub last_segment: u64,
@@ -109,19 +109,19 @@ pub enum Source {
     Log,
 }
 
-/// One request and what came of it. Times are `CLOCK_MONOTONIC` nanoseconds; what was not measured
+/// One request and its outcome. Times are `CLOCK_MONOTONIC` nanoseconds; a value that was not measured
 /// is `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exchange {
     /// Viewer number, from 1.
     pub viewer: u32,
-    /// How often the viewer had been started, from 1.
+    /// Number of the viewer's start, from 1.
     pub generation: u32,
     /// Process of the viewer.
     pub pid: u32,
     /// Connection within the process, from 1; 0 = not known.
     pub connection: u32,
-    /// What was asked for.
+    /// The kind of the requested object.
     pub kind: Kind,
     /// Last element of the URL's path.
     pub name: Box<str>,
@@ -129,9 +129,9 @@ pub struct Exchange {
     pub url_hash: u64,
     /// Status code, `None` if no response arrived.
     pub status: Option<u16>,
-    /// How it ended.
+    /// The end of the exchange.
     pub outcome: Outcome,
-    /// When the request was sent.
+    /// Time when the request was sent.
     pub started_ns: u64,
     /// Name look-up, on the first exchange after one.
     pub dns_ns: Option<u64>,
@@ -149,18 +149,18 @@ pub struct Exchange {
     pub head_bytes: u64,
     /// Body bytes that the viewer read, chunk framing included (nginx's `$body_bytes_sent`).
     pub body_bytes: u64,
-    /// What the body looks like, if any of it was read and was not content-encoded.
+    /// The apparent content of the body, if any of it was read and it was not content-encoded.
     pub content: Option<Content>,
     /// Whether the body is whole, but ends in the middle of an MPEG-TS packet or of an ISO box.
     pub cut_short: bool,
-    /// How many bytes of body the response announced, if it did. A complete one has as many.
+    /// The announced length of the body, if there is one. A complete body has this length.
     pub announced_bytes: Option<u64>,
-    /// Bytes that came behind the end of the response as it was announced: the length was too small.
+    /// Bytes beyond the announced end of the response: the announced length was too small.
     pub excess_bytes: u64,
-    /// The segment that was asked for, if a playlist that this or another viewer read lists it.
+    /// The requested segment, if a playlist that this or another viewer read lists it.
     pub segment: Option<SegmentId>,
-    /// Whether the request let the server hold the answer back until the playlist has something new (LL-HLS):
-    /// then the time to the first byte is no measure of the server.
+    /// Whether the request allowed the server to delay the response until the playlist has new content (LL-HLS):
+    /// then the time to the first byte does not measure the server.
     pub blocking_reload: bool,
     /// Bytes that the kernel received on the connection for this exchange, FIN not counted.
     pub received_bytes: Option<u64>,
@@ -172,16 +172,16 @@ pub struct Exchange {
     pub rtt_us: Option<u32>,
     /// The smallest round-trip time of the connection in the last minutes, microseconds.
     pub min_rtt_us: Option<u32>,
-    /// The cache result that the edge reported.
+    /// A cache result that an edge reported.
     pub cache: Option<Cache>,
     /// `Age` of the response, seconds.
     pub age_s: Option<u32>,
-    /// What the edge calls itself (X-Served-By, X-Amz-Cf-Pop, CF-Ray's place, Via).
+    /// The name that the edge gives itself (X-Served-By, X-Amz-Cf-Pop, CF-Ray's place, Via).
     pub edge: Option<Box<str>>,
-    /// What the media playlist contained, if the body was one and arrived whole.
+    /// The content of the media playlist, if the body was one and arrived whole.
     pub playlist: Option<MediaPlaylist>,
     /// The peer.
     pub peer: Option<(IpAddr, u16)>,
-    /// Own port: with the peer it names the connection in a server's log.
+    /// Local port: with the peer's address it identifies the connection in a server's log.
     pub local_port: Option<u16>,
 }

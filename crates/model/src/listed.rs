@@ -1,12 +1,12 @@
-//! The addresses that playlists listed: what a request is about is what a playlist says, whatever the
-//! address is called and whatever the server calls its content.
+//! The addresses that playlists listed. The playlist determines the kind of a request, not the name of the
+//! address or the content type that the server sends.
 
 use serde::Serialize;
 
 use crate::exchange::Kind;
 use crate::recent::Recent;
 
-/// Addresses that are known at most. At 1000 viewers with addresses of their own, and a segment every 2 s,
+/// The maximum number of known addresses. At 1000 viewers with addresses of their own, and a segment every 2 s,
 /// these are the last three minutes; where viewers share addresses, hours.
 const MOST: usize = 200_000;
 
@@ -19,33 +19,33 @@ pub struct SegmentId {
     pub sequence: u64,
     /// EXTINF, microseconds; 0 = not known.
     pub duration_us: u64,
-    /// What it carries.
+    /// Its media.
     pub rendition: Rendition,
     /// Whether it is encrypted as a whole (AES-128).
     pub encrypted: bool,
-    /// Whether the request asked for all of it, and not for a later part, as after a broken download.
+    /// Whether the whole segment was requested, and not a later part, as after an interrupted download.
     pub from_start: bool,
 }
 
-/// What the segments of a media playlist carry, by the multivariant playlist that led to it.
+/// The media of a media playlist's segments, by the multivariant playlist that refers to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rendition {
-    /// A variant, or a media playlist that no other one led to.
+    /// A variant, or a media playlist that was opened directly.
     #[default]
     Main,
-    /// Audio of its own.
+    /// Separate audio.
     Audio,
-    /// Video of its own.
+    /// Separate video.
     Video,
     /// Subtitles.
     Subtitles,
 }
 
-/// What a playlist lists an address as.
+/// The role in which a playlist lists an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listed {
-    /// A segment; `None` if it is one of several in the same resource, and not known which.
+    /// A segment; `None` if it is an unknown one of several in the same resource.
     Segment(Option<SegmentId>),
     /// An initialization section.
     Init,
@@ -67,7 +67,7 @@ impl Listed {
         }
     }
 
-    /// The segment, if it is one that is known.
+    /// The segment, if it is known.
     #[must_use]
     pub const fn segment(&self) -> Option<SegmentId> {
         match self {
@@ -82,13 +82,13 @@ impl Listed {
 pub struct ListedUrl {
     /// Hash of the request for it.
     pub url_hash: u64,
-    /// First byte of the part that is meant, where it is a part.
+    /// First byte of the part, if it is a part of a resource.
     pub offset: Option<u64>,
-    /// What it is.
+    /// Its role.
     pub listed: Listed,
 }
 
-/// The addresses that playlists of a run listed lately.
+/// The addresses that playlists of a run listed recently.
 #[derive(Clone, Debug)]
 pub struct ListedUrls {
     known: Recent<(u64, Option<u64>), Listed>,
@@ -101,23 +101,23 @@ impl Default for ListedUrls {
 }
 
 impl ListedUrls {
-    /// See [`Recent::generation`]: a playlist has to list its addresses anew only when this changed.
+    /// See [`Recent::generation`]: the addresses of a playlist have to be added again only when this has changed.
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.known.generation()
     }
 
-    /// Takes what a playlist lists.
+    /// Adds the addresses that a playlist lists.
     pub fn list(&mut self, url: ListedUrl) {
         let ListedUrl { url_hash, offset, listed } = url;
         self.known.insert((url_hash, offset), listed, 1);
-        // A part that is asked for otherwise is a part of a segment in any case.
+        // A part with another range is still a part of a segment.
         if offset.is_some() && matches!(listed, Listed::Segment(_)) {
             self.known.insert((url_hash, None), Listed::Segment(None), 1);
         }
     }
 
-    /// What a request is about that asked for the bytes from `range_start` on.
+    /// The role of a request for the bytes from `range_start` on.
     #[must_use]
     pub fn find(&self, url_hash: u64, range_start: u64) -> Option<Listed> {
         let part = self.known.get(&(url_hash, Some(range_start))).copied();
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_one_resource_are_told_apart_by_where_they_begin() {
+    fn parts_of_one_resource_are_distinguished_by_their_offsets() {
         let mut urls = ListedUrls::default();
         urls.list(ListedUrl { url_hash: 1, offset: Some(0), listed: Listed::Init });
         for (sequence, offset) in [(1, 700), (2, 1700)] {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_that_goes_on_in_the_middle_is_of_the_same_segment() {
+    fn a_download_that_resumes_in_the_middle_belongs_to_the_same_segment() {
         let mut urls = ListedUrls::default();
         urls.list(ListedUrl { url_hash: 1, offset: None, listed: Listed::Segment(Some(segment(3))) });
         assert_eq!(urls.find(1, 0).and_then(|listed| listed.segment()), Some(segment(3)));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_addresses_are_listed_the_latest_are_known() {
+    fn the_latest_addresses_are_known_however_many_are_listed() {
         let mut urls = ListedUrls::default();
         for number in 0..3 * MOST as u64 {
             urls.list(ListedUrl { url_hash: number, offset: None, listed: Listed::Key });

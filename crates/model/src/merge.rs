@@ -1,11 +1,11 @@
-//! Addition of what was counted in different places: threads, shards, files.
+//! Addition of counts from different places: threads, shards, files.
 
 use std::collections::BTreeMap;
 
-/// Something that can take in what was counted elsewhere. Adding `b` and then `c` gives the same as adding
+/// A value that can add the counts of another one. Adding `b` and then `c` gives the same as adding
 /// `c` and then `b`.
 pub trait Merge {
-    /// Adds what `other` counted.
+    /// Adds the counts of `other`.
     fn merge(&mut self, other: &Self);
 }
 
@@ -41,7 +41,7 @@ impl Merge for f64 {
     }
 }
 
-/// What only one side measured is the whole.
+/// A value that only one side measured is kept.
 impl<T: Merge + Clone> Merge for Option<T> {
     fn merge(&mut self, other: &Self) {
         match (self, other) {
@@ -73,7 +73,7 @@ pub(crate) fn rows<T: Merge + Clone>(rows: &mut Vec<T>, others: &[T], same: impl
     }
 }
 
-/// A text and how often it was met, most frequent first.
+/// Texts with their counts, most frequent first.
 pub(crate) fn counted(rows: &mut Vec<(String, u64)>, others: &[(String, u64)]) {
     let mut sums: BTreeMap<String, u64> = std::mem::take(rows).into_iter().collect();
     Merge::merge(&mut sums, &others.iter().cloned().collect());

@@ -1,4 +1,4 @@
-//! What the origin's exporters report, sample by sample.
+//! Samples of the origin's exporters.
 
 /// A target of scrapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ impl Target {
 pub struct NodeSample {
     /// Seconds that all processors together were busy (all modes but idle and iowait).
     pub busy_seconds: f64,
-    /// Seconds that all processors together were there.
+    /// Seconds of all processors together, busy or idle.
     pub all_seconds: f64,
     /// Share of the memory in use, 0 to 1 (MemTotal less MemAvailable).
     pub memory_used: Option<f64>,
@@ -51,7 +51,7 @@ pub struct NginxSample {
     pub requests: f64,
 }
 
-/// What one scrape brought.
+/// The result of one scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scraped {
     /// From the node exporter.
@@ -60,6 +60,6 @@ pub enum Scraped {
     Nginx(NginxSample),
     /// Names and sizes of segments, bytes.
     Sizes(Vec<(Box<str>, u64)>),
-    /// Nothing: why.
+    /// The reason why the scrape failed.
     Failed(Target, String),
 }

@@ -1,28 +1,28 @@
-//! A map of bounded size that forgets what has not been used for long.
+//! A map of bounded size that forgets entries that have not been used for a while.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// A map in two generations: when the young one is full it becomes the old one, and the old one goes.
+/// A map in two generations: when the young one is full, it replaces the old one, whose entries are dropped.
 #[derive(Clone, Debug)]
 pub struct Recent<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
-    /// Weight of the young generation, and its most.
+    /// Weight of the young generation, and its limit.
     weight: usize,
     most: usize,
     generation: u32,
 }
 
 impl<K: Eq + Hash, V> Recent<K, V> {
-    /// A map whose entries weigh `most` together, at most; when that is reached, the older half goes.
+    /// A map whose entries have a total weight of at most `most`; at the limit, the older half is dropped.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), weight: 0, most: most / 2, generation: 0 }
     }
 
-    /// Counts the generations: what was inserted while it had this value is there as long as it has this
-    /// value or the next one.
+    /// The number of the current generation: an entry that was inserted in a generation exists as long as
+    /// this has that value or the next one.
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_used_stays_and_the_rest_goes() {
+    fn used_entries_stay_and_the_others_are_dropped() {
         let mut recent = Recent::new(20);
         for number in 0..100_u32 {
             recent.insert(number, number * 2, 1);
@@ -72,11 +72,11 @@ mod tests {
             assert!(recent.young.len() + recent.old.len() <= 20);
         }
         assert_eq!((recent.get(&99), recent.get(&91), recent.get(&50)), (Some(&198), Some(&182), None));
-        // What is inserted again weighs nothing more.
+        // An entry that is inserted again adds no weight.
         let generation = recent.generation();
         (0..100).for_each(|_| recent.insert(99, 1, 1));
         assert_eq!((recent.generation(), recent.get(&99)), (generation, Some(&1)));
-        // One entry that weighs more than all is there until the next one.
+        // An entry that exceeds the limit stays until the next one.
         recent.insert(1, 1, 1000);
         assert_eq!(recent.get(&1), Some(&1));
     }

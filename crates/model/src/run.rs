@@ -1,15 +1,15 @@
-//! What does not change during a run and is part of every output.
+//! The properties of a run that do not change and are part of every output.
 
 use serde::{Deserialize, Serialize};
 
 use hls_swarm_hls::selection::VariantSelection;
 
-/// A run, as outputs name it.
+/// The identity of a run in outputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The stream, without secrets.
     pub url: String,
-    /// Which variants are played.
+    /// The variants that are played.
     pub variant: VariantSelection,
     /// Version of this program.
     pub version: String,
@@ -22,7 +22,7 @@ pub struct Run {
     /// Seed of all random choices; `None` of merged runs, which had one each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// When it began, seconds since 1970.
+    /// Its start, seconds since 1970.
     pub began_unix: u64,
     /// Whether series per viewer are exported.
     #[serde(skip)]
@@ -30,14 +30,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// What played, for people.
+    /// The description of the player.
     #[must_use]
     pub fn player_name(&self) -> String {
         let ffmpeg = self.ffmpeg.as_ref().map(|version| format!("FFmpeg {version}"));
         ffmpeg.or_else(|| self.player.clone()).unwrap_or_default()
     }
 
-    /// The variant as it is typed.
+    /// The variant selection as it was typed.
     #[must_use]
     pub fn variant_name(&self) -> String {
         self.variant.to_string()

@@ -5,10 +5,10 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// What happened during one step. Counts are those of the step, gauges those at its end.
+/// The figures of one step. Counts are those of the step, gauges those at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
-    /// Where the step begins, seconds of the run.
+    /// Start of the step, seconds of the run.
     pub second: u64,
     /// Viewers that should have been up.
     pub target: u64,
@@ -55,7 +55,7 @@ pub struct Percentiles {
     pub p99: f64,
 }
 
-/// Points in the order of time. A step in which this program could not look has none.
+/// Points in chronological order. A step in which this program was stopped has none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
     /// Length of a step, seconds; a power of two.

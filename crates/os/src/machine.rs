@@ -9,7 +9,7 @@ use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use procfs::process::Process;
 use procfs::{Current, CurrentSI, KernelStats};
 
-/// What the machine has left; `None` = unknown, or there is no such limit.
+/// The remaining resources of the machine; `None` = unknown, or there is no such limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Headroom {
     /// Open files that this program may have (soft limit, after raising it as far as allowed).

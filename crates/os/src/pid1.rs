@@ -14,7 +14,7 @@ use nix::unistd::{ForkResult, Pid, fork, getpid};
 
 use hls_swarm_base::error::Failure;
 
-/// How long the guard, which outlives the program, may take to clean up.
+/// Time limit for the guard, which outlives the program, to clean up.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Forks if this process is PID 1. Call it first in `main`, before threads exist. Returns `None` in the process

@@ -151,7 +151,7 @@ impl Group {
     }
 }
 
-/// When a child that is being stopped gets the next signal.
+/// The times at which a child that is being stopped gets the next signals.
 #[derive(Clone, Copy, Debug)]
 pub struct StopTimeouts {
     /// SIGTERM is sent again this long after the first one: some builds of FFmpeg only react to the second.
@@ -300,7 +300,7 @@ impl Drop for Child {
 /// The captured output of a program.
 #[derive(Clone, Debug)]
 pub struct Captured {
-    /// How it ended.
+    /// Its exit status.
     pub exit: ProcessExit,
     /// Its standard output, truncated at the limit.
     pub stdout: Vec<u8>,

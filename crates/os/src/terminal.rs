@@ -29,7 +29,7 @@ use super::shutdown::wake_on;
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[2J";
 /// CAN ends an incomplete sequence; then plain text, cursor shown, main screen.
 const LEAVE: &[u8] = b"\x18\x1b[0m\x1b[?25h\x1b[?1049l";
-/// How long to wait for a terminal that accepts no bytes when it is restored, milliseconds.
+/// The longest time to wait for a terminal that accepts no bytes when it is restored, milliseconds.
 const RESTORE_TIMEOUT_MS: u8 = 200;
 
 /// The terminal to restore; only one, because a process has one.

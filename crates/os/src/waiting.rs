@@ -1,13 +1,13 @@
 //! Evidence that processes had to wait for a processor: the kernel's run-queue times, the throttling of the
 //! control group, pressure stall information, and stopped processes.
 //!
-//! A busy machine is no evidence. What counts is how long the processes of a run were ready to run and did
+//! A busy machine alone proves nothing. What counts is how long the processes of a run were ready to run and did
 //! not run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How long the threads of a process ran, and how long they waited for a processor, since they began.
+/// Times for which the threads of a process ran and waited for a processor since they began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
     /// Time on a processor, nanoseconds.
@@ -66,7 +66,7 @@ const fn is_stopped(state: char) -> bool {
     matches!(state, 'T' | 't')
 }
 
-/// How long the control group of this process was throttled by its CPU quota so far, nanoseconds. `None`
+/// Time for which the control group of this process was throttled by its CPU quota so far, nanoseconds. `None`
 /// where there is no quota, or it cannot be read.
 #[must_use]
 pub fn throttled_ns() -> Option<u64> {
@@ -74,7 +74,7 @@ pub fn throttled_ns() -> Option<u64> {
     cpu_stat_files(&groups).into_iter().find_map(|file| throttled(&fs::read_to_string(file).ok()?))
 }
 
-/// Where the statistics of the group may be: version 2, then version 1. Inside a container the group's own
+/// Possible paths of the statistics of the group: version 2, then version 1. Inside a container the group's own
 /// path is not visible, and the root of the mount is the group.
 fn cpu_stat_files(groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -105,7 +105,7 @@ fn throttled(stat: &str) -> Option<u64> {
     })
 }
 
-/// How long any process of this machine waited for a processor so far, nanoseconds (pressure stall
+/// Time for which any process of this machine waited for a processor so far, nanoseconds (pressure stall
 /// information, `some`). `None` where the kernel does not keep it.
 #[must_use]
 pub fn pressure_ns() -> Option<u64> {

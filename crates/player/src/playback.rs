@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 /// A viewer below this speed is too slow.
 pub const SLOW: f64 = 0.9;
-/// How long a viewer must be too slow before it counts as stalled, nanoseconds.
+/// Time for which a viewer must be too slow before it counts as stalled, nanoseconds.
 const HOLD_NS: u64 = 5_000_000_000;
 
 /// The playback of one viewer process.
@@ -37,7 +37,7 @@ pub enum Change {
 pub struct Assessment {
     /// Media time divided by wall time; `None` until a window is full.
     pub speed: Option<f64>,
-    /// How far media has fallen behind the wall clock since the first media, seconds.
+    /// Lag of media behind the wall clock since the first media, seconds.
     pub drift_seconds: f64,
     /// Whether the viewer stalled or recovered just now.
     pub change: Option<Change>,
@@ -99,8 +99,8 @@ impl Playback {
         Assessment { speed, drift_seconds: self.drift_seconds(at_ns), change }
     }
 
-    /// The time when the next media was due, if it is late; else now. Late media is detected only after two
-    /// segments, but the viewer has been slow since the next segment was due.
+    /// The time when the next media was due, if it is late; otherwise the current time. Late media is
+    /// detected only after two segments, but the viewer has been slow since the next segment was due.
     fn overdue_since(&self, at_ns: u64) -> u64 {
         let last = self.advances.back().map_or(at_ns, |(at, _)| *at);
         if self.until(at_ns, last) == last { at_ns } else { last.saturating_add(self.segment_ns) }

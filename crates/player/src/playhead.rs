@@ -7,7 +7,7 @@
 use crate::preset::BufferRules;
 use crate::timeline::{Arrival, Media, Timeline};
 
-/// What the playhead is doing.
+/// The state of the playhead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Nothing has been played yet.
@@ -20,18 +20,18 @@ pub enum State {
     Ended,
 }
 
-/// What a viewer saw so far. All times are nanoseconds, and all figures only grow.
+/// Playback of a viewer so far. All times are nanoseconds, and all figures only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Viewing {
-    /// From the viewer's start to its first picture; absent until then.
+    /// Time from the viewer's start to its first frame; absent until then.
     pub startup_ns: Option<u64>,
     /// Media that was shown.
     pub played_ns: u64,
-    /// Time in which the playhead stood still after the start, for lack of media.
+    /// Time for which the playhead stalled after the start, for lack of media.
     pub stalled_ns: u64,
-    /// The longest of these times.
+    /// The longest stall.
     pub longest_stall_ns: u64,
-    /// How often it stood still.
+    /// The number of stalls.
     pub stalls: u64,
     /// Media that was jumped over because it was missing.
     pub missing_ns: u64,
@@ -67,13 +67,13 @@ impl Playhead {
         }
     }
 
-    /// What the playhead is doing.
+    /// The state of the playhead.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// What the viewer saw by the last time that was passed in.
+    /// The playback of the viewer up to the last time that was passed in.
     #[must_use]
     pub const fn viewing(&self) -> Viewing {
         self.viewing
@@ -86,7 +86,7 @@ impl Playhead {
         self.renditions.iter().map(playable).min().unwrap_or(0)
     }
 
-    /// Records what became of a segment of a rendition: the last byte of it (or its failure) was at `at_ns`.
+    /// Records the outcome of a segment of a rendition: the last byte of it (or its failure) was at `at_ns`.
     /// Renditions and segments are counted from 0 and from the playlist's media sequence.
     pub fn segment(
         &mut self,
@@ -106,7 +106,7 @@ impl Playhead {
         self.start_or_resume();
     }
 
-    /// Records that the media sequence numbers of a rendition begin anew, as after an encoder's restart.
+    /// Records that the media sequence numbers of a rendition restart, as after an encoder's restart.
     pub fn sequence_began_anew(&mut self, at_ns: u64, rendition: usize) {
         self.advance(at_ns);
         if let Some(timeline) = self.renditions.get_mut(rendition) {
@@ -160,7 +160,7 @@ impl Playhead {
         }
     }
 
-    /// What there is at the playhead: all renditions are needed, and the first that breaks off decides.
+    /// The media at the playhead: all renditions are needed, so the first that is missing decides.
     fn media(&self) -> Media {
         let mut common = u64::MAX;
         let mut gap = None;

@@ -1,4 +1,4 @@
-//! When players begin to play, when they resume after a stall, and how much they buffer.
+//! Buffer rules of players: when they begin to play, when they resume after a stall, and how much they buffer.
 
 use std::fmt;
 use std::str::FromStr;

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-/// How many segments a viewer requests at the same time. A segment is missing when a later one than these
-/// has come to its end: viewers request in order, so the segment was left out.
+/// The number of segments that a viewer requests at the same time. A segment is missing when a later one than
+/// these has been played to its end: viewers request in order, so the segment was left out.
 const PARALLEL_REQUESTS: u64 = 2;
 /// Segments that are remembered beyond the playhead. More than any live window and buffer hold.
 const MOST_SEGMENTS: usize = 100_000;
 
-/// What became of a segment.
+/// The outcome of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// All of it arrived, and it is media.
@@ -18,7 +18,7 @@ pub enum Arrival {
     Missing,
 }
 
-/// What a timeline has at a position.
+/// The media at a position of a timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Media {
     /// Playable media up to this position.
@@ -74,7 +74,7 @@ impl Timeline {
         }
     }
 
-    /// The media sequence numbers begin anew, as after an encoder's restart: what was not yet played is
+    /// Restarts the media sequence numbers, as after an encoder's restart: media that was not yet played is
     /// forgotten, and the next segment follows where playback is.
     pub(crate) fn begin_anew(&mut self) {
         self.segments.clear();
@@ -91,7 +91,7 @@ impl Timeline {
         self.ended && self.front.is_none_or(|front| self.segments.range(front..).next().is_none())
     }
 
-    /// What there is at the front. A segment that failed is awaited until a later one has arrived: the viewer
+    /// The media at the front. A segment that failed is awaited until a later one has arrived: the viewer
     /// may request it again.
     pub(crate) fn at_front(&self) -> Media {
         let Some(front) = self.front else { return Media::Awaited };
@@ -133,7 +133,7 @@ impl Timeline {
         end_ns.saturating_sub(position_ns)
     }
 
-    /// Forgets the front segment, because playback has come to its end.
+    /// Forgets the front segment, because playback has reached its end.
     pub(crate) fn pass(&mut self) {
         let Some(front) = self.front else { return };
         let passed = self.segments.remove(&front).map_or(self.usual_ns, |segment| segment.duration_ns);

@@ -18,7 +18,7 @@ fn time(event: &Value) -> f64 {
     event["t"].as_f64().unwrap()
 }
 
-/// What the model saw by the last event of the log.
+/// The playback of the model up to the last event of the log.
 fn replay(events: &[Value]) -> Viewing {
     let ns = |event: &Value| (time(event) * 1e6) as u64;
     let pressed_play = events.iter().find(|event| event["k"] == "media:play").map_or(0, ns);

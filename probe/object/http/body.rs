@@ -1,31 +1,31 @@
 //! Passes the bodies of playlists on, in pieces that fit into the pipe.
 //!
-//! The room for a piece holds what the request asked for until the body begins, because both go the
+//! The room for a piece holds the target and host of the request until the body begins, because both go the
 //! same way: relative addresses in a playlist mean nothing without the playlist's own address.
 
 use super::super::wire::{BODY_BYTES, BODY_LIMIT, BodyChunk, SNIFF_BYTES, body};
 
-/// How much of a body may pass before it has to show that it is a playlist: RFC 8216 wants it at once, but
+/// Bytes of a body within which a playlist must be recognized: RFC 8216 requires `#EXTM3U` first, but
 /// scripts write blank lines before it.
 const BLANKS: usize = 64;
-/// Most bytes of what the request asked for; the first piece has room for the beginning of the body, too.
+/// Maximum length of target and host in bytes; the first piece has room for the beginning of the body, too.
 const MOST_ADDRESS: usize = BODY_BYTES - BLANKS - SNIFF_BYTES;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// A request is being followed: its target comes.
+    /// A request is being followed: its target is expected.
     Target,
-    /// Its host came, too.
+    /// Its host has arrived, too.
     Host,
     /// The body began, and may be a playlist.
     Undecided,
-    /// The body is passed on.
+    /// The body is being passed on.
     Passing,
-    /// As far as it may be, it was.
+    /// The body was passed on up to the limit.
     Cut,
     /// A piece did not fit into the pipe.
     Lost,
-    /// It is no playlist, or its address is too long.
+    /// It is not a playlist, or its address is too long.
     Off,
 }
 
@@ -83,7 +83,7 @@ impl Body {
         }
     }
 
-    /// How many bytes [`Self::take`] can take at most; 0 = a piece is full, and has to go first.
+    /// The maximum number of bytes for [`Self::take`]; 0 = a piece is full, and has to be sent first.
     pub(super) fn room(&self) -> usize {
         match self.state {
             State::Undecided => BLANKS,

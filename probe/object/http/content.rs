@@ -1,9 +1,9 @@
-//! What a body looks like by its first bytes, and whether its last ones end what is in it, without keeping
-//! more of them than a few.
+//! The apparent content of a body by its first bytes, and whether its last ones end what is in it, without
+//! keeping more of them than a few.
 
 use super::super::wire::{SNIFF_BYTES, content};
 
-/// Where sync bytes of MPEG-TS are looked for: packets of 188 bytes, of 192 with a time stamp before each
+/// Positions of the sync bytes of MPEG-TS: packets of 188 bytes, of 192 with a time stamp before each
 /// (M2TS), and of 204 with parity behind each.
 const PLACES: [u16; 8] = [0, 4, 188, 196, 204, 376, 388, 408];
 /// The three kinds of packets: their size, and which of the places are theirs.
@@ -35,7 +35,7 @@ struct Boxes {
     /// Its header, as far as it has come.
     header: [u8; 16],
     header_len: u8,
-    /// The sizes mean nothing, or the last box goes on to the end of the body.
+    /// The sizes are invalid, or the last box extends to the end of the body.
     lost: bool,
 }
 
@@ -134,7 +134,7 @@ impl Content {
         } else if let [0xff, second, ..] = *first
             && second & 0xf0 == 0xf0
         {
-            // The layer tells them apart (ISO/IEC 13818-7, 6.2.1): 0 is ADTS.
+            // The layer distinguishes them (ISO/IEC 13818-7, 6.2.1): 0 is ADTS.
             match second & 0x06 {
                 0 => content::ADTS,
                 _ => content::MPEG_AUDIO,

@@ -78,7 +78,7 @@ pub(super) fn range_start(value: &[u8]) -> Option<u64> {
     range.get(..dash).map(trim).and_then(decimal)
 }
 
-/// First byte and length of what a `Content-Range` says: `bytes FIRST-LAST/TOTAL`.
+/// First byte and length of a `Content-Range`: `bytes FIRST-LAST/TOTAL`.
 pub(super) fn content_range(value: &[u8]) -> Option<(u64, u64)> {
     let range = trim(value.strip_prefix(b"bytes")?);
     let slash = range.iter().position(|&byte| byte == b'/')?;
@@ -121,7 +121,7 @@ pub(super) fn hexadecimal(byte: u8) -> Option<u64> {
     }
 }
 
-/// What the cache nearest to the viewer said (the last member of the list). Words as of nginx,
+/// The result of the cache nearest to the viewer (the last member of the list). Words as of nginx,
 /// Varnish, CloudFront, Fastly, Akamai, Cloudflare, and RFC 9211 (`hit`, `fwd=miss`).
 pub(super) fn cache_word(member: &[u8]) -> u8 {
     if contains(member, b"refresh") || contains(member, b"pass") || contains(member, b"hit=?0") {
@@ -135,7 +135,7 @@ pub(super) fn cache_word(member: &[u8]) -> u8 {
     }
 }
 
-/// What the server nearest to the viewer calls itself, and how well the header is suited to tell:
+/// The name of the server nearest to the viewer, and how well the header is suited for it:
 /// Fastly and Varnish (`X-Served-By`), CloudFront (`X-Amz-Cf-Pop`), Cloudflare (the place behind the
 /// last `-` of `CF-Ray`), any proxy (`Via`).
 pub(super) fn edge_name<'text>(name: &[u8], value: &'text [u8]) -> Option<(u8, &'text [u8])> {

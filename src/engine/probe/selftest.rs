@@ -85,7 +85,9 @@ pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, F
     let mut rule = None;
     if subject.resolves {
         let (address, port) = (socket.address().ip(), socket.address().port());
-        rule = Some(Rule { host: UNKNOWN_NAME.to_owned(), port: None, addresses: vec![address] }.told());
+        rule = Some(
+            Rule { host: UNKNOWN_NAME.to_owned(), port: None, addresses: vec![address] }.probe_setting(),
+        );
         let by_name = (subject.arguments)(&url(&format_args!("{UNKNOWN_NAME}:{port}")));
         probed.arguments = by_name.into_iter().map(Into::into).collect();
     }

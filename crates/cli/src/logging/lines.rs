@@ -1,4 +1,4 @@
-//! Where log lines go: to standard error, except while the dashboard has the screen. Then they are
+//! The destination of log lines: standard error, except while the dashboard has the screen. Then they are
 //! held back (a bounded number of them) and follow when the screen is free again.
 
 use std::collections::VecDeque;
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use hls_swarm_os::{secrets, terminal};
 
-/// Lines that are kept; older ones are let go.
+/// The number of lines that are kept; older ones are dropped.
 const KEPT: usize = 500;
 
 /// Lines that cannot be written to standard error now, as they are to be written there.
@@ -35,11 +35,11 @@ impl Write for StandardError {
     }
 }
 
-/// Writes what was held back while the dashboard had the screen.
+/// Writes the lines that were held back while the dashboard had the screen.
 pub fn release() {
     let held = HELD.lock().map(|mut held| std::mem::take(&mut *held)).unwrap_or_default();
     for line in held {
-        // The reader may be gone; there is no one left to tell.
+        // The reader may be gone; then the lines are lost.
         drop(io::stderr().write_all(&line));
     }
 }
@@ -69,7 +69,7 @@ impl Write for Recent {
     }
 }
 
-/// A line without secrets, whatever led them into it.
+/// A line without secrets.
 fn shown(bytes: &[u8]) -> Vec<u8> {
     secrets::redact(&String::from_utf8_lossy(bytes)).into_owned().into_bytes()
 }

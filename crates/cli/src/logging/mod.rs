@@ -1,4 +1,4 @@
-//! Log output: where it goes, in which format, and which levels there are.
+//! Log output: its destination, format, and levels.
 
 pub mod lines;
 
@@ -14,7 +14,7 @@ use hls_swarm_base::error::Failure;
 
 use lines::{Recent, StandardError};
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {

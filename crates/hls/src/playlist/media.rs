@@ -31,7 +31,7 @@ pub struct Media {
 }
 
 impl Media {
-    /// Whether the stream goes on: no EXT-X-ENDLIST.
+    /// Whether the stream is live: it has no EXT-X-ENDLIST.
     #[must_use]
     pub const fn is_live(&self) -> bool {
         !self.ended
@@ -107,7 +107,7 @@ pub struct Segment {
 pub struct ByteRange {
     /// Its first byte.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub length: u64,
 }
 
@@ -118,7 +118,7 @@ pub struct Key {
     pub method: EncryptionMethod,
     /// URI as the playlist has it; empty if it is missing.
     pub uri: String,
-    /// The same, resolved; `None` if it is no address on the network (`skd:`, for example).
+    /// The same, resolved; `None` if it is not a network address (`skd:`, for example).
     pub url: Option<Url>,
     /// IV.
     pub iv: Option<u128>,

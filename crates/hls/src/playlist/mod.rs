@@ -1,7 +1,7 @@
 //! Media and multivariant playlists: model, reader and writer.
 //!
-//! It is not a validator: it reads what players read, and reports what is odd ([`warning`]) and why a text cannot
-//! be played at all ([`InvalidPlaylist`]).
+//! It is not a validator: it reads what players read, and reports deviations ([`warning`]) and the reason why a
+//! text cannot be played at all ([`InvalidPlaylist`]).
 
 mod attributes;
 pub mod media;
@@ -29,7 +29,7 @@ pub enum Playlist {
     Media(Media),
 }
 
-/// Why a text is not a playlist that can be played.
+/// The reason why a text is not a playlist that can be played.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidPlaylist {
     /// It is empty.
@@ -64,7 +64,7 @@ impl std::error::Error for InvalidPlaylist {}
 /// [`InvalidPlaylist`] if it is not a playlist, lists nothing, or has what FFmpeg refuses.
 pub fn parse(text: &str, base: &Url) -> Result<Playlist, InvalidPlaylist> {
     let Reading { playlist, warnings, .. } = read(text, base)?;
-    if let Some(refused) = warnings.into_iter().find(|warning| warning.oddity.is_refused_by_ffmpeg()) {
+    if let Some(refused) = warnings.into_iter().find(|warning| warning.deviation.is_refused_by_ffmpeg()) {
         return Err(InvalidPlaylist::Refused(refused));
     }
     match playlist {

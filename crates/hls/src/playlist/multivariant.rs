@@ -1,5 +1,4 @@
-//! Multivariant playlists (RFC 8216, 4.3.4, where they are called master playlists): variants, and the
-//! renditions that go with them.
+//! Multivariant playlists (RFC 8216, 4.3.4): variants, and the renditions that belong to them.
 
 use url::Url;
 
@@ -13,7 +12,7 @@ pub struct Multivariant {
 }
 
 impl Multivariant {
-    /// The audio that a player takes beside `variant`: the default of its group, or the one that may be
+    /// The audio that a player selects for `variant`: the default of its group, or the one that may be
     /// selected without the user, or the first one. `None` where the audio is inside the variant's own
     /// segments.
     #[must_use]

@@ -7,13 +7,13 @@ use url::Url;
 use super::attributes::{attribute, integer, number};
 use super::media::{ByteRange, EncryptionMethod, Key, Map, Media, PlaylistType, Segment, Start};
 use super::multivariant::{Multivariant, Rendition, RenditionKind, Variant};
-use super::warning::{Oddity, Warning};
+use super::warning::{Deviation, Warning};
 use super::{InvalidPlaylist, Playlist};
 
-/// Most warnings of one playlist; one oddity may be on every line.
+/// The maximum number of warnings of one playlist; the same deviation may be on every line.
 const WARNINGS: usize = 32;
 
-/// Tags that mean something to other players, and are not read here.
+/// Tags that other players use, and that are ignored here.
 const IGNORED: [&str; 12] = [
     "EXT-X-BITRATE",
     "EXT-X-CONTENT-STEERING",
@@ -41,12 +41,12 @@ const VALUED: [&str; 8] = [
     "EXT-X-TARGETDURATION",
 ];
 
-/// A playlist, and what was noticed while it was read.
+/// A playlist, and the warnings about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
     /// The playlist.
     pub playlist: Playlist,
-    /// What is odd about it; not everything, if there is very much of it.
+    /// Its deviations, up to a maximum number.
     pub warnings: Vec<Warning>,
     /// Tags in it that mean something to other players, and that are not read here (EXT-X-PART, for
     /// example), each once.
@@ -57,7 +57,7 @@ pub struct Reading {
 /// becomes a [`Warning`].
 ///
 /// # Errors
-/// [`InvalidPlaylist`] if it is no playlist at all. A media playlist may be without segments.
+/// [`InvalidPlaylist`] if the text is not a playlist. A media playlist may have no segments.
 pub fn read(text: &str, base: &Url) -> Result<Reading, InvalidPlaylist> {
     let mut reader = Reader::new(base);
     let unmarked = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -74,10 +74,10 @@ pub fn read(text: &str, base: &Url) -> Result<Reading, InvalidPlaylist> {
     }
     reader.line = 1;
     if unmarked.len() < text.len() {
-        reader.warn(Oddity::ByteOrderMark);
+        reader.warn(Deviation::ByteOrderMark);
     }
     if start.len() < unmarked.len() {
-        reader.warn(Oddity::BlankBeforeHeader);
+        reader.warn(Deviation::BlankBeforeHeader);
     }
     let (mut header, mut number) = (false, 0);
     // FFmpeg takes each of CR, LF and CRLF for the end of a line.
@@ -95,27 +95,27 @@ pub fn read(text: &str, base: &Url) -> Result<Reading, InvalidPlaylist> {
         if !header {
             header = true;
             if trimmed != "#EXTM3U" {
-                reader.warn(Oddity::HeaderNotAlone);
+                reader.warn(Deviation::HeaderNotAlone);
             }
             continue;
         }
         if line.starts_with(char::is_whitespace) {
-            reader.warn(Oddity::LeadingBlank);
+            reader.warn(Deviation::LeadingBlank);
         }
         reader.take(trimmed);
     }
     reader.finish()
 }
 
-/// A playlist half read.
+/// The state while a playlist is read.
 struct Reader<'a> {
     base: &'a Url,
     line: usize,
     warnings: Vec<Warning>,
     ignored: Vec<&'static str>,
-    /// A tag was there that only media playlists have.
+    /// Whether there was a tag that only media playlists have.
     is_media: bool,
-    /// A tag was there by which FFmpeg recognizes a playlist.
+    /// Whether there was a tag by which FFmpeg recognizes a playlist.
     recognizable: bool,
     multivariant: Multivariant,
     media: Media,
@@ -154,13 +154,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn warn(&mut self, oddity: Oddity) {
+    fn warn(&mut self, deviation: Deviation) {
         if self.warnings.len() < WARNINGS {
-            self.warnings.push(Warning { line: self.line, oddity });
+            self.warnings.push(Warning { line: self.line, deviation });
         }
     }
 
-    /// Takes a line that is not empty.
+    /// Reads a line that is not empty.
     fn take(&mut self, line: &str) {
         let Some(tag) = line.strip_prefix('#') else { return self.address(line) };
         let (tag, value) = tag.split_once(':').map_or((tag, None), |(tag, value)| (tag, Some(value)));
@@ -175,8 +175,8 @@ impl<'a> Reader<'a> {
                 (self.is_media, self.recognizable) = (true, true);
                 let seconds = number(value);
                 match seconds {
-                    None => self.warn(Oddity::UnreadableNumber("EXT-X-TARGETDURATION")),
-                    Some(seconds) if seconds < 0.0 => self.warn(Oddity::NegativeTargetDuration),
+                    None => self.warn(Deviation::UnreadableNumber("EXT-X-TARGETDURATION")),
+                    Some(seconds) if seconds < 0.0 => self.warn(Deviation::NegativeTargetDuration),
                     Some(_) => {}
                 }
                 self.media.target_duration = seconds.unwrap_or(0.0).max(0.0);
@@ -204,7 +204,7 @@ impl<'a> Reader<'a> {
             ("EXT-X-BYTERANGE", Some(value)) => {
                 self.byte_range = range(value);
                 if self.byte_range.is_none() {
-                    self.warn(Oddity::UnreadableValue("EXT-X-BYTERANGE"));
+                    self.warn(Deviation::UnreadableValue("EXT-X-BYTERANGE"));
                 }
             }
             ("EXT-X-DISCONTINUITY", _) => self.discontinuity = true,
@@ -214,21 +214,21 @@ impl<'a> Reader<'a> {
             ("EXT-X-PROGRAM-DATE-TIME", Some(value)) => {
                 self.date = value.trim().parse().ok();
                 if self.date.is_none() {
-                    self.warn(Oddity::UnreadableValue("EXT-X-PROGRAM-DATE-TIME"));
+                    self.warn(Deviation::UnreadableValue("EXT-X-PROGRAM-DATE-TIME"));
                 }
             }
-            ("EXT-X-DEFINE", _) => self.warn(Oddity::Variables),
+            ("EXT-X-DEFINE", _) => self.warn(Deviation::Variables),
             (tag, value) => self.other(tag, value.is_some()),
         }
     }
 
-    /// A tag that is not read.
+    /// Notes a tag that is ignored.
     fn other(&mut self, tag: &str, has_value: bool) {
         let word = tag.split(char::is_whitespace).next().unwrap_or(tag);
         if let Some(known) = VALUED.iter().find(|known| **known == word)
             && (!has_value || word.len() < tag.len())
         {
-            self.warn(Oddity::TagWithoutColon(known));
+            self.warn(Deviation::TagWithoutColon(known));
         }
         if let Some(known) = IGNORED.iter().find(|known| **known == tag)
             && !self.ignored.contains(known)
@@ -239,7 +239,7 @@ impl<'a> Reader<'a> {
 
     fn integer(&mut self, tag: &'static str, value: &str) -> u64 {
         integer(value).unwrap_or_else(|| {
-            self.warn(Oddity::UnreadableNumber(tag));
+            self.warn(Deviation::UnreadableNumber(tag));
             0
         })
     }
@@ -250,7 +250,7 @@ impl<'a> Reader<'a> {
         match number(value) {
             Some(seconds) if seconds >= 0.0 => seconds,
             _ => {
-                self.warn(Oddity::UnreadableNumber("EXTINF"));
+                self.warn(Deviation::UnreadableNumber("EXTINF"));
                 0.0
             }
         }
@@ -260,7 +260,7 @@ impl<'a> Reader<'a> {
         let precise = attribute(value, "PRECISE") == Some("YES");
         match attribute(value, "TIME-OFFSET").and_then(number) {
             Some(time_offset) => self.media.start = Some(Start { time_offset, precise }),
-            None => self.warn(Oddity::UnreadableValue("EXT-X-START")),
+            None => self.warn(Deviation::UnreadableValue("EXT-X-START")),
         }
     }
 
@@ -276,13 +276,13 @@ impl<'a> Reader<'a> {
         if method != EncryptionMethod::Aes128 || format.is_some() {
             let named =
                 format.map_or_else(|| method.name().to_owned(), |by| format!("{} of {by}", method.name()));
-            self.warn(Oddity::UnplayableEncryption(named));
+            self.warn(Deviation::UnplayableEncryption(named));
         }
         let iv = attribute(list, "IV").and_then(|iv| {
             let digits = iv.strip_prefix("0x").or_else(|| iv.strip_prefix("0X"));
             let iv = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
             if iv.is_none() {
-                self.warn(Oddity::UnreadableValue("EXT-X-KEY"));
+                self.warn(Deviation::UnreadableValue("EXT-X-KEY"));
             }
             iv
         });
@@ -293,7 +293,7 @@ impl<'a> Reader<'a> {
 
     fn map(&mut self, list: &str) {
         let Some(uri) = attribute(list, "URI").filter(|uri| !uri.is_empty()) else {
-            return self.warn(Oddity::UnreadableValue("EXT-X-MAP"));
+            return self.warn(Deviation::UnreadableValue("EXT-X-MAP"));
         };
         let byte_range = attribute(list, "BYTERANGE").and_then(range);
         let byte_range = byte_range.map(|(length, offset)| ByteRange { offset: offset.unwrap_or(0), length });
@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
     fn rendition(&mut self, list: &str) {
         let kind = attribute(list, "TYPE").and_then(RenditionKind::of);
         let (Some(kind), Some(group)) = (kind, attribute(list, "GROUP-ID")) else {
-            return self.warn(Oddity::UnreadableValue("EXT-X-MEDIA"));
+            return self.warn(Deviation::UnreadableValue("EXT-X-MEDIA"));
         };
         let text = |name: &str| attribute(list, name).map(str::to_owned);
         let uri = text("URI").filter(|uri| !uri.is_empty());
@@ -329,7 +329,7 @@ impl<'a> Reader<'a> {
         if let Some(duration) = self.duration.take() {
             self.segment(uri, duration);
         } else if self.multivariant.variants.last().is_none_or(|variant| variant.uri != uri) {
-            self.warn(Oddity::StrayAddress);
+            self.warn(Deviation::StrayAddress);
         }
     }
 
@@ -340,7 +340,7 @@ impl<'a> Reader<'a> {
             .into_iter()
             .find_map(|name| attribute(list, name).and_then(integer));
         if bandwidth.is_none() {
-            self.warn(Oddity::UnreadableNumber("EXT-X-STREAM-INF"));
+            self.warn(Deviation::UnreadableNumber("EXT-X-STREAM-INF"));
         }
         let resolution = attribute(list, "RESOLUTION").and_then(|text| {
             let (width, height) = text.split_once(['x', 'X'])?;
@@ -388,7 +388,7 @@ impl<'a> Reader<'a> {
         if let Ok(url) = self.base.join(uri) {
             return url;
         }
-        self.warn(Oddity::UnreadableAddress);
+        self.warn(Deviation::UnreadableAddress);
         let mut url = self.base.clone();
         url.set_query(None);
         url.set_fragment(None);
@@ -402,13 +402,13 @@ impl<'a> Reader<'a> {
         let is_multivariant = !self.multivariant.variants.is_empty();
         if !self.recognizable {
             self.line = 1;
-            self.warn(Oddity::Unrecognizable);
+            self.warn(Deviation::Unrecognizable);
         }
         if !is_multivariant && !self.is_media {
             let lost = self
                 .warnings
                 .into_iter()
-                .find(|warning| matches!(warning.oddity, Oddity::TagWithoutColon(_)));
+                .find(|warning| matches!(warning.deviation, Deviation::TagWithoutColon(_)));
             return Err(lost.map_or(InvalidPlaylist::NothingListed, InvalidPlaylist::Refused));
         }
         let first = self.media.media_sequence.saturating_add(self.media.skipped);

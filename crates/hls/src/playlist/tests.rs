@@ -5,7 +5,7 @@ use url::Url;
 
 use super::media::{ByteRange, EncryptionMethod, PlaylistType, Start};
 use super::multivariant::RenditionKind;
-use super::warning::Oddity;
+use super::warning::Deviation;
 use super::*;
 
 fn base() -> Url {
@@ -26,9 +26,9 @@ fn multivariant(text: &str) -> Multivariant {
     }
 }
 
-fn oddities(text: &str) -> Vec<(usize, Oddity)> {
+fn deviations(text: &str) -> Vec<(usize, Deviation)> {
     let warnings = read(text, &base()).unwrap().warnings;
-    warnings.into_iter().map(|warning| (warning.line, warning.oddity)).collect()
+    warnings.into_iter().map(|warning| (warning.line, warning.deviation)).collect()
 }
 
 #[test]
@@ -41,11 +41,11 @@ fn a_live_media_playlist() {
     assert_eq!(media.duration(), 3.5);
     let segments: Vec<_> = media.segments.iter().map(|one| (one.url.as_str(), one.sequence)).collect();
     assert_eq!(segments, [("http://host/live/a.ts", 7), ("http://host/b.ts?x=1", 8)]);
-    assert_eq!(oddities(text), []);
+    assert_eq!(deviations(text), []);
 }
 
 #[test]
-fn everything_that_it_takes_to_load_a_segment() {
+fn all_properties_needed_to_load_a_segment() {
     let text = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-MEDIA-SEQUENCE:3\n\
                 #EXT-X-DISCONTINUITY-SEQUENCE:2\n#EXT-X-START:TIME-OFFSET=-12.5,PRECISE=YES\n\
                 #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n#EXT-X-SKIP:SKIPPED-SEGMENTS=10\n\
@@ -79,7 +79,7 @@ fn everything_that_it_takes_to_load_a_segment() {
 }
 
 #[test]
-fn a_promise_that_means_nothing_is_not_taken_for_a_segments_length() {
+fn an_implausible_target_duration_is_ignored() {
     for (promised, listed, longest) in [(6.0, 4.0, 6.0), (50.0, 1.0, 50.0), (1e6, 1.5, 2.0), (0.0, 1.5, 0.0)]
     {
         let text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:{promised}\n#EXTINF:{listed},\na.ts\n");
@@ -117,7 +117,7 @@ fn a_multivariant_playlist() {
 }
 
 #[test]
-fn what_is_no_playlist_is_named() {
+fn texts_that_are_not_playlists_are_rejected_with_the_reason() {
     let read = |text: &str| parse(text, &base());
     assert_eq!(read(" \n"), Err(InvalidPlaylist::Empty));
     assert_eq!(read("<!DOCTYPE html><html>"), Err(InvalidPlaylist::Html));
@@ -127,7 +127,7 @@ fn what_is_no_playlist_is_named() {
 }
 
 #[test]
-fn a_live_playlist_may_be_without_segments_yet() {
+fn a_live_playlist_may_have_no_segments_yet() {
     let empty = media("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:4\n");
     assert_eq!((empty.segments.len(), empty.next_sequence()), (0, 4));
 }
@@ -152,8 +152,8 @@ fn numbers_are_read_as_ffmpeg_reads_them() {
         let Ok(Playlist::Media(media)) = parse(&text, &base()) else { panic!("refused: {value}") };
         assert_eq!(media.segments[0].duration, seconds, "{value}");
         let readable = value.trim().starts_with(|c: char| c.is_ascii_digit() || c == '+');
-        let warning = (3, Oddity::UnreadableNumber("EXTINF"));
-        assert_eq!(oddities(&text), if readable { vec![] } else { vec![warning] }, "{value}");
+        let warning = (3, Deviation::UnreadableNumber("EXTINF"));
+        assert_eq!(deviations(&text), if readable { vec![] } else { vec![warning] }, "{value}");
     }
     for (value, seconds) in
         [("1.5", 1.5), ("1 ", 1.0), ("0", 0.0), ("1,", 1.0), ("", 0.0), ("1s", 1.0), ("inf", 0.0)]
@@ -165,17 +165,17 @@ fn numbers_are_read_as_ffmpeg_reads_them() {
 }
 
 #[test]
-fn what_ffmpeg_refuses_can_be_read_and_is_named() {
+fn playlists_that_ffmpeg_refuses_can_be_read_with_a_warning() {
     let rest = "#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n";
-    for (text, line, oddity) in [
-        (format!("\u{feff}#EXTM3U\n{rest}"), 1, Oddity::ByteOrderMark),
-        (format!("\r\n\r\n#EXTM3U\n{rest}"), 1, Oddity::BlankBeforeHeader),
-        (format!(" #EXTM3U\n{rest}"), 1, Oddity::BlankBeforeHeader),
-        (format!("#EXTM3U url-tvg=\"x\"\n{rest}"), 1, Oddity::HeaderNotAlone),
-        (format!("#EXTM3U\n\n#EXT-X-TARGETDURATION:-1\n{rest}"), 3, Oddity::NegativeTargetDuration),
+    for (text, line, deviation) in [
+        (format!("\u{feff}#EXTM3U\n{rest}"), 1, Deviation::ByteOrderMark),
+        (format!("\r\n\r\n#EXTM3U\n{rest}"), 1, Deviation::BlankBeforeHeader),
+        (format!(" #EXTM3U\n{rest}"), 1, Deviation::BlankBeforeHeader),
+        (format!("#EXTM3U url-tvg=\"x\"\n{rest}"), 1, Deviation::HeaderNotAlone),
+        (format!("#EXTM3U\n\n#EXT-X-TARGETDURATION:-1\n{rest}"), 3, Deviation::NegativeTargetDuration),
     ] {
         assert_eq!(media(&text).segments.len(), 1, "{text:?}");
-        let warning = Warning { line, oddity };
+        let warning = Warning { line, deviation };
         assert_eq!(parse(&text, &base()), Err(InvalidPlaylist::Refused(warning)), "{text:?}");
     }
     let text = "#EXTM3U\n#EXT-X-VERSION:3\n#EXTINF 1,\na.ts\n";
@@ -184,35 +184,35 @@ fn what_ffmpeg_refuses_can_be_read_and_is_named() {
 }
 
 #[test]
-fn what_is_odd_is_told_with_its_line() {
+fn deviations_are_reported_with_their_lines() {
     let text = "#EXTM3U\n#EXTINF:1,\n b.ts\nstray.ts\n#EXT-X-MEDIA-SEQUENCE:x\n\
                 #EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple\"\n#EXT-X-DEFINE:NAME=\"a\"\n\
                 #EXTINF:1,\nhttp://[\n";
     assert_eq!(
-        oddities(text),
+        deviations(text),
         [
-            (3, Oddity::LeadingBlank),
-            (4, Oddity::StrayAddress),
-            (5, Oddity::UnreadableNumber("EXT-X-MEDIA-SEQUENCE")),
-            (6, Oddity::UnplayableEncryption("SAMPLE-AES of com.apple".into())),
-            (7, Oddity::Variables),
-            (9, Oddity::UnreadableAddress),
+            (3, Deviation::LeadingBlank),
+            (4, Deviation::StrayAddress),
+            (5, Deviation::UnreadableNumber("EXT-X-MEDIA-SEQUENCE")),
+            (6, Deviation::UnplayableEncryption("SAMPLE-AES of com.apple".into())),
+            (7, Deviation::Variables),
+            (9, Deviation::UnreadableAddress),
         ]
     );
-    assert_eq!(oddities("#EXTM3U\n#EXTINF:1,\na.ts\n"), [(1, Oddity::Unrecognizable)]);
+    assert_eq!(deviations("#EXTM3U\n#EXTINF:1,\na.ts\n"), [(1, Deviation::Unrecognizable)]);
     let media = media(text);
     assert_eq!(media.segments.len(), 2, "nothing of it makes the rest unreadable");
     assert_eq!(media.segments[1].key.as_ref().unwrap().url, None);
 }
 
 #[test]
-fn every_end_of_a_line_is_one() {
+fn every_kind_of_line_ending_is_recognized() {
     let text = "#EXTM3U\r#EXT-X-TARGETDURATION:2 \r\r\n\t\r#EXTINF:2,\ra.ts \n#EXTINF:2,\r\nb.ts";
     let uris: Vec<_> = media(text).segments.into_iter().map(|segment| segment.uri).collect();
     assert_eq!(uris, ["a.ts", "b.ts"]);
 }
 
-/// A line of a playlist, sound or not.
+/// A line of a playlist, valid or not.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "#EXTINF:[+-]?[0-9]{0,6}[.,]?[0-9e]{0,6}[ ;,s]?[a-z]{0,4}",

@@ -1,29 +1,29 @@
-//! What is odd about a playlist that can be read all the same, and what FFmpeg makes of it.
+//! Warnings about deviations in a readable playlist, and their effect on FFmpeg.
 
 use std::fmt;
 
-/// Something odd, and the line on which it is.
+/// A deviation, and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
     /// Line number, from 1.
     pub line: usize,
-    /// What is odd.
-    pub oddity: Oddity,
+    /// The deviation.
+    pub deviation: Deviation,
 }
 
-/// What can be odd about a playlist.
+/// A kind of deviation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Oddity {
-    /// A byte order mark stands before `#EXTM3U`, which RFC 8216 forbids (section 4).
+pub enum Deviation {
+    /// A byte order mark precedes `#EXTM3U`, which RFC 8216 forbids (section 4).
     ByteOrderMark,
-    /// A blank or an empty line stands before `#EXTM3U`.
+    /// A blank or an empty line precedes `#EXTM3U`.
     BlankBeforeHeader,
-    /// More than `#EXTM3U` stands on its line.
+    /// The line of `#EXTM3U` contains other text.
     HeaderNotAlone,
     /// A target duration below 0.
     NegativeTargetDuration,
-    /// A tag whose value is not behind a colon (`#EXTINF 1,`): it counts as a comment, and what it says is
-    /// lost.
+    /// A tag whose value is not behind a colon (`#EXTINF 1,`): it counts as a comment, and its
+    /// value is lost.
     TagWithoutColon(&'static str),
     /// None of the tags by which FFmpeg recognizes a playlist.
     Unrecognizable,
@@ -31,11 +31,11 @@ pub enum Oddity {
     UnreadableNumber(&'static str),
     /// The value of a tag cannot be read; it counts as missing.
     UnreadableValue(&'static str),
-    /// An address that no URL can be made of as it stands.
+    /// An address that is not a valid URL.
     UnreadableAddress,
-    /// An address without a tag before it that says what it is; it counts as a comment.
+    /// An address that no tag precedes to define its role; it counts as a comment.
     StrayAddress,
-    /// A blank before a tag or an address. Players that take the line as it stands do not find either.
+    /// A blank before a tag or an address. Players that do not trim the line recognize neither.
     LeadingBlank,
     /// Segments are encrypted with a method other than AES-128, or with a key that only a DRM system has.
     UnplayableEncryption(String),
@@ -43,7 +43,7 @@ pub enum Oddity {
     Variables,
 }
 
-impl Oddity {
+impl Deviation {
     /// Whether FFmpeg refuses a playlist because of it (4.4 to 9.0).
     #[must_use]
     pub const fn is_refused_by_ffmpeg(&self) -> bool {
@@ -63,7 +63,7 @@ impl Oddity {
     }
 }
 
-impl fmt::Display for Oddity {
+impl fmt::Display for Deviation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByteOrderMark => {
@@ -83,7 +83,7 @@ impl fmt::Display for Oddity {
             Self::UnreadableNumber(tag) => write!(f, "the value of {tag} is not a number"),
             Self::UnreadableValue(tag) => write!(f, "the value of {tag} cannot be read"),
             Self::UnreadableAddress => f.write_str("the address is not a valid URL"),
-            Self::StrayAddress => f.write_str("no tag says what the address is, so players ignore it"),
+            Self::StrayAddress => f.write_str("no tag precedes the address, so players ignore it"),
             Self::LeadingBlank => f.write_str("the line begins with a blank"),
             Self::UnplayableEncryption(method) => {
                 write!(f, "segments are encrypted with {method}, which FFmpeg cannot decrypt")
@@ -95,6 +95,6 @@ impl fmt::Display for Oddity {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} of the playlist: {}", self.line, self.oddity)
+        write!(f, "line {} of the playlist: {}", self.line, self.deviation)
     }
 }

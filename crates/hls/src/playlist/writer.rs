@@ -79,7 +79,7 @@ impl Display for Media {
         }
         let (mut key, mut map) = (None, None);
         for segment in &self.segments {
-            // Both hold until the next one.
+            // Both apply until the next one.
             if segment.key != key {
                 match &segment.key {
                     Some(key) => key.fmt(f)?,

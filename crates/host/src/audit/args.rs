@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::audit::findings::Severity;
 
-/// What is audited, and how it is printed.
+/// The subject of an audit, and its output.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(after_help = NOTES)]
 pub struct AuditArgs {
@@ -38,8 +38,8 @@ pub struct AuditArgs {
     /// Output format
     #[arg(long, value_enum, default_value_t = AuditFormat::Text)]
     pub format: AuditFormat,
-    /// Also write the audit to a file, by its extension: .md, .json, .patch (for nginx's files), .sh (applies it), .txt, .stale;
-    /// may be repeated
+    /// Also write the audit to a file, by its extension: .md, .json, .patch (for nginx's files), .sh (applies
+    /// it), .txt, .stale; may be repeated
     #[arg(short = 'o', long = "report", value_name = "FILE")]
     pub reports: Vec<PathBuf>,
     /// Exit with code 4 if a finding has at least this severity
@@ -48,7 +48,7 @@ pub struct AuditArgs {
 }
 
 impl AuditArgs {
-    /// Reports whether only stale files of named folders are asked for, which needs no nginx.
+    /// Reports whether only stale files of named folders are requested, which needs no nginx.
     pub(crate) fn only_folders(&self) -> bool {
         self.format == AuditFormat::Stale
             && !self.folders.is_empty()

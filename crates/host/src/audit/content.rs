@@ -1,4 +1,4 @@
-//! What a location serves: playlists, segments, or something else, by its directives, its pattern, the
+//! Content of a location: playlists, segments, or something else, by its directives, its pattern, the
 //! folders it leads to, and the regular expressions beside it.
 
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::nginx::Location;
 use super::nginx_conf::{Directive, absolute};
 
-/// What a location answers requests with.
+/// Content of a location's responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// Playlists, segments, or both.

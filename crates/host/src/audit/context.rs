@@ -9,7 +9,7 @@ use super::nginx_conf::Directive;
 use crate::tuning::comparison;
 use crate::tuning::profile::Profile;
 
-/// Where a directive may be that a check did not find.
+/// Possible place of a directive that a check did not find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// At the top of the configuration, or in `events`.

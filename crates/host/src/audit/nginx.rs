@@ -15,7 +15,7 @@ pub(crate) struct Location<'a> {
     pub(crate) head: &'a Directive,
     /// The server that it is inside of, or is.
     pub(crate) server: &'a Directive,
-    /// What it answers requests with.
+    /// Content of its responses.
     pub(crate) content: Content,
 }
 
@@ -115,7 +115,7 @@ impl<'a> RtmpApplication<'a> {
     }
 }
 
-/// What a configuration does.
+/// Effects of a configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Nginx<'a> {
     /// The directives at the top.
@@ -141,7 +141,7 @@ impl<'a> Nginx<'a> {
         for location in &mut locations {
             location.content = location.classify(prefix, with_playlists);
         }
-        // Where nothing says so, media may be anywhere.
+        // If no location is marked as media, media may be anywhere.
         let media = locations.iter().any(|location| matches!(location.content, Content::Media { .. }));
         let unclear = if media { Content::Other } else { Content::Media { playlists: true, segments: true } };
         for location in locations.iter_mut().filter(|location| location.content == Content::Unclear) {

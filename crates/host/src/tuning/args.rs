@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// What is done about the settings of this machine.
+/// The command line of `tune`.
 #[derive(Args, Clone, Debug, PartialEq)]
 #[command(args_conflicts_with_subcommands = true, after_help = NOTES)]
 pub struct TuneArgs {
-    /// What to do; without a command the settings are shown.
+    /// The command; without one the settings are shown.
     #[command(subcommand)]
     pub command: Option<TuneCommand>,
     /// The same as flags.
@@ -19,7 +19,7 @@ pub struct TuneArgs {
 /// Commands written as flags: `tune --profile origin --check`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct TuneFlags {
-    /// Which settings.
+    /// The selected settings.
     #[command(flatten)]
     pub what: WhatArgs,
     /// The same as the command `show`
@@ -69,11 +69,11 @@ impl TuneArgs {
     }
 }
 
-/// What every help text of `tune` ends with.
+/// The end of every help text of `tune`.
 const NOTES: &str = "Settings that this kernel lacks, or that belong to the host of a container, are listed and skipped.
 Exit codes: 0 as recommended, or done; 4 `check` found a difference; 2 usage; 1 a setting could not be written.";
 
-/// What can be done about settings.
+/// The commands of `tune`.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum TuneCommand {
     /// Print every setting with its value, the recommended value, and the reason
@@ -113,7 +113,7 @@ pub struct WhatArgs {
 /// `apply`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ChangeArgs {
-    /// Which settings.
+    /// The selected settings.
     #[command(flatten)]
     pub what: WhatArgs,
     /// File that keeps the former values for `undo`
@@ -132,7 +132,7 @@ pub struct UndoArgs {
 /// `persist`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct PersistArgs {
-    /// Which settings.
+    /// The selected settings.
     #[command(flatten)]
     pub what: WhatArgs,
     /// Write below this directory instead of /, for images
@@ -143,7 +143,7 @@ pub struct PersistArgs {
     pub remove: bool,
 }
 
-/// How a table of settings is printed.
+/// The format of a table of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TableFormat {
     /// Text

@@ -28,7 +28,7 @@ pub(crate) fn paths(name: &str) -> [String; 4] {
     ]
 }
 
-/// What is known of the host that the files are for; nothing for an image.
+/// The known state of the host that the files are for; empty for an image.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Existing {
     /// Its settings, as they are without this program.

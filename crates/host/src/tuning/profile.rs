@@ -53,7 +53,7 @@ pub struct Key {
     pub from_clients: Option<u32>,
     /// Reason.
     pub reason: String,
-    /// Where the reason can be read.
+    /// Source of the reason.
     pub source: Option<String>,
 }
 
@@ -142,12 +142,12 @@ pub struct Disk {
 /// The text of a profile that comes with the program.
 ///
 /// # Errors
-/// A usage failure that lists those there are.
+/// A usage failure that lists the available ones.
 pub fn built_in(name: &str) -> Result<&'static str, Failure> {
     find(&BUILT_IN, "sysctl profile", name)
 }
 
-/// Reads a profile and lays `variant` over it.
+/// Reads a profile and merges `variant` into it.
 ///
 /// # Errors
 /// A usage failure: no such profile text, an unknown variant, an invalid sysctl key, a value that

@@ -1,4 +1,4 @@
-//! Counts of single events, by name. An entry here is all that a new one needs beside the line that counts
+//! Counts of single events, by name. A new counter needs only an entry here and the line that counts
 //! it: reports, thresholds, sliding windows, Prometheus, Grafana and the reference take it from this table.
 
 use std::ops::{Index, IndexMut};
@@ -8,33 +8,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::merge::Merge;
 
-/// Where a counter's events are seen. Where nothing sees them, the count is absent, not 0.
+/// The source of a counter's events. Without that source, the count is absent, not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeenIn {
-    /// In requests, whichever source reports them.
+    /// Requests, from any source.
     Requests,
-    /// In FFmpeg's log.
+    /// FFmpeg's log.
     FfmpegLog,
-    /// In what the socket probe measures.
+    /// The socket probe.
     Probe,
 }
 
-/// What is known of a counter beside its count.
+/// The description of a counter.
 #[derive(Clone, Copy, Debug)]
 pub struct CounterInfo {
-    /// Where its events are seen.
+    /// The source of its events.
     pub seen_in: SeenIn,
     /// Its name in reports and thresholds; with `_total`, that of its series.
     pub name: &'static str,
-    /// What a summary calls what was counted, in the plural.
+    /// The name of the events in a summary, in the plural.
     pub title: &'static str,
-    /// What it counts, as a sentence.
+    /// The meaning of the count, as a sentence.
     pub help: &'static str,
 }
 
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $counter:ident, $seen_in:ident, $name:literal, $title:literal;)*) => {
-        /// Something that is counted.
+        /// A counter.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Counter {
             $($(#[doc = $help])+ $counter,)*
@@ -75,14 +75,14 @@ counters! {
 
 #[expect(clippy::indexing_slicing, reason = "the macro writes one entry for each counter")]
 impl Counter {
-    /// What is known of it.
+    /// Its description.
     #[must_use]
     pub const fn info(self) -> &'static CounterInfo {
         &INFO[self as usize]
     }
 }
 
-/// A count for each [`Counter`]; absent where nothing sees its events.
+/// A count for each [`Counter`]; absent without a source of its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters([Option<u64>; NAMES.len()]);
 
@@ -103,7 +103,7 @@ impl IndexMut<Counter> for Counters {
 }
 
 impl Counters {
-    /// Nothing counted yet of what `seen_in` sees; other counts are absent.
+    /// Zero for the counters of the sources `seen_in`; other counts are absent.
     #[must_use]
     pub fn zero(seen_in: SeenIn) -> Self {
         let mut zero = Self::default();
@@ -130,7 +130,7 @@ impl Counters {
         self
     }
 
-    /// What came after `before`, an earlier moment of the same run.
+    /// The difference from `before`, an earlier moment of the same run.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let mut since = *self;
@@ -166,7 +166,7 @@ impl<'de> Deserialize<'de> for Counters {
                 f.write_str("counts by name")
             }
 
-            /// What a report does not name was not counted by the version that wrote it.
+            /// The version that wrote the report did not have the counters that it lacks.
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Counters, A::Error> {
                 let mut counters = Counters::default();
                 while let Some(name) = map.next_key::<String>()? {
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_there_once_and_help_is_a_sentence() {
+    fn names_are_unique_and_help_is_a_sentence() {
         for (place, info) in INFO.iter().enumerate() {
             assert!(INFO.iter().skip(place + 1).all(|other| other.name != info.name), "{}", info.name);
             assert!(info.help.ends_with('.') && !info.help.starts_with(' '), "{}", info.help);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_and_what_is_unknown_is_ignored() {
+    fn counters_survive_a_round_trip_and_unknown_ones_are_ignored() {
         let mut counters = Counters::default();
         for (number, counter) in (1..).zip(Counter::ALL) {
             counters.add(*counter, number);

@@ -1,4 +1,4 @@
-//! The one catalogue of metrics: identifier, unit, type, help, reader, and what a threshold can ask of each.
+//! The catalogue of metrics: identifier, unit, type, help, reader, and the thresholds that each supports.
 //!
 //! Prometheus' exposition, thresholds, criteria, the dashboards and the reference pages are made from it. A
 //! value that was not measured yields no sample, never 0. A count of single events is an entry of
@@ -25,7 +25,7 @@ pub const PREFIX: &str = "hls_swarm_";
 /// Metrics that need players that report how far they have played.
 pub const NEED_PROGRESS: [&str; 4] = ["stalls", "speed", "rebuffering", "throughput_ratio"];
 
-/// What a value is given in.
+/// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Seconds; typed as a Go duration.
@@ -41,9 +41,9 @@ pub enum Unit {
 /// Prometheus' type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// Only ever rises.
+    /// A value that only increases.
     Counter,
-    /// Rises and falls.
+    /// A value that increases and decreases.
     Gauge,
     /// Counts by upper bound.
     Histogram,
@@ -61,26 +61,26 @@ impl Type {
     }
 }
 
-/// What a threshold's value covers where it does not cover the whole run: in a stage, and in the sliding
+/// The scope of a threshold's value where it is not the whole run: in a stage, and in the sliding
 /// window of `--abort-after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// What happened in the stage, or in the window.
+    /// The events in the stage, or in the window.
     Window,
-    /// What happened in the stage; in a window, the whole run since its beginning.
+    /// The events in the stage; in a window, those of the whole run so far.
     Stage,
-    /// The value of the moment.
+    /// The current value.
     Moment,
-    /// Always the whole run since its beginning; stages are not held against it.
+    /// Always the whole run so far; stages are not evaluated against it.
     WholeRun,
 }
 
-/// What a threshold can ask for.
+/// The thresholds that a metric supports.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
-    /// What stands behind the identifier in an example.
+    /// The text after the identifier in an example.
     pub example: &'static str,
-    /// What the value covers.
+    /// The scope of the value.
     pub scope: Scope,
 }
 
@@ -90,7 +90,7 @@ pub type Row = (Vec<String>, f64);
 /// Reads one number; `None` if it was not measured.
 pub type Scalar = fn(&Snapshot) -> Option<f64>;
 
-/// How a metric is read.
+/// The reader of a metric.
 #[derive(Clone, Copy)]
 pub enum Read {
     /// One number; `None` if it was not measured.
@@ -103,11 +103,11 @@ pub enum Read {
     Timing(Timing),
     /// Another histogram.
     Histogram(fn(&Snapshot) -> &Buckets),
-    /// A criterion of a verdict that has no value of its own.
+    /// A criterion of a verdict without a value.
     Nothing,
 }
 
-/// What a metric yields at one moment.
+/// The values of a metric at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Samples; none if nothing was measured.
@@ -125,17 +125,17 @@ pub struct Metric {
     pub series: Option<String>,
     /// Prometheus' type.
     pub kind: Type,
-    /// What its value is given in.
+    /// The unit of its value.
     pub unit: Unit,
     /// Names of the labels of its samples.
     pub labels: &'static [&'static str],
     /// A label that all its samples have. Metrics of one series differ in it.
     pub label: Option<(&'static str, &'static str)>,
-    /// What it means, as a sentence.
+    /// Its meaning, as a sentence.
     pub help: String,
-    /// What a threshold can ask of it; `None` if nothing.
+    /// The thresholds that it supports; `None` if it supports none.
     pub asked: Option<Asked>,
-    /// How it is read.
+    /// Its reader.
     pub read: Read,
 }
 
@@ -164,7 +164,7 @@ impl Metric {
         Self { series: None, ..self }
     }
 
-    /// Whether it is a distribution, of which a threshold asks for one statistic.
+    /// Whether it is a distribution, for which a threshold names one statistic.
     #[must_use]
     pub const fn is_distribution(&self) -> bool {
         matches!(self.read, Read::Timing(_))
@@ -180,7 +180,7 @@ impl Metric {
         }
     }
 
-    /// What it yields now.
+    /// Its current values.
     #[must_use]
     pub fn value(&self, snapshot: &Snapshot, run: &Run) -> Value {
         let measured = |buckets: &Buckets| Value::Histogram((buckets.count > 0).then(|| buckets.clone()));
@@ -217,7 +217,7 @@ fn histogram(name: &str, help: &str, read: fn(&Snapshot) -> &Buckets) -> Metric 
     Metric::new(name, Type::Histogram, help, Read::Histogram(read))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "readers answer with what may not have been measured")]
+#[expect(clippy::unnecessary_wraps, reason = "readers return values that may not have been measured")]
 fn count(count: u64) -> Option<f64> {
     Some(count as f64)
 }
@@ -326,13 +326,13 @@ static CATALOGUE: LazyLock<Vec<Metric>> = LazyLock::new(|| {
         .collect()
 });
 
-/// All metrics, in the order of the exposition; those of one series stand together.
+/// All metrics, in the order of the exposition; those of one series are adjacent.
 #[must_use]
 pub fn catalogue() -> &'static [Metric] {
     &CATALOGUE
 }
 
-/// What thresholds can ask for, in the order of tables.
+/// All metrics that support thresholds, in the order of tables.
 pub fn askable() -> impl Iterator<Item = (&'static Metric, Asked)> {
     catalogue().iter().filter_map(|metric| Some((metric, metric.asked?)))
 }
@@ -344,7 +344,7 @@ pub fn find(id: &str) -> Option<&'static Metric> {
 }
 
 impl Unit {
-    /// `value` as people read it. Never rounded so far that it seems to meet a limit that it does not meet.
+    /// `value` formatted for people. Never rounded so far that it seems to meet a limit that it does not meet.
     #[must_use]
     pub fn text(self, value: f64) -> String {
         match self {
@@ -370,7 +370,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_read_well_and_do_not_flatter() {
+    fn values_are_readable_and_not_rounded_across_a_limit() {
         assert_eq!((Unit::Time.text(0.0034), Unit::Time.text(31.5)), ("3.4 ms".into(), "31.5 s".into()));
         assert_eq!((Unit::Share.text(1.0), Unit::Share.text(0.0)), ("100 %".into(), "0 %".into()));
         assert_eq!(Unit::Share.text(0.99996), "99.996 %");
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn identifiers_are_there_once_and_series_stand_together() {
+    fn identifiers_are_unique_and_series_are_adjacent() {
         let ids: BTreeSet<&str> = catalogue().iter().map(|metric| metric.id.as_str()).collect();
         assert_eq!(ids.len(), catalogue().len());
         let mut series = BTreeMap::<&str, &Metric>::new();
@@ -389,7 +389,7 @@ mod tests {
                 assert!(pair[0].label.is_some() && pair[0].label != pair[1].label, "{name}");
                 assert_eq!((pair[0].kind, &pair[0].help), (pair[1].kind, &pair[1].help), "{name}");
             } else {
-                assert!(series.insert(name, &pair[1]).is_none(), "{name} stands in two places");
+                assert!(series.insert(name, &pair[1]).is_none(), "{name} occurs twice");
             }
         }
     }

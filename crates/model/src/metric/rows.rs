@@ -10,9 +10,9 @@ use crate::snapshot::{
 
 /// Stages and streams that have series of their own.
 const MOST: usize = 100;
-/// A stage by its place, from 1, and what it is called.
+/// A stage by its index, from 1, and its name.
 const STAGE: &[&str] = &["stage", "name"];
-/// A stream by its place, from 1, and its address; the same address may be there twice.
+/// A stream by its index, from 1, and its address; the same address may occur twice.
 const STREAM: &[&str] = &["stream", "url"];
 const EDGE: &[&str] = &["edge"];
 const CLIENT: &[&str] = &["client_id"];
@@ -219,7 +219,7 @@ fn sizes(snapshot: &Snapshot, of: fn(&SegmentSizes) -> u64) -> Option<f64> {
 
 fn stages_and_streams() -> Vec<Metric> {
     vec![
-        gauge("stage", "Place of the stage that the load has come to, from 1.", |s| {
+        gauge("stage", "Index of the current stage of the load, starting at 1.", |s| {
             s.stages.last().map(|row| row.stage as f64)
         }),
         rows(

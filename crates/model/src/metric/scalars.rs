@@ -1,4 +1,4 @@
-//! Metrics of one number: how far the run is, requests, errors, playback, life cycles, the load generator.
+//! Metrics of one number: progress of the run, requests, errors, playback, life cycles, the load generator.
 
 use super::{Metric, Scope, Unit, count, counter, criteria, gauge, histogram};
 use crate::exchange::{Kind, Source};

@@ -1,4 +1,4 @@
-//! Several runs as one: what shards of a load measured, each on its machine. Counts are added, whole
+//! Merging of several runs into one: the shards of a load, each from its machine. Counts are added, whole
 //! distributions are added, seconds are joined by the wall clock.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use crate::verdict::criteria::judge;
 use crate::verdict::threshold::Threshold;
 use crate::verdict::{Criterion, Verdict, VerdictKind};
 
-/// Merges reports; each comes with the name of its file.
+/// Merges reports; each is given with the name of its file.
 ///
 /// # Errors
 /// A usage failure: fewer than two, the same run twice, different variants, no distributions.
@@ -106,7 +106,7 @@ impl Report {
         snapshot.each_quantiles(|name, quantiles| {
             *quantiles = recording.histograms.get(name).and_then(|times| times.quantiles());
         });
-        // Of different stages at the same place, no distribution of their own is left.
+        // Different stages with the same index lose their distributions.
         for row in snapshot.stages.iter_mut().filter(|row| stages.get(&row.stage) != Some(&1)) {
             row.segment_total = None;
         }
@@ -177,7 +177,7 @@ fn series(reports: &[&Report], began: u64) -> Series {
     series
 }
 
-/// Most viewers that can have been up at once: the peaks of runs that overlap are added.
+/// The largest possible number of concurrent viewers: the peaks of overlapping runs are added.
 fn peak(reports: &[&Report]) -> u64 {
     let up_at = |unix: u64| {
         let running = reports.iter().filter(|report| {
@@ -190,8 +190,8 @@ fn peak(reports: &[&Report]) -> u64 {
     reports.iter().map(|report| up_at(report.run.began_unix)).max().unwrap_or(0)
 }
 
-/// How bad a verdict is, in the order of `verdict::criteria`.
-fn badness(verdict: &Verdict) -> u8 {
+/// The severity of a verdict, in the order of `verdict::criteria`.
+fn severity(verdict: &Verdict) -> u8 {
     match verdict.kind {
         _ if verdict.exit_code == Exit::NeverPlayed.code() => 4,
         VerdictKind::Invalid => 3,
@@ -229,7 +229,7 @@ fn judge_merged(parts: &[(String, Report)], merged: &Report) -> Verdict {
     }
     let verdicts = parts.iter().map(|(_, report)| &report.verdict);
     if let Some(worst) =
-        verdicts.max_by_key(|one| badness(one)).filter(|one| badness(one) > badness(&verdict))
+        verdicts.max_by_key(|one| severity(one)).filter(|one| severity(one) > severity(&verdict))
     {
         (verdict.kind, verdict.exit_code) = (worst.kind, worst.exit_code);
     }

@@ -1,4 +1,4 @@
-//! A run that is over, with everything that its reports contain.
+//! A finished run, with everything that its reports contain.
 
 pub mod merge;
 pub mod read;
@@ -20,10 +20,10 @@ use super::stats::distribution::Distribution;
 use super::verdict::Verdict;
 use super::verdict::threshold::{Statistic, Timings};
 
-/// Version of the report's shape as JSON; it rises when a field changes its meaning or goes away.
+/// Version of the JSON schema; it is incremented when a field changes its meaning or is removed.
 pub const SCHEMA: u64 = 1;
 
-/// What is only known at the end of a run, or too large to publish every second.
+/// Data that is only known at the end of a run, or too large to publish every second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     /// The run over time.
@@ -38,13 +38,13 @@ impl Timings for Recording {
     }
 }
 
-/// A run that is over. As JSON it is one object, see `docs/report.md`; [`Report::to_json`] writes it.
+/// A finished run. As JSON it is one object, see `docs/report.md`; [`Report::to_json`] writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// Why it ended.
+    /// The reason why it ended.
     pub end_reason: String,
     /// Its name.
     #[serde(flatten)]
@@ -61,7 +61,7 @@ impl Report {
     /// The report as pretty JSON with a final newline.
     ///
     /// # Errors
-    /// A figure cannot be written as JSON, which none of ours does.
+    /// A figure cannot be written as JSON, which does not occur.
     pub fn to_json(&self) -> serde_json::Result<String> {
         #[derive(Serialize)]
         struct Document<'a> {
@@ -79,7 +79,7 @@ impl Report {
     }
 }
 
-/// Removes what only players that report their progress can show: it was not measured.
+/// Removes figures that were not measured, because only players that report their progress provide them.
 fn leave_out_progress(document: &mut Value) {
     fn rows<'a>(document: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
         document.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
@@ -98,14 +98,14 @@ fn leave_out_progress(document: &mut Value) {
     }
 }
 
-/// How a report is written.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Everything, for programs, `report show`, `report compare` and `report merge`.
     Json,
     /// One page with plots.
     Html,
-    /// JUnit's, for CI systems.
+    /// JUnit XML, for CI systems.
     Xml,
     /// A comment in a review.
     Markdown,
@@ -149,7 +149,7 @@ mod format_tests {
     use super::*;
 
     #[test]
-    fn the_ending_decides() {
+    fn the_extension_decides() {
         assert_eq!(Format::of(Path::new("a/b.HTML")).unwrap(), Format::Html);
         for wrong in ["run", "run.pdf", ".json", "run.json.gz"] {
             let failure = Format::of(Path::new(wrong)).unwrap_err();

@@ -1,4 +1,4 @@
-//! From the text of a JSON report to the report. Reports come from elsewhere and are added up, so all numbers
+//! Parsing of JSON reports. Reports come from other machines and are added up, so all numbers
 //! are checked first: a sum must not overflow.
 
 use std::fmt;
@@ -36,10 +36,9 @@ pub fn read(name: &str, text: &str) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// More than any run comes to (a pebibyte, if it is bytes), and the sum over ten thousand shards fits into
-/// 64 bits.
+/// A count above that of any run (a pebibyte, for bytes); the sum over ten thousand shards fits into 64 bits.
 const MOST: u64 = 1 << 50;
-/// The one number that is not a count, and may have any value.
+/// The only number that is not a count, and may have any value.
 const SEED: &str = "seed";
 
 /// A value all of whose numbers are at most [`MOST`]. Reading it keeps nothing of it.

@@ -198,7 +198,7 @@ fn document(report: &Report) -> Value {
     serde_json::from_str(&report.to_json().unwrap()).unwrap()
 }
 
-/// Each number of a document with where it stands.
+/// Each number of a document with its path.
 fn numbers(value: &Value, path: &str, found: &mut BTreeMap<String, f64>) {
     match value {
         Value::Object(map) => {
@@ -244,7 +244,7 @@ fn every_number_is_written_and_read() {
     assert!(document(&again) == document(&report), "a text differs");
 }
 
-/// What is not the sum of both sides, and what it is instead.
+/// Values that are not the sum of both sides, with their rules.
 #[derive(Clone, Copy, Debug)]
 enum Rule {
     /// The larger number.
@@ -255,7 +255,7 @@ enum Rule {
     Between,
     /// The one that is farther from 1.
     Farther,
-    /// It follows from other figures, and has tests of its own.
+    /// It follows from other figures, and is tested separately.
     Derived,
 }
 

@@ -1,4 +1,4 @@
-//! What stands out about the stream and the caches before it.
+//! Insights about the stream and the caches in front of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +6,18 @@ use super::latency::Quantiles;
 use crate::exchange::Kind;
 use crate::merge::{self, Merge, first, larger, merge_fields};
 
-/// What was wrong with media playlists, counted over all viewers (RFC 8216).
+/// Defects of media playlists, counted over all viewers (RFC 8216).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlaylistFaults {
-    /// Times that a viewer's copy stood still for more than 1.5 x target duration (6.2.1).
+    /// Times that a viewer's copy did not change for more than 1.5 x target duration (6.2.1).
     pub stale: u64,
     /// Times that a viewer got an older list than the one before (6.2.2).
     pub regressed: u64,
-    /// Segments that no list showed, because it went on by more than it held.
+    /// Segments that no playlist listed, because it advanced by more than its length.
     pub skipped: u64,
     /// Responses that were older than what another viewer had got a target duration before.
     pub disagreed: u64,
-    /// The longest that a list stood still, seconds; absent if none was stale.
+    /// The longest time without a change of a playlist, seconds; absent if none was stale.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub longest_stale_seconds: Option<f64>,
     /// The most that a copy was behind another viewer's, seconds; absent if none was.
@@ -26,13 +26,13 @@ pub struct PlaylistFaults {
 }
 
 impl PlaylistFaults {
-    /// Whether there is anything to tell.
+    /// Whether there is any defect.
     #[must_use]
     pub const fn any(&self) -> bool {
         self.stale + self.regressed + self.skipped + self.disagreed > 0
     }
 
-    /// The counts with their names in reports and their words for people.
+    /// The counts with their names in reports and their descriptions for people.
     #[must_use]
     pub const fn rows(&self) -> [(&'static str, &'static str, u64); 4] {
         [
@@ -48,12 +48,12 @@ merge_fields! { PlaylistFaults {
     stale, regressed, skipped, disagreed, longest_stale_seconds = larger, farthest_behind_seconds = larger,
 } }
 
-/// One media playlist that something was wrong with.
+/// One media playlist with defects.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaultyPlaylist {
     /// Last element of its path.
     pub name: String,
-    /// What was wrong.
+    /// Its defects.
     #[serde(flatten)]
     pub faults: PlaylistFaults,
 }
@@ -65,30 +65,30 @@ merge_fields! { FaultyPlaylist { name = first, faults } }
 pub struct FailedObject {
     /// Last element of its path.
     pub name: String,
-    /// The status code, or what came in its place.
+    /// The status code, or the content that arrived instead.
     pub what: String,
-    /// How often.
+    /// The number of times.
     pub count: u64,
 }
 
 merge_fields! { FailedObject { name = first, what = first, count } }
 
-/// What caches said about objects of one kind.
+/// The cache results of objects of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheCounts {
     /// The kind of object.
     pub kind: String,
     /// Served from the cache.
     pub hits: u64,
-    /// Fetched from behind it.
+    /// Fetched from the server behind it.
     pub misses: u64,
-    /// Another word: expired, stale, revalidated, bypass…
+    /// Another result: expired, stale, revalidated, bypass…
     pub others: u64,
 }
 
 merge_fields! { CacheCounts { kind = first, hits, misses, others } }
 
-/// How old objects of one kind were, by their `Age` header, seconds.
+/// Ages of objects of one kind, by their `Age` header, seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ages {
     /// The kind of object.
@@ -115,7 +115,7 @@ pub const OTHER_ADDRESSES: &str = "other addresses";
 pub struct Edge {
     /// The address, or [`OTHER_ADDRESSES`].
     pub address: String,
-    /// What it calls itself, if it does; the names behind one address may be several.
+    /// Its name, if it reports one; one address may have several names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// Requests.
@@ -131,7 +131,7 @@ pub struct Edge {
     /// From the request to the first byte, over successful exchanges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttfb: Option<Quantiles>,
-    /// What its cache said, by kind of object; kinds about which it said nothing are left out.
+    /// The results of its cache, by kind of object; kinds without a result are omitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cache: Vec<CacheCounts>,
 }
@@ -153,7 +153,7 @@ impl Merge for Edge {
     }
 }
 
-/// Where a kind of object stands in tables.
+/// The index of a kind of object in tables.
 fn place(kind: &str) -> Option<usize> {
     Kind::ALL.iter().position(|known| known.name() == kind)
 }
@@ -173,7 +173,7 @@ impl Edge {
         format!("edge.{address}.ttfb")
     }
 
-    /// Hits over hits and misses, 0 to 1; absent if its cache said nothing.
+    /// Hits over hits and misses, 0 to 1; absent if its cache reported nothing.
     #[must_use]
     pub fn hit_rate(&self) -> Option<f64> {
         let sum = |of: fn(&CacheCounts) -> u64| self.cache.iter().map(of).sum::<u64>();
@@ -182,19 +182,19 @@ impl Edge {
     }
 }
 
-/// What stands out about the stream and the caches before it.
+/// Insights about the stream and the caches in front of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Insight {
-    /// What was wrong with media playlists; absent if none was seen from inside.
+    /// Defects of media playlists; absent if the probe saw none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub playlists: Option<PlaylistFaults>,
-    /// The playlists that something was wrong with.
+    /// The playlists with defects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faulty: Vec<FaultyPlaylist>,
     /// Objects that viewers could not get, most frequent first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedObject>,
-    /// How old objects were.
+    /// Ages of objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ages: Vec<Ages>,
     /// The servers that viewers were connected to, the busiest first; 64 at most of each run, and one row

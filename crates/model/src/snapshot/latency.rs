@@ -1,4 +1,4 @@
-//! How long things took: order statistics and histograms.
+//! Latencies: order statistics and histograms.
 
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::exchange::Kind;
 use crate::merge::{Merge, larger, merge_fields};
 
-/// What a distribution of durations is about.
+/// The subject of a distribution of durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timing {
     /// From the request to the first byte of the response.
@@ -26,7 +26,7 @@ pub enum Timing {
     Startup,
     /// Round-trip time of a connection at the end of an exchange, smoothed by the kernel.
     Rtt,
-    /// The smallest round-trip time of a connection: what the path itself takes.
+    /// The smallest round-trip time of a connection, which is that of the path itself.
     MinRtt,
 }
 
@@ -145,7 +145,7 @@ impl<T: Merge> Merge for PerTiming<T> {
 /// Order statistics of a set of durations, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
-    /// How many durations.
+    /// The number of durations.
     pub count: u64,
     /// Median.
     pub p50: f64,

@@ -1,4 +1,4 @@
-//! The load in parts: stages and streams, each with figures of its own, and manual changes.
+//! The parts of the load: stages and streams with their figures, and manual changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +10,18 @@ use crate::verdict::Criterion;
 /// One stage of the load, and what was measured while it lasted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageRow {
-    /// Its place, from 1.
+    /// Its index, from 1.
     pub stage: u64,
     /// Its name, if it was given one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// When it began, seconds of the run.
+    /// Its start, seconds of the run.
     pub began_seconds: f64,
-    /// How long it lasted, or has lasted by now, seconds.
+    /// Its duration so far, seconds.
     pub seconds: f64,
-    /// Viewers that it began with.
+    /// Viewers at its beginning.
     pub from: u64,
-    /// Viewers that it led to.
+    /// Viewers at its end.
     pub clients: u64,
     /// Viewer-seconds that [`Self::active_ratio`] is an average over.
     pub expected_viewer_seconds: f64,
@@ -40,7 +40,7 @@ pub struct StageRow {
     /// Segments, from the request to the last byte, seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment_total: Option<Quantiles>,
-    /// Whether every criterion was met; absent for ramps, pauses and what was cut short.
+    /// Whether every criterion was met; absent for ramps, pauses and stages that were cut short.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub met: Option<bool>,
     /// The criteria that were not met.
@@ -98,7 +98,7 @@ impl StageRow {
         format!("stage.{stage}.segment.total")
     }
 
-    /// What it is called.
+    /// Its name.
     #[must_use]
     pub fn title(&self) -> String {
         self.name.clone().unwrap_or_else(|| match (self.from, self.clients) {
@@ -126,8 +126,8 @@ impl StageRow {
     }
 }
 
-/// The levels in one sentence, such as "holds 300 viewers, fails at 400 (error_rate 2.1 %, wanted error_rate<1%)"; `None`
-/// if no stage held a level long enough to be judged.
+/// The levels in one sentence, such as "holds 300 viewers, fails at 400 (error_rate 2.1 %, wanted
+/// error_rate<1%)"; `None` if no stage held a level long enough to be judged.
 #[must_use]
 pub fn capacity(stages: &[StageRow]) -> Option<String> {
     let judged = || stages.iter().filter(|row| row.met.is_some());
@@ -143,7 +143,7 @@ pub fn capacity(stages: &[StageRow]) -> Option<String> {
             Some(format!("holds {} viewers, fails at {}{why}", held.clients, failed.clients))
         }
         (None, Some(failed)) => {
-            // It is not the number alone that decides then.
+            // Then the result does not depend on the number alone.
             let more = judged().filter(|row| row.met == Some(true)).map(|row| row.clients).max();
             let though = more.map_or_else(String::new, |more| format!(", though {more} were held"));
             Some(format!("fails at {} viewers, the least that were tried{why}{though}", failed.clients))
@@ -152,10 +152,10 @@ pub fn capacity(stages: &[StageRow]) -> Option<String> {
     }
 }
 
-/// One of several streams, and what was measured of it.
+/// One of several streams, with its figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StreamRow {
-    /// Its address, without secrets, and which of its variants.
+    /// Its address, without secrets, and its selected variants.
     pub stream: String,
     /// Viewers that should be on it now.
     pub clients: u64,
@@ -187,7 +187,7 @@ merge_fields! { StreamRow {
 /// Manual changes of the load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManualChanges {
-    /// How often.
+    /// The number of changes.
     pub changes: u64,
     /// The first ones.
     pub first: Vec<ManualChange>,
@@ -207,9 +207,9 @@ impl Merge for ManualChanges {
 /// One manual change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ManualChange {
-    /// When, seconds of the run.
+    /// Time of the change, seconds of the run.
     pub second: f64,
-    /// What.
+    /// Description of the change.
     pub change: String,
 }
 
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_levels_are_told_in_one_sentence() {
+    fn the_levels_are_summarized_in_one_sentence() {
         let say = |rows: &[(u64, Option<bool>)]| {
             capacity(&rows.iter().map(|(clients, met)| row(*clients, *met)).collect::<Vec<_>>())
         };
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_failed_below_one_that_held_is_no_capacity() {
+    fn a_level_that_failed_below_one_that_held_is_not_a_capacity() {
         let rows = [row(300, Some(true)), row(100, Some(false))];
         assert_eq!(
             capacity(&rows).unwrap(),

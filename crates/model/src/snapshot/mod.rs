@@ -1,4 +1,4 @@
-//! What is known at one moment: the only input of all outputs.
+//! The state of a run at one moment: the only input of all outputs.
 //!
 //! Plain data. A field that was not measured is `None` and is absent from every view.
 
@@ -30,7 +30,7 @@ pub use requests::{CacheResults, Errors, PerKind, Rates, THROUGHPUT_WINDOWS};
 pub use trust::{Agreement, Generator, PlaybackSource, Sources};
 pub use viewers::{Exits, Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
 
-/// Everything known at one moment, as reports hold it. What only a run that goes on shows is not written.
+/// Everything known at one moment, as reports hold it. Fields that only matter during the run are not written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// Seconds since the run began.
@@ -49,7 +49,7 @@ pub struct Snapshot {
     /// Viewers that play now (stalled ones not included).
     #[serde(rename = "playing_at_end")]
     pub playing_clients: u64,
-    /// Most viewers that were up at once.
+    /// The largest number of concurrent viewers.
     pub peak_clients: u64,
     /// Viewer-seconds that [`Self::active_ratio`] is an average over.
     pub expected_viewer_seconds: f64,
@@ -74,7 +74,7 @@ pub struct Snapshot {
     pub counters: Counters,
     /// Cache hits and misses that edges reported.
     pub cache: CacheResults,
-    /// What stands out about the stream and the caches before it.
+    /// Insights about the stream and the caches in front of it.
     pub insight: Insight,
     /// Rates.
     #[serde(skip)]
@@ -90,41 +90,41 @@ pub struct Snapshot {
     pub playback: Playback,
     /// Errors.
     pub errors: Errors,
-    /// Why connects failed, and how often.
+    /// Reasons of failed connects, with their counts.
     #[serde(with = "reasons")]
     pub connect_failures: Vec<(String, u64)>,
     /// Life cycles.
     #[serde(rename = "viewers")]
     pub lifetimes: Lifetimes,
-    /// Why viewers ended, most frequent first.
+    /// Reasons why viewers ended, most frequent first.
     #[serde(with = "reasons")]
     pub exit_reasons: Vec<(String, u64)>,
-    /// How long processes lived, seconds.
+    /// Lifetimes of processes, seconds.
     #[serde(rename = "uptime_seconds", skip_serializing_if = "Option::is_none")]
     pub uptime: Option<Quantiles>,
     /// The same as a Prometheus histogram.
     #[serde(skip)]
     pub uptime_buckets: Buckets,
-    /// Where figures come from.
+    /// Sources of the figures.
     #[serde(rename = "source")]
     pub sources: Sources,
     /// Agreement between sources.
     pub agreement: Agreement,
-    /// The origin's own account, where it is scraped.
+    /// The origin's own figures, if it is scraped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// The generator's own condition.
+    /// The condition of the load generator.
     pub generator: Generator,
-    /// What viewers got to see.
+    /// Playback time of the viewers.
     #[serde(default)]
     pub playback_time: PlaybackTime,
-    /// The stages that were asked for, as far as they have come.
+    /// The stages of the load that have begun.
     pub stages: Vec<StageRow>,
-    /// The streams, where there are several.
+    /// The streams, if there are several.
     pub streams: Vec<StreamRow>,
     /// Manual changes of the load.
     pub manual_changes: ManualChanges,
-    /// The threshold that has failed for longer than the run bears, if one has. At the end it is one of the
+    /// The threshold that has failed for longer than the run allows, if there is one. At the end it is one of the
     /// criteria.
     #[serde(skip)]
     pub aborted_by: Option<Criterion>,
@@ -133,7 +133,7 @@ pub struct Snapshot {
     pub viewers: Vec<ViewerRow>,
 }
 
-/// Texts and how often each was met, as objects.
+/// Texts with their counts, as objects.
 mod reasons {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -157,8 +157,8 @@ mod reasons {
 pub(crate) const UPTIME: &str = "uptime";
 
 impl Snapshot {
-    /// Whether players reported how far they had played. Otherwise `playback`, `playback_time`, stalls and the media
-    /// time of viewers were not measured, and no view may show them.
+    /// Whether players reported how far they had played. Otherwise `playback`, `playback_time`, stalls and
+    /// the media time of viewers were not measured, and no view may show them.
     #[must_use]
     pub fn has_progress(&self) -> bool {
         self.sources.playback == PlaybackSource::Progress

@@ -1,4 +1,4 @@
-//! What the origin's own exporters say, beside what the viewers got.
+//! Figures of the origin's own exporters, compared with those of the viewers.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +17,7 @@ pub struct Gauge {
     pub max: f64,
 }
 
-/// The segment sizes that the origin publishes, held against what viewers read.
+/// The segment sizes that the origin publishes, compared with the bytes that viewers read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentSizes {
     /// Segments whose size is known now.
@@ -57,7 +57,7 @@ pub struct Origin {
     /// look-ups left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
-    /// What the viewers had asked in the same time.
+    /// Requests of the viewers in the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub viewer_requests: Option<u64>,
     /// Connections that nginx accepted and could not handle, from the first scrape to the last.
@@ -66,18 +66,18 @@ pub struct Origin {
     /// Segment sizes, if they are looked up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment_sizes: Option<SegmentSizes>,
-    /// Scrapes that brought something.
+    /// Scrapes that succeeded.
     pub scrapes: u64,
     /// Scrapes that failed, by target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<(String, u64)>,
-    /// Why the last one failed, if the newest of its target did.
+    /// Reason of the last failure, if the newest scrape of its target failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
 }
 
 /// Joins what two runs know of one origin. Gauges are those of the run that scraped more often. The counters
-/// of nginx hold the requests of all runs, so the largest is held against the sum of theirs; it contains the
+/// of nginx hold the requests of all runs, so the largest is compared with the sum of theirs; it contains the
 /// scrapes of the other runs, which is why the agreement may stay a little below 1.
 impl Merge for Origin {
     fn merge(&mut self, other: &Self) {

@@ -1,11 +1,11 @@
-//! Where figures come from, how far they agree, and in what condition the load generator is.
+//! The sources of the figures, their agreement, and the condition of the load generator.
 
 use serde::{Deserialize, Serialize};
 
 use crate::exchange::Source;
 use crate::merge::{Merge, average, larger, merge_fields};
 
-/// Where the figures come from.
+/// The sources of the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sources {
     /// Of requests and status codes.
@@ -17,7 +17,7 @@ pub struct Sources {
     pub playback: PlaybackSource,
 }
 
-/// What shows whether a viewer plays.
+/// The evidence that a viewer plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlaybackSource {
@@ -28,14 +28,14 @@ pub enum PlaybackSource {
     Media,
 }
 
-/// What was inferred in one place is not measured as a whole.
+/// A value that was inferred in one part is not measured as a whole.
 fn worse(this: &mut Source, other: &Source) {
     if *other == Source::Log {
         *this = Source::Log;
     }
 }
 
-/// What some parts have not measured, the whole has not.
+/// A value that some parts have not measured is not measured as a whole.
 fn less_known(this: &mut PlaybackSource, other: &PlaybackSource) {
     if *other == PlaybackSource::Media {
         *this = PlaybackSource::Media;
@@ -44,7 +44,7 @@ fn less_known(this: &mut PlaybackSource, other: &PlaybackSource) {
 
 merge_fields! { Sources { requests = worse, bytes = worse, playback = less_known } }
 
-/// How well independent sources agree; 1.0 is complete agreement.
+/// The agreement of independent sources; 1.0 is complete agreement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Bytes that viewers read (heads and bodies) over bytes that the kernel received for them, plain
@@ -75,7 +75,7 @@ impl Merge for Agreement {
     }
 }
 
-/// The load generator's own condition.
+/// The condition of the load generator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
     /// Average busy share of all processors of this machine, percent.
@@ -88,9 +88,9 @@ pub struct Generator {
     /// Average share of one processor that this program itself used (viewers not included), percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_cpu_percent: Option<f64>,
-    /// How late a timer of ours fired at worst, milliseconds.
+    /// The longest delay with which a timer of this program fired, milliseconds.
     pub max_lag_ms: f64,
-    /// 99th percentile of the same, milliseconds.
+    /// The 99th percentile of these delays, milliseconds.
     pub p99_lag_ms: f64,
     /// Records of the probe that never arrived.
     pub events_lost: u64,

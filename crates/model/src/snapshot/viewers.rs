@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::requests::{PerKind, by_status};
 use crate::merge::{Merge, average, larger, merge_fields};
 
-/// How viewers' processes ended.
+/// Ends of viewers' processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exits {
     /// Played to the end, or stopped when asked to.
     pub success: u64,
-    /// Died with an error, or ended a stream that has no end.
+    /// Failed with an error, or ended before the end of the stream.
     pub error: u64,
     /// Ended by a signal.
     pub signal: u64,
@@ -21,13 +21,13 @@ pub struct Exits {
 /// Viewers' life cycles, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lifetimes {
-    /// Viewers that came. Where viewers come and go, several have the same number after each other.
+    /// Viewers that arrived. If viewers come and go, several have the same number one after another.
     pub arrived: u64,
-    /// Viewers that were sent away again before the end: their session or their part of the load was over.
+    /// Viewers that were stopped before the end, because their session or their stage of the load was over.
     pub ramped_down: u64,
-    /// Viewers that came and found no room.
+    /// Viewers that were rejected because the limit was reached.
     pub rejected: u64,
-    /// Viewers that should have played by now: who played, had the time to begin, or failed.
+    /// Viewers that should have played by now: those that played, had the time to begin, or failed.
     pub expected: u64,
     /// Processes started, first starts included.
     pub starts: u64,
@@ -42,7 +42,7 @@ pub struct Lifetimes {
     pub played: u64,
     /// Processes that had to be killed.
     pub killed: u64,
-    /// Ends, by how.
+    /// Ends, by kind.
     pub exits: Exits,
 }
 
@@ -60,7 +60,7 @@ pub struct Playback {
     pub below_realtime: u64,
     /// Viewers that are stalled now.
     pub stalled_now: u64,
-    /// Mean speed; absent while nobody's window is full.
+    /// Mean speed; absent until the window of a viewer is full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average_speed: Option<f64>,
     /// Viewers more than 5 s behind.
@@ -98,7 +98,7 @@ impl Merge for Playback {
     }
 }
 
-/// What viewers got to see, as a player with a start buffer of one segment would have shown it.
+/// Playback time of the viewers, as of a player with a start buffer of one segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlaybackTime {
     /// Viewer-seconds in which media was shown.
@@ -110,9 +110,9 @@ pub struct PlaybackTime {
     /// Stalled time divided by viewing time; absent if nothing was viewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuffering: Option<f64>,
-    /// Media that came in time divided by media that was due. At whatever bit rate it has, that is the
+    /// Media that arrived in time divided by media that was expected. At whatever bit rate it has, that is the
     /// throughput divided by the throughput that the viewers need; what is read ahead does not make it more
-    /// than 1. Absent if nothing was viewed, or nothing was due.
+    /// than 1. Absent if nothing was viewed or expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throughput_ratio: Option<f64>,
 }
@@ -131,7 +131,7 @@ impl PlaybackTime {
         }
     }
 
-    /// What came after `before`, an earlier moment of the same run, without ratios.
+    /// The difference from `before`, an earlier moment of the same run, without ratios.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         Self {
@@ -161,7 +161,7 @@ impl Merge for PlaybackTime {
     }
 }
 
-/// What a viewer is doing.
+/// The state of a viewer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ViewerState {
@@ -176,7 +176,7 @@ pub enum ViewerState {
     Silent,
     /// Its process has ended; it will be started again.
     Waiting,
-    /// It has ended for good.
+    /// Its process has ended and will not be started again.
     Ended,
 }
 
@@ -185,9 +185,9 @@ pub enum ViewerState {
 pub struct ViewerRow {
     /// Number, from 1.
     pub viewer: u32,
-    /// What it is doing.
+    /// Its state.
     pub state: ViewerState,
-    /// How often it was started.
+    /// Number of starts.
     pub starts: u32,
     /// Media played by all its processes, seconds.
     #[serde(default)]
@@ -209,7 +209,7 @@ pub struct ViewerRow {
     pub received: u64,
     /// Bytes of response heads.
     pub head_bytes: u64,
-    /// Why its process died last, in FFmpeg's words; absent while none has.
+    /// The last error of its process, as FFmpeg printed it; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
 }
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_watched_has_no_ratio() {
+    fn a_run_without_playback_has_no_ratio() {
         let none = PlaybackTime::default().with_ratios(0.0);
         assert_eq!((none.rebuffering, none.throughput_ratio), (None, None));
         let times = PlaybackTime {

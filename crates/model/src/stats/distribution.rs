@@ -20,7 +20,7 @@ const DIGITS: u8 = 3;
 /// Durations, kept as microseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
-    /// `None` only if the library refused its own constant; then nothing is recorded.
+    /// `None` only if the library rejects its constants; then nothing is recorded.
     histogram: Option<Histogram<u64>>,
     max_us: u64,
     sum_us: u64,
@@ -69,7 +69,7 @@ impl Distribution {
     #[must_use]
     pub fn quantiles(&self) -> Option<Quantiles> {
         let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
-        // The library answers with the upper end of a cell, which may lie above the largest value.
+        // The library answers with the upper end of a cell, which may be above the largest value.
         let at = |quantile: f64| histogram.value_at_quantile(quantile).min(self.max_us) as f64 / 1e6;
         Some(Quantiles {
             count: histogram.len(),
@@ -80,7 +80,7 @@ impl Distribution {
         })
     }
 
-    /// A statistic in seconds; `None` of an empty set, and of what is not a statistic of durations.
+    /// A statistic in seconds; `None` of an empty set, and for statistics that are not of durations.
     #[must_use]
     pub fn statistic(&self, statistic: Statistic) -> Option<f64> {
         let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
@@ -139,7 +139,7 @@ impl Distribution {
 }
 
 /// Adds the cells; both sides have the same ones, so percentiles are those of one distribution. Buckets are
-/// not added: only a run that goes on has them.
+/// not added, because only a running test has them.
 impl Merge for Distribution {
     fn merge(&mut self, other: &Self) {
         if let (Some(this), Some(other)) = (&mut self.histogram, &other.histogram) {
@@ -153,7 +153,7 @@ impl Merge for Distribution {
 
 impl Serialize for Distribution {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // It writes to memory and knows every value of ours: there is nothing to fail.
+        // Writing to memory cannot fail, and every value is valid.
         serializer.serialize_str(&self.encoded().unwrap_or_default())
     }
 }
@@ -165,8 +165,8 @@ impl<'de> Deserialize<'de> for Distribution {
     }
 }
 
-/// A compressed histogram as it was before compression. `None` if it is none of ours: the library believes
-/// whatever length a few bytes tell, and takes 4 GiB for them.
+/// Decompresses a histogram. `None` if this program did not write it: the library trusts every length in the
+/// header, and would allocate up to 4 GiB for it.
 fn inflated(compressed: &[u8]) -> Option<Vec<u8>> {
     /// A count for each cell of three digits over all of u64 takes half of that.
     const LARGEST: u64 = 1 << 20;
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// What a forger would send: these inner bytes, compressed.
+    /// A forged histogram: these inner bytes, compressed.
     fn forged(inner: &[u8]) -> String {
         let mut compressed = vec![0x1c, 0x84, 0x93, 0x14, 0, 0, 0, 0];
         let mut deflate = flate2::read::ZlibEncoder::new(inner, flate2::Compression::fast());
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_forger_says_of_lengths_is_not_believed() {
+    fn forged_lengths_are_rejected() {
         let mut honest = Distribution::new();
         honest.add_ns(5_000_000);
         let inner = inflated(&STANDARD.decode(honest.encoded().unwrap()).unwrap()).unwrap();

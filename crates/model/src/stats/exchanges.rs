@@ -11,7 +11,7 @@ use crate::snapshot::{Buckets, CacheResults, Errors, Latency, PerKind, PerTiming
 pub(crate) const LATENCY_BOUNDS: [f64; 13] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0];
 
-/// Bounds of what takes a round trip, seconds.
+/// Bounds of the histogram of durations of a round trip, seconds.
 const ROUND_TRIP_BOUNDS: [f64; 13] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
@@ -37,15 +37,15 @@ pub struct Exchanges {
     connect_failures: BTreeMap<String, u64>,
 }
 
-/// How long the parts of an exchange took, nanoseconds. An error page comes fast; it must not make the stream
+/// Durations of the parts of an exchange, nanoseconds. An error page arrives fast; it must not make the stream
 /// look fast.
 pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u64)> {
     let kind = exchange.kind;
     let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
     let (ttfb, download) = if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
-    // What a server holds back because it was asked to does not make it slow.
+    // A response that the server delays on request does not make it slow.
     let ttfb = ttfb.filter(|_| !exchange.blocking_reload);
-    // The kernel says 0 before it has measured.
+    // The kernel reports 0 before its first measurement.
     let rtt =
         |micros: Option<u32>| micros.filter(|micros| *micros > 0).map(|micros| u64::from(micros) * 1000);
     let durations = [
@@ -61,7 +61,7 @@ pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u6
     durations.into_iter().filter_map(|(timing, nanos)| Some((timing, nanos?)))
 }
 
-/// How an exchange failed.
+/// The failure of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The status code was 400 or above.
@@ -86,13 +86,13 @@ impl Failures {
         Self { timeout_ns, errors: Errors::default() }
     }
 
-    /// Silence after which a viewer gives up by itself: FFmpeg checks its time-out every 100 ms, so it may
+    /// Time without data after which a viewer gives up: FFmpeg checks its time-out every 100 ms, so it may
     /// give up that much earlier.
     const fn give_up_ns(&self) -> u64 {
         self.timeout_ns.saturating_sub(100_000_000)
     }
 
-    /// How an exchange failed, if it did. One that was in flight when its viewer was stopped did not.
+    /// The failure of an exchange, if it failed. One that was in flight when its viewer was stopped did not.
     pub(crate) fn fault(&self, exchange: &Exchange) -> Option<Fault> {
         let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.give_up_ns());
         match exchange.outcome {
@@ -135,10 +135,10 @@ impl Failures {
     }
 }
 
-/// How many different reasons of failed connects are kept apart.
+/// The number of different reasons of failed connects that are counted separately.
 const REASONS: usize = 50;
 
-/// Bytes as the kernel counted them, beside what viewers read.
+/// Bytes that the kernel counted, and those of them that viewers read.
 #[derive(Clone, Copy, Debug, Default)]
 struct KernelBytes {
     /// Whether any exchange carried a kernel count.
@@ -171,7 +171,7 @@ impl Exchanges {
         }
     }
 
-    /// Counts one exchange; returns how long it took if it brought a segment.
+    /// Counts one exchange; returns its duration if it brought a segment.
     pub fn add(&mut self, exchange: &Exchange) -> Option<u64> {
         self.requests[exchange.kind] += 1;
         self.bytes[exchange.kind] += exchange.body_bytes;
@@ -216,7 +216,7 @@ impl Exchanges {
         self.kernel.plain_received += if tls { 0 } else { bytes };
     }
 
-    /// How an exchange failed, if it did. One that was in flight when its viewer was stopped did not.
+    /// The failure of an exchange, if it failed. One that was in flight when its viewer was stopped did not.
     #[must_use]
     pub fn fault(&self, exchange: &Exchange) -> Option<Fault> {
         self.failures.fault(exchange)
@@ -251,7 +251,7 @@ impl Exchanges {
         }
     }
 
-    /// Bytes that the kernel received, where it was asked.
+    /// Bytes that the kernel received, if it reported them.
     #[must_use]
     pub fn received_bytes(&self) -> Option<u64> {
         self.kernel.measured.then_some(self.kernel.received)
@@ -264,7 +264,7 @@ impl Exchanges {
         (expected > 0).then(|| self.kernel.plain_read as f64 / expected as f64)
     }
 
-    /// Why connects failed, by the operating system's messages.
+    /// Reasons of failed connects, by the operating system's messages.
     #[must_use]
     pub fn connect_failures(&self) -> Vec<(String, u64)> {
         self.connect_failures.iter().map(|(reason, count)| (reason.clone(), *count)).collect()
@@ -307,7 +307,7 @@ impl Exchanges {
         buckets
     }
 
-    /// How long segments took, from the request to the last byte.
+    /// Durations of segments, from the request to the last byte.
     #[must_use]
     pub fn segment_total(&self) -> Option<&Distribution> {
         self.distribution(Timing::Total(Kind::Segment))

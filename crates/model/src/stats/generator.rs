@@ -1,4 +1,4 @@
-//! The load generator's own condition: was it fit to measure?
+//! The condition of the load generator: whether it was able to measure.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use super::distribution::Distribution;
 use super::series::Totals;
 use crate::snapshot::Generator;
 
-/// All processors busy, for all that a viewer can tell.
+/// The share above which all processors count as busy, percent.
 const SATURATED: f64 = 98.0;
 
-/// What is known of the generator so far.
+/// The condition of the generator so far.
 #[derive(Clone, Debug)]
 pub struct Condition {
     lag: Distribution,
@@ -20,7 +20,7 @@ pub struct Condition {
     events_lost: u64,
     lines_parsed: u64,
     lines_dropped: u64,
-    /// Viewers of which lines were dropped.
+    /// Viewers with dropped lines.
     degraded: BTreeSet<u32>,
     /// Lines read and dropped since the last tick, and the worst share of all ticks.
     since_tick: (u64, u64),

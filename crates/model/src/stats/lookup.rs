@@ -1,16 +1,16 @@
-//! Segment sizes that the origin published, held against the bytes that viewers read.
+//! Segment sizes that the origin published, compared with the bytes that viewers read.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::exchange::{Exchange, Kind, Outcome};
 use crate::snapshot::SegmentSizes;
 
-/// How long a segment may wait for its size to be published.
-const PATIENCE_NS: u64 = 10_000_000_000;
-/// Segments that wait at most; past that the oldest are given up.
+/// The longest time that a segment waits for its size to be published, nanoseconds.
+const MAX_WAIT_NS: u64 = 10_000_000_000;
+/// The maximum number of waiting segments; beyond it, the oldest are given up.
 const MOST_WAITING: usize = 100_000;
 
-/// The sizes of the newest segments, by name, and what came of looking them up.
+/// The sizes of the newest segments, by name, and the results of looking them up.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {
     kept: usize,
@@ -55,7 +55,7 @@ impl Lookup {
         }
     }
 
-    /// Takes the origin's list as of `at_ns`.
+    /// Adds the origin's list as of `at_ns`.
     pub(crate) fn published(&mut self, at_ns: u64, list: Vec<(Box<str>, u64)>) {
         self.asked = true;
         for (name, size) in list {
@@ -74,12 +74,12 @@ impl Lookup {
                 found(counts, *size, *bytes);
                 false
             }
-            None => began + PATIENCE_NS > at_ns,
+            None => began + MAX_WAIT_NS > at_ns,
         });
         counts.known = sizes.len() as u64;
     }
 
-    /// What came of it; `None` as long as no list has come.
+    /// The results; `None` until a list has arrived.
     pub(crate) fn counts(&self) -> Option<SegmentSizes> {
         self.asked.then_some(self.counts)
     }
@@ -109,16 +109,16 @@ mod tests {
         lookup.exchange(&named("b", 19, 0));
         lookup.exchange(&named("c", 30, 0));
         lookup.exchange(&named("never", 40, 0));
-        lookup.published(PATIENCE_NS, vec![("c".into(), 30), ("d".into(), 1)]);
+        lookup.published(MAX_WAIT_NS, vec![("c".into(), 30), ("d".into(), 1)]);
         let counts = lookup.counts().unwrap();
         assert_eq!(counts, SegmentSizes { known: 3, lookups: 4, found: 3, equal: 2 });
-        assert!(lookup.waiting.is_empty(), "who waited too long is given up");
+        assert!(lookup.waiting.is_empty(), "segments that wait too long are given up");
         lookup.exchange(&named("a", 10, 0));
         assert_eq!(lookup.counts().unwrap().found, 3, "only the newest three are remembered");
     }
 
     #[test]
-    fn what_was_not_read_whole_has_no_size() {
+    fn an_incomplete_segment_has_no_size() {
         let mut lookup = Lookup::new(3);
         lookup.published(0, vec![("a".into(), 10)]);
         lookup.exchange(&Exchange { outcome: Outcome::ClosedByPeer, ..named("a", 3, 0) });

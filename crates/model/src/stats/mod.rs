@@ -43,26 +43,26 @@ pub use parts::StagePlan;
 /// The name of the distribution of timer delays in reports.
 pub(crate) const LAG: &str = "lag";
 
-/// What the statistics have to know of the plan.
+/// The parts of the plan that the statistics need.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectation {
-    /// When the run began, `CLOCK_MONOTONIC` nanoseconds.
+    /// Start of the run, `CLOCK_MONOTONIC` nanoseconds.
     pub began_ns: u64,
     /// Planned length, `None` = until stopped.
     pub planned_seconds: Option<f64>,
     /// Viewers that the plan asks for.
     pub target_clients: u32,
-    /// Seconds that a viewer has to begin to play; after that it is due.
+    /// Seconds that a viewer has to begin to play; after that it is expected to play.
     pub start_up_seconds: f64,
     /// The viewers' network time-out, nanoseconds.
     pub timeout_ns: u64,
-    /// Where requests and bytes come from.
+    /// The source of requests and bytes.
     pub sources: Sources,
 }
 
-/// What percentiles of the origin's figures cover, by default.
+/// The default window of percentiles of the origin's figures.
 const ORIGIN_WINDOW_NS: u64 = 30_000_000_000;
-/// Segments whose published size is remembered, by default.
+/// The default number of segments whose published size is remembered.
 const SEGMENTS_KEPT: usize = 300;
 
 /// All figures of a run.
@@ -80,10 +80,10 @@ pub struct Stats {
     manual: Manual,
     insight: insight::InsightCollector,
     sliding_window: Option<SlidingWindow>,
-    /// What is seen outside of requests.
+    /// Events outside of requests.
     counters: Counters,
     retransmits: Retransmits,
-    /// Viewer-seconds played and due, of viewers that have had the time to begin.
+    /// Viewer-seconds played and expected, of viewers that have had the time to begin.
     played: f64,
     due: f64,
     ticked_ns: u64,
@@ -92,7 +92,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Nothing has happened yet.
+    /// Starts without any events.
     #[must_use]
     pub fn new(expectation: Expectation) -> Self {
         Self {
@@ -131,7 +131,7 @@ impl Stats {
         Self { counters: Counters::default(), ..self }
     }
 
-    /// Takes one event.
+    /// Applies one event.
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Started { viewer, generation, at_ns } => self.viewers.started(viewer, generation, at_ns),
@@ -210,7 +210,7 @@ impl Stats {
         }
     }
 
-    /// Lets time pass up to `at_ns`. Call it a few times per second.
+    /// Advances the time to `at_ns`. Call it a few times per second.
     pub fn tick(&mut self, at_ns: u64) {
         let elapsed = self.elapsed(at_ns);
         self.condition.tick();
@@ -313,7 +313,7 @@ impl Stats {
         buckets
     }
 
-    /// The same without its parts.
+    /// The snapshot without stages and streams.
     fn whole(&self, at_ns: u64) -> Snapshot {
         let exchanges = &self.exchanges;
         Snapshot {
@@ -324,7 +324,7 @@ impl Stats {
         }
     }
 
-    /// The same without what takes long: percentiles of the run, and what stands out.
+    /// The snapshot without expensive parts: percentiles of the run, and insights.
     fn figures(&self, at_ns: u64) -> Snapshot {
         let Self { exchanges, viewers, .. } = self;
         let (playback, playing) = match self.closed {
@@ -372,7 +372,7 @@ impl Stats {
             playback_time: viewers.playback_time.with_ratios(self.due),
             stages: Vec::new(),
             streams: Vec::new(),
-            manual_changes: self.hands(),
+            manual_changes: self.manual_change_summary(),
             aborted_by: None,
             viewers: Vec::new(),
         }

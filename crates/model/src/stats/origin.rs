@@ -36,7 +36,7 @@ impl Window {
     }
 }
 
-/// A counter that may start anew.
+/// A counter that may restart at 0.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counted {
     before: Option<f64>,
@@ -44,8 +44,8 @@ struct Counted {
 }
 
 impl Counted {
-    /// How much it grew since the last scrape; what it counted before a restart is lost.
-    fn grew(&mut self, now: f64) -> Option<f64> {
+    /// Its increase since the last scrape; counts before a restart are lost.
+    fn increase(&mut self, now: f64) -> Option<f64> {
         let before = self.before.replace(now)?;
         let step = if now >= before { now - before } else { now };
         self.sum += step;
@@ -53,7 +53,7 @@ impl Counted {
     }
 }
 
-/// All that is known of the origin.
+/// The figures of the origin.
 #[derive(Clone, Debug)]
 pub struct OriginStats {
     window_ns: u64,
@@ -109,12 +109,12 @@ impl OriginStats {
         }
     }
 
-    /// Takes an exchange of a viewer.
+    /// Adds an exchange of a viewer.
     pub(crate) fn exchange(&mut self, exchange: &Exchange) {
         self.sizes.exchange(exchange);
     }
 
-    /// Takes what a scrape brought. `asked`: requests of the viewers so far; `over`: the run has ended,
+    /// Adds the result of a scrape. `asked`: requests of the viewers so far; `over`: the run has ended,
     /// and this sample only completes the counts.
     pub(crate) fn scraped(&mut self, at_ns: u64, scraped: Scraped, asked: u64, over: bool) {
         let target = match &scraped {
@@ -170,9 +170,9 @@ impl OriginStats {
         let seconds = at_ns.saturating_sub(self.nginx_ns) as f64 / 1e9;
         self.nginx_ns = at_ns;
         self.nginx_samples += 1;
-        let grew = self.requests.grew(sample.requests);
-        self.accepted.grew(sample.accepted);
-        self.handled.grew(sample.handled);
+        let grew = self.requests.increase(sample.requests);
+        self.accepted.increase(sample.accepted);
+        self.handled.increase(sample.handled);
         // The exporter asked nginx for its status; the first time is what counting starts from.
         self.own_requests += u64::from(self.viewers_asked.is_some());
         let (first, _) = self.viewers_asked.unwrap_or((asked, asked));
@@ -257,18 +257,18 @@ mod tests {
     }
 
     #[test]
-    fn own_requests_are_not_the_viewers() {
+    fn requests_of_this_program_are_not_counted_as_the_viewers() {
         let mut origin_stats = OriginStats::new(10 * SECOND, 300, true);
         origin_stats.scraped(SECOND, nginx(100.0), 7, false);
         assert_eq!(origin_stats.origin(7, false).unwrap().requests, None);
         origin_stats.scraped(SECOND, Scraped::Sizes(Vec::new()), 7, false);
-        // 50 of the viewers, one request for sizes, one for the status.
+        // 50 requests of the viewers, one for the sizes, one for the status.
         origin_stats.scraped(2 * SECOND, nginx(152.0), 57, false);
         let origin = origin_stats.origin(57, false).unwrap();
         assert_eq!((origin.requests, origin.viewer_requests), (Some(50), Some(50)));
         assert_eq!(origin.requests_agreement(), Some(1.0));
         assert_eq!(origin.requests_per_second.unwrap().now, 52.0);
-        // nginx was restarted and has answered 10 requests and ours; what was between is lost.
+        // nginx was restarted and has answered 10 requests and the scrape; requests in between are lost.
         origin_stats.scraped(3 * SECOND, nginx(11.0), 67, true);
         let origin = origin_stats.origin(67, true).unwrap();
         assert_eq!((origin.requests, origin.viewer_requests), (Some(60), Some(60)));

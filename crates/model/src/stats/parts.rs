@@ -1,5 +1,4 @@
-//! The fold in parts: the stages of the load and the streams, each with an account of its own beside
-//! that of the whole run.
+//! Statistics by part: the stages of the load and the streams, in addition to those of the whole run.
 
 use hls_swarm_base::weighted::WeightedSet;
 
@@ -16,7 +15,7 @@ use crate::verdict::Criterion;
 pub struct StagePlan {
     /// Its name, if it has one.
     pub name: Option<String>,
-    /// How long it is to last, seconds.
+    /// Its planned duration, seconds.
     pub seconds: f64,
     /// Viewers at its beginning.
     pub from: u32,
@@ -24,7 +23,7 @@ pub struct StagePlan {
     pub clients: u32,
 }
 
-/// What the whole run had counted when a stage began.
+/// The counts of the whole run at the beginning of a stage.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counted {
     pub(crate) elapsed: f64,
@@ -37,7 +36,7 @@ pub(crate) struct Counted {
     pub(crate) playback_time: PlaybackTime,
 }
 
-/// The stage that goes on.
+/// The current stage.
 #[derive(Clone, Debug)]
 pub(crate) struct Current {
     pub(crate) place: usize,
@@ -45,7 +44,7 @@ pub(crate) struct Current {
     pub(crate) exchanges: Exchanges,
 }
 
-/// The account of a stream: what its row shows, and no more, for there may be hundreds of them.
+/// The figures of a stream: only those of its row, because there may be hundreds of streams.
 #[derive(Clone, Debug)]
 struct Stream {
     requests: PerKind<u64>,
@@ -100,7 +99,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn new(timeout_ns: u64, plans: Vec<StagePlan>, names: WeightedSet<String>) -> Self {
-        // One stream is the whole run.
+        // A single stream is the whole run.
         let many = if names.count() > 1 { names.count() } else { 0 };
         Self {
             timeout_ns,
@@ -140,12 +139,12 @@ impl Parts {
         self.current = Some(Current { place, before, exchanges: Exchanges::new(self.timeout_ns) });
     }
 
-    /// The plan of the stage that goes on.
+    /// The plan of the current stage.
     pub(crate) fn plan(&self, place: usize) -> StagePlan {
         self.plans.get(place).cloned().unwrap_or_default()
     }
 
-    /// The row of the stage that goes on, without a verdict.
+    /// The row of the current stage, without a verdict.
     pub(crate) fn row(&self, current: &Current, now: &Counted) -> StageRow {
         let (plan, before, part) = (self.plan(current.place), &current.before, &current.exchanges);
         let due = now.due - before.due;
@@ -187,7 +186,7 @@ impl Parts {
     }
 }
 
-/// What became of a stage that held a level: absent for ramps and pauses; what was cut short may have
+/// The result of a stage that held a level: absent for ramps and pauses; a stage that was cut short may have
 /// failed, but cannot have held.
 pub(crate) fn judged(
     plan: &StagePlan,

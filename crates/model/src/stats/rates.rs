@@ -28,7 +28,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// Takes an exchange that ended in the current second.
+    /// Adds an exchange that ended in the current second.
     pub fn add(&mut self, kind: Kind, body_bytes: u64) {
         self.current.bytes += body_bytes;
         match kind {

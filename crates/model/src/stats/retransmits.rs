@@ -15,7 +15,7 @@ pub(crate) struct Retransmits {
 }
 
 impl Retransmits {
-    /// How many retransmits came since the exchange before on the same connection; `None` if the kernel was
+    /// The number of retransmits since the previous exchange on the same connection; `None` if the kernel was
     /// not asked.
     pub(crate) fn add(&mut self, exchange: &Exchange) -> Option<u64> {
         let total = exchange.retransmits?;

@@ -28,18 +28,18 @@ pub struct Totals {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     series: Series,
-    /// Number of the step that is going on.
+    /// Number of the current step.
     step: u64,
-    /// Totals when it began.
+    /// Totals at its beginning.
     before: Totals,
-    /// Latencies in it, microseconds.
+    /// Latencies of the current step, microseconds.
     latencies: Vec<u64>,
     /// Length of the run and the totals at its end; stopping the viewers is not part of it.
     closed: Option<(f64, Totals)>,
 }
 
 impl History {
-    /// Takes the latency of a segment.
+    /// Adds the latency of a segment.
     pub fn segment(&mut self, nanos: u64) {
         if self.closed.is_none() {
             self.latencies.push(nanos / 1000);
@@ -191,7 +191,7 @@ pub fn added(one: &Point, other: &Point) -> Point {
         latency,
         cpu_percent: larger(one.cpu_percent, other.cpu_percent),
         own_cpu_percent: larger(one.own_cpu_percent, other.own_cpu_percent),
-        // All runs look at the same origin.
+        // All runs use the same origin.
         origin_cpu_percent: larger(one.origin_cpu_percent, other.origin_cpu_percent),
         origin_transmit_bytes_per_second: larger(
             one.origin_transmit_bytes_per_second,
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn each_second_holds_what_came_in_it() {
+    fn each_second_holds_its_own_events() {
         let mut history = History::default();
         history.segment(30_000_000);
         history.segment(10_000_000);

@@ -82,7 +82,7 @@ fn failed(viewer: u32, reason: &str) -> Event {
 }
 
 #[test]
-fn what_was_not_measured_is_absent() {
+fn figures_that_were_not_measured_are_absent() {
     let snapshot = stats(3).snapshot(SECOND);
     assert_eq!(snapshot.received_bytes, None);
     assert_eq!(snapshot.agreement.kernel_bytes, None);
@@ -93,7 +93,7 @@ fn what_was_not_measured_is_absent() {
 }
 
 #[test]
-fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_told_apart() {
+fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_distinguished() {
     let mut stats = stats(1);
     apply(&mut stats, segment(1));
     let prefetch = Exchange {
@@ -110,7 +110,7 @@ fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_told_apart() {
     assert_eq!(snapshot.received_bytes, Some(6600));
     assert_eq!(snapshot.counters[Counter::InFlightAtStop].unwrap(), 1);
     assert_eq!(snapshot.errors.rate, Some(0.0));
-    // Bytes that nothing accounts for are a disagreement.
+    // Bytes without an exchange are a disagreement.
     stats.apply(Event::Received { viewer: 1, bytes: 1700, tls: false });
     let agreement = stats.snapshot(SECOND).agreement.kernel_bytes.unwrap();
     assert!((agreement - 1700.0 / 3400.0).abs() < 1e-9, "{agreement}");
@@ -145,7 +145,7 @@ fn each_failure_counts_once_in_the_error_rate() {
 }
 
 #[test]
-fn a_handshake_that_its_viewer_leaves_has_failed_unless_the_viewer_was_stopped() {
+fn an_abandoned_handshake_has_failed_unless_the_viewer_was_stopped() {
     let mut stats = stats(2);
     let left = |viewer| Event::ConnectFailed {
         viewer,
@@ -198,7 +198,7 @@ fn the_first_whole_segment_is_the_start_up() {
     let mut stats = stats(1);
     stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: SECOND / 2 });
     apply(&mut stats, Exchange { status: Some(403), started_ns: SECOND / 2, ..segment(1) });
-    assert_eq!(stats.snapshot(SECOND).latency[Timing::Startup], None, "an error page is no segment");
+    assert_eq!(stats.snapshot(SECOND).latency[Timing::Startup], None, "an error page is not a segment");
     apply(&mut stats, segment(1));
     apply(&mut stats, Exchange { started_ns: 9 * SECOND, ..segment(1) });
     let startup = stats.snapshot(SECOND).latency[Timing::Startup].unwrap();
@@ -207,7 +207,7 @@ fn the_first_whole_segment_is_the_start_up() {
 }
 
 #[test]
-fn lives_are_counted_and_reasons_grouped() {
+fn lifetimes_are_counted_and_reasons_grouped() {
     let mut stats = stats(2);
     for viewer in [1, 2] {
         stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
@@ -227,7 +227,7 @@ fn lives_are_counted_and_reasons_grouped() {
 }
 
 #[test]
-fn a_flood_of_different_reasons_stays_bounded() {
+fn the_number_of_different_reasons_is_bounded() {
     let mut stats = stats(1);
     for index in 0..1000 {
         stats.apply(failed(1, &format!("reason {index}")));
@@ -259,7 +259,7 @@ fn the_active_ratio_is_a_mean_over_time_after_the_ramp() {
 }
 
 #[test]
-fn stopping_viewers_is_no_part_of_the_run() {
+fn stopping_viewers_is_not_part_of_the_run() {
     let mut stats = stats(1);
     stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
     stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
@@ -298,7 +298,7 @@ fn hold(stats: &mut Stats, from: u64, viewers: u32, nth: u32) {
 }
 
 #[test]
-fn each_stage_has_an_account_and_a_verdict_of_its_own() {
+fn each_stage_has_its_own_figures_and_verdict() {
     let plan = |from, clients| StagePlan { name: None, seconds: 10.0, from, clients };
     let plans = vec![plan(2, 2), plan(2, 4), plan(4, 4), plan(4, 4)];
     let thresholds = vec!["error_rate<10%".parse().unwrap()];
@@ -352,7 +352,7 @@ fn a_stage_that_is_cut_short_may_fail_but_not_hold() {
 }
 
 #[test]
-fn streams_have_accounts_of_their_own_that_add_up() {
+fn the_figures_of_streams_add_up() {
     let names = WeightedSet::weighted(vec![("a".to_owned(), 2), ("b".to_owned(), 1)]).unwrap();
     let mut stats = stats(3).with_stages(Vec::new(), names, Vec::new());
     for viewer in 1..=3 {
@@ -370,7 +370,7 @@ fn streams_have_accounts_of_their_own_that_add_up() {
 }
 
 #[test]
-fn who_was_dismissed_is_neither_due_nor_a_failure() {
+fn a_viewer_that_was_ramped_down_is_neither_expected_nor_a_failure() {
     let mut stats = stats(2);
     for viewer in [1, 2] {
         stats.apply(Event::Arrived { viewer, at_ns: 0 });
@@ -385,7 +385,7 @@ fn who_was_dismissed_is_neither_due_nor_a_failure() {
         (snapshot.lifetimes.arrived, snapshot.lifetimes.ramped_down, snapshot.lifetimes.expected),
         (2, 1, 2)
     );
-    // The number is used again: another viewer, not a restart; it has gone before it had to play.
+    // The number is used again: another viewer, not a restart; it left before it was expected to play.
     stats.apply(Event::Arrived { viewer: 2, at_ns: 20 * SECOND });
     stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });
     stats.apply(Event::RampedDown { viewer: 2, at_ns: 21 * SECOND });
@@ -396,17 +396,18 @@ fn who_was_dismissed_is_neither_due_nor_a_failure() {
 }
 
 #[test]
-fn a_pause_moves_the_planned_end_and_is_told() {
+fn a_pause_moves_the_planned_end_and_is_reported() {
     let mut stats = stats(1);
     stats.apply(Event::ManualChange { command: Command::Pause, at_ns: 10 * SECOND });
     let paused = stats.snapshot(15 * SECOND);
     assert_eq!((paused.planned_seconds, paused.manual_changes.paused), (Some(65.0), true));
     stats.apply(Event::ManualChange { command: Command::Pause, at_ns: 20 * SECOND });
     stats.apply(Event::ManualChange { command: Command::More(10), at_ns: 21 * SECOND });
-    let hands = stats.snapshot(30 * SECOND);
-    assert_eq!((hands.planned_seconds, hands.manual_changes.changes), (Some(70.0), 3));
-    let told: Vec<_> = hands.manual_changes.first.iter().map(|change| change.change.as_str()).collect();
-    assert_eq!(told, ["paused", "resumed", "10 more"]);
+    let changed = stats.snapshot(30 * SECOND);
+    assert_eq!((changed.planned_seconds, changed.manual_changes.changes), (Some(70.0), 3));
+    let descriptions: Vec<_> =
+        changed.manual_changes.first.iter().map(|change| change.change.as_str()).collect();
+    assert_eq!(descriptions, ["paused", "resumed", "10 more"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The fold over life cycles: one row per viewer, and what can be said over all of them.
+//! Statistics of the viewers' life cycles: one row per viewer, and totals.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::snapshot::{Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState}
 const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
 /// More than this behind the wall clock is a high drift, seconds.
 const HIGH_DRIFT: f64 = 5.0;
-/// How many different reasons are kept apart; the rest is counted together.
+/// The number of different reasons that are counted separately; the rest is counted together.
 const REASONS: usize = 100;
-/// Characters of a viewer's last words that are kept.
-const LAST_WORDS: usize = 300;
+/// Characters of a viewer's last error that are kept.
+const LAST_ERROR_LENGTH: usize = 300;
 
 /// All viewers of a run.
 #[derive(Clone, Debug)]
@@ -27,20 +27,20 @@ pub struct Viewers {
     pub(crate) lifetimes: Lifetimes,
     pub(crate) active: u64,
     pub(crate) peak: u64,
-    /// Viewers that are to be there now.
+    /// Viewers that are expected now.
     pub(crate) wanted: u64,
     /// Viewers that play now and are not being stopped.
     playing: u64,
     /// Viewers that are stalled now.
     stalled: u64,
-    /// Which viewer is on which stream.
+    /// The assignment of viewers to streams.
     streams: WeightedSet<()>,
     on_streams: Vec<OnStream>,
-    /// Viewers that came and found no room.
+    /// Viewers that were rejected because the limit was reached.
     pub(crate) rejected: u64,
-    /// Viewers that are no longer there and should have played while they were.
+    /// Viewers that have left and should have played before.
     expected_before: u64,
-    /// What viewers got to see.
+    /// Playback time of the viewers.
     pub(crate) playback_time: PlaybackTime,
     pub(crate) startup: Distribution,
     pub(crate) uptime: Distribution,
@@ -50,13 +50,13 @@ pub struct Viewers {
 /// The viewers of one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OnStream {
-    /// Viewers that are to be there now.
+    /// Viewers that are expected now.
     pub(crate) wanted: u64,
-    /// Those of them that play.
+    /// The expected viewers that play.
     pub(crate) playing: u64,
 }
 
-/// What a viewer is counted as at a moment.
+/// The state in which a viewer is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Standing {
     state: ViewerState,
@@ -74,31 +74,31 @@ impl Standing {
 struct Viewer {
     row: ViewerRow,
     started_ns: u64,
-    /// Since when it is to be there; `None` = not now.
+    /// Time since which it is expected; `None` = it is not expected now.
     arrived_ns: Option<u64>,
-    /// It is being stopped, or was.
+    /// Whether it is being stopped, or was.
     ramped_down: bool,
     /// Media that a player would have shown since time last passed, seconds.
     shown_seconds: f64,
     /// It came in place of another one, and has not been started yet.
     fresh: bool,
-    /// It saw a live stream to its end: nothing more is due.
+    /// Whether it watched a live stream to its end: then it is no longer expected to play.
     left: bool,
     failed: bool,
     /// Media seconds of the processes before the present one.
     played_before: f64,
     played: bool,
-    /// Its last process played the stream to its end.
+    /// Whether its last process played the stream to its end.
     finished: bool,
     awaits_first_segment: bool,
-    /// Where its player does not report progress: what shows that it plays.
+    /// The evidence that it plays, if its player does not report progress.
     media: Option<MediaArrival>,
 }
 
 /// The arrival of media at a viewer whose player does not report progress.
 #[derive(Clone, Copy, Debug)]
 struct MediaArrival {
-    /// When the last whole segment arrived.
+    /// Time when the last whole segment arrived.
     last_ns: u64,
     /// After this time without a segment the viewer no longer plays.
     silence_ns: Option<u64>,
@@ -165,7 +165,7 @@ impl Viewers {
         result
     }
 
-    /// Adds what stands so to the counts, or takes it from them.
+    /// Adds a state to the counts, or removes it.
     fn count(&mut self, number: u32, standing: Standing, more: bool) {
         let step = |count: &mut u64, holds: bool| {
             let by = u64::from(holds);
@@ -190,7 +190,7 @@ impl Viewers {
         &self.on_streams
     }
 
-    /// A viewer is to be there from now on; its number may have been another one's before.
+    /// A viewer is expected from now on; its number may have belonged to another one before.
     pub fn arrived(&mut self, number: u32, at_ns: u64) {
         let before = self.change(number, |viewer| {
             (viewer.played, viewer.failed, viewer.left, viewer.finished) = (false, false, false, false);
@@ -201,7 +201,7 @@ impl Viewers {
         self.lifetimes.arrived += 1;
     }
 
-    /// A viewer is to be there no longer.
+    /// A viewer is no longer expected.
     pub fn ramped_down(&mut self, number: u32, at_ns: u64, start_up_ns: u64) {
         let (arrived, expected) = self.change(number, |viewer| {
             let expected = viewer.is_expected(at_ns, start_up_ns);
@@ -242,7 +242,7 @@ impl Viewers {
         (due, playing)
     }
 
-    /// What a player would have shown.
+    /// Adds the media that a player would have shown.
     pub fn watched(&mut self, number: u32, shown_us: u64, stalled_us: u64) {
         self.viewer(number).shown_seconds += shown_us as f64 / 1e6;
         self.playback_time.viewed_seconds += shown_us as f64 / 1e6;
@@ -260,7 +260,7 @@ impl Viewers {
     /// A process was started.
     pub fn started(&mut self, number: u32, generation: u32, at_ns: u64) {
         let first = self.change(number, |viewer| {
-            // To play a film again is to go on playing; whoever cannot will stall.
+            // A viewer that plays a VOD again continues playback; if it cannot, it stalls.
             if !viewer.finished {
                 viewer.row.state = ViewerState::Starting;
             }
@@ -281,7 +281,7 @@ impl Viewers {
         viewer.media = Some(MediaArrival { last_ns: viewer.started_ns, silence_ns });
     }
 
-    /// FFmpeg told how far it has played.
+    /// Records the playback position that FFmpeg reported.
     pub fn progress(&mut self, number: u32, media_us: u64, speed: Option<f64>, drift: f64) {
         let played_first = self.change(number, |viewer| {
             viewer.row.speed = speed;
@@ -290,8 +290,8 @@ impl Viewers {
             if media_us > 0 && viewer.row.state == ViewerState::Starting {
                 viewer.row.state = ViewerState::Playing;
             }
-            // What FFmpeg plays while it is being stopped is nobody's any more: whoever left before the first
-            // picture was not expected to have one.
+            // Playback while FFmpeg is being stopped does not count: a viewer that was stopped before its first
+            // frame was not expected to play.
             media_us > 0 && !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true)
         });
         self.lifetimes.played += u64::from(played_first);
@@ -329,7 +329,7 @@ impl Viewers {
                 EndClass::Failed => ViewerState::Waiting,
             };
             if class == EndClass::Failed || killed {
-                viewer.row.last_error = Some(reason.chars().take(LAST_WORDS).collect());
+                viewer.row.last_error = Some(reason.chars().take(LAST_ERROR_LENGTH).collect());
             }
         });
         self.active = self.active.saturating_sub(1);
@@ -349,7 +349,7 @@ impl Viewers {
         }
     }
 
-    /// A viewer has seen a live stream to its end.
+    /// A viewer has watched a live stream to its end.
     pub fn left(&mut self, number: u32) {
         self.change(number, |viewer| {
             viewer.row.state = ViewerState::Ended;
@@ -363,7 +363,8 @@ impl Viewers {
         self.lifetimes.given_up += 1;
     }
 
-    /// Credits an exchange to its viewer; tells how long it needed, nanoseconds, for a first segment.
+    /// Credits an exchange to its viewer; returns the time to its first segment in nanoseconds, if it brought
+    /// one.
     pub fn exchange(&mut self, exchange: &Exchange) -> Option<u64> {
         let viewer = self.rows.entry(exchange.viewer).or_default();
         viewer.row.viewer = exchange.viewer;
@@ -375,7 +376,7 @@ impl Viewers {
         if let Some(status) = exchange.status {
             *row.http_status.entry(status).or_default() += 1;
         }
-        // The page that comes with an error is no segment, however quickly it comes.
+        // The page that comes with an error is not a segment, however quickly it comes.
         let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
         let whole = exchange.first_byte_ns.zip(exchange.download_ns).filter(|_| good);
         let segment = whole.filter(|_| exchange.kind == Kind::Segment);

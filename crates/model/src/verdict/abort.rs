@@ -19,7 +19,7 @@ const SHORTEST: f64 = 1.0;
 /// Single durations are kept for as long as the window is.
 const LONGEST: f64 = 60.0;
 
-/// How long each threshold has been failing.
+/// The time for which each threshold has been failing.
 #[derive(Clone, Debug)]
 pub struct AbortPolicy {
     after: f64,
@@ -35,13 +35,13 @@ impl AbortPolicy {
         Self { after: after.as_secs_f64(), watched, looked: 0.0 }
     }
 
-    /// Length of the window that thresholds are held against, seconds.
+    /// Length of the window over which thresholds are evaluated, seconds.
     #[must_use]
     pub fn window(&self) -> f64 {
         (self.after * PART).clamp(SHORTEST, LONGEST)
     }
 
-    /// Whether a threshold is about single durations.
+    /// Whether a threshold concerns single durations.
     #[must_use]
     pub fn needs_times(&self) -> bool {
         self.watched.iter().any(|(threshold, _)| threshold.is_of_times())
@@ -49,7 +49,7 @@ impl AbortPolicy {
 
     /// Evaluates the figures of the window that ends now, `second` of the run, later than the time before.
     /// The threshold that has failed for too long, as a criterion that was not met.
-    pub fn look(&mut self, second: f64, window: &Snapshot, timings: &dyn Timings) -> Option<Criterion> {
+    pub fn evaluate(&mut self, second: f64, window: &Snapshot, timings: &dyn Timings) -> Option<Criterion> {
         let step = second - std::mem::replace(&mut self.looked, second);
         for (threshold, failing) in &mut self.watched {
             match threshold.measure(window, timings).map(|value| threshold.holds(value)) {
@@ -95,7 +95,7 @@ mod tests {
         let mut look = |second: u32, rate: Option<f64>| {
             let mut snapshot = blank.clone();
             snapshot.errors.rate = rate;
-            abort_policy.look(second.into(), &snapshot, &())
+            abort_policy.evaluate(second.into(), &snapshot, &())
         };
         for (second, rate) in [
             (0, None),
@@ -104,7 +104,7 @@ mod tests {
             (4, Some(0.0)),
             (5, Some(0.5)),
             (7, Some(0.5)),
-            // Nothing was asked for a minute: that is no failure, and no recovery.
+            // No requests for a minute: neither a failure nor a recovery.
             (67, None),
         ] {
             assert_eq!(look(second, rate), None, "second {second}");

@@ -1,4 +1,4 @@
-//! The verdict: is the run valid, and did it meet what was asked of it?
+//! The verdict: whether the run is valid, and whether it met its criteria.
 //!
 //! In this order: no viewer ever played (6), the run proves nothing (5), it was interrupted (128 + n),
 //! a criterion was not met (4), pass (0).
@@ -17,15 +17,15 @@ const LEAST_ACTIVE: f64 = 0.9;
 const MOST_ERRORS: f64 = 0.01;
 /// A run in which all processors were busy for more than this share of its seconds proves nothing.
 const MOST_SATURATED: f64 = 0.5;
-/// Timers that fire later than this (99th percentile) make our own figures late too, milliseconds.
+/// Timers that fire later than this (99th percentile) make the program's own figures inaccurate, milliseconds.
 const MOST_LAG_MS: f64 = 500.0;
-/// A program that stood still for longer than this once has judged what viewers did meanwhile too late, and
-/// counted stalls that were its own, milliseconds.
+/// A program that was stopped for longer than this has evaluated viewers too late, and
+/// may have counted its own pauses as stalls, milliseconds.
 const MOST_STANDSTILL_MS: f64 = 3000.0;
 /// Kernel and probe have to agree on bytes this well.
 const LEAST_AGREEMENT: f64 = 0.999;
 
-/// Judges a run by its last snapshot. A threshold takes the place of the built-in criterion about the
+/// Evaluates a run by its last snapshot. A threshold replaces the built-in criterion about the
 /// same metric. `interrupted_by` is the signal that ended the run before its planned end.
 #[must_use]
 pub fn judge(
@@ -65,7 +65,7 @@ pub fn aborted_by(mut verdict: Verdict, criterion: Criterion) -> Verdict {
     verdict
 }
 
-/// The criteria that a stage is held against, whose account `snapshot` is.
+/// The criteria of a stage with the figures `snapshot`.
 #[must_use]
 pub fn stage_criteria(
     snapshot: &Snapshot,
@@ -101,7 +101,7 @@ fn levels(snapshot: &Snapshot) -> Option<Criterion> {
 
 fn held(threshold: &Threshold, snapshot: &Snapshot, timings: &dyn Timings) -> Criterion {
     let value = threshold.measure(snapshot, timings);
-    // What was not measured has not been shown to hold.
+    // A criterion that was not measured is not met.
     let met = value.is_some_and(|value| threshold.holds(value));
     Criterion::new(threshold.metric(), threshold.to_string(), value, met)
 }
@@ -164,7 +164,7 @@ fn invalid(snapshot: &Snapshot) -> Vec<String> {
     if generator.max_lag_ms > MOST_STANDSTILL_MS {
         because.push(format!(
             "this program itself was stopped or starved for {:.1} s, and saw too late what viewers did meanwhile: \
-             the machine is overloaded, or somebody stopped it",
+             the machine is overloaded, or the process was stopped",
             generator.max_lag_ms / 1000.0
         ));
     }

@@ -13,12 +13,12 @@ use crate::verdict::Criterion;
 /// Below this number of requests in the window, the limit does not apply.
 const LEAST: u64 = 50;
 
-/// When a run is ended for its errors.
+/// The error rate at which a run is ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ErrorRateLimit {
     /// Failed requests over all, 0 to 1.
     pub rate: f64,
-    /// For this long.
+    /// The time for which the rate must be exceeded.
     pub window: Duration,
 }
 
@@ -77,7 +77,7 @@ impl ErrorRateWatcher {
         Self { error_rate_limit, points: VecDeque::new() }
     }
 
-    /// Takes the totals at `seconds`; whether the limit is exceeded.
+    /// Adds the totals at `seconds`; returns whether the limit is exceeded.
     pub fn sees(&mut self, seconds: f64, asked: u64, failed: u64) -> bool {
         let begin = seconds - self.error_rate_limit.window.as_secs_f64();
         // The newest point that is old enough is where the window begins.
@@ -112,15 +112,15 @@ mod tests {
         assert_eq!(seen("50%:10s", &[(20, 20); 20]), Some(10));
         assert_eq!(seen("50%:10s", &[(20, 9); 60]), None);
         assert_eq!(seen("0.5:3s", &[(20, 10); 9]), Some(3));
-        // What went well before is forgotten.
+        // Earlier successes do not count.
         let late: Vec<(u64, u64)> = [[(100, 0); 30], [(20, 20); 30]].concat();
         assert_eq!(seen("50%:10s", &late), Some(30 + 9));
-        // 49 requests in ten seconds are too few to tell.
+        // 49 requests in ten seconds are too few.
         assert_eq!(seen("50%:10s", &[(4, 4); 60]), None);
     }
 
     #[test]
-    fn what_is_typed_is_read_and_shown_again() {
+    fn a_limit_survives_a_round_trip() {
         assert_eq!("50%:10s".parse(), Ok(ErrorRateLimit::default()));
         assert_eq!(ErrorRateLimit::default().to_string(), "50%:10s");
         for wrong in ["", "50%", "0%:10s", "101%:10s", "x:10s", "50%:0s", "50%:10", "NaN:10s"] {

@@ -36,14 +36,14 @@ impl VerdictKind {
     }
 }
 
-/// One criterion and what became of it.
+/// One criterion and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Criterion {
     /// Its name.
     pub name: String,
-    /// What was asked for, in words.
+    /// The requirement, for people.
     pub limit: String,
-    /// What was measured; absent if nothing was.
+    /// The measured value; absent if nothing was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// Whether it was met.
@@ -56,14 +56,14 @@ impl Criterion {
         Self { name: name.to_owned(), limit: limit.into(), value, met }
     }
 
-    /// What was measured, for people.
+    /// The measured value, for people.
     #[must_use]
     pub fn value_text(&self) -> String {
         let unit = metric::find(&self.name).map_or(Unit::Count, |metric| metric.unit);
         self.value.map_or_else(|| "nothing measured".to_owned(), |value| unit.text(value))
     }
 
-    /// What it is about; `None` for names that this version does not know.
+    /// Its metric; `None` for names that this version does not know.
     #[must_use]
     pub fn meaning(&self) -> Option<&'static str> {
         metric::find(&self.name).map(|metric| metric.help.as_str())
@@ -73,13 +73,13 @@ impl Criterion {
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// In one word.
+    /// The verdict in one word.
     #[serde(rename = "verdict")]
     pub kind: VerdictKind,
     /// The exit code.
     pub exit_code: u8,
     /// The criteria.
     pub criteria: Vec<Criterion>,
-    /// Why the run proves nothing; empty if it does prove something.
+    /// The reasons why the run proves nothing; empty if it is valid.
     pub invalid_because: Vec<String>,
 }

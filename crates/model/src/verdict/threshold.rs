@@ -1,5 +1,5 @@
 //! Thresholds as typed: `METRIC[:STATISTIC] OP LIMIT`, for example `segment_ttfb:p95<500ms`,
-//! `error_rate<0.1%`, `timeouts:rate<0.5`, `throughput>50Mbit`. What can be asked for is in [`crate::metric`].
+//! `error_rate<0.1%`, `timeouts:rate<0.5`, `throughput>50Mbit`. [`crate::metric`] has the metrics.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use hls_swarm_base::nearest::nearest;
 use crate::metric::{self, Metric, Read, Type, Unit, askable};
 use crate::snapshot::{Snapshot, Timing};
 
-/// How a measured value is held against a limit.
+/// The comparison of a measured value with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operator {
     Less,
@@ -29,7 +29,7 @@ const OPERATORS: [(&str, Operator); 5] = [
     (">", Operator::Greater),
 ];
 
-/// What of a metric is held against the limit.
+/// The value of a metric that is compared with the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistic {
     /// Its one value.
@@ -101,19 +101,19 @@ impl PartialEq for Threshold {
 }
 
 impl Threshold {
-    /// The metric that it is about.
+    /// Its metric.
     #[must_use]
     pub fn metric(&self) -> &'static str {
         &self.metric.id
     }
 
-    /// What its value covers.
+    /// The scope of its value.
     #[must_use]
     pub fn scope(&self) -> metric::Scope {
         self.metric.asked.map_or(metric::Scope::WholeRun, |asked| asked.scope)
     }
 
-    /// Whether it is about single durations.
+    /// Whether it concerns single durations.
     #[must_use]
     pub const fn is_of_times(&self) -> bool {
         self.metric.is_distribution()
@@ -124,7 +124,7 @@ impl Threshold {
         askable().map(|(metric, _)| metric.id.as_str())
     }
 
-    /// What was measured; `None` if nothing was.
+    /// The measured value; `None` if nothing was measured.
     #[must_use]
     pub fn measure(&self, snapshot: &Snapshot, timings: &dyn Timings) -> Option<f64> {
         match (self.metric.read, self.statistic) {
@@ -156,7 +156,7 @@ impl fmt::Display for Threshold {
     }
 }
 
-/// Why a text is not a threshold, and how to write it.
+/// The reason why a text is not a threshold, and how to write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidThreshold {
     why: String,
@@ -164,7 +164,7 @@ pub struct InvalidThreshold {
 }
 
 impl InvalidThreshold {
-    /// What to write instead.
+    /// The text to write instead.
     #[must_use]
     pub fn help(&self) -> &str {
         &self.help
@@ -221,7 +221,7 @@ fn find(name: &str) -> Result<&'static Metric, InvalidThreshold> {
     Err(invalid(format!("there is no metric {name:?}"), help))
 }
 
-/// What `typed` asks of `metric`.
+/// The aspect of `metric` that `typed` names.
 fn statistic_of(metric: &Metric, typed: Option<&str>) -> Result<Statistic, InvalidThreshold> {
     let (id, statistic) = (&metric.id, typed.and_then(Statistic::read));
     if metric.is_distribution() {
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_wrong_part() {
         for (text, said) in [
             ("error_rate", "there is no <"),
             ("error_rate=1", "write =="),

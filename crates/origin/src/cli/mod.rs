@@ -25,7 +25,7 @@ use crate::profile::{Profile, with_default};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "hls-origin", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Option<OriginCommand>,
     /// The flags of `run`, which is the default.
@@ -33,7 +33,7 @@ pub struct Cli {
     pub origin: Box<OriginArgs>,
 }
 
-/// What `hls-origin` can do.
+/// The commands of `hls-origin`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum OriginCommand {
     /// Serve a test stream (the default command)
@@ -99,17 +99,17 @@ pub struct OriginArgs {
     /// Faults, and serving without other programs.
     #[command(flatten)]
     pub service: ServiceArgs,
-    /// Where the values come from.
+    /// The sources of the values.
     #[arg(skip)]
     pub given: Given,
 }
 
-/// What can be done with the configuration of an origin.
+/// The commands for the configuration of an origin.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print what an origin with these flags serves, and what follows from it
     Show {
-        /// How to print it.
+        /// The output format.
         #[command(flatten)]
         output: ShowArgs,
         /// The flags of the origin.
@@ -120,7 +120,7 @@ pub enum ConfigCommand {
     Check(CheckArgs),
 }
 
-/// What can be printed instead of run.
+/// The texts that can be printed instead of running the origin.
 #[derive(Clone, Debug, Subcommand)]
 pub enum RenderCommand {
     /// Print nginx.conf, with the reason for each directive

@@ -39,7 +39,7 @@ impl ServiceArgs {
     }
 }
 
-/// Which origin, and what to do about its faults.
+/// The origin, and the command for its faults.
 #[derive(Args, Clone, Debug)]
 pub struct FaultArgs {
     /// Address of the origin's fault control, as its READY line shows it
@@ -52,12 +52,12 @@ pub struct FaultArgs {
     )]
     pub control: String,
 
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub action: FaultAction,
 }
 
-/// What to do about faults.
+/// The commands for faults.
 #[derive(Clone, Debug, Subcommand)]
 pub enum FaultAction {
     /// List the faults that are enabled, and how often each was applied

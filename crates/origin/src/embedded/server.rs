@@ -173,7 +173,7 @@ impl EmbeddedStream {
         }
     }
 
-    /// When a live segment was created, as time after the start; the first ones existed from the start.
+    /// Creation time of a live segment, as time after the start; the first ones existed from the start.
     fn created(&self, number: u64) -> Duration {
         let after = (number + 1).saturating_sub(self.window.listed.into());
         Duration::from_secs(after * u64::from(self.window.seconds))

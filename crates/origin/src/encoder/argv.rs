@@ -19,7 +19,7 @@ pub const TIMELINE_START: u32 = 10;
 /// Number of entries in FFmpeg's list in addition to the size of the playlist.
 const LIST_SLACK: u32 = 60;
 
-/// Where FFmpeg writes segments.
+/// The destination of FFmpeg's segments.
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentOutput<'a> {
     /// The stream's directory.
@@ -30,7 +30,7 @@ pub struct SegmentOutput<'a> {
     pub key_info: Option<&'a Path>,
 }
 
-/// How fast and how long a loop is replayed.
+/// The speed and the duration of a replay of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// In real time, without an end.
@@ -218,7 +218,8 @@ fn segment_output(
     argv.extend(arguments(["-hls_time", &stream.segment_seconds.to_string()]));
     argv.extend(arguments(["-hls_list_size", &entries.to_string()]));
     argv.extend(arguments(["-start_number", &number.to_string()]));
-    // temp_file: neither a list nor a segment exists before it is complete; omit_endlist: FFmpeg may be restarted.
+    // temp_file: neither a list nor a segment exists before it is complete; omit_endlist: FFmpeg may be
+    // restarted.
     argv.extend(arguments(["-hls_flags", "omit_endlist+temp_file"]));
     match stream.format {
         Format::Ts => argv.extend(arguments(["-hls_segment_type", "mpegts"])),

@@ -29,7 +29,7 @@ const MAX_LOOPS: usize = 8;
 /// Time without output after which an encoder is considered to hang; even a very slow one writes sometimes.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a loop depends on, and the directory that it is created in.
+/// The settings that a loop depends on, and the directory that it is created in.
 #[derive(Debug)]
 pub(crate) struct LoopEncoding<'a> {
     pub(crate) args: &'a OriginArgs,
@@ -44,7 +44,8 @@ impl LoopEncoding<'_> {
     /// Creates the loop in the runtime directory, from the cache or by encoding it. `always_encode` ignores the
     /// cache in order to measure the speed.
     ///
-    /// Returns the encoding time, which is `None` for a cached loop; the outer `None` means that `stop` came first.
+    /// Returns the encoding time, which is `None` for a cached loop; the outer `None` means that `stop` came
+    /// first.
     pub(crate) async fn prepare(
         &self,
         always_encode: bool,

@@ -1,5 +1,5 @@
-//! What the channels of all streams share: the loop or the decision to encode live, the multivariant playlist
-//! with the measured bitrates, and the encryption key.
+//! The resources that the channels of all streams share: the loop or the decision to encode live, the
+//! multivariant playlist with the measured bitrates, and the encryption key.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -37,7 +37,7 @@ const CODEC_BYTES: u64 = 256 << 10;
 /// AES-128-CBC pads each segment to whole blocks of this size.
 const AES_BLOCK_BYTES: u64 = 16;
 
-/// What the channels of all streams share.
+/// The resources that the channels of all streams share.
 #[derive(Debug)]
 pub(crate) struct EncoderSource<'a> {
     pub(crate) ffmpeg: PathBuf,

@@ -14,11 +14,11 @@ pub(crate) struct ActiveFault {
     pub(crate) id: u64,
     /// The fault.
     pub(crate) fault: Fault,
-    /// How many times it was injected.
+    /// The number of times it was injected.
     pub(crate) injected: u64,
 }
 
-/// How a request is answered.
+/// The response to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResponseAction {
     /// Without a fault.
@@ -35,7 +35,7 @@ pub(crate) enum ResponseAction {
     Truncate(Share),
 }
 
-/// What the active faults do to one request.
+/// The effect of the active faults on one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
     /// Delay before the request is answered.
@@ -44,7 +44,7 @@ pub(crate) struct Decision {
     pub(crate) first_byte_delay: Duration,
     /// Rate limit of the response, in bit/s.
     pub(crate) bits_per_second: Option<u64>,
-    /// How the request is answered.
+    /// The response to the request.
     pub(crate) action: ResponseAction,
 }
 

@@ -34,7 +34,7 @@ impl KillSwitch {
         self.request.notified().await;
     }
 
-    /// How long the process must stay down, if a fault has killed it.
+    /// The time for which the process must stay down, if a fault has killed it.
     pub(crate) fn take_down_time(&self) -> Option<Duration> {
         lock(&self.down).take()
     }

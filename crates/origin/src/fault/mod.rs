@@ -46,7 +46,7 @@ pub(crate) enum KillTarget {
     Server,
 }
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FaultKind {
     /// Answers with this status code.
@@ -86,7 +86,7 @@ pub(crate) enum FaultKind {
 /// A fault: what it does, to which requests, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// What it does.
+    /// Its effect.
     pub(crate) kind: FaultKind,
     /// The paths it applies to; `None` for the default paths of its kind.
     pub(crate) path: Option<PathPattern>,

@@ -20,8 +20,9 @@ use super::upstream::UpstreamConnection;
 use super::{Backend, ProxyServer};
 use crate::fault_proxy::metered_stream::{MeteredStream, ResponseState};
 
-/// How much longer than nginx the proxy keeps an idle connection. nginx closes it first, so that the client
-/// sees nginx's behavior; this timeout is for connections on which no request ever reached nginx.
+/// The additional time for which the proxy keeps an idle connection, compared with nginx. nginx closes it
+/// first, so that the client sees nginx's behavior; this timeout is for connections on which no request ever
+/// reached nginx.
 const IDLE_GRACE: Duration = Duration::from_secs(5);
 
 /// Serves all requests of one connection.

@@ -34,7 +34,7 @@ use crate::run::readiness::ReadyMessage;
 pub(crate) use self::upstream::Upstream;
 pub(crate) use crate::access_log::AccessLog;
 
-/// What answers requests that no fault changes.
+/// The source of responses that no fault changes.
 #[derive(Debug)]
 pub(crate) enum Backend {
     /// nginx, on a loopback port.

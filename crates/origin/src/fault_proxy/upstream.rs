@@ -21,7 +21,7 @@ use crate::fault::playlist_history::FullResponse;
 const USER_AGENT_NAME: &str = concat!("hls-origin/", env!("CARGO_PKG_VERSION"));
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where nginx listens.
+/// The address of nginx.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Upstream {
     pub(crate) address: SocketAddr,

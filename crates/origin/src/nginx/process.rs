@@ -31,7 +31,7 @@ use crate::run::supervisor::SupervisedProcess;
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What nginx.conf depends on in addition to the plan.
+/// The settings that nginx.conf depends on in addition to the plan.
 #[derive(Debug)]
 pub(crate) struct NginxSetup {
     pub(crate) sockets: Sockets,

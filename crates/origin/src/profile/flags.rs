@@ -1,4 +1,4 @@
-//! What flags change in a profile beyond their own keys.
+//! The effects of flags on a profile beyond their own keys.
 
 use hls_swarm_base::error::Failure;
 

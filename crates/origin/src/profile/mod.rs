@@ -29,7 +29,7 @@ const DEFAULT: &str = BUILT_IN[0].1;
 /// The text of a built-in profile.
 ///
 /// # Errors
-/// There is no such profile; the failure lists those there are.
+/// There is no such profile; the failure lists the available ones.
 pub fn built_in(name: &str) -> Result<&'static str, Failure> {
     find(&BUILT_IN, "origin profile", name)
 }
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_says_only_what_differs() {
+    fn a_profile_contains_only_keys_that_differ() {
         for (name, text) in BUILT_IN.into_iter().skip(1) {
             let (own, default): (toml::Table, toml::Table) =
                 (text.parse().unwrap(), DEFAULT.parse().unwrap());
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_profile_is_named_with_those_there_are() {
+    fn an_unknown_profile_is_reported_with_the_available_ones() {
         let failure = built_in("defautl").unwrap_err();
         assert_eq!(failure.chain(), "there is no origin profile \"defautl\"");
         assert_eq!(
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_line_and_nearest_key() {
+    fn an_unknown_key_is_reported_with_its_line_and_the_nearest_key() {
         for (text, start, near) in [
             ("\nlist_sise = 5\n", "origin profile mine.toml, line 2: unknown field `list_sise`", "list_size"),
             ("[video]\nfbs = 5\n", "origin profile mine.toml, line 2: unknown field `fbs`", "fps"),

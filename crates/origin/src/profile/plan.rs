@@ -15,16 +15,16 @@ use crate::profile::serving::Serving;
 use crate::profile::stream::Stream;
 use crate::profile::{self, Profile, unused_options};
 
-/// What is served; its values fit together.
+/// The plan of an origin; its values are consistent.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     /// The profile with environment and flags on top.
     pub(crate) profile: Profile,
     /// The stream.
     pub(crate) stream: Stream,
-    /// How it is served.
+    /// The settings for serving.
     pub(crate) serving: Serving,
-    /// What follows from the stream.
+    /// The values that are derived from the stream.
     pub(crate) derived: Derived,
     /// A sentence for each flag that has no effect.
     pub(crate) unused_options: Vec<String>,

@@ -5,7 +5,7 @@ use hls_swarm_base::error::Failure;
 use super::stream::within;
 use crate::profile::{Limits, Log, Profile, Serve};
 
-/// How the stream is served; the values are valid together.
+/// The settings for serving; the values are valid together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Serving {
     /// Address and ports.

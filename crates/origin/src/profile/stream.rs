@@ -43,7 +43,7 @@ pub struct Stream {
     pub separate_audio: bool,
     /// Length of the loop in seconds: a multiple of [`LOOP_UNIT_SECONDS`] and of the segment length.
     pub loop_seconds: u32,
-    /// Where the stream comes from.
+    /// The source of the stream.
     pub source: Source,
 }
 
@@ -58,7 +58,7 @@ pub struct Variant {
     pub max_kbps: u32,
 }
 
-/// Where the stream comes from.
+/// The source of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The loop, replayed without an end.

@@ -69,10 +69,10 @@ pub struct Profile {
     /// The audio.
     #[command(flatten)]
     pub audio: Audio,
-    /// How the stream is produced.
+    /// The production of the stream.
     #[command(flatten)]
     pub encoder: Encoder,
-    /// Where it is served.
+    /// The addresses and ports of the server.
     #[command(flatten)]
     pub serve: Serve,
     /// The access log.
@@ -152,7 +152,7 @@ pub struct Audio {
     pub separate: bool,
 }
 
-/// How the stream is produced.
+/// The production of the stream.
 #[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Encoder {
@@ -164,7 +164,7 @@ pub struct Encoder {
     pub loop_seconds: u32,
 }
 
-/// Where the stream is served.
+/// The addresses and ports of the server.
 #[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Serving")]
@@ -190,7 +190,7 @@ pub struct Serve {
 #[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// What is logged.
+    /// The requests that are logged.
     #[arg(skip)]
     pub access: Access,
     /// Log requests to this file, one JSON object per line; all requests unless the profile selects some
@@ -267,7 +267,7 @@ pub enum Encryption {
     Aes128,
 }
 
-/// How the stream is produced.
+/// The production of the stream.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -277,7 +277,7 @@ pub enum Mode {
     Live,
 }
 
-/// Which requests are logged.
+/// The requests that are logged.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {

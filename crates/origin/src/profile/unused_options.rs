@@ -5,7 +5,7 @@
 use crate::cli::OriginArgs;
 use crate::profile::{Kind, Profile};
 
-/// Why a flag has no effect; `None` if it has one.
+/// The reason why a flag has no effect; `None` if it has one.
 type Rule = fn(&OriginArgs, &Profile) -> Option<&'static str>;
 
 const SYNTHETIC: &str = "with --embedded: the stream is computed in memory";

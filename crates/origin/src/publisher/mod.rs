@@ -43,9 +43,9 @@ pub(crate) struct Publisher {
     publication: RefCell<Publication>,
     format: Format,
     state: Option<SequenceState>,
-    /// When a segment was last published.
+    /// Time when a segment was last published.
     published_at: Cell<Option<Instant>>,
-    /// When FFmpeg was last started, or reported as stalled.
+    /// Time when FFmpeg was last started, or reported as stalled.
     restarted_at: Cell<Instant>,
     write_failed: Cell<bool>,
     stale_after: Duration,
@@ -89,7 +89,8 @@ impl Publisher {
     pub(crate) fn begin_encoder(&self) -> u64 {
         let mut publication = self.publication.borrow_mut();
         for rendition in publication.renditions() {
-            // The list of the previous process may contain segments that were not published; they are created again.
+            // The list of the previous process may contain segments that were not published; they are created
+            // again.
             drop(std::fs::remove_file(self.directory.join(rendition.list())));
         }
         self.restarted_at.set(Instant::now());
@@ -182,7 +183,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Removes files of FFmpeg processes that were killed, if they are old enough; never a file that viewers may request.
+    /// Removes files of FFmpeg processes that were killed, if they are old enough; never a file that viewers
+    /// may request.
     fn remove_strays(&self, publication: &Publication, min_age: Duration) {
         let now = SystemTime::now();
         let Ok(entries) = std::fs::read_dir(&self.directory) else { return };

@@ -14,12 +14,12 @@ use crate::nginx::Build;
 const MAX_OUTPUT_BYTES: usize = 64 << 10;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What FFmpeg and nginx report about themselves.
+/// The versions of FFmpeg and nginx.
 #[derive(Debug)]
 pub(crate) struct Programs {
     /// First line of `ffmpeg -version`.
     pub(crate) ffmpeg_version: String,
-    /// How nginx was built.
+    /// The version and build options of nginx.
     pub(crate) nginx: Build,
 }
 
@@ -40,7 +40,7 @@ impl Programs {
         })
     }
 
-    /// How nginx was built.
+    /// The version and build options of nginx.
     pub(crate) async fn detect_nginx(args: &OriginArgs, guard: &Arc<Guard>) -> Result<Build, Failure> {
         let answer = query(&args.nginx, "-V", "install nginx, or pass --nginx PATH", guard).await?;
         Build::parse(&String::from_utf8_lossy(&answer.stderr))

@@ -45,7 +45,7 @@ pub(crate) struct OriginStatus {
     faults: Option<Arc<FaultInjector>>,
 }
 
-/// Where segments and playlists are.
+/// The location of segments and playlists.
 #[derive(Debug)]
 pub(crate) enum MediaStore {
     /// In files below this directory.

@@ -205,7 +205,7 @@ fn note_real_path(root: &Root, name: &str, files: &mut Files) {
     }
 }
 
-/// Where the files of a configuration are read from.
+/// Source of the files of a configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
     /// The file system.

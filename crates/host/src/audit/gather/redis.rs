@@ -11,7 +11,7 @@ use procfs::process::all_processes;
 use crate::audit::facts::{Redis, RedisSettings};
 
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Settings that are asked for; only the first one is required.
+/// Settings that are requested; only the first one is required.
 const SETTINGS: [&str; 6] = ["maxmemory", "maxmemory-policy", "save", "appendonly", "tcp-backlog", "timeout"];
 /// Longest answer, bytes.
 const LONGEST_ANSWER: usize = 16 << 10;

@@ -253,7 +253,7 @@ pub struct Configuration {
     pub missing: Vec<MissingInclude>,
     /// Name of the file that nginx starts with.
     pub main: String,
-    /// How often each file is included.
+    /// Number of inclusions of each file.
     pub inclusions: BTreeMap<String, usize>,
     /// The main file is only a part of a configuration, and was read as if inside of `http`.
     pub fragment: bool,

@@ -1,4 +1,4 @@
-//! Who may use the server, and how much: rates, tokens, publishing, control, monitoring.
+//! Access to the server: rates, tokens, publishing, control, monitoring.
 
 use super::{Draft, Outcome};
 use crate::audit::context::{Context, Scope};
@@ -44,7 +44,7 @@ pub(super) fn rate(context: &Context<'_>) -> Outcome {
         .locations
         .iter()
         .find(|location| location.is_named() && location.proxy_pass().is_some());
-    Draft::new(if proxied.is_some() { Severity::Moderate } else { Severity::Low }, "no address is limited")
+    Draft::new(if proxied.is_some() { Severity::Moderate } else { Severity::Low }, "requests per address are not limited")
         .evidence(evidence)
         .effect(format!(
             "one client that misbehaves takes what {} viewers share{}",
@@ -124,7 +124,7 @@ pub(super) fn secure_link(context: &Context<'_>) -> Outcome {
         .evidence(
             with.iter().take(2).map(|location| format!("{}: {} is", location.head.place(), location.head)),
         )
-        .effect("viewers without a token play what others pay for, and links spread")
+        .effect("viewers without a token can watch, and links can be shared")
         .fix("secure_link or auth_request in every location that serves playlists, or `internal`")
         .found()
 }
@@ -151,7 +151,7 @@ pub(super) fn rtmp_publish(context: &Context<'_>) -> Outcome {
     if open.is_empty() {
         return Outcome::Good("publishing is restricted".into());
     }
-    Draft::new(Severity::Moderate, "everybody may publish a stream by RTMP")
+    Draft::new(Severity::Moderate, "every client may publish a stream by RTMP")
         .evidence(open)
         .effect(format!("a stranger's stream replaces the one that {} viewers watch", context.viewers))
         .fix("allow publish for the encoders' addresses and deny publish all, or on_publish with a check of the stream key")
@@ -186,13 +186,13 @@ pub(super) fn rtmp_control(context: &Context<'_>) -> Outcome {
     let (severity, title, effect) = if control {
         (
             Severity::Moderate,
-            "everybody may control the RTMP streams",
+            "every client may control the RTMP streams",
             "a stranger can drop publishers and start recordings",
         )
     } else {
         (
             Severity::Low,
-            "everybody may read the RTMP statistics",
+            "every client may read the RTMP statistics",
             "names of streams (often keys) and addresses of publishers and viewers are public",
         )
     };
@@ -235,7 +235,7 @@ pub(super) fn monitoring(context: &Context<'_>) -> Outcome {
     let draft = Draft::new(Severity::Low, "no figures of nginx are available")
         .evidence(["no stub_status or similar module in nginx's configuration".to_owned()])
         .evidence(lacks_module.then(|| "nginx was built without --with-http_stub_status_module".to_owned()))
-        .effect(format!("that {} viewers come near a limit is noticed only when viewers are gone", context.viewers))
+        .effect(format!("you notice that {} viewers approach a limit only when viewers are gone", context.viewers))
         .fix(match &url {
             Some(url) => format!("stub_status for this machine alone (then: curl {url}), an exporter (nginx-prometheus-exporter, node_exporter), and alerts (`hls-swarm monitoring`)"),
             None => "stub_status for this machine alone, an exporter (nginx-prometheus-exporter, node_exporter), and alerts (`hls-swarm monitoring`)".to_owned(),

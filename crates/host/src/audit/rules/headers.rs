@@ -117,7 +117,7 @@ pub(super) fn playlist_cache_control(context: &Context<'_>) -> Outcome {
     let title = if moderate {
         "live playlists may be cached for long"
     } else {
-        "playlists do not say how long they may be cached"
+        "playlists do not specify how long they may be cached"
     };
     let draft = Draft::new(if moderate { Severity::Moderate } else { Severity::Low }, title)
         .evidence(long.into_iter().chain(missing))

@@ -39,7 +39,7 @@ pub(crate) struct Draft {
     pub(crate) severity: Severity,
     /// Description in one line.
     pub(crate) title: String,
-    /// What was seen, and where.
+    /// Evidence, with its place.
     pub(crate) evidence: Vec<String>,
     /// Effect on the viewers.
     pub(crate) effect: String,
@@ -47,7 +47,7 @@ pub(crate) struct Draft {
     pub(crate) fix: String,
     /// Commands that apply the fix.
     pub(crate) commands: Vec<String>,
-    /// Configuration to adapt by hand.
+    /// Configuration to adapt manually.
     pub(crate) example: Option<String>,
     /// Edits that apply the fix and change no response.
     pub(crate) edits: Vec<Edit>,

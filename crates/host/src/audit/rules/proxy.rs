@@ -16,7 +16,7 @@ fn serves_each_viewer(location: &Location<'_>) -> bool {
     path.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| WORDS.contains(&word))
 }
 
-/// What a location lacks to keep its connections to the upstream open.
+/// Settings that a location lacks to keep its connections to the upstream open.
 struct Missing<'c, 'a> {
     location: &'c Location<'a>,
     pass: &'a Directive,

@@ -204,7 +204,7 @@ pub(super) fn rtmp_cleanup(context: &Context<'_>) -> Outcome {
     }
     Draft::new(Severity::Low, "the RTMP module leaves all segments in its folder")
         .evidence(Context::places(off))
-        .effect("the folder grows until it is full, and then no stream goes on")
+        .effect("the folder grows until it is full, and then all streams stop")
         .fix("hls_cleanup on, except for streams that are kept as recordings (give those a folder of their own)")
         .example("hls_cleanup on;\n")
         .found()

@@ -1,4 +1,4 @@
-//! How files are opened, read, sent, and logged.
+//! Opening, reading, sending, and logging of files.
 
 use super::{Draft, Outcome, rate_of_requests};
 use crate::audit::context::{Context, Scope};
@@ -329,7 +329,7 @@ pub(super) fn on_disk(context: &Context<'_>) -> Outcome {
     Draft::new(Severity::Low, "live segments are written to a disk")
         .evidence(evidence)
         .effect(format!(
-            "a disk that is busy with writing delays the segments for {} viewers, and live segments wear it out for nothing",
+            "a disk that is busy with writing delays the segments for {} viewers, and live segments wear it out needlessly",
             context.viewers
         ))
         .fix(format!("a tmpfs of three times what the playlists list{aio}"))

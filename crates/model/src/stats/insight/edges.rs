@@ -7,13 +7,13 @@ use crate::exchange::{Cache, Exchange, Kind};
 use crate::snapshot::{CacheCounts, Edge, OTHER_ADDRESSES};
 use crate::stats::distribution::Distribution;
 
-/// Addresses that are kept apart; each has percentiles of its own. What comes from additional ones is counted
+/// The number of addresses with separate percentiles. Exchanges with additional ones are counted
 /// as [`OTHER_ADDRESSES`], so that sums over all edges hold.
 const ADDRESSES: usize = 64;
-/// Names of one address that are kept.
+/// The number of names of one address that are kept.
 const NAMES: usize = 4;
 
-/// What is known of each address.
+/// The figures of each address.
 #[derive(Clone, Debug, Default)]
 pub struct Edges {
     known: BTreeMap<IpAddr, Known>,
@@ -33,7 +33,7 @@ struct Known {
 }
 
 impl Edges {
-    /// Takes an exchange; `old` says that it brought an old playlist.
+    /// Adds an exchange; `old`: whether it brought an old playlist.
     pub fn add(&mut self, exchange: &Exchange, failed: bool, old: bool) {
         let Some((address, _)) = exchange.peer else { return };
         let room = self.known.len() < ADDRESSES || self.known.contains_key(&address);
@@ -117,7 +117,7 @@ mod tests {
     use crate::stats::tests::segment;
 
     #[test]
-    fn what_comes_from_additional_addresses_is_counted_together() {
+    fn additional_addresses_are_counted_together() {
         let mut edges = Edges::default();
         for (address, times) in (0..70_u8).zip(1..) {
             for _ in 0..times {

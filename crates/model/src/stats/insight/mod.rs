@@ -1,4 +1,4 @@
-//! Statistics of what stands out: playlists, objects that fail, caches, edges.
+//! Statistics for insights: playlists, objects that fail, caches, edges.
 
 pub(crate) mod edges;
 pub(crate) mod objects;
@@ -15,7 +15,7 @@ use edges::Edges;
 use objects::Objects;
 use playlists::Playlists;
 
-/// What stands out so far.
+/// The insights so far.
 #[derive(Clone, Debug, Default)]
 pub struct InsightCollector {
     playlists: Playlists,
@@ -25,7 +25,7 @@ pub struct InsightCollector {
 }
 
 impl InsightCollector {
-    /// Takes an exchange and how it failed, if it did.
+    /// Adds an exchange, with its failure if it failed.
     pub fn add(&mut self, exchange: &Exchange, fault: Option<Fault>) {
         let old = self.playlists.add(exchange);
         self.edges.add(exchange, fault.is_some(), old);
@@ -45,7 +45,7 @@ impl InsightCollector {
         edges.chain(self.ages.iter().map(|(kind, ages)| (Ages::histogram(kind.name()), ages)))
     }
 
-    /// All of it.
+    /// All insights.
     #[must_use]
     pub fn insight(&self) -> Insight {
         let ages = self.ages.iter().filter_map(|(kind, ages)| {

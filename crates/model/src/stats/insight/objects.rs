@@ -1,4 +1,4 @@
-//! Objects that viewers could not get, or that were not what they should be, by name.
+//! Objects that viewers could not get, or that had defects, by name.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use crate::exchange::{Exchange, Kind};
 use crate::snapshot::FailedObject;
 use crate::stats::exchanges::Fault;
 
-/// Names that are kept apart; a stream that fails altogether would fill the memory.
+/// The number of names that are counted separately; a stream that fails entirely would fill the memory.
 const NAMES: usize = 1000;
-/// How many are reported.
+/// The number of objects that are reported.
 const REPORTED: usize = 20;
 
-/// Failures by name and by what came in place of the object.
+/// Failures by name and by the content that arrived instead of the object.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     failed: BTreeMap<(String, String), u64>,
@@ -32,7 +32,7 @@ impl Objects {
         self.count(exchange, what);
     }
 
-    /// Counts what came whole, and is not what it should be.
+    /// Counts a complete response with a defect.
     pub fn defective(&mut self, exchange: &Exchange, defect: Defect) {
         self.count(exchange, defect.to_string());
     }

@@ -2,7 +2,7 @@
 //! older than what another viewer got before (RFC 8216, 6.2.1 and 6.2.2).
 //!
 //! A playlist is known by the hash of its URL, query included but for the delivery directives of low-latency HLS
-//! (`_HLS_…`): where each viewer has a token of its own, viewers are not compared with each other.
+//! (`_HLS_…`): if each viewer has its own token, viewers are not compared with each other.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -10,9 +10,9 @@ use crate::exchange::{Exchange, MediaPlaylist};
 use crate::merge::Merge;
 use crate::snapshot::{FaultyPlaylist, PlaylistFaults};
 
-/// Playlists that are followed.
+/// The maximum number of playlists that are followed.
 const FOLLOWED: usize = 512;
-/// Steps of a playlist that are remembered.
+/// The number of steps of a playlist that are remembered.
 const STEPS: usize = 64;
 const SECOND: f64 = 1e9;
 
@@ -28,9 +28,9 @@ pub struct Playlists {
 struct Known {
     name: Box<str>,
     faults: PlaylistFaults,
-    /// How far it was, and when a viewer saw it so first; each farther than the one before.
+    /// Positions, each with the time when a viewer first saw it; in increasing order.
     steps: VecDeque<Step>,
-    /// When a viewer last saw the farthest step.
+    /// Time when a viewer last saw the latest position.
     confirmed_ns: u64,
 }
 
@@ -41,18 +41,18 @@ struct Step {
     viewer: u32,
 }
 
-/// What one viewer saw last.
+/// The latest state that one viewer saw.
 #[derive(Clone, Copy, Debug)]
 struct Copy {
     list: MediaPlaylist,
-    /// When it saw this list first, and last.
+    /// Times when it saw this list first and last.
     since_ns: u64,
     seen_ns: u64,
     stale: bool,
 }
 
 impl Playlists {
-    /// Takes an exchange; returns whether it brought a playlist that was too old.
+    /// Adds an exchange; returns whether it brought a playlist that was too old.
     pub fn add(&mut self, exchange: &Exchange) -> bool {
         let Some(list) = exchange.playlist else { return false };
         if self.known.len() >= FOLLOWED && !self.known.contains_key(&exchange.url_hash) {
@@ -64,7 +64,7 @@ impl Playlists {
         }
         let key = (exchange.url_hash, exchange.viewer);
         if list.ended {
-            // From here on it stands still by right.
+            // From here on it may stand still.
             self.copies.remove(&key);
             return false;
         }
@@ -86,7 +86,7 @@ impl Playlists {
         (!self.known.is_empty()).then_some(sum)
     }
 
-    /// Those that something was wrong with.
+    /// The playlists with defects.
     #[must_use]
     pub fn faulty(&self) -> Vec<FaultyPlaylist> {
         let faulty = self.known.values().filter(|known| known.faults.any());
@@ -107,7 +107,7 @@ impl Known {
     fn compare(&mut self, before: Copy, list: MediaPlaylist, asked_ns: u64, seen_ns: u64) -> Copy {
         let target = target_ns(&list);
         if list == before.list {
-            // It may have been there for long when it was seen first: this is the least it stood still.
+            // It may have existed for long when it was first seen: this is the least time without a change.
             let still = asked_ns.saturating_sub(before.since_ns);
             let stale = still > target.saturating_add(target / 2);
             if stale {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_goes_on_in_time_is_sound() {
+    fn a_list_that_advances_in_time_has_no_defect() {
         let seen: Vec<(f64, u32, u64)> = (0..40)
             .flat_map(|k| [(f64::from(k), 1, k as u64 / 2), (f64::from(k) + 0.7, 2, k as u64 / 2)])
             .collect();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_stands_still_is_stale_once_and_until_it_goes_on() {
+    fn a_list_that_stands_still_is_stale_once_until_it_advances() {
         let found = faults(&[(0.0, 1, 7), (2.0, 1, 7), (3.0, 1, 7), (3.1, 1, 7), (9.0, 1, 7), (10.0, 1, 8)]);
         assert_eq!((found.stale, found.regressed, found.skipped), (1, 0, 0));
         assert!((found.longest_stale_seconds.unwrap() - 9.0).abs() < 0.01, "{found:?}");
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_begins_anew_does_not_disagree_for_ever() {
+    fn a_restarted_stream_does_not_disagree_forever() {
         let mut seen = vec![(0.0, 1, 100), (0.5, 2, 100)];
         seen.extend((1..60_u32).map(|k| (f64::from(k), 1 + k % 2, u64::from(k / 2))));
         let found = faults(&seen);

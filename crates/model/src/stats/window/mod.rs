@@ -19,7 +19,7 @@ use crate::verdict::Criterion;
 use crate::verdict::abort::AbortPolicy;
 use crate::verdict::threshold::{Statistic, Threshold, Timings};
 
-/// What had been counted at a moment.
+/// The counts at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mark {
     second: f64,
@@ -36,7 +36,7 @@ pub(crate) struct Mark {
     playback_time: PlaybackTime,
 }
 
-/// What came between two evaluations.
+/// The events between two evaluations.
 #[derive(Clone, Debug, Default)]
 struct Slice {
     began: Mark,
@@ -51,7 +51,7 @@ type Durations = PerTiming<Vec<u32>>;
 pub(crate) struct SlidingWindow {
     abort_policy: AbortPolicy,
     timed: bool,
-    /// Never empty; the last one is going on.
+    /// Never empty; the last one is the current one.
     slices: VecDeque<Slice>,
     aborted_by: Option<Criterion>,
 }
@@ -62,7 +62,7 @@ impl SlidingWindow {
         Self { abort_policy, timed, slices: VecDeque::from([Slice::default()]), aborted_by: None }
     }
 
-    /// Takes the durations of an exchange.
+    /// Adds the durations of an exchange.
     pub(crate) fn exchange(&mut self, exchange: &Exchange) {
         let Some(slice) = self.slices.back_mut().filter(|_| self.timed) else { return };
         for (timing, nanos) in durations(exchange) {
@@ -70,7 +70,7 @@ impl SlidingWindow {
         }
     }
 
-    /// Takes how long a viewer needed for its first segment.
+    /// Adds the startup time of a viewer.
     pub(crate) fn startup(&mut self, nanos: u64) {
         if let Some(slice) = self.slices.back_mut().filter(|_| self.timed) {
             keep(&mut slice.times[Timing::Startup], nanos);
@@ -78,7 +78,7 @@ impl SlidingWindow {
     }
 
     /// Evaluates the thresholds over the window that ends now. `whole` is the whole run.
-    fn look(&mut self, now: Mark, whole: Snapshot) {
+    fn evaluate(&mut self, now: Mark, whole: Snapshot) {
         let begin = now.second - self.abort_policy.window();
         // The newest slice that is old enough is where the window begins.
         while self.slices.get(1).is_some_and(|slice| slice.began.second <= begin) {
@@ -86,7 +86,7 @@ impl SlidingWindow {
         }
         let before = self.slices.front().map_or_else(Mark::default, |slice| slice.began);
         let window = now.since(&before, whole);
-        let aborted_by = self.abort_policy.look(now.second, &window, &self.slices);
+        let aborted_by = self.abort_policy.evaluate(now.second, &window, &self.slices);
         self.aborted_by = self.aborted_by.take().or(aborted_by);
         self.slices.push_back(Slice { began: now, ..Slice::default() });
     }
@@ -114,7 +114,7 @@ impl Timings for VecDeque<Slice> {
 }
 
 fn keep(into: &mut Vec<u32>, nanos: u64) {
-    // An hour and more is as good as an hour.
+    // Windows of more than an hour are treated like an hour.
     into.push(u32::try_from(nanos / 1000).unwrap_or(u32::MAX));
 }
 
@@ -172,7 +172,7 @@ impl Stats {
         }
         let (whole, now) = (self.figures(at_ns), self.mark(at_ns));
         if let Some(sliding_window) = &mut self.sliding_window {
-            sliding_window.look(now, whole);
+            sliding_window.evaluate(now, whole);
         }
     }
 

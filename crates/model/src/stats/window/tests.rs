@@ -47,30 +47,30 @@ fn slow(is: bool) -> Exchange {
 }
 
 #[test]
-fn a_bad_beginning_that_is_over_ends_nothing() {
+fn a_bad_beginning_that_is_over_does_not_end_the_run() {
     // Over the whole run both would fail to the end.
     assert_eq!(when("error_rate<1%", 30, 300, |second| broken(second <= 15)), None);
     assert_eq!(when("segment_ttfb:p95<500ms", 30, 200, |second| slow(second <= 15)), None);
 }
 
 #[test]
-fn what_breaks_after_half_an_hour_ends_the_run_in_time() {
+fn a_failure_after_half_an_hour_ends_the_run_in_time() {
     // Over the whole run 60 of 1860 would be 3 %, and the 95th percentile one of good times.
     let (given_up, stats) = given_up("error_rate<20%", 30, 1860, |second| broken(second > 1800));
-    // A fifth of a window of 10 s is bad after 2 s, and 30 s more are borne.
+    // A fifth of a window of 10 s is bad after 2 s, and 30 s more are allowed.
     assert_eq!(given_up, Some(1832));
     assert!(stats.snapshot(1860 * SECOND).errors.rate.unwrap() < 0.04);
     assert_eq!(when("segment_ttfb:p95<500ms", 30, 1860, |second| slow(second > 1800)), Some(1831));
 }
 
 #[test]
-fn a_failure_that_lasts_all_the_time_ends_the_run_when_it_was_borne_so_long() {
+fn a_permanent_failure_ends_the_run_after_the_allowed_time() {
     assert_eq!(when("error_rate<1%", 30, 60, |_| broken(true)), Some(31));
     assert_eq!(when("error_rate<1%", 2, 60, |_| broken(true)), Some(3));
 }
 
 #[test]
-fn failures_far_apart_are_no_long_one() {
+fn failures_that_are_far_apart_do_not_add_up() {
     assert_eq!(when("error_rate<1%", 30, 600, |second| broken(second % 40 < 18)), None);
     // There is no window without one here.
     assert_eq!(when("error_rate<1%", 30, 600, |second| broken(second % 9 == 0)), Some(39));
@@ -98,12 +98,12 @@ fn counters_and_shares_are_those_of_the_window() {
         stats.tick(second * SECOND);
     }
     assert_eq!(at(&stats, 75).lifetimes.stalled, 0);
-    // The whole run is another matter.
+    // The figures of the whole run differ.
     assert_eq!(stats.snapshot(75 * SECOND).lifetimes.stalled, 1);
 }
 
 #[test]
-fn what_has_no_window_is_that_of_the_whole_run() {
+fn figures_without_a_window_are_those_of_the_whole_run() {
     let (given_up, stats) = given_up("peak_clients>2", 30, 60, |_| broken(false));
     assert_eq!(given_up, Some(31));
     let window = stats.mark(60 * SECOND).since(&stats.mark(60 * SECOND), stats.whole(60 * SECOND));
@@ -116,7 +116,7 @@ fn what_has_no_window_is_that_of_the_whole_run() {
 }
 
 #[test]
-fn nothing_is_given_up_unless_asked_for_and_not_after_the_end() {
+fn no_run_is_ended_without_the_option_or_after_its_end() {
     let mut stats = stats(2);
     stats.tick(SECOND);
     assert!(stats.sliding_window.is_none() && stats.snapshot(SECOND).aborted_by.is_none());
@@ -170,7 +170,7 @@ proptest! {
                 long.tick((second + 1) * SECOND);
             }
         }
-        // As the look at second 40 would have it.
+        // As the evaluation at second 40 has it.
         let sliding_window = long.sliding_window.as_ref().unwrap();
         let before = sliding_window.slices.iter().find(|slice| slice.began.second >= 30.0).unwrap().began;
         let mut inside = sliding_window.clone();

@@ -26,7 +26,7 @@ impl LiveWindow {
         elapsed.as_secs() / u64::from(self.seconds.max(1))
     }
 
-    /// When the playlist last changed, as time after the start.
+    /// Time of the last change of the playlist, as time after the start.
     #[must_use]
     pub(crate) fn updated(&self, elapsed: Duration) -> Duration {
         Duration::from_secs(self.first(elapsed) * u64::from(self.seconds))

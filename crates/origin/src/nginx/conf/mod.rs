@@ -34,12 +34,12 @@ pub(crate) struct NginxEnvironment {
     pub(crate) build: Build,
 }
 
-/// What nginx serves, and where.
+/// The content that nginx serves, and its addresses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SiteConfig<'a> {
     /// Values derived from the stream.
     pub(crate) derived: &'a Derived,
-    /// How the stream is served.
+    /// The settings for serving.
     pub(crate) serving: &'a Serving,
     /// Address for HTTP.
     pub(crate) listen: SocketAddr,

@@ -18,7 +18,7 @@ use crate::cli::run::ProbeFailurePolicy;
 use crate::config::plan::Stream;
 
 /// Bad input has to show within seconds, whatever the viewers' time-out is.
-const LONGEST_FETCH: Duration = Duration::from_secs(10);
+const MAX_FETCH: Duration = Duration::from_secs(10);
 /// A viewer that waits to be started again waits for the answer.
 const SHORT_FETCH: Duration = Duration::from_secs(3);
 /// How long the answer to "has it ended?" is reused; a thousand viewers may ask at the same time.
@@ -171,7 +171,7 @@ async fn fetch_playlist(
         url: url.clone(),
         headers: stream.headers.clone(),
         user_agent: stream.preflight_user_agent(),
-        timeout: stream.timeout.min(LONGEST_FETCH),
+        timeout: stream.timeout.min(MAX_FETCH),
         verify_tls: stream.verify_tls,
         resolve: stream.resolve.clone(),
         target_policy: target_policy.clone(),

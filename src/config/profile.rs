@@ -27,7 +27,7 @@ pub fn text(args: &RunArgs, plan: &Plan) -> Result<String, Failure> {
 pub fn resolved(args: &RunArgs, plan: &Plan) -> Result<Table, Failure> {
     let mut resolved = args.clone();
     if args.load.stages.is_empty() {
-        resolved.load.clients = plan.load.most();
+        resolved.load.clients = plan.load.max_viewers();
     }
     resolved.load.duration = GoDuration(plan.load.length.unwrap_or_default());
     if let EngineConfig::Ffmpeg(config) = &plan.viewers.engine {

@@ -60,7 +60,7 @@ pub async fn prepare(
 /// Compares what the viewers need with what the machine has.
 fn machine(preflight: &mut Preflight<'_>) {
     let plan = preflight.plan;
-    let (viewers, size) = (plan.load.own_most(), plan.viewers.engine.viewer_size());
+    let (viewers, size) = (plan.load.own_max_viewers(), plan.viewers.engine.viewer_size());
     let open_files = machine::raise_open_files(plan.viewers.engine.requirements(viewers).open_files);
     let mut sources = plan.network.sources.clone();
     sources.sort_unstable();

@@ -65,7 +65,7 @@ pub(crate) fn expectation(plan: &Plan, ready: &Ready) -> Expectation {
     Expectation {
         began_ns: now_ns(),
         planned_seconds: plan.load.length.map(|duration| duration.as_secs_f64()),
-        target_clients: plan.load.own_most(),
+        target_clients: plan.load.own_max_viewers(),
         start_up_seconds: start_up,
         timeout_ns: nanos(plan.streams.first().timeout),
         sources: Sources {

@@ -101,7 +101,7 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
         consent::obtain(&mut plan)?;
     }
     // Before anything is opened, which would fail with messages that do not name the limit.
-    let clients = plan.load.own_most();
+    let clients = plan.load.own_max_viewers();
     let needed = plan.viewers.engine.requirements(clients).open_files;
     own_files(clients, needed, machine::raise_open_files(needed))?;
     // Before the runtime: the guard is forked from a process with one thread.

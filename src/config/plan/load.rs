@@ -5,7 +5,7 @@ use std::time::Duration;
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
 
-use super::{CHECK, Environment, MOST_CLIENTS};
+use super::{CHECK, Environment, MAX_CLIENTS};
 use crate::cli::load::{SESSION_EXPONENTIAL, SESSION_FILE};
 use crate::cli::run::RunArgs;
 use crate::load::arrivals::{Arrivals, Session};
@@ -32,11 +32,11 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Load,
         _ => None,
     };
     let load = Load { shape, jitter, shard, length: planned.or(staged) };
-    if load.own_most() == 0 {
+    if load.own_max_viewers() == 0 {
         return Err(Failure::usage(format!(
             "invalid value {:?} for --shard: {} viewers leave none for this shard",
             shard.to_string(),
-            load.most()
+            load.max_viewers()
         ))
         .help("use fewer shards or more viewers"));
     }
@@ -58,9 +58,9 @@ fn shape(args: &RunArgs, environment: &Environment) -> Result<Shape, Failure> {
         Failure::usage(format!(
             "invalid value \"{clients}\" for {what}: the number of viewers is out of range"
         ))
-        .help(format!("pass a number from 1 to {MOST_CLIENTS}"))
+        .help(format!("pass a number from 1 to {MAX_CLIENTS}"))
     };
-    if clients == 0 || clients > MOST_CLIENTS {
+    if clients == 0 || clients > MAX_CLIENTS {
         return Err(in_range("--clients", clients));
     }
     let per_second = args.load.ramp_rate;
@@ -89,9 +89,9 @@ fn shape(args: &RunArgs, environment: &Environment) -> Result<Shape, Failure> {
         .map(|stage| Stage { length: stage.duration.0, target: stage.clients, name: stage.name.clone() })
         .collect();
     let schedule = Schedule::stages(stages);
-    match schedule.most() {
+    match schedule.max_viewers() {
         0 => Err(Failure::usage("no --stage has a viewer").help("pass at least one like 5m:100")),
-        most if most > MOST_CLIENTS => Err(in_range("--stage", most)),
+        most if most > MAX_CLIENTS => Err(in_range("--stage", most)),
         _ if schedule.length().is_zero() => {
             Err(Failure::usage("all stages together last 0 s")
                 .help("end with a stage that lasts, like 5m:100"))
@@ -122,7 +122,7 @@ fn arrivals(
         ))
         .help("add --session, for example --session exp:5m"));
     };
-    Ok(Arrivals { per_second, most, session: sessions(session, environment)? })
+    Ok(Arrivals { per_second, max_viewers: most, session: sessions(session, environment)? })
 }
 
 fn sessions(typed: &str, environment: &Environment) -> Result<Session, Failure> {
@@ -177,7 +177,7 @@ mod tests {
         let staged =
             |a: &mut RunArgs| a.load.stages = vec!["10s:5".parse().unwrap(), "20s:5".parse().unwrap()];
         let load = load(staged).unwrap();
-        assert_eq!((load.most(), load.length), (5, Some(Duration::from_secs(30))));
+        assert_eq!((load.max_viewers(), load.length), (5, Some(Duration::from_secs(30))));
         let cut = self::load(|a| {
             staged(a);
             a.load.duration = "15s".parse().unwrap();

@@ -33,7 +33,7 @@ pub use results::Results;
 pub use stream::Stream;
 
 /// Largest number of viewers. No machine can run as many; the limit catches typing errors.
-pub const MOST_CLIENTS: u32 = 10_000_000;
+pub const MAX_CLIENTS: u32 = 10_000_000;
 
 /// Length of the run that `--check` makes.
 const CHECK: Duration = Duration::from_secs(10);
@@ -123,8 +123,8 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         target_policy: TargetPolicy::new(
             &args.safety.allow_hosts,
             &environment.sites,
-            load.own_most(),
-            load.most(),
+            load.own_max_viewers(),
+            load.max_viewers(),
             args.action.yes,
         )?,
         error_rate_limit: safety::error_rate_limit(&args.safety.error_storm)?,

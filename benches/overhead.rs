@@ -5,7 +5,7 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "a benchmark is no part of the program and starts its own processes"
+    reason = "a benchmark is not part of the program and starts its own processes"
 )]
 
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ fn measure(url: &str) -> Result<(), Failure> {
         orchestrator.threads,
         std::thread::available_parallelism()?.get() + 2
     );
-    // The youngest viewers did not reach the age; the guard is no viewer.
+    // The youngest viewers have not reached the age; the guard is not a viewer.
     let old =
         viewers.values().filter(|(seen, cpu)| seen.elapsed() >= AGE && *cpu > Duration::from_millis(10));
     let viewer = median(old.map(|(_, cpu)| cpu.as_secs_f64() * 1000.0).collect());

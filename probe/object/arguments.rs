@@ -13,8 +13,8 @@ use crate::wire::{SECRET, SECRET_END};
 const FIRST: &CStr = c"-hide_banner";
 /// Longest command line that is looked at, words.
 const MOST: usize = 4096;
-/// The kernel puts pointers and texts onto one stack, the texts behind; what is farther apart has been
-/// moved by somebody.
+/// The kernel puts pointers and texts onto one stack, the texts behind; texts that are farther away have
+/// been moved.
 const FAR: usize = 32 << 20;
 /// Longest name of a variable, with its zero byte.
 const NAME: usize = 32;

@@ -66,7 +66,7 @@ unsafe fn sends(fd: c_int, parts: *const Iovec, len: usize, call: impl FnOnce() 
     result
 }
 
-/// Runs a receive call into `len` buffers at `parts`; `call` is told how many bytes it may take.
+/// Runs a receive call into `len` buffers at `parts`; `call` receives the number of bytes that it may take.
 ///
 /// # Safety
 /// The buffers are valid for as many bytes as `call` returns.
@@ -84,7 +84,7 @@ unsafe fn receives(
     if !watches(fd) || flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
         return call(usize::MAX);
     }
-    let pace = if flags & (sys::MSG_PEEK | MSG_WAITALL) == 0 { Pace::told() } else { None };
+    let pace = if flags & (sys::MSG_PEEK | MSG_WAITALL) == 0 { Pace::configured() } else { None };
     let most = match &pace {
         Some(pace) => {
             let errno = sys::errno();
@@ -151,7 +151,7 @@ unsafe fn parts_of(message: *const Msghdr) -> (*const Iovec, usize) {
 }
 
 fn broke(socket: &mut crate::socket::Socket, fd: c_int, in_tls: bool, errno: c_int) {
-    // What the arguments alone got refused for says nothing about the connection.
+    // Errors about the arguments alone do not concern the connection.
     const ABOUT_ARGUMENTS: [c_int; 5] = [
         9,  /* EBADF */
         14, /* EFAULT */

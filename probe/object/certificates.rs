@@ -1,6 +1,6 @@
-//! What the probe changes about certificates, because it was told to ([`network`]). FFmpeg verifies them
-//! from 9.0 on, and its HLS demuxer hands neither `-tls_verify 0` nor `-ca_file` on to the connections
-//! that fetch segments: what was said of the first playlist has to be said here of all of them.
+//! Verification of certificates as its settings ([`network`]) require. FFmpeg verifies certificates from 9.0
+//! on, and its HLS demuxer passes neither `-tls_verify 0` nor `-ca_file` to the connections that fetch
+//! segments: the settings of the first playlist have to be applied here to all connections.
 
 use core::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -19,7 +19,7 @@ mod library {
     }
 }
 
-/// Wraps GnuTLS's function of this name: the authorities that were told take the place of the system's.
+/// Wraps GnuTLS's function of this name: the configured authorities replace the system's.
 ///
 /// # Safety
 /// As for the real function.

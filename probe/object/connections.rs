@@ -107,7 +107,7 @@ unsafe extern "C" fn getsockopt(
     let result = unsafe { sys::getsockopt(fd, level, name, value, len) };
     if result == 0 && level == sys::SOL_SOCKET && name == sys::SO_ERROR && table::watches(fd) {
         let errno = sys::errno();
-        // SAFETY: after success, `len` tells how many bytes of `value` were filled.
+        // SAFETY: after success, `len` is the number of bytes of `value` that were filled.
         let error = unsafe { (*len >= 4).then(|| core::ptr::read_unaligned(value.cast::<c_int>())) };
         if let Some(error) = error {
             table::with(fd, |socket| socket.asked_for_error(fd, error));

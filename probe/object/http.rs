@@ -86,7 +86,7 @@ enum Response {
 
 /// The state of one connection and the facts about its current exchange.
 pub struct Follower {
-    /// Facts about the current exchange; the follower fills in what HTTP tells, no more. As long as
+    /// Facts about the current exchange; the follower only fills in what HTTP reveals. As long as
     /// `skip` is not 0, what is in there about a response belongs to a superseded one.
     record: Record,
     /// Method of the request whose response comes next.
@@ -267,7 +267,7 @@ impl Follower {
     }
 }
 
-/// A record with what the request told, and nothing about a response.
+/// A record with the facts of the request, and nothing about a response.
 fn request_facts(record: &Record) -> Record {
     Record {
         method: record.method,

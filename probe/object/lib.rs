@@ -6,18 +6,18 @@
 //! blocks, and leaves file descriptors alone on which it saw no TCP `connect()`. Without a proper
 //! [`wire::ENVIRONMENT`] it is a pass-through.
 //!
-//! It changes what it was told to change, and only that ([`network`]): addresses of names, the address
-//! that connections leave from, the pace of reading, and which certificates are believed.
+//! It changes only what its settings require ([`network`]): the addresses of names, the source address of
+//! connections, the pace of reading, and the verification of certificates.
 //!
 //! It only records facts; what they mean (playlist or segment, error or not) is for the reader.
 //!
 //! * [`sys`]: the C library: declarations, the real functions, clock, errno.
 //! * [`http`]: follows HTTP/1.1 in both directions; pure, tested outside the probe.
-//! * [`lookups`]: how long the latest name look-ups took.
-//! * [`network`]: what it was told to change.
+//! * [`lookups`]: durations of the latest name look-ups.
+//! * [`network`]: the settings, and what they change.
 //! * [`socket`]: one connection: what happened on it, and its records.
 //! * [`table`]: the sockets by file descriptor, behind a try-lock.
-//! * [`pipe`]: the way out.
+//! * [`pipe`]: the pipe that takes the records.
 //! * [`arguments`]: secrets that the command line must not show.
 //! * [`connections`], [`bytes`], [`tls`], [`certificates`]: the wrappers that FFmpeg calls instead of the
 //!   real functions.

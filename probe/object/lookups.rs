@@ -109,7 +109,7 @@ pub(crate) unsafe fn is_name(node: *const c_char) -> bool {
     if node.is_null() {
         return false;
     }
-    // SAFETY: zero-terminated, says the caller.
+    // SAFETY: the caller guarantees that it is zero-terminated.
     let text = unsafe { core::ffi::CStr::from_ptr(node) }.to_bytes();
     let digits = text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     !digits && !text.contains(&b':')

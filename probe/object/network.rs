@@ -1,9 +1,8 @@
-//! What the probe changes about the network, because it was told to: names that stand for other
-//! addresses, the address that connections leave from, how fast the viewer may read, and which
-//! certificates it believes.
+//! Changes to the network that the settings require: addresses of host names, the source address of
+//! connections, the pace of reading, and the verification of certificates.
 //!
-//! Told by [`wire::NETWORK_ENVIRONMENT`]; without it nothing is changed. Words that cannot be read are
-//! never passed over: such a process says so in its HELLO and connects to nothing.
+//! The settings come from [`wire::NETWORK_ENVIRONMENT`]; without it nothing is changed. If the probe cannot
+//! parse them, the process reports that in its HELLO and connects to nothing.
 
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int};
@@ -18,22 +17,22 @@ pub(crate) const ADDRESS_ROOM: usize = 48;
 /// An address as text, ended by a zero byte.
 pub(crate) type Address = [u8; ADDRESS_ROOM];
 
-struct Told(UnsafeCell<[u8; wire::NETWORK_BYTES]>);
+struct Settings(UnsafeCell<[u8; wire::NETWORK_BYTES]>);
 // SAFETY: written once by `open`, which the dynamic linker calls before there are threads; only read
 // after `LENGTH` was set.
-unsafe impl Sync for Told {}
+unsafe impl Sync for Settings {}
 
-static TOLD: Told = Told(UnsafeCell::new([0; wire::NETWORK_BYTES]));
+static SETTINGS: Settings = Settings(UnsafeCell::new([0; wire::NETWORK_BYTES]));
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 static UNREADABLE: AtomicBool = AtomicBool::new(false);
 /// Bytes per second, 0 = no cap.
 static RATE: AtomicU64 = AtomicU64::new(0);
-/// When the viewer has paid for what it read so far, see [`Pace`].
+/// The time at which the bytes read so far fit the rate, nanoseconds; see [`Pace`].
 static PAID_NS: AtomicU64 = AtomicU64::new(0);
 /// Connections that could not be made: the next look-up gives the next address.
 static FAILED: AtomicU32 = AtomicU32::new(0);
 
-/// Reads the environment.
+/// Reads the settings from the environment.
 pub(crate) fn open() {
     const NAME: &CStr = c"HLS_SWARM_NETWORK";
     const _: () = assert!(wire::NETWORK_ENVIRONMENT.len() == NAME.count_bytes());
@@ -44,8 +43,8 @@ pub(crate) fn open() {
     }
     // SAFETY: getenv returns a zero-terminated text.
     let value = unsafe { CStr::from_ptr(value) }.to_bytes();
-    // SAFETY: nobody else uses it yet, see `Told`.
-    let kept = unsafe { &mut *TOLD.0.get() };
+    // SAFETY: nothing else uses it yet, see `Settings`.
+    let kept = unsafe { &mut *SETTINGS.0.get() };
     let Some(room) = kept.get_mut(..value.len()) else {
         UNREADABLE.store(true, Ordering::Relaxed);
         return;
@@ -54,36 +53,36 @@ pub(crate) fn open() {
         *place = byte;
     }
     LENGTH.store(value.len(), Ordering::Release);
-    if !words().all(|(key, value)| is_understood(key, value)) {
+    if !settings().all(|(key, value)| is_valid(key, value)) {
         UNREADABLE.store(true, Ordering::Relaxed);
     }
-    if let Some(bits) = words().find(|(key, _)| *key == b"cap").and_then(|(_, value)| number(value)) {
+    if let Some(bits) = settings().find(|(key, _)| *key == b"cap").and_then(|(_, value)| number(value)) {
         RATE.store((bits / 8).max(1), Ordering::Relaxed);
     }
 }
 
-/// Whether what was told could be read.
+/// Whether the settings could be parsed.
 pub(crate) fn is_readable() -> bool {
     !UNREADABLE.load(Ordering::Relaxed)
 }
 
-/// Notes that a connection could not be made.
+/// Counts a connection that could not be made.
 pub(crate) fn connect_failed() {
     FAILED.fetch_add(1, Ordering::Relaxed);
 }
 
-fn told() -> &'static [u8] {
+fn settings_text() -> &'static [u8] {
     let length = LENGTH.load(Ordering::Acquire);
-    // SAFETY: only read from now on, see `Told`.
-    let kept: &'static [u8; wire::NETWORK_BYTES] = unsafe { &*TOLD.0.get() };
+    // SAFETY: only read from now on, see `Settings`.
+    let kept: &'static [u8; wire::NETWORK_BYTES] = unsafe { &*SETTINGS.0.get() };
     kept.get(..length).unwrap_or_default()
 }
 
-fn words() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
-    told().split(|&byte| byte == b' ').filter(|word| !word.is_empty()).map(|word| halves(word, b'='))
+fn settings() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+    settings_text().split(|&byte| byte == b' ').filter(|word| !word.is_empty()).map(|word| halves(word, b'='))
 }
 
-fn is_understood(key: &[u8], value: &[u8]) -> bool {
+fn is_valid(key: &[u8], value: &[u8]) -> bool {
     match key {
         b"cap" => number(value).is_some_and(|bits| bits > 0),
         b"source" => address(value).is_some(),
@@ -103,7 +102,7 @@ fn rule(value: &[u8]) -> Option<(&[u8], u64, &[u8])> {
     Some((host, number(port)?, addresses))
 }
 
-/// What stands before and after the first `at`.
+/// The parts before and after the first `at`.
 fn halves(text: &[u8], at: u8) -> (&[u8], &[u8]) {
     let place = text.iter().position(|&byte| byte == at).unwrap_or(text.len());
     (text.get(..place).unwrap_or_default(), text.get(place.wrapping_add(1)..).unwrap_or_default())
@@ -142,8 +141,8 @@ fn address(text: &[u8]) -> Option<(Address, Peer)> {
     None
 }
 
-/// The address that stands for this host and service, if one was told. `first` numbers the viewer: the
-/// addresses are dealt out in turn, and a failed connection leads to the next one.
+/// The configured address of this host and service, if any. `first` is the number of the viewer: addresses are
+/// assigned round-robin, and a failed connection advances to the next one.
 ///
 /// # Safety
 /// Both are null or zero-terminated.
@@ -155,7 +154,7 @@ pub(crate) unsafe fn stands_for(
     if node.is_null() || LENGTH.load(Ordering::Relaxed) == 0 {
         return None;
     }
-    // SAFETY: zero-terminated, says the caller.
+    // SAFETY: the caller guarantees that it is zero-terminated.
     let host = unsafe { CStr::from_ptr(node) }.to_bytes();
     let port = if service.is_null() {
         None
@@ -163,7 +162,7 @@ pub(crate) unsafe fn stands_for(
         // SAFETY: as above.
         number(unsafe { CStr::from_ptr(service) }.to_bytes())
     };
-    let mut rules = words().filter(|(key, _)| *key == b"resolve").filter_map(|(_, value)| rule(value));
+    let mut rules = settings().filter(|(key, _)| *key == b"resolve").filter_map(|(_, value)| rule(value));
     let (_, _, addresses) = rules.find(|(name, wanted, _)| {
         name.eq_ignore_ascii_case(host) && (*wanted == 0 || Some(*wanted) == port)
     })?;
@@ -173,8 +172,8 @@ pub(crate) unsafe fn stands_for(
     address(text).map(|(text, _)| text)
 }
 
-/// Gives the socket the address that connections to `peer` are to leave from. Returns the errno if that
-/// cannot be, 0 otherwise.
+/// Binds the socket to the configured source address for connections to `peer`. Returns the errno if that
+/// fails, 0 otherwise.
 pub(crate) fn leave_from(fd: c_int, peer: &Peer) -> c_int {
     const EINVAL: c_int = 22;
     const EADDRNOTAVAIL: c_int = 99;
@@ -183,9 +182,9 @@ pub(crate) fn leave_from(fd: c_int, peer: &Peer) -> c_int {
     if !is_readable() {
         return EINVAL;
     }
-    let mut told = false;
-    for (_, value) in words().filter(|(key, _)| *key == b"source") {
-        told = true;
+    let mut configured = false;
+    for (_, value) in settings().filter(|(key, _)| *key == b"source") {
+        configured = true;
         let Some((_, source)) = address(value).filter(|(_, source)| source.family == peer.family) else {
             continue;
         };
@@ -199,52 +198,52 @@ pub(crate) fn leave_from(fd: c_int, peer: &Peer) -> c_int {
         let result = unsafe { sys::bind(fd, socket_address.as_ptr().cast(), length) };
         return if result == 0 { 0 } else { sys::errno() };
     }
-    // A connection from another address would not be what was asked for.
-    if told { EADDRNOTAVAIL } else { 0 }
+    // A connection from another address would not match the settings.
+    if configured { EADDRNOTAVAIL } else { 0 }
 }
 
-/// Whether every certificate is believed.
+/// Whether every certificate is accepted.
 pub(crate) fn is_unverified() -> bool {
-    words().any(|(key, _)| key == b"verify")
+    settings().any(|(key, _)| key == b"verify")
 }
 
-/// The file of the authorities that take the place of the system's, if so told.
+/// The file of the authorities that replace the system's, if configured.
 pub(crate) fn authorities() -> Option<&'static CStr> {
-    words().find(|(key, _)| *key == b"trust")?;
-    // SAFETY: the name is zero-terminated, and nobody changes the environment while FFmpeg runs.
+    settings().find(|(key, _)| *key == b"trust")?;
+    // SAFETY: the name is zero-terminated, and nothing changes the environment while FFmpeg runs.
     let file = unsafe { sys::getenv(c"SSL_CERT_FILE".as_ptr()) };
     // SAFETY: getenv returns a zero-terminated text or null.
     (!file.is_null()).then(|| unsafe { CStr::from_ptr(file) })
 }
 
-/// Whether the viewer's reading is slowed down.
+/// Whether the viewer's reading is limited.
 pub(crate) fn is_capped() -> bool {
     RATE.load(Ordering::Relaxed) != 0
 }
 
-/// The cap on what the viewer reads: each piece has to be paid for with time before the next one.
+/// The limit on the viewer's reading: each piece delays the next one by its size divided by the rate.
 pub(crate) struct Pace {
     /// Bytes per second.
     rate: u64,
 }
 
 impl Pace {
-    /// The longest that one call sleeps at a time, nanoseconds.
+    /// The longest single sleep of a call, nanoseconds.
     const NAP_NS: u64 = 50_000_000;
-    /// Naps of one call: many threads may share the debt.
+    /// The most sleeps of one call: many threads may share the delay.
     const NAPS: u32 = 20;
-    /// Time that is not lost if a nap was too long or the viewer came late, nanoseconds.
+    /// Time that may be made up after a sleep that was too long or a late read, nanoseconds.
     const SLACK_NS: u64 = 20_000_000;
 
     /// `None` if there is no cap.
-    pub(crate) fn told() -> Option<Self> {
+    pub(crate) fn configured() -> Option<Self> {
         match RATE.load(Ordering::Relaxed) {
             0 => None,
             rate => Some(Self { rate }),
         }
     }
 
-    /// Sleeps until what was read before is paid for. A signal ends the sleep.
+    /// Sleeps until earlier reads fit the rate. A signal ends the sleep.
     pub(crate) fn wait(&self) {
         for _ in 0..Self::NAPS {
             let debt = PAID_NS.load(Ordering::Relaxed).saturating_sub(sys::now());
@@ -254,12 +253,12 @@ impl Pace {
         }
     }
 
-    /// The most to read at once: 20 ms of the rate.
+    /// The most bytes of one read: 20 ms of the rate.
     pub(crate) fn most(&self) -> usize {
         usize::try_from(self.rate / 50).unwrap_or(usize::MAX).max(64)
     }
 
-    /// Pays for bytes that were read.
+    /// Accounts for bytes that were read.
     pub(crate) fn pay(&self, bytes: usize) {
         let cost = (bytes as u64).saturating_mul(1_000_000_000).checked_div(self.rate).unwrap_or(0);
         let earliest = sys::now().saturating_sub(Self::SLACK_NS);

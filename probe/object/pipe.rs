@@ -1,4 +1,4 @@
-//! The way out: one non-blocking pipe, shared by all viewers; a record is written whole or not at all.
+//! The pipe for records: non-blocking and shared by all viewers; a record is written whole or not at all.
 
 use core::ffi::{c_int, c_void};
 use core::ptr;
@@ -9,7 +9,7 @@ use crate::wire::{self, BodyChunk, Record, what};
 
 /// The pipe's descriptor plus one; 0 = the probe is off.
 static PIPE: AtomicI32 = AtomicI32::new(0);
-/// How many bytes may lie in the pipe when a piece of a body goes in: the rest is for facts.
+/// The most unread bytes in the pipe at which a piece of a body may be written: the rest is for facts.
 static ROOM_FOR_BODIES: AtomicI32 = AtomicI32::new(0);
 /// Inode of the pipe: the host process may close the descriptor and get its number for another file.
 static INODE: AtomicU64 = AtomicU64::new(0);
@@ -27,12 +27,12 @@ pub(crate) fn is_open() -> bool {
     PIPE.load(Ordering::Relaxed) != 0
 }
 
-/// Reads the environment, and says hello if it names a non-blocking pipe.
+/// Reads the environment, and writes a HELLO if it names a non-blocking pipe.
 pub(crate) fn open() {
     let Some([fd, viewer, generation]) = environment() else { return };
     let Some(number) = c_int::try_from(fd).ok().filter(|&fd| fd < c_int::MAX) else { return };
     let Some(inode) = pipe_inode(number) else { return };
-    // A pipe that blocks could stop the viewer, and that must never be.
+    // A blocking pipe could stop the viewer, which must never happen.
     if !sys::is_non_blocking(number) {
         return;
     }
@@ -85,9 +85,9 @@ fn pipe() -> Option<c_int> {
     Some(fd)
 }
 
-/// Fills in who writes, and writes a piece of a body; tells whether it fitted. Bodies are not facts: one
-/// that does not fit is not counted as lost, and they leave half of the pipe to facts, however many viewers
-/// read playlists of whatever size.
+/// Fills in the identity of the writer, and writes a piece of a body; returns whether it fitted. Bodies are
+/// not facts: one that does not fit is not counted as lost, and they leave half of the pipe to facts, however
+/// many viewers read playlists of any size.
 pub(crate) fn write_piece(piece: &mut BodyChunk) -> bool {
     let Some(fd) = pipe() else { return false };
     let full = sys::unread(fd).is_none_or(|unread| unread > ROOM_FOR_BODIES.load(Ordering::Relaxed));
@@ -102,7 +102,7 @@ pub(crate) fn write_piece(piece: &mut BodyChunk) -> bool {
     write_without_signal(fd, bytes).0 == isize::try_from(bytes.len()).unwrap_or(0)
 }
 
-/// Fills in who writes, and writes.
+/// Fills in the identity of the writer, and writes the record.
 pub(crate) fn write(mut record: Record) {
     let Some(fd) = pipe() else { return };
     let pid = sys::pid();
@@ -124,7 +124,7 @@ pub(crate) fn write(mut record: Record) {
     }
 }
 
-/// `write()` that raises no SIGPIPE in the host process when nobody reads the pipe any more.
+/// `write()` that raises no SIGPIPE in the host process when the pipe no longer has a reader.
 fn write_without_signal(fd: c_int, bytes: &[u8]) -> (isize, c_int) {
     const SIG_BLOCK: c_int = 0;
     const SIG_SETMASK: c_int = 2;

@@ -37,8 +37,8 @@ pub(crate) struct Socket {
     requests: u32,
     peer: Peer,
     local_port: u16,
-    /// DNS, CONNECT, TLS_HANDSHAKE: measured, and not yet told by a record.
-    untold: u16,
+    /// DNS, CONNECT, TLS_HANDSHAKE: measured, and not yet in a record.
+    unreported: u16,
     lookup_ticket: u32,
     dns_ns: u64,
     connect_started: u64,
@@ -55,15 +55,15 @@ pub(crate) struct Socket {
     fin: bool,
     /// The FIN came in before the request in flight was sent.
     stale: bool,
-    /// The viewer shut down its reading side: an end of stream is no FIN.
+    /// The viewer shut down its reading side: an end of stream is not a FIN.
     reading_ended: bool,
     /// The viewer shut down its writing side: after the peer's FIN the connection is gone at once.
     writing_ended: bool,
     /// The errno that ended the connection, 0 = none.
     error: c_int,
-    /// Bytes received that earlier records told.
-    told_received: u64,
-    /// Bytes that were read with the end of a response and lie beyond it, until that is told.
+    /// Bytes received that earlier records reported.
+    reported_received: u64,
+    /// Bytes that were read with the end of a response and lie beyond it, until they are reported.
     excess: u32,
     /// A request did not wait for the response before it: what comes is not one response after the other.
     superseded: bool,
@@ -83,7 +83,7 @@ impl Socket {
         requests: 0,
         peer: Peer::NONE,
         local_port: 0,
-        untold: 0,
+        unreported: 0,
         lookup_ticket: 0,
         dns_ns: 0,
         connect_started: 0,
@@ -98,7 +98,7 @@ impl Socket {
         reading_ended: false,
         writing_ended: false,
         error: 0,
-        told_received: 0,
+        reported_received: 0,
         excess: 0,
         superseded: false,
         started: 0,
@@ -136,12 +136,12 @@ impl Socket {
         self.requests = 0;
         self.peer = peer;
         self.local_port = 0;
-        self.untold = 0;
+        self.unreported = 0;
         self.connect_started = started;
         (self.tls, self.hidden, self.tls_started, self.tls_ns) = (false, false, 0, 0);
         (self.ended, self.fin, self.stale) = (false, false, false);
         (self.reading_ended, self.writing_ended) = (false, false);
-        (self.error, self.told_received) = (0, 0);
+        (self.error, self.reported_received) = (0, 0);
         (self.excess, self.superseded) = (0, false);
         self.follower.reset();
         (self.dns_ns, self.lookup_ticket) = lookups::find(&peer).unwrap_or((0, 0));
@@ -189,10 +189,10 @@ impl Socket {
         self.local_port = sys::local_port(fd);
         if let Some(learned) = learned {
             self.connect_ns = learned.saturating_sub(self.connect_started);
-            self.untold |= flag::CONNECT;
+            self.unreported |= flag::CONNECT;
         }
         if lookups::take(self.lookup_ticket) {
-            self.untold |= flag::DNS;
+            self.unreported |= flag::DNS;
         }
     }
 
@@ -217,7 +217,7 @@ impl Socket {
         }
         if done && self.tls_ns == 0 {
             self.tls_ns = sys::now().saturating_sub(self.tls_started).max(1);
-            self.untold |= flag::TLS_HANDSHAKE;
+            self.unreported |= flag::TLS_HANDSHAKE;
         }
     }
 
@@ -281,7 +281,7 @@ impl Socket {
             }
             if met == Received::Complete {
                 self.excess = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                self.tell_exchange(TcpInfo::of(fd), end::COMPLETE, 0, now);
+                self.report_exchange(TcpInfo::of(fd), end::COMPLETE, 0, now);
             }
         }
     }
@@ -299,7 +299,7 @@ impl Socket {
     /// The peer ended the stream, on the socket itself or (TLS) inside it.
     pub(crate) fn stream_ended(&mut self, fd: c_int, now: u64) {
         if let Some(how) = self.follower.end_of_stream() {
-            self.tell_exchange(TcpInfo::of(fd), how, 0, now);
+            self.report_exchange(TcpInfo::of(fd), how, 0, now);
         }
     }
 
@@ -401,7 +401,7 @@ impl Socket {
             if how != end::SUPERSEDED {
                 self.follower.give_up();
             }
-            self.tell_exchange(info, how, error, now);
+            self.report_exchange(info, how, error, now);
         }
     }
 }

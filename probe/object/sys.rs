@@ -73,7 +73,7 @@ unsafe extern "C" {
 
 /// The list of the process's variables, ended by a null pointer.
 pub(crate) fn environment() -> *mut *mut c_char {
-    // SAFETY: read before the host's `main`, when nobody else changes it.
+    // SAFETY: read before the host's `main`, when nothing else changes it.
     unsafe { environ }
 }
 
@@ -288,7 +288,7 @@ pub(crate) fn pid() -> u32 {
 pub(crate) fn option(fd: c_int, level: c_int, name: c_int) -> Option<c_int> {
     let mut value: c_int = 0;
     let mut len = 4_u32;
-    // SAFETY: both pointers are valid for the call and `len` tells the room.
+    // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
     let result = unsafe { getsockopt(fd, level, name, (&raw mut value).cast(), &mut len) };
     (result == 0).then_some(value)
 }
@@ -302,7 +302,7 @@ pub(crate) fn is_tcp(fd: c_int) -> bool {
 pub(crate) fn local_port(fd: c_int) -> u16 {
     let mut address = [0_u8; 28];
     let mut len = 28_u32;
-    // SAFETY: both pointers are valid for the call and `len` tells the room.
+    // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
     let result = unsafe { getsockname(fd, address.as_mut_ptr().cast(), &mut len) };
     // The port lies at the same place in sockaddr_in and sockaddr_in6.
     if result == 0 { u16::from_be_bytes([address[2], address[3]]) } else { 0 }
@@ -318,7 +318,7 @@ pub(crate) fn set_option(fd: c_int, level: c_int, name: c_int, value: c_int) {
 pub(crate) fn is_bound(fd: c_int) -> bool {
     let mut address = [0_u8; 28];
     let mut len = 28_u32;
-    // SAFETY: both pointers are valid for the call and `len` tells the room.
+    // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
     let result = unsafe { getsockname(fd, address.as_mut_ptr().cast(), &mut len) };
     // Port, and the address after it; IPv6 has its flow label, which is 0, in between.
     result == 0 && address.iter().skip(2).any(|&byte| byte != 0)
@@ -351,7 +351,7 @@ impl TcpInfo {
     /// The kernel notes the state before it locks the socket to read the counters: a FIN that comes in
     /// between is counted as a byte while the state knows nothing of it. Where the state does not tell
     /// of a FIN and a second look finds the same count, the second state, which is younger than the
-    /// first count, tells whether there is one in it.
+    /// first count, shows whether it includes one.
     pub(crate) fn of(fd: c_int) -> Option<Self> {
         const LOOKS: u32 = 4;
         let mut info = Self::look(fd)?;
@@ -372,7 +372,7 @@ impl TcpInfo {
         const ROOM: usize = 152;
         let mut raw = [0_u8; ROOM];
         let mut len = 152_u32;
-        // SAFETY: both pointers are valid for the call and `len` tells the room.
+        // SAFETY: both pointers are valid for the call and `len` is the size of the buffer.
         let result = unsafe { getsockopt(fd, IPPROTO_TCP, TCP_INFO, raw.as_mut_ptr().cast(), &mut len) };
         if result != 0 || len < 152 {
             return None;

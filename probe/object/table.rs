@@ -22,13 +22,13 @@ struct Entry {
     socket: UnsafeCell<Socket>,
 }
 
-// SAFETY: `socket` is only touched by whoever set `held`, see `with`.
+// SAFETY: only the thread that set `held` touches `socket`, see `with`.
 unsafe impl Sync for Entry {}
 
 static ENTRIES: [Entry; ROOM] = [const {
     Entry { held: AtomicBool::new(false), sending: AtomicU32::new(0), socket: UnsafeCell::new(Socket::NEW) }
 }; ROOM];
-/// Apart from the entries, so that a look at a descriptor that is no socket stays in few pages.
+/// Apart from the entries, so that checking a descriptor that is not a socket touches few pages.
 static FOLLOWED: [AtomicBool; ROOM] = [const { AtomicBool::new(false) }; ROOM];
 /// The TLS session that runs over the descriptor, 0 = none known.
 static SESSIONS: [AtomicUsize; ROOM] = [const { AtomicUsize::new(0) }; ROOM];
@@ -149,7 +149,7 @@ pub(crate) fn of_session(session: usize) -> Option<c_int> {
     c_int::try_from(found).ok()
 }
 
-/// The process ends: everything still open is told.
+/// Reports everything that is still open, because the process ends.
 pub(crate) fn process_ends() {
     if !pipe::is_open() {
         return;

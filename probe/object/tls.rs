@@ -57,14 +57,14 @@ pub(crate) fn note_socket(fd: c_int) -> bool {
     own_call().map(|call| call.socket.store(fd.wrapping_add(1), Ordering::Relaxed)).is_some()
 }
 
-/// What one TLS call left behind for its wrapper.
+/// Result of one TLS call for its wrapper.
 struct Seen {
     fd: c_int,
     started: u64,
 }
 
-/// Runs `call`, which returns its result, and tells which socket it was about. `None` for a call
-/// within a call, a session over no followed socket, or a probe that is off.
+/// Runs `call`, and returns its result and the socket that it used. `None` for a call within a call, a
+/// session over a socket that is not followed, or a probe that is off.
 fn watch<R>(session: *mut c_void, call: impl FnOnce() -> R) -> (R, Option<Seen>) {
     if !pipe::is_open() {
         return (call(), None);
@@ -102,7 +102,7 @@ fn watch<R>(session: *mut c_void, call: impl FnOnce() -> R) -> (R, Option<Seen>)
     (result, fd.filter(|&fd| table::is_followed(fd)).map(|fd| Seen { fd, started }))
 }
 
-/// What a handshake call says: `done` is the library's word.
+/// Records a handshake call: `is_done` interprets the result of the library.
 fn handshake(session: *mut c_void, call: impl FnOnce() -> c_int, is_done: fn(c_int) -> bool) -> c_int {
     let (result, seen) = watch(session, call);
     if let Some(seen) = seen {
@@ -113,7 +113,7 @@ fn handshake(session: *mut c_void, call: impl FnOnce() -> c_int, is_done: fn(c_i
     result
 }
 
-/// Plain text went out: `count` bytes at `bytes`.
+/// Records `count` bytes of plain text at `bytes` that were sent.
 ///
 /// # Safety
 /// `bytes` is valid for `count` bytes.
@@ -139,10 +139,10 @@ enum Read {
     Nothing,
 }
 
-/// Plain text came in.
+/// Records plain text that was received.
 ///
 /// # Safety
-/// `bytes` is valid for as many bytes as `read` says.
+/// `bytes` is valid for the number of bytes in `read`.
 unsafe fn was_read(seen: Option<Seen>, bytes: *const c_void, read: &Read) {
     let Some(Seen { fd, .. }) = seen else { return };
     let errno = sys::errno();

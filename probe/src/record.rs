@@ -1,9 +1,9 @@
 //! What the socket probe writes into the shared pipe: [`Record`]s, one fixed size, integers only, and
-//! between them the bodies of playlists in pieces ([`BodyChunk`]). [`Frame`] tells them apart.
+//! between them the bodies of playlists in pieces ([`BodyChunk`]). [`Frame`] distinguishes them.
 //!
 //! This file is compiled twice: into the probe (`no_std`, inside FFmpeg) and into the program that
 //! reads the pipe. Both ends come from one build, so the layout needs no negotiation; [`MAGIC`] and
-//! [`VERSION`] only catch a pipe that somebody else wrote into.
+//! [`VERSION`] only detect a pipe that another program wrote into.
 //!
 //! All times are `CLOCK_MONOTONIC` nanoseconds; both ends run under one kernel, so they compare.
 
@@ -47,10 +47,10 @@ pub const BODY_LIMIT: u64 = 1 << 20;
 /// Bytes of a [`BodyChunk`] before its piece of the body.
 const BODY_HEADER_BYTES: usize = 9 * 4;
 
-/// `Record::what`: what a record tells.
+/// `Record::what`: the subject of a record.
 pub mod what {
     /// The probe was loaded into a process. Only the common fields and `started_ns` hold. `sequence`
-    /// counts from here: a process that executes another program keeps its pid and says hello again.
+    /// counts from here: a process that executes another program keeps its pid and writes another HELLO.
     /// `error` is [`super::BAD_NETWORK`] if [`super::NETWORK_ENVIRONMENT`] could not be read.
     pub const HELLO: u8 = 1;
     /// A request and its response (or the lack of it) are over. Interim (1xx) responses are skipped;
@@ -58,7 +58,7 @@ pub mod what {
     pub const EXCHANGE: u8 = 2;
     /// A connection could not be made: name not resolved, connect refused, timed out or given up.
     /// One record per attempt: of the addresses of a name some may fail while another one works.
-    /// `idle_ns` tells how long it took to fail.
+    /// `idle_ns` is the time until it failed.
     pub const CONNECT_FAILED: u8 = 3;
     /// A connection was closed; `received` carries what the kernel received since the record before
     /// (what the viewer asked for and never read shows here), `request` the number of requests, `end`
@@ -66,13 +66,13 @@ pub mod what {
     /// [`super::flag::TLS_HANDSHAKE`] means that the handshake failed, unless [`super::flag::HIDDEN`] is there too.
     pub const CLOSED: u8 = 4;
     /// A piece of the body of a response that is (or may be, if it is content-encoded) a playlist: a
-    /// [`super::BodyChunk`]. The record of its exchange follows and tells in `body` whether all pieces came.
+    /// [`super::BodyChunk`]. The record of its exchange follows; its `body` shows whether all pieces came.
     pub const BODY: u8 = 5;
 }
 
 /// `Record::body`: whether the body of the response was passed on in [`BodyChunk`]s.
 pub mod body {
-    /// It was not: it is no playlist, or the exchange ended before its response was whole.
+    /// It was not: it is not a playlist, or the exchange ended before its response was whole.
     pub const NONE: u8 = 0;
     /// All of it was.
     pub const WHOLE: u8 = 1;
@@ -118,7 +118,7 @@ pub mod content {
     pub const PLAYLIST: u8 = 9;
     /// An HTML page.
     pub const HTML: u8 = 10;
-    /// XML that is no HTML.
+    /// XML that is not HTML.
     pub const XML: u8 = 11;
     /// JSON.
     pub const JSON: u8 = 12;
@@ -177,11 +177,11 @@ pub mod flag {
     /// `content_length` holds: the response announced how long its body is.
     pub const CONTENT_LENGTH: u16 = 1 << 10;
     /// `download_ns` ends at the kernel's last arrival, because the viewer read it at least 8 ms
-    /// later. The kernel tells that to within its clock tick (1 to 10 ms). A `download_ns` of 0 with
+    /// later. The kernel reports that to within its clock tick (1 to 10 ms). A `download_ns` of 0 with
     /// this flag: all was there when the viewer read the first byte.
     pub const ARRIVED_EARLIER: u16 = 1 << 11;
     /// With [`TLS`]: a TLS library that the probe does not see into (linked into the program, or not
-    /// known). Such a connection has no exchanges; only CLOSED tells of it.
+    /// known). Such a connection has no exchanges; only CLOSED reports it.
     pub const HIDDEN: u16 = 1 << 12;
     /// The peer's FIN had come in before the request was sent into the kept connection, and no answer
     /// came: no server ever read the request. Viewers send such a one again (RFC 9112, 9.3.1).
@@ -214,7 +214,7 @@ pub struct Record {
     pub what: u8,
     /// One of [`end`].
     pub end: u8,
-    /// Viewer number, from 1 (0 = the trial run at start).
+    /// Viewer number, from 1 (0 = the self-test at the start).
     pub viewer: u32,
     /// How often the viewer had been started when this process began, from 1.
     pub generation: u32,
@@ -640,7 +640,7 @@ impl TargetHash {
         }
     }
 
-    /// `hash` with what was held back: the target is over, or the parameter is no directive.
+    /// `hash` with what was held back: the target has ended, or the parameter is not a directive.
     #[must_use]
     pub fn end(&mut self, hash: u64) -> u64 {
         if self.place != Place::Name {

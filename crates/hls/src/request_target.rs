@@ -14,7 +14,7 @@ pub struct RequestTarget {
 
 impl RequestTarget {
     /// What a player asks for that found `uri` in the playlist that this request brought (RFC 3986, 5.2).
-    /// `None` if it is no address to ask for over HTTP (`data:`, for example).
+    /// `None` if it cannot be requested over HTTP (`data:`, for example).
     #[must_use]
     pub fn resolve(&self, uri: &str) -> Option<Self> {
         let uri = uri.split('#').next().unwrap_or(uri);

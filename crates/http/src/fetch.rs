@@ -94,7 +94,7 @@ pub struct Response {
 pub async fn get(request: Request) -> Result<Response, Failure> {
     let url = without_secrets(&request.url);
     tokio::task::spawn_blocking(move || get_now(&request)).await.unwrap_or_else(|error| {
-        Err(Failure::internal(format!("the fetch of {url} broke off")).caused_by(error))
+        Err(Failure::internal(format!("the fetch of {url} was interrupted")).caused_by(error))
     })
 }
 
@@ -112,7 +112,7 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
         .tls_config(tls)
         .timeout_global(Some(request.timeout))
         .user_agent(request.user_agent.as_str())
-        // Followed here: each step has to pass the fence before it is taken.
+        // Followed here: the target policy has to allow each step before it is taken.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .build();
@@ -137,7 +137,7 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
             let target = String::from_utf8_lossy(target.as_bytes()).into_owned();
             url = url.join(&target).map_err(|error| {
                 Failure::preflight(format!(
-                    "{} leads to {target:?}, which is no address",
+                    "{} redirects to {target:?}, which is not a valid URL",
                     without_secrets(&url)
                 ))
                 .caused_by(error)
@@ -153,9 +153,9 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
             .read_to_end(&mut body)
             .map_err(|error| failed(ureq::Error::Io(error)))?;
         if body.len() as u64 > LARGEST {
-            // A part of a film looks like a live stream: its end is what is missing.
+            // A truncated VOD playlist looks like a live stream, because its end tag is missing.
             return Err(Failure::preflight(format!(
-                "{} is larger than {} MiB, which is no playlist",
+                "{} is larger than {} MiB, which is too large for a playlist",
                 without_secrets(&url),
                 LARGEST >> 20
             ))
@@ -178,7 +178,7 @@ fn explain(request: &Request, error: ureq::Error) -> Failure {
         }
         ureq::Error::StatusCode(_) => "look at the origin's own log".into(),
         ureq::Error::HostNotFound => unknown_name(),
-        // What the resolver of the C library says has no kind of its own.
+        // Errors of the C library's resolver have no kind of their own.
         ureq::Error::Io(error) if error.to_string().starts_with("failed to lookup address") => unknown_name(),
         ureq::Error::Timeout(_) => format!("check that {host} answers, or raise --timeout"),
         ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
@@ -197,7 +197,7 @@ fn certificate_help() -> String {
     "install the certificate's authority (SSL_CERT_FILE=ca.pem), or pass --dangerous --insecure".into()
 }
 
-/// An address as it may stand in messages: without password and query, which hold secrets.
+/// A URL for messages: without its password and query, which hold secrets.
 #[must_use]
 pub fn without_secrets(url: &url::Url) -> String {
     let mut shown = url.clone();

@@ -1,17 +1,17 @@
-//! Names that lead to other addresses than the resolver would say, as curl's `--resolve` has it.
+//! Host names with addresses that override the resolver's, like curl's `--resolve`.
 
 use std::net::IpAddr;
 
 use hls_swarm_base::error::Failure;
 
-/// One name and where it leads.
+/// A host name and its addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// The host, in lower case.
     pub host: String,
-    /// For this port only; `None` = any.
+    /// The port that the rule is limited to; `None` = any.
     pub port: Option<u16>,
-    /// Where it leads; never empty. Viewers take them in turn.
+    /// The addresses; never empty. Viewers use them in turn.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -22,15 +22,15 @@ impl Rule {
         self.host.eq_ignore_ascii_case(host) && self.port.is_none_or(|own| own == port)
     }
 
-    /// The rule in the probe's words.
+    /// The rule in the syntax of the probe's settings.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn probe_setting(&self) -> String {
         let addresses: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
         format!("resolve={}/{}/{}", self.host, self.port.unwrap_or(0), addresses.join(","))
     }
 }
 
-/// Reads what was typed; an address alone is about `hosts`, those of the streams.
+/// Parses the values of `--resolve`; an address without a host applies to `hosts`, those of the streams.
 ///
 /// # Errors
 /// A usage failure that names the value and suggests a fix.
@@ -47,7 +47,7 @@ pub fn rules(typed: &[String], hosts: &[String]) -> Result<Vec<Rule>, Failure> {
             }
         }
     }
-    // What is said of one port goes before what is said of all.
+    // Rules for one port take precedence over rules for all ports.
     rules.sort_by_key(|rule| rule.port.is_none());
     Ok(rules)
 }
@@ -63,21 +63,21 @@ fn parts(text: &str) -> Result<Parts, Failure> {
         return Ok((None, None, addresses));
     }
     let Some((host, rest)) = text.split_once(':') else {
-        return Err(wrong("this is no IP address".to_owned()));
+        return Err(wrong("expected an IP address".to_owned()));
     };
     let in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     if host.is_empty() || host.len() > 253 || !host.chars().all(in_name) {
-        return Err(wrong(format!("{host:?} is no host name")));
+        return Err(wrong(format!("invalid host name {host:?}")));
     }
     if let Some(addresses) = addresses(rest) {
         return Ok((Some(host.to_owned()), None, addresses));
     }
     let Some((port, rest)) = rest.split_once(':') else {
-        return Err(wrong(format!("{rest:?} is no IP address")));
+        return Err(wrong(format!("invalid IP address {rest:?}")));
     };
     let number = port.parse().ok().filter(|port| *port > 0);
-    let number = number.ok_or_else(|| wrong(format!("{port:?} is no port")))?;
-    let addresses = addresses(rest).ok_or_else(|| wrong(format!("{rest:?} is no IP address")))?;
+    let number = number.ok_or_else(|| wrong(format!("invalid port {port:?}")))?;
+    let addresses = addresses(rest).ok_or_else(|| wrong(format!("invalid IP address {rest:?}")))?;
     Ok((Some(host.to_owned()), Some(number), addresses))
 }
 
@@ -100,8 +100,8 @@ mod tests {
     }
 
     #[test]
-    fn every_notation_is_understood() {
-        for (typed, told) in [
+    fn every_notation_is_parsed() {
+        for (typed, expected) in [
             ("192.0.2.7", "resolve=cdn.example/0/192.0.2.7"),
             ("2001:db8::7", "resolve=cdn.example/0/2001:db8::7"),
             ("192.0.2.7,192.0.2.8", "resolve=cdn.example/0/192.0.2.7,192.0.2.8"),
@@ -109,30 +109,33 @@ mod tests {
             ("other.example:443:[2001:db8::7]", "resolve=other.example/443/2001:db8::7"),
         ] {
             let rules = read(&[typed]).unwrap();
-            assert_eq!(rules.iter().map(Rule::told).collect::<Vec<_>>(), [told], "{typed}");
+            assert_eq!(rules.iter().map(Rule::probe_setting).collect::<Vec<_>>(), [expected], "{typed}");
         }
     }
 
     #[test]
-    fn repeated_flags_add_up_and_a_port_goes_before_all_ports() {
+    fn repeated_flags_add_up_and_a_rule_for_one_port_takes_precedence() {
         let rules = read(&["192.0.2.7", "192.0.2.8", "cdn.example:8443:192.0.2.9"]).unwrap();
-        let told: Vec<String> = rules.iter().map(Rule::told).collect();
-        assert_eq!(told, ["resolve=cdn.example/8443/192.0.2.9", "resolve=cdn.example/0/192.0.2.7,192.0.2.8"]);
+        let settings: Vec<String> = rules.iter().map(Rule::probe_setting).collect();
+        assert_eq!(
+            settings,
+            ["resolve=cdn.example/8443/192.0.2.9", "resolve=cdn.example/0/192.0.2.7,192.0.2.8"]
+        );
         assert!(rules[0].matches("CDN.example", 8443) && !rules[0].matches("cdn.example", 443));
     }
 
     #[test]
-    fn what_is_no_address_is_named() {
-        for (typed, said) in [
-            ("edge", "this is no IP address"),
-            ("cdn.example:edge", "\"edge\" is no IP address"),
-            ("cdn.example:99999:192.0.2.7", "\"99999\" is no port"),
-            ("cdn example:192.0.2.7", "\"cdn example\" is no host name"),
-            (":192.0.2.7", "\"\" is no host name"),
-            ("192.0.2.7,", "this is no IP address"),
+    fn invalid_parts_are_named() {
+        for (typed, message) in [
+            ("edge", "expected an IP address"),
+            ("cdn.example:edge", "invalid IP address \"edge\""),
+            ("cdn.example:99999:192.0.2.7", "invalid port \"99999\""),
+            ("cdn example:192.0.2.7", "invalid host name \"cdn example\""),
+            (":192.0.2.7", "invalid host name \"\""),
+            ("192.0.2.7,", "expected an IP address"),
         ] {
             let failure = read(&[typed]).unwrap_err();
-            assert!(failure.to_string().contains(said), "{failure}");
+            assert!(failure.to_string().contains(message), "{failure}");
             assert_eq!(failure.exit().code(), 2);
         }
     }

@@ -63,7 +63,7 @@ pub async fn serve<F>(
     connections.await.join_all().await;
 }
 
-/// Serves one connection; a client that fails in the middle of it is no failure of ours.
+/// Serves one connection; a failure of the client is not an error of the server.
 async fn connection<F>(
     stream: TcpStream,
     handler: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,

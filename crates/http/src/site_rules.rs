@@ -1,4 +1,4 @@
-//! The rules of this machine and of this user, and the addresses of a host: what the fence is made of.
+//! The rules of this machine and of this user, and the addresses of a host: the inputs of the target policy.
 
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -10,13 +10,13 @@ use hls_swarm_base::error::Failure;
 use crate::resolve::Rule;
 use crate::target_policy::{Site, TargetPolicy};
 
-/// The machine's file.
+/// The file with the machine's rules.
 const MACHINE: &str = "/etc/hls-swarm/config.toml";
 
-/// The rules that there are, with the names of their files.
+/// Reads the rules that exist, with the names of their files.
 ///
 /// # Errors
-/// A usage failure: a file that is there cannot be read.
+/// A usage failure if a file exists but cannot be read.
 pub fn rules() -> Result<Vec<(String, Site)>, Failure> {
     let own = std::env::var_os("XDG_CONFIG_HOME")
         .filter(|folder| !folder.is_empty())
@@ -45,7 +45,8 @@ pub fn rules() -> Result<Vec<(String, Site)>, Failure> {
     Ok(rules)
 }
 
-/// Where `url` leads, by the rules of `--resolve` first; nowhere if its name cannot be resolved, and then nothing can be loaded either.
+/// The addresses of `url`; the rules of `--resolve` take precedence. Empty if its name cannot be resolved;
+/// then nothing can be loaded either.
 #[must_use]
 pub fn addresses(url: &Url, rules: &[Rule]) -> Vec<IpAddr> {
     let port = url.port_or_known_default().unwrap_or(80);
@@ -64,10 +65,10 @@ pub fn addresses(url: &Url, rules: &[Rule]) -> Vec<IpAddr> {
     }
 }
 
-/// Whether the fence lets a run go to `url`, to which it was led by the stream.
+/// Checks whether the target policy allows `url`, which the stream refers to.
 ///
 /// # Errors
-/// A preflight failure: it is on no list, or public and nobody gave their word.
+/// A preflight failure if an allow-list lacks the host, or if it is public and the user has not confirmed it.
 pub fn check(target_policy: &TargetPolicy, url: &Url, rules: &[Rule]) -> Result<(), Failure> {
     target_policy.check_url(url)?;
     // A name is looked up only where it matters.

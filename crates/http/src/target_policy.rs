@@ -1,7 +1,7 @@
-//! What may be loaded, and by how many: lists of hosts, caps of the site, and when to ask first.
+//! The hosts that may be loaded, and by how many viewers: allow-lists, caps of the site, and confirmation.
 //!
-//! Nobody means to load a stranger's CDN, but a URL is quickly pasted. Loopback is always allowed; private
-//! addresses need no question; beyond them a crowd needs somebody's word.
+//! It is easy to paste the URL of someone else's CDN by mistake. Loopback is always allowed, private addresses
+//! need no confirmation, and many viewers of a public address do.
 
 use std::net::IpAddr;
 
@@ -11,10 +11,10 @@ use url::{Host, Url};
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::profile_text;
 
-/// Up to so many viewers nobody is asked.
+/// The largest number of viewers that needs no confirmation.
 pub const ASK_ABOVE: u32 = 100;
 
-/// Rules of a machine or a user, from a TOML file.
+/// The rules of a machine or a user, from a TOML file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Site {
@@ -22,7 +22,7 @@ pub struct Site {
     pub allow_hosts: Option<Vec<String>>,
     /// Most viewers of one process; unlimited if absent.
     pub max_clients: Option<u32>,
-    /// Viewers beyond which a public address needs a word of consent.
+    /// The number of viewers above which a public address needs confirmation.
     pub ask_above: Option<u32>,
 }
 
@@ -39,22 +39,22 @@ impl Site {
 /// The rules of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetPolicy {
-    /// Lists with who made them; a host has to be on each.
+    /// Allow-lists with their sources; a host has to be on each.
     lists: Vec<(String, Vec<Pattern>)>,
-    /// Most viewers, and who says so.
+    /// The maximum number of viewers, and the file that sets it.
     most: Option<(u32, String)>,
     ask_above: u32,
-    /// Viewers of the load, those of other shards too: a server feels all of them.
+    /// Viewers of the load including those of other shards, because a server serves all of them.
     whole: u32,
-    /// Those of other shards.
+    /// Viewers of other shards.
     elsewhere: u32,
-    /// Somebody gave their word, or is not needed to.
+    /// Whether the user has confirmed the load, or does not need to.
     consent: bool,
-    /// A stream is at a public address that stands on no list.
+    /// Whether a stream is at a public address that is on no allow-list.
     public: bool,
 }
 
-/// A host by name, or all below a name.
+/// A host by name, or all hosts below a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pattern {
     Exactly(String),
@@ -88,10 +88,10 @@ impl Pattern {
 
 impl TargetPolicy {
     /// The rules for a load of `whole` viewers, `clients` of them on this machine: `typed` hosts (flags and
-    /// profile), and the rules of `sites` (file and content). `consent`: somebody typed that it is meant.
+    /// profile), and the rules of `sites` (file and content). `consent`: whether `--yes` confirms the load.
     ///
     /// # Errors
-    /// A usage failure: a host is none, or there are more viewers than a site allows.
+    /// A usage failure if a host is invalid, or if there are more viewers than a site allows.
     pub fn new(
         typed: &[String],
         sites: &[(String, Site)],
@@ -122,17 +122,17 @@ impl TargetPolicy {
             Some((most, name)) if clients > *most => Err(Failure::usage(format!(
                 "--clients {clients}: {name} allows {most} viewers on this machine"
             ))
-            .help(format!("run {most} viewers or fewer, or ask whoever keeps {name}"))),
+            .help(format!("run {most} viewers or fewer, or ask the administrator of {name}"))),
             _ => Ok(target_policy),
         }
     }
 
-    /// Somebody was asked, and said yes.
+    /// Records that the user has confirmed the load.
     pub const fn grant_consent(&mut self) {
         self.consent = true;
     }
 
-    /// Whether `url` may be loaded at all.
+    /// Checks whether all allow-lists have the host of `url`.
     ///
     /// # Errors
     /// A preflight failure that names the host and the list that it is missing from.
@@ -156,36 +156,34 @@ impl TargetPolicy {
         }
     }
 
-    /// Whether there is anything that may not be loaded. Then a stream that could not be looked at is none to
-    /// go on with.
+    /// Whether any host may be forbidden. Then a stream that could not be checked must not be loaded.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         !self.lists.is_empty() || (self.whole > self.ask_above && !self.consent)
     }
 
-    /// Whether so many viewers need somebody's word before they load `url`, which is at `addresses`.
-    /// A host that stands on a list has it.
+    /// Whether loading `url`, which is at `addresses`, needs confirmation. A host on an allow-list needs none.
     #[must_use]
     pub fn asks(&self, url: &Url, addresses: &[IpAddr]) -> bool {
         self.whole > self.ask_above && !self.consent && self.is_public(url, addresses)
     }
 
-    /// Whether `url`, which is at `addresses`, is somebody's whom no list names.
+    /// Whether `url`, which is at `addresses`, is public and not on the allow-lists.
     #[must_use]
     pub fn is_public(&self, url: &Url, addresses: &[IpAddr]) -> bool {
         let listed = !self.lists.is_empty() && self.check_url(url).is_ok();
         !listed && addresses.iter().any(|address| !is_local(*address))
     }
 
-    /// A stream of the run is public.
+    /// Records that a stream of the run is public.
     pub const fn reaches_public(&mut self) {
         self.public = true;
     }
 
-    /// Whether the load may be raised by hand to so many viewers; nobody can be asked any more.
+    /// Checks whether the load may be raised manually to `viewers`; the user can no longer be asked.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it may not.
     pub fn manual_changes(&self, viewers: u32) -> Result<(), String> {
         match &self.most {
             Some((most, name)) if viewers > *most => {
@@ -207,7 +205,7 @@ impl TargetPolicy {
         format!("{} viewers would load {host}{address}, which is a public address", self.whole)
     }
 
-    /// What is said where nobody can be asked, or the answer was no.
+    /// The failure if the user cannot be asked, or answered no.
     #[must_use]
     pub fn refusal(&self, url: &Url, addresses: &[IpAddr]) -> Failure {
         let host = url.host_str().unwrap_or_default();
@@ -219,7 +217,7 @@ impl TargetPolicy {
 }
 
 fn no_host(list: &str, host: &str) -> Failure {
-    Failure::usage(format!("{list} {host:?}: that is no host"))
+    Failure::usage(format!("invalid host {host:?} in {list}"))
         .help("name a host or address without scheme and port, or all below a name: *.example.com")
 }
 
@@ -279,11 +277,11 @@ mod tests {
         for loopback in ["127.0.0.1", "localhost", "[::1]", "127.9.9.9:8080"] {
             assert!(admits(loopback), "{loopback}");
         }
-        assert!(!admits("[2001:db8::1]"), "the site's list has it not");
+        assert!(!admits("[2001:db8::1]"), "the site's list lacks it");
     }
 
     #[test]
-    fn what_is_no_host_is_refused() {
+    fn invalid_hosts_are_rejected() {
         for host in ["http://a", "a b", "*", "*.com", "a.*.com", "", "a:80"] {
             let failure = target_policy(&[host], "", 1).unwrap_err();
             assert!(failure.to_string().contains(&format!("{host:?}")), "{failure}");
@@ -292,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_load_is_raised_by_hand_within_the_same_bounds() {
+    fn manual_changes_obey_the_same_limits() {
         let mut target_policy = target_policy(&[], "max_clients = 300", 50).unwrap();
         assert!(
             target_policy.manual_changes(300).is_ok()
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_is_a_part_of_the_crowd() {
+    fn viewers_of_other_shards_count_for_the_confirmation() {
         let mut shard = TargetPolicy::new(&[], &[], 10, 101, false).unwrap();
         assert!(asks(&shard, "cdn.test", "8.8.8.8") && shard.is_closed());
         assert!(shard.question(&url("cdn.test"), &[]).starts_with("101 viewers"));
@@ -319,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_at_a_public_address_needs_a_word() {
+    fn many_viewers_of_a_public_address_need_confirmation() {
         let many = target_policy(&[], "", 101).unwrap();
         assert!(asks(&many, "cdn.test", "93.184.215.14") && asks(&many, "cdn.test", "2606:2800::1"));
         for address in [
@@ -347,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lowest_cap_of_all_files_holds() {
+    fn the_lowest_cap_of_all_files_applies() {
         let sites =
             [3, 2].map(|most| (format!("{most}.toml"), Site { max_clients: Some(most), ..Site::default() }));
         assert!(TargetPolicy::new(&[], &sites, 2, 20, true).is_ok());

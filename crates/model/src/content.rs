@@ -65,8 +65,8 @@ impl Content {
         }
     }
 
-    /// Whether it can be a body of this kind and of `bytes` bytes. `encrypted`: whether the playlist says
-    /// that whole segments are encrypted (AES-128); then what is in them cannot be seen.
+    /// Whether it can be a body of this kind and of `bytes` bytes. `encrypted`: whether the
+    /// playlist declares that whole segments are encrypted (AES-128); then their content cannot be inspected.
     #[must_use]
     pub const fn suits(self, kind: Kind, encrypted: bool, bytes: u64) -> bool {
         let legible =
@@ -116,7 +116,7 @@ impl Exchange {
         let later_part = self.segment.is_some_and(|segment| !segment.from_start);
         let encrypted = self.segment.is_some_and(|segment| segment.encrypted);
         let unsuited = self.content.filter(|content| {
-            // What no playlist lists may be anything; but a page is no segment, whatever it is called.
+            // A response that no playlist lists may be anything, but an HTML page is never a segment.
             let listed = self.segment.is_some() || *content != Content::Other;
             listed && !later_part && !content.suits(self.kind, encrypted, self.body_bytes)
         });
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_defect_is_one_of_what_came_whole() {
-        let sound = segment(1);
-        assert_eq!(sound.defect(), None);
+        let valid = segment(1);
+        assert_eq!(valid.defect(), None);
         let page = Exchange { content: Some(Content::Html), ..segment(1) };
         assert_eq!(page.defect(), Some(Defect::Content(Content::Html)));
         assert_eq!(Exchange { status: Some(404), ..page.clone() }.defect(), None);

@@ -160,7 +160,7 @@ pub struct Exchange {
     /// The segment that was asked for, if a playlist that this or another viewer read lists it.
     pub segment: Option<SegmentId>,
     /// Whether the request let the server hold the answer back until the playlist has something new (LL-HLS):
-    /// then the time to the first byte is no measure of the server.
+    /// then the time to the first byte does not measure the server.
     pub blocking_reload: bool,
     /// Bytes that the kernel received on the connection for this exchange, FIN not counted.
     pub received_bytes: Option<u64>,

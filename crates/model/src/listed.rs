@@ -1,5 +1,5 @@
-//! The addresses that playlists listed: what a request is about is what a playlist says, whatever the
-//! address is called and whatever the server calls its content.
+//! The addresses that playlists listed. The playlist determines the kind of a request, not the name of the
+//! address or the content type that the server sends.
 
 use serde::Serialize;
 
@@ -88,7 +88,7 @@ pub struct ListedUrl {
     pub listed: Listed,
 }
 
-/// The addresses that playlists of a run listed lately.
+/// The addresses that playlists of a run listed recently.
 #[derive(Clone, Debug)]
 pub struct ListedUrls {
     known: Recent<(u64, Option<u64>), Listed>,
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_one_resource_are_told_apart_by_where_they_begin() {
+    fn parts_of_one_resource_are_distinguished_by_their_offsets() {
         let mut urls = ListedUrls::default();
         urls.list(ListedUrl { url_hash: 1, offset: Some(0), listed: Listed::Init });
         for (sequence, offset) in [(1, 700), (2, 1700)] {

@@ -16,12 +16,12 @@ pub fn worker_user() -> Option<(String, String)> {
     };
     // A user namespace may not map the id of `nobody`; then no process can switch to it.
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let nobody = User::from_name("nobody")
+    let unprivileged = User::from_name("nobody")
         .ok()
         .flatten()
         .filter(|user| is_mapped(&map, user.uid.as_raw()))
         .and_then(named);
-    nobody
+    unprivileged
         .or_else(|| User::from_uid(Uid::from_raw(0)).ok().flatten().and_then(named))
         .or_else(|| Some(("root".to_owned(), "root".to_owned())))
 }

@@ -1,7 +1,7 @@
 //! Evidence that processes had to wait for a processor: the kernel's run-queue times, the throttling of the
 //! control group, pressure stall information, and stopped processes.
 //!
-//! A busy machine is no evidence. What counts is how long the processes of a run were ready to run and did
+//! A busy machine alone proves nothing. What counts is how long the processes of a run were ready to run and did
 //! not run.
 
 use std::fs;

@@ -23,7 +23,7 @@ pub enum State {
 /// What a viewer saw so far. All times are nanoseconds, and all figures only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Viewing {
-    /// From the viewer's start to its first picture; absent until then.
+    /// Time from the viewer's start to its first frame; absent until then.
     pub startup_ns: Option<u64>,
     /// Media that was shown.
     pub played_ns: u64,
@@ -160,7 +160,7 @@ impl Playhead {
         }
     }
 
-    /// What there is at the playhead: all renditions are needed, and the first that breaks off decides.
+    /// The media at the playhead: all renditions are needed, so the first that is missing decides.
     fn media(&self) -> Media {
         let mut common = u64::MAX;
         let mut gap = None;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// How many segments a viewer requests at the same time. A segment is missing when a later one than these
-/// has come to its end: viewers request in order, so the segment was left out.
+/// has been played to its end: viewers request in order, so the segment was left out.
 const PARALLEL_REQUESTS: u64 = 2;
 /// Segments that are remembered beyond the playhead. More than any live window and buffer hold.
 const MOST_SEGMENTS: usize = 100_000;
@@ -133,7 +133,7 @@ impl Timeline {
         end_ns.saturating_sub(position_ns)
     }
 
-    /// Forgets the front segment, because playback has come to its end.
+    /// Forgets the front segment, because playback has reached its end.
     pub(crate) fn pass(&mut self) {
         let Some(front) = self.front else { return };
         let passed = self.segments.remove(&front).map_or(self.usual_ns, |segment| segment.duration_ns);

@@ -25,7 +25,7 @@ enum State {
     Cut,
     /// A piece did not fit into the pipe.
     Lost,
-    /// It is no playlist, or its address is too long.
+    /// It is not a playlist, or its address is too long.
     Off,
 }
 

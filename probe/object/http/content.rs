@@ -134,7 +134,7 @@ impl Content {
         } else if let [0xff, second, ..] = *first
             && second & 0xf0 == 0xf0
         {
-            // The layer tells them apart (ISO/IEC 13818-7, 6.2.1): 0 is ADTS.
+            // The layer distinguishes them (ISO/IEC 13818-7, 6.2.1): 0 is ADTS.
             match second & 0x06 {
                 0 => content::ADTS,
                 _ => content::MPEG_AUDIO,

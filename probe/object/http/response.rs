@@ -8,7 +8,7 @@ use super::text::{
 use super::{Follower, Received, Request, Response, request_facts};
 
 impl Follower {
-    /// Follows bytes that were received; returns how many were taken. Bytes that nobody asked for
+    /// Follows bytes that were received; returns how many were taken. Bytes without a request
     /// are taken and ignored.
     pub fn receive(&mut self, bytes: &[u8]) -> (usize, Received) {
         if !self.in_flight {
@@ -123,7 +123,7 @@ impl Follower {
         self.range = None;
     }
 
-    /// Clears what a response told, and keeps what the request told.
+    /// Clears the facts of a response, and keeps those of the request.
     fn forget_response(&mut self) {
         self.record = request_facts(&self.record);
     }

@@ -78,7 +78,7 @@ pub(super) fn range_start(value: &[u8]) -> Option<u64> {
     range.get(..dash).map(trim).and_then(decimal)
 }
 
-/// First byte and length of what a `Content-Range` says: `bytes FIRST-LAST/TOTAL`.
+/// First byte and length of a `Content-Range`: `bytes FIRST-LAST/TOTAL`.
 pub(super) fn content_range(value: &[u8]) -> Option<(u64, u64)> {
     let range = trim(value.strip_prefix(b"bytes")?);
     let slash = range.iter().position(|&byte| byte == b'/')?;

@@ -18,8 +18,8 @@ impl Socket {
         pipe::write(record);
     }
 
-    pub(super) fn tell_exchange(&mut self, info: Option<TcpInfo>, how: u8, error: c_int, now: u64) {
-        /// Later than this after the last arrival, the viewer's reading is no measure of the network.
+    pub(super) fn report_exchange(&mut self, info: Option<TcpInfo>, how: u8, error: c_int, now: u64) {
+        /// Later than this after the last arrival, the viewer's reading does not measure the network.
         const READ_LATE_NS: u64 = 8_000_000;
         if how == end::COMPLETE {
             self.pass_piece(true);
@@ -27,8 +27,8 @@ impl Socket {
         let mut record = self.identified(what::EXCHANGE, how);
         record.error = errno_field(error);
         record.started_ns = self.started;
-        self.tell_connection(&mut record);
-        let last_arrival = self.tell_tcp_info(&mut record, info, now);
+        self.add_connection(&mut record);
+        let last_arrival = self.add_tcp_info(&mut record, info, now);
         record.excess = core::mem::take(&mut self.excess);
         if how == end::COMPLETE && !self.tls && !self.superseded && record.has(flag::TCP_INFO) {
             let read = record.head_bytes.wrapping_add(record.body_bytes);
@@ -62,14 +62,13 @@ impl Socket {
         let mut record = self.identified(what::CLOSED, how);
         record.error = errno_field(self.error);
         record.started_ns = self.connect_started;
-        self.tell_connection(&mut record);
-        self.tell_tcp_info(&mut record, info, now);
+        self.add_connection(&mut record);
+        self.add_tcp_info(&mut record, info, now);
         self.state = State::Free;
         pipe::write(record);
     }
 
-    /// A record that tells which connection and request it is about, with what HTTP told for an
-    /// exchange.
+    /// A record that identifies its connection and request, with the facts of HTTP for an exchange.
     pub(super) fn identified(&self, what: u8, how: u8) -> Record {
         let mut record = if what == self::what::EXCHANGE { self.follower.facts() } else { Record::EMPTY };
         record.what = what;
@@ -89,9 +88,9 @@ impl Socket {
         record
     }
 
-    /// Adds what was measured about the connection and is not yet told.
-    fn tell_connection(&mut self, record: &mut Record) {
-        record.flags |= self.untold;
+    /// Adds measurements of the connection that no record has reported yet.
+    fn add_connection(&mut self, record: &mut Record) {
+        record.flags |= self.unreported;
         if record.has(flag::DNS) {
             record.dns_ns = self.dns_ns;
         }
@@ -101,22 +100,22 @@ impl Socket {
         if record.has(flag::TLS_HANDSHAKE) {
             record.tls_ns = self.tls_ns;
         }
-        self.untold = 0;
+        self.unreported = 0;
     }
 
-    /// Adds what the kernel says; returns when the last data packet came in.
-    fn tell_tcp_info(&mut self, record: &mut Record, info: Option<TcpInfo>, now: u64) -> Option<u64> {
+    /// Adds the kernel's information; returns when the last data packet arrived.
+    fn add_tcp_info(&mut self, record: &mut Record, info: Option<TcpInfo>, now: u64) -> Option<u64> {
         let info = info?;
         // (A RST after the viewer's own FIN leaves the same state; then this is 1 byte short.)
         let both_ended = self.writing_ended && self.error == 0 && info.state == TcpInfo::CLOSE;
         self.fin |= info.has_fin() || both_ended;
         let received = info.bytes_received.saturating_sub(u64::from(self.fin));
         record.flags |= flag::TCP_INFO;
-        record.received = received.saturating_sub(self.told_received);
+        record.received = received.saturating_sub(self.reported_received);
         record.rtt_us = info.rtt_us;
         record.min_rtt_us = info.min_rtt_us;
         record.retransmits = info.retransmits;
-        self.told_received = received.max(self.told_received);
+        self.reported_received = received.max(self.reported_received);
         Some(now.saturating_sub(u64::from(info.last_data_received_ms).wrapping_mul(1_000_000)))
     }
 }

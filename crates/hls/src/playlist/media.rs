@@ -118,7 +118,7 @@ pub struct Key {
     pub method: EncryptionMethod,
     /// URI as the playlist has it; empty if it is missing.
     pub uri: String,
-    /// The same, resolved; `None` if it is no address on the network (`skd:`, for example).
+    /// The same, resolved; `None` if it is not a network address (`skd:`, for example).
     pub url: Option<Url>,
     /// IV.
     pub iv: Option<u128>,

@@ -1,5 +1,4 @@
-//! Multivariant playlists (RFC 8216, 4.3.4, where they are called master playlists): variants, and the
-//! renditions that go with them.
+//! Multivariant playlists (RFC 8216, 4.3.4): variants, and the renditions that belong to them.
 
 use url::Url;
 

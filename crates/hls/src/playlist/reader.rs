@@ -57,7 +57,7 @@ pub struct Reading {
 /// becomes a [`Warning`].
 ///
 /// # Errors
-/// [`InvalidPlaylist`] if it is no playlist at all. A media playlist may be without segments.
+/// [`InvalidPlaylist`] if the text is not a playlist. A media playlist may have no segments.
 pub fn read(text: &str, base: &Url) -> Result<Reading, InvalidPlaylist> {
     let mut reader = Reader::new(base);
     let unmarked = text.strip_prefix('\u{feff}').unwrap_or(text);

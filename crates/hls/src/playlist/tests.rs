@@ -184,7 +184,7 @@ fn what_ffmpeg_refuses_can_be_read_and_is_named() {
 }
 
 #[test]
-fn what_is_odd_is_told_with_its_line() {
+fn deviations_are_reported_with_their_lines() {
     let text = "#EXTM3U\n#EXTINF:1,\n b.ts\nstray.ts\n#EXT-X-MEDIA-SEQUENCE:x\n\
                 #EXT-X-KEY:METHOD=SAMPLE-AES,URI=\"skd://x\",KEYFORMAT=\"com.apple\"\n#EXT-X-DEFINE:NAME=\"a\"\n\
                 #EXTINF:1,\nhttp://[\n";
@@ -212,7 +212,7 @@ fn every_end_of_a_line_is_one() {
     assert_eq!(uris, ["a.ts", "b.ts"]);
 }
 
-/// A line of a playlist, sound or not.
+/// A line of a playlist, valid or not.
 fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "#EXTINF:[+-]?[0-9]{0,6}[.,]?[0-9e]{0,6}[ ;,s]?[a-z]{0,4}",

@@ -22,8 +22,8 @@ pub enum Oddity {
     HeaderNotAlone,
     /// A target duration below 0.
     NegativeTargetDuration,
-    /// A tag whose value is not behind a colon (`#EXTINF 1,`): it counts as a comment, and what it says is
-    /// lost.
+    /// A tag whose value is not behind a colon (`#EXTINF 1,`): it counts as a comment, and its
+    /// value is lost.
     TagWithoutColon(&'static str),
     /// None of the tags by which FFmpeg recognizes a playlist.
     Unrecognizable,
@@ -33,7 +33,7 @@ pub enum Oddity {
     UnreadableValue(&'static str),
     /// An address that no URL can be made of as it stands.
     UnreadableAddress,
-    /// An address without a tag before it that says what it is; it counts as a comment.
+    /// An address that no tag precedes to define its role; it counts as a comment.
     StrayAddress,
     /// A blank before a tag or an address. Players that take the line as it stands do not find either.
     LeadingBlank,
@@ -83,7 +83,7 @@ impl fmt::Display for Oddity {
             Self::UnreadableNumber(tag) => write!(f, "the value of {tag} is not a number"),
             Self::UnreadableValue(tag) => write!(f, "the value of {tag} cannot be read"),
             Self::UnreadableAddress => f.write_str("the address is not a valid URL"),
-            Self::StrayAddress => f.write_str("no tag says what the address is, so players ignore it"),
+            Self::StrayAddress => f.write_str("no tag precedes the address, so players ignore it"),
             Self::LeadingBlank => f.write_str("the line begins with a blank"),
             Self::UnplayableEncryption(method) => {
                 write!(f, "segments are encrypted with {method}, which FFmpeg cannot decrypt")

@@ -16,7 +16,7 @@ pub struct Facts {
     pub prefix: String,
     /// Version of nginx and its build options, where known.
     pub build: Option<Build>,
-    /// nginx's processes, where it runs; the master is the first.
+    /// nginx's processes, if it runs; the master process is the first.
     pub processes: Vec<Process>,
     /// Number of processors; absent for another machine.
     pub processors: Option<u32>,
@@ -52,7 +52,7 @@ pub struct Build {
 pub struct Process {
     /// Process id.
     pub pid: u32,
-    /// Whether it is a worker rather than the master.
+    /// Whether it is a worker rather than the master process.
     pub worker: bool,
     /// Soft and hard limit of open files; absent where they are not readable.
     pub open_files: Option<(u64, u64)>,

@@ -38,7 +38,7 @@ pub enum Phase {
     Patch,
     /// Run commands: an hour, some of them restart a service.
     Commands,
-    /// Edit nginx's configuration by hand and test it: a day, because responses change.
+    /// Edit and test nginx's configuration manually: a day, because responses change.
     Configuration,
     /// Change the encoder or the application: days.
     Application,
@@ -54,7 +54,7 @@ impl Phase {
         match self {
             Self::Patch => "minutes: apply fix.patch, reload nginx",
             Self::Commands => "an hour: run the commands",
-            Self::Configuration => "a day: edit nginx's configuration by hand and test it",
+            Self::Configuration => "a day: edit nginx's configuration manually and test it",
             Self::Application => "days: change the encoder or the application",
         }
     }

@@ -1,6 +1,6 @@
 //! Contents of a folder: which streams are live, and which files of stopped streams are stale.
 //!
-//! A file counts as stale only if everything says so: it is a segment by its content or by the names in
+//! A file counts as stale only if all signs agree: it is a segment by its content or by the names in
 //! the playlists beside it, no live, complete, or unreadable playlist lists it, and it is old.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +54,7 @@ pub(crate) struct Contents {
     pub(crate) stale_bytes: u64,
     /// Age of the oldest one, seconds.
     pub(crate) oldest_stale_seconds: u64,
-    /// Reason why stale files cannot be told apart.
+    /// Reason why stale files cannot be identified.
     pub(crate) unknown: Option<String>,
 }
 

@@ -108,7 +108,7 @@ fn finding(check: &str, draft: Draft, facts: &Facts) -> Finding {
         effect: draft.effect,
         fix: draft.fix,
         commands: draft.commands,
-        // The patch does what the example says.
+        // The patch replaces the example.
         example: draft.example.filter(|_| patch.is_none()),
         patch,
         files: draft.files,

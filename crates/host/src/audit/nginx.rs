@@ -141,7 +141,7 @@ impl<'a> Nginx<'a> {
         for location in &mut locations {
             location.content = location.classify(prefix, with_playlists);
         }
-        // Where nothing says so, media may be anywhere.
+        // If no location is marked as media, media may be anywhere.
         let media = locations.iter().any(|location| matches!(location.content, Content::Media { .. }));
         let unclear = if media { Content::Other } else { Content::Media { playlists: true, segments: true } };
         for location in locations.iter_mut().filter(|location| location.content == Content::Unclear) {

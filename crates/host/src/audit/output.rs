@@ -174,11 +174,11 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// Fences a block with more backticks than the text has in a row.
+/// Encloses a block in more backticks than the text has in a row.
 fn fenced(language: &str, text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    format!("{fence}{language}\n{text}{fence}")
+    let marker = "`".repeat(longest.max(2) + 1);
+    format!("{marker}{language}\n{text}{marker}")
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub(super) fn metrics() -> Vec<Metric> {
         histogram(
             "inferred_latency_seconds",
             "Segments, from the request to the last byte: the same values as request_duration_seconds{kind=\"segment\"}. \
-             The name is the Go tool's, which inferred them from logs; source tells whether they are measured.",
+             The name is the Go tool's, which inferred them from logs; source shows whether they are measured.",
             |s| &s.latency_buckets[SEGMENT],
         ),
         latency("inferred_latency_p50_seconds", "Median", |s| s.latency[SEGMENT].map(|q| q.p50)),

@@ -389,7 +389,7 @@ mod tests {
                 assert!(pair[0].label.is_some() && pair[0].label != pair[1].label, "{name}");
                 assert_eq!((pair[0].kind, &pair[0].help), (pair[1].kind, &pair[1].help), "{name}");
             } else {
-                assert!(series.insert(name, &pair[1]).is_none(), "{name} stands in two places");
+                assert!(series.insert(name, &pair[1]).is_none(), "{name} occurs twice");
             }
         }
     }

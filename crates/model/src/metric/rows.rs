@@ -219,7 +219,7 @@ fn sizes(snapshot: &Snapshot, of: fn(&SegmentSizes) -> u64) -> Option<f64> {
 
 fn stages_and_streams() -> Vec<Metric> {
     vec![
-        gauge("stage", "Place of the stage that the load has come to, from 1.", |s| {
+        gauge("stage", "Index of the current stage of the load, starting at 1.", |s| {
             s.stages.last().map(|row| row.stage as f64)
         }),
         rows(

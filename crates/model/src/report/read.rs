@@ -36,8 +36,7 @@ pub fn read(name: &str, text: &str) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// More than any run comes to (a pebibyte, if it is bytes), and the sum over ten thousand shards fits into
-/// 64 bits.
+/// A count above that of any run (a pebibyte, for bytes); the sum over ten thousand shards fits into 64 bits.
 const MOST: u64 = 1 << 50;
 /// The one number that is not a count, and may have any value.
 const SEED: &str = "seed";

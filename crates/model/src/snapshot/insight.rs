@@ -153,7 +153,7 @@ impl Merge for Edge {
     }
 }
 
-/// Where a kind of object stands in tables.
+/// The index of a kind of object in tables.
 fn place(kind: &str) -> Option<usize> {
     Kind::ALL.iter().position(|known| known.name() == kind)
 }

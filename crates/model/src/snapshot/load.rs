@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_levels_are_told_in_one_sentence() {
+    fn the_levels_are_summarized_in_one_sentence() {
         let say = |rows: &[(u64, Option<bool>)]| {
             capacity(&rows.iter().map(|(clients, met)| row(*clients, *met)).collect::<Vec<_>>())
         };

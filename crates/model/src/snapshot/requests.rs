@@ -15,9 +15,9 @@ impl<T> Index<Kind> for PerKind<T> {
     type Output = T;
 
     fn index(&self, kind: Kind) -> &T {
-        let [manifest, segment, init, key, other] = &self.0;
+        let [playlist, segment, init, key, other] = &self.0;
         match kind {
-            Kind::Playlist => manifest,
+            Kind::Playlist => playlist,
             Kind::Segment => segment,
             Kind::Init => init,
             Kind::Key => key,
@@ -28,9 +28,9 @@ impl<T> Index<Kind> for PerKind<T> {
 
 impl<T> IndexMut<Kind> for PerKind<T> {
     fn index_mut(&mut self, kind: Kind) -> &mut T {
-        let [manifest, segment, init, key, other] = &mut self.0;
+        let [playlist, segment, init, key, other] = &mut self.0;
         match kind {
-            Kind::Playlist => manifest,
+            Kind::Playlist => playlist,
             Kind::Segment => segment,
             Kind::Init => init,
             Kind::Key => key,
@@ -66,7 +66,8 @@ impl<T: Merge> Merge for PerKind<T> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Named {
-    manifest: u64,
+    #[serde(rename = "manifest")]
+    playlist: u64,
     segment: u64,
     init: u64,
     key: u64,
@@ -75,8 +76,8 @@ struct Named {
 
 impl<'de> Deserialize<'de> for PerKind<u64> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Named { manifest, segment, init, key, other } = Named::deserialize(deserializer)?;
-        Ok(Self([manifest, segment, init, key, other]))
+        let Named { playlist, segment, init, key, other } = Named::deserialize(deserializer)?;
+        Ok(Self([playlist, segment, init, key, other]))
     }
 }
 

@@ -60,7 +60,7 @@ pub struct Playback {
     pub below_realtime: u64,
     /// Viewers that are stalled now.
     pub stalled_now: u64,
-    /// Mean speed; absent while nobody's window is full.
+    /// Mean speed; absent until the window of a viewer is full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average_speed: Option<f64>,
     /// Viewers more than 5 s behind.
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_watched_has_no_ratio() {
+    fn a_run_without_playback_has_no_ratio() {
         let none = PlaybackTime::default().with_ratios(0.0);
         assert_eq!((none.rebuffering, none.throughput_ratio), (None, None));
         let times = PlaybackTime {

@@ -45,7 +45,7 @@ pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u6
     let (ttfb, download) = if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
     // What a server holds back because it was asked to does not make it slow.
     let ttfb = ttfb.filter(|_| !exchange.blocking_reload);
-    // The kernel says 0 before it has measured.
+    // The kernel reports 0 before its first measurement.
     let rtt =
         |micros: Option<u32>| micros.filter(|micros| *micros > 0).map(|micros| u64::from(micros) * 1000);
     let durations = [

@@ -6,7 +6,7 @@ use crate::exchange::{Exchange, Kind, Outcome};
 use crate::snapshot::SegmentSizes;
 
 /// How long a segment may wait for its size to be published.
-const PATIENCE_NS: u64 = 10_000_000_000;
+const MAX_WAIT_NS: u64 = 10_000_000_000;
 /// Segments that wait at most; past that the oldest are given up.
 const MOST_WAITING: usize = 100_000;
 
@@ -74,7 +74,7 @@ impl Lookup {
                 found(counts, *size, *bytes);
                 false
             }
-            None => began + PATIENCE_NS > at_ns,
+            None => began + MAX_WAIT_NS > at_ns,
         });
         counts.known = sizes.len() as u64;
     }
@@ -109,7 +109,7 @@ mod tests {
         lookup.exchange(&named("b", 19, 0));
         lookup.exchange(&named("c", 30, 0));
         lookup.exchange(&named("never", 40, 0));
-        lookup.published(PATIENCE_NS, vec![("c".into(), 30), ("d".into(), 1)]);
+        lookup.published(MAX_WAIT_NS, vec![("c".into(), 30), ("d".into(), 1)]);
         let counts = lookup.counts().unwrap();
         assert_eq!(counts, SegmentSizes { known: 3, lookups: 4, found: 3, equal: 2 });
         assert!(lookup.waiting.is_empty(), "who waited too long is given up");

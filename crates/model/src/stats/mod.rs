@@ -372,7 +372,7 @@ impl Stats {
             playback_time: viewers.playback_time.with_ratios(self.due),
             stages: Vec::new(),
             streams: Vec::new(),
-            manual_changes: self.hands(),
+            manual_changes: self.manual_change_summary(),
             aborted_by: None,
             viewers: Vec::new(),
         }

@@ -1,5 +1,4 @@
-//! The fold in parts: the stages of the load and the streams, each with an account of its own beside
-//! that of the whole run.
+//! Statistics by part: the stages of the load and the streams, in addition to those of the whole run.
 
 use hls_swarm_base::weighted::WeightedSet;
 

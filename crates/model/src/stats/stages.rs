@@ -1,4 +1,4 @@
-//! The fold over what the load was told to be: stages, streams, hands and pauses.
+//! Statistics of the planned load: stages, streams, manual changes and pauses.
 
 use hls_swarm_base::weighted::WeightedSet;
 
@@ -10,13 +10,13 @@ use crate::snapshot::{Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow
 use crate::verdict::criteria::stage_criteria;
 use crate::verdict::threshold::{Statistic, Threshold, Timings};
 
-/// Changes by hand that are kept one by one.
+/// The number of manual changes that are kept individually.
 const CHANGES: usize = 100;
 
-/// What was done by hand.
+/// The manual changes of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manual {
-    hands: ManualChanges,
+    summary: ManualChanges,
     paused_at: Option<f64>,
     /// How long the load has stood still, seconds; the planned end has moved by that.
     pub(crate) stood: f64,
@@ -125,7 +125,7 @@ impl Stats {
         self.parts.stream_rows(self.viewers.on_streams())
     }
 
-    /// The load was changed by hand.
+    /// Records a manual change of the load.
     pub(crate) fn manual_changes(&mut self, command: Command, at_ns: u64) {
         let second = self.elapsed(at_ns);
         let change = match command {
@@ -142,17 +142,17 @@ impl Stats {
                 }
             },
         };
-        let hands = &mut self.manual.hands;
-        hands.paused = self.manual.paused_at.is_some();
-        hands.changes += 1;
-        if hands.first.len() < CHANGES {
-            hands.first.push(ManualChange { second, change });
+        let summary = &mut self.manual.summary;
+        summary.paused = self.manual.paused_at.is_some();
+        summary.changes += 1;
+        if summary.first.len() < CHANGES {
+            summary.first.push(ManualChange { second, change });
         }
     }
 
-    /// What was changed by hand.
-    pub(crate) fn hands(&self) -> ManualChanges {
-        self.manual.hands.clone()
+    /// The manual changes so far.
+    pub(crate) fn manual_change_summary(&self) -> ManualChanges {
+        self.manual.summary.clone()
     }
 
     /// The planned length with all pauses, up to `at_ns`.

@@ -93,7 +93,7 @@ fn what_was_not_measured_is_absent() {
 }
 
 #[test]
-fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_told_apart() {
+fn kernel_bytes_agree_when_all_is_read_and_unread_prefetch_is_distinguished() {
     let mut stats = stats(1);
     apply(&mut stats, segment(1));
     let prefetch = Exchange {
@@ -198,7 +198,7 @@ fn the_first_whole_segment_is_the_start_up() {
     let mut stats = stats(1);
     stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: SECOND / 2 });
     apply(&mut stats, Exchange { status: Some(403), started_ns: SECOND / 2, ..segment(1) });
-    assert_eq!(stats.snapshot(SECOND).latency[Timing::Startup], None, "an error page is no segment");
+    assert_eq!(stats.snapshot(SECOND).latency[Timing::Startup], None, "an error page is not a segment");
     apply(&mut stats, segment(1));
     apply(&mut stats, Exchange { started_ns: 9 * SECOND, ..segment(1) });
     let startup = stats.snapshot(SECOND).latency[Timing::Startup].unwrap();
@@ -207,7 +207,7 @@ fn the_first_whole_segment_is_the_start_up() {
 }
 
 #[test]
-fn lives_are_counted_and_reasons_grouped() {
+fn lifetimes_are_counted_and_reasons_grouped() {
     let mut stats = stats(2);
     for viewer in [1, 2] {
         stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
@@ -396,17 +396,18 @@ fn who_was_dismissed_is_neither_due_nor_a_failure() {
 }
 
 #[test]
-fn a_pause_moves_the_planned_end_and_is_told() {
+fn a_pause_moves_the_planned_end_and_is_reported() {
     let mut stats = stats(1);
     stats.apply(Event::ManualChange { command: Command::Pause, at_ns: 10 * SECOND });
     let paused = stats.snapshot(15 * SECOND);
     assert_eq!((paused.planned_seconds, paused.manual_changes.paused), (Some(65.0), true));
     stats.apply(Event::ManualChange { command: Command::Pause, at_ns: 20 * SECOND });
     stats.apply(Event::ManualChange { command: Command::More(10), at_ns: 21 * SECOND });
-    let hands = stats.snapshot(30 * SECOND);
-    assert_eq!((hands.planned_seconds, hands.manual_changes.changes), (Some(70.0), 3));
-    let told: Vec<_> = hands.manual_changes.first.iter().map(|change| change.change.as_str()).collect();
-    assert_eq!(told, ["paused", "resumed", "10 more"]);
+    let changed = stats.snapshot(30 * SECOND);
+    assert_eq!((changed.planned_seconds, changed.manual_changes.changes), (Some(70.0), 3));
+    let descriptions: Vec<_> =
+        changed.manual_changes.first.iter().map(|change| change.change.as_str()).collect();
+    assert_eq!(descriptions, ["paused", "resumed", "10 more"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The fold over life cycles: one row per viewer, and what can be said over all of them.
+//! Statistics of the viewers' life cycles: one row per viewer, and totals.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 360
 const HIGH_DRIFT: f64 = 5.0;
 /// How many different reasons are kept apart; the rest is counted together.
 const REASONS: usize = 100;
-/// Characters of a viewer's last words that are kept.
-const LAST_WORDS: usize = 300;
+/// Characters of a viewer's last error that are kept.
+const LAST_ERROR_LENGTH: usize = 300;
 
 /// All viewers of a run.
 #[derive(Clone, Debug)]
@@ -260,7 +260,7 @@ impl Viewers {
     /// A process was started.
     pub fn started(&mut self, number: u32, generation: u32, at_ns: u64) {
         let first = self.change(number, |viewer| {
-            // To play a film again is to go on playing; whoever cannot will stall.
+            // A viewer that plays a VOD again continues playback; if it cannot, it stalls.
             if !viewer.finished {
                 viewer.row.state = ViewerState::Starting;
             }
@@ -281,7 +281,7 @@ impl Viewers {
         viewer.media = Some(MediaArrival { last_ns: viewer.started_ns, silence_ns });
     }
 
-    /// FFmpeg told how far it has played.
+    /// Records the playback position that FFmpeg reported.
     pub fn progress(&mut self, number: u32, media_us: u64, speed: Option<f64>, drift: f64) {
         let played_first = self.change(number, |viewer| {
             viewer.row.speed = speed;
@@ -290,8 +290,8 @@ impl Viewers {
             if media_us > 0 && viewer.row.state == ViewerState::Starting {
                 viewer.row.state = ViewerState::Playing;
             }
-            // What FFmpeg plays while it is being stopped is nobody's any more: whoever left before the first
-            // picture was not expected to have one.
+            // Playback while FFmpeg is being stopped does not count: a viewer that was stopped before its first
+            // frame was not expected to play.
             media_us > 0 && !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true)
         });
         self.lifetimes.played += u64::from(played_first);
@@ -329,7 +329,7 @@ impl Viewers {
                 EndClass::Failed => ViewerState::Waiting,
             };
             if class == EndClass::Failed || killed {
-                viewer.row.last_error = Some(reason.chars().take(LAST_WORDS).collect());
+                viewer.row.last_error = Some(reason.chars().take(LAST_ERROR_LENGTH).collect());
             }
         });
         self.active = self.active.saturating_sub(1);
@@ -363,7 +363,7 @@ impl Viewers {
         self.lifetimes.given_up += 1;
     }
 
-    /// Credits an exchange to its viewer; tells how long it needed, nanoseconds, for a first segment.
+    /// Credits an exchange to its viewer; returns the time to its first segment in nanoseconds, if it brought one.
     pub fn exchange(&mut self, exchange: &Exchange) -> Option<u64> {
         let viewer = self.rows.entry(exchange.viewer).or_default();
         viewer.row.viewer = exchange.viewer;
@@ -375,7 +375,7 @@ impl Viewers {
         if let Some(status) = exchange.status {
             *row.http_status.entry(status).or_default() += 1;
         }
-        // The page that comes with an error is no segment, however quickly it comes.
+        // The page that comes with an error is not a segment, however quickly it comes.
         let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
         let whole = exchange.first_byte_ns.zip(exchange.download_ns).filter(|_| good);
         let segment = whole.filter(|_| exchange.kind == Kind::Segment);

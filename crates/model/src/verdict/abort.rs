@@ -104,7 +104,7 @@ mod tests {
             (4, Some(0.0)),
             (5, Some(0.5)),
             (7, Some(0.5)),
-            // Nothing was asked for a minute: that is no failure, and no recovery.
+            // No requests for a minute: neither a failure nor a recovery.
             (67, None),
         ] {
             assert_eq!(look(second, rate), None, "second {second}");

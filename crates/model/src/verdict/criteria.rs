@@ -164,7 +164,7 @@ fn invalid(snapshot: &Snapshot) -> Vec<String> {
     if generator.max_lag_ms > MOST_STANDSTILL_MS {
         because.push(format!(
             "this program itself was stopped or starved for {:.1} s, and saw too late what viewers did meanwhile: \
-             the machine is overloaded, or somebody stopped it",
+             the machine is overloaded, or the process was stopped",
             generator.max_lag_ms / 1000.0
         ));
     }

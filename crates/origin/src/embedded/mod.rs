@@ -57,8 +57,8 @@ pub(crate) async fn serve(
     let proxy = FaultProxy::new(backend, injection, access_log.as_deref(), &derived, counters)?;
 
     let metrics = exporters.serve(Arc::new(status), "/".into(), stop);
-    let announced = ready.announce(&derived, &[], stop);
-    let (served, ()) = tokio::join!(both(stop, proxy.serve(socket, stop), announced), metrics);
+    let readiness = ready.report(&derived, &[], stop);
+    let (served, ()) = tokio::join!(both(stop, proxy.serve(socket, stop), readiness), metrics);
     served
 }
 

@@ -157,10 +157,10 @@ impl<'a> Origin<'a> {
         }
         let was_ready: Vec<_> =
             channels.iter().map(Channel::was_ready).chain([self.nginx.was_ready()]).collect();
-        let announced = self.ready.announce(&plan.derived, &was_ready, stop);
+        let readiness = self.ready.report(&plan.derived, &was_ready, stop);
         let channels_run = all(stop, channels.iter().map(|channel| channel.run(stop)));
         tokio::select! {
-            outcome = both(stop, channels_run, announced) => outcome,
+            outcome = both(stop, channels_run, readiness) => outcome,
             never = readiness::update_health(runtime_dir, &channels) => match never {},
         }
     }

@@ -117,7 +117,7 @@ impl ReadyMessage {
 
     /// Waits until the stream can be fetched, sends the message, and removes the READY file at `stop`.
     /// `was_ready` is set for the processes that have proved to work.
-    pub(crate) async fn announce(
+    pub(crate) async fn report(
         &self,
         derived: &Derived,
         was_ready: &[Arc<AtomicBool>],

@@ -192,7 +192,7 @@ pub(super) fn times(context: &Context<'_>) -> Outcome {
         }
     }
     if long.is_empty() && short.is_empty() {
-        return Outcome::Good("playlists for at most 2 s, or as the upstream says".into());
+        return Outcome::Good("playlists for at most 2 s, or as the upstream's headers specify".into());
     }
     let (severity, title) = if long.is_empty() {
         (Severity::Low, "segments leave the cache early")

@@ -47,7 +47,7 @@ pub(crate) struct Draft {
     pub(crate) fix: String,
     /// Commands that apply the fix.
     pub(crate) commands: Vec<String>,
-    /// Configuration to adapt by hand.
+    /// Configuration to adapt manually.
     pub(crate) example: Option<String>,
     /// Edits that apply the fix and change no response.
     pub(crate) edits: Vec<Edit>,

@@ -211,7 +211,7 @@ pub(super) fn user(context: &Context<'_>) -> Outcome {
             Draft::new(Severity::Moderate, "workers run as root")
                 .evidence([format!("{}: {directive}", directive.place())])
                 .effect("a flaw in nginx or in a module gives the whole machine away, while it serves unknown viewers")
-                .fix("user www-data (or nginx) and folders that this user can read; the master keeps root for its ports")
+                .fix("user www-data (or nginx) and folders that this user can read; the master process keeps root for its ports")
                 .example("user www-data;")
                 .found()
         }

@@ -33,7 +33,7 @@ struct Known {
 }
 
 impl Edges {
-    /// Takes an exchange; `old` says that it brought an old playlist.
+    /// Adds an exchange; `old`: whether it brought an old playlist.
     pub fn add(&mut self, exchange: &Exchange, failed: bool, old: bool) {
         let Some((address, _)) = exchange.peer else { return };
         let room = self.known.len() < ADDRESSES || self.known.contains_key(&address);

@@ -278,8 +278,8 @@ mod tests {
         fn the_first_frame_has_the_same_size_in_every_segment(
             width in 8_u32..400, height in 8_u32..200, number in any::<u32>(),
         ) {
-            let picture = VideoWriter::new(Size { width: 2 * width, height: 2 * height }, 25);
-            prop_assert_eq!(picture.first(number.into()).len(), picture.first(0).len());
+            let video = VideoWriter::new(Size { width: 2 * width, height: 2 * height }, 25);
+            prop_assert_eq!(video.first(number.into()).len(), video.first(0).len());
         }
     }
 

@@ -35,11 +35,11 @@ pub enum StopReason {
     Asked,
     /// Every viewer had played the stream to its end, or been given up.
     AllGone,
-    /// No viewer had ever played, and it was clear that none would.
+    /// No viewer had played, and it was clear that none would.
     NothingPlays,
     /// A threshold had failed for too long.
     ThresholdFailed(Criterion),
-    /// Most requests had failed for a while (`--error-storm`).
+    /// The error rate exceeded its limit (`--error-storm`).
     ErrorRateExceeded(Criterion),
 }
 
@@ -138,9 +138,9 @@ struct Viewers {
     tasks: JoinSet<u32>,
     /// The viewer of each task.
     numbers: HashMap<Id, u32>,
-    /// How each one is stopped.
+    /// The token that stops each viewer.
     stops: HashMap<u32, CancellationToken>,
-    /// How many sessions each number has had.
+    /// The number of sessions that each viewer number has had.
     generations: HashMap<u32, u32>,
 }
 

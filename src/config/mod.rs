@@ -28,10 +28,10 @@ use crate::cli::run::RunArgs;
 use crate::config::layers::environment;
 use crate::config::plan::{Environment, Plan, unused_options};
 
-/// Placeholder for the stream, which a profile need not have.
+/// Placeholder for the stream, which is optional in a profile.
 const SOME_STREAM: &str = "http://stream.invalid/stream.m3u8";
 
-/// What follows from the configuration of a run.
+/// The consequences of the configuration of a run.
 #[derive(Debug, Serialize)]
 struct Derived {
     /// Seconds until the last viewer has been started.
@@ -73,7 +73,7 @@ fn show(output: ShowArgs, run: RunArgs) -> Result<(), Failure> {
     .print(output)
 }
 
-/// Resolves a configuration, which need not name a stream.
+/// Resolves a configuration, in which the stream may be missing.
 fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failure> {
     let mut args = args.clone();
     if args.stream.url.is_none() && args.stream.streams.is_empty() {

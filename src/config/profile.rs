@@ -52,7 +52,7 @@ mod tests {
     use crate::config::plan::{Environment, resolve};
 
     #[test]
-    fn what_is_printed_is_a_profile_that_means_the_same() {
+    fn the_printed_profile_resolves_to_the_same_plan() {
         type Change = fn(&mut RunArgs);
         let cases: [Change; 5] = [
             |_| {},

@@ -1,4 +1,4 @@
-//! A run from its first viewer to its verdict.
+//! Plays a run, from its first viewer to its verdict.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const COMMANDS: usize = 16;
 /// How often the state of the run is logged.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Plays, judges and reports.
+/// Runs the viewers, judges the result and writes the reports.
 pub(crate) async fn play(
     plan: Plan,
     ready: Ready,
@@ -142,7 +142,7 @@ fn describe(stop_reason: &StopReason) -> String {
         StopReason::Elapsed => "it reached its planned length",
         StopReason::Asked => "stopped on request",
         StopReason::AllGone => "all viewers had ended or were given up",
-        StopReason::NothingPlays => "no viewer played",
+        StopReason::NothingPlays => "no viewer ever played",
         StopReason::ThresholdFailed(criterion) => {
             return format!("threshold no longer met: {}", criterion.limit);
         }

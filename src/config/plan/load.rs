@@ -1,4 +1,4 @@
-//! The shape of the load, from its flags.
+//! Resolves the shape of the load from its flags.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Load,
     let load = Load { shape, jitter, shard, length: planned.or(staged) };
     if load.own_max_viewers() == 0 {
         return Err(Failure::usage(format!(
-            "invalid value {:?} for --shard: {} viewers leave none for this shard",
+            "invalid value {:?} for --shard: there are only {} viewers, so this shard has none",
             shard.to_string(),
             load.max_viewers()
         ))
@@ -118,7 +118,7 @@ fn arrivals(
     }
     let Some(session) = &args.load.session else {
         return Err(Failure::usage(format!(
-            "--arrival-rate {per_second} without --session: it is not known how long viewers stay"
+            "--arrival-rate {per_second} without --session: the length of sessions is missing"
         ))
         .help("add --session, for example --session exp:5m"));
     };
@@ -151,7 +151,7 @@ fn sessions(typed: &str, environment: &Environment) -> Result<Session, Failure> 
     }
 }
 
-/// Resolves when the run begins.
+/// Resolves the start time.
 pub(crate) fn start_at(args: &RunArgs) -> Result<Option<StartAt>, Failure> {
     let Some(text) = args.load.start_at.as_deref().filter(|_| !args.action.check) else { return Ok(None) };
     text.parse().map(Some).map_err(|error| {
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_as_long_as_its_stages_unless_it_has_a_duration() {
+    fn the_stages_determine_the_length_unless_there_is_a_duration() {
         let staged =
             |a: &mut RunArgs| a.load.stages = vec!["10s:5".parse().unwrap(), "20s:5".parse().unwrap()];
         let load = load(staged).unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_read_in_every_notation() {
+    fn every_notation_of_sessions_is_parsed() {
         let session = |text: &str| {
             let load =
                 load(|a| (a.load.arrival_rate, a.load.session) = (Some(1.0), Some(text.to_owned()))).unwrap();
@@ -206,7 +206,7 @@ mod tests {
             (|a| a.load.shard = Some("3/3".into()), "\"3/3\" for --shard"),
             (
                 |a| (a.load.clients, a.load.shard) = (2, Some("2/3".into())),
-                "\"2/3\" for --shard: 2 viewers leave none",
+                "\"2/3\" for --shard: there are only 2 viewers",
             ),
             (|a| a.load.stages = vec!["1m:0".parse().unwrap()], "no --stage has a viewer"),
             (|a| a.load.stages = vec!["0:5".parse().unwrap()], "all stages together last 0 s"),

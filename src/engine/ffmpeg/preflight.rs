@@ -37,7 +37,7 @@ struct Preparation {
 /// Runs the checks.
 ///
 /// # Errors
-/// There is no FFmpeg that works, or the operating system refuses what the self-test needs.
+/// There is no FFmpeg that works, or the operating system denies resources that the self-test needs.
 pub(crate) async fn prepare(
     config: &Config,
     preflight: &mut Preflight<'_>,

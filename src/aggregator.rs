@@ -34,9 +34,9 @@ pub struct Totals {
 /// What is published each second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// Figures of the whole run and of its parts; the row of each viewer comes with the last snapshot only.
+    /// Figures of the whole run and of its parts; only the last snapshot has a row for each viewer.
     Overview,
-    /// The row of each viewer as well, for consumers that show viewers one by one.
+    /// A row for each viewer as well, for consumers that show individual viewers.
     Viewers,
 }
 
@@ -63,7 +63,7 @@ pub async fn aggregate(
                     if let (Some(open), Event::Exchange(exchange)) = (&mut log, &event)
                         && let Err(failure) = open.write(exchange)
                     {
-                        // The user of a long run must not believe that it is still being logged.
+                        // The user of a long run has to learn that logging has stopped.
                         tracing::error!("{}; the run goes on without it", failure.chain());
                         (log, written) = (None, Err(failure));
                     }

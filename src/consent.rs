@@ -1,5 +1,5 @@
-//! Confirmation before many viewers load a public address: a question on the terminal, `--yes`, or a list of
-//! hosts. It is needed before the first connection.
+//! Asks for confirmation before many viewers load a public address: on the terminal, by `--yes`, or by the allow-list.
+//! It is needed before the first connection.
 
 use std::io::{BufRead, IsTerminal, Write};
 

@@ -1,4 +1,4 @@
-//! `hls-swarm`: load tests an HLS stream with real viewers. All of it lives in the library.
+//! `hls-swarm`: load tests an HLS stream with real viewers. The code is in the library.
 
 use std::process::ExitCode;
 

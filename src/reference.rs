@@ -152,7 +152,7 @@ fn thresholds() -> String {
         "{ORIGIN}# Thresholds of `hls-swarm`\n\n`--threshold 'METRIC OP LIMIT'` or `--threshold 'METRIC:STATISTIC OP \
          LIMIT'`; OP is <, <=, >, >= or ==.\n\n* A distribution of durations needs a STATISTIC: any percentile (`p50`, \
          `p95`, `p99.9`), `mean`, `min` or `max`.\n* A count may have `rate`: events per second.\n* Other metrics are one \
-         number each.\n\nThe column *in a window* tells what `--abort-after` evaluates.\n\n\
+         number each.\n\nThe column *in a window* shows what `--abort-after` evaluates.\n\n\
          | metric | kind | example | in a window | meaning |\n|---|---|---|---|---|\n"
     );
     for (metric, asked) in askable() {

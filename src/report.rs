@@ -1,4 +1,4 @@
-//! Reports: the files that a run writes, and what can be done with them later.
+//! Reports: writes the files of a run, and shows, compares and merges them.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -41,7 +41,7 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
     }
 }
 
-/// A report with the name of its file.
+/// Reads a report; returns it with the name of its file.
 fn open(path: &Path) -> Result<(String, Report), Failure> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -53,7 +53,7 @@ fn open(path: &Path) -> Result<(String, Report), Failure> {
     Ok((name, report))
 }
 
-/// Makes sure, before a run begins, that its reports can be written.
+/// Checks, before a run begins, that its reports can be written.
 ///
 /// # Errors
 /// A usage failure that names the file.
@@ -61,7 +61,7 @@ pub fn check(files: &[(Format, PathBuf)]) -> Result<(), Failure> {
     files.iter().try_for_each(|(_, path)| output::check_file("--report", path))
 }
 
-/// Makes sure that no report takes the place of the exchange log.
+/// Checks that no report and the exchange log are the same file.
 ///
 /// # Errors
 /// A usage failure that names the file.
@@ -83,8 +83,8 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
 /// The first failure.
 pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let said = output::print(&summary::render(snapshot, run, verdict, end_reason));
-    write(files, report).and(said)
+    let printed = output::print(&summary::render(snapshot, run, verdict, end_reason));
+    write(files, report).and(printed)
 }
 
 fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
@@ -92,7 +92,7 @@ fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
     for (format, path) in files {
         let written = formats::render(*format, report).and_then(|text| output::write_file(path, &text));
         match written {
-            // If standard output cannot be written to, the summary has said so.
+            // If standard output cannot be written to, printing the summary has failed already.
             Ok(()) => drop(output::print(&format!("report: {}\n", path.display()))),
             Err(failure) => failed = failed.and(Err(failure)),
         }

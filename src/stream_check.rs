@@ -1,5 +1,5 @@
 //! Reads a stream's playlists as a player would: what viewers will play, and whether a live stream has ended.
-//! Nothing that is measured passes through here.
+//! Its requests are not measured.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use hls_swarm_http::target_policy::TargetPolicy;
 use crate::cli::run::ProbeFailurePolicy;
 use crate::config::plan::Stream;
 
-/// Bad input has to show within seconds, whatever the viewers' time-out is.
-const LONGEST_FETCH: Duration = Duration::from_secs(10);
-/// A viewer that waits to be started again waits for the answer.
+/// Longest fetch. Invalid input has to be reported within seconds, whatever the viewers' time-out is.
+const MAX_FETCH: Duration = Duration::from_secs(10);
+/// Longest fetch while a viewer waits to be restarted.
 const SHORT_FETCH: Duration = Duration::from_secs(3);
 /// How long the answer to "has it ended?" is reused; a thousand viewers may ask at the same time.
 const FRESH: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ const FRESH: Duration = Duration::from_secs(2);
 /// What was found in a stream's playlists.
 #[derive(Clone, Debug)]
 pub struct Inspection {
-    /// What viewers play, one in turn; never empty.
+    /// The first selection that viewers play; others follow in turn.
     pub first: Selection,
     /// The other selections, where viewers play different variants.
     pub others: Vec<Selection>,
@@ -70,7 +70,7 @@ pub async fn inspect(stream: &Stream, target_policy: &TargetPolicy) -> Result<In
     }
 }
 
-/// The multivariant playlist itself.
+/// Selects the multivariant playlist itself.
 async fn whole(
     stream: &Stream,
     multivariant: &Multivariant,
@@ -86,7 +86,7 @@ async fn whole(
     Ok(Inspection::one(selection_of(stream.url.clone(), None, &media, stream), summary))
 }
 
-/// Some variants, by their media playlists: given the multivariant playlist, FFmpeg would open all variants.
+/// Selects some variants by their media playlists, because FFmpeg would open all variants of a multivariant playlist.
 async fn chosen(
     stream: &Stream,
     multivariant: &Multivariant,
@@ -171,7 +171,7 @@ async fn fetch_playlist(
         url: url.clone(),
         headers: stream.headers.clone(),
         user_agent: stream.preflight_user_agent(),
-        timeout: stream.timeout.min(LONGEST_FETCH),
+        timeout: stream.timeout.min(MAX_FETCH),
         verify_tls: stream.verify_tls,
         resolve: stream.resolve.clone(),
         target_policy: target_policy.clone(),
@@ -203,8 +203,8 @@ impl StreamEnd {
             Some((asked, ended)) if asked.elapsed() < FRESH => return ended,
             _ => {}
         }
-        let impatient = Stream { timeout: stream.timeout.min(SHORT_FETCH), ..stream.clone() };
-        let ended = inspect(&impatient, target_policy).await.is_ok_and(|inspection| !inspection.first.live);
+        let short = Stream { timeout: stream.timeout.min(SHORT_FETCH), ..stream.clone() };
+        let ended = inspect(&short, target_policy).await.is_ok_and(|inspection| !inspection.first.live);
         *known = Some((Instant::now(), ended));
         ended
     }

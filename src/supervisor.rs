@@ -19,7 +19,7 @@ use hls_swarm_os::machine;
 
 use crate::config::plan::Plan;
 use crate::engine::viewer::{self, RunContext};
-use crate::load::controller::{Do, LoadController};
+use crate::load::controller::{Action, LoadController};
 
 /// Failed sessions after which a run in which nothing has ever played is ended.
 const FAILURES_WITHOUT_PLAYBACK: u64 = 5;
@@ -35,11 +35,11 @@ pub enum StopReason {
     Asked,
     /// Every viewer had played the stream to its end, or been given up.
     AllGone,
-    /// No viewer had ever played, and it was clear that none would.
+    /// No viewer had played, and it was clear that none would.
     NothingPlays,
     /// A threshold had failed for too long.
     ThresholdFailed(Criterion),
-    /// Most requests had failed for a while (`--error-storm`).
+    /// The error rate exceeded its limit (`--error-storm`).
     ErrorRateExceeded(Criterion),
 }
 
@@ -61,7 +61,7 @@ pub async fn supervise(
         std::pin::pin!(nothing_plays(snapshots, context.plan.streams.first().timeout + STARTUP_MARGIN));
     let reason = loop {
         let actions = controller.due(began.elapsed(), &mut || random.f64());
-        if actions.contains(&Do::End) {
+        if actions.contains(&Action::End) {
             break StopReason::Elapsed;
         }
         for action in actions {
@@ -109,21 +109,26 @@ fn is_possible(command: Command, present: usize, plan: &Plan) -> bool {
     fits
 }
 
-async fn carry_out(action: Do, context: &Arc<RunContext>, viewers: &mut Viewers, random: &mut fastrand::Rng) {
+async fn carry_out(
+    action: Action,
+    context: &Arc<RunContext>,
+    viewers: &mut Viewers,
+    random: &mut fastrand::Rng,
+) {
     let at_ns = now_ns();
     match action {
-        Do::Start(viewer) => {
+        Action::Start(viewer) => {
             context.record(Event::Arrived { viewer, at_ns }).await;
             let mut random = random.fork();
             viewers.start(context, viewer, move || random.f64());
         }
-        Do::Stop(viewer) => {
+        Action::Stop(viewer) => {
             context.record(Event::RampedDown { viewer, at_ns }).await;
             viewers.stop(viewer);
         }
-        Do::TurnAway => context.record(Event::Rejected).await,
-        Do::Stage(stage) => context.record(Event::Stage { stage, at_ns }).await,
-        Do::End => {}
+        Action::Reject => context.record(Event::Rejected).await,
+        Action::Stage(stage) => context.record(Event::Stage { stage, at_ns }).await,
+        Action::End => {}
     }
 }
 
@@ -133,9 +138,9 @@ struct Viewers {
     tasks: JoinSet<u32>,
     /// The viewer of each task.
     numbers: HashMap<Id, u32>,
-    /// How each one is stopped.
+    /// The token that stops each viewer.
     stops: HashMap<u32, CancellationToken>,
-    /// How many sessions each number has had.
+    /// The number of sessions that each viewer number has had.
     generations: HashMap<u32, u32>,
 }
 

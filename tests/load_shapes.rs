@@ -120,7 +120,7 @@ fn run_against(broken: impl Fn(usize) -> bool + Send + Sync + 'static, arguments
 fn a_run_that_began_badly_and_recovered_goes_on() {
     let arguments = ["--threshold", "error_rate<10%", "--abort-after", "9s", "--duration", "16s"];
     let outcome = run_against(|before| (1..5).contains(&before), &arguments);
-    assert_eq!(outcome.report["end_reason"], "its planned length was over", "{}", outcome.stdout);
+    assert_eq!(outcome.report["end_reason"], "it reached its planned length", "{}", outcome.stdout);
     // Over the whole run too much failed at any moment, which the verdict does not forget.
     assert!(outcome.number("/errors/rate") > 0.1, "{}", outcome.stdout);
     outcome.assert_judged(4, "fail");

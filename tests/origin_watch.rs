@@ -77,7 +77,7 @@ fn an_exporter_that_fails_is_told_and_ends_no_run() {
     assert_eq!(failures.len(), 2, "{failures:?}");
     assert!(report["origin"].get("cpu_percent").is_none(), "what was not measured is absent");
     let stderr = &outcome.stderr;
-    for said in ["it is no node exporter", "Connection refused"] {
+    for said in ["it is not a node exporter", "Connection refused"] {
         assert_eq!(stderr.matches(said).count(), 1, "once, not at each look: {stderr}");
     }
 }

@@ -93,7 +93,7 @@ fn a_storm_of_errors_ends_the_run_with_its_reason() {
             .run();
     outcome.assert_judged(4, "fail");
     assert!(outcome.elapsed < Duration::from_secs(30), "{:?}", outcome.elapsed);
-    assert_eq!(outcome.report["end_reason"], "a storm of errors (--error-storm)");
+    assert_eq!(outcome.report["end_reason"], "the error rate exceeded its limit (--error-storm)");
     let criteria = outcome.report["criteria"].as_array().unwrap();
     let error_rate_limit = criteria.iter().find(|criterion| criterion["name"] == "error_storm").unwrap();
     assert_eq!(

@@ -14,7 +14,7 @@ use hls_swarm_host::tuning::args::TuneArgs;
 
 use super::run::RunArgs;
 
-/// What `hls-swarm` can do.
+/// The commands of `hls-swarm`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum SwarmCommand {
     /// Load test a stream (the default command)
@@ -61,7 +61,7 @@ pub enum SwarmCommand {
     Completions(CompletionsArgs),
 }
 
-/// What can be done with reports.
+/// The commands for reports.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum ReportCommand {
     /// Print the summary of a report
@@ -93,7 +93,7 @@ pub enum ReportCommand {
     },
 }
 
-/// What can be done with the configuration of a run.
+/// The commands for the configuration of a run.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print the configuration that a run with these flags has, and what follows from it
@@ -109,7 +109,7 @@ pub enum ConfigCommand {
     Check(CheckArgs),
 }
 
-/// How shards are started and collected.
+/// The flags of `collect`.
 #[derive(Args, Clone, Debug)]
 pub struct CollectArgs {
     /// Number of shards
@@ -129,7 +129,7 @@ pub struct CollectArgs {
     pub reports: Vec<PathBuf>,
 }
 
-/// A load that is divided over pods.
+/// The flags of `plan`.
 #[derive(Args, Clone, Debug)]
 pub struct PlanArgs {
     /// Number of viewers of all pods together
@@ -155,7 +155,7 @@ pub struct PlanArgs {
     pub base: String,
 }
 
-/// How the network is impaired.
+/// The flags of `impair`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 #[command(after_help = IMPAIR_NOTES)]
 pub struct ImpairArgs {
@@ -170,11 +170,11 @@ pub struct ImpairArgs {
     pub show: bool,
 }
 
-/// What the help text of `impair` ends with.
+/// The end of the help text of `impair`.
 const IMPAIR_NOTES: &str = "Needs CAP_NET_ADMIN, tc (iproute2) and the kernel module sch_netem.
 On a machine outside a lab this slows down everything that it sends, including ssh.";
 
-/// What can be printed for Prometheus and Grafana.
+/// The commands for Prometheus and Grafana.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum MonitoringCommand {
     /// Print alert rules for Prometheus

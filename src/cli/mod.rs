@@ -1,4 +1,4 @@
-//! The command line of `hls-swarm`. What the values mean is resolved once, in `config::plan`.
+//! The command line of `hls-swarm`. `config::plan` resolves the values once.
 
 pub mod commands;
 pub mod load;
@@ -58,7 +58,7 @@ pub fn command() -> Command {
     Cli::command()
 }
 
-/// The program, as its start-up needs to know it.
+/// The properties of the program that its start-up needs.
 #[must_use]
 pub fn program() -> Program {
     Program {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn short_flags_are_those_that_are_typed_daily() {
+    fn frequent_flags_have_short_forms() {
         let short = line("-c 3 -d 5m -r 2 -t standard -o a.json http://a/b").run;
         let long =
             line("--clients 3 --duration 5m --ramp-rate 2 --threshold standard --report a.json http://a/b")
@@ -380,11 +380,11 @@ mod tests {
     }
 
     #[test]
-    fn no_default_is_written_into_a_help_text() {
+    fn help_texts_do_not_repeat_defaults() {
         fn check(command: &Command) {
             for flag in command.get_arguments() {
                 let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
-                assert!(!help.contains("[default"), "{flag}: {help}");
+                assert!(!help.contains("[default"), "{:?}: {help}", flag.get_id());
             }
             command.get_subcommands().for_each(check);
         }

@@ -1,8 +1,8 @@
-//! The flags of a run, which are the keys of a profile too. Nothing is resolved here; what the values mean
-//! together is decided in `config::plan`.
+//! The flags of a run, which are also the keys of a profile. Nothing is resolved here: `config::plan` decides what the
+//! values mean together.
 //!
-//! A new flag is a field of one of these groups. Its default is in its attribute and nowhere else; where
-//! the value takes effect is `config::plan`'s.
+//! To add a flag, add a field to one of these groups. Its attribute is the only place of its default; `config::plan`
+//! resolves its value.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub const METRICS_PORT: u16 = 17_091;
 
 /// The flags of a run.
 #[derive(Args, Clone, Debug, PartialEq, Serialize)]
-// The last one of a repeated flag holds, so that a wrapper's flags can be overridden.
+// If a flag is repeated, the last value applies, so that a wrapper's flags can be overridden.
 #[command(args_override_self = true, mut_args = switch)]
 pub struct RunArgs {
     /// Where the configuration comes from, and what is done with it.
@@ -104,7 +104,7 @@ macro_rules! clap_defaults {
     };
 }
 
-// Keys that a profile lacks, and fields that a test leaves out, are as clap has them.
+// Keys that a profile lacks, and fields that a test leaves out, have clap's defaults.
 clap_defaults!(
     RunArgs,
     ActionArgs,
@@ -488,8 +488,8 @@ pub enum ProbeMode {
     /// The probe; FFmpeg's log where the probe cannot be loaded.
     #[default]
     Auto,
-    /// The probe, or no run.
+    /// The probe; the run fails without it.
     Require,
-    /// FFmpeg's log: inferred.
+    /// FFmpeg's log; figures are inferred.
     Off,
 }

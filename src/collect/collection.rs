@@ -1,5 +1,5 @@
-//! The shards of one load as their collector sees them: who is ready, who has reported, and what all of
-//! it comes to. No network and no clock.
+//! The state of the shards of one load: which are ready, which have reported, and the merged result. It uses neither
+//! the network nor a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,42 +9,43 @@ use hls_swarm_model::metric::criteria;
 use hls_swarm_model::report::{Report, merge, read};
 use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
-/// What is known of the shards.
+/// What the collector knows about the shards.
 #[derive(Debug)]
 pub struct Collection {
     shards: u32,
     ready: BTreeSet<u32>,
     reports: BTreeMap<u32, Report>,
-    /// Longest planned length that a shard told, seconds; `None` = until stopped.
+    /// Longest planned length of the shards that are ready, seconds; `None` = until stopped.
     planned: Option<f64>,
-    /// What the shards that are ready play, as their `--variant` has it, and which one said so first.
+    /// The first shard that reported its `--variant`, and the variant.
     variant: Option<(u32, String)>,
 }
 
 /// A shard that is ready to start.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    /// Its number, from 0.
+    /// The number of the shard, from 0.
     pub shard: u32,
-    /// Shards that it knows of.
+    /// The number of shards, according to this shard.
     pub of: u32,
     /// Planned length of its run, seconds; `None` = until stopped.
     pub planned: Option<f64>,
-    /// What its viewers play, as `--variant` has it, if it tells.
+    /// Its `--variant`, if it reports it.
     pub variant: Option<String>,
 }
 
 impl Collection {
-    /// A load of so many shards, none of which has been heard of.
+    /// A load of `shards` shards, none of which is ready.
     #[must_use]
     pub const fn new(shards: u32) -> Self {
         Self { shards, ready: BTreeSet::new(), reports: BTreeMap::new(), planned: Some(0.0), variant: None }
     }
 
-    /// A shard is ready to start.
+    /// Records that a shard is ready to start.
     ///
     /// # Errors
-    /// It is a shard of another load, or plays what could not be merged with the others afterwards.
+    /// A usage failure: it is a shard of another load, or plays another variant than the others, so that the reports
+    /// could not be merged.
     pub fn ready(&mut self, ready: Ready) -> Result<(), Failure> {
         let Ready { shard, of, planned, variant } = ready;
         if of != self.shards || shard >= of {
@@ -58,7 +59,7 @@ impl Collection {
             let (first, known) = self.variant.get_or_insert_with(|| (shard, variant.clone()));
             if *known != variant {
                 return Err(Failure::usage(format!(
-                    "shard {shard}/{of} plays {variant}, and shard {first} plays {known}: no verdict is about both"
+                    "shard {shard}/{of} plays {variant}, and shard {first} plays {known}: their reports cannot be merged"
                 ))
                 .help("give all shards the same --variant"));
             }
@@ -81,10 +82,10 @@ impl Collection {
         self.planned
     }
 
-    /// Takes the JSON report of a shard. One that comes twice (its answer was lost) replaces the first.
+    /// Takes the JSON report of a shard. A report that is sent again (because the response was lost) replaces the first.
     ///
     /// # Errors
-    /// It is no report, or of no shard that is waited for.
+    /// A usage failure: the text is not a report, or there is no such shard.
     pub fn deliver(&mut self, shard: u32, text: &str) -> Result<(), Failure> {
         if shard >= self.shards {
             return Err(Failure::usage(format!("shard {shard}: this collector has {} shards", self.shards))
@@ -94,7 +95,7 @@ impl Collection {
         Ok(())
     }
 
-    /// Whether all reports are there.
+    /// Whether all shards have reported.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.reports.len() == self.shards as usize
@@ -112,10 +113,10 @@ impl Collection {
         (0..self.shards).filter(|shard| !self.reports.contains_key(shard)).collect()
     }
 
-    /// All reports as one. Where one is missing, the run proves nothing: its load was another.
+    /// Merges all reports. If one is missing, the result is invalid, because the load was not the planned one.
     ///
     /// # Errors
-    /// There is no report at all, or they are not parts of one load.
+    /// There are no reports, or they are not parts of one load.
     pub fn conclude(self) -> Result<Report, Failure> {
         let missing = self.not_reported();
         let (shards, reported) = (self.shards, self.reports.len());
@@ -124,7 +125,7 @@ impl Collection {
         let mut report = match parts.len() {
             0 => {
                 return Err(Failure::new(Exit::NeverPlayed, format!("none of {shards} shards has reported"))
-                    .help("look at what the shards themselves said"));
+                    .help("read the messages of the shards"));
             }
             1 => parts.remove(0).1,
             _ => merge::merge(&parts)?,
@@ -136,8 +137,8 @@ impl Collection {
             met: missing.is_empty(),
         });
         if !missing.is_empty() {
-            let lost = missing.iter().map(|shard| format!("shard {shard}: has not reported"));
-            report.verdict.invalid_because.extend(lost);
+            let not_reported = missing.iter().map(|shard| format!("shard {shard}: has not reported"));
+            report.verdict.invalid_because.extend(not_reported);
             if report.verdict.exit_code != Exit::NeverPlayed.code() {
                 (report.verdict.kind, report.verdict.exit_code) =
                     (VerdictKind::Invalid, Exit::Invalid.code());
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_plays_something_else_is_refused_before_anybody_plays() {
+    fn a_shard_that_plays_another_variant_is_refused() {
         let mut collection = Collection::new(3);
         let plays = |shard, variant: &str| Ready { variant: Some(variant.into()), ..ready(shard, 3, None) };
         collection.ready(plays(0, "highest")).unwrap();
@@ -164,13 +165,13 @@ mod tests {
         assert!(refused.contains("shard 1/3 plays lowest, and shard 0 plays highest"), "{refused}");
         assert_eq!(collection.not_ready(), [1, 2]);
         collection.ready(plays(1, "highest")).unwrap();
-        // One of an older version does not tell.
+        // A shard of an older version does not report its variant.
         collection.ready(ready(2, 3, None)).unwrap();
         assert!(collection.may_start());
     }
 
     #[test]
-    fn all_have_to_be_ready_before_any_starts() {
+    fn shards_start_only_when_all_are_ready() {
         let mut collection = Collection::new(2);
         collection.ready(ready(0, 2, Some(10.0))).unwrap();
         collection.ready(ready(0, 2, Some(10.0))).unwrap();
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_runs_until_stopped_has_no_end_to_wait_for() {
+    fn a_shard_that_runs_until_stopped_has_no_planned_end() {
         let mut collection = Collection::new(2);
         collection.ready(ready(0, 2, None)).unwrap();
         collection.ready(ready(1, 2, Some(30.0))).unwrap();
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_refused_and_nothing_is_no_run() {
+    fn invalid_reports_are_refused_and_no_report_is_an_error() {
         let mut collection = Collection::new(1);
         assert!(collection.deliver(0, "{}").unwrap_err().to_string().contains("shard 0"));
         assert!(collection.deliver(1, "{}").unwrap_err().to_string().contains("1 shards"));

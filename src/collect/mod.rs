@@ -1,4 +1,4 @@
-//! `hls-swarm collect`: many shards, one verdict. And the shards' side of it.
+//! `hls-swarm collect`, which merges many shards into one verdict, and the client that shards use to reach it.
 
 pub mod collection;
 pub mod server;
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Starts the shards of a load together, collects their reports, and gives the verdict.
 ///
 /// # Errors
-/// The address is taken, or not all shards came.
+/// The address is in use, or not all shards were ready in time.
 pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
     logging::start(None, None, false, None)?;
     let files = Format::of_all(&args.reports)?;
@@ -54,7 +54,7 @@ pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
 /// A preflight failure: the collector cannot be reached, or refuses this shard.
 pub async fn wait_for_all(collector: &Url, plan: &Plan) -> Result<(), Failure> {
     let shard = plan.load.shard;
-    let mut url = place(collector, &format!("shards/{}/ready", shard.index()))?;
+    let mut url = endpoint(collector, &format!("shards/{}/ready", shard.index()))?;
     {
         let mut query = url.query_pairs_mut();
         query.append_pair("of", &shard.of().to_string());
@@ -72,7 +72,7 @@ pub async fn wait_for_all(collector: &Url, plan: &Plan) -> Result<(), Failure> {
                 return Ok(());
             }
             Ok((202, _)) => tried = Duration::ZERO,
-            Ok((status, said)) => return Err(refused(collector, status, &said)),
+            Ok((status, text)) => return Err(refused(collector, status, &text)),
             Err(failure) if tried >= CONNECT_TIMEOUT => return Err(failure),
             Err(_) => tried += PAUSE,
         }
@@ -83,7 +83,7 @@ pub async fn wait_for_all(collector: &Url, plan: &Plan) -> Result<(), Failure> {
 /// Sends a report to the collector. A signal interrupts it: the run itself is over.
 ///
 /// # Errors
-/// The collector cannot be reached, refuses the report, or a signal came.
+/// The collector cannot be reached or refuses the report, or a signal arrived.
 pub async fn send_report(
     collector: &Url,
     shard: Shard,
@@ -91,7 +91,7 @@ pub async fn send_report(
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
     tokio::select! {
-        handed = deliver(collector, shard, report) => handed,
+        sent = deliver(collector, shard, report) => sent,
         () = shutdown.immediate.cancelled() => Err(Failure::internal(format!(
             "the report was not sent to the collector at {}: interrupted by a signal",
             without_secrets(collector)
@@ -104,12 +104,12 @@ async fn deliver(collector: &Url, shard: Shard, report: &Report) -> Result<(), F
     let text = report
         .to_json()
         .map_err(|error| Failure::internal("cannot write the report as JSON").caused_by(error))?;
-    let url = place(collector, &format!("shards/{}/report", shard.index()))?;
+    let url = endpoint(collector, &format!("shards/{}/report", shard.index()))?;
     let mut tried = Duration::ZERO;
     loop {
         match fetch::send("PUT", url.clone(), text.clone()).await {
             Ok((200, _)) => return Ok(()),
-            Ok((status, said)) => return Err(refused(collector, status, &said)),
+            Ok((status, text)) => return Err(refused(collector, status, &text)),
             Err(failure) if tried >= CONNECT_TIMEOUT => return Err(failure),
             Err(_) => tried += PAUSE,
         }
@@ -117,7 +117,7 @@ async fn deliver(collector: &Url, shard: Shard, report: &Report) -> Result<(), F
     }
 }
 
-fn place(collector: &Url, path: &str) -> Result<Url, Failure> {
+fn endpoint(collector: &Url, path: &str) -> Result<Url, Failure> {
     let mut base = collector.clone();
     if !base.path().ends_with('/') {
         let path = format!("{}/", base.path());
@@ -130,11 +130,11 @@ fn place(collector: &Url, path: &str) -> Result<Url, Failure> {
     })
 }
 
-fn refused(collector: &Url, status: u16, said: &str) -> Failure {
+fn refused(collector: &Url, status: u16, text: &str) -> Failure {
     Failure::preflight(format!(
         "the collector at {} refuses this shard: {status} {}",
         without_secrets(collector),
-        said.trim()
+        text.trim()
     ))
     .help("compare --shard of this run with --shards of `hls-swarm collect`")
 }

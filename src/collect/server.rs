@@ -26,7 +26,7 @@ const LONG_POLL: Duration = Duration::from_secs(20);
 /// Longest report that is accepted, bytes.
 const MAX_REPORT: usize = 512 << 20;
 
-/// What the connections share.
+/// The state that all connections share.
 struct CollectorState {
     collection: Mutex<Collection>,
     changed: Notify,
@@ -97,7 +97,7 @@ async fn wait(
             if started.is_none() && collection.may_start() {
                 tracing::info!("all shards are ready and start");
                 started = Some(Instant::now());
-                // A deadline beyond what the clock can express is none.
+                // There is no deadline if the clock cannot express it.
                 deadline = collection.planned_seconds().and_then(|seconds| {
                     let planned = Duration::try_from_secs_f64(seconds).ok()?;
                     Instant::now().checked_add(planned)?.checked_add(report_within)
@@ -191,11 +191,11 @@ async fn report(
 ) -> Result<(StatusCode, String), Failure> {
     let shard = number(shard)?;
     let body = Limited::new(body, MAX_REPORT).collect().await.map_err(|error| {
-        Failure::usage(format!("the report of shard {shard} did not arrive whole")).caused_by(error)
+        Failure::usage(format!("the report of shard {shard} did not arrive completely")).caused_by(error)
     })?;
     let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
     state.collection().deliver(shard, &text)?;
     tracing::info!(shard, "has reported");
     state.changed.notify_waiters();
-    Ok((StatusCode::OK, "thank you\n".to_owned()))
+    Ok((StatusCode::OK, "ok\n".to_owned()))
 }

@@ -28,7 +28,7 @@ pub fn merged(args: RunArgs) -> Result<RunArgs, Failure> {
     over(args, &files?)
 }
 
-/// Merges profiles beneath `args`, the lowest one first: what each is called to the user, and its text.
+/// Merges profiles beneath `args`, the lowest one first; each has a name for messages, and its text.
 ///
 /// # Errors
 /// A usage failure that names the profile, the line and the key.
@@ -137,7 +137,7 @@ mod tests {
     use crate::load::schedule::Schedule;
     use crate::load::{Load, Shape};
 
-    /// `change` as if it had been typed, `ids` of it, over a profile.
+    /// Merges `text` as a profile beneath arguments with `change`, of which the flags `ids` count as typed.
     fn typed_over(ids: &[&str], change: impl FnOnce(&mut RunArgs), text: &str) -> Result<RunArgs, Failure> {
         let mut args = RunArgs::default();
         change(&mut args);
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(failure.help_text(), Some("did you mean `ramp_rate`?"));
         let failure = typed_over(&[], |_| {}, "timeout = \"3 parsecs\"\n").unwrap_err();
         assert!(failure.to_string().contains("unknown unit"), "{failure}");
-        // What is done with a configuration is not a part of it.
+        // Flags that choose an action are not keys of a profile.
         let failure = typed_over(&[], |_| {}, "yes = true\n").unwrap_err();
         assert!(failure.to_string().contains("unknown field `yes`"), "{failure}");
         let failure = named("profile", "gentel", &SWARM).unwrap_err();
@@ -221,13 +221,13 @@ mod tests {
     #[test]
     fn every_profile_and_scenario_of_the_program_makes_a_plan() {
         for (name, text) in SWARM.iter().chain(&SCENARIO) {
-            assert!(built_in(text).load.most() > 0, "{name}");
+            assert!(built_in(text).load.max_viewers() > 0, "{name}");
         }
     }
 
     #[test]
-    fn scenarios_are_what_their_names_say() {
-        let pauses = [
+    fn scenarios_match_their_names() {
+        let levels_with_pauses = [
             (300, 50),
             (30, 0),
             (300, 100),
@@ -240,12 +240,18 @@ mod tests {
             (30, 0),
             (300, 500),
         ];
-        assert_eq!(levels(&scenario("progressive").load), pauses);
-        let endurance = scenario("endurance");
-        assert_eq!((endurance.load.most(), endurance.load.length.unwrap().as_secs()), (200, 86_400));
-        assert!(endurance.viewers.restart_on_stall);
-        assert_eq!((scenario("lab").load.most(), scenario("lab").load.length.unwrap().as_secs()), (10, 30));
+        assert_eq!(levels(&scenario("progressive").load), levels_with_pauses);
+        let long = scenario("endurance");
+        assert_eq!((long.load.max_viewers(), long.load.length.unwrap().as_secs()), (200, 86_400));
+        assert!(long.viewers.restart_on_stall);
+        assert_eq!(
+            (scenario("lab").load.max_viewers(), scenario("lab").load.length.unwrap().as_secs()),
+            (10, 30)
+        );
         let two = scenario("two-streams");
-        assert_eq!((two.streams.count(), two.load.most(), two.load.length.unwrap().as_secs()), (2, 600, 600));
+        assert_eq!(
+            (two.streams.count(), two.load.max_viewers(), two.load.length.unwrap().as_secs()),
+            (2, 600, 600)
+        );
     }
 }

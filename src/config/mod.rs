@@ -28,10 +28,10 @@ use crate::cli::run::RunArgs;
 use crate::config::layers::environment;
 use crate::config::plan::{Environment, Plan, unused_options};
 
-/// Placeholder for the stream, which a profile need not have.
+/// Placeholder for the stream, which is optional in a profile.
 const SOME_STREAM: &str = "http://stream.invalid/stream.m3u8";
 
-/// What follows from the configuration of a run.
+/// The consequences of the configuration of a run.
 #[derive(Debug, Serialize)]
 struct Derived {
     /// Seconds until the last viewer has been started.
@@ -60,7 +60,7 @@ fn show(output: ShowArgs, run: RunArgs) -> Result<(), Failure> {
     warn(&unused_options::check(&args)?);
     let derived = Derived {
         ramp_seconds: plan.load.last_start().as_secs_f64(),
-        needs: Requirements::of(plan.load.own_most()),
+        needs: Requirements::of(plan.load.own_max_viewers()),
     };
     Shown {
         program: "hls-swarm",
@@ -73,7 +73,7 @@ fn show(output: ShowArgs, run: RunArgs) -> Result<(), Failure> {
     .print(output)
 }
 
-/// Resolves a configuration, which need not name a stream.
+/// Resolves a configuration, in which the stream may be missing.
 fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failure> {
     let mut args = args.clone();
     if args.stream.url.is_none() && args.stream.streams.is_empty() {
@@ -97,7 +97,7 @@ fn check(file: &Path) -> Result<(), Failure> {
         .and_then(|_| resolve(&args, &without_variables(&args)?))
         .map_err(|failure| failure.within(&name))?;
     warn(&unused_options::check(&args).map_err(|failure| failure.within(&name))?);
-    let Requirements { open_files, .. } = Requirements::of(plan.load.own_most());
-    let viewers = plan.load.own_most();
+    let Requirements { open_files, .. } = Requirements::of(plan.load.own_max_viewers());
+    let viewers = plan.load.own_max_viewers();
     output::print(&format!("{name}: valid: {viewers} viewers, {open_files} open files\n"))
 }

@@ -27,7 +27,7 @@ pub fn text(args: &RunArgs, plan: &Plan) -> Result<String, Failure> {
 pub fn resolved(args: &RunArgs, plan: &Plan) -> Result<Table, Failure> {
     let mut resolved = args.clone();
     if args.load.stages.is_empty() {
-        resolved.load.clients = plan.load.most();
+        resolved.load.clients = plan.load.max_viewers();
     }
     resolved.load.duration = GoDuration(plan.load.length.unwrap_or_default());
     if let EngineConfig::Ffmpeg(config) = &plan.viewers.engine {
@@ -52,7 +52,7 @@ mod tests {
     use crate::config::plan::{Environment, resolve};
 
     #[test]
-    fn what_is_printed_is_a_profile_that_means_the_same() {
+    fn the_printed_profile_resolves_to_the_same_plan() {
         type Change = fn(&mut RunArgs);
         let cases: [Change; 5] = [
             |_| {},

@@ -39,7 +39,7 @@ pub enum EngineConfig {
 }
 
 impl EngineConfig {
-    /// What one viewer needs of the machine.
+    /// The resources that one viewer needs.
     #[must_use]
     pub const fn viewer_size(&self) -> ViewerSize {
         match self {
@@ -48,7 +48,7 @@ impl EngineConfig {
         }
     }
 
-    /// What `viewers` viewers and this program need of the machine.
+    /// The resources that `viewers` viewers and this program need.
     #[must_use]
     pub fn requirements(&self, viewers: u32) -> Requirements {
         Requirements::with(viewers, &self.viewer_size())
@@ -57,7 +57,7 @@ impl EngineConfig {
     /// Runs the engine's preflight checks.
     ///
     /// # Errors
-    /// The player cannot be used at all. What can be skipped is a finding instead.
+    /// The player cannot be used at all. Problems that can be skipped are findings instead.
     pub(crate) async fn prepare(
         &self,
         preflight: &mut Preflight<'_>,
@@ -89,14 +89,14 @@ pub enum Engine {
 pub struct Session {
     /// The viewer's number, from 1.
     pub viewer: u32,
-    /// How many sessions of this number there have been, this one included.
+    /// The number of sessions of this viewer so far, including this one.
     pub generation: u32,
 }
 
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionEnd {
-    /// Why.
+    /// Why it ended.
     pub class: EndClass,
     /// How long it lasted.
     pub uptime: Duration,

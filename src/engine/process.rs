@@ -1,4 +1,4 @@
-//! A session whose player is a process: start it, attend to it, stop it, report how it ended.
+//! A session whose player is a process: starts it, reads its output, stops it, and reports how it ended.
 
 use std::io;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::{Session, SessionEnd};
 /// How much is read from one pipe before the others get their turn, bytes.
 const TURN_BYTES: usize = 256 << 10;
 
-/// What an engine makes of the output of its process.
+/// An engine's interpretation of the output of its process.
 pub(crate) trait Monitor {
     /// The player's name in messages.
     const PLAYER: &'static str;
@@ -43,10 +43,10 @@ pub(crate) trait Monitor {
     /// The events since the last call, to be drained.
     fn events(&mut self) -> &mut Vec<Event>;
 
-    /// Whether it played anything, as far as the engine can see; otherwise what its exit status says.
+    /// Whether the process played anything; if the engine cannot see that, the exit status decides.
     fn has_played(&self) -> bool;
 
-    /// The message of the process that explains its end best.
+    /// The message of the process that explains best why it ended.
     fn complaint(&self) -> Option<&str>;
 }
 
@@ -55,7 +55,7 @@ pub(crate) trait Monitor {
 struct Cause {
     /// The session was over.
     stopped: bool,
-    /// The viewer had stalled and was to be started again.
+    /// The viewer had stalled and was to be restarted.
     stalled: bool,
     /// It did not stop when it was asked to.
     killed: bool,
@@ -92,7 +92,7 @@ pub(crate) async fn play<M: Monitor>(
     SessionEnd { class, uptime }
 }
 
-/// Attends to a child until it has ended. Returns how, and what this program did to it.
+/// Reads the output of a child until it has ended. Returns its exit status, and what this program did to it.
 async fn attend<M: Monitor>(
     context: &RunContext,
     mut child: Child,
@@ -126,7 +126,7 @@ async fn attend<M: Monitor>(
                 cause.stopped = true;
                 begin(&mut stopping, monitor);
             }
-            () = context.at_once.cancelled(), if !stopping.as_ref().is_some_and(Stopping::is_killed) => {
+            () = context.immediate.cancelled(), if !stopping.as_ref().is_some_and(Stopping::is_killed) => {
                 cause.stopped = true;
                 if stopping.is_none() {
                     begin(&mut stopping, monitor);
@@ -159,7 +159,7 @@ async fn record(context: &RunContext, monitor: &mut impl Monitor) {
     }
 }
 
-/// What kind of end it was.
+/// Classifies the end of a session.
 async fn class(
     context: &RunContext,
     target: &StreamTarget,
@@ -182,7 +182,7 @@ async fn class(
     if finished { EndClass::Finished } else { EndClass::Failed }
 }
 
-/// Why the process ended, in a text that is the same for equal causes.
+/// Returns why the process ended, in a text that is the same for equal causes.
 fn reason<M: Monitor>(
     target: &StreamTarget,
     monitor: &M,
@@ -249,7 +249,7 @@ fn take(pipe: &mut Option<pipe::Receiver>, bytes: Option<Vec<u8>>, pass: impl Fn
     }
 }
 
-/// What a pipe still holds after its writer has ended. A grandchild that keeps writing is not waited for.
+/// Returns the rest of a pipe after its writer has ended, without waiting for a grandchild that keeps writing.
 fn rest(pipe: &Option<pipe::Receiver>) -> Vec<u8> {
     let mut all = Vec::new();
     while let Some(pipe) = pipe

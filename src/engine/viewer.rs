@@ -16,7 +16,7 @@ use super::{Engine, Session};
 use crate::config::plan::{Plan, Stream};
 use crate::stream_check::StreamEnd;
 
-/// A viewer whose session of a whole stream was shorter than this did not really play it.
+/// A session of a whole stream that was shorter than this did not really play it.
 const SHORTEST_PLAY: Duration = Duration::from_secs(1);
 /// Viewers return within seconds after their origin does; a viewer that played for half a minute had recovered.
 const BACKOFF: BackoffPolicy = BackoffPolicy {
@@ -46,16 +46,16 @@ pub struct RunContext {
     pub plan: Plan,
     /// What viewers play.
     pub targets: WeightedSet<StreamTarget>,
-    /// What plays it.
+    /// The engine that plays it.
     pub engine: Engine,
-    /// Kills what is left if this program dies.
+    /// Kills the remaining processes if this program dies.
     pub guard: Arc<Guard>,
     /// The aggregator's queue.
     pub events: mpsc::Sender<Event>,
     /// Ends the run gracefully.
     pub stop: CancellationToken,
     /// Ends the run immediately.
-    pub at_once: CancellationToken,
+    pub immediate: CancellationToken,
 }
 
 impl RunContext {
@@ -65,7 +65,7 @@ impl RunContext {
     }
 }
 
-/// Plays session after session until `stop`, or until the viewer has left or is given up. The first session has
+/// Plays one session after the other until `stop`, or until the viewer has left or is given up. The first session has
 /// number `generation`; returns the number of the last one. `random` yields numbers from 0 to 1.
 pub async fn run(
     context: Arc<RunContext>,
@@ -85,7 +85,7 @@ pub async fn run(
                 context.record(Event::Left { viewer }).await;
                 return generation;
             }
-            // A viewer that has played a VOD to its end is followed by the next one.
+            // After a viewer has played a VOD to its end, the next one starts.
             EndClass::Finished if session.uptime >= SHORTEST_PLAY => Some(Duration::ZERO),
             EndClass::Finished | EndClass::Failed => backoff.after_failure(session.uptime, random()),
         };

@@ -1,4 +1,4 @@
-//! `hls-swarm impair`: from the name of an impairment to what tc has set.
+//! `hls-swarm impair`: impairs a network device by running tc.
 
 pub mod profile;
 
@@ -38,7 +38,7 @@ pub fn run(args: &ImpairArgs) -> Result<(), Failure> {
 async fn apply(impairment: &Impairment, device: &str, guard: &Arc<Guard>) -> Result<(), Failure> {
     match impairment.tc(device) {
         Some(argv) => drop(tc(argv, device, guard).await?),
-        // tc refuses to delete what was never set.
+        // tc fails if there is nothing to delete.
         None if profile::is_impaired(&tc(profile::tc_ask(device), device, guard).await?) => {
             tc(profile::tc_clean(device), device, guard).await?;
         }
@@ -59,7 +59,7 @@ fn read(name: &str) -> Result<Impairment, Failure> {
     profile::parse(name, &text)
 }
 
-/// What tc answers.
+/// Runs tc and returns its output.
 async fn tc(argv: Vec<String>, device: &str, guard: &Arc<Guard>) -> Result<String, Failure> {
     let line = argv.join(" ");
     let answer = capture(&Program::new("tc", argv), guard, ANSWER_BYTES, ANSWER_TIME)

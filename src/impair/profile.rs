@@ -1,7 +1,7 @@
 //! Impairments of a link: the keys of a TOML file, and the arguments of tc that follow from them.
 //!
-//! netem works on what a device sends, so a delay here is a delay of one direction: round trips,
-//! connects and times to first byte all grow by it once.
+//! netem affects what a device sends, so a delay applies to one direction: round trips, connects and times to first
+//! byte all grow by it once.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ pub use hls_swarm_profiles::IMPAIRMENT as BUILT_IN;
 /// Packets that may wait in netem: its own 1000 are less than 50 ms of a fast link and would drop.
 const QUEUE_PACKETS: u32 = 20_000;
 
-/// What is wrong with a link.
+/// An impairment of a link.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Impairment {
-    /// One line for people.
+    /// A description in one line.
     pub description: String,
-    /// How long each packet is held.
+    /// Delay of each packet.
     pub delay: Option<GoDuration>,
-    /// By how much that varies, up and down.
+    /// Variation of the delay, in both directions.
     pub jitter: Option<GoDuration>,
     /// Packets that are dropped, in percent.
     pub loss_percent: Option<f64>,
-    /// What the link carries, in 1000 bit/s.
+    /// Rate of the link, in 1000 bit/s.
     pub rate_kbps: Option<u32>,
     /// Packets that may wait; more are dropped.
     pub queue_packets: Option<u32>,
@@ -39,12 +39,12 @@ pub struct Impairment {
 /// The text of an impairment that comes with the program.
 ///
 /// # Errors
-/// A usage failure that lists those there are.
+/// A usage failure that lists the built-in impairments.
 pub fn built_in(name: &str) -> Result<&'static str, Failure> {
     find(&BUILT_IN, "impairment", name)
 }
 
-/// Reads an impairment and makes sure that netem can do it.
+/// Parses an impairment and checks that netem supports it.
 ///
 /// # Errors
 /// A usage failure that names the file, the key and the value.
@@ -72,14 +72,14 @@ pub fn parse(name: &str, text: &str) -> Result<Impairment, Failure> {
 }
 
 impl Impairment {
-    /// Whether it leaves the link as it is.
+    /// Whether the impairment has no effect.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         *self == Self { description: self.description.clone(), ..Self::default() }
     }
 
-    /// The arguments with which tc puts it on `device`, in place of what is there; none where there
-    /// is nothing to put.
+    /// The arguments with which tc sets the impairment of `device`, replacing the current one; `None` if it has no
+    /// effect.
     #[must_use]
     pub fn tc(&self, device: &str) -> Option<Vec<String>> {
         if self.is_clean() {
@@ -102,25 +102,25 @@ impl Impairment {
     }
 }
 
-/// The arguments with which tc takes every impairment off `device`.
+/// The arguments with which tc removes the impairment of `device`.
 #[must_use]
 pub fn tc_clean(device: &str) -> Vec<String> {
     ["qdisc", "delete", "dev", device, "root"].map(str::to_owned).to_vec()
 }
 
-/// The arguments with which tc shows what is set on `device`.
+/// The arguments with which tc shows the settings of `device`.
 #[must_use]
 pub fn tc_ask(device: &str) -> Vec<String> {
     ["qdisc", "show", "dev", device, "root"].map(str::to_owned).to_vec()
 }
 
-/// Whether tc's answer to [`tc_ask`] shows an impairment.
+/// Whether tc's output for [`tc_ask`] shows an impairment.
 #[must_use]
 pub fn is_impaired(answer: &str) -> bool {
     answer.lines().any(|line| line.starts_with("qdisc netem "))
 }
 
-/// A time as every tc reads it.
+/// Formats a time for all versions of tc.
 fn microseconds(time: Duration) -> String {
     format!("{}us", time.as_micros())
 }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_impairments_by_hand() {
+    fn the_built_in_impairments_have_the_expected_arguments() {
         let netem = "qdisc replace dev eth0 root netem limit";
         assert_eq!(tc("clean"), None);
         assert_eq!(tc("50ms").unwrap(), format!("{netem} 20000 delay 50000us 10000us rate 10000000kbit"));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_netem_cannot_do_is_refused() {
+    fn impairments_that_netem_does_not_support_are_refused() {
         assert!(refused("delay = '5ms'\njitter = '6ms'").contains("jitter 6ms is more than the delay 5ms"));
         assert!(refused("jitter = '1ms'").contains("is more than the delay 0s"));
         assert!(refused("loss_percent = 101.0").contains("loss_percent 101 -> give a share"));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_lists_those_there_are() {
+    fn the_error_for_an_unknown_name_lists_the_known_ones() {
         let failure = built_in("50").unwrap_err();
         assert!(failure.help_text().unwrap().contains("clean, 50ms, 3g, lossy"), "{failure:?}");
     }

@@ -1,38 +1,38 @@
-//! An audience that comes and goes: when the next viewer comes, and how long it stays.
+//! Viewers that arrive at random and leave again: when the next one arrives, and how long it stays.
 
 use std::time::Duration;
 
-/// Longest session that is drawn: a year.
-const LONGEST: f64 = 365.0 * 86_400.0;
+/// Longest session: a year.
+const MAX_SESSION_SECONDS: f64 = 365.0 * 86_400.0;
 
-/// Viewers that come by themselves.
+/// An arrival process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrivals {
-    /// Viewers per second of the whole run, in the mean.
+    /// Average arrivals per second of the whole run.
     pub per_second: f64,
-    /// Viewers that there may be at once; who comes beyond is turned away.
-    pub most: u32,
-    /// How long each stays.
+    /// Maximum number of concurrent viewers; further arrivals are rejected.
+    pub max_viewers: u32,
+    /// How long each viewer stays.
     pub session: Session,
 }
 
 /// How long viewers stay.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Session {
-    /// Each the same time.
+    /// The same time for all.
     Fixed(Duration),
-    /// Exponentially distributed: most shortly, some very long.
+    /// An exponential distribution: most sessions are short, some very long.
     Exponential {
-        /// The mean.
+        /// The average length.
         mean: Duration,
     },
-    /// One of these, each as likely as the others.
+    /// One of these, each with the same probability.
     AnyOf(Vec<Duration>),
 }
 
 impl Arrivals {
-    /// Time to the next arrival: a Poisson process, of which `1 / of` is one shard's. `chance` is from 0
-    /// (included) to 1 (excluded).
+    /// The time to the next arrival of a Poisson process, of which this shard gets the share `1 / of`. `chance` is a
+    /// random number from 0 (included) to 1 (excluded).
     #[must_use]
     pub fn gap(&self, of: u32, chance: f64) -> Duration {
         seconds(exponential(f64::from(of) / self.per_second, chance))
@@ -40,15 +40,15 @@ impl Arrivals {
 }
 
 impl Session {
-    /// How long the next viewer stays; `chance` as for [`Arrivals::gap`].
+    /// How long the next viewer stays; `chance` is as for [`Arrivals::gap`].
     #[must_use]
     pub fn length(&self, chance: f64) -> Duration {
         match self {
             Self::Fixed(length) => *length,
             Self::Exponential { mean } => seconds(exponential(mean.as_secs_f64(), chance)),
             Self::AnyOf(lengths) => {
-                let place = (chance * lengths.len() as f64) as usize;
-                lengths.get(place).or(lengths.last()).copied().unwrap_or_default()
+                let index = (chance * lengths.len() as f64) as usize;
+                lengths.get(index).or(lengths.last()).copied().unwrap_or_default()
             }
         }
     }
@@ -60,14 +60,14 @@ fn exponential(mean: f64, chance: f64) -> f64 {
 }
 
 fn seconds(seconds: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.min(LONGEST)).unwrap_or_default()
+    Duration::try_from_secs_f64(seconds.min(MAX_SESSION_SECONDS)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn drawn(mut draw: impl FnMut(f64) -> Duration) -> Vec<f64> {
+    fn samples(mut draw: impl FnMut(f64) -> Duration) -> Vec<f64> {
         let mut random = fastrand::Rng::with_seed(7);
         (0..20_000).map(|_| draw(random.f64()).as_secs_f64()).collect()
     }
@@ -77,26 +77,26 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_sessions_have_the_mean_and_spread_of_their_distribution() {
+    fn gaps_and_sessions_follow_their_distribution() {
         let arrivals = Arrivals {
             per_second: 20.0,
-            most: 100,
+            max_viewers: 100,
             session: Session::Exponential { mean: Duration::from_secs(300) },
         };
-        let gaps = drawn(|chance| arrivals.gap(4, chance));
+        let gaps = samples(|chance| arrivals.gap(4, chance));
         assert!((mean(&gaps) - 0.2).abs() < 0.005, "{}", mean(&gaps));
-        let sessions = drawn(|chance| arrivals.session.length(chance));
+        let sessions = samples(|chance| arrivals.session.length(chance));
         assert!((mean(&sessions) - 300.0).abs() < 8.0, "{}", mean(&sessions));
-        // Of an exponential distribution 1/e lies above the mean.
+        // 1/e of an exponential distribution is above its average.
         let above = sessions.iter().filter(|length| **length > 300.0).count() as f64 / 20_000.0;
         assert!((above - 0.3679).abs() < 0.01, "{above}");
     }
 
     #[test]
-    fn lengths_of_a_list_are_drawn_evenly() {
+    fn session_lengths_of_a_list_are_equally_likely() {
         let lengths = [1, 2, 4].map(Duration::from_secs).to_vec();
         let session = Session::AnyOf(lengths);
-        assert!((mean(&drawn(|chance| session.length(chance))) - 7.0 / 3.0).abs() < 0.05);
+        assert!((mean(&samples(|chance| session.length(chance))) - 7.0 / 3.0).abs() < 0.05);
         assert_eq!(Session::Fixed(Duration::from_secs(9)).length(0.9).as_secs(), 9);
     }
 }

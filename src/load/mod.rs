@@ -1,5 +1,5 @@
-//! How many viewers there are to be, and when: the shape of the load. The shape is a function of
-//! time; [`controller`] turns it into starts and stops.
+//! The shape of the load: how many viewers there are, as a function of time. The [`controller`] turns it into
+//! starts and stops.
 
 pub mod arrivals;
 pub mod controller;
@@ -16,43 +16,42 @@ use shard::Shard;
 /// The load of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Load {
-    /// Viewers over time, of the whole run.
+    /// The number of viewers of the whole run over time.
     pub shape: Shape,
     /// Upper bound of the random delay of each start.
     pub jitter: Duration,
-    /// The share of this process.
+    /// The share of the run that this process has.
     pub shard: Shard,
     /// Length of the run; `None` = until stopped.
     pub length: Option<Duration>,
 }
 
-/// What decides how many viewers there are.
+/// How the number of viewers changes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    /// A line that is followed.
+    /// Along a schedule.
     Schedule(Schedule),
-    /// Viewers come and go.
+    /// By arrivals and the ends of sessions.
     Arrivals(Arrivals),
 }
 
 impl Load {
-    /// Most viewers of the whole run at once.
+    /// The maximum number of concurrent viewers of the whole run.
     #[must_use]
-    pub fn most(&self) -> u32 {
+    pub fn max_viewers(&self) -> u32 {
         match &self.shape {
-            Shape::Schedule(schedule) => schedule.most(),
-            Shape::Arrivals(arrivals) => arrivals.most,
+            Shape::Schedule(schedule) => schedule.max_viewers(),
+            Shape::Arrivals(arrivals) => arrivals.max_viewers,
         }
     }
 
-    /// Most viewers of this process at once.
+    /// The maximum number of concurrent viewers of this process.
     #[must_use]
-    pub fn own_most(&self) -> u32 {
-        self.shard.own(self.most())
+    pub fn own_max_viewers(&self) -> u32 {
+        self.shard.own(self.max_viewers())
     }
 
-    /// When the last viewer that is planned has been started at the latest. Where viewers come and go
-    /// there is no such time: zero.
+    /// When the last planned viewer has started at the latest; zero for an arrival process, which has no such time.
     #[must_use]
     pub fn last_start(&self) -> Duration {
         match &self.shape {
@@ -61,7 +60,7 @@ impl Load {
         }
     }
 
-    /// The stages that were asked for, in the order of time.
+    /// The stages that the user asked for, in order: when each begins, and the number of viewers then.
     #[must_use]
     pub fn stages(&self) -> Vec<(Duration, u32, schedule::Stage)> {
         match &self.shape {

@@ -1,7 +1,7 @@
 //! The number of viewers as a function of time: straight lines between stages.
 //!
-//! Viewer k is to be up while the line is above k - 1. So the first viewer starts with the line, the
-//! last one is there before its end, and on the way down the last one to go goes at its end.
+//! Viewer k plays while the line is above k - 1. So the first viewer starts when the line begins to rise, the last
+//! one starts before its end, and on the way down the last viewer stops when the line ends.
 
 use std::time::Duration;
 
@@ -10,50 +10,50 @@ use super::shard::Shard;
 /// A straight line to a number of viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// How long it takes.
+    /// How long the stage takes.
     pub length: Duration,
-    /// Viewers at its end.
+    /// Number of viewers at its end.
     pub target: u32,
-    /// What reports call it, if it has a name.
+    /// Its name in reports, if it has one.
     pub name: Option<String>,
 }
 
-/// Stages, one after the other, from no viewers; after the last one its number is held.
+/// A sequence of stages that begins with no viewers; after the last stage the number stays the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
     stages: Vec<Stage>,
     typed: bool,
 }
 
-/// One viewer more or one less.
+/// A change by one viewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// One more.
+    /// One viewer more.
     Up,
-    /// One less.
+    /// One viewer less.
     Down,
 }
 
 impl Schedule {
-    /// A steady rate up to a number of viewers.
+    /// A ramp at a constant rate to `clients` viewers.
     #[must_use]
     pub fn ramp(clients: u32, per_second: f64) -> Self {
         let length = Duration::from_secs_f64(f64::from(clients) / per_second);
         Self { stages: vec![Stage { length, target: clients, name: None }], typed: false }
     }
 
-    /// Stages as they were asked for.
+    /// A schedule of the stages that the user asked for.
     #[must_use]
     pub const fn stages(stages: Vec<Stage>) -> Self {
         Self { stages, typed: true }
     }
 
-    /// The stages that were asked for, each with its beginning and the viewers there; none of a ramp.
+    /// The stages that the user asked for, each with its beginning and the number of viewers then; none for a ramp.
     pub fn asked(&self) -> impl Iterator<Item = (Duration, u32, &Stage)> {
         self.lines().filter(|_| self.typed)
     }
 
-    /// Each stage with its beginning and the viewers there.
+    /// Each stage with its beginning and the number of viewers then.
     fn lines(&self) -> impl Iterator<Item = (Duration, u32, &Stage)> {
         self.stages.iter().scan((Duration::ZERO, 0), |(begin, from), stage| {
             let line = (*begin, *from, stage);
@@ -62,19 +62,19 @@ impl Schedule {
         })
     }
 
-    /// Most viewers at any time.
+    /// The maximum number of viewers.
     #[must_use]
-    pub fn most(&self) -> u32 {
+    pub fn max_viewers(&self) -> u32 {
         self.stages.iter().map(|stage| stage.target).max().unwrap_or(0)
     }
 
-    /// All stages together.
+    /// The length of all stages together.
     #[must_use]
     pub fn length(&self) -> Duration {
         self.stages.iter().fold(Duration::ZERO, |sum, stage| sum.saturating_add(stage.length))
     }
 
-    /// When the last viewer is to start.
+    /// When the last viewer starts.
     #[must_use]
     pub fn last_start(&self) -> Duration {
         let ups = self.lines().filter(|(_, from, stage)| stage.target > *from);
@@ -83,18 +83,18 @@ impl Schedule {
         })
     }
 
-    /// Every change of `shard`'s viewers, in the order of time.
+    /// Every change of the number of `shard`'s viewers, in the order of time.
     pub fn steps(&self, shard: Shard) -> impl Iterator<Item = (Duration, Step)> + Send + use<> {
         let lines: Vec<_> =
             self.lines().map(|(begin, from, stage)| (begin, from, stage.target, stage.length)).collect();
         lines.into_iter().flat_map(move |(begin, from, to, length)| {
-            let many = to.abs_diff(from);
+            let changes = to.abs_diff(from);
             let own = move |number: u32| (number - 1) % shard.of() == shard.index();
-            (0..many).filter_map(move |done| {
+            (0..changes).filter_map(move |done| {
                 let (number, at, step) = if to > from {
-                    (from + done + 1, part(length, done, many), Step::Up)
+                    (from + done + 1, part(length, done, changes), Step::Up)
                 } else {
-                    (from - done, part(length, done + 1, many), Step::Down)
+                    (from - done, part(length, done + 1, changes), Step::Down)
                 };
                 own(number).then_some((begin + at, step))
             })
@@ -123,7 +123,7 @@ mod tests {
         Schedule::stages(stages.iter().map(stage).collect())
     }
 
-    /// The number after the last step at or before `at`.
+    /// The number of viewers after the last step at or before `at`.
     fn count(schedule: &Schedule, shard: Shard, at: Duration) -> i64 {
         let steps = schedule.steps(shard).take_while(|(when, _)| *when <= at);
         steps.map(|(_, step)| if step == Step::Up { 1 } else { -1 }).sum()
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_starts_one_viewer_at_a_time_from_the_first_moment() {
+    fn a_ramp_starts_its_first_viewer_immediately() {
         let ramp = Schedule::ramp(4, 2.0);
         let times: Vec<u128> = ramp.steps(whole()).map(|(at, _)| at.as_millis()).collect();
         assert_eq!(times, [0, 500, 1000, 1500]);
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn stages_go_up_hold_jump_and_go_down() {
+    fn stages_rise_hold_jump_and_fall() {
         let schedule = schedule(&[(1000, 2), (5000, 2), (0, 4), (2000, 0)]);
         let steps: Vec<(u128, Step)> =
             schedule.steps(whole()).map(|(at, step)| (at.as_millis(), step)).collect();
@@ -159,7 +159,7 @@ mod tests {
             (8000, down),
         ];
         assert_eq!(steps, expected);
-        assert_eq!((schedule.most(), schedule.length().as_secs()), (4, 8));
+        assert_eq!((schedule.max_viewers(), schedule.length().as_secs()), (4, 8));
         assert_eq!(
             schedule.asked().map(|(begin, from, _)| (begin.as_secs(), from)).collect::<Vec<_>>(),
             [(0, 0), (1, 2), (6, 2), (6, 4)]
@@ -168,7 +168,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shards_add_up_to_the_line_at_any_moment(
+        fn shards_add_up_to_the_schedule_at_any_moment(
             stages in prop::collection::vec((0_u64..3000, 0_u32..60), 1..6),
             shards in 1_u32..6,
             moment in 0.0_f64..1.2,
@@ -178,13 +178,13 @@ mod tests {
             let parts: Vec<Shard> = (0..shards).map(|index| format!("{index}/{shards}").parse().unwrap()).collect();
             let sum: i64 = parts.iter().map(|shard| count(&schedule, *shard, at)).sum();
             prop_assert_eq!(sum, count(&schedule, whole(), at));
-            // No shard has more than its share of what is up, to the viewer.
+            // Each shard has exactly its share of the viewers.
             for shard in &parts {
                 prop_assert_eq!(count(&schedule, *shard, at), i64::from(shard.own(u32::try_from(sum).unwrap())));
             }
-            // The line itself, but for the rounding to whole viewers and nanoseconds.
+            // The sum is the line, apart from rounding to whole viewers and nanoseconds.
             let (begin, from, stage) = schedule.lines().filter(|(begin, ..)| *begin <= at).last().unwrap();
-            // A stage without length is a jump, and done as soon as it begins.
+            // A stage of length zero is a jump, which is complete when it begins.
             let done = if stage.length.is_zero() {
                 1.0
             } else {
@@ -192,11 +192,11 @@ mod tests {
             };
             let line = f64::from(from) + (f64::from(stage.target) - f64::from(from)) * done;
             prop_assert!((sum as f64 - line).abs() <= 1.0 + 1e-3, "{sum} viewers, line at {line}");
-            prop_assert!(sum >= 0 && sum <= i64::from(schedule.most()));
+            prop_assert!(sum >= 0 && sum <= i64::from(schedule.max_viewers()));
         }
 
         #[test]
-        fn steps_come_in_the_order_of_time_and_within_the_stages(
+        fn steps_are_in_order_and_within_the_stages(
             stages in prop::collection::vec((0_u64..3000, 0_u32..60), 1..6),
         ) {
             let schedule = schedule(&stages);

@@ -1,4 +1,4 @@
-//! One run divided over several processes or machines: who has which viewers.
+//! A run that is divided over several processes or machines: which shard has which viewers.
 //!
 //! Viewer k of the whole run belongs to shard (k - 1) mod n. So the shards add up to the whole at any
 //! moment, their arrivals interleave, and no number (hence no user agent) is there twice.
@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Which share of a run is this process's own.
+/// The share of a run that one process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: u32,
@@ -20,28 +20,28 @@ impl Default for Shard {
 }
 
 impl Shard {
-    /// Its number, from 0.
+    /// The number of the shard, from 0.
     #[must_use]
     pub const fn index(self) -> u32 {
         self.index
     }
 
-    /// How many there are.
+    /// The number of shards.
     #[must_use]
     pub const fn of(self) -> u32 {
         self.of
     }
 
-    /// How many of the first `whole` viewers are its own.
+    /// How many of the first `whole` viewers belong to this shard.
     #[must_use]
     pub const fn own(self, whole: u32) -> u32 {
         whole.saturating_sub(self.index).div_ceil(self.of)
     }
 
-    /// The number that its seat `seat` (from 0) has in the whole run.
+    /// The number in the whole run of the viewer in slot `slot` (from 0).
     #[must_use]
-    pub const fn number(self, seat: u32) -> u32 {
-        seat.saturating_mul(self.of).saturating_add(self.index).saturating_add(1)
+    pub const fn number(self, slot: u32) -> u32 {
+        slot.saturating_mul(self.of).saturating_add(self.index).saturating_add(1)
     }
 }
 
@@ -51,28 +51,30 @@ impl fmt::Display for Shard {
     }
 }
 
-/// Why a text is no shard.
+/// Why a text is not a valid shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAShard(&'static str);
+pub struct InvalidShard(&'static str);
 
-impl fmt::Display for NotAShard {
+impl fmt::Display for InvalidShard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for NotAShard {}
+impl std::error::Error for InvalidShard {}
 
 impl FromStr for Shard {
-    type Err = NotAShard;
+    type Err = InvalidShard;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let numbers =
             text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
         match numbers {
             Some((index, of)) if index < of => Ok(Self { index, of }),
-            Some(_) => Err(NotAShard("shards are counted from 0, so the first number is below the second")),
-            None => Err(NotAShard("a shard is two numbers with a slash between them")),
+            Some(_) => {
+                Err(InvalidShard("shards are counted from 0, so the first number is below the second"))
+            }
+            None => Err(InvalidShard("a shard is two numbers with a slash between them")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! When a run begins, by the wall clock.
+//! The wall-clock time at which a run begins.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-/// So late a run may still begin: shards do not come up in the same second.
+/// How late a run may still begin: shards do not come up in the same second.
 const LATE: Duration = Duration::from_secs(300);
 
 /// When a run begins.
@@ -19,19 +19,19 @@ pub enum StartAt {
     Time(Time),
 }
 
-/// How long there is to wait.
+/// How long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// So long.
+    /// This long.
     For(Duration),
-    /// Not at all: the moment is over, but not for long.
+    /// Not at all: the time passed recently.
     Late(Duration),
-    /// The moment is long over.
+    /// Not at all: the time passed too long ago.
     Missed(Duration),
 }
 
 impl StartAt {
-    /// How long there is to wait at `now`.
+    /// How long to wait at `now`.
     #[must_use]
     pub fn wait(self, now: &Zoned) -> Wait {
         let moment = match self {
@@ -42,7 +42,7 @@ impl StartAt {
                     .checked_add(1.day())
                     .and_then(|tomorrow| tomorrow.with().time(time).build())
                     .map(|tomorrow| tomorrow.timestamp());
-                // Out of the calendar only in the year 9999.
+                // The calendar ends in the year 9999, so this can fail only then.
                 let today = today.unwrap_or(now.timestamp());
                 if today >= now.timestamp() { today } else { tomorrow.unwrap_or(today) }
             }
@@ -56,27 +56,27 @@ impl StartAt {
     }
 }
 
-/// Why a text is no time to begin at.
+/// Why a text is not a valid start time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotATime(String);
+pub struct InvalidStartAt(String);
 
-impl fmt::Display for NotATime {
+impl fmt::Display for InvalidStartAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for NotATime {}
+impl std::error::Error for InvalidStartAt {}
 
 impl FromStr for StartAt {
-    type Err = NotATime;
+    type Err = InvalidStartAt;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A time of day is short; whatever is longer is meant to have a date.
+        // A time of day is short; a longer text is meant to have a date.
         if text.len() <= "20:00:00".len() {
-            return text.parse().map(Self::Time).map_err(|error| NotATime(error.to_string()));
+            return text.parse().map(Self::Time).map_err(|error| InvalidStartAt(error.to_string()));
         }
-        text.parse().map(Self::Moment).map_err(|error| NotATime(error.to_string()))
+        text.parse().map(Self::Moment).map_err(|error| InvalidStartAt(error.to_string()))
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_and_times_of_day_are_waited_for() {
+    fn the_wait_for_timestamps_and_times_of_day_is_computed() {
         let hours = |hours: u64| Wait::For(Duration::from_secs(hours * 3600));
         assert_eq!(wait("2026-11-21T20:00:00Z"), hours(2));
         assert_eq!(wait("2026-11-21T20:00:00+01:00"), hours(1));
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn invalid_start_times_are_refused() {
         for wrong in ["", "8pm", "25:00", "2026-12-01", "2026-12-01T20:00:00", "tomorrow at noon"] {
             assert!(wrong.parse::<StartAt>().is_err(), "{wrong}");
         }

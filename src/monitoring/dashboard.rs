@@ -44,7 +44,7 @@ fn max_by(labels: &str, name: &str) -> String {
     format!("max by ({labels}) ({})", series(name))
 }
 
-/// Per second, over the last ten.
+/// The rate per second over the last 10 s.
 fn rate(name: &str) -> String {
     format!("sum(rate({}[10s]))", series(name))
 }
@@ -53,7 +53,7 @@ fn rate_by(labels: &str, name: &str) -> String {
     format!("sum by ({labels}) (rate({}[10s]))", series(name))
 }
 
-/// During the last minute.
+/// The increase during the last minute.
 fn increase(name: &str) -> String {
     format!("sum(increase({}[1m]))", series(name))
 }

@@ -1,8 +1,7 @@
 //! What Prometheus and Grafana need to watch runs: scrape configuration, alert rules, dashboard.
 //!
-//! All of it is rendered from tables here, and every expression names metrics of the catalogue ([`hls_swarm_model::metric`])
-//! or of the origin; the files below `observability/` are what this program prints, and a test holds
-//! them against it.
+//! All of it is rendered from tables here, and every expression names metrics of the catalogue
+//! ([`hls_swarm_model::metric`]) or of the origin. A test compares the files below `observability/` with the output.
 
 /// Text as a quoted YAML scalar.
 pub(crate) fn quoted(text: &str) -> String {

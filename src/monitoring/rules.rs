@@ -13,7 +13,7 @@ pub struct Alert {
     pub expression: &'static str,
     /// How long it has to hold.
     pub hold: &'static str,
-    /// `warning`: look when there is time; `critical`: the test, or the stream, is failing.
+    /// `warning`: needs attention; `critical`: the test or the stream is failing.
     pub severity: &'static str,
     /// What it means, in one sentence with the value.
     pub summary: &'static str,

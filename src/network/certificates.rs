@@ -1,21 +1,21 @@
-//! Certificates, where FFmpeg's own options have no effect: from 9.0 on it verifies them by default, and its HLS
-//! demuxer passes neither `-tls_verify 0` nor `-ca_file` on to the connections that fetch segments. Older
-//! versions verify nothing after the first playlist.
+//! Certificate settings for FFmpeg versions whose own options have no effect. From 9.0 on, FFmpeg verifies
+//! certificates by default, and its HLS demuxer passes neither `-tls_verify 0` nor `-ca_file` on to the connections
+//! that fetch segments. Older versions verify nothing after the first playlist.
 
 use crate::config::plan::Stream;
 use crate::engine::ffmpeg::capability::{Capabilities, TlsBackend};
 
-/// Which certificates viewers have to be made to trust.
+/// The certificates that the probe makes viewers trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificates {
     /// Every certificate: `--insecure`.
     All,
-    /// Those of the authorities in `SSL_CERT_FILE`, which GnuTLS does not read by itself.
+    /// Certificates of the authorities in `SSL_CERT_FILE`, which GnuTLS does not read by itself.
     OfFile,
 }
 
 impl Certificates {
-    /// What has to be changed for viewers of `stream` in an FFmpeg with these capabilities.
+    /// The setting that viewers of `stream` need in an FFmpeg with these capabilities.
     #[must_use]
     pub fn needed(stream: &Stream, can: &Capabilities) -> Option<Self> {
         if can.verifies_tls_by_default() != Some(true) {
@@ -36,7 +36,7 @@ impl Certificates {
         }
     }
 
-    /// What the user asked for it with.
+    /// The flag or variable with which the user asked for it.
     #[must_use]
     pub const fn asked(self) -> &'static str {
         match self {

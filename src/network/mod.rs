@@ -1,6 +1,5 @@
-//! What is changed about viewers' network: the addresses of names, the addresses that viewers connect from, how
-//! fast they may read, and which certificates they trust. The probe does it inside each viewer, as its settings
-//! say.
+//! Changes to the viewers' network: the addresses that names resolve to, source addresses, bandwidth caps and
+//! trusted certificates. The probe applies them inside each viewer, according to its settings.
 
 pub(crate) mod certificates;
 pub(crate) mod rate;
@@ -16,10 +15,10 @@ use hls_swarm_probe::record::NETWORK_BYTES;
 pub use hls_swarm_http::resolve::{Rule, rules};
 
 pub use certificates::Certificates;
-pub use rate::{LEAST_RATE, rates};
-pub use source::{MOST_SOURCES, sources};
+pub use rate::{MIN_RATE, rates};
+pub use source::{MAX_SOURCES, sources};
 
-/// What is changed for viewers, beside the streams' rules for names.
+/// Changes to the viewers' network, apart from the streams' rules for names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Network {
     /// Addresses that viewers connect from, assigned round-robin; empty = the system's choice.
@@ -29,7 +28,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether viewers need the probe for more than measuring.
+    /// The flag for which viewers need the probe, apart from measuring; `None` = there is none.
     #[must_use]
     pub fn needs_probe(&self, rules: &[Rule]) -> Option<&'static str> {
         if !rules.is_empty() {
@@ -48,7 +47,7 @@ impl Network {
         self.sources.get(turn).copied()
     }
 
-    /// The settings of the probe in viewer `viewer` (from 1); `None` = it changes nothing.
+    /// The settings of the probe in viewer `viewer` (from 1); `None` = the probe changes nothing.
     #[must_use]
     pub fn probe_settings(
         &self,

@@ -1,10 +1,10 @@
-//! Bit rates with decimal prefixes, one or several with weights.
+//! Bit rates with decimal prefixes: one, or several with weights.
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 
 /// The lowest cap, bits per second: below it, FFmpeg would wait for a byte for longer than its time-out.
-pub const LEAST_RATE: u64 = 10_000;
+pub const MIN_RATE: u64 = 10_000;
 
 /// Parses `3M` or `3M,2*8M`.
 ///
@@ -23,13 +23,13 @@ pub fn rates(typed: &str) -> Result<WeightedSet<u64>, Failure> {
         };
         let weight = weight.filter(|weight| (1..=MAX_WEIGHT).contains(weight));
         let weight = weight.ok_or_else(|| wrong(format!("{text:?} has no weight from 1 to {MAX_WEIGHT}")))?;
-        let bits = bits(rate).ok_or_else(|| wrong(format!("{rate:?} is no rate")))?;
-        if bits < LEAST_RATE {
-            return Err(wrong(format!("{rate:?} is less than {}k", LEAST_RATE / 1000)));
+        let bits = bits(rate).ok_or_else(|| wrong(format!("invalid rate {rate:?}")))?;
+        if bits < MIN_RATE {
+            return Err(wrong(format!("{rate:?} is less than {}k", MIN_RATE / 1000)));
         }
         all.push((bits, weight));
     }
-    WeightedSet::weighted(all).ok_or_else(|| wrong("there is no rate".to_owned()))
+    WeightedSet::weighted(all).ok_or_else(|| wrong("a rate is missing".to_owned()))
 }
 
 fn bits(text: &str) -> Option<u64> {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_dealt_out_by_weight() {
+    fn rates_are_assigned_by_weight() {
         assert_eq!(*rates("3M").unwrap().of(7), 3_000_000);
         let mix = rates("800k, 2*1.5G").unwrap();
         let dealt: Vec<u64> = (1..=6).map(|viewer| *mix.of(viewer)).collect();
@@ -58,15 +58,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_invalid_part() {
         for (typed, said) in [
-            ("", "is no rate"),
-            ("fast", "is no rate"),
-            ("-3M", "is no rate"),
-            ("1e9", "is no rate"),
+            ("", "invalid rate"),
+            ("fast", "invalid rate"),
+            ("-3M", "invalid rate"),
+            ("1e9", "invalid rate"),
             ("9000", "less than 10k"),
             ("0*3M", "no weight"),
-            ("3M,,8M", "is no rate"),
+            ("3M,,8M", "invalid rate"),
         ] {
             let failure = rates(typed).unwrap_err();
             assert!(failure.to_string().contains(said), "{failure}");

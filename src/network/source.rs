@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use hls_swarm_base::error::Failure;
 
-/// Most addresses that are accepted; more are probably a typing error.
-pub const MOST_SOURCES: u128 = 65_536;
+/// Maximum number of addresses; more are probably a typing error.
+pub const MAX_SOURCES: u128 = 65_536;
 
 /// Parses `--source-ip` into addresses, in order.
 ///
@@ -15,7 +15,7 @@ pub fn sources(typed: &[String]) -> Result<Vec<IpAddr>, Failure> {
     let mut all = Vec::new();
     for text in typed.iter().flat_map(|text| text.split(',')) {
         all.extend(expand(text.trim())?);
-        if all.len() as u128 > MOST_SOURCES {
+        if all.len() as u128 > MAX_SOURCES {
             return Err(too_many(text));
         }
     }
@@ -31,7 +31,7 @@ fn expand(text: &str) -> Result<Vec<IpAddr>, Failure> {
     if let Some((first, last)) = text.split_once('-') {
         let (first, last) = (address(first.trim())?, address(last.trim())?);
         if first.is_ipv4() != last.is_ipv4() {
-            return Err(wrong("a range lies in one address family"));
+            return Err(wrong("both ends of a range must be in one address family"));
         }
         return between(number(first), number(last), first.is_ipv4()).ok_or_else(|| {
             if number(first) > number(last) {
@@ -50,13 +50,13 @@ fn expand(text: &str) -> Result<Vec<IpAddr>, Failure> {
     let length = length.ok_or_else(|| wrong("the length of the prefix is out of range"))?;
     let hosts = 1_u128.checked_shl(bits - length).unwrap_or(0).wrapping_sub(1);
     let first = number(network) & !hosts;
-    // Network and broadcast address of an IPv4 network are no hosts' (RFC 3021 knows those of /31).
+    // The network and broadcast addresses of an IPv4 network cannot be assigned to hosts, except in a /31 (RFC 3021).
     let inner = u128::from(network.is_ipv4() && bits - length > 1);
     between(first + inner, (first | hosts) - inner, network.is_ipv4()).ok_or_else(|| too_many(text))
 }
 
 fn too_many(text: &str) -> Failure {
-    Failure::usage(format!("--source-ip {text:?}: more than {MOST_SOURCES} addresses"))
+    Failure::usage(format!("--source-ip {text:?}: more than {MAX_SOURCES} addresses"))
         .help("pass fewer; each of them has to be an address of this machine")
 }
 
@@ -68,7 +68,7 @@ fn number(address: IpAddr) -> u128 {
 }
 
 fn between(first: u128, last: u128, v4: bool) -> Option<Vec<IpAddr>> {
-    if last < first || last - first >= MOST_SOURCES {
+    if last < first || last - first >= MAX_SOURCES {
         return None;
     }
     let address = |number: u128| match u32::try_from(number) {
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_invalid_part() {
         for (typed, said) in [
             ("eth0", "this is not an IP address"),
             ("", "this is not an IP address"),

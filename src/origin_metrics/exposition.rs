@@ -2,7 +2,7 @@
 //!
 //! The crate `prometheus-parse` (0.2.5) does not replace this: it splits labels at every comma and `=` and ends
 //! them at the first `}`, even inside quotes, undoes no escapes, and needs chrono, regex and itertools. The
-//! first test below is a text that it reads wrongly.
+//! first test below has a text that it parses incorrectly.
 
 /// One sample.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! Parses what exporters publish into the few figures of the origin that a run shows.
+//! Parses the metrics of exporters into the figures of the origin that a run shows.
 
 use serde::Deserialize;
 
@@ -10,7 +10,7 @@ use super::exposition::samples;
 const IDLE: [&str; 2] = ["idle", "iowait"];
 /// Time that other modes contain already (user and nice contain guest time).
 const CONTAINED: [&str; 2] = ["guest", "guest_nice"];
-/// Devices that carry the traffic of others a second time: containers, bridges, tunnels.
+/// Devices that carry traffic which other devices count, too: containers, bridges, tunnels.
 const VIRTUAL: [&str; 7] = ["veth", "docker", "br-", "virbr", "cni", "flannel", "cali"];
 
 /// Parses the metrics of a node exporter. `loopback`: the origin is this machine, and traffic to it never leaves it,
@@ -43,7 +43,7 @@ pub fn node(text: &str, loopback: bool) -> Result<NodeSample, String> {
         }
     }
     if node.all_seconds <= 0.0 {
-        return Err("no node_cpu_seconds_total in what it answered; it is no node exporter".into());
+        return Err("no node_cpu_seconds_total in its response; it is not a node exporter".into());
     }
     node.memory_used =
         total.zip(available).filter(|(total, _)| *total > 0.0).map(|(all, free)| 1.0 - free / all);
@@ -134,7 +134,7 @@ node_network_transmit_bytes_total{device=\"veth12\"} 4000
     }
 
     #[test]
-    fn what_is_missing_is_absent_and_what_is_no_node_exporter_is_said() {
+    fn missing_figures_are_absent_and_other_texts_are_refused() {
         let bare = node("node_cpu_seconds_total{cpu=\"0\",mode=\"idle\"} 1\n", false).unwrap();
         assert_eq!((bare.memory_used, bare.transmitted_bytes), (None, None));
         assert!(node("<html>", false).unwrap_err().contains("node_cpu_seconds_total"));

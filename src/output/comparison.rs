@@ -1,4 +1,4 @@
-//! Comparison of two reports side by side, for people.
+//! Comparison of two reports side by side.
 
 use std::fmt::Write;
 

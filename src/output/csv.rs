@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use hls_swarm_model::report::Report;
 
-/// The columns. Counts are those of the step, gauges those at its end.
+/// The columns. Counts cover the step; gauges are those at its end.
 const HEAD: &str = "unix_seconds,second,step_seconds,target,active,playing,stalled,manifest_requests,\
 segment_requests,bytes,errors,segment_p50_seconds,segment_p95_seconds,segment_p99_seconds,cpu_percent,\
 own_cpu_percent,origin_cpu_percent,origin_transmit_bytes_per_second";
 
-/// The time series.
+/// Renders the time series.
 #[must_use]
 pub fn render(report: &Report) -> String {
     let series = &report.recording.series;

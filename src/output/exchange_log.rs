@@ -15,13 +15,13 @@ use hls_swarm_model::exchange::{Cache, Exchange, Kind, Outcome};
 use hls_swarm_os::secrets;
 
 /// How long the reader of a pipe may take to make room, milliseconds.
-const MOMENT: u16 = 1000;
+const WRITE_TIMEOUT_MS: u16 = 1000;
 
 /// An open exchange log.
 #[derive(Debug)]
 pub struct ExchangeLog {
     path: PathBuf,
-    out: BufWriter<Patient>,
+    out: BufWriter<BoundedWriter>,
 }
 
 impl ExchangeLog {
@@ -30,7 +30,7 @@ impl ExchangeLog {
     /// # Errors
     /// A usage failure that names the path.
     pub fn create(path: &Path) -> Result<Self, Failure> {
-        let out = Patient::open(path).map_err(|error| {
+        let out = BoundedWriter::open(path).map_err(|error| {
             Failure::usage(format!("--exchange-log {}: cannot be written", path.display()))
                 .caused_by(error)
                 .help("name a file in a directory that exists and that you may write to, or a pipe that is read")
@@ -66,13 +66,13 @@ impl ExchangeLog {
     }
 }
 
-/// The file, or a pipe to another program, which has a moment to take what is written: a run must not stand
-/// still, deaf to signals, because a reader of its log does.
+/// The file, or a pipe whose reader must make room within [`WRITE_TIMEOUT_MS`]. Without this limit, a reader that stops
+/// reading would block the run, which then would not react to signals either.
 #[derive(Debug)]
-struct Patient(File);
+struct BoundedWriter(File);
 
-impl Patient {
-    /// Opens it for writing, empty. A pipe that nobody reads is refused at once.
+impl BoundedWriter {
+    /// Opens the file for writing and empties it. A pipe that no process reads is refused immediately.
     fn open(path: &Path) -> io::Result<Self> {
         let mut how = File::options();
         how.write(true).create(true).truncate(true).custom_flags(OFlag::O_NONBLOCK.bits());
@@ -80,13 +80,13 @@ impl Patient {
     }
 }
 
-impl Write for Patient {
+impl Write for BoundedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self.0.write(bytes) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let mut room = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
-                if poll(&mut room, PollTimeout::from(MOMENT))? == 0 {
-                    let why = "whoever reads it does not keep up";
+                if poll(&mut room, PollTimeout::from(WRITE_TIMEOUT_MS))? == 0 {
+                    let why = "the process that reads the pipe does not keep up";
                     return Err(io::Error::new(io::ErrorKind::TimedOut, why));
                 }
                 self.0.write(bytes)
@@ -185,18 +185,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_that_stands_still_does_not_stop_the_run() {
+    fn a_reader_that_stops_reading_does_not_block_the_run() {
         let folder = tempfile::TempDir::new().unwrap();
         let pipe = folder.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert!(Patient::open(&pipe).is_err(), "nobody reads it");
+        assert!(BoundedWriter::open(&pipe).is_err(), "no process reads it");
         let reader = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&pipe).unwrap();
-        let mut out = Patient::open(&pipe).unwrap();
+        let mut out = BoundedWriter::open(&pipe).unwrap();
         let began = std::time::Instant::now();
         let error = (0..1000).find_map(|_| out.write_all(&[b'x'; 4096]).err()).unwrap();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
         assert!(began.elapsed() < std::time::Duration::from_secs(10));
         drop(reader);
-        assert!(out.write_all(b"x").is_err(), "its reader has left");
+        assert!(out.write_all(b"x").is_err(), "its reader has closed it");
     }
 }

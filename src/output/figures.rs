@@ -1,4 +1,4 @@
-//! Figures as people read them: dates, durations, bytes, rates, milliseconds.
+//! Readable figures: dates, durations, bytes, rates, milliseconds.
 
 use jiff::Timestamp;
 
@@ -53,7 +53,7 @@ fn prefixed(value: f64, unit: &str) -> String {
     String::new()
 }
 
-/// Seconds as milliseconds, with as many digits as mean something.
+/// Seconds as milliseconds, with as many digits as are significant.
 #[must_use]
 pub fn milliseconds(seconds: f64) -> String {
     let ms = seconds * 1000.0;
@@ -85,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn dates_follow_the_calendar() {
         assert_eq!(utc(0), "1970-01-01T00:00:00");
         assert_eq!(utc(951_868_799), "2000-02-29T23:59:59");
         assert_eq!(utc(1_795_244_947), "2026-11-21T07:09:07");
     }
 
     #[test]
-    fn figures_read_well() {
+    fn figures_have_readable_units() {
         assert_eq!(length(725.2), "12 min 5 s");
         assert_eq!(length(12_000.0), "3 h 20 min");
         assert_eq!((bytes(999), bytes(1_500_000)), ("999 B".into(), "1.5 MB".into()));

@@ -1,10 +1,10 @@
-//! What stands out about the stream and its caches, as text for the summary and the reports.
+//! Observations about the stream and its caches, as text for the summary and the reports.
 
 use hls_swarm_model::snapshot::{CacheCounts, Edge, Insight, OTHER_ADDRESSES};
 
 use super::figures::{bytes, count, milliseconds, percent};
 
-/// Head of the table of edges.
+/// Column heads of the table of edges.
 pub const EDGE_HEAD: [&str; 8] =
     ["", "Requests", "Bytes", "Errors", "Connects", "TTFB p95", "Cache hits", "Old playlists"];
 
@@ -28,7 +28,7 @@ pub fn edge_row(edge: &Edge) -> [String; 8] {
     ]
 }
 
-/// What is not in a table of the first `shown` edges; `None` if that is nothing.
+/// A summary of the edges that a table of the first `shown` edges leaves out; `None` if it leaves out none.
 #[must_use]
 pub fn additional_edges(insight: &Insight, shown: usize) -> Option<String> {
     let (others, edges): (Vec<&Edge>, Vec<&Edge>) =
@@ -47,7 +47,7 @@ pub fn additional_edges(insight: &Insight, shown: usize) -> Option<String> {
     (!parts.is_empty()).then(|| format!("and {}", parts.join(", ")))
 }
 
-/// What was wrong with playlists, one sentence each; none if all were sound.
+/// Errors in playlists, one sentence each; empty if there were none.
 #[must_use]
 pub fn playlists(insight: &Insight) -> Vec<String> {
     let Some(faults) = &insight.playlists else { return Vec::new() };

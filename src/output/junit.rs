@@ -47,7 +47,7 @@ pub fn render(report: &Report) -> Result<String, Failure> {
         .map_err(|error| Failure::internal("cannot write the report as JUnit XML").caused_by(error))
 }
 
-/// Returns `seconds` as a duration; zero for what is not a length of time.
+/// Returns `seconds` as a duration; zero if it is negative or not a number.
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }

@@ -1,10 +1,10 @@
-//! The load in parts, as tables of texts that every report shows: stages, streams, manual changes.
+//! The parts of the load (stages, streams and manual changes) as tables of text, which every report shows.
 
 use hls_swarm_model::snapshot::{Lifetimes, ManualChanges, Quantiles, Snapshot, StageRow, StreamRow};
 
 use super::figures::{bit_rate, bytes, clock, count, milliseconds, percent};
 
-/// Heads of the table of stages; the first and the last column are text.
+/// Column heads of the table of stages; the first and the last column are text.
 pub const STAGE: [&str; 10] = [
     "Stage",
     "Began",
@@ -17,11 +17,11 @@ pub const STAGE: [&str; 10] = [
     "Throughput",
     "Verdict",
 ];
-/// Heads of the table of streams; the first column is text.
+/// Column heads of the table of streams; the first column is text.
 pub const STREAM: [&str; 7] =
     ["Stream", "Viewers", "Playing", "Requests", "Body bytes", "Errors", "Segment p95"];
 
-/// What stands for a figure that was not measured.
+/// Placeholder for a figure that was not measured.
 const ABSENT: &str = "-";
 
 fn p95(times: Option<Quantiles>) -> String {
@@ -85,16 +85,16 @@ pub fn sessions(lifetimes: &Lifetimes) -> Option<String> {
     })
 }
 
-/// Manual changes, if there were any: such a run cannot simply be repeated.
+/// Manual changes, if there were any; a run with manual changes cannot be repeated exactly.
 #[must_use]
 pub fn manual_changes(manual: &ManualChanges) -> Option<String> {
-    let told: Vec<String> =
+    let listed: Vec<String> =
         manual.first.iter().map(|change| format!("{} at {}", change.change, clock(change.second))).collect();
-    let more = match manual.changes.saturating_sub(told.len() as u64) {
+    let more = match manual.changes.saturating_sub(listed.len() as u64) {
         0 => String::new(),
         more => format!(", and {more} more changes"),
     };
-    (manual.changes > 0).then(|| format!("the load was changed manually: {}{more}", told.join(", ")))
+    (manual.changes > 0).then(|| format!("the load was changed manually: {}{more}", listed.join(", ")))
 }
 
 /// Rows as plain text in columns, text on the left and numbers on the right.

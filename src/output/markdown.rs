@@ -1,4 +1,4 @@
-//! The report as Markdown: short enough for a comment in a review.
+//! The report as Markdown, short enough for a comment on a pull request.
 
 use std::fmt::{self, Write};
 
@@ -10,10 +10,10 @@ use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
 use super::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
 use super::{events, load};
 
-/// How many reasons are shown.
+/// Number of reasons that are shown.
 const REASONS: usize = 5;
 
-/// The report.
+/// Renders a report as Markdown.
 #[must_use]
 pub fn render(report: &Report) -> String {
     let mut text = String::new();
@@ -65,7 +65,7 @@ fn parts(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     notes.into_iter().flatten().try_for_each(|note| writeln!(out, "\n{}", safe(&note)))
 }
 
-/// Rows below their heads; nothing if there are none.
+/// Writes a table; nothing if it has no rows.
 fn table<const N: usize>(out: &mut String, head: &[&str; N], rows: &[[String; N]]) -> fmt::Result {
     if rows.is_empty() {
         return Ok(());
@@ -85,16 +85,16 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
     for edge in found.edges.iter().take(REASONS) {
         writeln!(out, "| {} |", edge_row(edge).each_ref().map(|cell| safe(cell)).join(" | "))?;
     }
-    if let Some(further) = additional_edges(found, REASONS) {
-        writeln!(out, "\n{}", safe(&further))?;
+    if let Some(more) = additional_edges(found, REASONS) {
+        writeln!(out, "\n{}", safe(&more))?;
     }
     let failed = found.failed.iter().take(REASONS);
     let failed = failed.map(|one| format!("{} x {}: {}", one.count, one.name, one.what));
-    let told: Vec<String> = caches(found).into_iter().chain(playlists(found)).chain(failed).collect();
-    if !told.is_empty() {
+    let observations: Vec<String> = caches(found).into_iter().chain(playlists(found)).chain(failed).collect();
+    if !observations.is_empty() {
         writeln!(out, "\n**Caches, live playlists, objects that failed**\n")?;
     }
-    for line in told {
+    for line in observations {
         writeln!(out, "* {}", safe(&line))?;
     }
     Ok(())

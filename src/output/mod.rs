@@ -18,7 +18,7 @@ pub mod summary;
 
 use hls_swarm_model::snapshot::Snapshot;
 
-/// The events that were counted, each with its name for people; those that did not happen are left out.
+/// The events that were counted, each with its display name; events that did not happen are left out.
 pub(crate) fn events(snapshot: &Snapshot) -> impl Iterator<Item = (&'static str, u64)> {
     let counted = snapshot.counters.iter().filter(|(_, count)| *count > 0);
     counted.map(|(counter, count)| (counter.info().title, count))

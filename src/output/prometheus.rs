@@ -9,7 +9,7 @@ use hls_swarm_model::metric::{Metric, PREFIX, Type, Value, catalogue};
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::{Buckets, Snapshot};
 
-/// The exposition of a snapshot.
+/// Renders a snapshot in Prometheus' text format.
 #[must_use]
 pub fn render(snapshot: &Snapshot, run: &Run) -> String {
     let mut families = vec![info(run)];

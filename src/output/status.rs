@@ -1,9 +1,9 @@
-//! One line about the run as it stands, for logs.
+//! The state of the run in one line, for logs.
 
 use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::snapshot::{Snapshot, Timing};
 
-/// The line.
+/// Renders the line.
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
     let errors = match snapshot.errors.rate {

@@ -1,4 +1,4 @@
-//! The summary at the end of a run, for people.
+//! The summary that is printed at the end of a run.
 
 use std::fmt::Write;
 
@@ -11,10 +11,10 @@ use super::escape::printable;
 use super::insight::{additional_edges, caches, edge_row, playlists};
 use super::{events, load};
 
-/// How many reasons are shown.
+/// Number of reasons that are shown.
 const REASONS: usize = 10;
 
-/// The summary.
+/// Renders the summary.
 #[must_use]
 pub fn render(snapshot: &Snapshot, run: &Run, verdict: &Verdict, end_reason: &str) -> String {
     let mut text = String::new();
@@ -186,8 +186,8 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
              ttfb p95 {ttfb}, cache hits {hits}, old playlists {old}"
         )?;
     }
-    if let Some(further) = additional_edges(found, REASONS) {
-        writeln!(out, "           {further}")?;
+    if let Some(more) = additional_edges(found, REASONS) {
+        writeln!(out, "           {more}")?;
     }
     for line in caches(found) {
         writeln!(out, "cache      {line}")?;
@@ -243,7 +243,7 @@ fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         writeln!(out, "buffering  {:.3} % of the viewing time", share * 100.0)?;
     }
     if let Some(changed) = load::manual_changes(&snapshot.manual_changes) {
-        writeln!(out, "by hand    {changed}")?;
+        writeln!(out, "manual     {changed}")?;
     }
     if !snapshot.streams.is_empty() {
         writeln!(out)?;

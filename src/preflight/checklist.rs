@@ -1,4 +1,4 @@
-//! The checks before a run, and what they find.
+//! The checks before a run, and their findings.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use crate::config::plan::{Plan, Stream};
 pub enum Mark {
     /// Good.
     Good,
-    /// The run will probably work, but look at it.
+    /// The run will probably work, but the finding needs attention.
     Warning,
     /// The run cannot work.
     Bad,
@@ -29,7 +29,7 @@ pub struct Finding {
     pub mark: Mark,
     /// What was checked.
     pub name: &'static str,
-    /// What there is, and what is needed.
+    /// The actual state, and what is needed.
     pub text: String,
     /// The command or change that fixes it; empty if nothing is wrong.
     pub help: String,
@@ -73,10 +73,10 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A check under way. `Err` is a failure of the check itself, which ends preflight; what it finds is noted.
+/// A running check. `Err` is a failure of the check itself, which ends preflight; findings are reported separately.
 pub type Running<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
 
-/// One check of an engine's list. `E` is what the engine gathers on the way.
+/// One check in an engine's list. `E` collects the results of the engine's checks.
 pub struct Check<E> {
     /// The name in the report.
     pub name: &'static str,
@@ -84,7 +84,7 @@ pub struct Check<E> {
     pub run: for<'a> fn(&'a mut Preflight<'_>, &'a mut E) -> Running<'a>,
 }
 
-/// Preflight under way: what is to be checked, and what has been found.
+/// The state of preflight: what to check, and the findings so far.
 pub struct Preflight<'a> {
     /// The plan.
     pub plan: &'a Plan,
@@ -99,7 +99,7 @@ pub struct Preflight<'a> {
 }
 
 impl<'a> Preflight<'a> {
-    /// Nothing has been checked. `report` gets each finding as it is made.
+    /// Creates the state before the first check. `report` gets each finding immediately.
     pub(crate) fn new(plan: &'a Plan, guard: &'a Arc<Guard>, report: &'a mut dyn FnMut(&Finding)) -> Self {
         let selections = plan.streams.map(|stream| (stream.clone(), unseen(stream)));
         Self { plan, guard, selections, report, failed: Vec::new(), is_binding: false }
@@ -108,7 +108,7 @@ impl<'a> Preflight<'a> {
     /// Runs an engine's checks in order.
     ///
     /// # Errors
-    /// A check itself failed, such as because the operating system refuses a process.
+    /// A check itself failed, for example because the operating system refuses to start a process.
     pub(crate) async fn run<E>(&mut self, checks: &[Check<E>], engine: &mut E) -> Result<(), Failure> {
         for check in checks {
             tracing::debug!(check = check.name, "preflight");
@@ -130,7 +130,7 @@ impl<'a> Preflight<'a> {
         self.is_binding = true;
     }
 
-    /// The stream of which some viewers play over https, with their selection.
+    /// Returns a stream that viewers play over https, with their selection.
     pub(crate) fn encrypted(&self) -> Option<&(Stream, Selection)> {
         self.selections.iter().find(|(_, selection)| selection.url.scheme() == "https")
     }
@@ -154,7 +154,7 @@ impl<'a> Preflight<'a> {
     }
 }
 
-/// What is played where preflight is skipped and the stream could not be inspected.
+/// The selection if preflight is skipped and the stream could not be inspected.
 pub(crate) fn unseen(stream: &Stream) -> Selection {
     Selection {
         url: stream.url.clone(),

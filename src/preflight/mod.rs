@@ -1,4 +1,4 @@
-//! Preflight: everything that is checked before the first viewer starts, and what a run starts with.
+//! Preflight: checks everything before the first viewer starts, and prepares what the run needs.
 
 pub mod checklist;
 pub mod resources;
@@ -23,18 +23,18 @@ use crate::preflight::checklist::{Finding, Preflight, unseen};
 use crate::preflight::resources::resources;
 use crate::stream_check::{Inspection, inspect};
 
-/// The help where no variant matches.
+/// Help if no variant matches.
 const OTHER_VARIANT: &str =
     "pass a --variant that exists, or --probe-failure-policy fail to stop here in such a case";
 
-/// What a run starts with.
+/// The results of preflight that a run needs.
 #[derive(Debug)]
 pub struct Ready {
-    /// What plays.
+    /// The viewer engine.
     pub engine: Engine,
-    /// The streams, and what viewers play of each.
+    /// The streams, and what viewers play of each of them.
     pub selections: WeightedSet<(Stream, Selection)>,
-    /// The records of the probe, where it is the source.
+    /// The reader of the probe's records, if the probe is the source of requests.
     pub reader: Option<ProbeReader>,
     /// The Prometheus endpoint.
     pub listener: Option<TcpListener>,
@@ -43,8 +43,8 @@ pub struct Ready {
 /// Checks the machine, the ports, and what the viewer engine needs. `report` gets each finding.
 ///
 /// # Errors
-/// The first finding that stops the run, unless the plan skips preflight. Something that a run cannot do
-/// without (the player) is an error in any case.
+/// The first finding that stops the run, unless the plan skips preflight. A missing
+/// prerequisite, such as the player, is an error in any case.
 pub async fn prepare(
     plan: &Plan,
     guard: &Arc<Guard>,
@@ -60,7 +60,7 @@ pub async fn prepare(
 /// Compares what the viewers need with what the machine has.
 fn machine(preflight: &mut Preflight<'_>) {
     let plan = preflight.plan;
-    let (viewers, size) = (plan.load.own_most(), plan.viewers.engine.viewer_size());
+    let (viewers, size) = (plan.load.own_max_viewers(), plan.viewers.engine.viewer_size());
     let open_files = machine::raise_open_files(plan.viewers.engine.requirements(viewers).open_files);
     let mut sources = plan.network.sources.clone();
     sources.sort_unstable();
@@ -85,7 +85,7 @@ fn metrics(preflight: &mut Preflight<'_>) -> Option<TcpListener> {
     }
 }
 
-/// Whether viewers can leave from these addresses.
+/// Checks that viewers can connect from these addresses.
 fn source_addresses(sources: &[IpAddr]) -> Option<Finding> {
     let missing = machine::not_local(sources);
     let Some((first, error)) = missing.first() else {
@@ -108,7 +108,7 @@ pub(crate) async fn inspect_streams(preflight: &mut Preflight<'_>) -> Result<(),
     for stream in plan.streams.iter() {
         let inspected = inspect(stream, &plan.target_policy).await;
         if inspected.is_err() && plan.target_policy.is_closed() {
-            // What could not be inspected may lead to a host that may not be loaded.
+            // A stream that could not be inspected may redirect to a host that may not be loaded.
             preflight.make_binding();
         }
         for mut finding in findings(&inspected) {

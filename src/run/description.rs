@@ -1,4 +1,4 @@
-//! What statistics and reports have to know of a plan: names, stages, expectations.
+//! Derives from a plan what statistics and reports need: names, stages and expectations.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use hls_swarm_os::clock::now_ns;
 use crate::config::plan::Plan;
 use crate::preflight::Ready;
 
-/// How reports describe the run.
+/// Returns the description of the run in reports.
 pub(crate) fn run(plan: &Plan, ready: &Ready, seed: u64) -> Run {
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Run {
@@ -56,7 +56,7 @@ pub(crate) fn stream_names(plan: &Plan) -> WeightedSet<String> {
     })
 }
 
-/// What the statistics compare the run with.
+/// Returns the expectation that the statistics compare the run with.
 pub(crate) fn expectation(plan: &Plan, ready: &Ready) -> Expectation {
     // A viewer needs its first segments before it plays; after that it is expected to play.
     let longest = ready.selections.iter().map(|(_, selection)| selection.target_duration).fold(0.0, f64::max);
@@ -65,7 +65,7 @@ pub(crate) fn expectation(plan: &Plan, ready: &Ready) -> Expectation {
     Expectation {
         began_ns: now_ns(),
         planned_seconds: plan.load.length.map(|duration| duration.as_secs_f64()),
-        target_clients: plan.load.own_most(),
+        target_clients: plan.load.own_max_viewers(),
         start_up_seconds: start_up,
         timeout_ns: nanos(plan.streams.first().timeout),
         sources: Sources {

@@ -1,4 +1,4 @@
-//! The start-up of `hls-swarm`: from the command line to an exit code.
+//! The entry point of `hls-swarm`, from the command line to the exit code.
 
 pub(crate) mod description;
 pub(crate) mod play;
@@ -100,11 +100,11 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     if !print_command {
         consent::obtain(&mut plan)?;
     }
-    // Before anything is opened, which would fail with messages that do not name the limit.
-    let clients = plan.load.own_most();
+    // The limit is raised before anything is opened, because later failures would not name it.
+    let clients = plan.load.own_max_viewers();
     let needed = plan.viewers.engine.requirements(clients).open_files;
     own_files(clients, needed, machine::raise_open_files(needed))?;
-    // Before the runtime: the guard is forked from a process with one thread.
+    // The guard starts before the runtime, because it has to be forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     let runtime = runtime::single_threaded()?;
     let exit = runtime.block_on(self::run(plan, print_command, guard, tui));

@@ -1,4 +1,4 @@
-//! A run from its first viewer to its verdict.
+//! Plays a run, from its first viewer to its verdict.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ const COMMANDS: usize = 16;
 /// How often the state of the run is logged.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Plays, judges and reports.
+/// Runs the viewers, judges the result and writes the reports.
 pub(crate) async fn play(
     plan: Plan,
     ready: Ready,
@@ -52,8 +52,8 @@ pub(crate) async fn play(
         .with_stages(description::stages(&plan), description::stream_names(&plan), plan.thresholds.clone())
         .with_abort_thresholds(&plan.thresholds, plan.abort_after);
     let stats = if name.ffmpeg.is_some() { stats } else { stats.without_ffmpeg_log() };
-    let nothing_yet = Arc::new(stats.snapshot(expectation.began_ns));
-    let (publish, snapshots) = watch::channel(nothing_yet);
+    let initial = Arc::new(stats.snapshot(expectation.began_ns));
+    let (publish, snapshots) = watch::channel(initial);
     let (events, inbox) = mpsc::channel(aggregator::EVENT_QUEUE);
     let context = Arc::new(RunContext {
         targets: ready.selections.map(|(stream, selection)| StreamTarget {
@@ -65,11 +65,11 @@ pub(crate) async fn play(
         guard,
         events: events.clone(),
         stop: shutdown.graceful.clone(),
-        at_once: shutdown.immediate.clone(),
+        immediate: shutdown.immediate.clone(),
         plan,
     });
 
-    // What only observes the run ends after the viewers: `done` is cancelled when the last one is gone.
+    // Tasks that only observe the run end after the viewers: `done` is cancelled when the last viewer has ended.
     let done = CancellationToken::new();
     let viewers_are_shown = dashboard.is_some() || name.per_viewer_metrics;
     let detail = if viewers_are_shown { Detail::Viewers } else { Detail::Overview };
@@ -118,8 +118,8 @@ pub(crate) async fn play(
         // The collector waits for the report, even if it could not be written here.
         collect::send_report(&collector, shard, &report, shutdown).await?;
         written?;
-        let word = report.verdict.kind.as_str();
-        tracing::info!("sent the report ({word}) to the collector, which gives the verdict");
+        let verdict = report.verdict.kind.as_str();
+        tracing::info!("sent the report ({verdict}) to the collector, which gives the verdict");
         return Ok(Exit::Pass.into());
     }
     written.map(|()| ExitCode::from(report.verdict.exit_code))
@@ -139,12 +139,14 @@ fn interrupted_by(stop_reason: &StopReason, plan: &Plan, shutdown: &Shutdown) ->
 
 fn describe(stop_reason: &StopReason) -> String {
     let text = match stop_reason {
-        StopReason::Elapsed => "its planned length was over",
+        StopReason::Elapsed => "it reached its planned length",
         StopReason::Asked => "stopped on request",
-        StopReason::AllGone => "every viewer had left or been given up",
+        StopReason::AllGone => "all viewers had ended or were given up",
         StopReason::NothingPlays => "no viewer ever played",
-        StopReason::ThresholdFailed(criterion) => return format!("not so any more: {}", criterion.limit),
-        StopReason::ErrorRateExceeded(_) => "a storm of errors (--error-storm)",
+        StopReason::ThresholdFailed(criterion) => {
+            return format!("threshold no longer met: {}", criterion.limit);
+        }
+        StopReason::ErrorRateExceeded(_) => "the error rate exceeded its limit (--error-storm)",
     };
     text.to_owned()
 }
@@ -156,7 +158,7 @@ async fn log_status(snapshots: watch::Receiver<Arc<Snapshot>>, stop: Cancellatio
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            // The dashboard shows all of that.
+            // The dashboard shows all of this.
             _ = tick.tick() => if !terminal::is_active() {
                 let line = status::line(&snapshots.borrow());
                 tracing::info!("{line}");

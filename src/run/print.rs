@@ -1,4 +1,4 @@
-//! `--print-cmd`: the command line of the first viewer, instead of a run.
+//! `--print-cmd`: prints the command line of the first viewer.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,9 +24,9 @@ pub(crate) fn command(plan: &Plan, ready: &Ready) -> Result<ExitCode, Failure> {
             format!("'{}'", text.replace('\'', r"'\''"))
         }
     };
-    let words = std::iter::once(program.as_os_str()).chain(arguments.iter().map(AsRef::as_ref));
-    let line = words.map(quote).collect::<Vec<String>>().join(" ");
-    // Secrets that were typed openly are shown, so that the command can be tried.
+    let arguments = std::iter::once(program.as_os_str()).chain(arguments.iter().map(AsRef::as_ref));
+    let line = arguments.map(quote).collect::<Vec<String>>().join(" ");
+    // Secrets that are part of the command line are shown, so that the command can be tried.
     let line = if plan.secrets.were_read() { secrets::redact(&line).into_owned() } else { line };
     output::print(&format!("{line}\n"))?;
     if ready.engine.source() == Source::Probe {

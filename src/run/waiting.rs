@@ -28,7 +28,7 @@ async fn wait_for_moment(plan: &Plan) -> Result<(), Failure> {
     match start.wait(&Zoned::now()) {
         Wait::For(time) => {
             tracing::info!("waiting until {start}, {}", GoDuration(Duration::from_secs(time.as_secs())));
-            // In pieces: a timer does not notice when the wall clock is set.
+            // The wait is divided, because a timer does not notice changes of the wall clock.
             while let Wait::For(time) = start.wait(&Zoned::now()) {
                 tokio::time::sleep(time.min(WATCH).max(Duration::from_millis(1))).await;
                 if time <= WATCH {

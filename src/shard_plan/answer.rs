@@ -1,17 +1,17 @@
-//! A load that is divided over pods.
+//! The result of dividing a load over pods.
 
-/// How many pods, and what each of them needs.
+/// The number of pods, and the resources that each of them needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShardPlan {
     /// Viewers of all pods together.
     pub clients: u32,
-    /// Pods; each is one shard.
+    /// Number of pods; each is one shard.
     pub pods: u32,
     /// Viewers of the largest pod.
-    pub most: u32,
+    pub max_viewers: u32,
     /// Viewers started per second, of all pods together.
     pub ramp_rate: u32,
-    /// Stream to play; `None` = that of the base.
+    /// Stream to play; `None` = the one in the base.
     pub stream_url: Option<String>,
     /// Flags that every pod gets.
     pub flags: String,

@@ -1,4 +1,4 @@
-//! How a load is divided over pods, and what each pod needs. `kubernetes` writes it down.
+//! Divides a load over pods and computes the resources of each pod. `kubernetes` renders the result.
 
 use std::ffi::OsString;
 
@@ -38,17 +38,17 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
     let flags = format!("--duration {} {}", args.duration, args.extra_args).trim_end().to_owned();
     let typed = flags_of_run(&flags)?;
     let pods = args.clients.div_ceil(args.per_pod);
-    let most = args.clients.div_ceil(pods);
-    let needs = Requirements::of(most);
+    let max_viewers = args.clients.div_ceil(pods);
+    let needs = Requirements::of(max_viewers);
     let consent = typed.run.action.yes || !typed.run.safety.allow_hosts.is_empty();
     Ok(ShardPlan {
         clients: args.clients,
         pods,
-        most,
+        max_viewers,
         ramp_rate: args.ramp_rate,
         stream_url: args.stream_url.clone(),
         flags,
-        cpu_millis: u64::from(most) * CPU_PER_VIEWER + OWN_CPU,
+        cpu_millis: u64::from(max_viewers) * CPU_PER_VIEWER + OWN_CPU,
         memory_mib: needs.memory_bytes.div_ceil(1 << 20),
         open_files: needs.open_files,
         collector_memory_mib: u64::from(pods) * REPORT_MIB + COLLECTOR_MIB,
@@ -57,7 +57,7 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
     })
 }
 
-/// Reads what every pod gets as EXTRA_ARGS.
+/// Parses the flags that every pod gets as EXTRA_ARGS.
 fn flags_of_run(flags: &str) -> Result<Cli, Failure> {
     let look_up = |name: &str| (name == MORE_ARGUMENTS).then(|| OsString::from(flags));
     let failure = match program::parse::<Cli>(&cli::program(), vec!["hls-swarm".into()], &look_up) {
@@ -85,11 +85,11 @@ mod tests {
     #[test]
     fn pods_are_even_and_no_larger_than_asked() {
         let even = plan(&["--clients=10000", "--per-pod=500"]).unwrap();
-        assert_eq!((even.pods, even.most, even.memory_mib, even.open_files), (20, 500, 9564, 10_100));
+        assert_eq!((even.pods, even.max_viewers, even.memory_mib, even.open_files), (20, 500, 9564, 10_100));
         let odd = plan(&["--clients=1001", "--per-pod=500"]).unwrap();
-        assert_eq!((odd.pods, odd.most), (3, 334));
+        assert_eq!((odd.pods, odd.max_viewers), (3, 334));
         let few = plan(&["--clients=3"]).unwrap();
-        assert_eq!((few.pods, few.most), (1, 3));
+        assert_eq!((few.pods, few.max_viewers), (1, 3));
     }
 
     #[test]
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_no_pod_could_use_are_refused() {
+    fn invalid_flags_for_pods_are_refused() {
         assert!(plan(&["--clients=3", "--stream-url=cdn"]).unwrap_err().to_string().contains("\"cdn\""));
         let odd = plan(&["--clients=3", "--extra-args=--colour"]).unwrap_err().to_string();
         assert!(odd.contains("--colour"), "{odd}");

@@ -5,7 +5,7 @@ use crate::shard_plan::answer::ShardPlan;
 /// The text of a kustomization.yaml. Values of flags are written as JSON, which is YAML as well.
 #[must_use]
 pub fn render(plan: &ShardPlan) -> String {
-    let ShardPlan { clients, pods, most, ramp_rate, cpu_millis, memory_mib, open_files, .. } = plan;
+    let ShardPlan { clients, pods, max_viewers, ramp_rate, cpu_millis, memory_mib, open_files, .. } = plan;
     let stream = plan.stream_url.as_ref().map_or_else(String::new, |url| variable(0, "STREAM_URL", url));
     let clients_variable = variable(1, "CLIENTS", &clients.to_string());
     let ramp = variable(2, "RAMP_RATE", &ramp_rate.to_string());
@@ -13,7 +13,7 @@ pub fn render(plan: &ShardPlan) -> String {
     let base = serde_json::Value::from(plan.base.as_str());
     let collector = plan.collector_memory_mib;
     format!(
-        r#"# {clients} viewers in {pods} pods of at most {most}.
+        r#"# {clients} viewers in {pods} pods of at most {max_viewers}.
 # Kubernetes has no field for open files: the container runtime has to allow a pod {open_files} of them
 # (LimitNOFILE= of containerd), or its preflight refuses to start.
 apiVersion: kustomize.config.k8s.io/v1beta1
@@ -43,7 +43,7 @@ patches:
     )
 }
 
-/// What to do about a load that needs confirmation.
+/// The warning about a load that needs confirmation.
 #[must_use]
 pub fn consent(plan: &ShardPlan) -> String {
     format!(
@@ -53,7 +53,8 @@ pub fn consent(plan: &ShardPlan) -> String {
     )
 }
 
-/// Sets the variable at `place` in the base; kustomize refuses the overlay if another stands there.
+/// A patch that sets the variable at index `place` of the base; kustomize refuses the overlay if another variable
+/// is there.
 fn variable(place: usize, name: &str, value: &str) -> String {
     let value = serde_json::Value::from(value);
     format!(

@@ -1,4 +1,4 @@
-//! `hls-swarm plan`: an overlay for a load that needs many pods.
+//! `hls-swarm plan`: writes a Kubernetes overlay for a load that needs many pods.
 
 pub mod answer;
 pub mod divide;

@@ -108,7 +108,7 @@ fn a_run_ends_when_its_time_is_over() {
     let url = server.url("/live.m3u8");
     let running = Swarm::new(&["--clients", "2", "--duration", "4s", "--ffmpeg", &fake.path(), &url]).start();
     let outcome = running.end();
-    assert_eq!(outcome.report["end_reason"], "its planned length was over");
+    assert_eq!(outcome.report["end_reason"], "it reached its planned length");
     assert!((4.0..5.5).contains(&outcome.number("/elapsed_seconds")), "{:#}", outcome.report);
     outcome.assert_judged(0, "pass");
 }

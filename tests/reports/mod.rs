@@ -167,7 +167,7 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
     stats.apply(Event::Closing { at_ns: 20 * SECOND });
     let snapshot = stats.snapshot(20 * SECOND);
     let verdict = judge(&snapshot, &stats.recording(), &[threshold], None);
-    let end_reason = "its planned length was over".to_owned();
+    let end_reason = "it reached its planned length".to_owned();
     Report { run: run(), verdict, snapshot, recording: stats.recording(), end_reason }
 }
 

@@ -223,7 +223,7 @@ pub fn report_in_parts() -> Report {
         verdict: judge(&snapshot, &stats.recording(), &thresholds, None),
         snapshot,
         recording: stats.recording(),
-        end_reason: "its planned length was over".into(),
+        end_reason: "it reached its planned length".into(),
     }
 }
 
@@ -236,6 +236,6 @@ pub fn report() -> Report {
         verdict: judge(&snapshot, &stats.recording(), &[], None),
         snapshot,
         recording: stats.recording(),
-        end_reason: "its planned length was over".into(),
+        end_reason: "it reached its planned length".into(),
     }
 }

@@ -1,4 +1,4 @@
-//! What plays.
+//! The viewer engine and its configuration.
 
 use std::path::PathBuf;
 
@@ -34,8 +34,7 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Engin
 
 fn player(args: &RunArgs, text: &str) -> Result<EngineConfig, Failure> {
     if args.viewers.probe == ProbeMode::Off {
-        let what =
-            "--player with --probe off: nothing would be measured, for only the probe knows such a player";
+        let what = "--player with --probe off: nothing would be measured, because only the probe can measure such a player";
         return Err(Failure::usage(what).help("leave out --probe off"));
     }
     command::Config::parse(text).map(EngineConfig::Command)

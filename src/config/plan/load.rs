@@ -1,11 +1,11 @@
-//! The shape of the load, from its flags.
+//! Resolves the shape of the load from its flags.
 
 use std::time::Duration;
 
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
 
-use super::{CHECK, Environment, MOST_CLIENTS};
+use super::{CHECK, Environment, MAX_CLIENTS};
 use crate::cli::load::{SESSION_EXPONENTIAL, SESSION_FILE};
 use crate::cli::run::RunArgs;
 use crate::load::arrivals::{Arrivals, Session};
@@ -32,11 +32,11 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Load,
         _ => None,
     };
     let load = Load { shape, jitter, shard, length: planned.or(staged) };
-    if load.own_most() == 0 {
+    if load.own_max_viewers() == 0 {
         return Err(Failure::usage(format!(
-            "invalid value {:?} for --shard: {} viewers leave none for this shard",
+            "invalid value {:?} for --shard: there are only {} viewers, so this shard has none",
             shard.to_string(),
-            load.most()
+            load.max_viewers()
         ))
         .help("use fewer shards or more viewers"));
     }
@@ -58,9 +58,9 @@ fn shape(args: &RunArgs, environment: &Environment) -> Result<Shape, Failure> {
         Failure::usage(format!(
             "invalid value \"{clients}\" for {what}: the number of viewers is out of range"
         ))
-        .help(format!("pass a number from 1 to {MOST_CLIENTS}"))
+        .help(format!("pass a number from 1 to {MAX_CLIENTS}"))
     };
-    if clients == 0 || clients > MOST_CLIENTS {
+    if clients == 0 || clients > MAX_CLIENTS {
         return Err(in_range("--clients", clients));
     }
     let per_second = args.load.ramp_rate;
@@ -89,9 +89,9 @@ fn shape(args: &RunArgs, environment: &Environment) -> Result<Shape, Failure> {
         .map(|stage| Stage { length: stage.duration.0, target: stage.clients, name: stage.name.clone() })
         .collect();
     let schedule = Schedule::stages(stages);
-    match schedule.most() {
+    match schedule.max_viewers() {
         0 => Err(Failure::usage("no --stage has a viewer").help("pass at least one like 5m:100")),
-        most if most > MOST_CLIENTS => Err(in_range("--stage", most)),
+        most if most > MAX_CLIENTS => Err(in_range("--stage", most)),
         _ if schedule.length().is_zero() => {
             Err(Failure::usage("all stages together last 0 s")
                 .help("end with a stage that lasts, like 5m:100"))
@@ -118,11 +118,11 @@ fn arrivals(
     }
     let Some(session) = &args.load.session else {
         return Err(Failure::usage(format!(
-            "--arrival-rate {per_second} without --session: it is not known how long viewers stay"
+            "--arrival-rate {per_second} without --session: the length of sessions is missing"
         ))
         .help("add --session, for example --session exp:5m"));
     };
-    Ok(Arrivals { per_second, most, session: sessions(session, environment)? })
+    Ok(Arrivals { per_second, max_viewers: most, session: sessions(session, environment)? })
 }
 
 fn sessions(typed: &str, environment: &Environment) -> Result<Session, Failure> {
@@ -151,7 +151,7 @@ fn sessions(typed: &str, environment: &Environment) -> Result<Session, Failure> 
     }
 }
 
-/// Resolves when the run begins.
+/// Resolves the start time.
 pub(crate) fn start_at(args: &RunArgs) -> Result<Option<StartAt>, Failure> {
     let Some(text) = args.load.start_at.as_deref().filter(|_| !args.action.check) else { return Ok(None) };
     text.parse().map(Some).map_err(|error| {
@@ -173,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_as_long_as_its_stages_unless_it_has_a_duration() {
+    fn the_stages_determine_the_length_unless_there_is_a_duration() {
         let staged =
             |a: &mut RunArgs| a.load.stages = vec!["10s:5".parse().unwrap(), "20s:5".parse().unwrap()];
         let load = load(staged).unwrap();
-        assert_eq!((load.most(), load.length), (5, Some(Duration::from_secs(30))));
+        assert_eq!((load.max_viewers(), load.length), (5, Some(Duration::from_secs(30))));
         let cut = self::load(|a| {
             staged(a);
             a.load.duration = "15s".parse().unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_read_in_every_notation() {
+    fn every_notation_of_sessions_is_parsed() {
         let session = |text: &str| {
             let load =
                 load(|a| (a.load.arrival_rate, a.load.session) = (Some(1.0), Some(text.to_owned()))).unwrap();
@@ -206,7 +206,7 @@ mod tests {
             (|a| a.load.shard = Some("3/3".into()), "\"3/3\" for --shard"),
             (
                 |a| (a.load.clients, a.load.shard) = (2, Some("2/3".into())),
-                "\"2/3\" for --shard: 2 viewers leave none",
+                "\"2/3\" for --shard: there are only 2 viewers",
             ),
             (|a| a.load.stages = vec!["1m:0".parse().unwrap()], "no --stage has a viewer"),
             (|a| a.load.stages = vec!["0:5".parse().unwrap()], "all stages together last 0 s"),

@@ -33,12 +33,12 @@ pub use results::Results;
 pub use stream::Stream;
 
 /// Largest number of viewers. No machine can run as many; the limit catches typing errors.
-pub const MOST_CLIENTS: u32 = 10_000_000;
+pub const MAX_CLIENTS: u32 = 10_000_000;
 
 /// Length of the run that `--check` makes.
 const CHECK: Duration = Duration::from_secs(10);
 
-/// A run.
+/// The plan of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// The streams; they differ only in address and variant.
@@ -51,11 +51,11 @@ pub struct Plan {
     pub seed: Option<u64>,
     /// The viewers.
     pub viewers: Viewers,
-    /// What is changed about the viewers' network.
+    /// Changes to the viewers' network.
     pub network: Network,
     /// Secrets, which must not be shown.
     pub secrets: Secrets,
-    /// What may be loaded.
+    /// The hosts that may be loaded.
     pub target_policy: TargetPolicy,
     /// Error rate that ends the run.
     pub error_rate_limit: Option<ErrorRateLimit>,
@@ -63,18 +63,18 @@ pub struct Plan {
     pub skip_preflight: bool,
     /// Additional criteria of the verdict.
     pub thresholds: Vec<Threshold>,
-    /// What is scraped from the origin.
+    /// The scrapes of the origin's exporters.
     pub watch: OriginMetrics,
     /// How long a threshold may fail before the run ends; `None` = forever.
     pub abort_after: Option<Duration>,
-    /// Where results go.
+    /// The outputs.
     pub results: Results,
 }
 
-/// How viewers are run.
+/// The configuration of viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewers {
-    /// What plays.
+    /// The viewer engine.
     pub engine: EngineConfig,
     /// Whether a stalled viewer is stopped and started.
     pub restart_on_stall: bool,
@@ -82,7 +82,7 @@ pub struct Viewers {
     pub max_restarts: Option<u32>,
 }
 
-/// What a plan depends on beside flags.
+/// The inputs of a plan apart from flags.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// SSL_CERT_FILE: the authorities that OpenSSL and rustls trust; FFmpeg needs a flag for them.
@@ -123,8 +123,8 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         target_policy: TargetPolicy::new(
             &args.safety.allow_hosts,
             &environment.sites,
-            load.own_most(),
-            load.most(),
+            load.own_max_viewers(),
+            load.max_viewers(),
             args.action.yes,
         )?,
         error_rate_limit: safety::error_rate_limit(&args.safety.error_storm)?,

@@ -1,4 +1,4 @@
-//! What is read from the origin's exporters.
+//! The scrapes of the origin's exporters.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Longest window of percentiles.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// What is scraped, and how often.
+/// The exporters that are scraped, and how often.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OriginMetrics {
     /// Node exporter of the origin.
@@ -26,11 +26,11 @@ pub struct OriginMetrics {
     pub nginx: Option<Url>,
     /// Time between two scrapes.
     pub interval: Duration,
-    /// What percentiles cover.
+    /// The time that percentiles cover.
     pub window: Duration,
     /// The list of segment sizes.
     pub sizes: Option<Sizes>,
-    /// Segments whose size is remembered.
+    /// Number of segments whose size is remembered.
     pub segments_kept: usize,
 }
 
@@ -41,9 +41,9 @@ pub struct Sizes {
     pub url: Url,
     /// Time between two fetches.
     pub interval: Duration,
-    /// Random time that is added to each.
+    /// Maximum random delay that is added to each.
     pub jitter: Duration,
-    /// Whether the stream's own server answers them, and so counts them among its requests.
+    /// Whether the stream's own server serves the list, and so counts these requests, too.
     pub beside_stream: bool,
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn resolve(args: &RunArgs, stream: &Url) -> Result<OriginMetrics, Fai
 fn time(flag: &str, GoDuration(time): GoDuration) -> Result<Duration, Failure> {
     if time < SHORTEST {
         return Err(Failure::usage(format!(
-            "invalid value \"{time:?}\" for {flag}: such frequent requests are load of their own"
+            "invalid value \"{time:?}\" for {flag}: such frequent requests would add to the load"
         ))
         .help(format!("pass at least {SHORTEST:?}")));
     }

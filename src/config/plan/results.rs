@@ -1,4 +1,4 @@
-//! Where results go.
+//! The outputs of a run.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use hls_swarm_model::report::Format;
 
 use crate::cli::run::RunArgs;
 
-/// Where results go.
+/// The outputs of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Results {
     /// Address of the Prometheus endpoint; `None` = off.
     pub metrics: Option<SocketAddr>,
     /// Whether series per viewer are exported.
     pub per_viewer_metrics: bool,
-    /// Whether to show a live dashboard, if the terminal can.
+    /// Whether to show a live dashboard, if the terminal supports it.
     pub dashboard: bool,
     /// The reports to write.
     pub reports: Vec<(Format, PathBuf)>,
-    /// The log of exchanges.
+    /// The exchange log.
     pub exchange_log: Option<PathBuf>,
     /// The collector, which starts the shards together and takes their reports.
     pub collector: Option<Url>,
@@ -52,7 +52,7 @@ fn metrics(text: &str) -> Result<Option<SocketAddr>, Failure> {
     if text == "off" {
         return Ok(None);
     }
-    // Go listens on ":17091"; a bare number means the same.
+    // A bare number means the same as ":17091", which Go programs accept.
     let digits = text.strip_prefix(':').unwrap_or(text);
     let parsed = if digits.bytes().all(|byte| byte.is_ascii_digit()) {
         digits.parse().ok().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port))
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_metrics_endpoint_is_read_in_every_notation() {
+    fn every_notation_of_the_metrics_address_is_parsed() {
         for (text, expected) in [
             ("off", None),
             (":9000", Some("0.0.0.0:9000")),

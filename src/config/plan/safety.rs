@@ -1,11 +1,11 @@
-//! What ends a run early, and which source of facts it needs.
+//! The error-rate limit, and the source of requests.
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 
 use crate::cli::run::{ProbeMode, RunArgs};
 
-/// The error rate that ends a run.
+/// Resolves the error rate that ends a run.
 pub(crate) fn error_rate_limit(text: &str) -> Result<Option<ErrorRateLimit>, Failure> {
     match text {
         "off" => Ok(None),
@@ -16,7 +16,7 @@ pub(crate) fn error_rate_limit(text: &str) -> Result<Option<ErrorRateLimit>, Fai
     }
 }
 
-/// The source of requests. Without FFmpeg's log only the probe is left.
+/// Resolves the source of requests; if FFmpeg's log is not used, only the probe remains.
 pub(crate) fn source(args: &RunArgs) -> Result<ProbeMode, Failure> {
     match (args.viewers.stats, args.viewers.probe) {
         (true, probe) => Ok(probe),

@@ -1,4 +1,4 @@
-//! What is played, and how it is requested.
+//! The streams that viewers play, and how they are requested.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::cli::load::StreamArg;
 use crate::cli::run::{ProbeFailurePolicy, RunArgs, VariantSelection};
 use crate::network::{self, Rule};
 
-/// What is played, and how it is requested.
+/// A stream, and how it is requested.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stream {
     /// The playlist.
     pub url: Url,
-    /// Which variants of a multivariant playlist.
+    /// The variants of a multivariant playlist that are played.
     pub variant: VariantSelection,
-    /// What happens where there is no such variant.
+    /// What happens if there is no such variant.
     pub no_variant: ProbeFailurePolicy,
     /// Extra request headers, name and value.
     pub headers: Vec<(String, String)>,
@@ -41,7 +41,7 @@ pub struct Stream {
     pub verify_tls: bool,
     /// Authorities to trust instead of the system's (SSL_CERT_FILE).
     pub ca_file: Option<PathBuf>,
-    /// Names that lead to other addresses.
+    /// Rules that override the addresses of names.
     pub resolve: Vec<Rule>,
 }
 
@@ -52,8 +52,8 @@ impl Stream {
         format!("{}/client-{viewer}", self.user_agent)
     }
 
-    /// The `User-Agent` of what looks at the stream before viewers do; a server's log must be able to
-    /// tell it from them.
+    /// The `User-Agent` of the stream check; it differs from those of viewers, so that it can be identified in a server's
+    /// log.
     #[must_use]
     pub fn preflight_user_agent(&self) -> String {
         format!("{}/preflight", self.user_agent)
@@ -94,7 +94,7 @@ pub(crate) fn resolve(
     Ok(streams.map(|stream| Stream { resolve: resolve.clone(), ..stream.clone() }))
 }
 
-/// The streams that were named, as a list and as the one URL.
+/// Returns the streams that were named, with --stream or as the single URL.
 fn named(args: &RunArgs) -> Result<WeightedSet<StreamArg>, Failure> {
     let one = args.stream.url.as_ref().map(|url| StreamArg { url: url.clone(), weight: None, variant: None });
     match (one, args.stream.streams.as_slice()) {
@@ -114,7 +114,7 @@ fn named(args: &RunArgs) -> Result<WeightedSet<StreamArg>, Failure> {
     }
 }
 
-/// Everything but the address of a stream that it does not share with others.
+/// Resolves the settings that all streams share.
 fn common(
     args: &RunArgs,
     environment: &Environment,
@@ -127,7 +127,7 @@ fn common(
     }
     let target_duration = args.stream.target_duration.0;
     if target_duration.is_zero() {
-        return Err(Failure::usage("invalid value \"0s\" for --target-duration: segments have a length")
+        return Err(Failure::usage("invalid value \"0s\" for --target-duration: it must be more than zero")
             .help("pass the expected segment duration, for example 6s"));
     }
     let timeout = args.stream.timeout.0;
@@ -189,7 +189,7 @@ fn headers(
     }
     let open =
         args.stream.headers.iter().map(|text| (format!("invalid value {text:?} for --header"), text, false));
-    // Secrets are not repeated.
+    // Secrets are not printed.
     let secret = (1..)
         .zip(&environment.secret_headers)
         .map(|(n, text)| (format!("invalid header {n} in --header-file"), text, true));
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_scheme_is_answered_with_the_url_to_type() {
+    fn the_help_for_an_address_without_a_scheme_is_the_url() {
         for (text, help) in [
             ("127.0.0.1:17080/stream.m3u8", "pass http://127.0.0.1:17080/stream.m3u8"),
             ("localhost:17080/x.m3u8?token=abcdef", "pass http://localhost:17080/x.m3u8?***"),

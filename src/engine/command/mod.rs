@@ -24,16 +24,16 @@ use super::probe::{Concealed, Probe, conceal};
 use super::viewer::RunContext;
 use super::{Session, SessionEnd, process};
 
-/// Where the URL goes in the command line.
+/// The placeholder of the URL in the command line.
 const URL: &str = "{url}";
-/// An example that can be pasted.
+/// An example for messages.
 const EXAMPLE: &str = "--player 'gst-launch-1.0 playbin3 uri={url} video-sink=fakesink audio-sink=fakesink'";
 /// A live viewer is silent if no segment has arrived for this number of target durations…
 const SILENT_SEGMENTS: f64 = 3.0;
 /// …and for this time at least.
 const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 
-/// What one GStreamer needs (`playbin3` with a 1080p stream: 66 MiB, 15 threads); other players may need more.
+/// The resources that one GStreamer needs (`playbin3` with a 1080p stream: 66 MiB, 15 threads); other players may need more.
 pub(crate) const VIEWER_SIZE: ViewerSize =
     ViewerSize { open_files: 40, processes: 30, memory_bytes: 80 << 20, local_ports: 10 };
 
@@ -48,7 +48,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Splits a command line as a shell does; nothing else of a shell's syntax has a meaning.
+    /// Splits a command line as a shell does; other shell syntax has no meaning.
     ///
     /// # Errors
     /// A usage failure: a quote is not closed, there is no program, or no argument has the URL.
@@ -103,7 +103,7 @@ impl PlayerCommand {
         let started_ns = now_ns();
         context.record(Event::Started { viewer, generation, at_ns: started_ns }).await;
         let target = context.targets.of(viewer);
-        // A player may read a VOD far ahead: silence means nothing there.
+        // A player may read a VOD far ahead, so silence is not a sign of trouble there.
         let silence_ns = target.selection.live.then(|| silence_ns(target.selection.target_duration));
         context.record(Event::NoProgress { viewer, silence_ns }).await;
         let (path, arguments) = self.command_line(&target.selection);
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_replaces_its_placeholder_wherever_it_stands() {
+    fn the_url_replaces_every_placeholder() {
         let config = Config::parse("gst-launch-1.0 playbin3 uri={url} 'a b' {url}").unwrap();
         assert_eq!(config.program, Path::new("gst-launch-1.0"));
         assert_eq!(config.arguments("http://h/a b"), ["playbin3", "uri=http://h/a b", "a b", "http://h/a b"]);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_three_segments_and_ten_seconds_at_least() {
+    fn silence_is_at_least_three_segments_and_ten_seconds() {
         assert_eq!((silence_ns(2.0), silence_ns(6.0)), (10_000_000_000, 18_000_000_000));
     }
 }

@@ -1,4 +1,4 @@
-//! The monitor of a player whose output is unknown: it keeps the line that explains an end best.
+//! The monitor of a player whose output format is unknown: keeps the line that explains best why the player ended.
 
 use hls_swarm_model::event::Event;
 use hls_swarm_player::playback::Change;
@@ -61,7 +61,7 @@ impl Monitor for CommandMonitor {
         &mut self.events
     }
 
-    /// The exit status alone decides.
+    /// Always true: only the exit status shows whether the player worked.
     fn has_played(&self) -> bool {
         true
     }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_error_explains_an_end_better_than_the_last_line() {
+    fn the_first_error_is_preferred_to_the_last_line() {
         assert_eq!(complaint(&["hello\n", "ERROR: no ro", "ute\nbye\n"]).as_deref(), Some("ERROR: no route"));
         assert_eq!(complaint(&["hello\nbye"]).as_deref(), Some("bye"));
         assert_eq!(complaint(&["\n  \r\n"]), None);

@@ -1,4 +1,4 @@
-//! The preflight checks of a player: the streams, what the player cannot be given, the probe.
+//! The preflight checks of a player: the streams, settings that it does not support, and the probe.
 
 use hls_swarm_base::error::Failure;
 
@@ -20,7 +20,7 @@ const CHECKS: &[Check<Preparation>] = &[
     Check { name: "player", run: |preflight, player| Box::pin(player.test_probe(preflight)) },
 ];
 
-/// What the checks gather.
+/// The results of the checks.
 struct Preparation {
     config: Config,
     probe: Option<(Probe, ProbeReader)>,

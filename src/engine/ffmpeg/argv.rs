@@ -1,7 +1,7 @@
-//! The command line of an FFmpeg viewer: what this binary supports, and nothing else.
+//! The command line of an FFmpeg viewer, with only those options that the binary supports.
 //!
-//! An option that a binary lacks is fatal, so each optional one is looked up in the capabilities. The reasons
-//! for the options are beside them; the measurements behind the reasons are in `docs/ffmpeg.md`.
+//! An option that a binary lacks is fatal, so each optional one is looked up in the capabilities. Comments give the
+//! reasons for the options; the measurements are in `docs/ffmpeg.md`.
 
 use url::Url;
 

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hls_swarm_base::error::Failure;
 
-/// Lists everything and tries the log flag `datetime` (FFmpeg 8.0 and later) on the way.
+/// Arguments that list everything and try the log flag `datetime` (FFmpeg 8.0 and later).
 const WITH_DATETIME: &[&str] = &["-loglevel", "repeat+level+datetime+info", "-h", "full"];
-/// The same for a binary that refused `datetime`. The banner (version, configuration) goes to
+/// Arguments for a binary that refused `datetime`. The banner (version, configuration) goes to
 /// standard error at level `info`, the options to standard output.
 const WITHOUT_DATETIME: &[&str] = &["-loglevel", "repeat+level+info", "-h", "full"];
 
@@ -56,9 +56,9 @@ pub enum TlsBackend {
     GnuTls,
     /// `--enable-openssl`.
     OpenSsl,
-    /// The binary speaks https through some other library.
+    /// The binary supports https through another library.
     Other,
-    /// The binary cannot speak https.
+    /// The binary does not support https.
     None,
 }
 
@@ -82,7 +82,7 @@ impl Capabilities {
         self.options.get(&scope).is_some_and(|options| options.contains_key(name))
     }
 
-    /// What the binary does when the option is not given, as it prints it (`100`, `true`, `auto`).
+    /// The default of an option, as the binary prints it (`100`, `true`, `auto`).
     #[must_use]
     pub fn default_of(&self, scope: Scope, name: &str) -> Option<&str> {
         self.options.get(&scope)?.get(name)?.as_deref()
@@ -104,7 +104,7 @@ impl Capabilities {
     /// Whether the binary can play an HLS stream over http, or over https if `secure`.
     ///
     /// # Errors
-    /// Names the part that `program` was built without.
+    /// A preflight failure that names the part that `program` was built without.
     pub fn check(&self, program: &str, secure: bool) -> Result<(), Failure> {
         let missing = if !self.options.contains_key(&Scope::Hls) {
             "the HLS demuxer"
@@ -134,7 +134,7 @@ impl Detection {
         Self::default()
     }
 
-    /// The arguments of the next run, or `None` when everything is known.
+    /// Returns the arguments of the next run, or `None` when everything is known.
     #[must_use]
     pub fn next_question(&self) -> Option<&'static [&'static str]> {
         match (&self.answer, self.refused_datetime) {
@@ -158,7 +158,7 @@ impl Detection {
         }
     }
 
-    /// The result, once there is no question left.
+    /// Returns the result, when there are no more questions.
     ///
     /// # Errors
     /// `program` could not list its options, so it cannot be used.

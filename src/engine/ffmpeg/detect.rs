@@ -18,16 +18,16 @@ use super::capability::{Capabilities, Detection};
 const VIEWER_FFMPEG: &str = "hls-viewer-ffmpeg";
 /// Longest output that is read, bytes; the full list of options is 1.3 MB.
 const MAX_OUTPUT: usize = 8 << 20;
-/// Longest run; a loaded machine may need seconds for what takes a tenth of one.
+/// Longest run; it takes a tenth of a second, or several seconds on a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The help where a binary cannot be used.
+/// Help if a binary cannot be used.
 pub(crate) const OTHER_BINARY: &str =
     "install FFmpeg (Debian and Ubuntu: apt install ffmpeg), or pass --ffmpeg PATH";
 
-/// What `ffmpeg` supports.
+/// Detects what `ffmpeg` supports.
 ///
 /// # Errors
-/// It cannot be started, dies, hangs, or is not an FFmpeg.
+/// A preflight failure: the program cannot be started, crashes, hangs, or is not an FFmpeg.
 pub async fn capabilities(ffmpeg: &Path, guard: &Arc<Guard>) -> Result<Capabilities, Failure> {
     let mut detection = Detection::new();
     while let Some(arguments) = detection.next_question() {

@@ -1,7 +1,7 @@
 //! From FFmpeg's trace log to exchanges: the source of facts where the probe cannot be loaded.
 //!
 //! Inferred, not measured: a body counts with the length that the origin announced, and what the
-//! log does not tell stays absent.
+//! log does not show stays absent.
 
 use hls_swarm_model::classify::{ResponseHints, kind};
 use hls_swarm_model::event::Event;
@@ -11,19 +11,19 @@ use hls_swarm_probe::record::url_hash;
 
 use super::log;
 
-/// Whose log it is.
+/// The viewer and process that wrote the log.
 #[derive(Clone, Copy, Debug)]
 pub struct Author {
     /// Viewer number.
     pub viewer: u32,
-    /// Its process's generation.
+    /// Generation of the process.
     pub generation: u32,
-    /// Its process.
+    /// Process id.
     pub pid: u32,
 }
 
-/// The event that a fact of the log stands for, if it is one for the figures. With a probe
-/// (`exchanges` false) requests and connections are the probe's to tell.
+/// The event for a fact of the log, if the statistics use it. With a probe (`exchanges` is false) the probe reports
+/// requests and connections.
 #[must_use]
 pub fn event(author: Author, fact: log::Event, exchanges: bool) -> Option<Event> {
     let viewer = author.viewer;
@@ -86,7 +86,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         connect_ns: None,
         tls_ns: None,
         first_byte_ns: found.first_byte_ns,
-        // The log does not tell when a body ended; chunked bodies are the exception.
+        // The log does not show when a body ended, except for chunked bodies.
         download_ns: found
             .chunks
             .filter(|chunks| chunks.whole)
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_no_part_of_the_name_and_what_is_unknown_is_absent() {
+    fn the_name_has_no_query_and_unknown_values_are_absent() {
         let Some(Event::Exchange(exchange)) = event(AUTHOR, log::Event::Exchange(found()), true) else {
             panic!("no exchange")
         };
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_probe_the_log_tells_no_requests() {
+    fn with_a_probe_the_log_is_not_a_source_of_requests() {
         assert!(event(AUTHOR, log::Event::Exchange(found()), false).is_none());
         assert!(event(AUTHOR, log::Event::WillReconnect, false).is_some());
     }

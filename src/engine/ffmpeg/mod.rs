@@ -1,4 +1,4 @@
-//! FFmpeg as a viewer: what a binary supports, its command line, and what its output shows while it plays.
+//! FFmpeg as a viewer: capability detection, the command line, and the interpretation of its output.
 
 pub mod argv;
 pub mod capability;
@@ -29,12 +29,12 @@ use crate::cli::run::{FfmpegLevel, ProbeMode};
 use crate::config::plan::Stream;
 use crate::network::Certificates;
 
-/// How FFmpeg plays, as planned.
+/// The planned configuration of FFmpeg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The FFmpeg binary.
     pub program: PathBuf,
-    /// Where requests and bytes are to come from.
+    /// The planned source of requests and bytes.
     pub probe: ProbeMode,
     /// Extra arguments before `-i`.
     pub extra_arguments: Vec<String>,
@@ -93,7 +93,7 @@ impl Ffmpeg {
         process::play(context, session, stop, program, started_ns, monitor).await
     }
 
-    /// The process to start, with the probe if there is one.
+    /// Returns the process to start, with the probe if there is one.
     fn program(&self, context: &RunContext, target: &StreamTarget, session: Session) -> Program {
         let Session { viewer, generation } = session;
         let plan = &context.plan;

@@ -1,4 +1,4 @@
-//! The monitor of one FFmpeg process: its progress and its log, and what both show of playback.
+//! The monitor of one FFmpeg process: derives the state of playback from its progress and its log.
 
 use hls_swarm_model::event::Event;
 use hls_swarm_os::clock::now_ns;
@@ -12,7 +12,7 @@ use super::progress::Parser;
 use crate::engine::ffmpeg::capability::Scope;
 use crate::engine::process::Monitor;
 
-/// A longer line is copied to our log in pieces, bytes.
+/// Longest line that is copied to our log in one piece, bytes.
 const LONGEST_LINE: usize = 64 << 10;
 
 /// The monitor of one FFmpeg process.
@@ -127,7 +127,7 @@ impl Monitor for FfmpegMonitor {
 
     fn finish(&mut self) {
         if self.media_us > self.reported_media_us {
-            // What it played since the last tick counts.
+            // Playback since the last tick counts.
             self.tick();
         }
         let Self { log, events, author, infers, .. } = self;
@@ -151,7 +151,7 @@ impl Monitor for FfmpegMonitor {
 /// Copies FFmpeg's lines to our log.
 struct LineCopy {
     viewer: u32,
-    /// The line that has begun.
+    /// The unfinished line.
     unfinished: Vec<u8>,
 }
 

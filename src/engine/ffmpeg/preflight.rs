@@ -14,7 +14,7 @@ use crate::network::Certificates;
 use crate::preflight::checklist::{Check, Finding, Preflight};
 use crate::preflight::inspect_streams;
 
-/// The help where the probe cannot be loaded.
+/// Help if the probe cannot be loaded.
 const DYNAMIC_BINARY: &str =
     "use an FFmpeg with shared libraries, or pass --probe off to accept inferred figures";
 
@@ -27,7 +27,7 @@ const CHECKS: &[Check<Preparation>] = &[
     Check { name: "secrets", run: |preflight, ffmpeg| Box::pin(ffmpeg.check_secrets(preflight)) },
 ];
 
-/// What the checks gather.
+/// The results of the checks.
 struct Preparation {
     config: Config,
     capabilities: Result<Capabilities, Option<Failure>>,
@@ -37,7 +37,7 @@ struct Preparation {
 /// Runs the checks.
 ///
 /// # Errors
-/// There is no FFmpeg that works, or the operating system refuses what the self-test needs.
+/// There is no FFmpeg that works, or the operating system denies resources that the self-test needs.
 pub(crate) async fn prepare(
     config: &Config,
     preflight: &mut Preflight<'_>,
@@ -111,7 +111,7 @@ impl Preparation {
             }
         }
         if needed.is_some() && self.probe.is_none() {
-            // These viewers would connect to other addresses than the user asked for.
+            // Without the probe, viewers would connect to other addresses than the user asked for.
             preflight.make_binding();
         }
         Ok(())
@@ -140,14 +140,14 @@ impl Preparation {
     }
 }
 
-/// Without the probe, nothing can do what `flag` asks for.
+/// The finding if `flag` needs the probe and it is not available.
 fn impossible(flag: &str, failure: &Failure) -> Finding {
     let finding = Finding::failed("probe", failure);
     let text = format!("{}; and {flag} is done by the probe", finding.text);
     Finding { text, help: format!("use an FFmpeg with shared libraries, or leave out {flag}"), ..finding }
 }
 
-/// Without the probe a run continues with inferred figures, unless measured ones are required.
+/// The finding if the probe is not available: the run continues with inferred figures, unless measured ones are required.
 fn inferred(mode: ProbeMode, failure: &Failure) -> Finding {
     let finding = Finding::failed("probe", failure);
     if mode == ProbeMode::Require {
@@ -157,7 +157,7 @@ fn inferred(mode: ProbeMode, failure: &Failure) -> Finding {
     Finding::warning("probe", text, finding.help)
 }
 
-/// Without the probe, an FFmpeg that verifies every certificate cannot be given the user's settings.
+/// The finding if the probe is not available and FFmpeg verifies every certificate: the user's settings have no effect.
 fn untrusted(certificates: Certificates) -> Finding {
     let asked = certificates.asked();
     let text = format!(

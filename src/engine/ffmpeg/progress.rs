@@ -1,19 +1,19 @@
 //! FFmpeg's `-progress` stream: how far a viewer has played and how fast.
 //!
-//! It turns bytes into one [`Progress`] per block. It knows no clock and no viewer; stall detection
-//! belongs to whoever compares blocks over time.
+//! The parser turns bytes into one [`Progress`] per block. It has no clock; stalls are detected by comparing blocks
+//! over time (`hls_swarm_player::playback`).
 
-/// A line that is longer holds nothing that we read; FFmpeg's own lines stay far below this.
+/// Longest line that is parsed, bytes; FFmpeg's own lines are far shorter.
 const LINE_BYTES: usize = 256;
 
 /// One block of the progress stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
-    /// Media time played, microseconds (`out_time_us`); `None` while FFmpeg says `N/A`.
+    /// Media time played, microseconds (`out_time_us`); `None` while FFmpeg prints `N/A`.
     pub media_time_us: Option<i64>,
-    /// Speed relative to real time since the start (1.0 = real time); `None` while FFmpeg says `N/A`.
+    /// Speed relative to real time since the start (1.0 = real time); `None` while FFmpeg prints `N/A`.
     pub speed: Option<f64>,
-    /// This is the last block (`progress=end`): FFmpeg left its main loop in order.
+    /// This is the last block (`progress=end`): FFmpeg left its main loop normally.
     pub end: bool,
 }
 
@@ -34,7 +34,7 @@ impl Parser {
         Self::default()
     }
 
-    /// Takes the next bytes, hands every finished block to `out`.
+    /// Takes the next bytes and passes every finished block to `out`.
     pub fn feed(&mut self, bytes: &[u8], out: &mut impl FnMut(Progress)) {
         for &byte in bytes {
             if byte == b'\n' {
@@ -59,7 +59,7 @@ impl Parser {
         let value = value.trim();
         match key.trim() {
             "out_time_us" => self.out_time_us = microseconds(value),
-            // The name is an old mistake of FFmpeg's: this value is in microseconds too.
+            // FFmpeg's name for it is wrong: this value is in microseconds, too.
             "out_time_ms" => self.out_time_ms = microseconds(value),
             "speed" => self.speed = speed(value),
             "progress" => {
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_hold_time_speed_and_the_end() {
+    fn blocks_contain_time_speed_and_the_end() {
         let text = b"frame=1\nout_time_us=N/A\nout_time_ms=N/A\nspeed=N/A\nprogress=continue\n\
             out_time_us=4001578\nout_time_ms=4001578\nout_time=00:00:04.001578\nspeed= 2.1x\n\
             total_size=N/A\nprogress=continue\nout_time_ms=5\nspeed=1e+03x\nprogress=end\n";
@@ -125,7 +125,7 @@ mod tests {
     fn garbage_without_a_line_end_costs_one_line_of_memory() {
         let mut parser = Parser::new();
         for _ in 0..1000 {
-            parser.feed(&[b'x'; 4096], &mut |_| panic!("garbage is no block"));
+            parser.feed(&[b'x'; 4096], &mut |_| panic!("garbage was parsed as a block"));
         }
         assert!(parser.line.capacity() <= 2 * LINE_BYTES);
         let mut ends = 0;

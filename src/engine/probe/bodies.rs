@@ -1,25 +1,25 @@
-//! Puts the bodies of playlists together again that the probes send in pieces.
+//! Reassembles the bodies of playlists, which the probes send in pieces.
 
 use std::collections::HashMap;
 
 use hls_swarm_hls::request_target::RequestTarget;
 use hls_swarm_probe::record::{BodyPiece, Record, body};
 
-/// Bytes of all bodies under way at most. A body is under way for as long as its response is.
+/// Maximum size of all unfinished bodies, bytes. A body is unfinished until its response is complete.
 const MOST_BYTES: usize = 64 << 20;
 
-/// A body as a viewer read it, and what it asked for.
+/// A body as a viewer read it, with its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// The request.
     pub request: RequestTarget,
     /// The body, still content-encoded.
     pub bytes: Vec<u8>,
-    /// Whether more of it came than is passed on.
+    /// Whether the body is longer than the part that is passed on.
     pub is_cut: bool,
 }
 
-/// Bodies under way.
+/// Unfinished bodies.
 #[derive(Debug, Default)]
 pub struct Bodies {
     /// By viewer.
@@ -60,7 +60,7 @@ impl Bodies {
         }) else {
             return;
         };
-        // A piece that does not follow the one before shows that one was lost.
+        // A piece that does not follow the previous one shows that a piece was lost.
         if room && body.request == piece.request && body.bytes.len() == piece.offset as usize {
             self.bytes += bytes.len();
             body.bytes.extend_from_slice(bytes);
@@ -69,7 +69,7 @@ impl Bodies {
         }
     }
 
-    /// The body of a finished exchange, if it is there.
+    /// Returns the body of a finished exchange, if it has arrived.
     pub fn take(&mut self, exchange: &Record) -> Option<Body> {
         let body = self.remove(exchange.viewer, exchange.pid, exchange.connection)?;
         let is_cut = exchange.body == body::CUT;
@@ -83,12 +83,12 @@ impl Bodies {
         Some(Body { request: RequestTarget { target, host }, bytes, is_cut })
     }
 
-    /// Forgets what is under way on a connection: it is closed.
+    /// Discards the unfinished bodies of a connection that was closed.
     pub fn forget(&mut self, viewer: u32, pid: u32, connection: u32) {
         self.remove(viewer, pid, connection);
     }
 
-    /// A process of this generation began: what is under way in older ones will not go on.
+    /// Discards the unfinished bodies of older generations, because a process of this generation has started.
     pub fn begin(&mut self, viewer: u32, generation: u32) {
         if let Some(bodies) = self.under_way.get_mut(&viewer) {
             let all = |bodies: &[UnderWay]| bodies.iter().map(|body| body.bytes.len()).sum::<usize>();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_follow_each_other_are_a_body() {
+    fn consecutive_pieces_are_a_body() {
         let pieces = [piece(1, 0, "/a?b\nho"), piece(1, 7, "st\n#EXT"), piece(1, 14, "M3U\n\n")];
         let body = taken(&pieces, &exchange(1, body::WHOLE)).unwrap();
         assert_eq!((body.request.target.as_str(), body.request.host.as_str()), ("/a?b", "host"));
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_whole_is_no_body() {
+    fn incomplete_bodies_are_discarded() {
         let pieces = [piece(1, 0, "/a\nh\n#EXT"), piece(1, 12, "M3U\n")];
         assert_eq!(taken(&pieces, &exchange(1, body::WHOLE)), None, "a piece is missing");
         assert_eq!(taken(&pieces[1..], &exchange(1, body::WHOLE)), None, "the first one is missing");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_takes_no_memory() {
+    fn finished_bodies_take_no_memory() {
         let mut bodies = Bodies::default();
         bodies.add(&piece(1, 0, "/a\nh\n#EXT"));
         bodies.add(&piece(2, 0, "/a\nh\n#EXT"));

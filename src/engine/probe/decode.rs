@@ -1,6 +1,5 @@
-//! Decodes the probe's frames into events: a record's flags become `Some` and `None`, a failed connect is told
-//! apart from the first of several addresses that are tried, and a request is matched with what a playlist
-//! listed.
+//! Decodes the probe's frames into events. A record's flags become `Some` and `None`; a failed connect counts as an
+//! error only if no other address was tried with success; and a request is matched with the entry of a playlist.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -23,18 +22,18 @@ const NAME_ERRORS: [(u16, &str); 5] = [
     (5, "No address associated with hostname"),
     (11, "System error"),
 ];
-/// errno of a connect that ran into a time-out.
+/// errno of a connect that timed out.
 const ETIMEDOUT: u16 = 110;
 
 /// How long after a failed attempt another address may take to answer, nanoseconds.
 const NEXT_ADDRESS_NS: u64 = 2_000_000_000;
 
-/// Processes whose redirects are kept at most.
+/// Maximum number of processes whose redirects are kept.
 const REDIRECTED: usize = 10_000;
 
 /// Decodes frames in the order of the pipe.
 ///
-/// A name may stand for several addresses; a player tries one after the other (RFC 8305), so an
+/// A name may have several addresses; a player tries one after the other (RFC 8305), so an
 /// attempt that failed is an error only if the next one does not succeed.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -42,8 +41,8 @@ pub struct Decoder {
     failed: HashMap<u32, Record>,
     bodies: Bodies,
     playlists: Playlists,
-    /// By process: what was asked for when the answer led elsewhere. The next request for an address that no
-    /// playlist lists is for that.
+    /// By process: what was requested when the response was a redirect. The next request for an address that no playlist
+    /// lists is for the same object.
     redirected: HashMap<u32, Listed>,
 }
 
@@ -120,7 +119,7 @@ impl Decoder {
         out(Event::Exchange(Box::new(found)));
     }
 
-    /// What a playlist listed that the request was about, redirects followed.
+    /// The entry of a playlist that the request was for, with redirects followed.
     fn listed(&mut self, record: &Record) -> Option<Listed> {
         let own = self.playlists.urls.find(record.url_hash, record.range_start);
         let listed = own.or_else(|| self.redirected.remove(&record.pid));
@@ -133,7 +132,7 @@ impl Decoder {
         listed
     }
 
-    /// No further frame will arrive: passes on what was held back.
+    /// Ends decoding: passes on the events that were held back.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
         self.failed.drain().for_each(|(_, failed)| out(connect_failed(&failed)));
     }
@@ -166,7 +165,7 @@ fn connect_failed(record: &Record) -> Event {
     }
 }
 
-/// Whether the body can be what was requested: that of an error response says nothing about it.
+/// Whether the body can be what was requested; the body of an error response cannot.
 const fn is_served(record: &Record) -> bool {
     matches!(record.status, 200 | 206)
 }
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_on_a_closed_connection_is_stale_however_it_ended() {
+    fn a_request_on_a_closed_connection_is_stale() {
         let mut record = record();
         (record.flags, record.status) = (flag::STALE, 0);
         for end in [end::CLOSED_BY_PEER, end::SOCKET_ERROR, end::CLOSED_BY_VIEWER] {
@@ -372,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_before_another_address_accepts_is_not_an_error() {
+    fn a_refusal_is_not_an_error_if_another_address_accepts() {
         let refused = Record {
             what: what::CONNECT_FAILED,
             end: end::NOT_CONNECTED,
@@ -397,7 +396,7 @@ mod tests {
             events(&[refused, refused])[..],
             [Event::ConnectFailed { .. }, Event::ConnectFailed { .. }]
         ));
-        // A response on an older connection says nothing about the new one.
+        // A response on an older connection does not show whether the new one was established.
         let kept = Record { flags: 0, ..served };
         assert!(matches!(events(&[refused, kept])[..], [Event::ConnectFailed { .. }, Event::Exchange(_)]));
     }
@@ -415,7 +414,7 @@ mod tests {
         assert!(events(&[hidden]).is_empty());
     }
 
-    /// What one viewer asks for, and what comes; the events of all.
+    /// The requests and responses of one viewer.
     struct Viewer {
         decoder: Decoder,
         viewer: u32,
@@ -451,7 +450,7 @@ mod tests {
             events
         }
 
-        /// An exchange that brought `body` in pieces of 10 bytes.
+        /// An exchange whose `body` arrives in pieces of 10 bytes.
         fn playlist_as(&mut self, target: &str, body: &[u8], change: impl Fn(&mut Record)) -> Vec<Event> {
             let mut record = self.record(target);
             (record.body, record.content) = (body::WHOLE, content::PLAYLIST);
@@ -470,7 +469,7 @@ mod tests {
             only(&self.playlist_as(target, text.as_bytes(), |_| {}))
         }
 
-        /// An exchange of something that looks like nothing.
+        /// An exchange of an object that is not recognizable by itself.
         fn other(&mut self, target: &str, change: impl Fn(&mut Record)) -> Exchange {
             let mut record = self.record(target);
             record.content = content::OTHER;
@@ -498,7 +497,7 @@ mod tests {
         #EXT-X-KEY:METHOD=AES-128,URI=\"/license?id=7\"\n#EXTINF:2,\npart/7\n#EXTINF:1.5,\npart/8?t=/x\n";
 
     #[test]
-    fn what_a_playlist_lists_is_that_whatever_it_looks_like() {
+    fn a_playlist_determines_the_kind_of_what_it_lists() {
         let mut viewer = Viewer::new();
         assert_eq!(viewer.get("/live/part/7").kind, Kind::Other, "not listed yet");
         assert_eq!(viewer.playlist("/live/index?x", LIVE).kind, Kind::Playlist);
@@ -509,20 +508,20 @@ mod tests {
         assert_eq!((id.rendition, id.encrypted, id.from_start), (Rendition::Main, true, true));
         assert_eq!(viewer.get("/live/head").kind, Kind::Init);
         assert_eq!(viewer.get("/license?id=7").kind, Kind::Key);
-        // A page in place of a segment, of a playlist: what was asked for is known.
+        // An HTML page in place of a segment or a playlist counts as what was requested.
         let page = viewer.other("/live/part/7", |record| record.content = content::HTML);
         assert_eq!((page.kind, page.content), (Kind::Segment, Some(Content::Html)));
         let missing = viewer.other("/live/part/7", |record| record.status = 404);
         assert_eq!((missing.kind, missing.segment.map(|id| id.sequence)), (Kind::Segment, Some(7)));
         let page = viewer.other("/live/index?x", |record| record.content = content::HTML);
         assert_eq!((page.kind, page.content, page.playlist), (Kind::Playlist, Some(Content::Html), None));
-        // Another viewer has the benefit of it.
+        // It applies to other viewers, too.
         viewer.viewer = 2;
         assert_eq!(viewer.get("/live/part/7").kind, Kind::Segment);
     }
 
     #[test]
-    fn the_state_of_a_playlist_is_what_it_says() {
+    fn the_state_of_a_playlist_is_parsed() {
         let mut viewer = Viewer::new();
         let state = viewer.playlist("/live/index?x", LIVE).playlist.unwrap();
         assert_eq!((state.sequence, state.segments, state.next_sequence()), (7, 2, 9));
@@ -535,7 +534,7 @@ mod tests {
         );
         let ended = viewer.playlist("/live/index?x", &format!("{LIVE}#EXT-X-ENDLIST")).playlist.unwrap();
         assert!(ended.ended);
-        // A delta update leaves segments out, but not of the count.
+        // A delta update omits segments, but they are counted.
         let skip = LIVE.replace("#EXT-X-MAP", "#EXT-X-SKIP:SKIPPED-SEGMENTS=5\n#EXT-X-MAP");
         assert_eq!(viewer.playlist("/a", &skip).playlist.unwrap().next_sequence(), 14);
         assert_eq!(viewer.get("/part/7").segment.unwrap().sequence, 12);
@@ -543,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn reloads_of_low_latency_are_of_one_playlist_and_do_not_make_the_server_slow() {
+    fn blocking_reloads_belong_to_one_playlist_and_are_marked() {
         let mut viewer = Viewer::new();
         let plain = viewer.playlist("/a.m3u8?t=1", LIVE);
         let blocked = viewer.playlist("/a.m3u8?t=1&_HLS_msn=9&_HLS_part=0", LIVE);
@@ -552,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn each_viewer_is_told_the_same_playlist_once_read() {
+    fn viewers_with_the_same_playlist_share_one_parsed_copy() {
         let mut viewer = Viewer::new();
         let said = |viewer: &mut Viewer| match &viewer.playlist_as("/a", LIVE.as_bytes(), |record| {
             (record.started_ns, record.first_byte_ns, record.download_ns) = (1000, 20, 3);
@@ -573,7 +572,7 @@ mod tests {
     }
 
     #[test]
-    fn renditions_are_what_the_multivariant_playlist_says() {
+    fn renditions_are_taken_from_the_multivariant_playlist() {
         let mut viewer = Viewer::new();
         let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",URI=\"audio\"\n\
             #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",URI=\"subs\"\n\
@@ -582,7 +581,7 @@ mod tests {
         for (name, rendition) in
             [("audio", Rendition::Audio), ("subs", Rendition::Subtitles), ("low", Rendition::Main)]
         {
-            assert_eq!(viewer.get(&format!("/{name}")).kind, Kind::Playlist, "it never brought one");
+            assert_eq!(viewer.get(&format!("/{name}")).kind, Kind::Playlist, "it never contained a playlist");
             let text = format!("#EXTM3U\n#EXTINF:1,\n{name}-1\n");
             viewer.playlist(&format!("/{name}"), &text);
             let segment = viewer.get(&format!("/{name}-1"));
@@ -591,7 +590,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_encoded_are_read_too() {
+    fn encoded_bodies_are_decoded() {
         use std::io::Write;
 
         let gzip = {
@@ -625,7 +624,7 @@ mod tests {
     }
 
     #[test]
-    fn a_playlist_that_did_not_come_whole_says_nothing() {
+    fn an_incomplete_playlist_is_ignored() {
         let changes: [fn(&mut Record); 3] = [
             |record| record.body = body::LOST,
             |record| record.end = end::CLOSED_BY_PEER,
@@ -637,7 +636,7 @@ mod tests {
             assert_eq!(only(&events).playlist, None);
             assert_eq!((events.len(), viewer.get("/part/7").kind), (1, Kind::Other));
         }
-        // Of one that is too long it is known what its beginning lists, and no more.
+        // Of a playlist that is too long, only the entries at its beginning are known.
         let mut viewer = Viewer::new();
         let events = viewer.playlist_as("/a", LIVE.as_bytes(), |record| record.body = body::CUT);
         assert_eq!((events.len(), only(&events).playlist), (1, None));
@@ -648,31 +647,35 @@ mod tests {
     }
 
     #[test]
-    fn what_a_redirect_leads_to_is_what_was_asked_for() {
+    fn the_target_of_a_redirect_counts_as_what_was_requested() {
         let mut viewer = Viewer::new();
         viewer.playlist("/a", LIVE);
         let redirect = viewer.other("/part/7", |record| record.status = 302);
         assert_eq!(redirect.kind, Kind::Segment);
         let again = viewer.other("/edge/7", |record| record.status = 307);
         assert_eq!((again.kind, again.segment), (Kind::Segment, redirect.segment));
-        assert_eq!(viewer.get("/part/8?t=/x").segment.unwrap().sequence, 8, "what is listed is itself");
+        assert_eq!(
+            viewer.get("/part/8?t=/x").segment.unwrap().sequence,
+            8,
+            "a listed address takes precedence"
+        );
         assert_eq!(viewer.get("/edge/b/7").segment, redirect.segment);
         assert_eq!(viewer.get("/edge/c/7").kind, Kind::Other, "once");
     }
 
     #[test]
-    fn lengths_are_compared_where_they_were_announced() {
+    fn announced_lengths_are_compared() {
         let mut record = record();
         (record.content_length, record.body_bytes, record.excess) = (100, 100, 7);
         record.flags = flag::CONTENT_LENGTH;
         let exchange = read(&record);
         assert_eq!((exchange.announced_bytes, exchange.excess_bytes), (Some(100), 7));
         record.flags |= flag::CHUNKED;
-        assert_eq!(read(&record).announced_bytes, None, "chunks speak first (RFC 9112, 6.3)");
+        assert_eq!(read(&record).announced_bytes, None, "chunked encoding takes precedence (RFC 9112, 6.3)");
     }
 
     #[test]
-    fn addresses_are_known_as_players_write_them() {
+    fn addresses_are_recognized_as_players_write_them() {
         let mut viewer = Viewer::new();
         let text = "#EXTM3U\n#EXTINF:1,\n../it's.ts\n#EXTINF:1,\nhttp://cdn:8080/b c.ts#t=1\n";
         viewer.playlist("/live/x/index.m3u8", text);

@@ -1,4 +1,4 @@
-//! The socket probe: how a program gets it, and how its records are read.
+//! The socket probe: loads it into programs, and reads its records.
 
 pub mod bodies;
 pub mod decode;
@@ -49,17 +49,17 @@ impl Probe {
 /// A command line without its secrets.
 ///
 /// Every user can read the arguments of a process; only the same user can read its environment. So an argument
-/// that holds a secret travels in a variable, and the probe puts it back before the program's `main`
+/// that contains a secret is passed in a variable, and the probe restores it before the program's `main`
 /// (`probe/object/arguments.rs`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Concealed {
-    /// The arguments as every user may see them.
+    /// The arguments, without secrets.
     pub arguments: Vec<String>,
-    /// The variables, name and value, in which whole arguments travel.
+    /// The variables, name and value, that pass the original arguments.
     pub variables: Vec<(String, String)>,
 }
 
-/// Takes the arguments that hold secrets out of a command line.
+/// Moves the arguments that contain secrets out of a command line.
 #[must_use]
 pub fn conceal(secrets: &Secrets, arguments: Vec<String>) -> Concealed {
     let mut variables = Vec::new();
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_with_secrets_leave_the_command_line() {
+    fn arguments_with_secrets_are_not_on_the_command_line() {
         let arguments = ["-headers", "A: tok3n\r\nB: c\r\n", "-i", "http://h/a"].map(str::to_owned).to_vec();
         let token = Reference::Variable("TOKEN".into());
         let secrets = Secrets::of(BTreeMap::from([(token, "tok3n".to_owned())]));

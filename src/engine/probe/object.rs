@@ -20,19 +20,19 @@ use hls_swarm_base::error::Failure;
 /// The object as `build.rs` made it.
 use hls_swarm_probe::OBJECT;
 
-/// The probe's shared object, loadable as long as this value lives.
+/// The probe's shared object, loadable until this value is dropped.
 #[derive(Debug)]
 pub struct ProbeObject {
     file: File,
-    /// Where it lies if not in memory; removed on drop.
+    /// The path if it is not in memory; removed on drop.
     path: Option<PathBuf>,
 }
 
 impl ProbeObject {
-    /// The object in a sealed memory file, or else as [`ProbeObject::in_directory`] has it.
+    /// Puts the object into a sealed memory file, or else into a file (see [`ProbeObject::in_directory`]).
     ///
     /// # Errors
-    /// If neither is possible.
+    /// Neither is possible.
     pub fn new() -> Result<Self, Failure> {
         match in_memory() {
             Ok(file) => Ok(Self { file, path: None }),
@@ -40,11 +40,11 @@ impl ProbeObject {
         }
     }
 
-    /// The object in a temporary file that only this user can read, removed on drop. The first
-    /// usable one of `$XDG_RUNTIME_DIR`, `$TMPDIR`, `/dev/shm` and `/tmp` takes it.
+    /// Puts the object into a temporary file that only this user can read and that is removed on drop. It is in the first
+    /// usable directory of `$XDG_RUNTIME_DIR`, `$TMPDIR`, `/dev/shm` and `/tmp`.
     ///
     /// # Errors
-    /// If none of them takes it; an `LD_PRELOAD` cannot name a path with a space or a colon.
+    /// None of them is usable; `LD_PRELOAD` cannot contain a path with a space or a colon.
     pub fn in_directory() -> Result<Self, Failure> {
         let wanted = [env::var_os("XDG_RUNTIME_DIR"), env::var_os("TMPDIR")];
         let usual = [Some(OsString::from("/dev/shm")), Some(OsString::from("/tmp"))];
@@ -60,7 +60,7 @@ impl ProbeObject {
             .help("set TMPDIR to a writable directory whose path has no space or colon, or pass --probe off"))
     }
 
-    /// Where it lies, if it is no memory file: the guard removes it if this program cannot.
+    /// The path, if it is not in memory; the guard removes it if this program cannot.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
@@ -99,8 +99,8 @@ impl Drop for ProbeObject {
 }
 
 fn in_memory() -> io::Result<File> {
-    // Since Linux 6.3 a memory file is to say whether it will be executed as a program; this one is
-    // only mapped. Older kernels refuse the flag.
+    // Since Linux 6.3, a memory file should declare whether it will be executed as a program; this one is only mapped.
+    // Older kernels refuse the flag.
     let not_a_program = MFdFlags::from_bits_retain(0x0008);
     let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
     let name = CString::from(c"hls-swarm-probe.so");
@@ -113,7 +113,7 @@ fn in_memory() -> io::Result<File> {
     let seals =
         SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE | SealFlag::F_SEAL_SEAL;
     fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-    // The dynamic linker of a child will look for it under this path.
+    // The dynamic linker of a child looks for it at this path.
     let found = fs::metadata(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
     let own = file.metadata()?;
     if (found.dev(), found.ino()) != (own.dev(), own.ino()) {
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_object_in_memory_is_whole_and_sealed() {
+    fn the_object_in_memory_is_complete_and_sealed() {
         let object = ProbeObject::new().unwrap();
         assert!(object.path.is_none(), "this machine has memory files");
         let path = format!("/proc/self/fd/{}", object.fd().as_raw_fd());
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_object_in_a_file_goes_with_its_owner() {
+    fn the_object_in_a_file_is_removed_on_drop() {
         let object = ProbeObject::in_directory().unwrap();
         let path = object.path.clone().unwrap();
         assert_eq!(fs::read(&path).unwrap(), OBJECT);
@@ -175,7 +175,7 @@ mod tests {
         assert!(in_file(Path::new("relative")).is_err());
     }
 
-    /// The table of sockets has to be all zero bytes, or it lies in the object, and in every viewer.
+    /// The table of sockets has to be all zero bytes; otherwise it would take space in the object and in every viewer.
     #[test]
     fn the_object_is_small() {
         assert!(OBJECT.len() < 200_000, "{} bytes", OBJECT.len());

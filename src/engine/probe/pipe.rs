@@ -1,4 +1,4 @@
-//! The one pipe through which the probes of all viewers report, and what becomes of their records.
+//! The pipe through which the probes of all viewers report, and the task that reads it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -20,7 +20,7 @@ use super::decode::Decoder;
 /// records.
 const CAPACITY: i32 = 1 << 20;
 
-/// Most bytes of one read.
+/// Maximum size of one read, bytes.
 const READ_BYTES: usize = 32 << 10;
 
 /// The write end, which viewers inherit.
@@ -48,7 +48,7 @@ impl ProbePipe {
         Ok((Self { write }, ProbeReader { pipe, order: Order::default(), unread: Vec::new() }))
     }
 
-    /// The number under which a child inherits the write end.
+    /// The file descriptor number of the write end in a child.
     #[must_use]
     pub fn fd(&self) -> RawFd {
         self.write.as_raw_fd()
@@ -62,12 +62,12 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// Whether no process can write into the pipe any more.
     pub ended: bool,
-    /// Records that this read showed to be lost.
+    /// Number of records that were found to be lost in this read.
     pub lost: u64,
 }
 
 impl Batch {
-    /// The frames, in the order of the pipe.
+    /// The frames, in the order in which they were written.
     pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
         let mut rest = self.bytes.as_slice();
         std::iter::from_fn(move || {
@@ -97,7 +97,7 @@ impl ProbeReader {
     /// Waits for frames, or for the end of the pipe.
     ///
     /// # Errors
-    /// The pipe failed, or holds something that the probe did not write.
+    /// The pipe failed, or contains data that the probe did not write.
     pub async fn next(&mut self) -> io::Result<Batch> {
         loop {
             self.pipe.readable().await?;
@@ -108,7 +108,7 @@ impl ProbeReader {
         }
     }
 
-    /// How many records are still missing at the end: they are lost.
+    /// Number of records that are still missing at the end, and therefore lost.
     pub fn end(&mut self) -> u64 {
         self.order.end()
     }
@@ -116,7 +116,7 @@ impl ProbeReader {
     /// Takes what is in the pipe now, without waiting.
     ///
     /// # Errors
-    /// The pipe failed, or holds something that the probe did not write.
+    /// The pipe failed, or contains data that the probe did not write.
     pub fn pending(&mut self) -> io::Result<Batch> {
         let mut batch = Batch::default();
         let mut buffer = [0_u8; READ_BYTES];
@@ -213,18 +213,18 @@ struct Order {
     viewers: HashMap<u32, (u32, HashMap<u32, Seen>)>,
 }
 
-/// What has been seen of one process.
+/// The records of one process so far.
 #[derive(Clone, Debug, Default)]
 struct Seen {
     /// The sequence number that comes next.
     next: u32,
-    /// Numbers below it that have not come.
+    /// Lower numbers that have not arrived.
     awaited: BTreeSet<u32>,
     /// Records that did not arrive in time.
     overdue: u64,
     /// Facts that the process reported it could not record.
     lost: u64,
-    /// How much of both has been reported already.
+    /// The part of both that has been reported already.
     reported: u64,
 }
 
@@ -239,13 +239,13 @@ impl Seen {
         self.new_losses()
     }
 
-    /// The process has ended: what is awaited will not arrive any more.
+    /// Records that the process has ended: awaited records will not arrive any more.
     fn end(&mut self) -> u64 {
         self.overdue += std::mem::take(&mut self.awaited).len() as u64;
         self.new_losses()
     }
 
-    /// How many losses are new. A record that did not fit into the pipe leaves a gap and is counted by the
+    /// Number of new losses. A record that did not fit into the pipe leaves a gap and is counted by the
     /// process; a fact for which there was no record is only counted.
     fn new_losses(&mut self) -> u64 {
         let all = self.overdue.max(self.lost);
@@ -264,12 +264,12 @@ impl Order {
             *generation = record.generation;
             missing += processes.drain().map(|(_, mut seen)| seen.end()).sum::<u64>();
         }
-        // A straggler of an earlier generation, whose count was cleared, proves no loss.
+        // A late record of an earlier generation, whose count was cleared, is not evidence of a loss.
         if record.generation < *generation {
             return missing;
         }
         let seen = processes.entry(record.pid).or_default();
-        // A wrapper that calls exec greets again under the same pid, counting from 0.
+        // A wrapper that calls exec sends another hello with the same pid and counts from 0.
         if record.what == what::HELLO && record.sequence == 0 {
             missing += std::mem::take(seen).end();
         }
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_whole_wherever_a_read_ends() {
+    fn frames_are_complete_wherever_a_read_ends() {
         in_runtime(async {
             let (pipe, mut reader) = ProbePipe::new().unwrap();
             let record = record(1, 1, 10, 0);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_without_writers_waits_for_the_end_without_being_busy() {
+    fn a_pipe_without_writers_does_not_cause_a_busy_loop() {
         in_runtime(async {
             let (pipe, reader) = ProbePipe::new().unwrap();
             write(&pipe, Record { end: end::COMPLETE, ..record(1, 1, 10, 1) }.as_bytes());
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_missing_for_long_counts_as_lost_before_the_end() {
+    fn a_record_that_is_missing_for_long_counts_as_lost() {
         let mut order = Order::default();
         let records: Vec<Record> =
             (0..100).filter(|sequence| *sequence != 7).map(|sequence| record(1, 1, 10, sequence)).collect();

@@ -1,5 +1,4 @@
-//! What the playlists said that viewers read, and what they list. Equal bodies are read once, whoever got
-//! them.
+//! The playlists that viewers read, and what they list. Equal bodies are parsed once for all viewers.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
@@ -18,29 +17,29 @@ use hls_swarm_probe::record::{URL_HASH_START, encoding, hash_byte, url_hash};
 
 use super::bodies::Body;
 
-/// Addresses in all playlists that are kept at most. Many bodies are small, but one of a day with segments of
-/// 2 s has 43200.
-const MOST_ADDRESSES: usize = 200_000;
-/// Most bytes that a content-encoded body may come to.
-const MOST_DECODED: u64 = 16 << 20;
+/// Maximum number of addresses in all playlists that are kept. Many playlists are small, but one of a day with segments
+/// of 2 s has 43200.
+const MAX_ADDRESSES: usize = 200_000;
+/// Maximum size of a decoded body, bytes.
+const MAX_DECODED_BYTES: u64 = 16 << 20;
 
 /// A playlist that viewers read.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// What it carries.
+    /// What the playlist carries.
     pub rendition: Rendition,
-    /// What it said.
+    /// The parsed playlist.
     pub said: Arc<Playlist>,
-    /// The state of a media playlist; `None` of another one, and of one whose end is missing.
+    /// The state of a media playlist; `None` for a multivariant playlist, and if the end is missing.
     pub state: Option<MediaPlaylist>,
     /// Whether its end is missing, because it is too long.
     pub is_cut: bool,
-    /// What it lists, and which generation of the known addresses has it.
+    /// What it lists, and the generation of the known addresses that contains it.
     lists: Arc<[ListedUrl]>,
     listed_in: Option<u32>,
 }
 
-/// Playlists read lately, by body, and the addresses that they list.
+/// The playlists that were read recently, by body, and the addresses that they list.
 #[derive(Debug)]
 pub struct Playlists {
     known: Recent<(u64, Rendition, u64), Option<Known>>,
@@ -51,12 +50,12 @@ pub struct Playlists {
 
 impl Default for Playlists {
     fn default() -> Self {
-        Self { known: Recent::new(MOST_ADDRESSES), hasher: RandomState::new(), urls: ListedUrls::default() }
+        Self { known: Recent::new(MAX_ADDRESSES), hasher: RandomState::new(), urls: ListedUrls::default() }
     }
 }
 
 impl Playlists {
-    /// Takes the body of a response to `url_hash`; `None` if it is no playlist.
+    /// Takes the body of a response to `url_hash`; `None` if it is not a playlist.
     pub fn take(&mut self, url_hash: u64, body: &Body, coding: u8, tls: bool) -> Option<Known> {
         let rendition = match self.urls.find(url_hash, 0) {
             Some(Listed::Playlist(rendition)) => rendition,
@@ -84,7 +83,7 @@ fn known(playlist: u64, body: &Body, coding: u8, tls: bool, rendition: Rendition
     let decoded = decoded(body, coding)?;
     let mut text = String::from_utf8_lossy(&decoded);
     if body.is_cut {
-        // Its last line may be half of one.
+        // The last line may be incomplete.
         let end = text.rfind('\n').unwrap_or(0);
         text = text.get(..end)?.to_owned().into();
     }
@@ -98,19 +97,19 @@ fn known(playlist: u64, body: &Body, coding: u8, tls: bool, rendition: Rendition
     Some(Known { rendition, said, state, is_cut: body.is_cut, lists, listed_in: None })
 }
 
-/// The body as it was before it was encoded; `None` if that cannot be told.
+/// The decoded body; `None` if it cannot be decoded.
 fn decoded(body: &Body, coding: u8) -> Option<Vec<u8>> {
     let bytes = body.bytes.as_slice();
     let all = |reader: &mut dyn Read| {
         let mut decoded = Vec::new();
-        let read = reader.take(MOST_DECODED).read_to_end(&mut decoded);
-        // What is cut ends in an error.
+        let read = reader.take(MAX_DECODED_BYTES).read_to_end(&mut decoded);
+        // A body that was cut ends with an error.
         (read.is_ok() || (body.is_cut && !decoded.is_empty())).then_some(decoded)
     };
     match coding {
         encoding::IDENTITY => Some(bytes.to_vec()),
         encoding::GZIP => all(&mut GzDecoder::new(bytes)),
-        // As FFmpeg and browsers: some servers send it without the frame that RFC 9110 wants (8.4.1.2).
+        // As FFmpeg and browsers do: some servers send it without the frame that RFC 9110 requires (8.4.1.2).
         encoding::DEFLATE => {
             all(&mut ZlibDecoder::new(bytes)).or_else(|| all(&mut DeflateDecoder::new(bytes)))
         }
@@ -122,8 +121,7 @@ fn hash(request: &RequestTarget) -> u64 {
     url_hash(request.target.as_bytes(), request.host.as_bytes())
 }
 
-/// What requests for an address may hash to: as it stands in the playlist, and as players write it that
-/// normalize.
+/// The hashes that requests for an address may have: as it is in the playlist, and as normalizing players write it.
 fn hashes(base: &RequestTarget, uri: &str, url: &url::Url) -> impl Iterator<Item = u64> {
     let raw = base.resolve(uri).map(|request| hash(&request));
     let normalized = url.has_host().then(|| hash(&url.into())).filter(|normalized| raw != Some(*normalized));
@@ -137,7 +135,7 @@ fn of_media(base: &RequestTarget, media: &Media, playlist: u64, rendition: Rendi
     };
     let (mut key, mut map) = (None, None);
     for segment in &media.segments {
-        // Both hold for many segments.
+        // Both apply to many segments.
         if map != segment.map.as_ref() {
             map = segment.map.as_ref();
             if let Some(map) = map {
@@ -174,7 +172,7 @@ fn of_multivariant(base: &RequestTarget, playlist: &Multivariant) -> Vec<ListedU
         };
         Some((one.uri.as_ref()?, one.url.as_ref()?, rendition))
     });
-    // A playlist may be both, an audio rendition for those who want no video; then it is the variant.
+    // A playlist may be both a variant and an audio rendition (for audio-only playback); then it counts as the variant.
     let all = renditions.chain(variants);
     let listed = |rendition| Listed::Playlist(rendition);
     all.flat_map(|(uri, url, rendition)| {
@@ -185,7 +183,7 @@ fn of_multivariant(base: &RequestTarget, playlist: &Multivariant) -> Vec<ListedU
     .collect()
 }
 
-/// What insight holds playlists against each other by.
+/// The state by which insight compares playlists.
 fn state(said: &Playlist) -> Option<MediaPlaylist> {
     let Playlist::Media(media) = said else { return None };
     let last = media.segments.last().map(|segment| last_element(&segment.uri));
@@ -200,7 +198,7 @@ fn state(said: &Playlist) -> Option<MediaPlaylist> {
     })
 }
 
-/// The last element of an address's path: tokens before it and behind it may differ.
+/// The last element of an address's path; tokens before and after it may differ.
 fn last_element(uri: &str) -> &str {
     let path = uri.split(['?', '#']).next().unwrap_or(uri);
     path.rsplit('/').next().unwrap_or(path)

@@ -1,7 +1,7 @@
-//! The probe's self-test: does it see what a player does on the network, and does the player survive it?
+//! The probe's self-test: whether the probe sees what a player does on the network, and whether the player works with it.
 //!
-//! That the probe was loaded proves little: a wrapper script may load it and then start a static binary. So the
-//! player is sent to a port that refuses connections, and the probe has to report the refusal.
+//! That the probe was loaded proves little, because a wrapper script may load it and then start a static binary. So the
+//! player gets the URL of a port that refuses connections, and the probe has to report the refusal.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -24,7 +24,8 @@ use crate::network::Rule;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(4);
 /// Time for a short play of the stream, which takes a few round trips.
 const TLS_TIMEOUT: Duration = Duration::from_secs(6);
-/// Records that were written before the player ended can be read at once; readiness takes a moment.
+/// How long to wait for records. Those written before the player ended are in the pipe already, but readiness takes a
+/// moment.
 const SETTLE: Duration = Duration::from_millis(100);
 /// A name that no resolver knows (RFC 6761, 6.4).
 const UNKNOWN_NAME: &str = "self-test.invalid";
@@ -34,9 +35,9 @@ const UNKNOWN_NAME: &str = "self-test.invalid";
 pub enum SelfTest {
     /// The probe sees everything.
     Passed(Probe, ProbeReader),
-    /// The player works, but the probe does not see what it does; the failure says why.
+    /// The player works, but the probe does not see what it does; the failure has the reason.
     Unavailable(Failure),
-    /// The player does not survive a connection, with or without the probe.
+    /// The player crashes when it opens a connection, with or without the probe.
     PlayerFailed(Failure),
 }
 
@@ -51,9 +52,9 @@ pub struct Subject<'a> {
     pub tls: Option<Concealed>,
     /// The probe's settings for the first viewer.
     pub network: Option<String>,
-    /// Whether names lead to other addresses: then the test uses a name, too.
+    /// Whether rules for names are in effect; then the test uses a name, too.
     pub resolves: bool,
-    /// Any player but FFmpeg: it may wait for the user when it cannot play, and use any TLS library.
+    /// Whether the player is not FFmpeg; then it may wait for the user when it cannot play, and use any TLS library.
     pub is_unknown: bool,
     /// Help if the program does not work.
     pub other_program: &'static str,
@@ -132,7 +133,7 @@ impl Subject<'_> {
         SelfTest::Unavailable(Failure::preflight(why).help(self.loadable_program))
     }
 
-    /// The result where the probe does not see the player: does the player itself survive a refused connection?
+    /// The result if the probe does not see the player: tests whether the player itself handles a refused connection.
     async fn without_probe(&self, plain: &Program, guard: &Arc<Guard>, why: String) -> SelfTest {
         let failure = match ask_briefly(plain, guard, REFUSAL_TIMEOUT).await {
             Ok(Captured { exit: ending @ ProcessExit::Signaled(_), .. }) => {

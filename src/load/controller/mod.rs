@@ -1,9 +1,9 @@
-//! The crowd: who is to be started and stopped now, so that there are as many viewers as the shape of the
-//! load asks for. A policy without a clock: the supervisor passes the time in and does as it is told.
+//! The load controller: decides which viewers to start and stop, so that their number follows the shape of the
+//! load. It has no clock: the supervisor passes the time in and carries out the actions that it gets back.
 //!
-//! Viewers sit in seats, lowest first. When there are to be fewer, the newest leave: the ramp down is the
-//! ramp up backwards, those who stay have been there from the beginning, shards stay in proportion, and
-//! so do streams. Viewers that come and go leave when their session is over.
+//! Each viewer has a slot, and the lowest free slot is taken first. When the number of viewers falls, the newest
+//! leave first: the ramp down is the reverse of the ramp up, the remaining viewers have played from the beginning,
+//! and shards and streams stay in proportion. Viewers of an arrival process leave when their session is over.
 
 #[cfg(test)]
 mod tests;
@@ -18,296 +18,308 @@ use super::arrivals::Arrivals;
 use super::schedule::Step;
 use super::{Load, Shape};
 
-/// What the supervisor is to do.
+/// An action for the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Do {
+pub enum Action {
     /// Start this viewer.
     Start(u32),
-    /// Stop this viewer in good order; its task may have ended by itself.
+    /// Stop this viewer gracefully; its task may have ended by itself.
     Stop(u32),
-    /// Note that a viewer came for whom there was no room.
-    TurnAway,
-    /// Note that this stage begins.
+    /// Count a viewer that was rejected because the maximum number of viewers was reached.
+    Reject,
+    /// Record that this stage begins.
     Stage(usize),
     /// End the run: its length is over.
     End,
 }
 
-/// Where somebody sits.
+/// The place of one viewer.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    /// When it is to start; `None` = it has.
+    /// When the viewer starts; `None` = it has started.
     starts: Option<Duration>,
-    /// When it leaves by itself.
+    /// When the viewer's session ends; `None` = it has no end of its own.
     until: Option<Duration>,
-    /// It was told to leave and has not ended yet.
+    /// The viewer was asked to stop and has not ended yet.
     leaving: bool,
-    /// Its task has ended by itself: it left, or was given up.
-    over: bool,
+    /// The viewer's task has ended by itself: the stream was over, or the viewer was given up.
+    ended: bool,
 }
 
 type Steps = Peekable<Box<dyn Iterator<Item = (Duration, Step)> + Send>>;
 
-enum Course {
+enum Progress {
     Steps { steps: Steps, scheduled: u32 },
     Arrivals { arrivals: Arrivals, next: Option<Duration> },
 }
 
-/// The crowd of one run.
+/// The load controller of one run.
 pub struct LoadController {
     load: Load,
-    course: Course,
-    /// Beginnings of stages still to come.
+    progress: Progress,
+    /// The beginnings of the remaining stages.
     stages: std::vec::IntoIter<(usize, Duration)>,
     next_stage: Option<(usize, Duration)>,
-    seats: BTreeMap<u32, Slot>,
-    /// Viewers more (or less) than planned, by hand.
+    slots: BTreeMap<u32, Slot>,
+    /// Difference between the wanted and the scheduled number of viewers, from manual changes.
     manual_changes: i64,
-    /// Viewers that are to come or go at once, by hand, where viewers come and go.
-    guests: i64,
+    /// Viewers to add (or, if negative, to remove) now, from manual changes to an arrival process.
+    extra_viewers: i64,
     paused_at: Option<Duration>,
-    /// How long the shape of the load has stood still.
-    stood: Duration,
+    /// How long the load has been paused in total, not counting the current pause.
+    paused_for: Duration,
     ended: bool,
 }
 
 impl LoadController {
-    /// Nobody is there yet.
+    /// A controller of `load`, without viewers.
     #[must_use]
     pub fn new(load: &Load) -> Self {
-        let course = match &load.shape {
+        let progress = match &load.shape {
             Shape::Schedule(schedule) => {
                 let steps: Box<dyn Iterator<Item = _> + Send> = Box::new(schedule.steps(load.shard));
-                Course::Steps { steps: steps.peekable(), scheduled: 0 }
+                Progress::Steps { steps: steps.peekable(), scheduled: 0 }
             }
-            Shape::Arrivals(arrivals) => Course::Arrivals { arrivals: arrivals.clone(), next: None },
+            Shape::Arrivals(arrivals) => Progress::Arrivals { arrivals: arrivals.clone(), next: None },
         };
         let stages: Vec<_> = load.stages().into_iter().map(|(begin, ..)| begin).enumerate().collect();
         let mut stages = stages.into_iter();
         Self {
-            course,
+            progress,
             next_stage: stages.next(),
             stages,
             load: load.clone(),
-            seats: BTreeMap::new(),
+            slots: BTreeMap::new(),
             manual_changes: 0,
-            guests: 0,
+            extra_viewers: 0,
             paused_at: None,
-            stood: Duration::ZERO,
+            paused_for: Duration::ZERO,
             ended: false,
         }
     }
 
-    /// What is to be done at `now`, counted from the beginning of the run. `chance` yields numbers from 0
-    /// (included) to 1 (excluded).
-    pub fn due(&mut self, now: Duration, chance: &mut dyn FnMut() -> f64) -> Vec<Do> {
-        let mut orders = Vec::new();
+    /// Returns the actions that are due at `now`, counted from the beginning of the run. `chance` returns random
+    /// numbers from 0 (included) to 1 (excluded).
+    pub fn due(&mut self, now: Duration, chance: &mut dyn FnMut() -> f64) -> Vec<Action> {
+        let mut actions = Vec::new();
         let at = self.clock(now);
         if self.load.length.is_some_and(|length| at >= length) {
             if !std::mem::replace(&mut self.ended, true) {
-                orders.push(Do::End);
+                actions.push(Action::End);
             }
-            return orders;
+            return actions;
         }
         while let Some((stage, _)) = self.next_stage.filter(|(_, begin)| *begin <= at) {
-            orders.push(Do::Stage(stage));
+            actions.push(Action::Stage(stage));
             self.next_stage = self.stages.next();
         }
-        self.sessions_end(now, &mut orders);
+        self.end_sessions(now, &mut actions);
         match self.paused_at {
-            None => self.follow(now, at, chance, &mut orders),
-            // Nobody comes while the load is paused, but by hand some may go.
+            None => self.advance(now, at, chance, &mut actions),
+            // No viewer starts while the load is paused, but manual changes may remove some.
             Some(_) => {
-                self.fit(now, false, chance, &mut orders);
-                self.send_away(&mut orders);
+                self.adjust(now, false, chance, &mut actions);
+                self.stop_extra_viewers(&mut actions);
             }
         }
-        self.start_pending(now, &mut orders);
-        orders
+        self.start_pending(now, &mut actions);
+        actions
     }
 
-    /// When [`Self::due`] has something to do next; `None` = not before something else happens.
+    /// When to call [`Self::due`] next; `None` = not before a viewer ends or a command arrives.
     #[must_use]
     pub fn next_call(&mut self) -> Option<Duration> {
         if self.ended {
             return None;
         }
-        let stood = self.stood;
-        let planned = match &mut self.course {
+        let paused_for = self.paused_for;
+        let planned = match &mut self.progress {
             _ if self.paused_at.is_some() => None,
-            Course::Steps { steps, .. } => steps.peek().map(|(at, _)| *at),
-            Course::Arrivals { next, .. } => Some(next.unwrap_or_default()),
+            Progress::Steps { steps, .. } => steps.peek().map(|(at, _)| *at),
+            Progress::Arrivals { next, .. } => Some(next.unwrap_or_default()),
         };
         let stage = self.next_stage.map(|(_, begin)| begin);
         let end = self.load.length;
         let shaped = [planned, stage, end].into_iter().flatten().min();
-        let shaped = shaped.filter(|_| self.paused_at.is_none()).map(|at| at + stood);
-        let present = self.seats.values().filter(|seat| !seat.leaving);
-        let seats = present.filter_map(|seat| match seat.starts {
+        let shaped = shaped.filter(|_| self.paused_at.is_none()).map(|at| at + paused_for);
+        let present = self.slots.values().filter(|slot| !slot.leaving);
+        let slots = present.filter_map(|slot| match slot.starts {
             Some(_) if self.paused_at.is_some() => None,
             Some(starts) => Some(starts),
-            None => seat.until,
+            None => slot.until,
         });
-        shaped.into_iter().chain(seats).min()
+        shaped.into_iter().chain(slots).min()
     }
 
-    /// A viewer's task has ended.
+    /// Records that a viewer's task has ended.
     pub fn gone(&mut self, viewer: u32) {
-        let seat = self.seat_of(viewer);
-        match self.seats.get_mut(&seat) {
-            Some(gone) if gone.leaving => drop(self.seats.remove(&seat)),
-            Some(gone) => gone.over = true,
+        let slot = self.slot_of(viewer);
+        match self.slots.get_mut(&slot) {
+            Some(gone) if gone.leaving => drop(self.slots.remove(&slot)),
+            Some(gone) => gone.ended = true,
             None => {}
         }
     }
 
-    /// Somebody wishes the load to be otherwise. Returns whether that changed anything.
+    /// Applies a manual change of the load. Returns whether it changed anything.
     pub fn command(&mut self, command: Command, now: Duration) -> bool {
-        match (command, &self.course) {
-            (Command::More(many), Course::Steps { .. }) => self.manual_changes += i64::from(many),
-            (Command::Fewer(many), Course::Steps { scheduled, .. }) => {
+        match (command, &self.progress) {
+            (Command::More(many), Progress::Steps { .. }) => self.manual_changes += i64::from(many),
+            (Command::Fewer(many), Progress::Steps { scheduled, .. }) => {
                 let present = i64::from(*scheduled) + self.manual_changes;
                 let many = i64::from(many).min(present.max(0));
                 self.manual_changes -= many;
                 return many > 0;
             }
-            (Command::More(many), Course::Arrivals { .. }) => self.guests += i64::from(many),
-            (Command::Fewer(many), Course::Arrivals { .. }) => {
-                self.guests -= i64::from(many);
+            (Command::More(many), Progress::Arrivals { .. }) => self.extra_viewers += i64::from(many),
+            (Command::Fewer(many), Progress::Arrivals { .. }) => {
+                self.extra_viewers -= i64::from(many);
                 return self.present() > 0;
             }
             (Command::Pause, _) => match self.paused_at.take() {
                 None => self.paused_at = Some(now),
-                Some(since) => self.stood += now.saturating_sub(since),
+                Some(since) => self.paused_for += now.saturating_sub(since),
             },
         }
         true
     }
 
-    /// Whether nobody is there and nobody is to come.
+    /// Whether all viewers have ended and no more will start.
     #[must_use]
     pub fn is_over(&mut self) -> bool {
-        let nobody = self.seats.values().all(|seat| seat.over || seat.leaving);
-        nobody
+        let all_ended = self.slots.values().all(|slot| slot.ended || slot.leaving);
+        all_ended
             && self.paused_at.is_none()
-            && match &mut self.course {
-                Course::Steps { steps, scheduled } => {
-                    !self.seats.is_empty() && *scheduled > 0 && steps.peek().is_none()
+            && match &mut self.progress {
+                Progress::Steps { steps, scheduled } => {
+                    !self.slots.is_empty() && *scheduled > 0 && steps.peek().is_none()
                 }
-                Course::Arrivals { .. } => false,
+                Progress::Arrivals { .. } => false,
             }
     }
 
-    /// The time by the shape's own clock, which stands still during a pause.
+    /// The time on the clock of the load's shape, which stops during a pause.
     fn clock(&self, now: Duration) -> Duration {
-        self.paused_at.unwrap_or(now).saturating_sub(self.stood)
+        self.paused_at.unwrap_or(now).saturating_sub(self.paused_for)
     }
 
-    fn seat_of(&self, viewer: u32) -> u32 {
+    fn slot_of(&self, viewer: u32) -> u32 {
         viewer.saturating_sub(1) / self.load.shard.of()
     }
 
-    /// Those who are there or about to start, and not leaving.
+    /// The number of viewers that have started or are about to, without those that are leaving.
     fn present(&self) -> usize {
-        self.seats.values().filter(|seat| !seat.leaving).count()
+        self.slots.values().filter(|slot| !slot.leaving).count()
     }
 
-    fn sessions_end(&mut self, now: Duration, orders: &mut Vec<Do>) {
-        let over = self
-            .seats
+    fn end_sessions(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let finished = self
+            .slots
             .iter()
-            .filter(|(_, seat)| !seat.leaving && seat.until.is_some_and(|until| until <= now));
-        for seat in over.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.dismiss(seat, orders);
+            .filter(|(_, slot)| !slot.leaving && slot.until.is_some_and(|until| until <= now));
+        for slot in finished.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.stop_slot(slot, actions);
         }
     }
 
-    fn follow(&mut self, now: Duration, at: Duration, chance: &mut dyn FnMut() -> f64, orders: &mut Vec<Do>) {
-        match &mut self.course {
-            Course::Steps { steps, scheduled } => {
+    fn advance(
+        &mut self,
+        now: Duration,
+        at: Duration,
+        chance: &mut dyn FnMut() -> f64,
+        actions: &mut Vec<Action>,
+    ) {
+        match &mut self.progress {
+            Progress::Steps { steps, scheduled } => {
                 while let Some((_, step)) = steps.next_if(|(when, _)| *when <= at) {
                     *scheduled = match step {
                         Step::Up => scheduled.saturating_add(1),
                         Step::Down => scheduled.saturating_sub(1),
                     };
                 }
-                self.fit(now, true, chance, orders);
+                self.adjust(now, true, chance, actions);
             }
-            Course::Arrivals { arrivals, next } => {
-                let (of, most) = (self.load.shard.of(), self.load.shard.own(arrivals.most));
-                let mut came = u32::try_from(self.guests.max(0)).unwrap_or(u32::MAX);
+            Progress::Arrivals { arrivals, next } => {
+                let (of, most) = (self.load.shard.of(), self.load.shard.own(arrivals.max_viewers));
+                let mut arrived = u32::try_from(self.extra_viewers.max(0)).unwrap_or(u32::MAX);
                 let mut due = next.unwrap_or_else(|| arrivals.gap(of, chance()));
                 while due <= at {
-                    came = came.saturating_add(1);
+                    arrived = arrived.saturating_add(1);
                     due += arrivals.gap(of, chance()).max(Duration::from_nanos(1));
                 }
                 *next = Some(due);
                 let session = arrivals.session.clone();
-                self.guests = self.guests.min(0);
-                self.send_away(orders);
-                for _ in 0..came {
-                    if self.seats.len() < most as usize {
+                self.extra_viewers = self.extra_viewers.min(0);
+                self.stop_extra_viewers(actions);
+                for _ in 0..arrived {
+                    if self.slots.len() < most as usize {
                         let until = now + session.length(chance());
-                        self.take_seat(now, Some(until));
+                        self.take_slot(now, Some(until));
                     } else {
-                        orders.push(Do::TurnAway);
+                        actions.push(Action::Reject);
                     }
                 }
             }
         }
     }
 
-    /// Makes as many present as there are to be, where a schedule tells.
-    fn fit(&mut self, now: Duration, may_start: bool, chance: &mut dyn FnMut() -> f64, orders: &mut Vec<Do>) {
-        let Course::Steps { scheduled, .. } = &self.course else { return };
+    /// Starts or stops viewers until their number is what the schedule and manual changes ask for.
+    fn adjust(
+        &mut self,
+        now: Duration,
+        may_start: bool,
+        chance: &mut dyn FnMut() -> f64,
+        actions: &mut Vec<Action>,
+    ) {
+        let Progress::Steps { scheduled, .. } = &self.progress else { return };
         let wanted = usize::try_from(i64::from(*scheduled) + self.manual_changes).unwrap_or(0);
         while self.present() > wanted {
-            let Some(seat) = self.newest() else { break };
-            self.dismiss(seat, orders);
+            let Some(slot) = self.newest() else { break };
+            self.stop_slot(slot, actions);
         }
         while may_start && self.present() < wanted {
-            self.take_seat(now + self.load.jitter.mul_f64(chance()), None);
+            self.take_slot(now + self.load.jitter.mul_f64(chance()), None);
         }
     }
 
-    /// Lets those go who are to go by hand, where viewers come and go.
-    fn send_away(&mut self, orders: &mut Vec<Do>) {
-        for _ in 0..self.guests.min(0).unsigned_abs() {
-            self.newest().into_iter().for_each(|seat| self.dismiss(seat, orders));
+    /// Stops the viewers that manual changes remove from an arrival process.
+    fn stop_extra_viewers(&mut self, actions: &mut Vec<Action>) {
+        for _ in 0..self.extra_viewers.min(0).unsigned_abs() {
+            self.newest().into_iter().for_each(|slot| self.stop_slot(slot, actions));
         }
-        self.guests = self.guests.max(0);
+        self.extra_viewers = self.extra_viewers.max(0);
     }
 
     fn newest(&self) -> Option<u32> {
-        self.seats.iter().rev().find(|(_, seat)| !seat.leaving).map(|(number, _)| *number)
+        self.slots.iter().rev().find(|(_, slot)| !slot.leaving).map(|(number, _)| *number)
     }
 
-    fn take_seat(&mut self, starts: Duration, until: Option<Duration>) {
-        let free = self.seats.keys().zip(0..).find(|(taken, seat)| *taken != seat);
-        let seat = free.map_or_else(|| u32::try_from(self.seats.len()).unwrap_or(u32::MAX), |(_, seat)| seat);
-        self.seats.insert(seat, Slot { starts: Some(starts), until, leaving: false, over: false });
+    fn take_slot(&mut self, starts: Duration, until: Option<Duration>) {
+        let free = self.slots.keys().zip(0..).find(|(taken, slot)| *taken != slot);
+        let slot = free.map_or_else(|| u32::try_from(self.slots.len()).unwrap_or(u32::MAX), |(_, slot)| slot);
+        self.slots.insert(slot, Slot { starts: Some(starts), until, leaving: false, ended: false });
     }
 
-    fn dismiss(&mut self, number: u32, orders: &mut Vec<Do>) {
-        let Some(seat) = self.seats.get_mut(&number) else { return };
-        let started = seat.starts.is_none();
+    fn stop_slot(&mut self, number: u32, actions: &mut Vec<Action>) {
+        let Some(slot) = self.slots.get_mut(&number) else { return };
+        let started = slot.starts.is_none();
         if started {
-            orders.push(Do::Stop(self.load.shard.number(number)));
+            actions.push(Action::Stop(self.load.shard.number(number)));
         }
-        seat.leaving = true;
-        if seat.over || !started {
-            self.seats.remove(&number);
+        slot.leaving = true;
+        if slot.ended || !started {
+            self.slots.remove(&number);
         }
     }
 
-    fn start_pending(&mut self, now: Duration, orders: &mut Vec<Do>) {
+    fn start_pending(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.paused_at.is_some() {
             return;
         }
-        for (number, seat) in &mut self.seats {
-            if seat.starts.is_some_and(|starts| starts <= now) {
-                seat.starts = None;
-                orders.push(Do::Start(self.load.shard.number(*number)));
+        for (number, slot) in &mut self.slots {
+            if slot.starts.is_some_and(|starts| starts <= now) {
+                slot.starts = None;
+                actions.push(Action::Start(self.load.shard.number(*number)));
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::output::{events, load};
 
 /// Largest number of reasons and of edges that a table lists.
 const MOST_ROWS: usize = 30;
-/// Columns of prose, which are aligned to the left; figures are aligned to the right.
+/// Columns of text, which are aligned to the left; figures are aligned to the right.
 const TEXT_COLUMNS: [&str; 3] = ["Limit", "Reason", "Observation"];
 
 /// The cells of one row.

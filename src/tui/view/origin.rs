@@ -111,8 +111,9 @@ pub(crate) fn draw_insight(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapsho
         lines.extend(observations.into_iter().map(|text| Line::styled(text, theme.bad_if(bad))));
     };
     section("caches", caches(insight), "no cache headers so far", false);
-    let sound = if insight.playlists.is_some() { "no errors so far" } else { "their content is not visible" };
-    section("live playlists", playlists(insight), sound, true);
+    let no_errors =
+        if insight.playlists.is_some() { "no errors so far" } else { "their content is not visible" };
+    section("live playlists", playlists(insight), no_errors, true);
     let failed = insight.failed.iter().map(|one| format!("{:>7} x {}: {}", one.count, one.name, one.what));
     section("objects that failed", failed.collect(), "none", true);
     frame.render_widget(Paragraph::new(lines), area);

@@ -1,5 +1,5 @@
-//! Options that have no effect, because another one takes it away or the one they belong to is missing.
-//! They are refused or warned about, never ignored silently.
+//! Options that have no effect, because another option overrides them or the option that they belong to is missing.
+//! They cause an error or a warning and are never ignored silently.
 //!
 //! A value of a profile or scenario that an environment variable or flag makes useless is not reported.
 //! Effects that depend on the stream or the machine (`--unpaced` of a live stream) are not known here.
@@ -18,12 +18,12 @@ use hls_swarm_cli::layers::{Given, filtered};
 use crate::cli::run::{ProbeMode, RunArgs, VariantSelection};
 use crate::config::layers;
 
-/// What takes the effect of a value away.
+/// The cause for which a value has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
     /// Another value (its key in profiles) that contradicts it.
     Against(&'static str, &'static str),
-    /// Another value that makes it useless, but may well be added to a command line that has it.
+    /// Another value that makes it useless, but that is often added to a command line that contains it.
     Beside(&'static str, &'static str),
     /// Another value with the same meaning that overrides it.
     Over(&'static str, &'static str),
@@ -86,7 +86,7 @@ const RULES: &[(&str, Rule)] = &[
         } else {
             variants.any(|v| v != VariantSelection::All)
         };
-        (!chosen).then_some(Without("variant", "all variants are played, whichever there are"))
+        (!chosen).then_some(Without("variant", "all variants are played"))
     }),
     ("reconnect_delay", |a| {
         (a.stream.reconnect_delay > 0 && !a.stream.reconnect)
@@ -198,7 +198,7 @@ fn never_begins(args: &RunArgs) -> bool {
     length(args).is_some_and(|length| begins >= length)
 }
 
-/// The flags that may have no effect, as they are typed.
+/// The flags that may have no effect, as the user types them.
 pub fn flags() -> impl Iterator<Item = String> {
     RULES.iter().map(|(key, _)| flag(key))
 }
@@ -222,8 +222,7 @@ pub fn has_no_effect(key: &str, args: &RunArgs) -> bool {
     RULES.iter().any(|(known, rule)| profile_key(known) == key && rule(args).is_some())
 }
 
-/// Finds the values that were given and have no effect. Each warning is a sentence that names the value,
-/// and what takes its effect away.
+/// Finds the values that were given and have no effect. Each warning is a sentence that names the value and the cause.
 ///
 /// # Errors
 /// A usage failure: two flags on the command line contradict each other.
@@ -261,13 +260,13 @@ pub fn check(args: &RunArgs) -> Result<Vec<String>, Failure> {
         .collect())
 }
 
-/// A value as it was written where it comes from.
+/// A value as its source wrote it.
 fn shown(key: &str, value: &Value, given: &Given) -> String {
     let text = match value {
         Value::Boolean(true) => String::new(),
         Value::Boolean(false) => "=false".to_owned(),
         Value::String(text) => format!(" {text}"),
-        // Stages and the like are too long to repeat.
+        // Values such as stages are too long to print.
         Value::Array(_) | Value::Table(_) => String::new(),
         Value::Float(number) => format!(" {number}"),
         other => format!(" {other}"),

@@ -1,4 +1,4 @@
-//! Each combination in which a value has no effect, and those in which it has one.
+//! Tests of the combinations in which a value has no effect, and of those in which it has one.
 
 use std::ffi::OsString;
 
@@ -26,7 +26,7 @@ fn checked(words: &str, layer: &str) -> Result<Vec<String>, String> {
     })
 }
 
-/// What is refused: typed, and the two flags that the message names.
+/// Refused command lines, and the two flags that the message names.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("--clients=5 --stage=1m:9", "--clients 5", "--stage"),
     ("--ramp-rate=2 --stage=1m:9", "--ramp-rate 2", "--stage"),
@@ -54,7 +54,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--metrics=off --prom-client-metrics", "--prom-client-metrics", "--metrics"),
 ];
 
-/// What is warned about: typed over a profile, and parts of the only warning.
+/// Command lines over a profile that cause a warning, and parts of that warning.
 const WARNED: &[(&str, &str, &[&str])] = &[
     ("--duration=0 --stage=1m:9", "", &["--duration 0s has", "with --stage", "last stage"]),
     ("--check --clients=5 --stage=1m:9", "", &["--clients 5, --stage have", "with --check"]),
@@ -123,7 +123,7 @@ const WARNED: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// What has its effect, or is only a layer that is replaced.
+/// Command lines over a profile that cause no warning.
 const SILENT: &[(&str, &str)] = &[
     ("", ""),
     ("--clients=5 --ramp-rate=2 --ramp-jitter=1s --duration=1m", ""),
@@ -152,7 +152,7 @@ const SILENT: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn two_flags_that_contradict_each_other_are_refused_by_name() {
+fn contradicting_flags_are_refused_by_name() {
     for (words, one, other) in REFUSED {
         let said = checked(words, "").unwrap_err();
         assert!(said.contains(one) && said.contains(other), "{words}: {said}");
@@ -160,7 +160,7 @@ fn two_flags_that_contradict_each_other_are_refused_by_name() {
 }
 
 #[test]
-fn a_value_without_effect_is_warned_about_by_name() {
+fn a_value_without_effect_causes_a_warning() {
     for (words, layer, parts) in WARNED {
         let said = checked(words, layer).unwrap_or_else(|refused| panic!("{words}: {refused}"));
         assert_eq!(said.len(), 1, "{words}: {said:?}");
@@ -178,7 +178,7 @@ fn a_value_with_an_effect_and_an_overridden_profile_are_not_reported() {
 }
 
 #[test]
-fn streams_with_their_own_variants_make_the_common_one_useless() {
+fn the_common_variant_has_no_effect_on_streams_with_their_own() {
     let streams = "[[stream]]\nurl = \"http://a/a.m3u8\"\nvariant = \"first\"\n";
     let mut args = RunArgs::default();
     args.stream.variant = VariantSelection::Lowest;

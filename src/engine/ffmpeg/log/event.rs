@@ -1,18 +1,18 @@
-//! What a log tells: the facts that the interpreter hands out, one event each.
+//! The facts that the interpreter finds in a log; each is one event.
 
 /// A fact from FFmpeg's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A request and what was said about its response (levels `debug` and `trace`).
+    /// A request and its response, as far as it was logged (levels `debug` and `trace`).
     Exchange(Exchange),
     /// A connection could not be made; once per attempt to open, whatever the number of addresses.
     ConnectFailed {
-        /// The error in the words of the C library.
+        /// The error text of the C library.
         error: String,
     },
     /// A host name did not resolve.
     NameNotResolved {
-        /// The error in the words of the resolver.
+        /// The error text of the resolver.
         error: String,
     },
     /// The TLS library reported an error.
@@ -30,11 +30,11 @@ pub enum Event {
     },
 }
 
-/// One HTTP request as the log shows it. Times are when the lines were received, so they lag what
-/// they tell of by the time a line needs from FFmpeg to us.
+/// An HTTP request as the log shows it. Times are those at which lines were received, so they are late by the time that
+/// a line takes from FFmpeg to this program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exchange {
-    /// FFmpeg's object that made the request; reused, so it names nothing for long.
+    /// The address of FFmpeg's object that made the request; FFmpeg reuses it for other objects.
     pub context: u64,
     /// The request went over https.
     pub secure: bool,
@@ -60,7 +60,7 @@ pub struct Exchange {
     pub content_type: Option<String>,
     /// `Location` of the response.
     pub location: Option<String>,
-    /// How the exchange ended, as far as the log tells.
+    /// How the exchange ended, as far as the log shows.
     pub ending: ExchangeEnd,
 }
 

@@ -1,14 +1,15 @@
-//! From lines to facts: follows each HTTP object through request, response head and chunks.
+//! Turns lines into facts: follows each HTTP object through request, response head and chunks.
 //!
 //! FFmpeg's HLS demuxer opens one resource after the other in one thread, and an open returns when
-//! the response head was read. So when the demuxer speaks about anything else, a request that has
+//! the response head was read. So when the demuxer logs anything else, a request that has
 //! no status yet was given up; without this, a request written into a connection that the server
 //! had closed would wait for an answer until the end of the log.
 
 use super::event::{Chunks, Event, Exchange, ExchangeEnd};
 use super::line::{Kind, Level, Line};
 
-/// Objects followed at a time; FFmpeg needs a handful per playlist. The oldest is reported and let go.
+/// Maximum number of objects that are followed; FFmpeg needs a handful per playlist. Beyond that, the oldest one is
+/// reported and no longer followed.
 const MAX_OPEN: usize = 64;
 /// Longest value of a header or an error that is kept.
 const MAX_VALUE_BYTES: usize = 4096;
@@ -51,7 +52,7 @@ impl Interpreter {
         self.segment_retries = false;
     }
 
-    /// The viewer was told to stop: requests without an answer are in flight from now on.
+    /// Records that the viewer was asked to stop: from now on, requests without a response are in flight.
     pub const fn stopping(&mut self) {
         self.stopping = true;
     }
@@ -65,7 +66,7 @@ impl Interpreter {
             (Kind::Status, _) => {}
             (_, "http" | "https") => self.http(line, out),
             (_, "tcp") => self.tcp(line, out),
-            // Anything else is said while a response is awaited, too: OpenSSL takes session tickets then.
+            // Lower levels are logged while a response is awaited, too, such as when OpenSSL receives session tickets.
             (_, "tls") if line.level.is_some_and(|level| level <= Level::Error) => {
                 self.moved_on(out);
                 out(Event::TlsFailed);
@@ -77,7 +78,7 @@ impl Interpreter {
         }
     }
 
-    /// The log is over: hands out what is still open.
+    /// Ends the log: reports the exchanges that are still open.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
         self.stopping = true;
         for index in (0..self.open.len()).rev() {
@@ -134,12 +135,12 @@ impl Interpreter {
     fn demuxer(&mut self, text: &str, out: &mut impl FnMut(Event)) {
         self.moved_on(out);
         if text.starts_with("Failed to reload playlist ") {
-            // It is said twice for one failure.
+            // FFmpeg logs each failure twice.
             if !std::mem::replace(&mut self.reload_failed, true) {
                 out(Event::ReloadFailed);
             }
         } else if text.starts_with("Failed to open segment ") {
-            // Without an option for retries, FFmpeg goes on with the next one, and does not say so.
+            // Without an option for retries, FFmpeg continues with the next segment and does not log that.
             if !self.segment_retries {
                 out(Event::SegmentSkipped);
             }

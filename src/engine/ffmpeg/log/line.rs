@@ -1,6 +1,6 @@
-//! From bytes to lines: `2026-11-21 03:03:30.608 [context @ 0xPTR] [level] text`, in any portions.
+//! Splits bytes into lines: `2026-11-21 03:03:30.608 [context @ 0xPTR] [level] text`, in any portions.
 //!
-//! It knows FFmpeg's prefixes and line ends, not what the texts mean.
+//! It parses FFmpeg's prefixes and line ends, and not the texts.
 
 /// Longest line that is kept; the rest of a longer one is skipped. FFmpeg's URLs end at 4096.
 pub const MAX_LINE_BYTES: usize = 8192;
@@ -42,7 +42,7 @@ impl Level {
     }
 }
 
-/// Who speaks: `[hls @ 0x55f4c9433dc0]`.
+/// The part of FFmpeg that logged a line: `[hls @ 0x55f4c9433dc0]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context<'a> {
     /// `hls`, `in#0/hls`, `http`, `tcp`, `mpegts`…
@@ -71,13 +71,13 @@ pub struct Line<'a> {
     pub at_ns: u64,
     /// What the line is.
     pub kind: Kind,
-    /// Who speaks; the innermost one where FFmpeg names two.
+    /// The part of FFmpeg that logged the line; the innermost one if FFmpeg names two.
     pub context: Option<Context<'a>>,
     /// The level, if FFmpeg runs with the log flag `level`.
     pub level: Option<Level>,
     /// The text behind the prefix.
     pub text: &'a str,
-    /// The whole line, prefix included, without its end; bytes that are no UTF-8 are replaced.
+    /// The whole line, prefix included, without its end; invalid UTF-8 is replaced.
     pub whole: &'a str,
 }
 
@@ -98,7 +98,7 @@ impl Splitter {
         Self::default()
     }
 
-    /// Takes the next bytes, received at `at_ns`; hands every finished line to `out`.
+    /// Takes the next bytes, received at `at_ns`; passes every finished line to `out`.
     /// Empty lines are left out. A carriage return ends a line like a line feed does.
     pub fn feed(&mut self, at_ns: u64, bytes: &[u8], out: &mut impl FnMut(Line<'_>)) {
         let mut rest = bytes;
@@ -119,7 +119,7 @@ impl Splitter {
         self.keep(at_ns, rest);
     }
 
-    /// The log is over: hands out a last line that was not ended.
+    /// Ends the log: passes on a last line without a line end.
     pub fn finish(&mut self, out: &mut impl FnMut(Line<'_>)) {
         let line = std::mem::take(&mut self.partial);
         self.emit(self.partial_since_ns, &line, out);
@@ -140,7 +140,7 @@ impl Splitter {
 
     fn emit(&mut self, at_ns: u64, line: &[u8], out: &mut impl FnMut(Line<'_>)) {
         let line = line.get(..MAX_LINE_BYTES).unwrap_or(line);
-        // An empty line ends nothing that matters: it stands between and after request headers.
+        // Empty lines have no meaning: they occur between and after request headers.
         if line.is_empty() {
             return;
         }
@@ -181,7 +181,7 @@ fn prefix(line: &str) -> (Option<Context<'_>>, Option<Level>, &str) {
     (context, level, text)
 }
 
-/// `[name @ 0xPTR] rest`; names hold commas, slashes and `#`, never `]`.
+/// Parses `[name @ 0xPTR] rest`; names contain commas, slashes and `#`, never `]`.
 fn bracket_context(text: &str) -> Option<(Context<'_>, &str)> {
     let (inside, rest) = text.strip_prefix('[')?.split_once(']')?;
     let (name, address) = inside.rsplit_once(" @ 0x")?;
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_of_all_versions_are_understood() {
+    fn prefixes_of_all_versions_are_parsed() {
         for prefix in ["", "2026-11-21 03:03:30.608 ", "03:03:30.608 "] {
             let text = format!("{prefix}[in#0/hls @ 0x1f] [warning] Failed to reload playlist 0\n");
             assert_eq!(
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_line_does_not_swallow_the_record_behind_it() {
+    fn a_record_after_a_status_line_is_a_line_of_its_own() {
         let found = lines(
             b"frame=  1 fps=0 q=-1.0 size=N/A time=00:00:01.00 bitrate=N/A speed=1x    \r[http @ 0x1] [debug] x\n",
         );
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_keeps_its_headers_and_the_linker_is_heard() {
+    fn request_headers_and_linker_errors_are_lines() {
         let found = lines(
             b"ffmpeg: error while loading\n[http @ 0x1] [debug] request: GET /a HTTP/1.1\r\nHost: b\r\n\r\n\n[info] c\nd\n",
         );
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_cut_and_the_next_one_is_whole() {
+    fn an_overlong_line_is_cut_and_the_next_one_is_complete() {
         let (mut splitter, mut seen) = (Splitter::new(), Vec::new());
         let mut out = |line: Line<'_>| seen.push((line.at_ns, line.whole.len()));
         splitter.feed(1, b"[error] ", &mut out);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn invalid_utf8_is_replaced() {
         assert_eq!(lines(b"[error] \xff\xfe!\n")[0].3, "\u{fffd}\u{fffd}!");
     }
 }

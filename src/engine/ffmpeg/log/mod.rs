@@ -1,9 +1,9 @@
 //! FFmpeg's standard error: split into lines, read for facts, condensed to reasons.
 //!
-//! With the socket probe FFmpeg runs at level `warning`, at which it reports what went wrong with
-//! playlists, segments and TLS; those facts and [`Reasons`] are used then. Without it FFmpeg runs at `repeat+level+trace`, and the [`Interpreter`] infers the HTTP
-//! exchanges too. The log never tells how many bytes of a response arrived: what is known about
-//! bodies is what the origin announced (see [`Exchange::body_bytes`]).
+//! With the socket probe, FFmpeg runs at level `warning`, at which it reports errors of playlists, segments and TLS;
+//! then only these facts and [`Reasons`] are used. Without the probe, FFmpeg runs at `repeat+level+trace`, and the
+//! [`Interpreter`] infers the HTTP exchanges as well. The log never shows how many bytes of a response arrived: all
+//! that is known about bodies is the length that the origin announced (see [`Exchange::body_bytes`]).
 
 pub(crate) mod event;
 pub(crate) mod interpreter;
@@ -55,12 +55,12 @@ impl Log {
         });
     }
 
-    /// The viewer was told to stop: a request without an answer from now on is one in flight.
+    /// Records that the viewer was asked to stop: from now on, a request without a response is in flight.
     pub fn stopping(&mut self) {
         self.interpreter.stopping();
     }
 
-    /// The log is over: reports what was still open.
+    /// Ends the log: reports the exchanges that were still open.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
         let Self { splitter, interpreter, reasons } = self;
         splitter.finish(&mut |line| {
@@ -70,7 +70,7 @@ impl Log {
         interpreter.finish(out);
     }
 
-    /// Why this viewer had trouble, as far as FFmpeg said.
+    /// Why this viewer failed, according to FFmpeg's log.
     #[must_use]
     pub const fn reasons(&self) -> &Reasons {
         &self.reasons

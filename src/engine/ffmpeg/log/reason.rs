@@ -1,4 +1,4 @@
-//! One line of the log as a reason: equal causes give equal texts, harmless lines give none.
+//! Reduces a line of the log to a reason: equal causes have equal texts, and harmless lines have none.
 
 use super::interpreter::error_of_url;
 use super::line::{Kind, Level, Line};
@@ -6,8 +6,7 @@ use super::line::{Kind, Level, Line};
 /// Longest reason, bytes.
 const MAX_REASON_BYTES: usize = 240;
 
-/// Said when we end a viewer, or about nothing that a viewer of the stream would notice, or a
-/// second time about something that another line tells.
+/// Lines that FFmpeg logs when this program stops it, that a viewer would not notice, or that repeat another line.
 const HARMLESS: &[&str] = &[
     "Immediate exit requested",
     "Last message repeated",
@@ -15,32 +14,32 @@ const HARMLESS: &[&str] = &[
     "Exiting normally",
     "Found duplicated MOOV Atom",
     "corrupt input packet in stream",
-    // Said of audio when frames are left unparsed, as viewers of ours do.
+    // Logged about audio when frames are not parsed, as in our viewers.
     "Multiple frames in a packet",
-    // Stands beside a line that names the cause.
+    // Logged next to a line that names the cause.
     "Error opening input file ",
 ];
 
-/// Why a viewer has trouble, reduced so that equal causes compare equal: URLs, addresses, pointers
-/// and numbers give way to placeholders, status codes stay. `None`: the line is no reason
-/// (an informational level, a status line, or one of FFmpeg's harmless remarks).
+/// Returns why a viewer failed, reduced so that equal causes compare equal: URLs, addresses, pointers and numbers are
+/// replaced by placeholders; status codes stay. `None`: the line is not a reason (its level is informational, it is a
+/// status line, or it is harmless).
 #[must_use]
 pub fn reason(line: &Line<'_>) -> Option<String> {
-    let told = match line.kind {
+    let is_problem = match line.kind {
         Kind::Record => line.level.is_none_or(|level| level <= Level::Warning),
         Kind::Bare => true,
         Kind::Status | Kind::RequestHeader => false,
     };
-    if !told || HARMLESS.iter().any(|harmless| line.text.contains(harmless)) {
+    if !is_problem || HARMLESS.iter().any(|harmless| line.text.contains(harmless)) {
         return None;
     }
-    // The HLS demuxer repeats what the transport stream demuxer said one line above.
+    // The HLS demuxer repeats what the transport stream demuxer logged one line above.
     let name = line.context.map_or("", |context| context.name);
     if line.text.starts_with("Packet corrupt") && name != "mpegts" {
         return None;
     }
     let text = line.text.trim();
-    // Three wordings of one fact: one in 4.4 to 6.0, two lines from 6.1 on.
+    // Three wordings of the same error: one in FFmpeg 4.4 to 6.0, two lines from 6.1 on.
     if line.level == Some(Level::Error)
         && let Some(error) = error_of_url(text)
     {
@@ -84,7 +83,7 @@ fn reduce(text: &str) -> String {
     reduced.trim_end().to_owned()
 }
 
-/// `scheme://…` up to the quote or space that ends it, a final colon or comma left alone.
+/// The length of `scheme://…` up to the quote or space that ends it, without a final colon or comma.
 fn url_length(text: &str) -> Option<usize> {
     let scheme =
         text.bytes().take(16).take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'+').count();
@@ -171,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn harmless_lines_and_lower_levels_are_no_reasons() {
+    fn harmless_lines_and_lower_levels_give_no_reason() {
         let text = "[error] Error closing progress log, loss of information possible: Immediate exit requested\n\
             [error] http://a/b.m3u8: Immediate exit requested\n    Last message repeated 3 times\n\
             [info] Exiting normally, received signal 15.\n[hls @ 0x1] [info] Skip ('#EXT-X-VERSION:3')\n\
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_linker_says_is_a_reason() {
+    fn an_error_of_the_dynamic_linker_is_a_reason() {
         let found =
             reasons("ffmpeg: error while loading shared libraries: libavdevice.so.59: no such file\n");
         assert_eq!(

@@ -8,7 +8,7 @@ use super::reason::reason;
 /// Longest example line, bytes.
 const MAX_EXAMPLE_BYTES: usize = 400;
 
-/// A reason, how often it was given, and how it was worded the first time.
+/// A reason, how often it occurred, and the first line that had it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     /// The reduced text; equal for equal causes.
@@ -17,7 +17,7 @@ pub struct Reason {
     pub example: String,
     /// The level of the first line.
     pub level: Option<Level>,
-    /// Lines that gave this reason. A reason that returns after it was pushed out starts anew.
+    /// Number of lines that gave this reason. A reason that recurs after it was discarded is counted from 1 again.
     pub count: u64,
     /// When the first such line was received, nanoseconds.
     pub first_ns: u64,
@@ -27,7 +27,7 @@ pub struct Reason {
     newest: u64,
 }
 
-/// Keeps the first few and the last few different reasons, whatever floods the log.
+/// Keeps the first few and the last few different reasons, however many lines the log has.
 #[derive(Debug)]
 pub struct Reasons {
     first: Vec<Reason>,
@@ -36,7 +36,7 @@ pub struct Reasons {
     last_max: usize,
     lines: u64,
     forgotten: u64,
-    // A flood is nearly always one line over and over: the previous line is recognised unreduced.
+    // A flood is nearly always the same line again: comparing with the previous line avoids reducing it.
     previous: Option<(String, Option<String>)>,
 }
 
@@ -61,7 +61,7 @@ impl Reasons {
         if low || matches!(line.kind, Kind::Status | Kind::RequestHeader) {
             return;
         }
-        // The whole line decides, because its context takes part in what counts as a reason.
+        // The whole line is compared, because the reason depends on its context.
         let text = match &self.previous {
             Some((whole, text)) if whole == line.whole => text.clone(),
             _ => {
@@ -78,7 +78,7 @@ impl Reasons {
     fn count(&mut self, text: String, line: &Line<'_>) {
         self.lines = self.lines.saturating_add(1);
         let newest = self.lines;
-        // The newest end first: that is where a flood is found.
+        // The newest reasons are searched first, because a flood repeats them.
         let known = self.last.iter_mut().rev().chain(self.first.iter_mut()).find(|known| known.text == text);
         if let Some(known) = known {
             known.count = known.count.saturating_add(1);
@@ -102,7 +102,7 @@ impl Reasons {
         }
         self.last.push_back(reason);
         if self.last.len() > self.last_max {
-            // The one that has been silent for longest goes.
+            // The reason that has not occurred for the longest time is discarded.
             let oldest = self.last.iter().enumerate().min_by_key(|(_, reason)| reason.newest);
             if let Some(gone) = oldest.map(|(index, _)| index).and_then(|index| self.last.remove(index)) {
                 self.forgotten = self.forgotten.saturating_add(gone.count);
@@ -110,37 +110,37 @@ impl Reasons {
         }
     }
 
-    /// Everything kept: the first reasons, then the last ones, each in order of appearance.
+    /// All reasons that are kept: the first ones, then the last ones, each in order of appearance.
     pub fn iter(&self) -> impl Iterator<Item = &Reason> {
         self.first.iter().chain(&self.last)
     }
 
-    /// Lines that gave a reason.
+    /// Number of lines that gave a reason.
     #[must_use]
     pub const fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// Of these, the lines whose reason was not kept.
+    /// Number of these lines whose reason was not kept.
     #[must_use]
     pub const fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
-    /// The best answer to "why did it die?": the newest error that names a cause, else the newest
-    /// general error, else the newest warning.
+    /// The reason that explains best why FFmpeg ended: the newest error that names a cause, else the newest general error,
+    /// else the newest warning.
     #[must_use]
     pub fn cause(&self) -> Option<&Reason> {
         self.iter().max_by_key(|reason| (weight(reason), reason.newest))
     }
 }
 
-/// Warnings that a viewer survives: they tell of trouble, hardly ever of the end.
+/// Warnings after which FFmpeg continues; they hardly ever explain why it ended.
 const SURVIVED: &[&str] =
     &["Packet corrupt", "PES packet size mismatch", "keepalive request failed", "Will reconnect"];
-/// Errors that only say that something else failed.
+/// Errors that only repeat that something else failed.
 const ECHOES: &[&str] = &["Error opening input: Option not found", "Error opening input: Input/output error"];
-/// An error that says where, not why; FFmpeg from 6.1 on mostly said why before.
+/// An error that names the place and not the cause; from 6.1 on, FFmpeg usually logs the cause before it.
 const WHERE: &str = "Error when loading first segment";
 
 fn weight(reason: &Reason) -> u8 {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_the_last_survive() {
+    fn the_first_and_the_last_reasons_are_kept() {
         let reasons = of("[error] a\n[error] b\n[error] c\n[error] d\n[error] a\n[error] c\n[error] e\n");
         let kept = reasons.iter().map(|reason| (reason.text.as_str(), reason.count)).collect::<Vec<_>>();
         assert_eq!(kept, [("a", 2), ("b", 1), ("c", 2), ("e", 1)]);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_is_not_the_echo() {
+    fn a_repeated_error_is_not_the_cause() {
         let reasons = of("[tls @ 0x1] [error] Peer certificate failed verification\n\
             [in#0 @ 0x1] [error] Error opening input: Input/output error\n\
             [error] Error opening input file https://a/b.m3u8.\n");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cause_is_not_the_place() {
+    fn a_named_cause_is_preferred_to_the_place() {
         let place = "[in#0 @ 0x1] [error] Error when loading first segment 'https://a/1.ts'\n\
             [in#0 @ 0x1] [error] Error opening input: Input/output error\n";
         assert_eq!(of(place).cause().unwrap().text, "Error when loading first segment 'URL'");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_different_lines_stays_small() {
+    fn a_flood_of_different_lines_takes_little_memory() {
         let mut splitter = Splitter::new();
         let mut reasons = Reasons::new(8, 8);
         for number in 0..20_000_u32 {

@@ -43,7 +43,7 @@ pub fn node(text: &str, loopback: bool) -> Result<NodeSample, String> {
         }
     }
     if node.all_seconds <= 0.0 {
-        return Err("no node_cpu_seconds_total in what it answered; it is no node exporter".into());
+        return Err("no node_cpu_seconds_total in its response; it is not a node exporter".into());
     }
     node.memory_used =
         total.zip(available).filter(|(total, _)| *total > 0.0).map(|(all, free)| 1.0 - free / all);

@@ -144,7 +144,7 @@ fn describe(stop_reason: &StopReason) -> String {
         StopReason::AllGone => "every viewer had left or been given up",
         StopReason::NothingPlays => "no viewer ever played",
         StopReason::ThresholdFailed(criterion) => return format!("not so any more: {}", criterion.limit),
-        StopReason::ErrorRateExceeded(_) => "a storm of errors (--error-storm)",
+        StopReason::ErrorRateExceeded(_) => "the error rate exceeded its limit (--error-storm)",
     };
     text.to_owned()
 }

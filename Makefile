@@ -179,7 +179,7 @@ lab: microvm-image ## boot an origin and a client, run a scenario between them, 
 lab-test: microvm-image ## test the lab: request counts, delays, a power cut, and that it cleans up
 	$(CARGO) test --locked --test integration --no-run
 	scripts/lab shell $(CARGO) test --locked --test integration -- --ignored --test-threads=1 --nocapture lab::pair::
-	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 lab::remains::
+	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 lab::cleanup::
 
 container: ## build container images of both programs
 	containers/build

@@ -3,7 +3,7 @@
 //! The files beside this one are the single source of these values: the programs embed them through
 //! this crate, and the Nix modules and the lab read the same files.
 
-/// What a run is configured with: `hls-swarm --profile NAME`.
+/// Profiles of runs: `hls-swarm --profile NAME`.
 pub const SWARM: [(&str, &str); 6] = [
     ("default", include_str!("swarm/default.toml")),
     ("gentle", include_str!("swarm/gentle.toml")),
@@ -13,7 +13,7 @@ pub const SWARM: [(&str, &str); 6] = [
     ("smoke", include_str!("swarm/smoke.toml")),
 ];
 
-/// Loads over time: `hls-swarm --scenario NAME`.
+/// Scenarios: `hls-swarm --scenario NAME`.
 pub const SCENARIO: [(&str, &str); 5] = [
     ("lab", include_str!("scenario/lab.toml")),
     ("progressive", include_str!("scenario/progressive.toml")),
@@ -22,7 +22,7 @@ pub const SCENARIO: [(&str, &str); 5] = [
     ("two-streams", include_str!("scenario/two-streams.toml")),
 ];
 
-/// What the origin serves: `hls-origin --profile NAME`.
+/// Profiles of the origin: `hls-origin --profile NAME`.
 pub const ORIGIN: [(&str, &str); 8] = [
     ("default", include_str!("origin/default.toml")),
     ("low-latency", include_str!("origin/low-latency.toml")),
@@ -46,7 +46,7 @@ pub const IMPAIRMENT: [(&str, &str); 4] = [
     ("lossy", include_str!("impairment/lossy.toml")),
 ];
 
-/// What viewers and the origin need of a machine: the numbers of `sizing.toml`, one module per table.
+/// The resources that viewers and the origin need: the numbers of `sizing.toml`, one module per table.
 pub mod sizing {
     include!(concat!(env!("OUT_DIR"), "/sizing.rs"));
 }

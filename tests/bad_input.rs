@@ -1,5 +1,5 @@
-//! Bad input for the real `hls-swarm`: each kind ends within 15 s with the right exit code, in words
-//! that name the thing, the value and the fix, and leaves nothing behind.
+//! Bad input for the real `hls-swarm`: each kind ends within 15 s with the right exit code and a message
+//! that names the thing, the value, and the fix, and leaves nothing behind.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use hls_swarm_test_support::swarm::{Outcome, Swarm};
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
 const LIVE: &str = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n\
                     #EXTINF:2,\na.ts\n#EXTINF:2,\nb.ts\n#EXTINF:2,\nc.ts\n";
-/// An address where nothing listens, because only root could.
+/// An address on which nothing listens, because only root could.
 const UNUSED_ADDRESS: &str = "http://127.0.0.1:1/live.m3u8";
 const SOON: Duration = Duration::from_secs(15);
 
@@ -26,8 +26,8 @@ fn status(line: &str) -> Answer {
     Answer::new(format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n"), Then::Keep)
 }
 
-/// Runs it and checks what holds for all bad input. `words` have to be in the message, which is what
-/// stands on standard error from the last `hls-swarm:` on.
+/// Runs it with bad input and checks the outcome. The message must contain `words`; it is the part of
+/// standard error from the last `hls-swarm:` on.
 fn refused(swarm: Swarm, code: i32, words: &[&str]) -> Outcome {
     let outcome = swarm.run();
     assert_eq!(outcome.code(), code, "{}", outcome.stderr);
@@ -41,7 +41,7 @@ fn refused(swarm: Swarm, code: i32, words: &[&str]) -> Outcome {
     outcome
 }
 
-/// Runs viewers that all fail, and checks what holds for that. `reason` has to be in the first one.
+/// Runs viewers that all fail, and checks the outcome. The first reason must contain `reason`.
 fn never_played(swarm: Swarm, reason: &str) -> Outcome {
     let outcome = swarm.run();
     assert_eq!(outcome.code(), 6, "{}\n{}", outcome.stdout, outcome.stderr);
@@ -56,7 +56,7 @@ fn never_played(swarm: Swarm, reason: &str) -> Outcome {
 }
 
 #[test]
-fn numbers_of_viewers_that_cannot_be() {
+fn invalid_numbers_of_viewers() {
     let server = live();
     let url = server.url("/live.m3u8");
     refused(Swarm::new(&["--clients", "0", &url]), 2, &["\"0\" for --clients", "from 1 to"]);
@@ -65,7 +65,7 @@ fn numbers_of_viewers_that_cannot_be() {
         3,
         &["1000000 viewers", "--clients ", "available", "needed"],
     );
-    // Each resource that does not suffice is named, with what there is and what is needed.
+    // Each insufficient resource is named, with what is available and what is needed.
     for resource in ["✗ memory: ", "✗ processes: ", "✗ local ports: "] {
         assert!(outcome.stderr.contains(resource), "{}", outcome.stderr);
     }
@@ -85,7 +85,7 @@ fn too_few_open_files() {
 }
 
 #[test]
-fn addresses_that_are_none() {
+fn invalid_addresses() {
     refused(Swarm::new(&[]), 2, &["no stream is given", "http://"]);
     refused(Swarm::new(&["stream.m3u8"]), 2, &["\"stream.m3u8\"", "http://"]);
     refused(Swarm::new(&["rtmp://127.0.0.1/live"]), 2, &["rtmp://", "http://"]);
@@ -110,11 +110,11 @@ fn a_server_that_never_answers() {
     let server = Server::start(|_, _| Answer::new("", Then::Hold));
     let url = server.url("/live.m3u8");
     let outcome = refused(Swarm::new(&[&url]), 3, &[&url, "timeout", "--timeout"]);
-    assert!(outcome.elapsed > Duration::from_secs(8), "it is given time: {:?}", outcome.elapsed);
+    assert!(outcome.elapsed > Duration::from_secs(8), "the run waits for it: {:?}", outcome.elapsed);
 }
 
 #[test]
-fn answers_that_are_no_playlist() {
+fn responses_that_are_not_a_playlist() {
     let html = Server::start(|_, _| Answer::ok("text/html", b"<!DOCTYPE html><html><body>Hi</body></html>"));
     let empty = Server::start(|_, _| Answer::ok(PLAYLIST, b""));
     let bare = Server::start(|_, _| Answer::ok(PLAYLIST, b"#EXTM3U\n#EXT-X-TARGETDURATION:6\n"));
@@ -127,12 +127,12 @@ fn answers_that_are_no_playlist() {
     ] {
         let url = server.url("/live.m3u8");
         let outcome = refused(Swarm::new(&[&url]), 3, &[&url, words, ".m3u8"]);
-        assert!(!outcome.stderr.contains('\x1b'), "a server does not get to write on the terminal");
+        assert!(!outcome.stderr.contains('\x1b'), "a server cannot write control characters to the terminal");
     }
 }
 
 #[test]
-fn refusals_over_http() {
+fn http_error_statuses() {
     for (line, help) in [
         ("404 Not Found", "check the path"),
         ("403 Forbidden", "--header"),
@@ -146,7 +146,7 @@ fn refusals_over_http() {
 }
 
 #[test]
-fn a_master_playlist_that_leads_nowhere() {
+fn a_multivariant_playlist_without_usable_variants() {
     let server = Server::start(|target, _| match target {
         "/master.m3u8" => {
             Answer::ok(PLAYLIST, b"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1000\nlow/index.m3u8\n")
@@ -205,7 +205,7 @@ fn files_that_cannot_be_written() {
 }
 
 #[test]
-fn a_disk_that_fills_up_costs_the_exchange_log_and_nothing_else() {
+fn a_full_disk_affects_only_the_exchange_log() {
     let server = live();
     let url = server.url("/live.m3u8");
     let outcome =
@@ -214,12 +214,12 @@ fn a_disk_that_fills_up_costs_the_exchange_log_and_nothing_else() {
     for words in ["cannot write the exchange log /dev/full", "No space left", "help: "] {
         assert!(outcome.stderr.contains(words), "no {words:?} in {}", outcome.stderr);
     }
-    assert!(outcome.number("/requests/manifest") > 0.0, "the report is whole: {:#}", outcome.report);
+    assert!(outcome.number("/requests/manifest") > 0.0, "the report is complete: {:#}", outcome.report);
     assert!(outcome.stdout.contains("report: report.json"), "{}", outcome.stdout);
 }
 
 #[test]
-fn no_ffmpeg() {
+fn a_missing_ffmpeg() {
     let server = live();
     let url = server.url("/live.m3u8");
     let no = |path: &str, words: &[&str]| {
@@ -229,14 +229,14 @@ fn no_ffmpeg() {
     no("/nowhere/ffmpeg", &["No such file", "install FFmpeg"]);
     no("/dev/null", &["Permission denied"]);
     no("/proc", &["Permission denied"]);
-    // Programs, but no FFmpeg.
+    // Programs that are not FFmpeg.
     no("/bin/true", &["HLS demuxer"]);
     no("/bin/false", &["did not list its options"]);
     refused(Swarm::new(&[&url]).env("PATH", "/nowhere"), 3, &["cannot run ffmpeg", "apt install ffmpeg"]);
 }
 
 #[test]
-fn an_ffmpeg_that_dies_of_every_question() {
+fn an_ffmpeg_that_crashes_during_capability_detection() {
     let (server, fake) = (live(), FakeFfmpeg::always("kill -SEGV $$"));
     let path = fake.path();
     refused(
@@ -247,7 +247,7 @@ fn an_ffmpeg_that_dies_of_every_question() {
 }
 
 #[test]
-fn an_ffmpeg_that_never_answers_and_ignores_term() {
+fn an_ffmpeg_that_hangs_and_ignores_sigterm() {
     let (server, fake) = (live(), FakeFfmpeg::always("trap '' TERM; sleep 1000 & sleep 1000"));
     let path = fake.path();
     refused(
@@ -258,7 +258,7 @@ fn an_ffmpeg_that_never_answers_and_ignores_term() {
 }
 
 #[test]
-fn an_ffmpeg_that_segfaults_when_it_is_to_play() {
+fn an_ffmpeg_that_segfaults_during_playback() {
     let (server, fake) = (live(), FakeFfmpeg::playing("kill -SEGV $$"));
     let url = server.url("/live.m3u8");
     let arguments = ["--clients", "2", "--ffmpeg", &fake.path(), &url];
@@ -302,7 +302,7 @@ fn an_ffmpeg_that_floods_standard_error() {
     }
 }
 
-/// The most memory that it ever used, KiB; watched until it ends.
+/// Peak memory in KiB, observed until it ends.
 fn peak_memory(running: &hls_swarm_test_support::swarm::Running) -> u64 {
     let mut peak = 0;
     let path = format!("/proc/{}/status", running.pid());
@@ -318,7 +318,7 @@ fn peak_memory(running: &hls_swarm_test_support::swarm::Running) -> u64 {
 }
 
 #[test]
-fn a_stream_that_is_gone_when_the_viewers_come() {
+fn a_stream_that_disappears_before_the_viewers_start() {
     // The first request is the preflight's.
     let server = Server::start(|_, before| match before {
         0 => Answer::ok(PLAYLIST, LIVE.as_bytes()),
@@ -329,9 +329,9 @@ fn a_stream_that_is_gone_when_the_viewers_come() {
     assert!(outcome.number("/errors/rate") == 1.0);
 }
 
-/// As HTTP/1.0 has it: the body ends with the connection. With some options FFmpeg takes that for a failure.
+/// A body that ends with the connection, as in HTTP/1.0. With some options, FFmpeg treats this as a failure.
 #[test]
-fn a_playlist_without_a_length_is_not_asked_for_again_and_again() {
+fn a_playlist_without_a_length_is_not_requested_repeatedly() {
     let server = Server::start(|target, _| match target {
         "/live.m3u8" => {
             let head = format!("HTTP/1.0 200 OK\r\nContent-Type: {PLAYLIST}\r\nAccept-Ranges: bytes\r\n\r\n");
@@ -345,7 +345,7 @@ fn a_playlist_without_a_length_is_not_asked_for_again_and_again() {
 }
 
 #[test]
-fn media_that_is_none() {
+fn segments_that_are_not_media() {
     let server = Server::start(|target, _| match target {
         "/live.m3u8" => Answer::ok(PLAYLIST, LIVE.as_bytes()),
         _ => Answer::ok("video/mp2t", &b"this is not media ".repeat(2000)),

@@ -1,5 +1,5 @@
-//! Four shards as one run: they start together, what they counted adds up to the origin's own log, and
-//! the verdict on all of them names the one that failed.
+//! Four shards as one run: they start together, the sum of their counts equals the origin's log, and
+//! the common verdict names the shard that failed.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,10 +11,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::swarm::{Running, Swarm};
+use hls_swarm_test_support::waiting::eventually;
 
-/// A collector on a free port, in a folder of its own.
+/// A collector on a free port, with its own folder.
 struct Collector {
     child: Child,
     lines: std::sync::mpsc::Receiver<String>,
@@ -54,7 +54,7 @@ impl Collector {
         let mut said = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut said).unwrap();
         let code = self.child.wait().unwrap().code();
-        // Its last words may still be on their way; the channel ends after them.
+        // Its last lines may not have arrived yet; the channel closes after them.
         self.heard.extend(std::iter::from_fn(|| self.lines.recv_timeout(Duration::from_secs(5)).ok()));
         let report = std::fs::read_to_string(self.folder.path().join("merged.json")).ok();
         let report = report.map(|text| serde_json::from_str(&text).unwrap());
@@ -76,7 +76,7 @@ fn shard(number: usize, collector: &str, stream: &str, more: &[&str]) -> Running
     Swarm::new(&[&common[..], &own, more].concat()).start()
 }
 
-/// When a shard said that it starts, in seconds of the day.
+/// The start time that a shard printed, in seconds of the day.
 fn started(stderr: &str) -> f64 {
     let line = stderr.lines().find(|line| line.contains("all shards are ready: starting")).unwrap();
     let line: Value = serde_json::from_str(line).unwrap();
@@ -84,21 +84,21 @@ fn started(stderr: &str) -> f64 {
     time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap())
 }
 
-/// Requests of viewers by number, as nginx saw them.
-fn asked(log: &Path) -> BTreeMap<u64, u64> {
-    let mut asked = BTreeMap::new();
+/// Requests of viewers by number, as nginx logged them.
+fn requests_by_viewer(log: &Path) -> BTreeMap<u64, u64> {
+    let mut requests_by_viewer = BTreeMap::new();
     for line in std::fs::read_to_string(log).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         let agent = line["http_user_agent"].as_str().unwrap();
         if let Some((_, viewer)) = agent.split_once("/client-") {
-            *asked.entry(viewer.parse().unwrap()).or_default() += 1;
+            *requests_by_viewer.entry(viewer.parse().unwrap()).or_default() += 1;
         }
     }
-    asked
+    requests_by_viewer
 }
 
-/// The exit code that is expected, or that of a run on a machine that was too busy with other things.
-fn or_busy(report: &Value, code: i32) -> i32 {
+/// The expected exit code, or that of INVALID if the machine was too busy.
+fn expected_or_invalid(report: &Value, code: i32) -> i32 {
     let reasons = report["invalid_because"].as_array().unwrap();
     let machine = ["all processors of this machine", "this program itself was"];
     let of_machine = |reason: &Value| machine.iter().any(|words| reason.as_str().unwrap().contains(words));
@@ -106,7 +106,7 @@ fn or_busy(report: &Value, code: i32) -> i32 {
 }
 
 #[test]
-fn four_shards_start_together_and_add_up_to_the_origins_log() {
+fn four_shards_start_together_and_their_sum_equals_the_origins_log() {
     let folder = TempDir::new().unwrap();
     let log = folder.path().join("access.log");
     let origin = Origin::start(&["--access-log", log.to_str().unwrap()]);
@@ -120,14 +120,14 @@ fn four_shards_start_together_and_add_up_to_the_origins_log() {
         .collect();
     let ended: Vec<_> = shards.into_iter().map(Running::end).collect();
     let (code, said, heard, report) = collector.end();
-    assert_eq!(code, Some(or_busy(report.as_ref().unwrap(), 0)), "{said}\n{heard}");
+    assert_eq!(code, Some(expected_or_invalid(report.as_ref().unwrap(), 0)), "{said}\n{heard}");
     let starts: Vec<f64> = ended.iter().map(|shard| started(&shard.stderr)).collect();
     let spread = starts.iter().copied().fold(0.0, f64::max) - starts.iter().copied().fold(f64::MAX, f64::min);
     assert!(spread < 0.2, "{starts:?}");
 
     let report = report.unwrap();
     drop(origin);
-    let by_viewer = asked(&log);
+    let by_viewer = requests_by_viewer(&log);
     assert_eq!(
         by_viewer.keys().copied().collect::<Vec<_>>(),
         (1..=8).collect::<Vec<_>>(),
@@ -148,14 +148,17 @@ fn the_shard_that_fails_is_named() {
     let shards: Vec<Running> = (0..4)
         .map(|number| shard(number, &collector.url, &stream, if number == 2 { &impossible } else { &[] }))
         .collect();
-    shards.into_iter().map(Running::end).for_each(|shard| assert_eq!(shard.code(), 0, "it has delivered"));
+    shards
+        .into_iter()
+        .map(Running::end)
+        .for_each(|shard| assert_eq!(shard.code(), 0, "the shard has sent its report"));
     let (code, said, heard, report) = collector.end();
-    assert_eq!(code, Some(or_busy(report.as_ref().unwrap(), 4)), "{said}\n{heard}");
+    assert_eq!(code, Some(expected_or_invalid(report.as_ref().unwrap(), 4)), "{said}\n{heard}");
     assert!(said.contains("shard 2"), "{said}");
 }
 
 #[test]
-fn who_is_not_ready_is_named_and_a_stranger_is_refused() {
+fn a_shard_that_is_not_ready_is_named_and_an_unknown_shard_is_refused() {
     let origin = Origin::start(&[]);
     let stream = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
     let collector = Collector::start(&["--shards=3", "--ready-timeout=4s"]);
@@ -182,13 +185,13 @@ fn posted(url: &str, request: &str, body: &str) -> u16 {
 }
 
 #[test]
-fn what_no_shard_would_send_brings_nothing_down() {
+fn malformed_requests_do_not_stop_the_collector() {
     let collector = Collector::start(&["--shards=1"]);
     for (request, body, status) in [
         ("POST /shards/0/ready", "", 400),
         ("POST /shards/-1/ready?of=1", "", 400),
         ("POST /shards/0/ready?of=%ff&seconds=NaN", "", 400),
-        // Longer than any clock runs.
+        // Beyond the range of the clock.
         ("POST /shards/0/ready?of=1&seconds=1e19", "", 200),
         ("PUT /shards/0/report", "{\"schema\": 1}", 400),
         ("PUT /shards/99999999999/report", "{}", 400),

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::server::{Answer, Server};
 use hls_swarm_test_support::stream::{endless, list};
 use hls_swarm_test_support::swarm::{Outcome, Swarm};
+use hls_swarm_test_support::waiting::eventually;
 
 const GSTREAMER: &str = "gst-launch-1.0 playbin3 uri={url} video-sink=fakesink audio-sink=fakesink";
 /// A player of shell and curl: reloads the playlist each second and fetches what it has not fetched yet.
@@ -66,7 +66,7 @@ fn play(player: &str, viewers: u32, seconds: u32) -> Played {
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(0));
     let read = |name: &str| fs::read_to_string(at(name)).unwrap_or_default();
-    // Not those of the origin itself, of preflight, and of this test.
+    // Except those of the origin itself, of preflight, and of this test.
     let of_viewers = |entry: &LogEntry| {
         ["GStreamer", "curl/"].iter().any(|player| entry.http_user_agent.starts_with(player))
     };
@@ -79,8 +79,8 @@ fn play(player: &str, viewers: u32, seconds: u32) -> Played {
 }
 
 impl Played {
-    /// Every request in nginx's log was counted, with its status and bytes, and nothing else was. Requests that the
-    /// end of the run cut off are the only ones whose bytes may differ.
+    /// Every request in nginx's log was counted, with its status and bytes, and nothing else was. Requests that were
+    /// in flight at the end of the run are the only ones whose bytes may differ.
     fn assert_equal_to_the_log(&self, least_segments: u64) {
         let number = |exchange: &Value, name: &str| exchange[name].as_u64().unwrap();
         let mut counted: BTreeMap<Request, i64> = BTreeMap::new();
@@ -107,7 +107,7 @@ impl Played {
         }
         counted.retain(|_, count| *count != 0);
         assert!(counted.is_empty(), "counted, and not in the log: {counted:?}\n{}", self.outcome.stdout);
-        assert_eq!(cut, unfinished, "requests that the end cut off\n{}", self.outcome.stdout);
+        assert_eq!(cut, unfinished, "requests in flight at the end\n{}", self.outcome.stdout);
         let all = |figure: &str| -> f64 {
             ["manifest", "segment", "init", "key", "other"]
                 .map(|kind| self.outcome.number(&format!("/{figure}/{kind}")))
@@ -155,7 +155,7 @@ fn requests_of_many_short_processes_equal_the_access_log() {
 }
 
 #[test]
-fn a_viewer_plays_no_longer_when_media_stays_away() {
+fn a_viewer_stops_playing_when_no_media_arrives() {
     let script = "curl -sf -o /dev/null \"${0%/*}/a.ts\"; exec sleep 1000";
     let server = Server::start(|target, _| match target {
         "/a.ts" => Answer::ok("video/mp2t", &[0x47; 188]),
@@ -173,7 +173,7 @@ fn a_viewer_plays_no_longer_when_media_stays_away() {
 }
 
 #[test]
-fn a_player_that_ends_at_once_has_not_played() {
+fn a_player_that_exits_immediately_has_not_played() {
     let server = endless();
     let url = server.url("/live.m3u8");
     let outcome = Swarm::new(&["--player", "curl -s -o /dev/null {url}", "--clients", "1", &url]).run();
@@ -183,7 +183,7 @@ fn a_player_that_ends_at_once_has_not_played() {
 }
 
 #[test]
-fn command_lines_that_cannot_work_are_refused() {
+fn invalid_command_lines_are_refused() {
     let server = endless();
     let url = server.url("/live.m3u8");
     for (arguments, code, words) in [

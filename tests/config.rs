@@ -1,4 +1,4 @@
-//! `hls-swarm config`: what it shows is what a run would take, and what it refuses is named.
+//! `hls-swarm config`: it shows the settings that a run would use, and names invalid ones.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -39,7 +39,7 @@ fn flags_override_the_profile_and_limits_follow() {
 }
 
 #[test]
-fn what_is_shown_as_text_is_a_valid_profile() {
+fn the_text_output_is_a_valid_profile() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("shown.toml");
     let output = swarm(&["config", "show", "--profile", "extreme"]);
@@ -148,9 +148,9 @@ fn secret_headers_are_sent_and_never_shown() {
     assert!(said.contains("--header-file no/such: cannot be read"), "{said}");
 }
 
-/// What a command prints is what it is for: `> file` on a full disk must not look like success.
+/// Printing is the purpose of these commands, so `> file` on a full disk must not look like success.
 #[test]
-fn a_full_disk_is_a_failure_of_every_command_that_prints() {
+fn commands_that_print_fail_on_a_full_disk() {
     let url = "http://127.0.0.1:1/a.m3u8";
     for words in [
         &["--dry-run", url][..],

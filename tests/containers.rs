@@ -1,5 +1,5 @@
 //! The images, the compose stack, and a load of four containers, on a real engine. Grafana is not among
-//! them: its image comes from a registry only, and its dashboard's queries are asked of Prometheus instead.
+//! them: its image comes from a registry only, and Prometheus evaluates the queries of its dashboard instead.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use hls_swarm_test_support::docker::{self, Container, Network, Stack, image};
 use hls_swarm_test_support::http::ask;
-use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::waiting::eventually;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// A stream that 2 processors carry along with its viewers, and a log to hold counts against.
+/// A stream that 2 processors can serve together with its viewers, and a log to compare counts with.
 const SMALL: [&str; 6] =
     ["--video-size", "320x180", "--video-bitrate", "200", "--access-log", "/run/hls-origin/access.log"];
 
@@ -33,21 +33,21 @@ fn requests(report: &Value) -> u64 {
     report["requests"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum()
 }
 
-/// Requests of viewers by number, as nginx saw them.
-fn asked(origin: &Container) -> BTreeMap<u64, u64> {
+/// Requests of viewers by number, as nginx logged them.
+fn requests_by_viewer(origin: &Container) -> BTreeMap<u64, u64> {
     let log = origin.exec(&["cat", "/run/hls-origin/access.log"]).stdout;
-    let mut asked = BTreeMap::new();
+    let mut requests_by_viewer = BTreeMap::new();
     for line in String::from_utf8(log).unwrap().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
         if let Some((_, viewer)) = line["http_user_agent"].as_str().unwrap().split_once("/client-") {
-            *asked.entry(viewer.parse().unwrap()).or_default() += 1;
+            *requests_by_viewer.entry(viewer.parse().unwrap()).or_default() += 1;
         }
     }
-    asked
+    requests_by_viewer
 }
 
-/// The exit code that is expected, or that of a run on a machine that was too busy with other things.
-fn or_busy(report: &Value, code: i64) -> i64 {
+/// The expected exit code, or that of INVALID if the machine was too busy.
+fn expected_or_invalid(report: &Value, code: i64) -> i64 {
     let reasons = report["invalid_because"].as_array().unwrap();
     let machine = ["all processors of this machine", "this program itself was"];
     let of_machine = |reason: &Value| machine.iter().any(|words| reason.as_str().unwrap().contains(words));
@@ -61,8 +61,8 @@ fn healthy(container: &Container, what: &str) {
     });
 }
 
-/// Holds what the kernel says about the first process against what is promised of it.
-fn locked_up(container: &Container) {
+/// Checks the restrictions of the first process against the documented ones.
+fn assert_confined(container: &Container) {
     let status = std::fs::read_to_string(format!("/proc/{}/status", container.pid())).unwrap();
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
     assert_eq!(field("Uid:").split_whitespace().next(), Some("65532"));
@@ -72,7 +72,7 @@ fn locked_up(container: &Container) {
     assert!(String::from_utf8_lossy(&touched.stderr).contains("Read-only file system"), "{touched:?}");
 }
 
-/// States of the children of the container's first process.
+/// The states of the children of the container's first process.
 fn children(container: &Container) -> Vec<char> {
     let parent = container.pid().to_string();
     let stats = std::fs::read_dir("/proc").unwrap().flatten();
@@ -87,7 +87,7 @@ fn children(container: &Container) -> Vec<char> {
 
 #[test]
 #[ignore = "needs a container engine: make container-test"]
-fn what_is_missing_is_named() {
+fn missing_requirements_are_named() {
     let swarm = Container::start(&[], &image("swarm"), &[]);
     assert_eq!(swarm.wait(MINUTE), 2);
     assert!(swarm.log().contains("no stream is given"), "{}", swarm.log());
@@ -103,7 +103,7 @@ fn what_is_missing_is_named() {
 
 #[test]
 #[ignore = "needs a container engine: make container-test"]
-fn the_compose_stack_counts_as_nginx_does_and_is_scraped() {
+fn the_compose_stack_counts_the_requests_of_nginx_and_is_scraped() {
     let folder = reports();
     let stack = Stack::up(vec![
         ("CLIENTS", "20".to_owned()),
@@ -117,13 +117,13 @@ fn the_compose_stack_counts_as_nginx_does_and_is_scraped() {
     let (origin, swarm) = (stack.service("origin"), stack.service("swarm"));
     for container in [&origin, &swarm] {
         healthy(container, &container.log());
-        locked_up(container);
+        assert_confined(container);
     }
-    // What outlives its parent becomes a child of the first process, which has to wait for it.
+    // A process that outlives its parent becomes a child of the first process, which has to reap it.
     let program = children(&swarm).len();
     let orphan = swarm.exec(&["sh", "-c", "sleep 1 >/dev/null 2>&1 &"]);
     assert!(orphan.status.success(), "{orphan:?}");
-    assert_eq!(children(&swarm).len(), program + 1, "the orphan has come to the first process");
+    assert_eq!(children(&swarm).len(), program + 1, "the orphan is a child of the first process");
     eventually("the orphan has been reaped", MINUTE, || (children(&swarm).len() == program).then_some(()));
 
     let port = stack.service("prometheus").published(9090);
@@ -155,8 +155,8 @@ fn the_compose_stack_counts_as_nginx_does_and_is_scraped() {
     assert!(asked_to_end.elapsed() < Duration::from_secs(10), "{:?}", asked_to_end.elapsed());
     let report = read(&folder.path().join("run.json"));
     let code = swarm.wait(MINUTE);
-    assert_eq!(code, or_busy(&report, 0), "stopped on request: {}", swarm.log());
-    let by_viewer = asked(&origin);
+    assert_eq!(code, expected_or_invalid(&report, 0), "stopped on request: {}", swarm.log());
+    let by_viewer = requests_by_viewer(&origin);
     assert_eq!(by_viewer.len(), 20, "{by_viewer:?}");
     assert_eq!(requests(&report), by_viewer.values().sum::<u64>());
 }
@@ -189,17 +189,17 @@ impl ShardPlan {
         Self { collector, shards, folder }
     }
 
-    /// The collector's exit code, what it said, and the merged report.
+    /// The collector's exit code, its output, and the merged report.
     fn end(&self) -> (i64, String, Value) {
         let code = self.collector.wait(3 * MINUTE / 2);
         for shard in &self.shards {
-            assert_eq!(shard.wait(MINUTE), 0, "it has delivered: {}", shard.log());
+            assert_eq!(shard.wait(MINUTE), 0, "the shard has sent its report: {}", shard.log());
         }
         (code, self.collector.log(), read(&self.folder.path().join("merged.json")))
     }
 }
 
-/// When a shard said that it starts, in seconds of the day.
+/// The start time that a shard printed, in seconds of the day.
 fn started(shard: &Container) -> f64 {
     let log = shard.log();
     let line = log.lines().find(|line| line.contains("all shards are ready: starting"));
@@ -211,7 +211,7 @@ fn started(shard: &Container) -> f64 {
 
 #[test]
 #[ignore = "needs a container engine: make container-test"]
-fn four_containers_are_one_load() {
+fn four_containers_equal_one_load() {
     let network = Network::new("shards");
     let join = format!("--network={}", network.name);
     let memory = "--tmpfs=/run/hls-origin:uid=65532,gid=65532,mode=0700";
@@ -219,19 +219,19 @@ fn four_containers_are_one_load() {
     let origin = Container::start(&options, &image("origin"), &SMALL);
     healthy(&origin, "the origin");
 
-    let fleet = ShardPlan::start(&network, 10, |_| "");
-    let (code, said, report) = fleet.end();
-    assert_eq!(code, or_busy(&report, 0), "{said}");
-    let starts: Vec<f64> = fleet.shards.iter().map(started).collect();
+    let shards_run = ShardPlan::start(&network, 10, |_| "");
+    let (code, said, report) = shards_run.end();
+    assert_eq!(code, expected_or_invalid(&report, 0), "{said}");
+    let starts: Vec<f64> = shards_run.shards.iter().map(started).collect();
     let spread = starts.iter().copied().fold(0.0, f64::max) - starts.iter().copied().fold(f64::MAX, f64::min);
     assert!(spread < 0.2, "{starts:?}");
-    let by_viewer = asked(&origin);
+    let by_viewer = requests_by_viewer(&origin);
     assert_eq!(by_viewer.keys().copied().collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     assert_eq!(requests(&report), by_viewer.values().sum::<u64>());
     assert_eq!(report["target_clients"], 8);
 
     let impossible = |index| if index == 2 { "--threshold 'segment_ttfb:p50<1us'" } else { "" };
     let (code, said, report) = ShardPlan::start(&network, 5, impossible).end();
-    assert_eq!(code, or_busy(&report, 4), "{said}");
+    assert_eq!(code, expected_or_invalid(&report, 4), "{said}");
     assert!(said.contains("shard 2"), "{said}");
 }

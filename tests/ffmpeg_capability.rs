@@ -1,4 +1,4 @@
-//! What three real binaries answered (`tests/corpus/README.md`) and what follows from it.
+//! Capability detection from the recorded output of three real binaries (`tests/corpus/README.md`).
 
 use std::fs;
 use std::path::Path;
@@ -9,22 +9,22 @@ fn asked(binary: &str, knows_datetime: bool) -> Capabilities {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/capability").join(binary);
     let (stdout, stderr) =
         (fs::read(folder.join("stdout.txt")).unwrap(), fs::read(folder.join("stderr.txt")).unwrap());
-    let mut interview = Detection::new();
+    let mut detection = Detection::new();
     if !knows_datetime {
-        interview.answer(
+        detection.answer(
             false,
             b"",
             b"Invalid loglevel \"datetime+info\". Possible levels are numbers or:\n",
         );
     }
-    assert!(interview.next_question().is_some());
-    interview.answer(true, &stdout, &stderr);
-    assert_eq!(interview.next_question(), None);
-    interview.finish("ffmpeg").unwrap()
+    assert!(detection.next_question().is_some());
+    detection.answer(true, &stdout, &stderr);
+    assert_eq!(detection.next_question(), None);
+    detection.finish("ffmpeg").unwrap()
 }
 
 #[test]
-fn options_are_known_per_binary() {
+fn options_are_detected_per_binary() {
     let binaries = [asked("5.1-debian", false), asked("7.0-static", false), asked("9.0-static", true)];
     for (scope, option, known) in [
         (Scope::Tool, "progress", [true, true, true]),
@@ -35,7 +35,7 @@ fn options_are_known_per_binary() {
         (Scope::Tool, "readrate_catchup", [false, false, true]),
         (Scope::Hls, "max_reload", [true, true, true]),
         (Scope::Hls, "seg_max_retry", [false, true, true]),
-        // A security fix that 5.1.9 has and 7.0.2 has not.
+        // A security fix that 5.1.9 has and 7.0.2 lacks.
         (Scope::Hls, "extension_picky", [true, false, true]),
         (Scope::Hls, "hls_time", [false, false, false]),
         (Scope::Http, "reconnect_on_network_error", [true, true, true]),
@@ -60,7 +60,7 @@ fn options_are_known_per_binary() {
 }
 
 #[test]
-fn defaults_differ_and_are_known() {
+fn defaults_are_detected_per_binary() {
     let binaries = [asked("5.1-debian", false), asked("7.0-static", false), asked("9.0-static", true)];
     let reloads = binaries.each_ref().map(|binary| binary.default_of(Scope::Hls, "max_reload"));
     assert_eq!(reloads, [Some("100"), Some("3"), Some("100")]);

@@ -1,8 +1,8 @@
-//! FFmpeg's own words against the origin's access log: recorded runs of FFmpeg 4.4, 5.1, 7.1 and 9.0
-//! (`tests/corpus/README.md`), where every count must equal what the origin wrote.
+//! Compares FFmpeg's log with the origin's access log: recorded runs of FFmpeg 4.4, 5.1, 7.1 and 9.0
+//! (`tests/corpus/README.md`), in which every count must equal the origin's.
 //!
-//! Nothing is tolerated by a percentage: where the log cannot know what the origin knows, the one
-//! record is identified.
+//! No percentage of differences is tolerated: if the log cannot contain a fact that the origin knows, that record
+//! is identified.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -146,7 +146,7 @@ fn responses_equal_the_access_log() {
         let pairs = run.pairs();
         assert!(pairs.len() >= 5, "{}: only {} responses", run.name, pairs.len());
         if run.name.ends_with("/cmaf_trace") {
-            // Up to the end of the recorded part nothing is missing.
+            // Nothing is missing up to the end of the recorded part.
             let mut early =
                 run.served.iter().take(pairs.len()).map(|served| &served.path).collect::<Vec<_>>();
             let mut seen = pairs.iter().map(|(exchange, _)| &exchange.path).collect::<Vec<_>>();
@@ -165,7 +165,7 @@ fn bodies_equal_the_access_log() {
             let inferred = exchange.body_bytes().map(|bytes| i64::try_from(bytes).unwrap());
             let what = format!("{}: {exchange:?} {served:?}", run.name);
             match (served.complete.as_str(), exchange.chunks) {
-                // FFmpeg before 7.1 reads no header behind an error status.
+                // FFmpeg before 7.1 reads no headers after an error status.
                 ("OK", _) if served.status >= 400 && matches!(&run.name[..3], "4.4" | "5.1") => {
                     assert_eq!(inferred, None, "{what}");
                 }
@@ -175,7 +175,7 @@ fn bodies_equal_the_access_log() {
                     assert!(inferred.unwrap() < served.body, "{what}");
                 }
                 ("OK", _) => assert_eq!(inferred, Some(served.body), "{what}"),
-                // Cut by the origin or by the end of the viewer: what was announced did not arrive.
+                // Cut by the origin or by the end of the viewer: the announced length did not arrive.
                 ("RST", _) => assert!(inferred.unwrap() > served.body, "{what}"),
                 (complete, _) if complete.starts_with("CLIENT") => {
                     assert_eq!(index, pairs.len() - 1, "{what}");
@@ -201,7 +201,7 @@ fn connections_equal_the_access_log() {
 }
 
 #[test]
-fn requests_into_dead_connections_are_unanswered_and_repeated_at_once() {
+fn requests_on_closed_connections_are_unanswered_and_repeated_immediately() {
     for run in runs(is_trace) {
         let exchanges = run.exchanges();
         let mut unanswered = 0;
@@ -217,9 +217,9 @@ fn requests_into_dead_connections_are_unanswered_and_repeated_at_once() {
             unanswered += 1;
         }
         let expected = match run.name.split('/').nth(1).unwrap() {
-            // The origin closes idle connections sooner than FFmpeg asks again.
+            // The origin closes idle connections before FFmpeg sends the next request.
             "kashort_trace" => 13,
-            // Four resets in the middle of a body are met at the next request, the fifth never.
+            // Four resets in the middle of a body are noticed at the next request, the fifth never is.
             "rst_trace" => 4,
             _ => 0,
         };
@@ -236,7 +236,7 @@ fn time_to_first_byte_equals_the_delay() {
         for (exchange, served) in run.pairs() {
             let Some(truth) = served.ttfb_ns else { continue };
             let measured = exchange.first_byte_ns.unwrap();
-            // Two clocks of one busy machine, and lines that were read late.
+            // Two clocks on one busy machine, and lines that were read late.
             let difference = i64::try_from(measured).unwrap() - i64::try_from(truth).unwrap();
             assert!(
                 (-10_000_000..=10_000_000).contains(&difference),
@@ -277,7 +277,7 @@ fn hosts_and_content_types_are_known() {
 }
 
 #[test]
-fn segments_that_never_came_are_skipped() {
+fn missing_segments_are_skipped() {
     let mut compared = 0;
     for run in runs(|_, case| matches!(case, "f503" | "f404_trace" | "vod_f404_trace" | "live_ts_trace")) {
         let paths = |good: bool| {
@@ -292,15 +292,15 @@ fn segments_that_never_came_are_skipped() {
 }
 
 #[test]
-fn a_failed_reload_is_told_once() {
+fn a_failed_reload_is_reported_once() {
     for run in runs(|_, case| matches!(case, "gone404" | "live_ts_trace")) {
-        let told = run.count(|event| *event == Event::ReloadFailed);
-        assert_eq!(told, usize::from(run.name.ends_with("/gone404")), "{}", run.name);
+        let reported = run.count(|event| *event == Event::ReloadFailed);
+        assert_eq!(reported, usize::from(run.name.ends_with("/gone404")), "{}", run.name);
     }
 }
 
 #[test]
-fn without_trace_nothing_is_claimed_about_responses() {
+fn without_trace_responses_are_unknown() {
     for run in runs(|_, case| case == "https") {
         let exchanges = run.exchanges();
         assert!(exchanges.iter().all(|exchange| exchange.ending == ExchangeEnd::Untraced && exchange.secure));
@@ -313,7 +313,7 @@ fn without_trace_nothing_is_claimed_about_responses() {
 }
 
 #[test]
-fn why_viewers_died_is_told_alike_by_all_versions() {
+fn all_versions_report_the_same_failure_reasons() {
     for (case, cause) in [
         ("refused", "Error opening input: Connection refused"),
         ("pl404", "Error opening input: Server returned 404 Not Found"),
@@ -322,8 +322,8 @@ fn why_viewers_died_is_told_alike_by_all_versions() {
         ("gone404", "Failed to reload playlist N"),
     ] {
         for run in runs(|_, name| name == case) {
-            let told = run.log.reasons().cause().map(|reason| reason.text.as_str());
-            assert_eq!(told, Some(cause), "{}: {:#?}", run.name, run.log.reasons());
+            let reported = run.log.reasons().cause().map(|reason| reason.text.as_str());
+            assert_eq!(reported, Some(cause), "{}: {:#?}", run.name, run.log.reasons());
         }
     }
     for run in runs(|_, case| case == "live_ts_trace") {
@@ -346,7 +346,7 @@ fn attempts_to_connect_are_counted() {
 }
 
 #[test]
-fn progress_ends_where_the_status_line_says() {
+fn progress_ends_at_the_time_of_the_status_line() {
     let cases = fs::read_dir(corpus()).unwrap().map(|version| version.unwrap().path().join("live_ts_trace"));
     let mut compared = 0;
     for case in cases.filter(|case| case.exists()) {
@@ -354,9 +354,9 @@ fn progress_ends_where_the_status_line_says() {
             lines(&case.join("progress.log")).into_iter().flat_map(|(_, line)| line).collect::<Vec<_>>();
         let (mut parser, mut seen) = (Parser::new(), Vec::new());
         parser.feed(&text, &mut |block: Progress| seen.push(block));
-        let told =
+        let reported =
             String::from_utf8(text).unwrap().lines().filter(|line| line.starts_with("progress=")).count();
-        assert_eq!(seen.len(), told);
+        assert_eq!(seen.len(), reported);
         assert!(seen.windows(2).all(|pair| pair[0].media_time_us <= pair[1].media_time_us));
         assert!(seen.iter().rev().skip(1).all(|block| !block.end));
         let last = seen.last().unwrap();
@@ -373,7 +373,7 @@ fn progress_ends_where_the_status_line_says() {
     assert!(compared > 0);
 }
 
-/// A piece of a real log that holds every kind of line.
+/// An excerpt of a real log with every kind of line.
 fn sample() -> Vec<u8> {
     let mut bytes = Vec::new();
     for case in ["7.1/f404_trace", "5.1/chunk_trace", "7.1/trunc", "5.1/nohost"] {
@@ -394,9 +394,9 @@ fn events(portions: &[&[u8]]) -> (Vec<Event>, String) {
     (events, reasons)
 }
 
-/// FFmpeg 9.0 with OpenSSL: the handshake has its last words when the request is out already.
+/// FFmpeg 9.0 with OpenSSL: the handshake logs its last message after the request has been sent.
 #[test]
-fn what_tls_says_while_a_response_is_awaited_does_not_end_it() {
+fn tls_messages_do_not_end_a_pending_response() {
     let said = "[in#0 @ 0x1] [debug] Opening 'https://127.0.0.1:33599/stream.m3u8' for reading\n\
         [tcp @ 0x2] [verbose] Successfully connected to 127.0.0.1 port 33599\n\
         [tls @ 0x3] [debug] Info method=SSL_connect state=TWFIN(SSLv3/TLS write finished), where=4097, ret=1\n\
@@ -437,7 +437,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(
+    fn no_input_panics(
         parts in prop::collection::vec(
             prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..60),
@@ -461,7 +461,7 @@ proptest! {
 }
 
 #[test]
-fn a_flood_costs_little() {
+fn a_flood_of_lines_is_cheap_to_parse() {
     let line = b"[hls @ 0x1] [warning] skipping 2 segments ahead, expired from playlists\n";
     let flood = line.repeat(1000);
     let mut log = Log::new(false, 16);

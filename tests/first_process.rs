@@ -1,5 +1,5 @@
-//! The programs as first process of a PID namespace, as in a container: orphans are reaped, signals
-//! reach the program, its exit code comes through.
+//! The programs as the first process of a PID namespace, as in a container: orphans are reaped, signals
+//! reach the program, and its exit code is passed on.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
@@ -10,14 +10,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::program::program;
+use hls_swarm_test_support::waiting::eventually;
 
-/// The command in a PID namespace of its own, whose first process it is. `unshare` forks it, ends with
-/// its exit code, and takes it along when it is killed.
+/// The command as the first process of its own PID namespace. `unshare` forks it, exits with its exit code, and
+/// kills it when it is killed itself.
 fn first(path: &str, arguments: &[&str]) -> Command {
     let mut command = program("unshare");
-    // Whoever is not root needs a user namespace too. Root does not, and nginx gives files of root's away.
+    // Ordinary users need a user namespace, too. Root does not, and nginx changes the owner of root's files.
     if !nix::unistd::geteuid().is_root() {
         command.args(["--user", "--map-current-user"]);
     }
@@ -31,7 +31,7 @@ fn start(command: &mut Command) -> Child {
     command.spawn().unwrap()
 }
 
-/// `(pid, state, parent, name)` of all processes of this user's.
+/// `(pid, state, parent, name)` of all processes of this user.
 fn processes() -> Vec<(i32, char, i32, String)> {
     let folders = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = folders.filter_map(|folder| folder.file_name().to_str()?.parse::<i32>().ok());
@@ -50,10 +50,10 @@ fn children(parent: i32) -> Vec<(i32, char, i32, String)> {
 
 /// An origin whose encoder leaves an orphan behind at each start.
 #[test]
-fn orphans_are_reaped_and_sigterm_ends_all_of_it() {
+fn orphans_are_reaped_and_sigterm_ends_all_processes() {
     let folder = TempDir::new().unwrap();
     let ffmpeg = folder.path().join("ffmpeg");
-    // The first shell leaves, so that the second one becomes an orphan; it ends at once.
+    // The first shell exits, so that the second one becomes an orphan, which ends immediately.
     let script = "#!/bin/sh\n( (sleep 0.2; exit 3) & )\nexec /usr/bin/env ffmpeg \"$@\"\n";
     std::fs::write(&ffmpeg, script).unwrap();
     std::os::unix::fs::chown(&ffmpeg, None, None).unwrap();
@@ -92,13 +92,13 @@ fn orphans_are_reaped_and_sigterm_ends_all_of_it() {
     kill(Pid::from_raw(init), Signal::SIGTERM).unwrap();
     let status = child.wait().unwrap();
     assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
-    // It ended by itself, not by a signal; 143 is what it says about having been asked by SIGTERM.
+    // It exited by itself, not by a signal; 143 is its exit code after SIGTERM.
     assert!(matches!(status.code(), Some(0 | 143)), "{status} {:?}", status.signal());
     assert_eq!(std::fs::read_dir(folder.path().join("run")).unwrap().count(), 0, "nothing is left behind");
 }
 
 #[test]
-fn the_exit_code_comes_through() {
+fn the_exit_code_is_passed_on() {
     let output = first(env!("CARGO_BIN_EXE_hls-swarm"), &["--clients", "0", "http://127.0.0.1:1/a.m3u8"]);
     let output = { output }.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
@@ -107,7 +107,7 @@ fn the_exit_code_comes_through() {
 }
 
 #[test]
-fn health_is_asked_of_the_program_itself() {
+fn the_health_command_checks_the_program() {
     let ask = |program: &str, port: &str| {
         let mut command = Command::new(program);
         command.arg("health").env("METRICS_PORT", port).env("HLS_ORIGIN_PORT", port);

@@ -1,4 +1,4 @@
-//! Every flag, in every style that it may be typed in, and from every place that it may come from.
+//! Every flag, in every style and from every source.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -10,7 +10,7 @@ use hls_swarm::config::plan::{Environment, Plan, resolve, unused_options};
 use hls_swarm_cli::layers::Given;
 use hls_swarm_cli::program;
 
-/// Every flag that takes a value, with one that means something. A flag that is missing here fails the test.
+/// Every flag that takes a value, with a valid one. A flag that is missing here fails the test.
 const VALUES: &[(&str, &str)] = &[
     ("profile", "gentle"),
     ("scenario", "spike"),
@@ -68,7 +68,7 @@ const VALUES: &[(&str, &str)] = &[
     ("log-level", "debug"),
 ];
 
-/// Flags that mean nothing without another one.
+/// Flags that have no effect without another one.
 const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session", "--arrival-rate=2")];
 
 /// Flags that always have an effect, or whose effect depends on the stream or the machine
@@ -98,7 +98,7 @@ const SWITCHES: &[&str] = &[
     "verbose",
 ];
 
-/// The flags of the field's older tool, which its users type without thinking.
+/// The flags of the Go tool, which its users know.
 const FIELD: &str = "clients ramp-rate ramp-jitter duration variant probe-failure-policy resolve no-cache header \
     user-agent timeout reconnect reconnect-delay seg-retry ffmpeg target-duration restart-on-stall max-restarts \
     tui metrics prom-client-metrics stats stats-buffer stats-loglevel ffmpeg-debug origin-metrics nginx-metrics \
@@ -114,7 +114,7 @@ fn command_line(words: &[&str]) -> Cli {
     cli
 }
 
-/// The flags of a run, as if the environment and profiles said nothing.
+/// The flags of a run without environment variables and profiles.
 fn parse(words: &[&str]) -> RunArgs {
     let mut args = *command_line(words).run;
     if args.stream.streams.is_empty() && args.stream.url.is_none() {
@@ -127,7 +127,7 @@ fn plan(args: &RunArgs) -> Option<Plan> {
     resolve(args, &Environment::default()).ok()
 }
 
-/// All ways to type the same give the same flags and the same plan, which differ from `without`.
+/// Checks that all styles give the same flags and the same plan, which differ from `without`.
 fn same(ways: &[Vec<&str>], without: &RunArgs) -> RunArgs {
     let first = parse(&ways[0]);
     assert_ne!(&first, without, "{:?} means nothing", ways[0]);
@@ -190,7 +190,7 @@ fn every_command_that_plays_takes_the_same_flags_in_every_style() {
     }
 }
 
-/// The command line of containers and units of the field's older tool.
+/// The command line of containers and units of the Go tool.
 #[test]
 fn the_command_line_of_the_go_tool_runs_unchanged() {
     let url = "http://127.0.0.1:9/a.m3u8";
@@ -226,7 +226,7 @@ fn the_command_line_of_the_go_tool_runs_unchanged() {
 }
 
 #[test]
-fn every_flag_is_in_the_table_and_every_flag_of_the_field_is_a_flag() {
+fn every_flag_is_in_the_table_and_every_flag_of_the_go_tool_exists() {
     let tabled = |name: &str| SWITCHES.contains(&name) || VALUES.iter().any(|(known, _)| *known == name);
     for argument in cli::command().get_arguments() {
         if let Some(name) = argument.get_long() {
@@ -240,12 +240,15 @@ fn every_flag_is_in_the_table_and_every_flag_of_the_field_is_a_flag() {
 }
 
 #[test]
-fn every_flag_has_a_rule_about_its_effect_or_always_has_one() {
+fn every_flag_has_a_rule_for_its_effect_or_always_has_an_effect() {
     let ruled: Vec<String> = unused_options::flags().collect();
     let always: Vec<&str> = ALWAYS.split_whitespace().collect();
     for name in cli::command().get_arguments().filter_map(clap::Arg::get_long) {
         let (ruled, always) = (ruled.contains(&format!("--{name}")), always.contains(&name));
-        assert!(ruled != always, "--{name}: has it always an effect ({always}), or a rule ({ruled})?");
+        assert!(
+            ruled != always,
+            "--{name} must either always have an effect ({always}) or have a rule ({ruled})"
+        );
     }
 }
 
@@ -262,7 +265,7 @@ fn said(flags: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn a_value_without_effect_is_refused_or_warned_about_wherever_it_comes_from() {
+fn a_value_without_effect_from_any_source_is_refused_or_causes_a_warning() {
     let (code, messages) = said(&["-clients", "5", "--stage=1m:9"], &[]);
     assert_eq!(code, Some(2), "{messages}");
     assert!(messages.contains("--clients 5 has no effect with --stage"), "{messages}");
@@ -305,7 +308,7 @@ fn resolved(flags: &[&str], variables: &[(&str, &str)], profile: &str) -> toml::
 
 /// A flag overrides the environment, that a profile, and that the default; EXTRA_ARGS count as typed last.
 #[test]
-fn each_layer_overrides_those_beneath() {
+fn each_layer_overrides_the_layers_below() {
     let url = "url = \"http://h/p.m3u8\"\n";
     let cases = [
         ("CLIENTS", "clients", "--clients", ["2", "3", "4", "5"], "10"),
@@ -386,7 +389,7 @@ fn every_flag_can_be_set_by_its_variable() {
 }
 
 #[test]
-fn a_mistake_is_answered_with_what_was_probably_meant() {
+fn a_mistake_produces_a_suggestion() {
     for (program, words, what, help) in [
         ("hls-swarm", "reprot show x.json", "unknown command \"reprot\"", "did you mean \"report\"?"),
         ("hls-swarm", "config shw", "unknown command \"shw\"", "did you mean \"show\"?"),
@@ -436,7 +439,7 @@ fn a_mistake_is_answered_with_what_was_probably_meant() {
 }
 
 #[test]
-fn secrets_are_in_the_message_of_no_command() {
+fn no_error_message_contains_a_secret() {
     let url = "http//me:hush@h/x.m3u8?token=hushhush";
     for command in ["run", "check", "config show", "plan --clients 3 --stream-url"] {
         let mut program = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));

@@ -1,5 +1,5 @@
-//! A hundred real viewers: all play, and all stop within three seconds without being killed. Alone in
-//! this file, because it needs the machine for itself.
+//! A hundred real viewers: all play, and all stop within three seconds without being killed. The
+//! test has its own module, because it needs the whole machine.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,9 @@ use nix::sys::signal::Signal;
 
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::zombies;
 use hls_swarm_test_support::swarm::Swarm;
+use hls_swarm_test_support::waiting::eventually;
 
 #[test]
 fn a_hundred_viewers_stop_within_three_seconds() {
@@ -17,14 +17,14 @@ fn a_hundred_viewers_stop_within_three_seconds() {
     let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
     let swarm =
         Swarm::new(&["--clients", "100", "--ramp-rate", "20", "--metrics", "127.0.0.1:0", &url]).start();
-    let line = swarm.hear("✓ metrics: ");
+    let line = swarm.wait_for_line("✓ metrics: ");
     let port = line.rsplit_once(':').unwrap().1.trim_end_matches("/metrics").parse().unwrap();
     eventually("all play", Duration::from_secs(60), || {
         let text = String::from_utf8(ask(port, "GET", "/metrics").ok()?.body).ok()?;
         text.lines().any(|line| line == "hls_swarm_playing_clients 100").then_some(())
     });
     assert_eq!(swarm.children("ffmpeg").len(), 100);
-    assert!(zombies(swarm.pid()).is_empty(), "everyone is waited for");
+    assert!(zombies(swarm.pid()).is_empty(), "all viewers are reaped");
 
     let asked = Instant::now();
     swarm.signal(Signal::SIGINT);

@@ -1,5 +1,5 @@
-//! Insight into caches and streams against a real nginx: two caching edges before one origin, each with
-//! a log of what its cache did. One of them keeps playlists for far too long, the other one lacks some
+//! Insight into caches and streams, compared with a real nginx: two caching edges in front of one origin, each with
+//! a log of its cache. One of them keeps playlists for far too long, the other one lacks some
 //! segments. ffmpeg and nginx must be installed: without them this test fails, it does not skip.
 
 use std::collections::BTreeMap;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use hls_swarm_test_support::nginx::{Nginx, Site};
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::program::{Companion, program};
 use hls_swarm_test_support::swarm::Swarm;
+use hls_swarm_test_support::waiting::eventually;
 
-const SOUND: &str = "127.0.0.1";
+const GOOD: &str = "127.0.0.1";
 const SLOW: &str = "127.0.0.2";
 
-/// By edge, kind and word of the cache.
+/// Counts by edge, kind, and cache status.
 type Counts = BTreeMap<(String, String, &'static str), u64>;
 
 fn free_port() -> u16 {
@@ -47,7 +47,7 @@ fn edges(folder: &Path, origin: u16, edge: u16) -> String {
     let missing = "location ~ [37].ts$ { return 404; }";
     format!(
         "server {{ listen 127.0.0.1:{origin}; root {own}/www; access_log off; }}\n{}\n{}",
-        server(SOUND, "sound", &format!("{missing} {}", playlists(1))),
+        server(GOOD, "good", &format!("{missing} {}", playlists(1))),
         server(SLOW, "slow", &playlists(5))
     )
 }
@@ -65,7 +65,7 @@ fn live(folder: &Path) -> Companion {
 }
 
 #[test]
-fn caches_edges_and_playlists_are_what_the_edges_log_says() {
+fn caches_edges_and_playlists_equal_the_logs_of_the_edges() {
     let folder = tempfile::tempdir().unwrap();
     let stream = live(folder.path());
     let (origin, edge) = (free_port(), free_port());
@@ -73,7 +73,7 @@ fn caches_edges_and_playlists_are_what_the_edges_log_says() {
     let log_format = "log_format truth '$http_user_agent $server_addr $status $upstream_cache_status $uri \
                       $body_bytes_sent';";
     let nginx = Nginx::start(folder.path(), Site { log_format, http: &http, server: "" });
-    let resolve = format!("{SOUND},{SLOW}");
+    let resolve = format!("{GOOD},{SLOW}");
     let url = format!("http://edge.test:{edge}/live.m3u8");
     let arguments = ["--resolve", &resolve, "--clients", "4", "--ramp-rate", "10", "--duration", "14s", &url];
     let outcome = Swarm::new(&arguments).run();
@@ -105,7 +105,7 @@ fn caches_edges_and_playlists_are_what_the_edges_log_says() {
 
     let insight = &outcome.report["insight"];
     let rows = insight["edges"].as_array().unwrap();
-    let mut told = Counts::new();
+    let mut reported = Counts::new();
     for row in rows {
         let address = row["address"].as_str().unwrap().to_owned();
         for counts in row["cache"].as_array().unwrap() {
@@ -113,33 +113,36 @@ fn caches_edges_and_playlists_are_what_the_edges_log_says() {
                 let count = counts[word].as_u64().unwrap();
                 if count > 0 {
                     let kind = counts["kind"].as_str().unwrap().to_owned();
-                    told.insert((address.clone(), kind, word), count);
+                    reported.insert((address.clone(), kind, word), count);
                 }
             }
         }
         let edge: (u64, u64) = (row["requests"].as_u64().unwrap(), row["bytes"].as_u64().unwrap());
-        println!("{address}: {edge:?} told, {:?} logged", totals[&address]);
+        println!("{address}: {edge:?} reported, {:?} logged", totals[&address]);
     }
-    // What was in flight when a viewer was stopped may be in the log alone.
+    // Requests in flight when a viewer was stopped may be only in the log.
     let open = outcome.number("/in_flight_at_stop") as u64;
-    println!("{told:?} told\n{words:?} logged, {open} in flight at the stop");
+    println!("{reported:?} reported\n{words:?} logged, {open} in flight at the stop");
     let sum = |counts: &Counts| counts.values().sum::<u64>();
-    assert!(sum(&words) - sum(&told) <= open, "{told:?} {words:?}");
+    assert!(sum(&words) - sum(&reported) <= open, "{reported:?} {words:?}");
     for (key, logged) in &words {
-        let told = told.get(key).copied().unwrap_or(0);
-        assert!(told <= *logged && logged - told <= open, "{key:?}: {told} told, {logged} logged");
+        let reported = reported.get(key).copied().unwrap_or(0);
+        assert!(
+            reported <= *logged && logged - reported <= open,
+            "{key:?}: {reported} reported, {logged} logged"
+        );
     }
     assert!(words.keys().any(|(_, _, word)| *word == "hits"), "{words:?}");
     assert!(words.keys().any(|(_, _, word)| *word == "others"), "{words:?}");
 
     let edge = |address: &str| rows.iter().find(|row| row["address"] == address).unwrap();
-    assert_eq!((&edge(SOUND)["names"][0], &edge(SLOW)["names"][0]), (&"sound".into(), &Value::from("slow")));
-    for address in [SOUND, SLOW] {
+    assert_eq!((&edge(GOOD)["names"][0], &edge(SLOW)["names"][0]), (&"good".into(), &Value::from("slow")));
+    for address in [GOOD, SLOW] {
         let requests = edge(address)["requests"].as_u64().unwrap();
         assert!(totals[address].0.abs_diff(requests) <= open, "{address}: {requests} {totals:?}");
     }
-    // The copies of the slow edge, and no others, were too old.
-    assert_eq!(edge(SOUND)["old_playlists"], 0, "{insight:#}");
+    // Only the copies of the slow edge were too old.
+    assert_eq!(edge(GOOD)["old_playlists"], 0, "{insight:#}");
     assert!(edge(SLOW)["old_playlists"].as_u64().unwrap() > 0, "{insight:#}");
     assert!(insight["playlists"]["stale"].as_u64().unwrap() > 0, "{insight:#}");
     assert_eq!(insight["playlists"]["regressed"], 0, "{insight:#}");

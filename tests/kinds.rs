@@ -1,5 +1,5 @@
-//! What requests are for, and what is wrong with the bodies that they bring, where neither names nor content
-//! types tell: FFmpeg viewers before a server that knows. ffmpeg and openssl must be installed: without them
+//! Kinds of requests and wrong bodies where neither names nor content types identify them: FFmpeg viewers of a
+//! scripted server. ffmpeg and openssl must be installed: without them
 //! these tests fail, they do not skip.
 
 use std::collections::BTreeMap;
@@ -58,13 +58,13 @@ fn played(server: &Server, target: &str) -> (BTreeMap<String, u64>, BTreeMap<Str
     (kinds, failed.collect())
 }
 
-/// What the viewer asked for.
+/// The requests of the viewer.
 fn targets(server: Server) -> Vec<String> {
     let by_viewers = server.served().into_iter().filter(|request| request.head.contains("/client-"));
     by_viewers.map(|request| request.target).collect()
 }
 
-/// How many of the targets are of each kind.
+/// The number of targets of each kind.
 fn by_kind(targets: &[String], kind: impl Fn(&str) -> &'static str) -> BTreeMap<String, u64> {
     let mut all: BTreeMap<String, u64> =
         ["manifest", "segment", "init", "key", "other"].map(|kind| (kind.to_owned(), 0)).into();
@@ -73,7 +73,7 @@ fn by_kind(targets: &[String], kind: impl Fn(&str) -> &'static str) -> BTreeMap<
 }
 
 #[test]
-fn encrypted_segments_and_their_key_are_known_by_the_playlist() {
+fn encrypted_segments_and_their_key_are_classified_by_the_playlist() {
     let media: Vec<Vec<u8>> = media().iter().map(|segment| encrypted(segment)).collect();
     let key = format!("#EXT-X-KEY:METHOD=AES-128,URI=\"license?id=7\",IV=0x{:032x}\n", 1);
     let server = Server::start(move |target, _| match target {
@@ -89,11 +89,11 @@ fn encrypted_segments_and_their_key_are_known_by_the_playlist() {
     });
     assert_eq!(kinds, served);
     assert!(served["segment"] >= SEGMENTS as u64 && served["key"] >= 1, "{served:?}");
-    assert_eq!(failed, BTreeMap::new(), "what cannot be seen into is not suspected");
+    assert_eq!(failed, BTreeMap::new(), "encrypted bodies are not classified as wrong");
 }
 
 #[test]
-fn addresses_without_names_are_known_by_the_playlist_and_wrong_bodies_are_named() {
+fn urls_without_file_names_are_classified_by_the_playlist_and_wrong_bodies_are_named() {
     let media = media();
     let server = Server::start(move |target, _| {
         let (_, query) = target.split_once('?').unwrap();
@@ -110,7 +110,7 @@ fn addresses_without_names_are_known_by_the_playlist_and_wrong_bodies_are_named(
         };
         let segment = &media[number.parse::<usize>().unwrap()];
         match number {
-            // Elsewhere, at an address that no playlist lists.
+            // A redirect to a URL that no playlist lists.
             "1" => Answer::new(
                 "HTTP/1.1 302 Found\r\nLocation: /b?edge=1\r\nContent-Length: 0\r\n\r\n",
                 Then::Keep,

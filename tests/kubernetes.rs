@@ -1,5 +1,5 @@
-//! The manifests hold together: what kubectl makes of them refers only to what there is, and starts the
-//! programs with flags that they have. No cluster is needed, so what a cluster would do is not tested here.
+//! The consistency of the manifests: the objects that kubectl builds refer only to objects that exist, and start the
+//! programs with valid flags. The tests need no cluster, and do not test the behavior of one.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use hls_swarm_test_support::program::program;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
 
-/// The objects that kubectl makes of an overlay.
+/// The objects that kubectl builds from an overlay.
 fn objects(folder: &Path) -> Vec<Value> {
     let output = program("kubectl")
         .args(["kustomize", "--load-restrictor=LoadRestrictionsNone"])
@@ -72,7 +72,7 @@ fn ports(workload: &Value) -> BTreeSet<&str> {
     list(container(workload), "/ports").iter().map(|port| text(port, "/name")).collect()
 }
 
-/// The workloads whose pods a selector takes.
+/// The workloads whose pods a selector matches.
 fn selected<'a>(objects: &'a [Value], labels: &Value) -> Vec<&'a Value> {
     let labels = labels.as_object().unwrap();
     assert!(!labels.is_empty(), "a selector that takes everything");
@@ -82,7 +82,7 @@ fn selected<'a>(objects: &'a [Value], labels: &Value) -> Vec<&'a Value> {
     workloads(objects).filter(takes).collect()
 }
 
-fn holds_together(objects: &[Value]) {
+fn assert_consistent(objects: &[Value]) {
     for workload in workloads(objects) {
         let name = text(workload, "/metadata/name");
         let pod = &workload["spec"]["template"]["spec"];
@@ -107,7 +107,7 @@ fn holds_together(objects: &[Value]) {
         if let Some(selector) = workload.pointer("/spec/selector/matchLabels") {
             assert_eq!(selected(objects, selector), [workload], "{name}");
         }
-        // Only what sets a node's settings may do more than serve or play.
+        // Only the object that changes settings of nodes may have privileges.
         if workload["kind"] != "DaemonSet" {
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
@@ -135,7 +135,7 @@ fn holds_together(objects: &[Value]) {
     }
 }
 
-/// The flags that the pods of the load get, with what Kubernetes puts in for the index.
+/// The flags of the pods of the load, with the index that Kubernetes substitutes.
 fn shard(objects: &[Value], index: u32) -> RunArgs {
     let container = container(named(objects, "Job", "hls-swarm"));
     let index = index.to_string();
@@ -168,7 +168,7 @@ fn variable<'a>(objects: &'a [Value], name: &str) -> &'a str {
     text(found.unwrap_or_else(|| panic!("no {name}")), "/value")
 }
 
-/// All shards are there, and the collector waits for as many.
+/// Checks that all shards exist, and that the collector expects the same number.
 fn adds_up(objects: &[Value], pods: u32) {
     let job = named(objects, "Job", "hls-swarm");
     assert_eq!(job["spec"]["completionMode"], "Indexed");
@@ -190,17 +190,17 @@ fn adds_up(objects: &[Value], pods: u32) {
 }
 
 #[test]
-fn the_base_and_its_overlays_hold_together() {
+fn the_base_and_its_overlays_are_consistent() {
     for (folder, more) in [("base", 0), ("overlays/monitoring", 2), ("overlays/tuning", 1)] {
         let objects = objects(&Path::new(FOLDER).join(folder));
         assert_eq!(objects.len(), 8 + more, "{folder}");
-        holds_together(&objects);
+        assert_consistent(&objects);
         adds_up(&objects, 4);
     }
 }
 
 #[test]
-fn the_base_has_the_resources_of_the_sizing() {
+fn the_base_has_the_resources_of_the_sizing_formula() {
     let base = objects(&Path::new(FOLDER).join("base"));
     let resources = |objects: &[Value]| container(named(objects, "Job", "hls-swarm"))["resources"].clone();
     let clients = variable(&base, "CLIENTS");
@@ -209,12 +209,12 @@ fn the_base_has_the_resources_of_the_sizing() {
 }
 
 #[test]
-fn a_planned_load_holds_together() {
+fn a_planned_load_is_consistent() {
     let stream = "https://cdn.example/a.m3u8?x=\"1\"&y={2}#'";
     let words =
         ["--clients=10000", "--per-pod=500", "--ramp-rate=100", "--duration=10m", "--stream-url", stream];
     let objects = planned(&words);
-    holds_together(&objects);
+    assert_consistent(&objects);
     adds_up(&objects, 20);
     let shard = shard(&objects, 7);
     assert_eq!((shard.load.clients, shard.load.ramp_rate), (10_000, 100.0));

@@ -1,5 +1,5 @@
-//! The shape of the load, as real runs keep it: stages up and down, an audience that comes and goes, shards,
-//! several streams, a start at an hour, a threshold that ends the run, and hands on the dashboard.
+//! Load shapes of real runs: stages up and down, viewers that arrive and leave, shards, several streams,
+//! a start time, and a threshold that ends the run.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use hls_swarm_test_support::server::Server;
 use hls_swarm_test_support::stream::{endless, list};
 use hls_swarm_test_support::swarm::{Outcome, Swarm};
 
-/// Asks for the playlist once per second and plays in real time.
+/// Requests the playlist once per second and plays in real time.
 fn viewer() -> FakeFfmpeg {
     FakeFfmpeg::playing(
         "n=0; while [ $n -lt 100 ]; do fetch; n=$((n + 1)); echo \"out_time_us=${n}000000\"; \
@@ -32,7 +32,7 @@ fn column(outcome: &Outcome, pointer: &str, field: &str) -> Vec<Value> {
 }
 
 #[test]
-fn stages_go_up_and_down_and_who_leaves_has_not_failed() {
+fn stages_ramp_up_and_down_and_ramped_down_viewers_have_not_failed() {
     let outcome = run(&["--stage", "2s:4", "--stage", "3s:4", "--stage", "1s:1", "--stage", "2s:1"]);
     assert_eq!(column(&outcome, "/stages", "clients"), [4, 4, 1, 1]);
     assert_eq!(column(&outcome, "/stages", "met"), [Value::Null, true.into(), Value::Null, true.into()]);
@@ -48,7 +48,7 @@ fn stages_go_up_and_down_and_who_leaves_has_not_failed() {
 }
 
 #[test]
-fn an_audience_comes_and_goes_and_who_finds_no_room_is_counted() {
+fn viewers_arrive_and_leave_and_rejected_viewers_are_counted() {
     let arrivals = ["--arrival-rate", "8", "--session", "2s", "--clients", "4", "--duration", "7s"];
     let outcome = run(&[&arrivals[..], &["--seed", "5"]].concat());
     let number = |name: &str| outcome.number(&format!("/viewers/{name}"));
@@ -76,7 +76,7 @@ fn shards_share_the_viewers_and_their_streams() {
     assert_eq!(column(&one, "/per_viewer", "viewer"), [1, 3, 5, 7]);
     assert_eq!(column(&other, "/per_viewer", "viewer"), [2, 4, 6]);
     assert_eq!(column(&one, "/stages", "clients"), [4, 4]);
-    // The deal is a, b, a by viewer number, whoever has it.
+    // Streams are assigned as a, b, a by viewer number, in every shard.
     assert_eq!(column(&one, "/streams", "clients"), [3, 1]);
     assert_eq!(column(&other, "/streams", "clients"), [2, 1]);
     for outcome in [one, other] {
@@ -92,7 +92,7 @@ fn shards_share_the_viewers_and_their_streams() {
 }
 
 #[test]
-fn a_threshold_that_goes_on_failing_ends_the_run() {
+fn a_threshold_that_keeps_failing_ends_the_run() {
     let threshold = ["--threshold", "peak_clients>100", "--abort-after", "2s"];
     let outcome = run(&[&["--clients", "2", "--duration", "60s"][..], &threshold].concat());
     assert!(outcome.number("/elapsed_seconds") < 10.0, "{}", outcome.stdout);
@@ -101,7 +101,7 @@ fn a_threshold_that_goes_on_failing_ends_the_run() {
     outcome.assert_judged(4, "fail");
 }
 
-/// Two viewers who ask once per second each; the server's answer to its k-th request is bad if `broken(k)`.
+/// Two viewers with one request per second each; the server's answer to its k-th request is bad if `broken(k)`.
 fn run_against(broken: impl Fn(usize) -> bool + Send + Sync + 'static, arguments: &[&str]) -> Outcome {
     let server = Server::start(move |_, before| {
         let mut answer = list();
@@ -117,20 +117,20 @@ fn run_against(broken: impl Fn(usize) -> bool + Send + Sync + 'static, arguments
 
 /// The first request is preflight's.
 #[test]
-fn a_run_that_began_badly_and_recovered_goes_on() {
+fn a_run_that_recovers_from_a_bad_start_continues() {
     let arguments = ["--threshold", "error_rate<10%", "--abort-after", "9s", "--duration", "16s"];
     let outcome = run_against(|before| (1..5).contains(&before), &arguments);
     assert_eq!(outcome.report["end_reason"], "it reached its planned length", "{}", outcome.stdout);
-    // Over the whole run too much failed at any moment, which the verdict does not forget.
+    // The error rate of the whole run is above the threshold at any time, so the verdict is a failure.
     assert!(outcome.number("/errors/rate") > 0.1, "{}", outcome.stdout);
     outcome.assert_judged(4, "fail");
 }
 
 #[test]
-fn a_run_that_was_fine_and_breaks_is_given_up_in_time() {
+fn a_run_that_starts_to_fail_is_aborted_in_time() {
     let arguments = ["--threshold", "error_rate<60%", "--abort-after", "6s", "--duration", "60s"];
     let outcome = run_against(|before| before > 24, &arguments);
-    // 12 s of good answers, two thirds of a window of 2 s, and the 6 s that are borne.
+    // 12 s without errors, two thirds of a window of 2 s, and the 6 s of --abort-after.
     assert!((17.0..27.0).contains(&outcome.number("/elapsed_seconds")), "{}", outcome.stdout);
     assert!(outcome.number("/errors/rate") < 0.6, "{}", outcome.stdout);
     let because = outcome.report["end_reason"].as_str().unwrap();
@@ -139,12 +139,12 @@ fn a_run_that_was_fine_and_breaks_is_given_up_in_time() {
 }
 
 #[test]
-fn an_hour_is_waited_for_and_may_be_given_up() {
+fn a_start_time_is_awaited_and_the_wait_can_be_interrupted() {
     let (server, fake) = (endless(), viewer());
     let url = server.url("/live.m3u8");
     let at = |when: &str| Swarm::new(&["--ffmpeg", &fake.path(), "--start-at", when, &url]);
     let waiting = at("2999-01-01T00:00:00Z").start();
-    waiting.hear("waiting until 2999-01-01T00:00:00Z");
+    waiting.wait_for_line("waiting until 2999-01-01T00:00:00Z");
     waiting.signal(Signal::SIGINT);
     let outcome = waiting.end();
     assert_eq!((outcome.code(), outcome.report), (130, Value::Null));

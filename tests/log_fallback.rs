@@ -1,4 +1,4 @@
-//! Runs without the probe: figures come from FFmpeg's log, and are said to.
+//! Runs without the probe: figures come from FFmpeg's log, and the report states this.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use tempfile::TempDir;
 
 use hls_swarm_test_support::fake_ffmpeg::real;
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::program::program;
 use hls_swarm_test_support::swarm::Swarm;
+use hls_swarm_test_support::waiting::eventually;
 
-/// Requests per viewer in the origin's access log; the preflight's have a name of their own.
+/// Requests per viewer in the origin's access log; those of preflight have another user agent.
 fn logged(log: &Path, agent: &str) -> BTreeMap<u64, Vec<(String, u64)>> {
     let mut viewers = BTreeMap::<u64, Vec<(String, u64)>>::new();
     for line in std::fs::read_to_string(log).unwrap().lines() {
@@ -42,10 +42,10 @@ fn requests_of_each_viewer_equal_the_origins_access_log() {
         (&"log".into(), &"log".into())
     );
     assert!(outcome.report["agreement"].get("kernel_bytes").is_none(), "{:#}", outcome.report["agreement"]);
-    assert!(outcome.report.get("received_bytes").is_none(), "nobody asked the kernel");
+    assert!(outcome.report.get("received_bytes").is_none(), "the kernel's count was not read");
     assert!(outcome.stdout.contains("INFERRED"), "{}", outcome.stdout);
 
-    // nginx writes a line when a response is over, and may still be at it.
+    // nginx writes a line when a response ends, and may not have written all of them yet.
     let reported: u64 =
         ["manifest", "segment"].iter().map(|kind| outcome.number(&format!("/requests/{kind}")) as u64).sum();
     assert!(reported > 30, "{:#}", outcome.report["requests"]);
@@ -64,8 +64,8 @@ fn requests_of_each_viewer_equal_the_origins_access_log() {
     }
 }
 
-/// A static program that is FFmpeg in all but what the dynamic linker would have done for it. As a viewer it
-/// dies where real ones do, when it may load character sets.
+/// A static program that behaves as FFmpeg without a dynamic linker. As a viewer, it crashes like real static
+/// builds if it may load character sets.
 fn static_ffmpeg(directory: &Path) -> PathBuf {
     let (source, made) = (directory.join("static.c"), directory.join("static-ffmpeg"));
     let code = format!(

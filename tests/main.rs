@@ -16,7 +16,7 @@ mod collector;
 mod command_engine;
 mod config;
 mod containers;
-mod dashboard_hands;
+mod dashboard_keys;
 mod ffmpeg_capability;
 mod ffmpeg_log;
 mod first_process;

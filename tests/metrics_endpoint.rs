@@ -1,4 +1,4 @@
-//! The Prometheus endpoint of a real run: what is scraped is well-formed, complete, and the same as in
+//! The Prometheus endpoint of a real run: its metrics are well-formed, complete, and equal to those in
 //! the report.
 
 use std::time::Duration;
@@ -11,14 +11,14 @@ use hls_swarm_test_support::exposition::{Exposition, read};
 use hls_swarm_test_support::fake_ffmpeg::{FakeFfmpeg, real};
 use hls_swarm_test_support::http::{Answer, ask};
 use hls_swarm_test_support::nginx::{Nginx, Site};
-use hls_swarm_test_support::patience::eventually;
-use hls_swarm_test_support::stream::film;
+use hls_swarm_test_support::stream::vod;
 use hls_swarm_test_support::swarm::{Outcome, Running, Swarm};
+use hls_swarm_test_support::waiting::eventually;
 
 const METRICS_FLAG: [&str; 2] = ["--metrics", "127.0.0.1:0"];
 
 fn port(running: &Running) -> u16 {
-    let line = running.hear("✓ metrics: http://127.0.0.1:");
+    let line = running.wait_for_line("✓ metrics: http://127.0.0.1:");
     line.rsplit_once(':').unwrap().1.trim_end_matches("/metrics").parse().unwrap()
 }
 
@@ -31,7 +31,7 @@ fn scrape(port: u16) -> Exposition {
     scraped
 }
 
-/// Names, types and texts are those of the one table.
+/// Checks that names, types, and help texts are those of the metric catalogue.
 fn assert_in_the_table(scraped: &Exposition) {
     for (name, family) in scraped {
         let short = name.strip_prefix(PREFIX).unwrap();
@@ -40,8 +40,8 @@ fn assert_in_the_table(scraped: &Exposition) {
             continue;
         }
         let metric = catalogue().iter().find(|metric| metric.series.as_deref() == Some(short)).unwrap();
-        let told = (family.kind.as_str(), family.help.replace("\\\"", "\""));
-        assert_eq!(told, (metric.kind.name(), metric.help.clone()), "{name}");
+        let expected = (family.kind.as_str(), family.help.replace("\\\"", "\""));
+        assert_eq!(expected, (metric.kind.name(), metric.help.clone()), "{name}");
         for sample in family.samples.keys().filter(|_| metric.kind != Type::Histogram) {
             let labels = sample.strip_prefix(name).unwrap();
             let first = metric.label.map(|(name, _)| name).or(metric.labels.first().copied());
@@ -57,13 +57,13 @@ fn sample(scraped: &Exposition, sample: &str) -> Option<f64> {
     scraped.get(&format!("{PREFIX}{name}"))?.samples.get(&format!("{PREFIX}{sample}")).copied()
 }
 
-/// Two viewers play a film of two seconds once, and then sit still: nothing changes any more between
+/// Two viewers play a VOD of two seconds once and then idle, so that nothing changes between
 /// the last scrape and the report. Returns all scrapes and the report.
 fn play(arguments: &[&str]) -> (Vec<Exposition>, Outcome) {
     let folder = TempDir::new().unwrap();
-    film(folder.path(), 2);
+    vod(folder.path(), 2);
     let nginx = Nginx::start(folder.path(), Site::default());
-    let url = format!("http://127.0.0.1:{}/film.m3u8", nginx.plain);
+    let url = format!("http://127.0.0.1:{}/vod.m3u8", nginx.plain);
     let fake = FakeFfmpeg::playing(&format!("{} \"$@\"\nsleep 1000", real().display()));
     let fixed = ["--clients", "2", "--ffmpeg", &fake.path(), &url];
     let running = Swarm::new(&[&METRICS_FLAG[..], arguments, &fixed].concat()).start();
@@ -81,7 +81,7 @@ fn play(arguments: &[&str]) -> (Vec<Exposition>, Outcome) {
 }
 
 #[test]
-fn counters_only_rise_and_end_where_the_report_does() {
+fn counters_never_decrease_and_end_at_the_values_of_the_report() {
     let (scrapes, outcome) = play(&[]);
     for pair in scrapes.windows(2) {
         for (name, family) in pair[0].iter().filter(|(_, family)| family.kind == "counter") {
@@ -111,7 +111,7 @@ fn counters_only_rise_and_end_where_the_report_does() {
         ("inferred_latency_p99_seconds", "/latency_seconds/segment/total/p99"),
     ] {
         let (scraped, reported) = (sample(last, metric).unwrap_or(f64::NAN), outcome.number(pointer));
-        // The last digit may be lost in reading JSON.
+        // Parsing JSON may lose the last digit.
         assert!(
             (scraped - reported).abs() <= reported.abs() * 1e-12,
             "{metric} {scraped}, {pointer} {reported}"
@@ -120,7 +120,7 @@ fn counters_only_rise_and_end_where_the_report_does() {
     assert_eq!(sample(last, "segment_requests_total"), Some(4.0), "two viewers, two segments each");
     assert_eq!(sample(last, "client_starts_total"), Some(2.0));
     assert_eq!(sample(last, "source{requests=\"probe\"}"), Some(1.0));
-    assert_eq!(sample(last, "inferred_latency_seconds_count"), None, "a part of a histogram is no family");
+    assert_eq!(sample(last, "inferred_latency_seconds_count"), None, "a part of a histogram is not a family");
     let histogram = &last["hls_swarm_inferred_latency_seconds"].samples;
     assert_eq!(histogram["hls_swarm_inferred_latency_seconds_count"], 4.0);
     assert_eq!(histogram["hls_swarm_inferred_latency_seconds_bucket{le=\"+Inf\"}"], 4.0);
@@ -140,7 +140,7 @@ fn counters_only_rise_and_end_where_the_report_does() {
             outcome.number(&format!("/latency_seconds/segment/{}/max", part.replace("duration", "total")));
         assert!(samples[&format!("{name}_sum{{kind=\"segment\"}}")] >= sum * 0.999, "{name}");
     }
-    // Nothing of this was measured: plain HTTP, an address instead of a name, nobody has ended.
+    // None of these was measured: plain HTTP, an address instead of a name, no viewer has ended.
     for absent in [
         "tls_handshake_seconds",
         "dns_seconds",
@@ -153,7 +153,7 @@ fn counters_only_rise_and_end_where_the_report_does() {
 }
 
 #[test]
-fn without_a_probe_what_only_it_can_tell_is_absent_and_viewers_are_told_apart_on_request() {
+fn without_the_probe_its_metrics_are_absent_and_viewers_have_series_on_request() {
     let (scrapes, outcome) = play(&["--probe", "off", "--prom-client-metrics"]);
     let last = scrapes.last().unwrap();
     for absent in ["kernel_received_bytes_total", "kernel_bytes_agreement", "probe_records_lost_total"] {
@@ -166,7 +166,7 @@ fn without_a_probe_what_only_it_can_tell_is_absent_and_viewers_are_told_apart_on
         .collect();
     assert_eq!(Some(own.iter().sum::<f64>()), sample(last, "bytes_downloaded_total"));
     assert!(own.iter().all(|bytes| *bytes > 0.0));
-    // Before the first request there was nothing to tell about requests.
+    // There are no figures about requests before the first one.
     let first = &scrapes[0];
     if sample(first, "manifest_requests_total") == Some(0.0) {
         assert!(
@@ -177,7 +177,7 @@ fn without_a_probe_what_only_it_can_tell_is_absent_and_viewers_are_told_apart_on
 }
 
 #[test]
-fn stages_and_streams_have_series_that_end_where_the_report_does() {
+fn stages_and_streams_have_series_that_end_at_the_values_of_the_report() {
     let server = hls_swarm_test_support::stream::endless();
     let fake = FakeFfmpeg::playing("play 2; sleep 1000");
     let streams = [format!("2:{}", server.url("/a.m3u8")), server.url("/b.m3u8")];
@@ -206,7 +206,7 @@ fn stages_and_streams_have_series_that_end_where_the_report_does() {
         assert_eq!(scraped(&format!("stage_clients{label}")), Some(reported("clients")));
         assert_eq!(scraped(&format!("stage_requests_total{label}")), Some(reported("requests/manifest")));
         assert_eq!(scraped(&format!("stage_bytes_total{label}")), Some(reported("bytes/manifest")));
-        // It was cut short, and no segment was seen.
+        // It was interrupted before the first segment.
         assert_eq!(scraped(&format!("stage_met{label}")), None);
         assert_eq!(scraped(&format!("stage_segment_p95_seconds{label}")), None);
     }
@@ -245,11 +245,11 @@ fn other_paths_and_methods_are_refused() {
     }
     running.signal(Signal::SIGTERM);
     running.end();
-    assert!(ask(port, "GET", "/metrics").is_err(), "nobody listens any more");
+    assert!(ask(port, "GET", "/metrics").is_err(), "the port is closed");
 }
 
 #[test]
-fn a_scraper_that_hangs_holds_up_nothing() {
+fn a_scraper_that_hangs_delays_nothing() {
     let server = hls_swarm_test_support::stream::endless();
     let fake = FakeFfmpeg::playing("play 1000");
     let (path, url) = (fake.path(), server.url("/live.m3u8"));

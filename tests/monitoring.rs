@@ -1,6 +1,6 @@
-//! What Prometheus and Grafana are given: the files are what the program prints, every metric they name
-//! exists, each alert fires and keeps silent where it should, and a real Prometheus that scrapes a real
-//! run has an answer to every query of the dashboard.
+//! The files for Prometheus and Grafana: they equal the program's output, every metric in them exists, each alert
+//! fires only when it should, and a real Prometheus that scrapes a real run returns data for every query of
+//! the dashboard.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -17,13 +17,13 @@ use hls_swarm::monitoring::{dashboard, rules, scrape};
 use hls_swarm_model::metric::{PREFIX, catalogue};
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::program::{Companion, program};
 use hls_swarm_test_support::swarm::{Running, Swarm};
+use hls_swarm_test_support::waiting::eventually;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/observability");
 
-/// All expressions, each with where it stands.
+/// All expressions, each with its location.
 fn expressions() -> Vec<(String, String)> {
     let alerts = rules::ALERTS.iter().map(|alert| (alert.name.to_owned(), alert.expression.to_owned()));
     let panels = dashboard::rows().into_iter().flat_map(|(_, panels)| panels);
@@ -35,7 +35,7 @@ fn expressions() -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_files_are_what_the_program_prints() {
+fn the_files_are_up_to_date() {
     // The hosts are the services of containers/compose.yaml.
     let hosts = ["swarm:17091", "origin:9100", "origin:9113"].map(|host| [host.to_owned()]);
     let [swarm, node, nginx] = &hosts;
@@ -64,7 +64,7 @@ fn every_metric_that_is_named_exists() {
     for (place, expression) in expressions() {
         for name in names(&expression, PREFIX) {
             let short = name.trim_start_matches(PREFIX).trim_end_matches("_bucket");
-            assert!(known.contains(short), "{place} asks for {name}, which is no metric");
+            assert!(known.contains(short), "{place} uses {name}, which is not a metric");
             named.insert(name);
         }
     }
@@ -72,7 +72,7 @@ fn every_metric_that_is_named_exists() {
 }
 
 #[test]
-fn each_alert_fires_and_keeps_silent_where_it_should() {
+fn each_alert_fires_when_it_should_and_not_otherwise() {
     let tests = std::fs::read_to_string(Path::new(FOLDER).join("prometheus-rules-test.yml")).unwrap();
     for alert in rules::ALERTS {
         for (name, count) in [
@@ -82,10 +82,10 @@ fn each_alert_fires_and_keeps_silent_where_it_should() {
             assert_eq!(tests.matches(&name).count(), count, "{name}");
         }
     }
-    let told = promtool(&["check", "rules", "prometheus-rules.yml"], "");
-    assert!(told.contains(&format!("{} rules found", rules::ALERTS.len())), "{told}");
-    let told = promtool(&["test", "rules", "prometheus-rules-test.yml"], "");
-    assert!(told.contains("SUCCESS"), "{told}");
+    let output = promtool(&["check", "rules", "prometheus-rules.yml"], "");
+    assert!(output.contains(&format!("{} rules found", rules::ALERTS.len())), "{output}");
+    let output = promtool(&["test", "rules", "prometheus-rules-test.yml"], "");
+    assert!(output.contains("SUCCESS"), "{output}");
 }
 
 /// Runs promtool in the folder of the files; a failure is one of the test.
@@ -101,10 +101,10 @@ fn promtool(arguments: &[&str], input: &str) -> String {
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8(told).unwrap();
-    assert!(output.status.success(), "promtool {arguments:?}: {told}");
-    told
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8(text).unwrap();
+    assert!(output.status.success(), "promtool {arguments:?}: {text}");
+    text
 }
 
 /// A run of viewers against an origin of its own, both scraped by a real Prometheus.
@@ -138,7 +138,7 @@ impl OriginStats {
         ])
         .start();
         let host = |url: &str| url.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
-        let line = running.hear("✓ metrics: http://");
+        let line = running.wait_for_line("✓ metrics: http://");
         let swarm = host(line.rsplit_once("metrics: ").unwrap().1.trim());
         let folder = TempDir::new().unwrap();
         let rules = folder.path().join("rules.yml");
@@ -188,11 +188,11 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard() {
             }
         }
     }
-    let told = ask(watched.port, "GET", "/api/v1/rules").unwrap();
-    let told: Value = serde_json::from_slice(&told.body).unwrap();
-    let rules = told["data"]["groups"][0]["rules"].as_array().unwrap();
+    let output = ask(watched.port, "GET", "/api/v1/rules").unwrap();
+    let output: Value = serde_json::from_slice(&output.body).unwrap();
+    let rules = output["data"]["groups"][0]["rules"].as_array().unwrap();
     assert_eq!(rules.len(), rules::ALERTS.len());
-    assert!(rules.iter().all(|rule| rule["health"] == "ok"), "{told}");
+    assert!(rules.iter().all(|rule| rule["health"] == "ok"), "{output}");
 
     // The same scrape, by the rules of Prometheus for names, types and help.
     let port = watched.swarm.rsplit_once(':').unwrap().1.parse().unwrap();

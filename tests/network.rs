@@ -1,5 +1,5 @@
-//! What is changed about viewers' network, held against a real nginx's log: where names lead with TLS
-//! verified, which addresses viewers leave from, how fast they read. ffmpeg, nginx and openssl must be
+//! The viewers' network settings, compared with a real nginx's log: resolved addresses with TLS verified,
+//! source addresses, and bandwidth caps. ffmpeg, nginx and openssl must be
 //! installed: without them these tests fail, they do not skip.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
 use hls_swarm_test_support::nginx::{Nginx, Site};
 use hls_swarm_test_support::program::program;
-use hls_swarm_test_support::stream::film;
+use hls_swarm_test_support::stream::vod;
 use hls_swarm_test_support::swarm::{Outcome, Swarm};
 
-/// nginx before `folder/www`, once more on a port of its own, on two addresses, with a certificate for
-/// origin.test that an authority of its own signed.
+/// nginx in front of `folder/www`, with an additional port on two addresses, and a certificate for
+/// origin.test that a private authority signed.
 struct Edge {
     nginx: Nginx,
     port: u16,
@@ -58,14 +58,14 @@ impl Edge {
     }
 
     fn url(&self, host: &str) -> String {
-        format!("https://{host}:{}/film.m3u8", self.port)
+        format!("https://{host}:{}/vod.m3u8", self.port)
     }
 
     fn run(&self, arguments: &[&str]) -> Outcome {
         Swarm::new(arguments).env("SSL_CERT_FILE", &self.authority).run()
     }
 
-    /// Ends nginx and reads what viewers asked for.
+    /// Stops nginx and returns the requests of viewers.
     fn served(self) -> Vec<Line> {
         let log = self.nginx.log();
         let line = |line: &str| {
@@ -82,7 +82,7 @@ impl Edge {
     }
 }
 
-/// Makes `origin.pem` and `origin.key` in `folder`; returns the authority that signed.
+/// Creates `origin.pem` and `origin.key` in `folder`; returns the authority that signed them.
 fn certificates(folder: &Path) -> PathBuf {
     let openssl = |arguments: &str| {
         let output = program("openssl").current_dir(folder).args(arguments.split(' ')).output().unwrap();
@@ -100,8 +100,8 @@ fn certificates(folder: &Path) -> PathBuf {
 
 /// Verified TLS to a name that no resolver knows, by two addresses in turn, from four addresses in turn.
 #[test]
-fn names_lead_elsewhere_and_viewers_leave_from_many_addresses_with_tls_verified() {
-    let edge = Edge::start(|folder| film(folder, 20));
+fn names_resolve_as_configured_and_viewers_use_many_source_addresses_with_tls_verified() {
+    let edge = Edge::start(|folder| vod(folder, 20));
     let url = edge.url("origin.test");
     let outcome = edge.run(&[
         "--resolve",
@@ -140,14 +140,14 @@ fn names_lead_elsewhere_and_viewers_leave_from_many_addresses_with_tls_verified(
     assert!(viewers.contains_key("preflight"), "{viewers:?}");
     let connects = outcome.number("/latency_seconds/connect/count");
     assert!(connects >= 4.0, "{connects}");
-    assert!(outcome.report.pointer("/latency_seconds/dns").is_none(), "nothing was looked up");
+    assert!(outcome.report.pointer("/latency_seconds/dns").is_none(), "no name was looked up");
 }
 
-/// Nothing is passed over: a wrong certificate, a name without the flag, an address of somebody else, an
-/// FFmpeg that cannot carry the probe.
+/// No setting is ignored: a wrong certificate, a name without the flag, an address of another machine, an
+/// FFmpeg that cannot load the probe.
 #[test]
-fn what_cannot_be_done_ends_the_run_before_it_begins() {
-    let edge = Edge::start(|folder| film(folder, 2));
+fn settings_that_cannot_be_applied_end_the_run_in_preflight() {
+    let edge = Edge::start(|folder| vod(folder, 2));
     let (url, other) = (edge.url("origin.test"), edge.url("other.test"));
     let wrapper = FakeFfmpeg::always("unset LD_PRELOAD\nexec ffmpeg \"$@\"");
     let wrapper = wrapper.path();
@@ -168,10 +168,10 @@ fn what_cannot_be_done_ends_the_run_before_it_begins() {
     assert!(edge.served().iter().all(|line| line.viewer == "preflight" && line.sni == "origin.test"));
 }
 
-/// An FFmpeg that verifies every certificate, as 9.0 does, is told otherwise by the probe or not at all.
+/// Only the probe can change the trusted certificates of an FFmpeg that verifies every certificate, as 9.0 does.
 #[test]
-fn whoever_cannot_be_told_what_to_believe_is_not_started() {
-    let edge = Edge::start(|folder| film(folder, 10));
+fn viewers_that_cannot_be_given_trusted_certificates_are_refused() {
+    let edge = Edge::start(|folder| vod(folder, 10));
     let url = edge.url("127.0.0.1");
     let verifying = FakeFfmpeg::always(
         "case \" $* \" in\n*' -h full '*) said=$(ffmpeg \"$@\") || exit 1\n\
@@ -187,11 +187,11 @@ fn whoever_cannot_be_told_what_to_believe_is_not_started() {
     assert!(outcome.number("/requests/segment") >= 3.0, "{}", outcome.stdout);
 }
 
-/// Two viewers of a stream of 4 Mbit/s: one may read 2 Mbit/s, the other one 40. nginx's log tells how
+/// Two viewers of a stream of 4 Mbit/s: one may read 2 Mbit/s, the other one 40. nginx's log shows how
 /// fast each of them was served.
 #[test]
 fn a_capped_viewer_is_served_at_its_cap_and_stalls() {
-    let edge = Edge::start(|folder| broad(folder, 24));
+    let edge = Edge::start(|folder| vod_of_4_mbit(folder, 24));
     let url = edge.url("origin.test");
     let outcome = edge.run(&[
         "--resolve",
@@ -227,8 +227,8 @@ fn a_capped_viewer_is_served_at_its_cap_and_stalls() {
     assert!((1.8e6..=2.2e6).contains(&rate), "{rate}: {capped:?}");
 }
 
-/// A film of a constant 4 Mbit/s in segments of one second.
-fn broad(folder: &Path, seconds: u32) {
+/// A VOD with a constant 4 Mbit/s in segments of one second.
+fn vod_of_4_mbit(folder: &Path, seconds: u32) {
     let www = folder.join("www");
     std::fs::create_dir(&www).unwrap();
     let mut ffmpeg = program("ffmpeg");
@@ -236,6 +236,6 @@ fn broad(folder: &Path, seconds: u32) {
     ffmpeg.args(["-t", &seconds.to_string(), "-c:v", "mpeg2video", "-g", "25", "-b:v", "4M"]);
     ffmpeg.args(["-minrate", "4M", "-maxrate", "4M", "-bufsize", "1M", "-muxrate", "4.3M"]);
     ffmpeg.args(["-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod"]);
-    let output = ffmpeg.arg(www.join("film.m3u8")).output().unwrap();
+    let output = ffmpeg.arg(www.join("vod.m3u8")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }

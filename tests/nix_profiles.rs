@@ -1,4 +1,4 @@
-//! What Nix reads from the profiles, and works out from them, is what the programs say: for every
+//! The values that Nix reads from the profiles and derives from them equal those of the programs, for every
 //! profile and key. The Nix side is `nix/profiles.nix`, evaluated without nixpkgs.
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use hls_swarm_test_support::program;
 /// One attribute of `nix/profiles.nix`.
 fn nix(attribute: &str) -> Map<String, Value> {
     let output = program::program("nix-instantiate")
-        // No store is needed to evaluate, and none must be made.
+        // Evaluation needs no store, and must not create one.
         .args(["--store", "dummy://", "--eval", "--strict", "--json", "-A", attribute])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("nix/profiles.nix"))
         .output()
@@ -21,7 +21,7 @@ fn nix(attribute: &str) -> Map<String, Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What a program shows for a profile.
+/// The output of a program's `config show` for a profile.
 fn shown(program: &str, flag: &str, profile: &str) -> Value {
     let mut command = Command::new(program);
     let output = command.args(["config", "show", "--json", flag, profile]).env_clear().output().unwrap();
@@ -52,7 +52,7 @@ fn compare(place: &str, nix: &Value, program: &Value) -> usize {
             assert!(a.is_ok() && a == b, "{place}: Nix {nix}, program {program}");
             1
         }
-        // TOML knows whole numbers and others; a rate of 5 and one of 5.0 are the same.
+        // TOML distinguishes integers and floats; rates of 5 and 5.0 are the same.
         (Value::Number(a), Value::Number(b)) => {
             assert!(
                 (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-9,

@@ -1,4 +1,4 @@
-//! The probe's HTTP follower against a model: whatever a connection carries and however it is cut
+//! Compares the probe's HTTP follower with a model: whatever a connection carries, and however it is split
 //! into pieces, the facts are those that were written into it.
 
 #[allow(dead_code, unreachable_pub, reason = "the probe's own module, included as it is")]
@@ -23,9 +23,9 @@ struct Connection {
     follower: Follower,
     over: Vec<(u8, Record)>,
     not_http: bool,
-    /// The bodies that were passed on, each with what was asked for before it.
+    /// The bodies that were passed on, each preceded by the requested URL.
     bodies: Vec<Vec<u8>>,
-    /// Every so many pieces the pipe is full; 0 = never.
+    /// Number of pieces after which the pipe is full; 0 = never.
     full: usize,
     pieces: usize,
 }
@@ -58,7 +58,7 @@ impl Connection {
     fn send(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (taken, met) = self.follower.send(bytes);
-            assert!(taken > 0 || met == Sent::Starts, "every turn gets further");
+            assert!(taken > 0 || met == Sent::Starts, "every iteration makes progress");
             bytes = &bytes[taken..];
             match met {
                 Sent::All => assert!(bytes.is_empty()),
@@ -76,7 +76,7 @@ impl Connection {
     fn receive(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (taken, met) = self.follower.receive(bytes);
-            assert!(taken > 0 || met == Received::Piece, "every turn gets further");
+            assert!(taken > 0 || met == Received::Piece, "every iteration makes progress");
             bytes = &bytes[taken..];
             if met == Received::Piece {
                 self.pass_piece(false);
@@ -148,7 +148,7 @@ fn bodies_without_length_end_with_the_connection() {
 }
 
 #[test]
-fn a_connection_that_ends_too_soon_is_no_whole_response() {
+fn a_connection_that_ends_too_soon_is_not_a_complete_response() {
     let heads: [&[u8]; 5] = [
         b"",
         b"HTTP/1.1 2",
@@ -188,7 +188,7 @@ fn interim_heads_are_skipped_and_counted_as_head_bytes() {
     let record = connection.only();
     assert_eq!((record.status, record.content_length, record.body_bytes), (200, 2, 2));
     assert_eq!(record.head_bytes, all.len() as u64 - 2);
-    assert!(!record.has(flag::AGE), "what an interim head says is not about the response");
+    assert!(!record.has(flag::AGE), "an interim head does not describe the response");
     assert_eq!(record.name(), b"a.m3u8");
 }
 
@@ -219,7 +219,7 @@ fn broken_chunk_framing_is_counted_and_never_complete() {
 }
 
 #[test]
-fn a_superseded_response_is_skipped_wherever_it_stands() {
+fn a_superseded_response_is_skipped_at_any_position() {
     let first = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nAge: 3\r\n\r\n0123456789";
     let second = b"HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\nx";
     for at in 0..first.len() {
@@ -242,7 +242,7 @@ fn a_superseded_response_is_skipped_wherever_it_stands() {
 }
 
 #[test]
-fn an_end_while_skipping_does_not_lend_the_old_head_to_the_new_request() {
+fn an_end_while_skipping_does_not_attribute_the_old_head_to_the_new_request() {
     let mut connection = Connection::new();
     connection.send(GET);
     connection.send(b"GET /b.ts HTTP/1.1\r\n\r\n");
@@ -253,7 +253,7 @@ fn an_end_while_skipping_does_not_lend_the_old_head_to_the_new_request() {
 }
 
 #[test]
-fn a_response_is_told_apart_by_the_method_it_answers_even_when_superseded() {
+fn a_superseded_response_is_matched_with_the_method_of_its_request() {
     let mut connection = Connection::new();
     connection.send(b"HEAD /a HTTP/1.1\r\n\r\n");
     connection.send(b"GET /b HTTP/1.1\r\n\r\n");
@@ -264,7 +264,7 @@ fn a_response_is_told_apart_by_the_method_it_answers_even_when_superseded() {
 }
 
 #[test]
-fn a_look_at_an_unread_response_tells_its_head_and_counts_nothing() {
+fn peeking_at_a_response_records_its_head_and_counts_no_bytes() {
     for (unread, status) in [
         (&b""[..], 0),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", 404),
@@ -274,14 +274,14 @@ fn a_look_at_an_unread_response_tells_its_head_and_counts_nothing() {
         connection.send(GET);
         assert!(connection.follower.is_unanswered());
         connection.follower.peek(unread);
-        assert!(connection.follower.in_flight(), "it was not read, so it is not over");
+        assert!(connection.follower.in_flight(), "the response was not read, so it has not ended");
         let record = connection.follower.facts();
         assert_eq!((record.status, record.head_bytes, record.body_bytes), (status, 0, 0));
     }
 }
 
 #[test]
-fn what_is_not_http_is_left_alone() {
+fn data_that_is_not_http_is_ignored() {
     for bytes in
         [&b"\x16\x03\x01\x02\x00"[..], b"ssh-2.0", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /\r\n\r\n"]
     {
@@ -308,7 +308,7 @@ fn a_request_body_is_counted_and_not_taken_for_a_request() {
 }
 
 #[test]
-fn cache_headers_are_read_as_their_makers_write_them() {
+fn cache_headers_of_each_vendor_are_parsed() {
     for (header, word) in [
         ("X-Cache: HIT", cache::HIT),
         ("X-Cache: Hit from cloudfront", cache::HIT),
@@ -331,7 +331,7 @@ fn cache_headers_are_read_as_their_makers_write_them() {
 }
 
 #[test]
-fn heads_larger_than_the_room_for_a_line_pass() {
+fn heads_longer_than_the_line_buffer_are_followed() {
     let long = "x".repeat(10_000);
     let mut connection = Connection::new();
     connection.send(format!("GET /{long}/s.ts?{long} HTTP/1.1\r\nX: {long}\r\nHost: a\r\n\r\n").as_bytes());
@@ -348,7 +348,7 @@ fn heads_larger_than_the_room_for_a_line_pass() {
 }
 
 #[test]
-fn a_record_survives_the_pipe_and_nothing_else_is_one() {
+fn only_records_are_decoded_from_the_pipe() {
     let mut record = Record::EMPTY;
     record.what = wire::what::EXCHANGE;
     record.name[0] = b'a';
@@ -361,7 +361,7 @@ fn a_record_survives_the_pipe_and_nothing_else_is_one() {
     assert_eq!(Record::from_bytes(&other), None, "another version");
 }
 
-/// How a response tells its length.
+/// How a response states its length.
 #[derive(Clone, Debug)]
 enum Framing {
     Length,
@@ -450,7 +450,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn any_cut_of_any_conversation_gives_the_facts_that_were_written(
+    fn any_split_of_any_conversation_yields_the_written_facts(
         conversation in proptest::collection::vec(exchanges(), 1..5),
         cuts in proptest::collection::vec(0_usize..60, 0..60),
     ) {
@@ -485,7 +485,7 @@ proptest! {
     }
 
     #[test]
-    fn any_cut_of_any_garbage_gives_the_same_facts(
+    fn any_split_of_any_garbage_yields_the_same_facts(
         sent in "(GET|HEAD|POST|[A-Z\n]{0,3}) /[a-z/? ]{0,9}( HTTP/1.1|)\r?\n(Host: [a-z]|Content-Length: [0-9]{1,20}|[ -~]{0,9}|\r?\n){0,5}",
         received in "(HTTP/1.[01]|[A-Z]{1,4}) [0-9]{1,4} (\r?\n(Content-Length: [0-9]{1,21}|Transfer-Encoding: [a-z,]{0,9}(chunked|)|[ -~]{0,9})){0,4}(\r?\n[0-9a-f; ]{0,3}){0,6}",
         junk in proptest::collection::vec(any::<u8>(), 0..50),
@@ -532,7 +532,7 @@ fn hash_without_directives(target: &str, host: &str) -> u64 {
 }
 
 #[test]
-fn a_playlist_is_the_same_whatever_delivery_directives_its_reloads_carry() {
+fn delivery_directives_do_not_change_the_identity_of_a_playlist() {
     let hash = |target: &str| wire::url_hash(target.as_bytes(), b"h");
     for (target, same) in [
         ("/a.m3u8?_HLS_msn=7&_HLS_part=2", "/a.m3u8"),
@@ -551,9 +551,9 @@ fn a_playlist_is_the_same_whatever_delivery_directives_its_reloads_carry() {
     }
 }
 
-/// What is found wrong with a live playlist that one viewer reloads each second: it goes back at second 10, and
-/// stands still from there on.
-fn playlist_that_goes_back(target: impl Fn(u64) -> String) -> hls_swarm_model::snapshot::PlaylistFaults {
+/// What is found wrong with a live playlist that one viewer reloads each second: it regresses at second 10, and
+/// is stale from then on.
+fn regressing_playlist(target: impl Fn(u64) -> String) -> hls_swarm_model::snapshot::PlaylistFaults {
     let (mut stats, mut decoder) = (stats_of(Source::Probe, 1), Decoder::default());
     for second in 0..25_u64 {
         let sequence = if second < 10 { 1000 + second / 2 } else { 500 };
@@ -585,18 +585,18 @@ fn playlist_that_goes_back(target: impl Fn(u64) -> String) -> hls_swarm_model::s
 }
 
 #[test]
-fn a_playlist_that_goes_back_and_stands_still_is_noticed_under_delivery_directives() {
-    let faults = playlist_that_goes_back(|second| format!("/live/a.m3u8?t=1&_HLS_msn={second}&_HLS_part=0"));
+fn regressing_and_stale_playlists_are_detected_with_delivery_directives() {
+    let faults = regressing_playlist(|second| format!("/live/a.m3u8?t=1&_HLS_msn={second}&_HLS_part=0"));
     assert_eq!((faults.regressed, faults.stale), (1, 1), "{faults:?}");
-    assert_eq!(faults, playlist_that_goes_back(|_| "/live/a.m3u8?t=1".to_owned()));
+    assert_eq!(faults, regressing_playlist(|_| "/live/a.m3u8?t=1".to_owned()));
 }
 
-/// What is passed on for [`GET`] before a body.
+/// The bytes that are passed on for [`GET`] before a body.
 const ASKED: &[u8] = b"/live/a.m3u8?token=1/2\nOrigin:80\n";
 
 proptest! {
     #[test]
-    fn the_body_of_a_playlist_is_passed_on_byte_for_byte_however_it_is_cut(
+    fn the_body_of_a_playlist_is_passed_on_byte_for_byte_however_it_is_split(
         mark in any::<bool>(),
         blanks in "[ \t\r\n]{0,40}",
         rest in prop::collection::vec(any::<u8>(), 0..9000),
@@ -608,7 +608,7 @@ proptest! {
         let body = [mark, blanks.as_bytes(), b"#EXTM3U", &rest].concat();
         let mut connection = Connection::new();
         connection.full = full;
-        // A segment before on the same connection leaves nothing behind.
+        // An earlier segment on the same connection has no effect.
         connection.send(GET);
         connection.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nG#EXTM3U\nx");
         connection.send(GET);
@@ -623,7 +623,7 @@ proptest! {
             prop_assert_eq!(&connection.bodies, &[[ASKED, &body].concat()]);
         } else {
             prop_assert_eq!(record.body, body::LOST);
-            prop_assert_eq!(connection.pieces, full, "nothing is sent after what was lost");
+            prop_assert_eq!(connection.pieces, full, "nothing is sent after a lost piece");
         }
         if !chunked {
             prop_assert_eq!(record.body_bytes, body.len() as u64, "a full pipe changes no fact");
@@ -663,7 +663,7 @@ fn only_bodies_of_playlists_are_passed_on() {
 }
 
 #[test]
-fn of_a_body_beyond_all_measure_the_beginning_is_passed_on() {
+fn only_the_beginning_of_a_huge_body_is_passed_on() {
     let mut connection = Connection::new();
     connection.send(GET);
     let limit = usize::try_from(wire::BODY_LIMIT).unwrap();
@@ -677,7 +677,7 @@ fn of_a_body_beyond_all_measure_the_beginning_is_passed_on() {
 }
 
 #[test]
-fn a_playlist_of_an_address_beyond_all_measure_is_not_passed_on() {
+fn a_playlist_with_a_huge_url_is_not_passed_on() {
     for (length, fate) in [(3900, body::WHOLE), (4000, body::NONE)] {
         let mut connection = Connection::new();
         let target = format!("/a.m3u8?{}", "x".repeat(length - 8));
@@ -688,11 +688,11 @@ fn a_playlist_of_an_address_beyond_all_measure_is_not_passed_on() {
 }
 
 #[test]
-fn a_playlist_that_is_not_whole_is_not_passed_on_as_one() {
+fn an_incomplete_playlist_is_not_passed_on_as_complete() {
     let mut connection = Connection::new();
     connection.send(GET);
     connection.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n#EXTM3U\n");
-    // The viewer asks for something else; what was superseded comes first.
+    // The viewer requests another object; the superseded response arrives first.
     connection.send(b"GET /b.m3u8 HTTP/1.1\r\nHost: b\r\n\r\n");
     connection.receive(&[b'x'; 91]);
     connection.receive(&response(200, "", b"#EXTM3U\nb", false));
@@ -702,7 +702,7 @@ fn a_playlist_that_is_not_whole_is_not_passed_on_as_one() {
 }
 
 #[test]
-fn a_range_without_a_length_is_whole_when_all_of_it_came() {
+fn a_range_without_a_length_is_complete_when_all_of_it_arrived() {
     let head = "HTTP/1.1 206 X\r\nContent-Range: bytes 10-14/99\r\nConnection: close\r\n\r\n";
     let mut connection = exchange(format!("{head}abcd").as_bytes());
     assert!(connection.over.is_empty());
@@ -710,11 +710,11 @@ fn a_range_without_a_length_is_whole_when_all_of_it_came() {
     let record = *connection.only();
     assert_eq!((connection.over[0].0, record.body_bytes, record.content_length), (end::COMPLETE, 5, 5));
     connection.end();
-    assert_eq!(connection.over.len(), 1, "its end is no second exchange");
+    assert_eq!(connection.over.len(), 1, "its end is not a second exchange");
     let mut connection = exchange(format!("{head}abcd").as_bytes());
     connection.end();
     assert_eq!(connection.over[0].0, end::CLOSED_BY_PEER, "a byte is missing");
-    // Chunks tell their end themselves, and a length that is there speaks first.
+    // Chunks mark their own end, and a length takes precedence.
     let chunked = "Transfer-Encoding: chunked\r\n\r\n7\r\nabcdefg\r\n0\r\n\r\n";
     let connection =
         exchange(format!("HTTP/1.1 206 X\r\nContent-Range: bytes 0-4/9\r\n{chunked}").as_bytes());
@@ -728,7 +728,7 @@ fn a_range_without_a_length_is_whole_when_all_of_it_came() {
 }
 
 #[test]
-fn the_range_that_was_asked_for_is_told() {
+fn the_requested_range_is_recorded() {
     for (header, start) in [
         ("Range: bytes=0-", 0),
         ("range:bytes=1000-1999", 1000),
@@ -751,7 +751,7 @@ fn packets(size: usize, at: usize, count: usize) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn a_body_looks_like_what_it_is_however_it_is_cut(cuts in prop::collection::vec(1_usize..100, 0..40)) {
+    fn a_body_is_classified_the_same_however_it_is_split(cuts in prop::collection::vec(1_usize..100, 0..40)) {
         let broken = [packets(188, 0, 1), vec![0; 500]].concat();
         let blank_html = [&b"\r\n \n"[..], b"<!DOCTYPE html>"].concat();
         for (entity, kind) in [
@@ -787,7 +787,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn a_body_that_ends_in_the_middle_of_what_is_in_it_is_cut_short(
+    fn a_body_that_ends_within_a_packet_or_box_is_cut_short(
         sizes in prop::collection::vec(0_u32..300, 1..6),
         long in any::<bool>(),
         cut in 0_usize..1000,
@@ -820,7 +820,7 @@ proptest! {
 }
 
 #[test]
-fn a_last_box_without_a_size_goes_on_to_the_end() {
+fn a_last_box_without_a_size_extends_to_the_end() {
     for (entity, cut_short) in [
         (&b"\0\0\0\x08styp\0\0\0\0mdatabc"[..], false),
         (b"\0\0\0\x08styp\0\0\0\x04mdatabc", false),
@@ -831,7 +831,7 @@ fn a_last_box_without_a_size_goes_on_to_the_end() {
 }
 
 #[test]
-fn an_encoded_body_looks_like_nothing_and_what_has_no_body_is_not_empty() {
+fn an_encoded_body_is_not_classified_and_a_response_without_a_body_is_not_empty() {
     for (text, encoding) in [
         ("gzip", encoding::GZIP),
         ("X-GZIP", encoding::GZIP),
@@ -849,7 +849,7 @@ fn an_encoded_body_looks_like_nothing_and_what_has_no_body_is_not_empty() {
 }
 
 #[test]
-fn frames_come_out_of_the_pipe_as_they_went_in_however_it_is_read() {
+fn frames_are_read_from_the_pipe_unchanged_however_it_is_split() {
     let mut piece = BodyChunk {
         magic: wire::MAGIC,
         version: wire::VERSION,
@@ -880,7 +880,7 @@ fn frames_come_out_of_the_pipe_as_they_went_in_however_it_is_read() {
 }
 
 #[test]
-fn the_edge_is_named_by_the_header_that_tells_best() {
+fn the_edge_is_named_by_the_most_specific_header() {
     for (head, edge) in [
         ("Via: 1.1 varnish, 1.1 edge-7", "1.1 edge-7"),
         ("Via: 1.1 x\r\nX-Served-By: cache-lhr1, cache-fra2", "cache-fra2"),

@@ -12,7 +12,7 @@ use hls_swarm_test_support::program::program;
 use crate::probe::served::{self, Logged};
 use crate::probe::watched::{Run, run};
 
-/// A folder with `www/s.m3u8` and its segments, and nginx before it.
+/// A folder with `www/s.m3u8` and its segments, and nginx in front of it.
 fn origin() -> (tempfile::TempDir, Nginx) {
     let folder = tempfile::tempdir().unwrap();
     let www = folder.path().join("www");
@@ -37,8 +37,8 @@ fn origin() -> (tempfile::TempDir, Nginx) {
     (folder, nginx)
 }
 
-/// A viewer whose output tells every packet it got. Newer FFmpeg verifies certificates: an OpenSSL
-/// build takes ours from the environment.
+/// A viewer that prints every packet that it received. Newer versions of FFmpeg verify certificates; an OpenSSL
+/// build reads ours from the environment.
 fn viewer(url: &str, certificate: &Path) -> Command {
     let mut ffmpeg = program("ffmpeg");
     ffmpeg.args(["-v", "error", "-nostdin", "-i", url, "-map", "0:v", "-c", "copy", "-f", "framecrc", "-"]);
@@ -53,7 +53,7 @@ fn curl(certificate: &Path) -> Command {
     curl
 }
 
-/// Every request in the log is one exchange with the same facts, and there is no other one.
+/// Checks that every request in the log is one exchange with the same facts, and that there are no others.
 fn assert_same(run: &Run, log: &[Logged], tls: bool) {
     let exchanges = run.exchanges();
     assert_eq!(exchanges.len(), log.len(), "{log:#?}\n{exchanges:#?}");
@@ -100,7 +100,7 @@ fn ffmpeg_against_nginx(tls: bool) {
     );
     let text = fs::read(folder.path().join("www/s.m3u8")).unwrap();
     let asked = format!("/s.m3u8\n127.0.0.1:{port}\n").into_bytes();
-    assert_eq!(run.body_of(playlist), [asked, text].concat(), "what FFmpeg read is what nginx has");
+    assert_eq!(run.body_of(playlist), [asked, text].concat(), "FFmpeg read the file that nginx has");
     assert_eq!((playlist.body, playlist.content), (body::WHOLE, content::PLAYLIST));
     for segment in &run.exchanges()[1..] {
         assert_eq!((segment.body, segment.content), (body::NONE, content::MPEG_TS));
@@ -157,7 +157,7 @@ fn curl_over_tls() {
         let start = body.windows(2).position(|bytes| bytes == [0x1f, 0x8b]).unwrap();
         body[start..].to_vec()
     });
-    assert_eq!(bodies[0], bodies[1], "as it was sent, however it was framed");
+    assert_eq!(bodies[0], bodies[1], "the body as it was sent, whatever its framing");
 }
 
 #[test]
@@ -171,14 +171,14 @@ fn curl_refuses_the_certificate() {
     let closed = run.of(what::CLOSED);
     assert_eq!((closed.len(), closed[0].request), (1, 0));
     assert!(closed[0].has(flag::TLS | flag::CONNECT) && !closed[0].has(flag::TLS_HANDSHAKE));
-    assert!(closed[0].received > 0, "the certificate came in");
+    assert!(closed[0].received > 0, "the certificate was received");
     assert!(served::log(nginx).is_empty());
 }
 
-/// Who verifies certificates believes those that the probe was told to believe, for the name that was
-/// asked for, and no others.
+/// A viewer that verifies certificates trusts those that the probe was configured to trust, for the requested
+/// name, and no others.
 #[test]
-fn certificates_are_believed_as_told() {
+fn certificates_are_verified_as_configured() {
     let (folder, nginx) = origin();
     let (own, other) = (nginx.certificate(), folder.path().join("other.pem"));
     let mut openssl = program("openssl");
@@ -187,11 +187,11 @@ fn certificates_are_believed_as_told() {
     assert!(openssl.output().unwrap().status.success());
 
     // GnuTLS, in FFmpeg.
-    let plays = |host: &str, told: &str, authorities: &Path| {
+    let plays = |host: &str, settings: &str, authorities: &Path| {
         let mut ffmpeg = program("ffmpeg");
         let url = format!("https://{host}:{}/s.m3u8", nginx.tls);
         ffmpeg.args(["-v", "error", "-nostdin", "-tls_verify", "1", "-i", &url, "-map", "0:v"]);
-        ffmpeg.args(["-c", "copy", "-f", "framecrc", "-"]).env(NETWORK_ENVIRONMENT, told);
+        ffmpeg.args(["-c", "copy", "-f", "framecrc", "-"]).env(NETWORK_ENVIRONMENT, settings);
         ffmpeg.env("SSL_CERT_FILE", authorities).env_remove("http_proxy").env_remove("https_proxy");
         let output = run(&mut ffmpeg).output;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -200,17 +200,17 @@ fn certificates_are_believed_as_told() {
     };
     let (numbers, name) = ("127.0.0.1", "origin.test");
     let elsewhere = format!("resolve={name}/0/{numbers}");
-    assert!(!plays(numbers, "cap=1000000000", &own), "nobody said whom to trust");
+    assert!(!plays(numbers, "cap=1000000000", &own), "no authority was configured");
     assert!(plays(numbers, "trust=SSL_CERT_FILE", &own));
-    assert!(!plays(numbers, "trust=SSL_CERT_FILE", &other), "it trusts that file alone");
-    assert!(!plays(name, &format!("trust=SSL_CERT_FILE {elsewhere}"), &own), "it is of another name");
+    assert!(!plays(numbers, "trust=SSL_CERT_FILE", &other), "it trusts only that file");
+    assert!(!plays(name, &format!("trust=SSL_CERT_FILE {elsewhere}"), &own), "its name is another one");
     assert!(plays(name, &format!("verify=no {elsewhere}"), &other));
 
     // OpenSSL.
-    let connects = |told: &str| {
+    let connects = |settings: &str| {
         let mut client = program("openssl");
         client.args(["s_client", "-verify", "1", "-verify_return_error", "-CAfile"]).arg(&other);
-        client.args(["-connect", &format!("{numbers}:{}", nginx.tls)]).env(NETWORK_ENVIRONMENT, told);
+        client.args(["-connect", &format!("{numbers}:{}", nginx.tls)]).env(NETWORK_ENVIRONMENT, settings);
         run(&mut client).output.status.success()
     };
     assert!(!connects("cap=1000000000") && connects("verify=no"));

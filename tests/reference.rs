@@ -6,7 +6,7 @@ use std::process::Command;
 use hls_swarm::reference;
 
 #[test]
-fn pages_are_as_the_tables_have_them() {
+fn the_pages_are_up_to_date() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference");
     let update = std::env::var_os("UPDATE_REFERENCE").is_some_and(|value| !value.is_empty());
     for (name, text) in reference::pages() {

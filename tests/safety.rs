@@ -1,5 +1,5 @@
-//! What may not be loaded is not loaded: lists of hosts, the site's cap, the question, and storms. Public
-//! addresses are those of RFC 5737, which lead nowhere; nothing is ever sent to them.
+//! The target policy: allow-lists, the administrator's limits, the confirmation, and the error-rate limit. Public
+//! addresses are those of RFC 5737, which are not routed; nothing is ever sent to them.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use hls_swarm_test_support::swarm::{Outcome, Swarm};
 
 const PUBLIC: &str = "http://192.0.2.1/live.m3u8";
 const PLAYLIST: &str = "application/vnd.apple.mpegurl";
-/// A connection to nowhere would hang until the time-out of ten seconds.
+/// A connection attempt to such an address would take until the timeout of ten seconds.
 const AT_ONCE: Duration = Duration::from_secs(8);
 
 fn refused(outcome: &Outcome, code: i32, said: &[&str]) {
@@ -20,15 +20,15 @@ fn refused(outcome: &Outcome, code: i32, said: &[&str]) {
 }
 
 #[test]
-fn hosts_that_are_on_no_list_are_not_even_connected_to() {
+fn hosts_that_are_not_allowed_receive_no_connection() {
     let outcome = Swarm::new(&["--allow-host", "*.example.com", PUBLIC]).run();
     refused(&outcome, 3, &["192.0.2.1 is not among the hosts that --allow-host allows"]);
-    let crowd = Swarm::new(&["--clients", "101", PUBLIC]).run();
-    refused(&crowd, 3, &["101 viewers would load 192.0.2.1", "--yes or --allow-host 192.0.2.1"]);
+    let outcome = Swarm::new(&["--clients", "101", PUBLIC]).run();
+    refused(&outcome, 3, &["101 viewers would load 192.0.2.1", "--yes or --allow-host 192.0.2.1"]);
 }
 
 #[test]
-fn a_stream_cannot_lead_out_of_the_fence() {
+fn a_stream_cannot_refer_to_a_host_that_is_not_allowed() {
     let redirect = Server::start(|_, _| {
         let head = format!("HTTP/1.1 302 Found\r\nLocation: {PUBLIC}\r\nContent-Length: 0\r\n\r\n");
         Answer::new(head, Then::Close)
@@ -36,8 +36,8 @@ fn a_stream_cannot_lead_out_of_the_fence() {
     let url = redirect.url("/live.m3u8");
     let outcome = Swarm::new(&["--allow-host", "cdn.example.com", &url]).run();
     refused(&outcome, 3, &["192.0.2.1 is not among the hosts"]);
-    let crowd = Swarm::new(&["--clients", "101", "--skip-preflight", &url]).run();
-    refused(&crowd, 3, &["101 viewers would load 192.0.2.1"]);
+    let outcome = Swarm::new(&["--clients", "101", "--skip-preflight", &url]).run();
+    refused(&outcome, 3, &["101 viewers would load 192.0.2.1"]);
 
     let elsewhere = Server::start(|_, _| {
         let list = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://192.0.2.1/a.ts\n";
@@ -49,7 +49,7 @@ fn a_stream_cannot_lead_out_of_the_fence() {
 }
 
 #[test]
-fn the_rules_of_the_site_hold_whatever_is_typed() {
+fn the_limits_of_the_administrator_override_flags() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("hls-swarm")).unwrap();
     let file = home.path().join("hls-swarm/config.toml");
@@ -66,10 +66,10 @@ fn the_rules_of_the_site_hold_whatever_is_typed() {
 
 /// Viewers play for a while; then every segment is missing.
 #[test]
-fn a_storm_of_errors_ends_the_run_with_its_reason() {
+fn a_high_error_rate_ends_the_run_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
-    hls_swarm_test_support::stream::film(folder.path(), 1);
-    let segment = std::fs::read(folder.path().join("www/film0.ts")).unwrap();
+    hls_swarm_test_support::stream::vod(folder.path(), 1);
+    let segment = std::fs::read(folder.path().join("www/vod0.ts")).unwrap();
     let began = Instant::now();
     let server = Server::start(move |target, _| {
         let second = began.elapsed().as_secs();
@@ -87,7 +87,7 @@ fn a_storm_of_errors_ends_the_run_with_its_reason() {
         }
     });
     let arguments = ["--clients", "8", "--ramp-rate", "50", "--error-storm", "20%:3s", "--duration", "60s"];
-    // Even who allows all errors does not want them for an hour.
+    // Thresholds that allow all errors do not disable the limit.
     let outcome =
         Swarm::new(&[&arguments[..], &["--threshold", "error_rate<=1", &server.url("/a.m3u8")]].concat())
             .run();

@@ -92,7 +92,7 @@ fn child() {
 }
 
 struct PseudoTerminal {
-    master: File,
+    controller: File,
     slave: OwnedFd,
     before: Termios,
     child: Child,
@@ -101,11 +101,11 @@ struct PseudoTerminal {
 
 impl PseudoTerminal {
     fn start(case: &str) -> Self {
-        let (mut master, mut slave) = (0, 0);
+        let (mut controller, mut slave) = (0, 0);
         // SAFETY: openpty writes two descriptors; null pointers mean that nothing else is wanted.
         let made = unsafe {
             libc::openpty(
-                &raw mut master,
+                &raw mut controller,
                 &raw mut slave,
                 std::ptr::null_mut(),
                 std::ptr::null(),
@@ -114,9 +114,9 @@ impl PseudoTerminal {
         };
         assert_eq!(made, 0);
         // SAFETY: openpty has just made them, and nothing else owns them.
-        let (master, slave) = unsafe { (File::from_raw_fd(master), OwnedFd::from_raw_fd(slave)) };
-        // The child must not hold the master, or closing ours would be no hangup.
-        for fd in [master.as_raw_fd(), slave.as_raw_fd()] {
+        let (controller, slave) = unsafe { (File::from_raw_fd(controller), OwnedFd::from_raw_fd(slave)) };
+        // The child must not hold the controlling side, or closing ours would not cause a hangup.
+        for fd in [controller.as_raw_fd(), slave.as_raw_fd()] {
             // SAFETY: sets a flag on a descriptor that is ours.
             assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) }, 0);
         }
@@ -140,7 +140,7 @@ impl PseudoTerminal {
         }
         let child = command.spawn().unwrap();
         drop(command);
-        Self { master, slave, before, child, seen: String::new() }
+        Self { controller, slave, before, child, seen: String::new() }
     }
 
     /// Reads until `text` appears.
@@ -149,23 +149,24 @@ impl PseudoTerminal {
         let until = Instant::now() + Duration::from_secs(20);
         while !self.seen.contains(text) {
             assert!(Instant::now() < until, "no {text:?} in {:?}", self.seen);
-            let mut ready = libc::pollfd { fd: self.master.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let mut ready =
+                libc::pollfd { fd: self.controller.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             // SAFETY: one entry, which `ready` is.
             if unsafe { libc::poll(&raw mut ready, 1, 100) } > 0 {
-                let read = self.master.read(&mut buffer).unwrap();
+                let read = self.controller.read(&mut buffer).unwrap();
                 self.seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
             }
         }
     }
 
     fn press(&self, key: &[u8]) {
-        std::io::Write::write_all(&mut &self.master, key).unwrap();
+        std::io::Write::write_all(&mut &self.controller, key).unwrap();
     }
 
     fn resize(&self, columns: u16, lines: u16) {
         let size = libc::winsize { ws_row: lines, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         // SAFETY: TIOCSWINSZ reads one `winsize`, which `size` is.
-        assert_eq!(unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }, 0);
+        assert_eq!(unsafe { libc::ioctl(self.controller.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }, 0);
     }
 
     fn terminate(&self) {
@@ -236,8 +237,8 @@ fn a_panic_restores_the_terminal_before_it_prints_its_message() {
 fn a_closed_terminal_ends_the_run_gracefully() {
     let mut terminal = PseudoTerminal::start("hangup");
     terminal.see("80x24");
-    let PseudoTerminal { master, slave, mut child, .. } = terminal;
-    drop((master, slave));
+    let PseudoTerminal { controller, slave, mut child, .. } = terminal;
+    drop((controller, slave));
     let until = Instant::now() + Duration::from_secs(20);
     let status = loop {
         if let Some(status) = child.try_wait().unwrap() {

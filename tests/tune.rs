@@ -1,5 +1,5 @@
-//! `hls-swarm tune` with the real /proc/sys, inside of network namespaces that the tests make, and with
-//! net.* keys only: this machine does not change.
+//! `hls-swarm tune` with the real /proc/sys, inside of network namespaces that the tests create, and with
+//! net.* keys only, so that this machine does not change.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -69,7 +69,7 @@ fn apply_sets_and_undo_leaves_proc_sys_as_it_was() {
     assert_eq!(read("before"), read("after"), "{}", read("undone"));
     assert!(!folder.path().join("state").exists());
     assert!(read("again").starts_with("nothing to undo"));
-    // What belongs to the first namespace is named, not tried.
+    // Keys of the initial namespace are named, not set.
     let check = read("check");
     assert!(
         check.contains("net.core.netdev_max_backlog = -") && check.contains("(belongs to the "),

@@ -1,4 +1,4 @@
-//! A server configured as badly as the audited one of the field: folder, configuration, kernel.
+//! A badly configured server, modeled on a real one that was audited: folder, configuration, kernel.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -25,7 +25,7 @@ fn bad() -> (TempDir, Facts) {
         ..bad_server::facts(&folder.path().join("nginx.conf"), &folder.path().join("www"))
     };
     let mut facts = facts;
-    // Whatever holds the temporary files of tests.
+    // The file system of the tests' temporary files.
     facts.folders[0].in_memory = false;
     (folder, facts)
 }
@@ -35,7 +35,7 @@ fn found(audit: &Audit) -> Vec<(Severity, &str)> {
 }
 
 #[test]
-fn the_audited_server_of_the_field_gets_exactly_its_findings() {
+fn a_real_server_gets_exactly_its_findings() {
     let (_folder, facts) = bad();
     let audit = audit(&facts, 800).unwrap();
     assert_eq!(
@@ -171,7 +171,7 @@ http {
 ";
 
 #[test]
-fn kept_connections_are_advice_that_repeats_inherited_headers() {
+fn advice_on_keepalive_repeats_inherited_headers() {
     let audit = audited(PROXY, |_| ());
     let found = finding(&audit, "upstream-keepalive").unwrap();
     assert_eq!((found.severity, &found.patch), (Severity::Moderate, &None));
@@ -255,7 +255,7 @@ fn each_setting_of_redis_has_its_finding() {
 }
 
 #[test]
-fn the_firewall_and_larger_buffers_of_the_kernel_are_judged_rightly() {
+fn the_firewall_and_larger_kernel_buffers_are_judged_correctly() {
     let value = |text: &str| KeyState::Value(text.to_owned(), true);
     let audit = audited(PROXY, |facts| {
         facts.kernel = bad_server::kernel();
@@ -273,7 +273,7 @@ fn the_firewall_and_larger_buffers_of_the_kernel_are_judged_rightly() {
 }
 
 #[test]
-fn limits_by_address_know_a_cdn() {
+fn limits_by_address_consider_a_cdn() {
     let direct = audited(PROXY, |_| ());
     let behind = PROXY.replace("upstream app", "set_real_ip_from 192.0.2.0/24; upstream app");
     let behind = audited(&behind, |_| ());

@@ -50,7 +50,7 @@ fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Starts nginx with a soft limit of 1024 open files, and returns its master's process id.
+/// Starts nginx with a soft limit of 1024 open files, and returns the ID of its master process.
 fn start(folder: &Path, port: u16) -> (Companion, u32) {
     let nginx = program("nginx").get_program().to_owned();
     let mut shell = program("sh");
@@ -68,7 +68,7 @@ fn start(folder: &Path, port: u16) -> (Companion, u32) {
     (process, pid.trim().parse().unwrap())
 }
 
-/// Returns the names of findings, without that on the file system of the tests' folder.
+/// Returns the names of findings, except the one about the file system of the tests' folder.
 fn checks_of(report: &Value) -> Vec<String> {
     checks(report).into_iter().filter(|check| check != "segments-on-disk").collect()
 }
@@ -106,7 +106,7 @@ fn a_bad_nginx_is_audited_and_the_patch_fixes_what_it_is_for() {
     assert!(evidence.contains("soft limit of open files 1024"), "{evidence}");
     assert!(std::fs::read_to_string(&markdown).unwrap().contains("## critical: workers may open 1024 files"));
 
-    // As docs/audit.md says.
+    // As docs/audit.md describes.
     for options in [&["--dry-run", "-p1"][..], &["-p1", "-r", "-"]] {
         let applied = program("patch").args(options).args(["-d", "/", "-i", &patch]).output().unwrap();
         assert!(applied.status.success(), "{applied:?}\n{}", std::fs::read_to_string(&patch).unwrap());
@@ -165,8 +165,8 @@ fn stale_files_are_listed_exactly_and_nothing_else_is_removed() {
     };
     let media = [&[0x47][..], &[0xff; 187]].concat();
     let kept = [
-        old("film/list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nf0.ts\n#EXT-X-ENDLIST\n"),
-        old("film/f0.ts", &media),
+        old("vod/list.m3u8", b"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nf0.ts\n#EXT-X-ENDLIST\n"),
+        old("vod/f0.ts", &media),
         old("live/node_modules/x/index.d.ts", b"export {}"),
         old("live/main.ts", b"const x = 1;"),
         old("live/trailer.mp4", b"....ftyp"),
@@ -221,14 +221,14 @@ fn a_configuration_of_another_machine_is_audited_without_this_one() {
         .iter()
         .map(|unknown| unknown["check"].as_str().unwrap())
         .collect();
-    // What the other files may have is not known to be absent.
+    // The other files may contain what seems to be absent.
     for check in ["configuration", "stale-segments", "rate-limits", "monitoring", "sendfile", "tcp-buffers"] {
         assert!(unknown.contains(&check), "{check}: {report:#}");
         assert!(!checks(&report).contains(&check.to_owned()), "{check}: {report:#}");
     }
     let connections = report["capacity"]["before"][1]["formula"].as_str().unwrap();
     assert_eq!(connections, "workers 64 x worker_connections 20000 / 2 per viewer");
-    // Without the number of processors it is said that one is assumed.
+    // Without a number of processors, the report states that one is assumed.
     let report = json(&audit(&["--config", main, "--no-host", "--format", "json", "--viewers", "50000"]));
     assert!(report.to_string().contains("an unknown number of processors: 1 is assumed"), "{report:#}");
 }
@@ -249,7 +249,7 @@ fn an_nginx_in_its_own_file_system_is_audited_with_its_own_files() {
         format!("server {{ listen 127.0.0.1:{port}; root /tmp/inner; location /live/ {{ }} }}\n"),
     )
     .unwrap();
-    // An absolute link, which leads to another file here.
+    // An absolute link, which refers to another file outside of the namespace.
     std::os::unix::fs::symlink("/etc/nginx/site", folder.path().join("conf/sites/live")).unwrap();
     let script = format!(
         "mount --rbind / {at}/root
@@ -275,15 +275,15 @@ fn an_nginx_in_its_own_file_system_is_audited_with_its_own_files() {
         );
         thread::sleep(Duration::from_millis(20));
     }
-    let masters =
+    let processes =
         program("pgrep").args(["-f", "^nginx: master process nginx -g daemon off;$"]).output().unwrap();
-    let masters = String::from_utf8_lossy(&masters.stdout).into_owned();
-    // Others may run nginx like this, too; ours has another root.
+    let processes = String::from_utf8_lossy(&processes.stdout).into_owned();
+    // Other processes may run nginx like this, too; ours has another root.
     let own = |pid: &&str| {
         std::fs::read_to_string(format!("/proc/{pid}/root/etc/nginx/nginx.conf"))
             .is_ok_and(|text| text.contains("4321"))
     };
-    let pid = masters.lines().find(own).expect("a master with its own files");
+    let pid = processes.lines().find(own).expect("a master process with its own files");
     let report = json(&audit(&["--pid", pid, "--viewers", "2000", "--redis", "off", "--format", "json"]));
     let text = report.to_string();
     assert!(text.contains("/etc/nginx/nginx.conf:3: worker_connections 1234;"), "{report:#}");

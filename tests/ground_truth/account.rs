@@ -1,4 +1,4 @@
-//! The one comparison that every case makes: the report and the exchange log against the log of the
+//! The comparison that every case makes: the report and the exchange log with the log of the
 //! server, in both directions.
 
 use super::balance;
@@ -6,10 +6,10 @@ use super::pairing::{Account, Circumstances, pair};
 use super::swarm::Run;
 use super::truth::Served;
 
-/// How many discrepancies are shown; the first ones mostly explain the rest.
+/// Number of discrepancies that are shown; the first ones usually explain the rest.
 const SHOWN: usize = 12;
 
-/// Compares; panics with every discrepancy, both sides named, if there is one.
+/// Compares both sides; panics with the discrepancies if there are any.
 pub(crate) fn settle<'a>(
     case: &str,
     run: &'a Run,
@@ -24,17 +24,17 @@ pub(crate) fn settle<'a>(
     eprintln!("{case}: {summary}");
     assert!(
         found.is_empty(),
-        "{case}: {} discrepancies between viewers and server\n\n  - {}\n\n{summary}\nwhat it said:\n{}",
+        "{case}: {} discrepancies between viewers and server\n\n  - {}\n\n{summary}\nits output:\n{}",
         found.len(),
         found.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n  - "),
-        run.said
+        run.output
     );
-    assert!(!account.whole.is_empty(), "{case}: nothing was compared: {}", run.said);
+    assert!(!account.whole.is_empty(), "{case}: nothing was compared: {}", run.output);
     account
 }
 
-/// What the run says of itself: probe and kernel agree, nothing was lost, and it is not invalid for
-/// any reason but a busy machine, which is no matter of truth.
+/// Checks the run's own account: probe and kernel agree, no record was lost, and the only accepted reason for an
+/// invalid run is a busy machine.
 fn agreement(run: &Run) -> Vec<String> {
     let mut found = Vec::new();
     let agreement = run.report.pointer("/agreement/kernel_bytes").map(|value| value.as_f64().unwrap());
@@ -54,7 +54,7 @@ fn agreement(run: &Run) -> Vec<String> {
     for reason in run.report["invalid_because"].as_array().unwrap() {
         let reason = reason.as_str().unwrap();
         if !reason.contains("machine") {
-            found.push(format!("the run says that it is invalid: {reason}"));
+            found.push(format!("the run is invalid: {reason}"));
         }
     }
     found

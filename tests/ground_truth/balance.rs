@@ -1,4 +1,4 @@
-//! The report's figures against the servers' logs: per viewer and in total, by kind, exactly.
+//! Compares the report's figures with the servers' logs exactly: per viewer, in total, and by kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use super::truth::{Served, kind};
 
 const KINDS: [&str; 5] = ["manifest", "segment", "init", "key", "other"];
 
-/// What the report has to say of one viewer.
+/// The expected row of one viewer in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Expected {
     requests: BTreeMap<String, u64>,
@@ -43,13 +43,13 @@ impl Expected {
         self.received += received;
     }
 
-    /// What the server says.
+    /// Adds a request that the server logged.
     fn served(&mut self, served: &Served, received: u64) {
         let Served { status, head_bytes, body_bytes, .. } = served;
         self.add(served.kind(), Some(*status), *head_bytes, *body_bytes, received);
     }
 
-    /// Of a request that broke off, or that no server logged: what the viewer got of it.
+    /// Adds the part that the viewer received of a request that was interrupted or that no server logged.
     fn part(&mut self, exchange: &Exchange) {
         let Exchange { status, head_bytes, body_bytes, .. } = exchange;
         let received = exchange.received_bytes.unwrap_or(0);
@@ -57,21 +57,21 @@ impl Expected {
     }
 }
 
-/// Discrepancies between the report and the logs. What was not whole was identified one by one before.
+/// Discrepancies between the report and the logs. Incomplete exchanges have been identified one by one before.
 pub(crate) fn discrepancies(run: &Run, account: &Account<'_>) -> Vec<String> {
     let mut expected: BTreeMap<u32, Expected> = BTreeMap::new();
     let mut of = |viewer: u32, add: &dyn Fn(&mut Expected)| {
         add(expected.entry(viewer).or_default());
     };
     for Pair { exchange, served } in &account.whole {
-        // Ciphertext is longer than what the server counts; only the kernel knows by how much.
+        // Ciphertext is longer than what the server counts, by an amount that only the kernel knows.
         let received = if exchange.tls { exchange.received_bytes.unwrap_or(0) } else { served.bytes() };
         of(served.viewer, &|expected| expected.served(served, received));
     }
     for (Pair { exchange, .. }, _) in &account.cut {
         of(exchange.viewer, &|expected| expected.part(exchange));
     }
-    // What went into a closed connection was never a request to anybody.
+    // A request on a closed connection reached no server.
     for (exchange, _) in account.unlogged.iter().filter(|(_, why)| *why != Why::StaleConnection) {
         of(exchange.viewer, &|expected| expected.part(exchange));
     }
@@ -104,7 +104,7 @@ fn rows(run: &Run, expected: &BTreeMap<u32, Expected>, tls: bool) -> Vec<String>
         differ("http_status", format!("{:?}", row.http_status), format!("{:?}", expected.http_status));
         differ("head_bytes", row.head_bytes.to_string(), expected.head_bytes.to_string());
         if tls {
-            // At a connection's end TLS says goodbye outside of any exchange.
+            // When a connection ends, TLS sends close_notify outside of any exchange.
             let more = row.received.checked_sub(expected.received);
             differ("received", format!("{more:?} more, in bounds"), {
                 let bound = more.filter(|more| *more <= 4096);
@@ -158,7 +158,7 @@ fn totals(run: &Run, expected: &BTreeMap<u32, Expected>, account: &Account<'_>) 
     found
 }
 
-/// Connections are those of the log: one `connect` for each, on its first exchange.
+/// Connections equal those of the log: one `connect` for each, on its first exchange.
 fn connections(run: &Run, account: &Account<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let mut firsts = BTreeMap::<_, &Exchange>::new();
@@ -175,7 +175,7 @@ fn connections(run: &Run, account: &Account<'_>) -> Vec<String> {
             found.push(format!("connect time on the wrong exchange of a connection: {exchange}"));
         }
     }
-    // The server's number of each of our connections, and the other way round.
+    // The server's number for each of our connections, and vice versa.
     let pairs = account.whole.iter().chain(account.cut.iter().map(|(pair, _)| pair));
     let mut names = BTreeMap::new();
     for Pair { exchange, served } in pairs {
@@ -189,7 +189,7 @@ fn connections(run: &Run, account: &Account<'_>) -> Vec<String> {
     found
 }
 
-/// What was compared, for people.
+/// A readable list of what was compared.
 pub(crate) fn summary(run: &Run, served: &[Served], account: &Account<'_>) -> String {
     let mut text = String::new();
     let Account { whole, cut, unlogged, .. } = account;

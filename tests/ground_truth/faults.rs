@@ -1,4 +1,4 @@
-//! Servers that fail, and servers that are slow: by how much, the test knows.
+//! Servers that fail and servers that are slow, by an amount that the test knows.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn number(target: &str) -> Option<u32> {
     target.rsplit('/').next()?.strip_prefix('s')?.strip_suffix(".ts")?.parse().ok()
 }
 
-/// Segments that are missing, and segments that the server has no time for.
+/// Segments that are missing (404), and segments for which the server is unavailable (503).
 #[test]
 fn not_found_and_unavailable() {
     let server = "
@@ -32,7 +32,7 @@ fn not_found_and_unavailable() {
     let site = Site::start(server, live);
     let Outcome { run, served, known } = site.play("/s.m3u8", 3, 16, &[]);
     let account = settle("404 and 503", &run, &served, &known);
-    assert!(matches!(run.exit_code, Some(4 | 5)), "the error rate is too high: {}", run.said);
+    assert!(matches!(run.exit_code, Some(4 | 5)), "the error rate is too high: {}", run.output);
     for (status, digit) in [(404, 3), (503, 6)] {
         let of = |one: &truth::Served| one.status == status;
         assert!(served.iter().filter(|one| of(one)).count() >= 3, "{status}");
@@ -44,8 +44,8 @@ fn not_found_and_unavailable() {
     }
     let failed = served.iter().filter(|one| one.status >= 400).count() as u64;
     assert_eq!(run.number("/errors/http"), failed);
-    assert_eq!(run.number("/viewers/starts"), 3, "FFmpeg plays on");
-    // What a viewer had not given up when it was stopped is not skipped.
+    assert_eq!(run.number("/viewers/starts"), 3, "FFmpeg continues to play");
+    // A segment that a viewer still retried when it was stopped is not counted as skipped.
     let refused: BTreeSet<(u32, &str)> =
         served.iter().filter(|one| one.status >= 400).map(|one| (one.viewer, one.target.as_str())).collect();
     let (skipped, refused) = (run.number("/segments_skipped"), refused.len() as u64);
@@ -53,7 +53,7 @@ fn not_found_and_unavailable() {
     assert!(count(&account, "segment") >= 3 * 8);
 }
 
-/// A file as a server would send it; 404 if there is none.
+/// The response with a file; 404 if there is no such file.
 fn file(www: &Path, target: &str) -> Vec<u8> {
     let kind = if target.ends_with(".ts") { "video/mp2t" } else { "application/vnd.apple.mpegurl" };
     match fs::read(www.join(target.trim_start_matches('/'))) {
@@ -62,7 +62,7 @@ fn file(www: &Path, target: &str) -> Vec<u8> {
     }
 }
 
-/// A live stream behind a server that follows a script.
+/// A live stream on a scripted server.
 fn scripted(
     script: impl Fn(&Path, &str) -> Answer + Send + Sync + 'static,
 ) -> (Server, tempfile::TempDir, Live) {
@@ -82,7 +82,7 @@ fn play(server: Server, clients: u32, length: u32) -> Outcome {
 
 /// Bodies that end too early: by a reset, and by a close.
 #[test]
-fn reset_and_cut_short() {
+fn reset_and_truncated_responses() {
     let (server, _folder, _live) = scripted(|www, target| {
         let mut bytes = file(www, target);
         let half = bytes.len() / 2;
@@ -106,8 +106,8 @@ fn reset_and_cut_short() {
             .iter()
             .filter(|(pair, why)| *why == Why::CutByServer && outcome(pair.exchange))
             .inspect(|(Pair { exchange, served }, _)| {
-                assert_eq!(exchange.status, Some(200), "the head was whole: {exchange}");
-                assert_eq!(exchange.read(), served.bytes(), "everything that came was read: {exchange}");
+                assert_eq!(exchange.status, Some(200), "the head was complete: {exchange}");
+                assert_eq!(exchange.read(), served.bytes(), "everything that arrived was read: {exchange}");
             })
             .count() as u64
     };
@@ -125,12 +125,12 @@ fn reset_and_cut_short() {
         in_flight.filter(|(pair, _)| is(pair.served, rest)).count() as u64
     };
     let all = (reset + stopped(2), closed + stopped(5));
-    assert_eq!(all, (asked(2), asked(5)), "each of them, and nothing else");
+    assert_eq!(all, (asked(2), asked(5)), "exactly these");
 }
 
-/// A server that thinks before it answers, and pauses in the middle of a body.
+/// A server that delays its responses, and pauses in the middle of a body.
 #[test]
-fn slow_to_answer() {
+fn slow_responses() {
     const PAUSE: Duration = Duration::from_millis(250);
     let (server, _folder, _live) = scripted(|www, target| {
         let mut whole = file(www, target);
@@ -149,7 +149,7 @@ fn slow_to_answer() {
         .map(|pair| (pair.exchange.ttfb.unwrap(), pair.exchange.download.unwrap()))
         .inspect(|(ttfb, download)| {
             assert!(*ttfb >= pause, "{ttfb} s to the first byte, which waited {pause} s");
-            // (The first byte of a body may be read late, its last one hardly.)
+            // (The first byte of a body may be read late; the last one hardly ever is.)
             assert!(*download >= pause - 0.1, "{download} s for a body with a pause of {pause} s");
         })
         .collect();
@@ -173,9 +173,9 @@ fn slow_to_answer() {
     assert!(playlists < pause / 2.0, "playlists do not wait: {playlists}");
 }
 
-/// A server with a thin line: what a request takes is what nginx says it takes.
+/// A server with limited bandwidth: the duration of a request equals the one that nginx logs.
 #[test]
-fn slow_to_send() {
+fn slow_bodies() {
     let site = Site::start("location ~ ts$ { limit_rate 30k; }", live);
     let Outcome { run, served, known } = site.play("/s.m3u8", 3, 12, &[]);
     let account = settle("slow to send", &run, &served, &known);
@@ -199,7 +199,7 @@ fn slow_to_send() {
 }
 
 /// A server that closes idle connections just before viewers use them again: such a request is lost and
-/// sent again, and no server tells of it.
+/// sent again, and no server logs it.
 fn idle_connections_are_closed(case: &str, tls: bool) {
     let site = Site::start("keepalive_timeout 300ms;", live);
     let site = if tls { site.with_tls() } else { site };
@@ -207,10 +207,10 @@ fn idle_connections_are_closed(case: &str, tls: bool) {
     let Outcome { run, served, known } = site.play("/s.m3u8", 3, 12, arguments);
     let account = settle(case, &run, &served, &known);
     let stale = account.unlogged.iter().filter(|(_, why)| *why == Why::StaleConnection).count() as u64;
-    assert!(stale >= 3, "{stale} requests into closed connections");
+    assert!(stale >= 3, "{stale} requests on closed connections");
     assert_passed(&run);
     assert_eq!(run.number("/stale_requests"), stale);
-    assert_eq!(run.report["errors"]["rate"], 0.0, "the viewers lose nothing by it");
+    assert_eq!(run.report["errors"]["rate"], 0.0, "the viewers lose nothing");
     assert!(count(&account, "segment") >= 3 * 8);
 }
 
@@ -224,14 +224,14 @@ fn idle_tls_connections_are_closed() {
     idle_connections_are_closed("idle TLS connections are closed", true);
 }
 
-/// The server goes away for 10 s and comes back: so do the viewers.
+/// The server is down for 10 s; viewers recover when it is back.
 #[test]
-fn origin_away_for_ten_seconds() {
+fn ten_seconds_without_the_origin() {
     let mut site = Site::start("", live);
     let swarm = Swarm::start(&site.url("/s.m3u8"), 3, 32, &[]);
     thread::sleep(Duration::from_secs(8));
     let gone = seconds();
-    site.nginx.break_off();
+    site.nginx.crash();
     thread::sleep(Duration::from_secs(10));
     site.nginx.start_again();
     let back = seconds();
@@ -240,13 +240,13 @@ fn origin_away_for_ten_seconds() {
     let account = settle("origin away for 10 s", &run, &served, &known);
     for row in &run.rows {
         let viewer = row.viewer;
-        assert!(row.starts >= 2, "viewer {viewer} was not started again");
+        assert!(row.starts >= 2, "viewer {viewer} was not restarted");
         let after = account.whole.iter().filter(|pair| {
             pair.served.viewer == viewer
                 && pair.served.kind() == "segment"
                 && pair.exchange.started > back + 8.0
         });
-        assert!(after.count() >= 2, "viewer {viewer} does not play again: {}", run.said);
+        assert!(after.count() >= 2, "viewer {viewer} does not play again: {}", run.output);
         assert_eq!(row.state, "ended");
         assert!((12.0..30.0).contains(&row.media_seconds), "viewer {viewer}: {} s", row.media_seconds);
     }
@@ -255,7 +255,7 @@ fn origin_away_for_ten_seconds() {
             .iter()
             .all(|exchange| !(gone + 0.5..back - 0.5).contains(&exchange.started) || exchange.read() == 0)
     );
-    assert!(run.number("/errors/connect") >= 3, "each viewer failed to connect: {}", run.said);
+    assert!(run.number("/errors/connect") >= 3, "each viewer failed to connect: {}", run.output);
     let starts = run.number("/viewers/starts");
     let ends = |how: &str| run.number(&format!("/viewers/exits/{how}"));
     assert_eq!((ends("success"), ends("success") + ends("error") + ends("signal")), (3, starts));
@@ -265,6 +265,6 @@ fn origin_away_for_ten_seconds() {
     let says = |words: &str| reasons.iter().any(|one| one["reason"].as_str().unwrap().contains(words));
     assert!(says("refused") || says("reload"), "{reasons:?}");
     for reason in reasons {
-        assert!(run.said.contains(reason["reason"].as_str().unwrap()), "{reason} is not in {}", run.said);
+        assert!(run.output.contains(reason["reason"].as_str().unwrap()), "{reason} is not in {}", run.output);
     }
 }

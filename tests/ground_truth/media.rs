@@ -1,5 +1,4 @@
-//! What is played: small loops, encoded once and kept below target/, and streams made of them by
-//! copying. Nothing here serves or measures.
+//! Media for the tests: small loops, encoded once and kept below target/, and streams copied from them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::patience::eventually;
 use super::program::{Companion, program};
+use super::waiting::eventually;
 
 /// Size and rate of each rendition, best first.
 const RENDITIONS: [(&str, &str); 3] = [("320x180", "300k"), ("256x144", "150k"), ("160x90", "80k")];
-/// Whoever forgets a live stream finds it ended after this many seconds.
+/// Maximum duration of a live stream in seconds, in case a test does not stop it.
 const LONGEST: &str = "180";
 
 /// The loop of a rendition: 12 s, a key frame every second.
@@ -28,7 +27,7 @@ fn source(rendition: usize) -> PathBuf {
     folder.join(format!("{rendition}.mp4"))
 }
 
-/// Encodes all loops. They appear whole or not at all, also to another process that does the same.
+/// Encodes all loops atomically, even if another process does the same.
 fn encode(kept: &Path) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     for (number, (size, rate)) in RENDITIONS.iter().enumerate() {
@@ -41,7 +40,7 @@ fn encode(kept: &Path) {
         ffmpeg.args(["-bf", "0", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "48k"]);
         done(ffmpeg.arg(folder.path().join(format!("{number}.mp4"))));
     }
-    // Who comes second finds the folder there, and may use it.
+    // The second process finds the folder, and may use it.
     let result = fs::rename(folder.path(), kept);
     assert!(result.is_ok() || kept.is_dir(), "{}: {result:?}", kept.display());
 }
@@ -51,21 +50,21 @@ fn done(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A film of 12 s in segments of 2 s: `www/s.m3u8`.
-pub(crate) fn film(www: &Path) {
+/// A VOD of 12 s in segments of 2 s: `www/s.m3u8`.
+pub(crate) fn vod(www: &Path) {
     let mut ffmpeg = program("ffmpeg");
     ffmpeg.args(["-v", "error", "-nostdin", "-i"]).arg(source(0)).args(["-map", "0", "-c", "copy"]);
     ffmpeg.args(["-f", "hls", "-hls_time", "2", "-hls_playlist_type", "vod"]);
     done(ffmpeg.arg(www.join("s.m3u8")));
 }
 
-/// A live stream that is written for as long as this lives.
+/// A live stream that is written until this is dropped.
 pub(crate) struct Live {
     _ffmpeg: Companion,
 }
 
 impl Live {
-    /// `www/s.m3u8`, one rendition in segments of one second, with further arguments for FFmpeg.
+    /// `www/s.m3u8`, one rendition in segments of one second, with additional arguments for FFmpeg.
     pub(crate) fn start(www: &Path, arguments: &[&str]) -> Self {
         let mut ffmpeg = program("ffmpeg");
         ffmpeg.args(["-v", "error", "-nostdin", "-re", "-stream_loop", "-1", "-i"]).arg(source(0));
@@ -87,7 +86,7 @@ impl Live {
         Self::write(ffmpeg, www, &renditions, "v%v/s.m3u8", "v2/s.m3u8")
     }
 
-    /// `www/master.m3u8`, two renditions of the picture in `v0` and `v1`, the sound of both in `v2`.
+    /// `www/master.m3u8`, two video renditions in `v0` and `v1`, the audio of both in `v2`.
     pub(crate) fn start_separate_audio(www: &Path) -> Self {
         let mut ffmpeg = program("ffmpeg");
         ffmpeg.args(["-v", "error", "-nostdin"]);
@@ -95,7 +94,7 @@ impl Live {
             ffmpeg.args(["-re", "-stream_loop", "-1", "-i"]).arg(source(number));
         }
         ffmpeg.args(["-map", "0:v", "-map", "1:v", "-map", "0:a"]);
-        let map = "v:0,agroup:sound v:1,agroup:sound a:0,agroup:sound,default:yes";
+        let map = "v:0,agroup:audio v:1,agroup:audio a:0,agroup:audio,default:yes";
         let renditions = ["-var_stream_map", map, "-master_pl_name", "master.m3u8"];
         Self::write(ffmpeg, www, &renditions, "v%v/s.m3u8", "v2/s.m3u8")
     }

@@ -1,6 +1,6 @@
-//! Pairs each exchange that a viewer's probe told of with the request that a server tells of, and
-//! says of every exchange that is not whole, and of every one that no server knows, why that is so.
-//! Whatever has no reason is a discrepancy.
+//! Pairs each exchange that a viewer's probe recorded with the request that a server logged, and finds the
+//! reason for every exchange that is incomplete or that no server logged. An exchange without a reason is a
+//! discrepancy.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -10,37 +10,37 @@ use hls_swarm_probe::record::url_hash;
 use super::swarm::{Exchange, Run};
 use super::truth::Served;
 
-/// What is known of a case beside the server's log.
+/// Facts about a case that are not in the server's log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Circumstances {
     /// The `Host` header that viewers send.
     pub(crate) host: String,
-    /// Spans of `CLOCK_MONOTONIC`, in seconds, in which the test had the server away. A server that is
-    /// broken off does not log what was in flight.
+    /// Spans of `CLOCK_MONOTONIC`, in seconds, in which the server was down. A server that
+    /// crashes does not log requests in flight.
     pub(crate) outages: Vec<Range<f64>>,
 }
 
-/// Why an exchange is not whole, or not in the server's log.
+/// The reason why an exchange is incomplete or not in the server's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// The viewer was stopped while it was in flight, with the run or because its life ended.
+    /// The viewer was stopped while it was in flight, with the run or at the end of its process.
     InFlightAtStop,
-    /// The server says itself that it did not send all of it.
+    /// The server logged that it did not send all of it.
     CutByServer,
-    /// In flight when the server was taken away.
+    /// In flight when the server crashed.
     Outage,
-    /// Sent into a kept connection that the server had closed meanwhile.
+    /// Sent on a kept-alive connection that the server had closed meanwhile.
     StaleConnection,
 }
 
-/// An exchange and the request it is in the server's log.
+/// An exchange and its request in the server's log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pair<'a> {
     pub(crate) exchange: &'a Exchange,
     pub(crate) served: &'a Served,
 }
 
-/// Every exchange, by what became of it.
+/// Every exchange, by its outcome.
 #[derive(Debug, Default)]
 pub(crate) struct Account<'a> {
     pub(crate) whole: Vec<Pair<'a>>,
@@ -49,7 +49,7 @@ pub(crate) struct Account<'a> {
     pub(crate) discrepancies: Vec<String>,
 }
 
-/// Pairs by the viewer's port, in the order in which requests went through it.
+/// Pairs exchanges and requests by the viewer's port, in the order in which they were sent.
 pub(crate) fn pair<'a>(run: &'a Run, served: &'a [Served], known: &Circumstances) -> Account<'a> {
     let mut ports: BTreeMap<u16, (Vec<&Exchange>, Vec<&Served>)> = BTreeMap::new();
     for exchange in &run.exchanges {
@@ -63,7 +63,7 @@ pub(crate) fn pair<'a>(run: &'a Run, served: &'a [Served], known: &Circumstances
     for (mut ours, theirs) in ports.into_values() {
         ours.sort_by(|a, b| a.started.partial_cmp(&b.started).unwrap());
         let mut theirs = VecDeque::from(theirs);
-        let missed = |served| format!("served, and no viewer tells of it:\n      {served}");
+        let missed = |served| format!("served, but recorded by no viewer:\n      {served}");
         for exchange in ours {
             let same = theirs.iter().position(|served| is_same(exchange, served, known));
             let Some(skipped) = same else {
@@ -80,24 +80,24 @@ pub(crate) fn pair<'a>(run: &'a Run, served: &'a [Served], known: &Circumstances
     account
 }
 
-/// Whether it is the same request, by viewer and URL.
+/// Returns whether both are the same request, by viewer and URL.
 fn is_same(exchange: &Exchange, served: &Served, known: &Circumstances) -> bool {
-    // Nothing came back and the connection was gone: the server, which answered, had another request.
+    // Nothing was received on a closed connection, so the request that the server answered is another one.
     let lost = exchange.is_ended_by_server() || exchange.outcome == "stale";
     let unheard = exchange.read() == 0 && lost && served.bytes() > 0;
     let hash = url_hash(served.target.as_bytes(), known.host.as_bytes());
     exchange.viewer == served.viewer && exchange.url_hash == format!("{hash:016x}") && !unheard
 }
 
-/// What there is to know of the viewers' processes.
+/// Facts about the viewers' processes.
 struct Lifetimes {
     /// By viewer and generation.
     exchanges: BTreeMap<(u32, u32), Vec<Exchange>>,
-    /// The run did not stop before.
+    /// The earliest time at which the run stopped.
     stop: f64,
 }
 
-/// Longer than any response of these tests takes, seconds.
+/// Longer than any response of these tests takes, in seconds.
 const LONGEST_FLIGHT: f64 = 4.0;
 
 impl Lifetimes {
@@ -109,7 +109,7 @@ impl Lifetimes {
         Self { exchanges: lifetimes, stop: run.stop }
     }
 
-    /// Nothing was asked for on its connection after it.
+    /// No request followed on its connection.
     fn is_last_of_its_connection(&self, exchange: &Exchange) -> bool {
         let of_life = &self.exchanges[&(exchange.viewer, exchange.generation)];
         !of_life
@@ -117,18 +117,18 @@ impl Lifetimes {
             .any(|other| other.connection == exchange.connection && other.started > exchange.started)
     }
 
-    /// Its viewer was not started again.
-    fn is_of_last_life(&self, exchange: &Exchange) -> bool {
+    /// Its viewer was not restarted.
+    fn is_of_last_generation(&self, exchange: &Exchange) -> bool {
         !self
             .exchanges
             .keys()
             .any(|(viewer, generation)| *viewer == exchange.viewer && *generation > exchange.generation)
     }
 
-    /// It was in flight when the run stopped: the last of its connection and of its viewer, and begun
-    /// not long before.
+    /// It was in flight when the run stopped: the last one of its connection and its viewer, and begun
+    /// shortly before.
     fn ends_with_run(&self, exchange: &Exchange) -> bool {
-        self.is_of_last_life(exchange)
+        self.is_of_last_generation(exchange)
             && self.is_last_of_its_connection(exchange)
             && exchange.started > self.stop - LONGEST_FLIGHT
     }
@@ -138,7 +138,7 @@ impl<'a> Account<'a> {
     fn judge_pair(&mut self, pair: Pair<'a>, lifetimes: &Lifetimes, known: &Circumstances) {
         let Pair { exchange, served } = pair;
         let faults = if exchange.is_complete() { whole(pair) } else { partial(pair) };
-        let why = why_cut(pair, lifetimes, known);
+        let why = cut_reason(pair, lifetimes, known);
         if why.is_none() && !exchange.is_complete() {
             self.discrepancies.push(format!("not whole without a reason:\n      {exchange}\n      {served}"));
         }
@@ -165,7 +165,7 @@ impl<'a> Account<'a> {
         let why = if in_outage(exchange, known) && !exchange.is_complete() && !stale {
             Some(Why::Outage)
         } else if nothing && exchange.is_ended_by_viewer() && lifetimes.ends_with_run(exchange) {
-            // It was sent, and the connection was gone before the server read it.
+            // It was sent, and the connection was closed before the server read it.
             Some(Why::InFlightAtStop)
         } else if nothing
             && stale
@@ -180,19 +180,18 @@ impl<'a> Account<'a> {
             Some(why) => self.unlogged.push((exchange, why)),
             None => {
                 let next = next.map_or_else(|| "nothing more on this port".to_owned(), Served::to_string);
-                self.discrepancies
-                    .push(format!("no server tells of it:\n      {exchange}\n      log: {next}"));
+                self.discrepancies.push(format!("logged by no server:\n      {exchange}\n      log: {next}"));
             }
         }
     }
 }
 
 fn in_outage(exchange: &Exchange, known: &Circumstances) -> bool {
-    // It may have begun a little before, and the last request of a life goes on until somebody ends it.
+    // It may have begun shortly before, and the last request of a process lasts until the process is stopped.
     known.outages.iter().any(|outage| (outage.start - 2.0..outage.end).contains(&exchange.started))
 }
 
-fn why_cut(pair: Pair<'_>, lifetimes: &Lifetimes, known: &Circumstances) -> Option<Why> {
+fn cut_reason(pair: Pair<'_>, lifetimes: &Lifetimes, known: &Circumstances) -> Option<Why> {
     let Pair { exchange, served } = pair;
     if exchange.is_complete() {
         None
@@ -207,7 +206,7 @@ fn why_cut(pair: Pair<'_>, lifetimes: &Lifetimes, known: &Circumstances) -> Opti
     }
 }
 
-/// What must hold for every pair.
+/// Checks that apply to every pair.
 fn common(pair: Pair<'_>) -> Vec<String> {
     let Pair { exchange, served } = pair;
     let mut faults = Vec::new();
@@ -220,7 +219,7 @@ fn common(pair: Pair<'_>) -> Vec<String> {
     faults
 }
 
-/// What must hold for a whole exchange: everything, exactly.
+/// Checks for a complete exchange: all values are equal.
 fn whole(pair: Pair<'_>) -> Vec<String> {
     let Pair { exchange, served } = pair;
     let mut faults = Vec::new();
@@ -237,7 +236,7 @@ fn whole(pair: Pair<'_>) -> Vec<String> {
         faults.push(format!("body of {} B instead of {} B", exchange.body_bytes, served.body_bytes));
     }
     match exchange.received_bytes {
-        // Received bytes less the head are nginx's $body_bytes_sent.
+        // Received bytes minus the head are nginx's $body_bytes_sent.
         Some(received)
             if !exchange.tls && received.checked_sub(exchange.head_bytes) != Some(served.body_bytes) =>
         {
@@ -252,8 +251,8 @@ fn whole(pair: Pair<'_>) -> Vec<String> {
     faults
 }
 
-/// What must hold for an exchange that broke off: read <= received <= sent, and the server had not sent
-/// all, or sent more than was read.
+/// Checks for an interrupted exchange: read <= received <= sent, and the server had not sent
+/// everything, or had sent more than was read.
 fn partial(pair: Pair<'_>) -> Vec<String> {
     let Pair { exchange, served } = pair;
     let mut faults = Vec::new();

@@ -1,4 +1,4 @@
-//! Secrets reach the server, and nobody else: not the list of processes, not a report, not a log.
+//! Secrets reach only the server: they are in no process list, report, or log.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ fn command_lines() -> Vec<String> {
 }
 
 #[test]
-fn they_are_told_to_the_server_alone() {
+fn only_the_server_receives_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let kept = |name: &str, secret: &str| {
         let path = folder.path().join(name);
@@ -35,7 +35,7 @@ fn they_are_told_to_the_server_alone() {
         format!("{{file:{}}}", path.display())
     };
     let (token, bearer, place) = (kept("token", TOKEN), kept("bearer", BEARER), kept("place", PLACE));
-    // Whoever does not know the secrets gets nothing.
+    // Requests without the secrets are refused.
     let rules = format!(
         "if ($http_authorization != \"Bearer {BEARER}\") {{ return 403; }}
          location ~ m3u8$ {{ if ($arg_token != \"{TOKEN}\") {{ return 403; }} }}"
@@ -60,7 +60,7 @@ fn they_are_told_to_the_server_alone() {
     let lines = command_lines();
     let viewers =
         lines.iter().filter(|line| line.contains("{HLS_SWARM_SECRET_") && line.contains(&site.host()));
-    assert_eq!(viewers.count(), 2, "both viewers are there, with what may be shown of the address");
+    assert_eq!(viewers.count(), 2, "both viewers are listed, with the public part of the URL");
     let mut scrape = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut exposed = String::new();
@@ -70,10 +70,10 @@ fn they_are_told_to_the_server_alone() {
     let Outcome { run, served, known } = site.finish(swarm);
     settle("secrets", &run, &served, &known);
     assert_passed(&run);
-    assert!(run.said.contains("Opening"), "FFmpeg's own words are in the log");
-    assert!(run.said.contains("***"), "and what they hold of secrets is hidden");
+    assert!(run.output.contains("Opening"), "FFmpeg's messages are in the log");
+    assert!(run.output.contains("***"), "secrets in FFmpeg's messages are hidden");
     let files = reports.map(|path| fs::read_to_string(path).unwrap());
-    let shown = lines.iter().chain(&files).chain([&exposed, &run.said, &run.text]);
+    let shown = lines.iter().chain(&files).chain([&exposed, &run.output, &run.text]);
     for text in shown {
         for secret in [TOKEN, BEARER, PLACE] {
             let at = text.find(secret);

@@ -1,4 +1,4 @@
-//! The ways in which servers put a stream behind something: TLS, redirects, tokens.
+//! Streams behind TLS, redirects, and tokens.
 
 use std::os::unix::fs::symlink;
 
@@ -11,8 +11,8 @@ fn live(www: &std::path::Path) -> Live {
     Live::start(www, &[])
 }
 
-/// Inside TLS, requests, status codes and body bytes are as exact as outside; the kernel's bytes are
-/// ciphertext, and no agreement is claimed.
+/// Over TLS, requests, status codes, and body bytes are as exact as without it. The kernel's bytes are
+/// ciphertext, so there is no agreement.
 #[test]
 fn https() {
     let site = Site::start("", live);
@@ -28,7 +28,7 @@ fn https() {
     }
 }
 
-/// A redirect is a request of its own.
+/// A redirect counts as a request.
 #[test]
 fn redirects() {
     let server = "
@@ -52,7 +52,7 @@ fn redirects() {
     };
     assert!(of("/start.m3u8", 302) >= 3);
     assert!(of("/hop/s", 302) >= 3 * 8 && of("/hop/s.m3u8", 200) >= 3);
-    // Each redirect was followed, but for one that was the last thing that a stopped viewer got.
+    // Each redirect was followed, except for one that was the last response of a stopped viewer.
     for row in &run.rows {
         let by_viewer: Vec<_> = served.iter().filter(|one| one.viewer == row.viewer).collect();
         let asked = |prefix: &str| {
@@ -65,8 +65,8 @@ fn redirects() {
     }
 }
 
-/// Tokens in the query of playlist and segments arrive, and stay out of report and exchange log. The
-/// playlist is changed on its way, so it comes in chunks, whose framing counts as body.
+/// Tokens in the queries of playlists and segments reach the server, and are not in the report or the exchange log.
+/// nginx modifies the playlist, so it is sent in chunks, whose framing counts as body.
 #[test]
 fn token_in_the_query() {
     let server = "
@@ -82,5 +82,5 @@ fn token_in_the_query() {
     assert!(served.iter().all(|one| one.target.contains("?token=S3cret") && one.status == 200));
     assert!(count(&account, "segment") >= 3 * 8 && count(&account, "manifest") >= 3 * 5);
     assert!(!run.text.contains("S3cret"), "the token is in {}", run.text);
-    assert!(!run.said.contains("S3cret"), "the token is in {}", run.said);
+    assert!(!run.output.contains("S3cret"), "the token is in {}", run.output);
 }

@@ -1,4 +1,4 @@
-//! One case's server: a folder, nginx before it, a run against it.
+//! The server of one case: a folder, nginx in front of it, and a run against it.
 
 use std::any::Any;
 use std::fs;
@@ -13,25 +13,25 @@ use super::pairing::Circumstances;
 use super::swarm::{Run, Swarm};
 use super::truth::{self, Served};
 
-/// What a run comes to: both sides.
+/// The outcome of a run: both sides.
 pub(crate) struct Outcome {
     pub(crate) run: Run,
     pub(crate) served: Vec<Served>,
     pub(crate) known: Circumstances,
 }
 
-/// nginx before a folder of its own.
+/// nginx with its own folder.
 pub(crate) struct Site {
     pub(crate) nginx: Nginx,
-    /// What keeps writing into the folder ends before the folder does.
+    /// Processes that write into the folder; they end before the folder is removed.
     _stream: Box<dyn Any>,
     folder: TempDir,
     tls: bool,
 }
 
 impl Site {
-    /// An empty `www`, a live stream or a film made in it by `fill`, and then nginx with these directives
-    /// in its server. `fill` may return what has to live as long as the case.
+    /// Creates `www`, lets `fill` create a live stream or a VOD in it, and starts nginx with these directives
+    /// in its `server` block. `fill` may return a value that has to live as long as the case.
     pub(crate) fn start<T: 'static>(server: &str, fill: impl FnOnce(&Path) -> T) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let www = folder.path().join("www");
@@ -60,13 +60,13 @@ impl Site {
         self.folder.path().join("www")
     }
 
-    /// Runs viewers to the end, then ends nginx and reads its log.
+    /// Runs viewers to the end, then stops nginx and reads its log.
     pub(crate) fn play(self, target: &str, clients: u32, seconds: u32, arguments: &[&str]) -> Outcome {
         let swarm = Swarm::start(&self.url(target), clients, seconds, arguments);
         self.finish(swarm)
     }
 
-    /// The same for a run that was started already.
+    /// The same for a run that has already been started.
     pub(crate) fn finish(self, swarm: Swarm) -> Outcome {
         let run = swarm.finish();
         let known = Circumstances { host: self.host(), ..Circumstances::default() };

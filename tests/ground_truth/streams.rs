@@ -1,4 +1,4 @@
-//! Streams of every make, served as they should be.
+//! Streams of every format on a server without faults.
 
 use std::fs;
 
@@ -6,22 +6,22 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::account::settle;
-use super::media::{Live, film};
+use super::media::{Live, vod};
 use super::origin::Origin;
 use super::pairing::{Account, Circumstances};
 use super::site::{Outcome, Site};
 use super::swarm::{Run, Swarm};
 use super::truth;
 
-/// How many whole exchanges were of this kind.
+/// Number of complete exchanges of this kind.
 pub(crate) fn count(account: &Account<'_>, kind: &str) -> usize {
     account.whole.iter().filter(|pair| pair.served.kind() == kind).count()
 }
 
-/// Everybody played all the time, and the run passed (or the machine was too busy to tell).
+/// Checks that all viewers played all the time, and that the run passed (or was invalid because the machine was busy).
 pub(crate) fn assert_passed(run: &Run) {
-    assert!(matches!(run.exit_code, Some(0 | 5)), "exit code {:?}: {}", run.exit_code, run.said);
-    assert_eq!(run.number("/viewers/starts"), run.number("/viewers/exits/success"), "{}", run.said);
+    assert!(matches!(run.exit_code, Some(0 | 5)), "exit code {:?}: {}", run.exit_code, run.output);
+    assert_eq!(run.number("/viewers/starts"), run.number("/viewers/exits/success"), "{}", run.output);
     assert_eq!(run.number("/errors/connect"), 0);
     for row in &run.rows {
         assert!(row.media_seconds > 5.0, "viewer {} played {} s", row.viewer, row.media_seconds);
@@ -63,8 +63,8 @@ fn all_renditions() {
             assert!(of.count() >= 7, "viewer {viewer}, {rendition}");
         }
     }
-    let masters = served.iter().filter(|one| one.target == "/master.m3u8").count();
-    assert_eq!(masters, 2, "each viewer asks for the master playlist once");
+    let multivariant = served.iter().filter(|one| one.target == "/master.m3u8").count();
+    assert_eq!(multivariant, 2, "each viewer requests the multivariant playlist once");
 }
 
 /// Viewers of one rendition cause no traffic for the others.
@@ -78,14 +78,14 @@ fn one_rendition() {
     assert!(count(&account, "segment") >= 3 * 8);
 }
 
-/// A film is played at its own pace; who has seen it to its end is followed by the next viewer.
+/// A VOD is played in real time; a viewer that has reached its end is followed by the next one.
 #[test]
-fn vod_at_its_own_pace() {
-    let site = Site::start("", film);
+fn vod_in_real_time() {
+    let site = Site::start("", vod);
     let Outcome { run, served, known } = site.play("/s.m3u8", 3, 20, &[]);
     let account = settle("VOD, paced", &run, &served, &known);
     assert_passed(&run);
-    // 20 s hold the whole film of 12 s and half of the next showing.
+    // 20 s are enough for the whole VOD of 12 s and half of the next playback.
     for row in &run.rows {
         assert_eq!(row.starts, 2, "viewer {}", row.viewer);
         assert!((14.0..=22.0).contains(&row.media_seconds), "viewer {}: {}", row.viewer, row.media_seconds);
@@ -93,14 +93,14 @@ fn vod_at_its_own_pace() {
             let named = |served: &truth::Served| served.viewer == row.viewer && served.name() == name;
             account.whole.iter().filter(|pair| named(pair.served)).count()
         };
-        assert_eq!(of("s.m3u8"), 2, "a playlist that ends is fetched once per showing");
+        assert_eq!(of("s.m3u8"), 2, "a playlist that ends is fetched once per playback");
         for number in 0..6 {
-            assert!(of(&format!("s{number}.ts")) >= 1, "segment {number} of the first showing");
+            assert!(of(&format!("s{number}.ts")) >= 1, "segment {number} of the first playback");
         }
     }
 }
 
-/// Initialization sections are counted as such.
+/// Initialization sections are counted as their own kind.
 #[test]
 fn fmp4_with_an_initialization_section() {
     let site = Site::start("", |www| {
@@ -112,7 +112,7 @@ fn fmp4_with_an_initialization_section() {
     assert!(count(&account, "init") >= 3 && count(&account, "segment") >= 3 * 8);
 }
 
-/// Keys are counted as such, and encrypted segments as what is sent, not as what is in them.
+/// Keys are counted as their own kind, and encrypted segments by the bytes that are sent.
 #[test]
 fn aes_128() {
     let site = Site::start("", |www| {

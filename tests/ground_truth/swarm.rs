@@ -1,4 +1,4 @@
-//! Runs the real program and reads what it wrote: the report and the exchange log. It judges nothing.
+//! Runs the real program and reads the report and the exchange log, without checking them.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,12 +13,12 @@ use hls_swarm_os::clock::now_ns;
 
 use super::program::Companion;
 
-/// Viewer k names itself `USER_AGENT/client-k`.
+/// The user agent of viewer k is `USER_AGENT/client-k`.
 pub(crate) const USER_AGENT: &str = "ground-truth";
-/// Beyond its length a run may need this long: preflight, and viewers that do not end when asked to.
+/// Maximum time that a run needs in addition to its duration, for preflight and for viewers that do not stop.
 const SURPLUS: Duration = Duration::from_secs(40);
 
-/// One line of the exchange log, as docs/report.md promises it.
+/// One line of the exchange log, as docs/report.md describes it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Exchange {
     pub(crate) viewer: u32,
@@ -90,19 +90,19 @@ pub(crate) struct Row {
     pub(crate) head_bytes: u64,
 }
 
-/// A run that is over.
+/// A run that has ended.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) report: Value,
     pub(crate) rows: Vec<Row>,
     pub(crate) exchanges: Vec<Exchange>,
-    /// The files as they are.
+    /// The report and the exchange log as text.
     pub(crate) text: String,
     pub(crate) exit_code: Option<i32>,
-    /// It did not ask its viewers to stop before: `CLOCK_MONOTONIC` in seconds.
+    /// The earliest time at which it stopped its viewers: `CLOCK_MONOTONIC` in seconds.
     pub(crate) stop: f64,
-    /// What it said on standard output and standard error.
-    pub(crate) said: String,
+    /// Standard output and standard error.
+    pub(crate) output: String,
 }
 
 /// `CLOCK_MONOTONIC` in seconds, the clock of the exchange log.
@@ -110,7 +110,7 @@ pub(crate) fn seconds() -> f64 {
     now_ns() as f64 / 1e9
 }
 
-/// A run that goes on.
+/// A run in progress.
 pub(crate) struct Swarm {
     process: Companion,
     folder: TempDir,
@@ -120,7 +120,7 @@ pub(crate) struct Swarm {
 }
 
 impl Swarm {
-    /// `clients` viewers of `url` for `length` seconds, with further arguments.
+    /// `clients` viewers of `url` for `length` seconds, with additional arguments.
     pub(crate) fn start(url: &str, clients: u32, length: u32, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
@@ -133,8 +133,8 @@ impl Swarm {
         for variable in ["http_proxy", "https_proxy", "STREAM_URL", "CLIENTS", "VARIANT", "LOG_LEVEL"] {
             command.env_remove(variable);
         }
-        let said = File::create(folder.path().join("said")).unwrap();
-        command.stdin(std::process::Stdio::null()).stdout(said.try_clone().unwrap()).stderr(said);
+        let output = File::create(folder.path().join("output")).unwrap();
+        command.stdin(std::process::Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output);
         Self {
             began: seconds(),
             process: Companion::start(&mut command),
@@ -143,15 +143,15 @@ impl Swarm {
         }
     }
 
-    /// Waits for its end.
+    /// Waits until it ends.
     pub(crate) fn finish(mut self) -> Run {
         let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         let status = self.process.wait(self.length + SURPLUS);
-        let said = read("said");
-        let status = status.unwrap_or_else(|| panic!("the run does not end: {said}"));
+        let output = read("output");
+        let status = status.unwrap_or_else(|| panic!("the run does not end: {output}"));
         let (report, log) = (read("report.json"), read("exchanges"));
         let parsed: Value = serde_json::from_str(&report)
-            .unwrap_or_else(|error| panic!("{status}, no report ({error}): {said}"));
+            .unwrap_or_else(|error| panic!("{status}, no report ({error}): {output}"));
         let exchange = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         Run {
             rows: serde_json::from_value(parsed["per_viewer"].clone()).unwrap(),
@@ -160,7 +160,7 @@ impl Swarm {
             text: report + &log,
             exit_code: status.code(),
             stop: self.began + self.length.as_secs_f64(),
-            said,
+            output,
         }
     }
 }

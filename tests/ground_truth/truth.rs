@@ -1,5 +1,5 @@
-//! What a server knows of a request it served, whichever server: nginx's access log, the origin's, or
-//! a scripted server's own notes.
+//! The requests that a server served, from nginx's access log, from the origin's, or from the records of a scripted
+//! server.
 
 use std::fmt;
 
@@ -16,15 +16,15 @@ pub(crate) struct Served {
     /// Path, and arguments after a question mark.
     pub(crate) target: String,
     pub(crate) status: u16,
-    /// Handed to the kernel.
+    /// Bytes that were passed to the kernel.
     pub(crate) head_bytes: u64,
-    /// Handed to the kernel: nginx's `$body_bytes_sent`.
+    /// Bytes of the body that were passed to the kernel: nginx's `$body_bytes_sent`.
     pub(crate) body_bytes: u64,
-    /// The whole response was handed to the kernel.
+    /// The whole response was passed to the kernel.
     pub(crate) whole: bool,
     /// The viewer's port.
     pub(crate) port: u16,
-    /// Which connection it came on, if the server counts them.
+    /// Number of the connection, if the server counts connections.
     pub(crate) connection: Option<u64>,
     /// Order of the requests on one port.
     order: (f64, u64, u64),
@@ -38,7 +38,7 @@ impl Served {
         path.rsplit('/').next().unwrap()
     }
 
-    /// What kind of object it was, told by its name alone: the test names its files so that it can.
+    /// The kind of the object, which the tests' file names identify.
     pub(crate) fn kind(&self) -> &'static str {
         kind(self.name())
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Served {
     }
 }
 
-/// The kind of object that a file name of these tests stands for.
+/// The kind of object with this file name.
 pub(crate) fn kind(name: &str) -> &'static str {
     match name.rsplit_once('.') {
         Some((_, "m3u8")) => "manifest",
@@ -70,17 +70,17 @@ pub(crate) fn kind(name: &str) -> &'static str {
     }
 }
 
-/// The viewer that names itself so; none for those who are known to be no viewers.
+/// The viewer with this user agent; `None` for known clients that are not viewers.
 fn viewer(user_agent: &str) -> Option<u32> {
     if user_agent == format!("{USER_AGENT}/preflight") || user_agent.starts_with("hls-origin/") {
         return None;
     }
     let number = user_agent.strip_prefix(USER_AGENT).and_then(|rest| rest.strip_prefix("/client-"));
     let viewer = number.and_then(|number| number.parse().ok());
-    Some(viewer.unwrap_or_else(|| panic!("a request of somebody unknown: user agent {user_agent:?}")))
+    Some(viewer.unwrap_or_else(|| panic!("a request from an unknown client: user agent {user_agent:?}")))
 }
 
-/// What viewers asked for, from an access log in the origin's format.
+/// The requests of viewers in an access log of the origin's format.
 pub(crate) fn logged(log: &str) -> Vec<Served> {
     let entries = log.lines().map(|line| {
         serde_json::from_str::<LogEntry>(line).unwrap_or_else(|error| panic!("access log: {error}: {line}"))
@@ -103,7 +103,7 @@ pub(crate) fn logged(log: &str) -> Vec<Served> {
     in_order(entries.filter_map(served).collect())
 }
 
-/// What viewers asked for, from a scripted server's notes.
+/// The requests of viewers in the records of a scripted server.
 pub(crate) fn noted(notes: &[server::Served]) -> Vec<Served> {
     let served = |(number, note): (usize, &server::Served)| {
         let agent = note.head.lines().find_map(|line| {

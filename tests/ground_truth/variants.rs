@@ -1,4 +1,4 @@
-//! Viewers of one variant each, with the audio in a playlist of its own.
+//! Viewers of one variant each, with the audio in a separate playlist.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +7,9 @@ use super::media::Live;
 use super::site::{Outcome, Site};
 use super::streams::assert_passed;
 
-/// A viewer fetches its own variant and the audio beside it, and no other rendition even once.
+/// A viewer fetches its own variant and the separate audio, and no other rendition.
 #[test]
-fn each_viewer_touches_its_own_renditions_alone() {
+fn each_viewer_fetches_only_its_own_renditions() {
     let site = Site::start("", Live::start_separate_audio);
     let Outcome { run, served, known } = site.play("/master.m3u8", 4, 11, &["--variant", "each"]);
     settle("variants in turn, separate audio", &run, &served, &known);

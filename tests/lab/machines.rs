@@ -1,4 +1,4 @@
-//! The machines as a test reaches them: through the lab's own scripts.
+//! Access to the machines through the lab's own scripts.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -13,7 +13,7 @@ pub(crate) fn script(name: &str) -> Command {
     command
 }
 
-/// Where the images are.
+/// The directory of the images.
 pub(crate) fn image() -> PathBuf {
     let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/microvm");
     assert!(image.join("root.erofs").exists(), "no image in {}; run: make microvm-image", image.display());
@@ -27,7 +27,7 @@ pub(crate) fn ssh(machine: &str, command: &str) -> Output {
     script("microvm").args(["ssh", machine, command]).output().unwrap()
 }
 
-/// What the command said; it has to succeed.
+/// Standard output of a command that must succeed.
 pub(crate) fn ask(machine: &str, command: &str) -> String {
     let output = ssh(machine, command);
     assert!(output.status.success(), "{machine}: {command}: {output:?}");
@@ -47,7 +47,7 @@ pub(crate) fn play(flags: &str) -> Played {
     let summary = String::from_utf8_lossy(&output.stdout).into_owned();
     let report = ssh("client", "cat /run/hls/report.json");
     let report = serde_json::from_slice(&report.stdout)
-        .unwrap_or_else(|error| panic!("no report ({error}) of the run that ended so: {output:?}"));
+        .unwrap_or_else(|error| panic!("no report ({error}) of the run: {output:?}"));
     println!("{summary}");
     Played { code: output.status.code(), summary, report }
 }

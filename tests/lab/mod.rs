@@ -1,9 +1,8 @@
-//! The lab's two machines, booted for real: what the client's viewers measured is held against what
-//! the origin's nginx logged, against the delay that was put on the link, and against a power cut;
-//! and nothing of it may stay behind. `make lab-test` runs these tests: they need an image and take
-//! minutes, so `cargo test` leaves them out and says so.
+//! The lab's two machines: what the client's viewers measured is compared with the log of the origin's nginx,
+//! with the configured delay of the link, and with a power cut, and nothing may be left behind. `make lab-test`
+//! runs these tests. They need an image and take minutes, so they are ignored by default.
 
-use hls_swarm_test_support::{patience, processes};
+use hls_swarm_test_support::{processes, waiting};
+mod cleanup;
 mod machines;
 mod pair;
-mod remains;

@@ -1,4 +1,4 @@
-//! What the pair measures is true.
+//! The figures of the pair are correct.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use hls_swarm_origin::access_log::LogEntry;
 
 use crate::lab::machines::{Played, ask, play, script, ssh};
-use crate::lab::patience::eventually;
+use crate::lab::waiting::eventually;
 
 /// The origin's access log, in the machine.
 const LOG: &str = "/run/hls/access.ndjson";
@@ -28,7 +28,7 @@ fn logged(log: &str) -> Counts {
     let mut counts = Counts::new();
     for line in log.lines() {
         let entry: LogEntry = serde_json::from_str(line).unwrap();
-        // Viewer k says client-k; the origin's own look at itself and the preflight say something else.
+        // Viewer k has the user agent client-k; the origin's own checks and preflight have others.
         let Some((_, viewer)) = entry.http_user_agent.split_once("/client-") else { continue };
         let kind = if entry.uri.ends_with(".m3u8") { "manifest" } else { "segment" };
         *counts.entry((viewer.parse().unwrap(), kind)).or_default() += 1;
@@ -39,8 +39,8 @@ fn logged(log: &str) -> Counts {
 #[test]
 #[ignore = "boots two machines: make lab-test"]
 fn the_report_equals_the_access_log() {
-    // On a host that has other work, emulated machines may be too slow for the thresholds, and the run
-    // says so; what it counts has to be right all the same.
+    // On a busy host, emulated machines may be too slow for the thresholds, and the run reports this. Its counts
+    // must be correct nevertheless.
     for attempt in 1..=2 {
         let played = counted_run();
         let criteria = played.report["criteria"].as_array().unwrap();
@@ -54,7 +54,7 @@ fn the_report_equals_the_access_log() {
     panic!("the lab's scenario did not pass, see its summary above");
 }
 
-/// Plays the lab's scenario and holds its report against the access log.
+/// Plays the lab's scenario and compares its report with the access log.
 fn counted_run() -> Played {
     ask("origin", &format!(": >{LOG}"));
     let played = play("");
@@ -70,15 +70,15 @@ fn counted_run() -> Played {
             Some(logged(&ask("origin", &format!("cat {LOG}"))))
                 .filter(|log| log.values().sum::<u64>() >= total)
         });
-    // A viewer that asked for nothing has no lines.
+    // A viewer without requests has no lines.
     let asked: Counts = reported.into_iter().filter(|(_, requests)| *requests > 0).collect();
     assert_eq!(asked, log, "requests by viewer and kind: report, then access log");
     println!("{total} requests in the report and in the access log");
     played
 }
 
-/// The shortest times of a run in milliseconds, from the exchange log: what a busy host adds to an
-/// emulated machine comes and goes, and the shortest of many shows the link.
+/// The shortest times of a run in milliseconds, from the exchange log. A busy host adds varying delays to an
+/// emulated machine, and the shortest of many shows that of the link.
 struct Shortest {
     connect: f64,
     first_byte: f64,
@@ -118,8 +118,8 @@ fn a_delay_of_50_ms_shows_in_connects_and_first_bytes() {
     ask("origin", "hls-swarm impair 50ms");
     let after = Shortest::measure();
     ask("origin", "hls-swarm impair clean");
-    assert!(!ask("origin", "tc qdisc show dev eth0").contains("netem"), "`clean` has to take it off");
-    // 50 ms, give or take 10: the shortest of many is close to 40, and no shorter.
+    assert!(!ask("origin", "tc qdisc show dev eth0").contains("netem"), "`clean` must remove the delay");
+    // 50 ms ± 10 ms: the shortest of many is close to 40 ms, and not shorter.
     for (what, rise) in
         [("connect", after.connect - before.connect), ("first byte", after.first_byte - before.first_byte)]
     {
@@ -128,7 +128,7 @@ fn a_delay_of_50_ms_shows_in_connects_and_first_bytes() {
     assert!(after.connect >= 40.0 && after.first_byte >= 40.0, "no packet may be faster than the delay");
 }
 
-/// Waits until so many viewers play, as the run's Prometheus endpoint has it.
+/// Waits until this number of viewers play, according to the run's Prometheus endpoint.
 fn until_playing(wanted: &str) {
     let line = format!("hls_swarm_playing_clients {wanted}");
     eventually(&format!("{wanted} viewers play"), Duration::from_secs(120), || {
@@ -142,7 +142,7 @@ fn until_playing(wanted: &str) {
 #[ignore = "boots two machines: make lab-test"]
 fn viewers_recover_from_a_power_cut_of_the_origin() {
     let played = std::thread::scope(|scope| {
-        // A cut of ten seconds is an error storm, which would end the run before the origin is back.
+        // A power cut of ten seconds would exceed the error-rate limit and end the run before the origin is back.
         let run =
             scope.spawn(|| play("--clients 5 --ramp-rate 2 --duration 5m --timeout 4s --error-storm off"));
         until_playing("5");
@@ -158,7 +158,7 @@ fn viewers_recover_from_a_power_cut_of_the_origin() {
     assert_eq!(played.report["verdict"], "aborted", "{}", played.summary);
     assert_eq!(played.report["playing_at_end"], 5, "{}", played.summary);
     assert_eq!(played.report["viewers"]["given_up"], 0, "{}", played.summary);
-    // The cut is there to be seen: whoever says that nothing happened is wrong.
+    // The report must show the effects of the power cut.
     let harm = ["/viewers/restarts", "/errors/connect", "/errors/timeouts"].map(|what| played.number(what));
     assert!(harm.iter().sum::<f64>() > 0.0, "{}", played.summary);
 }

@@ -1,4 +1,4 @@
-//! `kill -9` of the supervisor: no viewer is alive a second later, whatever else goes wrong.
+//! `kill -9` of the supervisor: no viewer is alive one second later.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use tempfile::TempDir;
 
 use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
 use hls_swarm_test_support::nginx::{Nginx, Site};
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::send;
-use hls_swarm_test_support::stream::{endless, film};
+use hls_swarm_test_support::stream::{endless, vod};
 use hls_swarm_test_support::swarm::{Running, Swarm};
+use hls_swarm_test_support::waiting::eventually;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Kills the supervisor and tells how long its last process lived.
+/// Kills the supervisor and returns the time until its last process ended.
 fn kill_and_time(running: Running) -> Duration {
     let killed = Instant::now();
     running.signal(Signal::SIGKILL);
@@ -27,9 +27,9 @@ fn kill_and_time(running: Running) -> Duration {
 #[test]
 fn real_viewers_die_with_a_killed_supervisor() {
     let folder = TempDir::new().unwrap();
-    film(folder.path(), 30);
+    vod(folder.path(), 30);
     let nginx = Nginx::start(folder.path(), Site::default());
-    let url = format!("http://127.0.0.1:{}/film.m3u8", nginx.plain);
+    let url = format!("http://127.0.0.1:{}/vod.m3u8", nginx.plain);
     let start = || {
         let running = Swarm::new(&["--clients", "8", "--ramp-rate", "100", &url]).start();
         eventually("eight viewers", Duration::from_secs(20), || {
@@ -48,7 +48,7 @@ fn real_viewers_die_with_a_killed_supervisor() {
 }
 
 #[test]
-fn whole_groups_die_with_a_killed_supervisor() {
+fn process_groups_die_with_a_killed_supervisor() {
     let (server, fake) = (endless(), FakeFfmpeg::playing("trap '' TERM INT HUP; sleep 1000 & play 1000"));
     let url = server.url("/live.m3u8");
     let running = Swarm::new(&["--clients", "2", "--ffmpeg", &fake.path(), &url]).start();
@@ -59,7 +59,7 @@ fn whole_groups_die_with_a_killed_supervisor() {
 }
 
 #[test]
-fn questions_die_with_a_killed_supervisor() {
+fn capability_detection_dies_with_a_killed_supervisor() {
     let (server, fake) = (endless(), FakeFfmpeg::always("trap '' TERM; sleep 1000 & sleep 1000"));
     let running = Swarm::new(&["--ffmpeg", &fake.path(), &server.url("/live.m3u8")]).start();
     eventually("the question", Duration::from_secs(20), || {

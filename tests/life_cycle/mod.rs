@@ -1,5 +1,5 @@
-//! How runs and viewers of the real `hls-swarm` begin, end and come back, and that nothing is left of
-//! them, whatever ends them. (`Running::end` looks for what is left after every run.)
+//! Start, stop, and restart of runs and viewers of the real `hls-swarm`, and that nothing is left behind,
+//! whatever ends them. (`Running::end` checks this after every run.)
 
 mod killed;
 mod restarts;

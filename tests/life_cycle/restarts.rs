@@ -6,12 +6,12 @@ use tempfile::TempDir;
 
 use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
 use hls_swarm_test_support::nginx::{Nginx, Site};
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::zombies;
-use hls_swarm_test_support::stream::{endless, film};
+use hls_swarm_test_support::stream::{endless, vod};
 use hls_swarm_test_support::swarm::Swarm;
+use hls_swarm_test_support::waiting::eventually;
 
-/// Notes the moment of the start; `moments` reads them.
+/// Shell command that records the time of a start, for `moments`.
 const NOTE: &str = "date +%s.%N >>\"$(dirname \"$0\")/starts\"\n";
 
 fn moments(fake: &FakeFfmpeg) -> Vec<f64> {
@@ -35,23 +35,23 @@ fn viewers_start_along_the_ramp() {
 }
 
 #[test]
-fn a_ramp_that_is_cut_short_starts_no_more() {
+fn an_interrupted_ramp_starts_no_more_viewers() {
     let (server, fake) = (endless(), FakeFfmpeg::playing(&format!("{NOTE}play 1000")));
     let url = server.url("/live.m3u8");
     let ramp = ["--clients", "500", "--ramp-rate", "2", "--ramp-jitter", "0s", "--duration", "3250ms"];
     let outcome = Swarm::new(&[&ramp[..], &["--ffmpeg", &fake.path(), &url]].concat()).run();
-    assert_eq!(moments(&fake).len(), 7, "one at once, two per second: {:?}", moments(&fake));
+    assert_eq!(moments(&fake).len(), 7, "one immediately, two per second: {:?}", moments(&fake));
     assert_eq!(outcome.number("/viewers/starts"), 7.0);
     assert_eq!(outcome.number("/target_clients"), 500.0);
 }
 
 #[test]
-fn deaths_are_spaced_and_a_hopeless_run_ends_with_the_reason() {
-    let fake = FakeFfmpeg::playing(&format!("{NOTE}echo \"[error] no picture for viewer $$\" >&2; exit 7"));
+fn restarts_are_spaced_and_a_run_that_never_plays_ends_with_the_reason() {
+    let fake = FakeFfmpeg::playing(&format!("{NOTE}echo \"[error] no video for viewer $$\" >&2; exit 7"));
     let server = endless();
     let running =
         Swarm::new(&["--clients", "1", "--ffmpeg", &fake.path(), &server.url("/live.m3u8")]).start();
-    // Whoever has died is waited for, also while its successor is not due yet.
+    // A viewer that has died is reaped, even before its restart is due.
     for _ in 0..6 {
         let seen = zombies(running.pid());
         std::thread::sleep(Duration::from_millis(300));
@@ -68,13 +68,13 @@ fn deaths_are_spaced_and_a_hopeless_run_ends_with_the_reason() {
         assert!((full / 2.0..full + 0.8).contains(gap), "{gap} is not in proportion to {full}: {gaps:?}");
     }
     let reasons = outcome.reasons();
-    assert_eq!(reasons.len(), 1, "one cause, told once: {reasons:?}");
+    assert_eq!(reasons.len(), 1, "one cause, reported once: {reasons:?}");
     assert_eq!(reasons[0].1, starts.len() as u64);
-    assert!(reasons[0].0.contains("no picture for viewer") && reasons[0].0.ends_with("exit code 7"));
+    assert!(reasons[0].0.contains("no video for viewer") && reasons[0].0.ends_with("exit code 7"));
 }
 
 #[test]
-fn viewers_that_die_too_often_are_given_up() {
+fn viewers_that_fail_too_often_are_given_up() {
     let server = endless();
     let url = server.url("/live.m3u8");
     for (viewer, played) in [("exit 1", 0.0), ("play 2; exit 1", 2.0)] {
@@ -96,7 +96,7 @@ fn viewers_that_die_too_often_are_given_up() {
 }
 
 #[test]
-fn what_a_viewer_started_dies_with_it() {
+fn processes_of_a_viewer_end_with_it() {
     let fake =
         FakeFfmpeg::playing("sleep 1000 & echo $! >>\"$(dirname \"$0\")/grandchildren\"\nplay 1; exit 1");
     let server = endless();
@@ -109,7 +109,7 @@ fn what_a_viewer_started_dies_with_it() {
     });
     let first = grandchildren()[0];
     let alive = running.family().iter().any(|one| one.pid == first);
-    assert!(!alive, "the first one's child has outlived it");
+    assert!(!alive, "the child of the first viewer has outlived it");
     running.signal(nix::sys::signal::Signal::SIGTERM);
     running.end();
 }
@@ -122,12 +122,12 @@ fn a_viewer_that_plays_for_less_than_a_second_has_played() {
     let arguments = ["--clients", "1", "--max-restarts", "1", "--ffmpeg", &fake.path(), &url];
     let outcome = Swarm::new(&arguments).run();
     assert_eq!(outcome.number("/viewers/played"), 1.0);
-    assert_eq!(outcome.number("/per_viewer/0/media_seconds"), 1.0, "two lives of half a second");
+    assert_eq!(outcome.number("/per_viewer/0/media_seconds"), 1.0, "two generations of half a second");
     outcome.assert_judged(4, "fail");
 }
 
 #[test]
-fn a_viewer_that_stalls_is_counted_and_started_again_only_on_request() {
+fn a_viewer_that_stalls_is_counted_and_restarted_only_on_request() {
     let server = endless();
     let url = server.url("/live.m3u8");
     let fake = FakeFfmpeg::playing(&format!(
@@ -145,35 +145,35 @@ fn a_viewer_that_stalls_is_counted_and_started_again_only_on_request() {
     }
     left_alone.assert_judged(4, "fail");
     let (before, after) = (left_alone.number("/active_ratio"), restarted.number("/active_ratio"));
-    assert!(before < 0.7 && before < after, "a restart cures: {before}, {after}");
+    assert!(before < 0.7 && before < after, "a restart helps: {before}, {after}");
     assert_eq!(left_alone.reasons(), []);
     assert_eq!(restarted.reasons(), [("FFmpeg printed no error; stopped because it stalled".to_owned(), 1)]);
     assert_eq!(moments(&fake).len(), 3);
 }
 
 #[test]
-fn a_film_is_played_again_when_it_has_ended() {
+fn a_vod_is_played_again_after_its_end() {
     let folder = TempDir::new().unwrap();
-    film(folder.path(), 3);
+    vod(folder.path(), 3);
     let nginx = Nginx::start(folder.path(), Site::default());
-    let url = format!("http://127.0.0.1:{}/film.m3u8", nginx.plain);
+    let url = format!("http://127.0.0.1:{}/vod.m3u8", nginx.plain);
     let outcome = Swarm::new(&["--clients", "2", "--duration", "13s", &url]).run();
-    // Each play takes three seconds and a start: no back-off, but no haste either.
+    // Each playback takes three seconds plus startup, without backoff and without busy restarts.
     let plays = outcome.number("/viewers/starts");
     assert!((6.0..=10.0).contains(&plays), "{plays}: {}", outcome.stdout);
     assert_eq!(outcome.number("/viewers/restarts"), plays - 2.0);
     assert_eq!(outcome.number("/viewers/exits/success"), plays);
     assert_eq!((outcome.number("/viewers/killed"), outcome.number("/viewers/given_up")), (0.0, 0.0));
-    assert_eq!(outcome.reasons(), [], "an end is no failure");
+    assert_eq!(outcome.reasons(), [], "an end is not a failure");
     let media = outcome.number("/per_viewer/0/media_seconds");
     assert!((8.0..=14.0).contains(&media), "{media}");
     outcome.assert_judged(0, "pass");
 }
 
-/// Publishes `film` as a live stream, one segment per second, and ends it properly.
+/// Publishes `vod` as a live stream, one segment per second, and ends it with EXT-X-ENDLIST.
 fn broadcast(www: &std::path::Path) {
-    let film = std::fs::read_to_string(www.join("film.m3u8")).unwrap();
-    let names: Vec<&str> = film.lines().filter(|line| !line.starts_with('#')).collect();
+    let vod = std::fs::read_to_string(www.join("vod.m3u8")).unwrap();
+    let names: Vec<&str> = vod.lines().filter(|line| !line.starts_with('#')).collect();
     let publish = |first: usize, until: usize, end: &str| {
         let head = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:";
         let list: String = names[first..until].iter().map(|name| format!("#EXTINF:1,\n{name}\n")).collect();
@@ -188,9 +188,9 @@ fn broadcast(www: &std::path::Path) {
 }
 
 #[test]
-fn a_live_stream_that_comes_to_its_end_is_no_failure() {
+fn a_live_stream_that_ends_is_not_a_failure() {
     let folder = TempDir::new().unwrap();
-    film(folder.path(), 16);
+    vod(folder.path(), 16);
     let nginx = Nginx::start(folder.path(), Site::default());
     let url = format!("http://127.0.0.1:{}/live.m3u8", nginx.plain);
     let www = folder.path().join("www");
@@ -200,9 +200,9 @@ fn a_live_stream_that_comes_to_its_end_is_no_failure() {
     });
     let outcome = Swarm::new(&["--clients", "3", "--duration", "60s", &url]).run();
     broadcast.join().unwrap();
-    assert!(outcome.number("/elapsed_seconds") < 30.0, "nobody is left to wait for: {}", outcome.stdout);
-    assert_eq!(outcome.number("/viewers/starts"), 3.0, "what is over is not played again");
+    assert!(outcome.number("/elapsed_seconds") < 30.0, "the run ends with its viewers: {}", outcome.stdout);
+    assert_eq!(outcome.number("/viewers/starts"), 3.0, "a stream that has ended is not played again");
     assert_eq!(outcome.number("/viewers/exits/success"), 3.0);
-    assert_eq!(outcome.reasons(), [], "an end is no failure");
+    assert_eq!(outcome.reasons(), [], "an end is not a failure");
     outcome.assert_judged(0, "pass");
 }

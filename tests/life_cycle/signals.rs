@@ -1,4 +1,4 @@
-//! Signals to the supervisor, and viewers that do not want to stop.
+//! Signals to the supervisor, and viewers that do not stop.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +6,9 @@ use nix::sys::signal::Signal;
 
 use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::stream::endless;
 use hls_swarm_test_support::swarm::{Running, Swarm};
+use hls_swarm_test_support::waiting::eventually;
 
 fn wait_for_sleepers(running: &Running, count: usize) {
     eventually("viewers play", Duration::from_secs(20), || {
@@ -18,17 +18,17 @@ fn wait_for_sleepers(running: &Running, count: usize) {
 }
 
 #[test]
-fn a_run_that_is_stopped_has_a_verdict_and_one_that_is_cut_short_is_aborted() {
+fn a_run_that_is_stopped_has_a_verdict_and_an_interrupted_run_is_aborted() {
     let origin = Origin::start(&[]);
     let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
-    // Both at once: they have to wait for playback anyway.
+    // Both run concurrently, because they wait for playback anyway.
     let until_stopped = Swarm::new(&["--clients", "2", &url]).start();
     let cut_short = Swarm::new(&["--clients", "2", "--duration", "1h", &url]).start();
     let hung_up = Swarm::new(&["--clients", "1", "--duration", "1h", &url]).start();
     for (running, all) in
         [(&until_stopped, "playing 2/2"), (&cut_short, "playing 2/2"), (&hung_up, "playing 1/1")]
     {
-        running.hear(all);
+        running.wait_for_line(all);
     }
     let asked = Instant::now();
     until_stopped.signal(Signal::SIGINT);
@@ -47,7 +47,7 @@ fn a_run_that_is_stopped_has_a_verdict_and_one_that_is_cut_short_is_aborted() {
         {
             assert_eq!(outcome.number(none), 0.0, "{none}");
         }
-        assert_eq!(outcome.reasons(), [], "whoever stops when asked to needs no excuse");
+        assert_eq!(outcome.reasons(), [], "a viewer that stops on request has no failure reason");
     }
 }
 
@@ -68,14 +68,14 @@ fn a_viewer_that_ignores_term_is_killed_after_five_seconds_and_that_is_reported(
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_run_immediately() {
     let (server, fake) = (endless(), FakeFfmpeg::playing("trap '' TERM; sleep 1000 & play 1000"));
     let url = server.url("/live.m3u8");
     let running = Swarm::new(&["--clients", "2", "--ffmpeg", &fake.path(), &url]).start();
     wait_for_sleepers(&running, 4);
     running.signal(Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(500));
-    assert!(running.children("ffmpeg").len() == 2, "it asks nicely first");
+    assert!(running.children("ffmpeg").len() == 2, "SIGTERM is sent first");
     let insisted = Instant::now();
     running.signal(Signal::SIGINT);
     let outcome = running.end();
@@ -85,7 +85,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn a_signal_during_preflight_ends_it_at_once() {
+fn a_signal_during_preflight_ends_the_run_immediately() {
     let (server, fake) = (endless(), FakeFfmpeg::always("trap '' TERM; sleep 1000 & sleep 1000"));
     let url = server.url("/live.m3u8");
     for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
@@ -103,7 +103,7 @@ fn a_signal_during_preflight_ends_it_at_once() {
 }
 
 #[test]
-fn a_run_ends_when_its_time_is_over() {
+fn a_run_ends_after_its_duration() {
     let (server, fake) = (endless(), FakeFfmpeg::playing("play 1000"));
     let url = server.url("/live.m3u8");
     let running = Swarm::new(&["--clients", "2", "--duration", "4s", "--ffmpeg", &fake.path(), &url]).start();
@@ -114,7 +114,7 @@ fn a_run_ends_when_its_time_is_over() {
 }
 
 #[test]
-fn viewers_that_say_they_play_and_ask_for_nothing_prove_nothing() {
+fn viewers_that_report_progress_without_requests_make_the_run_invalid() {
     let say = "while :; do n=$((n + 1)); echo out_time_us=${n}000000; echo progress=continue; sleep 1; done";
     let (server, fake) = (endless(), FakeFfmpeg::playing(say));
     let url = server.url("/live.m3u8");

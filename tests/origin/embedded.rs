@@ -12,8 +12,8 @@ use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_origin::publisher::playlist;
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::{Origin, refusal};
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::descendants;
+use hls_swarm_test_support::waiting::eventually;
 
 /// The embedded origin needs neither program, and logs nothing without a problem.
 const EMBEDDED: [&str; 7] =

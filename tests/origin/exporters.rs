@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 
 use hls_swarm_test_support::http::{Connection, ask};
 use hls_swarm_test_support::origin::{Origin, refusal};
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::send;
+use hls_swarm_test_support::waiting::eventually;
 
 /// Type and samples of each family of an exposition.
 type Families = BTreeMap<String, (String, BTreeMap<String, f64>)>;

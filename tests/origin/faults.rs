@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_test_support::http::{Answer, Connection, ask};
 use hls_swarm_test_support::origin::{Origin, refusal};
-use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::waiting::eventually;
 
 const WAIT: Duration = Duration::from_secs(15);
 
@@ -127,7 +127,7 @@ fn without_a_fault_everything_is_forwarded_unchanged() {
     let text = std::fs::read_to_string(&log).unwrap();
     let entries: Vec<LogEntry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     // Only nginx logs it, with the port of the viewer.
-    let of_viewer: Vec<_> = entries.iter().filter(|entry| entry.http_user_agent == "desk").collect();
+    let of_viewer: Vec<_> = entries.iter().filter(|entry| entry.http_user_agent == "test").collect();
     let first = of_viewer.iter().position(|entry| entry.uri == path).unwrap();
     assert_eq!((of_viewer[first].connection_requests, of_viewer[first + 1].connection_requests), (1, 2));
     assert_eq!(of_viewer[first].remote_port, of_viewer[first + 1].remote_port);
@@ -184,7 +184,7 @@ fn faults_that_change_responses() {
         "each request once, as the viewer received it"
     );
     assert_eq!(logged("observer", "/stream.m3u8"), [(444, 0, false)]);
-    let statuses: Vec<u16> = logged("desk", &path).iter().map(|(status, ..)| *status).collect();
+    let statuses: Vec<u16> = logged("test", &path).iter().map(|(status, ..)| *status).collect();
     assert_eq!(statuses, [200, 503, 404, 404, 200]);
 }
 

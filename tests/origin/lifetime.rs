@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::{descendants, send, survivors};
+use hls_swarm_test_support::waiting::eventually;
 
 #[test]
 fn two_concurrent_starts_share_one_encoding_and_use_different_ports() {
@@ -27,7 +27,8 @@ fn two_concurrent_starts_share_one_encoding_and_use_different_ports() {
         origin.signal(Signal::SIGTERM);
     }
     assert_eq!((one.end(), other.end()), (Some(0), Some(0)));
-    let encodings = [one.complaints(), other.complaints()].concat().matches("encoding a loop").count();
+    let encodings =
+        [one.standard_error(), other.standard_error()].concat().matches("encoding a loop").count();
     assert_eq!(encodings, 1, "the second start uses the loop of the first one");
     let kept: Vec<_> =
         std::fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -75,7 +76,7 @@ fn an_encoder_that_keeps_failing_ends_the_origin_with_the_reason() {
     std::fs::remove_file(runtime_dir.join("loop.nut")).unwrap();
     send(origin.child_named("ffmpeg").unwrap(), Signal::SIGKILL);
     assert_eq!(origin.end(), Some(1));
-    let said = origin.complaints();
+    let said = origin.standard_error();
     assert!(said.contains("error: ffmpeg keeps failing, most recently with exit code 1: "), "{said}");
     assert!(said.contains("loop.nut: No such file or directory") && !runtime_dir.exists(), "{said}");
 }
@@ -145,7 +146,7 @@ fn a_graceful_shutdown_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once_and_leaves_nothing() {
+fn a_second_signal_ends_it_immediately_and_leaves_nothing() {
     let mut origin = Origin::start(&[]);
     let (children, runtime_dir) = (descendants(origin.pid()), origin.directory());
     // A stopped encoder cannot end gracefully, so that the second signal has something to cut short.

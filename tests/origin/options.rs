@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use hls_swarm_origin::profile::BUILT_IN;
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::{Origin, command};
-use hls_swarm_test_support::patience::eventually;
+use hls_swarm_test_support::waiting::eventually;
 
 #[test]
 fn request_rates_are_limited_by_address_and_by_token() {
@@ -161,7 +161,7 @@ fn a_full_file_system_is_reported_and_survived() {
     });
     origin.signal(Signal::SIGTERM);
     assert_eq!(origin.end(), Some(0));
-    let said = origin.complaints();
+    let said = origin.standard_error();
     assert!(
         said.contains("no space left for segments") && said.contains("there is enough space again"),
         "{said}"

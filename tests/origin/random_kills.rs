@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use hls_swarm_test_support::hls::History;
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::{descendants, send, survivors};
+use hls_swarm_test_support::waiting::eventually;
 
 const PLAYLISTS: [&str; 2] = ["stream.m3u8", "v1.m3u8"];
 /// Maximum time until a viewer has received a complete segment again, in seconds.
@@ -120,7 +120,7 @@ fn kill_at_random(viewers: u32, kills: u32, seed: u64) {
 
     let children = descendants(origin.pid());
     origin.signal(Signal::SIGTERM);
-    assert_eq!(origin.end(), Some(0), "{}", origin.complaints());
+    assert_eq!(origin.end(), Some(0), "{}", origin.standard_error());
     let started = Instant::now();
     eventually("no process is left", Duration::from_secs(2), || {
         survivors(&children).is_empty().then_some(())

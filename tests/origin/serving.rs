@@ -9,8 +9,8 @@ use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_origin::publisher::playlist;
 use hls_swarm_test_support::http::{Connection, ask};
 use hls_swarm_test_support::origin::Origin;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::{Process, descendants, send};
+use hls_swarm_test_support::waiting::eventually;
 
 #[test]
 fn the_announced_stream_can_be_fetched() {

@@ -1,4 +1,4 @@
-//! The socket probe inside real programs, against servers that know what they sent. curl and FFmpeg
+//! The socket probe inside real programs, against servers that record what they sent. curl and FFmpeg
 //! must be installed: without them these tests fail, they do not skip.
 
 pub(crate) mod served;
@@ -37,7 +37,7 @@ fn curl() -> Command {
     curl
 }
 
-/// What must hold for a whole exchange, byte for byte.
+/// Checks for a complete exchange, byte for byte.
 fn assert_whole(record: &Record, served: &Served) {
     assert_eq!((record.what, record.end, record.error), (what::EXCHANGE, end::COMPLETE, 0));
     assert_eq!(record.name(), served.name().as_bytes());
@@ -71,14 +71,14 @@ fn curl_two_files_on_one_connection() {
         assert_eq!(record.sniff(), &served.target.repeat(16).as_bytes()[..16]);
         assert_eq!(record.url_hash, url_hash(served.target.as_bytes(), host.as_bytes()));
         assert_eq!(record.has(flag::CONNECT), request == 1, "once per connection");
-        assert!(!record.has(flag::DNS), "an address in digits needs no look-up");
+        assert!(!record.has(flag::DNS), "a numeric address needs no name lookup");
     }
     let closed = run.of(what::CLOSED);
     assert_eq!(closed.len(), 1);
     assert_eq!((closed[0].request, closed[0].received, closed[0].end), (2, 0, end::CLOSED_BY_VIEWER));
 }
 
-/// Name, curl's options, answer, what comes then; status and flags to find.
+/// Name, curl's options, response, what follows; expected status and flags.
 type Framed = (&'static str, &'static [&'static str], Vec<u8>, Then, u16, u16);
 
 #[test]
@@ -110,7 +110,7 @@ fn curl_every_framing_and_status() {
     ];
     for (name, options, bytes, then, status, flags) in answers {
         let server = Server::start(move |_, _| {
-            // In pieces of 7, so that heads and chunks come apart.
+            // In pieces of 7 bytes, so that heads and chunks are split.
             let pieces = bytes.chunks(7).map(<[u8]>::to_vec).collect();
             Answer { pieces, pause: Duration::from_millis(2), then }
         });
@@ -164,14 +164,14 @@ fn curl_bodies_cut_by_fin_and_by_rst() {
         let record = run.exchange();
         assert_eq!((record.end, record.error, record.status), (how, error, 200));
         assert_eq!((record.head_bytes, record.body_bytes), (served.head_bytes(), served.body_bytes()));
-        assert_eq!((record.content_length, record.received), (1000, 500), "a FIN is no byte");
+        assert_eq!((record.content_length, record.received), (1000, 500), "a FIN is not a byte");
         let closed = run.of(what::CLOSED);
         assert_eq!((closed.len(), closed[0].received, closed[0].end), (1, 0, how));
     }
 }
 
 #[test]
-fn curl_no_answer_at_all() {
+fn curl_no_response() {
     let server = Server::start(|_, _| Answer::new("", Then::Close));
     let run = run(curl().arg(server.url("/a.ts")));
     assert_eq!(run.output.status.code(), Some(52));
@@ -196,7 +196,7 @@ fn curl_gives_up_a_stalled_body() {
 }
 
 #[test]
-fn connections_that_fail_are_told() {
+fn failed_connections_are_recorded() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -206,7 +206,7 @@ fn connections_that_fail_are_told() {
     assert_eq!(failed.len(), 1);
     assert_eq!((failed[0].end, failed[0].error), (end::NOT_CONNECTED, ECONNREFUSED));
     assert_eq!((failed[0].peer_port, failed[0].peer_family), (port, 4));
-    assert_eq!(refused.records.len(), 2, "nothing else than hello");
+    assert_eq!(refused.records.len(), 2, "nothing except HELLO");
 
     // A label of 64 letters is refused by the resolver itself: no query leaves this machine.
     let name = "x".repeat(64);
@@ -219,7 +219,7 @@ fn connections_that_fail_are_told() {
 }
 
 #[test]
-fn what_comes_behind_the_announced_end_is_counted() {
+fn bytes_after_the_announced_end_are_counted() {
     for (more, then) in [("", Then::Close), ("and more", Then::Close), ("and more", Then::Keep)] {
         let server = Server::start(move |_, _| {
             Answer::new(format!("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789{more}"), then)
@@ -249,7 +249,7 @@ fn long_playlist() -> Vec<u8> {
 }
 
 #[test]
-fn the_body_of_a_playlist_comes_along_whole() {
+fn the_whole_body_of_a_playlist_is_passed_on() {
     let server = Server::start(|_, _| {
         let all = Answer::ok("text/plain", &long_playlist()).pieces.concat();
         let pieces = all.chunks(777).map(<[u8]>::to_vec).collect();
@@ -265,7 +265,7 @@ fn the_body_of_a_playlist_comes_along_whole() {
 }
 
 #[test]
-fn a_body_leaves_half_of_the_pipe_to_facts_and_is_none_itself() {
+fn bodies_leave_half_of_the_pipe_to_records() {
     let pipe = Pipe::new();
     let filler = vec![0; 600 << 10];
     File::from(pipe.writer.try_clone().unwrap()).write_all(&filler).unwrap();
@@ -274,14 +274,14 @@ fn a_body_leaves_half_of_the_pipe_to_facts_and_is_none_itself() {
     assert!(output.status.success(), "{output:?}");
     let (records, pieces) = Pipe::read(&pipe.drain()[filler.len()..]);
     assert!(pieces.is_empty());
-    let told: Vec<_> = records.iter().map(|record| (record.what, record.sequence, record.lost)).collect();
-    assert_eq!(told, [(what::HELLO, 0, 0), (what::EXCHANGE, 1, 0), (what::CLOSED, 2, 0)]);
+    let received: Vec<_> = records.iter().map(|record| (record.what, record.sequence, record.lost)).collect();
+    assert_eq!(received, [(what::HELLO, 0, 0), (what::EXCHANGE, 1, 0), (what::CLOSED, 2, 0)]);
     assert_eq!((records[1].body, records[1].content), (body::LOST, content::PLAYLIST));
     drop(server);
 }
 
 #[test]
-fn latencies_are_those_of_the_server() {
+fn latencies_equal_those_of_the_server() {
     let server = Server::start(|_, _| {
         // 200 ms to the first byte, 300 ms from there to the last.
         std::thread::sleep(Duration::from_millis(200));
@@ -311,7 +311,7 @@ fn a_viewer_that_reads_late_does_not_make_the_network_look_slow() {
 }
 
 #[test]
-fn what_is_in_flight_when_the_process_ends_is_counted() {
+fn requests_in_flight_at_the_end_of_the_process_are_counted() {
     let server = Server::start(|_, _| Answer::ok("video/mp2t", &[b'G'; 2000]));
     let run = run(&mut own_viewer("leave-in-flight", server.port));
     let record = run.exchange();
@@ -323,7 +323,7 @@ fn what_is_in_flight_when_the_process_ends_is_counted() {
 }
 
 #[test]
-fn an_answer_nobody_read_still_tells_its_status() {
+fn a_response_that_was_not_read_has_its_status() {
     let server = Server::start(|_, _| {
         Answer::new("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nX-Cache: MISS\r\n\r\nbusy", Then::Keep)
     });
@@ -337,7 +337,7 @@ fn an_answer_nobody_read_still_tells_its_status() {
 }
 
 #[test]
-fn a_request_that_does_not_wait_for_the_answer_before_it() {
+fn a_request_sent_before_the_previous_response_arrived() {
     let server = Server::start(|_, _| Answer::ok("video/mp2t", &[b'G'; 2000]));
     let exchanges = run(&mut own_viewer("pipeline", server.port)).exchanges();
     let served = server.served();
@@ -352,14 +352,14 @@ fn a_request_that_does_not_wait_for_the_answer_before_it() {
 }
 
 #[test]
-fn heads_and_bodies_byte_by_byte_with_looks_between() {
+fn heads_and_bodies_byte_by_byte_with_peeks_between() {
     let server = Server::start(|_, _| Answer::new("HTTP/1.1 200 OK\r\n\r\nto the end", Then::Close));
     let record = run(&mut own_viewer("byte-by-byte", server.port)).exchange();
     assert_whole(&record, &server.served()[0]);
 }
 
 #[test]
-fn a_look_up_belongs_to_the_connection_it_led_to() {
+fn a_name_lookup_belongs_to_its_connection() {
     let server = Server::start(|_, _| Answer::new("HTTP/1.1 200 OK\r\n\r\nto the end", Then::Close));
     let run = run(&mut own_viewer("by-name", server.port));
     let exchanges = run.exchanges();
@@ -369,7 +369,7 @@ fn a_look_up_belongs_to_the_connection_it_led_to() {
 }
 
 #[test]
-fn a_child_of_the_viewer_speaks_for_itself() {
+fn a_child_of_the_viewer_has_its_own_records() {
     let server = Server::start(|target, _| {
         let then = if target == "/a.ts" { Then::Close } else { Then::Keep };
         Answer::new("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", then)
@@ -390,7 +390,7 @@ fn a_child_of_the_viewer_speaks_for_itself() {
 }
 
 #[test]
-fn tls_that_the_probe_does_not_see_into_is_named() {
+fn tls_that_the_probe_cannot_observe_is_named() {
     let server = Server::start(|target, _| {
         Answer::new("opaque", if target == "/hello" { Then::Keep } else { Then::Close })
     });
@@ -413,7 +413,7 @@ fn many_threads_and_a_reader_and_a_writer_on_each_socket() {
     let exchanges: Vec<_> = records.iter().filter(|record| record.what == what::EXCHANGE).collect();
     assert_eq!((exchanges.len(), served.len()), (80, 80));
     for record in exchanges {
-        // Ports may come again, but every answer is the same.
+        // Ports may be reused, but all responses are the same.
         let served = served.iter().find(|served| served.port == record.local_port).unwrap();
         assert_whole(record, served);
     }
@@ -424,7 +424,7 @@ fn many_threads_and_a_reader_and_a_writer_on_each_socket() {
 }
 
 #[test]
-fn a_full_pipe_never_stops_the_viewer_and_what_is_lost_is_counted() {
+fn a_full_pipe_never_stops_the_viewer_and_lost_records_are_counted() {
     let pipe = Arc::new(Pipe::new());
     let mut filler = File::from(pipe.writer.try_clone().unwrap());
     while filler.write(&[0; 4096]).is_ok() {}
@@ -443,9 +443,9 @@ fn a_full_pipe_never_stops_the_viewer_and_what_is_lost_is_counted() {
     drop(server);
 }
 
-/// The kernel counts a FIN as a byte received, and one may come in while it is asked for the count.
+/// The kernel counts a FIN as a received byte, and a FIN may arrive while the count is read.
 #[test]
-fn a_fin_right_behind_the_body_is_no_byte_of_it() {
+fn a_fin_directly_after_the_body_is_not_counted_as_a_byte() {
     let server = Server::start(|_, _| Answer { then: Then::Close, ..Answer::ok("video/mp2t", b"end") });
     let run = run(&mut own_viewer("ask-often", server.port));
     assert!(run.output.status.success(), "{:?}", run.output);
@@ -460,7 +460,7 @@ fn a_fin_right_behind_the_body_is_no_byte_of_it() {
 }
 
 #[test]
-fn a_request_into_a_connection_that_was_closed_before_is_stale() {
+fn a_request_on_a_closed_connection_is_stale() {
     let server = Server::start(|target, _| {
         let then = if target == "/b.ts" { Then::Close } else { Then::Keep };
         Answer { then, ..Answer::ok("video/mp2t", b"end") }
@@ -481,7 +481,7 @@ fn a_request_into_a_connection_that_was_closed_before_is_stale() {
 }
 
 /// Exit code and output of several programs in several predicaments.
-fn predicaments(watch: &dyn Fn(&mut Command) -> Output) -> Vec<(Option<i32>, Vec<u8>, Vec<u8>)> {
+fn situations(watch: &dyn Fn(&mut Command) -> Output) -> Vec<(Option<i32>, Vec<u8>, Vec<u8>)> {
     let server = Server::start(|target, _| match target {
         "/cut" => Answer::new("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", Then::Close),
         "/rst" => Answer::new("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nrst", Then::Reset),
@@ -494,36 +494,36 @@ fn predicaments(watch: &dyn Fn(&mut Command) -> Output) -> Vec<(Option<i32>, Vec
         command.args(["--fail", &server.url(target)]);
         command
     });
-    let mut to_nobody = curl();
-    to_nobody.arg(format!("http://127.0.0.1:{refused}/"));
+    let mut to_closed_port = curl();
+    to_closed_port.arg(format!("http://127.0.0.1:{refused}/"));
     let all = commands
         .iter_mut()
-        .chain([&mut to_nobody])
+        .chain([&mut to_closed_port])
         .map(|command| watch(command.args(["--write-out", "%{http_code} %{size_download} %{num_connects}"])));
     all.map(|output| (output.status.code(), output.stdout, without_numbers(&output.stderr))).collect()
 }
 
-/// curl's messages name milliseconds and ports, which differ from run to run.
+/// curl's messages contain milliseconds and ports, which differ from run to run.
 fn without_numbers(text: &[u8]) -> Vec<u8> {
     text.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect()
 }
 
 #[test]
-fn programs_do_the_same_with_and_without_the_probe() {
-    let plain = predicaments(&|command| command.output().unwrap());
+fn programs_behave_the_same_with_and_without_the_probe() {
+    let plain = situations(&|command| command.output().unwrap());
     assert_eq!(plain.iter().map(|(code, ..)| *code).collect::<Vec<_>>(), [0, 18, 56, 22, 7].map(Some));
     let pipe = Pipe::new();
-    assert_eq!(predicaments(&|command| run_into(command, &pipe)), plain, "under the probe");
+    assert_eq!(situations(&|command| run_into(command, &pipe)), plain, "under the probe");
     assert_eq!(pipe.records().iter().filter(|record| record.what == what::HELLO).count(), 5);
 
-    // Nobody reads the pipe any more: no SIGPIPE in the viewer.
+    // A pipe without a reader causes no SIGPIPE in the viewer.
     let Pipe { reader, writer } = Pipe::new();
     drop(reader);
-    assert_eq!(predicaments(&|command| run_with(command, writer.as_raw_fd(), "201:1:1")), plain, "no reader");
+    assert_eq!(situations(&|command| run_with(command, writer.as_raw_fd(), "201:1:1")), plain, "no reader");
 }
 
 #[test]
-fn nothing_happens_without_a_proper_environment() {
+fn the_probe_does_nothing_without_a_valid_environment() {
     let server = Server::start(|_, _| Answer::ok("text/plain", b"hello"));
     let url = server.url("/");
     let pipe = Pipe::new();
@@ -534,7 +534,7 @@ fn nothing_happens_without_a_proper_environment() {
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"hello"[..]), "{value:?}");
         assert!(pipe.drain().is_empty(), "{value:?}");
     }
-    // A pipe that blocks could stop the viewer; a file is no pipe.
+    // A blocking pipe could stop the viewer, and a file is not a pipe.
     let (reader, blocking) = nix::unistd::pipe().unwrap();
     let file = tempfile::tempfile().unwrap();
     for fd in [blocking.as_raw_fd(), file.as_raw_fd()] {

@@ -1,4 +1,4 @@
-//! nginx as the probe's tests want it: keep-alive, chunks and gzip, as origins do it.
+//! An nginx for the probe's tests: keep-alive, chunks, and gzip, as origins use them.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub struct Logged {
     pub status: u16,
     pub head_bytes: u64,
     pub body_bytes: u64,
-    /// The viewer's port: tells the connection.
+    /// The viewer's port, which identifies the connection.
     pub port: u16,
 }
 
@@ -33,7 +33,7 @@ pub fn start(folder: &Path) -> Nginx {
     Nginx::start(folder, site)
 }
 
-/// Ends nginx and reads its log, in the order in which the requests ended.
+/// Stops nginx and reads its log, in the order in which the requests ended.
 pub fn log(nginx: Nginx) -> Vec<Logged> {
     let line = |line: &str| {
         let mut words = line.split(' ');

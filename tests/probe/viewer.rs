@@ -1,4 +1,4 @@
-//! A viewer that misbehaves: what the tests let run under the probe where no program at hand does it.
+//! A viewer that misbehaves, which the tests run under the probe for behavior that no other program has.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -32,7 +32,7 @@ pub fn act(act: &str, port: u16) {
             stream.write_all(&get("a.ts")).unwrap();
             stream.read_exact(&mut buffer[..50]).unwrap();
             thread::sleep(Duration::from_millis(400));
-            // The whole answer is here by now, and the next read takes the rest of it.
+            // The whole response has arrived by now, and the next read takes the rest of it.
             while stream.read(&mut buffer).unwrap() == buffer.len() {}
         }
         "pipeline" => {
@@ -46,13 +46,13 @@ pub fn act(act: &str, port: u16) {
         "byte-by-byte" => {
             let mut stream = connect();
             get("a.ts").iter().for_each(|byte| stream.write_all(&[*byte]).unwrap());
-            // A look at the first byte takes nothing.
+            // Peeking at the first byte consumes nothing.
             while stream.peek(&mut buffer[..1]).unwrap() == 1 {
                 stream.read_exact(&mut buffer[..1]).unwrap();
             }
         }
         "by-name" => {
-            // One look-up, then one connection; the second connection needs no look-up.
+            // One name lookup, then one connection; the second connection needs no lookup.
             let mut stream = TcpStream::connect(("localhost", port)).unwrap();
             stream.write_all(&get("a.ts")).unwrap();
             stream.read_to_end(&mut Vec::new()).unwrap();
@@ -87,7 +87,7 @@ pub fn act(act: &str, port: u16) {
         "ask-too-late" => {
             let mut stream = connect();
             for (name, pause) in [("a.ts", 0), ("b.ts", 0), ("c.ts", 300)] {
-                // By the third request the server has closed; nobody has looked.
+                // The server has closed the connection before the third request, and the viewer has not noticed.
                 thread::sleep(Duration::from_millis(pause));
                 stream.write_all(&get(name)).unwrap();
                 let mut answer = [0; 128];
@@ -113,7 +113,7 @@ pub fn act(act: &str, port: u16) {
             stream.read_to_end(&mut Vec::new()).unwrap();
         }
         "many-threads" => {
-            // Each thread has connections of its own; on each one thread writes and another reads.
+            // Each thread has its own connections; on each connection, one thread writes and another reads.
             let threads = [0; 8].map(|_| {
                 thread::spawn(move || {
                     for _ in 0..10 {

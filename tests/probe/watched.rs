@@ -59,7 +59,7 @@ impl Pipe {
         Self::read(&self.drain())
     }
 
-    /// The same of what was drained.
+    /// The records and pieces in bytes that were drained.
     pub fn read(mut rest: &[u8]) -> (Vec<Record>, Vec<Piece>) {
         let (mut records, mut pieces) = (Vec::new(), Vec::new());
         while !rest.is_empty() {
@@ -78,7 +78,7 @@ impl Pipe {
     }
 }
 
-/// The viewer of this test binary (see `viewer` in tests/probe.rs): does what no program at hand does.
+/// The viewer in this test binary (see `viewer` in tests/probe/mod.rs), for behavior that no other program has.
 pub fn own_viewer(act: &str, port: u16) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--ignored", "--exact", "probe::viewer", "--test-threads=1"]);
@@ -141,7 +141,7 @@ impl Run {
         self.of(what::EXCHANGE)
     }
 
-    /// The body that an exchange passed on, with what was asked for before it.
+    /// The body that an exchange passed on, preceded by the requested URL.
     pub fn body_of(&self, exchange: &Record) -> Vec<u8> {
         let of = (exchange.pid, exchange.connection, exchange.request);
         let mut body = Vec::new();

@@ -1,4 +1,4 @@
-//! What merged reports say, and which cannot be merged.
+//! The contents of merged reports, and reports that cannot be merged.
 
 use serde_json::Value;
 
@@ -63,13 +63,13 @@ fn percentiles_of_edges_are_those_of_the_merged_distributions() {
     let early = shard(1, |report| {
         report.recording.histograms.retain(|name, _| !name.starts_with("edge.") && !name.starts_with("age."));
     });
-    // Half of the percentiles would be the percentiles of half.
+    // Percentiles of half of the requests would be misleading.
     let refused = merge(&named(vec![shard(0, |_| {}), early])).unwrap_err();
     assert_eq!(refused.to_string(), "2.json: holds no histogram of edge.192.0.2.7.ttfb");
 }
 
 #[test]
-fn edges_that_no_table_has_room_for_are_told() {
+fn edges_that_do_not_fit_the_table_are_counted() {
     let many = shard(0, |report| {
         let edge = report.snapshot.insight.edges[0].clone();
         let of = |address: String, requests| Edge { address, requests, ..edge.clone() };
@@ -77,20 +77,20 @@ fn edges_that_no_table_has_room_for_are_told() {
         edges.push(of(OTHER_ADDRESSES.to_owned(), 345));
         report.snapshot.insight.edges = edges;
     });
-    let further = "345 requests to other addresses, which have no rows of their own";
+    let others = "345 requests to other addresses, which have no rows of their own";
     for format in [Format::Html, Format::Markdown] {
         let text = text(format, &many);
-        assert!(text.contains("more edges with") && text.contains(further), "{text}");
+        assert!(text.contains("more edges with") && text.contains(others), "{text}");
     }
     let Report { run, snapshot, verdict, end_reason, .. } = &many;
     let summary = summary::render(snapshot, run, verdict, end_reason);
-    assert!(summary.contains(further) && summary.contains(" more edges with "), "{summary}");
+    assert!(summary.contains(others) && summary.contains(" more edges with "), "{summary}");
     let scraped = prometheus::render(snapshot, run);
     assert!(scraped.contains("hls_swarm_edge_requests_total{edge=\"other addresses\"} 345"), "{scraped}");
 }
 
 #[test]
-fn thresholds_hold_over_all() {
+fn thresholds_apply_to_the_merged_run() {
     let strict = |report: &mut Report| {
         let limit = "segment_ttfb:max<1ms".to_owned();
         report.verdict.criteria.push(Criterion {
@@ -106,7 +106,7 @@ fn thresholds_hold_over_all() {
 }
 
 #[test]
-fn runs_are_joined_by_the_wall_clock() {
+fn series_are_aligned_by_the_wall_clock() {
     let merged = merge(&named(vec![shard(3, |_| {}), shard(0, |_| {})])).unwrap();
     let points = &merged.recording.series.points;
     assert_eq!((points[0].second, points[0].active), (0, 2));
@@ -114,13 +114,13 @@ fn runs_are_joined_by_the_wall_clock() {
     assert_eq!(points.last().unwrap().second, 15);
     assert_eq!(merged.snapshot.elapsed_seconds, 15.0);
     assert_eq!((merged.run.began_unix, merged.run.seed), (run().began_unix, None));
-    // One after the other they were never up together.
+    // Runs one after the other never have viewers at the same time.
     let later = merge(&named(vec![shard(0, |_| {}), shard(60, |_| {})])).unwrap();
     assert_eq!((merged.snapshot.peak_clients, later.snapshot.peak_clients), (4, 2));
 }
 
 #[test]
-fn what_cannot_be_merged_is_named() {
+fn reports_that_cannot_be_merged_are_named() {
     let refused = |reports: Vec<Report>| merge(&named(reports)).unwrap_err().to_string();
     assert_eq!(refused(vec![report()]), "one report alone cannot be merged");
     assert_eq!(refused(vec![report(), report()]), "2.json: is the same run as 1.json");

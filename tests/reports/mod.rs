@@ -1,4 +1,4 @@
-//! Reports after the run: what was written is read again, shards add up, and no text breaks the markup.
+//! Reports after the run: they can be read again, shards add up, and text is escaped in markup.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,17 +46,17 @@ fn reading_loses_nothing() {
 
 /// The names in code spans of a page.
 fn spans(page: &str) -> BTreeSet<&str> {
-    // Code in blocks is no prose.
+    // Code blocks are not prose.
     let prose = page.split("\n```").step_by(2);
     let spans = prose.flat_map(str::lines).flat_map(|line| line.split('`').skip(1).step_by(2));
     spans.flat_map(|span| span.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))).collect()
 }
 
-/// All fields below `value`, each with where it was met first.
+/// All fields below `value`, each with the place of its first occurrence.
 fn fields(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(map) => {
-            // Status codes and names of distributions are no fields.
+            // Status codes and names of distributions are not fields.
             for (name, below) in
                 map.iter().filter(|_| !path.ends_with("http_status") && path != ".histograms")
             {
@@ -71,7 +71,7 @@ fn fields(value: &Value, path: &str, found: &mut BTreeMap<String, String>) {
 
 #[test]
 fn every_field_is_in_the_documentation() {
-    // Counters are documented by the catalogue.
+    // The metric catalogue documents counters.
     let pages = reference::pages();
     let (_, thresholds) = pages.iter().find(|(name, _)| *name == "thresholds.md").unwrap();
     let documented: BTreeSet<&str> =
@@ -88,7 +88,7 @@ fn every_field_is_in_the_documentation() {
 }
 
 #[test]
-fn what_is_no_report_is_named() {
+fn files_that_are_not_reports_are_named() {
     let schema_9 = text(Format::Json, &report()).replace("\"schema\": 1", "\"schema\": 9");
     for (content, why) in [
         (schema_9.as_str(), "a.json: has schema 9, and this program reads 1"),
@@ -147,11 +147,11 @@ fn play(samples: &[Sample], mine: impl Fn(u32) -> bool) -> Report {
                 status: Some(if fine { 200 } else { 503 }),
                 body_bytes: bytes,
                 received_bytes: Some(bytes + 300),
-                // Which edge, how old and from where: something that differs within a shard and between them.
+                // Edge, age, and address: values that differ within a shard and between shards.
                 peer: Some(([192, 0, 2, u8::try_from(bytes % 3).unwrap()].into(), 80)),
                 age_s: (bytes % 2 == 0).then_some((ttfb % 100) as u32),
                 cache: [Some(Cache::Hit), Some(Cache::Miss), Some(Cache::Other), None][(bytes % 4) as usize],
-                // Viewers are compared with each other there, which shards cannot do.
+                // These figures compare viewers with each other, which shards cannot do.
                 playlist: None,
                 ..exchange(viewer, kind, second)
             })));
@@ -180,9 +180,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn four_shards_are_the_one_run(samples in prop::collection::vec(sample(), 1..250)) {
+    fn four_shards_equal_one_run(samples in prop::collection::vec(sample(), 1..250)) {
         let whole = play(&samples, |_| true);
-        // Through the files, as users do it.
+        // Through files, as users do.
         let shards = (0..4).map(|shard| {
             let report = play(&samples, |viewer| viewer % 4 == shard);
             read("shard.json", &text(Format::Json, &report)).unwrap()
@@ -201,7 +201,7 @@ proptest! {
         prop_assert_eq!(got.viewers.len(), want.viewers.len());
         let close = |a: Option<f64>, b: Option<f64>| (a.unwrap() - b.unwrap()).abs() < 1e-9;
         prop_assert!(close(got.active_ratio, want.active_ratio));
-        // Cells of a histogram are the same everywhere: percentiles are not near, they are equal.
+        // Histograms have the same cells everywhere, so percentiles are equal, not only close.
         prop_assert_eq!(got.latency, want.latency);
         prop_assert_eq!(&got.insight, &want.insight);
         prop_assert_eq!(got.streams.len(), 2);
@@ -234,7 +234,7 @@ proptest! {
     }
 }
 
-/// Criteria that look at each shard, and may so be stricter than one run.
+/// Criteria that apply to each shard, and may therefore be stricter than for one run.
 const SHARDS: [&str; 2] = ["merged_runs", "stages"];
 
 fn shard(second: u64, change: impl FnOnce(&mut Report)) -> Report {
@@ -246,7 +246,7 @@ fn shard(second: u64, change: impl FnOnce(&mut Report)) -> Report {
 }
 
 #[test]
-fn two_reports_stand_side_by_side() {
+fn two_reports_are_compared_side_by_side() {
     let slower = shard(1, |report| report.snapshot.elapsed_seconds *= 2.0);
     let text = comparison::render(("a.json", &report()), ("b.json", &slower));
     let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
@@ -277,7 +277,7 @@ fn the_commands_read_and_write_files() {
     let (code, shown, _) = run("report compare a.json b.json");
     assert_eq!(code, Some(0));
     assert!(shown.contains("B / A"), "{shown}");
-    // The verdict of what was merged is the exit code.
+    // The exit code is that of the merged verdict.
     let (code, shown, _) = run("report merge a.json b.json --report all.json --report all.html");
     assert_eq!(code, Some(4), "{shown}");
     let merged = read("all.json", &std::fs::read_to_string(in_folder("all.json")).unwrap()).unwrap();
@@ -304,7 +304,7 @@ fn the_commands_read_and_write_files() {
 }
 
 #[test]
-fn no_text_breaks_out_of_the_markup() {
+fn text_is_escaped_in_markup() {
     let evil = "</p><script>alert(1)</script>'\"&\u{7}|\n<!-- ]]>";
     let report = shard(0, |report| {
         report.run.url = evil.into();
@@ -326,7 +326,7 @@ fn no_text_breaks_out_of_the_markup() {
 }
 
 #[test]
-fn junit_counts_what_it_holds() {
+fn junit_counts_equal_the_test_cases() {
     let invalid = shard(0, |report| {
         report.verdict.kind = VerdictKind::Invalid;
         report.verdict.invalid_because = vec!["3 records of the probe were lost".into()];
@@ -344,7 +344,7 @@ fn junit_counts_what_it_holds() {
 }
 
 #[test]
-fn the_page_needs_nothing_from_elsewhere() {
+fn the_page_has_no_external_resources() {
     let page = text(Format::Html, &report());
     for word in ["<script", "<link", "<img", "<iframe", "url(", "@import", " src=", " href=", "onload"] {
         assert!(!page.contains(word), "{word}");
@@ -354,7 +354,7 @@ fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[test]
-fn a_page_of_a_run_that_measured_nothing_is_whole() {
+fn a_page_of_a_run_without_measurements_is_complete() {
     let sources = Source::Log;
     let stats = recorded::stats(sources);
     let snapshot = stats.snapshot(0);

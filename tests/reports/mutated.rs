@@ -1,5 +1,5 @@
-//! Reports that something has happened to, on a disk or in somebody's editor: each is refused with the
-//! reason, or can be shown, compared and merged. None brings the program down.
+//! Reports that were damaged on a disk or in an editor: each is refused with the reason, or can be shown,
+//! compared, and merged. None causes a panic.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::recorded::report;
 
 const TRIES: usize = 700;
 
-/// Addresses of all values in a document.
+/// JSON pointers of all values in a document.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     let mut below = |name: &str, value: &Value| {
         let at = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
@@ -43,7 +43,10 @@ fn use_up(report: &Report, other: &Report) {
     }
     let summary = summary::render(&report.snapshot, &report.run, &report.verdict, &report.end_reason);
     let compared = comparison::render(("a", report), ("b", other));
-    assert!(!(summary + &compared).contains('\x1b'), "a name does not get to write on the terminal");
+    assert!(
+        !(summary + &compared).contains('\x1b'),
+        "a name cannot write control characters to the terminal"
+    );
     let own = Report { run: later(report), ..report.clone() };
     for second in [other.clone(), own] {
         if let Ok(merged) = merge(&[("a".to_owned(), report.clone()), ("b".to_owned(), second)]) {
@@ -63,10 +66,10 @@ fn refusal(failure: &Failure) {
 }
 
 #[test]
-fn no_mutation_brings_anything_down() {
-    let sound = report();
-    let other = Report { run: later(&sound), ..sound.clone() };
-    let document: Value = serde_json::from_str(&formats::render(Format::Json, &sound).unwrap()).unwrap();
+fn no_mutated_report_causes_a_panic() {
+    let valid = report();
+    let other = Report { run: later(&valid), ..valid.clone() };
+    let document: Value = serde_json::from_str(&formats::render(Format::Json, &valid).unwrap()).unwrap();
     let mut places = Vec::new();
     pointers(&document, "", &mut places);
     let values = [
@@ -104,7 +107,7 @@ fn no_mutation_brings_anything_down() {
 }
 
 #[test]
-fn a_report_that_is_cut_short_is_refused() {
+fn a_truncated_report_is_refused() {
     let text = formats::render(Format::Json, &report()).unwrap();
     let text = text.trim_end();
     for length in (0..text.len()).step_by(text.len() / 60).filter(|length| text.is_char_boundary(*length)) {
@@ -113,7 +116,7 @@ fn a_report_that_is_cut_short_is_refused() {
 }
 
 #[test]
-fn numbers_that_no_run_counts_and_steps_of_nothing_are_named() {
+fn impossible_numbers_and_empty_steps_are_named() {
     let text = formats::render(Format::Json, &report()).unwrap();
     let mut document: Value = serde_json::from_str(&text).unwrap();
     document["seed"] = json!(u64::MAX);

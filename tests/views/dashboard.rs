@@ -174,7 +174,7 @@ fn missing_figures_are_shown_as_missing() {
 }
 
 #[test]
-fn without_colour_there_is_none() {
+fn no_color_disables_colors() {
     for (_, keys) in PAGES {
         let mut state = state(series());
         press(&mut state, keys);

@@ -1,5 +1,5 @@
-//! Golden frames of the views: one recorded run as summary, reports and Prometheus exposition, and
-//! the promise that what was not measured is absent.
+//! Snapshots of the outputs: one recorded run as summary, reports, and Prometheus exposition. Metrics that were
+//! not measured must be absent.
 
 use hls_swarm::output::{formats, prometheus, summary};
 use hls_swarm_model::exchange::Source;
@@ -39,20 +39,20 @@ fn the_page() {
 }
 
 #[test]
-fn what_a_stream_holds_stands_on_top_unless_the_run_proves_nothing() {
+fn the_capacity_is_shown_first_unless_the_run_is_invalid() {
     let page = |word| {
         let mut report = report();
         report.snapshot.stages = vec![StageRow { clients: 12, met: Some(true), ..StageRow::default() }];
         report.verdict.kind = word;
         formats::render(Format::Html, &report).unwrap()
     };
-    for (word, told) in [
+    for (word, shown_first) in [
         (VerdictKind::Pass, true),
         (VerdictKind::Fail, true),
         (VerdictKind::Invalid, false),
         (VerdictKind::Aborted, false),
     ] {
-        assert_eq!(page(word).contains("It holds 12 viewers"), told, "{word:?}");
+        assert_eq!(page(word).contains("It holds 12 viewers"), shown_first, "{word:?}");
     }
 }
 
@@ -71,7 +71,7 @@ fn the_series() {
     insta::assert_snapshot!(shown(Format::Csv));
 }
 
-/// A run with stages and several streams, in every format that tells of them.
+/// A run with stages and several streams, in every format that shows them.
 #[test]
 fn a_run_in_parts() {
     let report = report_in_parts();
@@ -90,7 +90,7 @@ fn the_exposition() {
 }
 
 #[test]
-fn the_exposition_leaves_out_what_was_not_measured() {
+fn the_exposition_omits_metrics_that_were_not_measured() {
     let text =
         prometheus::render(&stats(Source::Log).snapshot(SECOND), &Run { per_viewer_metrics: false, ..run() });
     for absent in [

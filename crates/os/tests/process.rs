@@ -19,8 +19,8 @@ use tempfile::TempDir;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Program, StopTimeouts, capture, drain};
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::processes::{self, zombies};
+use hls_swarm_test_support::waiting::eventually;
 
 const SOON: Duration = Duration::from_secs(5);
 

@@ -1,5 +1,5 @@
-//! Containers that a test starts. Each is removed when it is dropped, by its id, and so is their network;
-//! what others run on the same engine is not touched.
+//! Containers that a test starts. Each container is removed by its id when it is dropped, and so is its network.
+//! Other containers on the same engine are not touched.
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::program::program;
 
-/// An image of containers/build's, by the program in it.
+/// The name of the image of a program, as containers/build creates it.
 pub fn image(program: &str) -> String {
     format!("hls-{program}:{}", std::env::var("TAG").unwrap_or_else(|_| "local".to_owned()))
 }
@@ -17,8 +17,8 @@ fn output(command: &mut Command) -> Output {
     command.output().unwrap()
 }
 
-/// Standard output of a command that has to succeed, without the space around it.
-pub fn said(command: &mut Command) -> String {
+/// The trimmed standard output of a command that must succeed.
+pub fn stdout_of(command: &mut Command) -> String {
     let output = output(command);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {error}");
@@ -26,10 +26,10 @@ pub fn said(command: &mut Command) -> String {
 }
 
 pub fn docker(arguments: &[&str]) -> String {
-    said(program("docker").args(arguments))
+    stdout_of(program("docker").args(arguments))
 }
 
-/// A network of this test's own.
+/// A network that only this test uses.
 pub struct Network {
     pub name: String,
 }
@@ -48,41 +48,41 @@ impl Drop for Network {
     }
 }
 
-/// A container, as locked up as the documents say.
+/// A container with the restrictions that docs/containers.md describes.
 pub struct Container {
     pub id: String,
 }
 
 impl Container {
-    /// Starts `image` with `options` of docker's and `arguments` of the program's.
+    /// Starts `image` with `options` for docker and `arguments` for the program.
     pub fn start(options: &[&str], image: &str, arguments: &[&str]) -> Self {
         let locked = ["run", "--detach", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"];
         Self { id: docker(&[&locked, options, &[image], arguments].concat()) }
     }
 
-    /// A fact of `docker inspect`.
+    /// A value from `docker inspect`, by its JSON pointer.
     pub fn fact(&self, path: &str) -> Value {
         let all: Value = serde_json::from_str(&docker(&["inspect", &self.id])).unwrap();
         all[0].pointer(path).cloned().unwrap_or(Value::Null)
     }
 
-    /// Its first process, as this machine numbers it.
+    /// The process ID of its first process on the host.
     pub fn pid(&self) -> u64 {
         self.fact("/State/Pid").as_u64().unwrap()
     }
 
-    /// What a command in it says.
-    pub fn exec(&self, words: &[&str]) -> Output {
-        output(program("docker").args(["exec", &self.id]).args(words))
+    /// Runs a command in the container and returns its output.
+    pub fn exec(&self, command: &[&str]) -> Output {
+        output(program("docker").args(["exec", &self.id]).args(command))
     }
 
-    /// Everything it said, on both streams.
+    /// Everything it wrote to standard output and standard error.
     pub fn log(&self) -> String {
         let output = output(program("docker").args(["logs", &self.id]));
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     }
 
-    /// Its exit code once it has ended.
+    /// Waits until it ends and returns its exit code.
     pub fn wait(&self, within: Duration) -> i64 {
         let began = Instant::now();
         while self.fact("/State/Running") == true {
@@ -92,7 +92,7 @@ impl Container {
         self.fact("/State/ExitCode").as_i64().unwrap()
     }
 
-    /// The port of this machine that leads to `port` of the container.
+    /// The port of this machine that is forwarded to `port` of the container.
     pub fn published(&self, port: u16) -> u16 {
         let path = format!("/NetworkSettings/Ports/{port}~1tcp/0/HostPort");
         self.fact(&path).as_str().unwrap().parse().unwrap()
@@ -105,7 +105,7 @@ impl Drop for Container {
     }
 }
 
-/// The compose stack under a name of its own, from what is on this machine.
+/// The compose stack under its own project name, without downloads.
 pub struct Stack {
     project: String,
     variables: Vec<(&'static str, String)>,
@@ -113,9 +113,9 @@ pub struct Stack {
 
 impl Stack {
     pub fn up(variables: Vec<(&'static str, String)>) -> Self {
-        // Before it is up, so that half a stack is removed too.
+        // Created before the stack is up, so that a partial stack is removed too.
         let stack = Self { project: format!("hlstest{}", std::process::id()), variables };
-        said(&mut stack.compose(&["up", "--detach"]));
+        stdout_of(&mut stack.compose(&["up", "--detach"]));
         stack
     }
 
@@ -128,7 +128,7 @@ impl Stack {
 
     /// The container of a service. The stack removes it.
     pub fn service(&self, name: &str) -> std::mem::ManuallyDrop<Container> {
-        std::mem::ManuallyDrop::new(Container { id: said(&mut self.compose(&["ps", "--quiet", name])) })
+        std::mem::ManuallyDrop::new(Container { id: stdout_of(&mut self.compose(&["ps", "--quiet", name])) })
     }
 }
 

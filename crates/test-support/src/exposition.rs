@@ -1,14 +1,13 @@
-//! A strict reader of Prometheus' text format (version 0.0.4): a line that it does not know is a
-//! failure of the test.
+//! A strict parser of Prometheus' text format (version 0.0.4): an unknown line fails the test.
 
 use std::collections::BTreeMap;
 
-/// A metric as announced by its HELP and TYPE lines.
+/// A metric family as its HELP and TYPE lines declare it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Family {
     pub help: String,
     pub kind: String,
-    /// Values by the sample's name and labels as they stand in the text.
+    /// Values by the sample's name and labels as the text has them.
     pub samples: BTreeMap<String, f64>,
 }
 
@@ -16,14 +15,14 @@ pub struct Family {
 pub type Exposition = BTreeMap<String, Family>;
 
 pub fn read(text: &str) -> Exposition {
-    assert!(text.ends_with('\n'), "the last line ends too");
+    assert!(text.ends_with('\n'), "the last line ends with a newline");
     let mut families = Exposition::new();
     let mut current = String::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, help) = rest.split_once(' ').unwrap();
             let family = Family { help: help.to_owned(), ..Family::default() };
-            assert!(families.insert(name.to_owned(), family).is_none(), "{name} is there twice");
+            assert!(families.insert(name.to_owned(), family).is_none(), "{name} occurs twice");
             name.clone_into(&mut current);
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
@@ -45,7 +44,7 @@ pub fn read(text: &str) -> Exposition {
             assert_eq!(family.kind == "counter", name.ends_with("_total"), "counters, and only they: {line}");
             let value: f64 = value.parse().unwrap_or_else(|_| panic!("no number in {line}"));
             assert!(value.is_finite(), "{line}");
-            assert!(family.samples.insert(sample.to_owned(), value).is_none(), "{sample} is there twice");
+            assert!(family.samples.insert(sample.to_owned(), value).is_none(), "{sample} occurs twice");
         }
     }
     for (name, family) in &families {

@@ -1,4 +1,4 @@
-//! Programs that answer FFmpeg's questions as the real one does, and misbehave as viewers.
+//! Scripts that answer capability detection as the real FFmpeg does, and misbehave as viewers.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-/// A script in a directory of its own.
+/// A script in its own directory.
 pub struct FakeFfmpeg {
     directory: TempDir,
 }
 
-/// `fetch` asks for the playlist; `play N` does so, and then reports a second of media every second, N
-/// times.
+/// Shell functions for viewers: `fetch` requests the playlist; `play N` requests it and then reports one second of
+/// media per second, N times.
 const VERBS: &str = r#"
 url=
 before=
@@ -36,8 +36,8 @@ play() {
 "#;
 
 impl FakeFfmpeg {
-    /// Is the real one for all questions and trials; runs `viewer` (of /bin/sh) when it is to play,
-    /// which only viewers report about.
+    /// Runs the real FFmpeg for capability detection and the probe self-test, and `viewer` (for /bin/sh) for playback,
+    /// which the option `-progress` identifies.
     pub fn playing(viewer: &str) -> Self {
         let real = real();
         Self::script(&format!(
@@ -46,7 +46,7 @@ impl FakeFfmpeg {
         ))
     }
 
-    /// Runs `body` (of /bin/sh) whatever it is asked.
+    /// Runs `body` (for /bin/sh) for all arguments.
     pub fn always(body: &str) -> Self {
         Self::script(&format!("#!/bin/sh\n{body}\n"))
     }
@@ -61,13 +61,13 @@ impl FakeFfmpeg {
         self.directory.path().join("ffmpeg").to_str().unwrap().to_owned()
     }
 
-    /// A file beside the script, for what it writes down (`$(dirname "$0")/NAME`).
+    /// Reads a file that the script wrote beside itself (`$(dirname "$0")/NAME`).
     pub fn notes(&self, name: &str) -> String {
         std::fs::read_to_string(self.directory.path().join(name)).unwrap_or_default()
     }
 }
 
-/// Writes an executable through another process: while this one had it open for writing, a fork of
+/// Writes an executable through another process. If this process had the file open for writing, a fork of
 /// another test could inherit the descriptor, and the kernel refuses to execute such a file.
 #[expect(clippy::disallowed_methods, reason = "waited for two lines below")]
 fn install(content: &[u8], path: &Path) {
@@ -78,7 +78,7 @@ fn install(content: &[u8], path: &Path) {
     assert!(child.wait().unwrap().success());
 }
 
-/// The real FFmpeg.
+/// The path of the real FFmpeg.
 pub fn real() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =

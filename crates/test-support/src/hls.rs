@@ -93,7 +93,7 @@ impl Media {
     }
 }
 
-/// The versions of one media playlist that were seen so far.
+/// The versions of one media playlist that have been observed.
 #[derive(Default)]
 pub struct History {
     pub newest: Option<Media>,

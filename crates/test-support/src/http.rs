@@ -1,11 +1,11 @@
-//! A small HTTP client that shows what came back. It judges nothing.
+//! A small HTTP client that returns responses without checking them.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-/// An answer over HTTP.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -20,12 +20,12 @@ impl Answer {
     }
 }
 
-/// Asks on a connection of its own.
+/// Sends a request on its own connection.
 pub fn ask(port: u16, method: &str, path: &str) -> std::io::Result<Answer> {
     Connection::open(port)?.ask(method, path)
 }
 
-/// A connection that is kept, as players keep theirs; the same worker of nginx answers all of it.
+/// A keep-alive connection, as players use; one worker of nginx answers all of its requests.
 pub struct Connection(BufReader<TcpStream>);
 
 impl Connection {
@@ -36,7 +36,7 @@ impl Connection {
     }
 
     pub fn ask(&mut self, method: &str, path: &str) -> std::io::Result<Answer> {
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: desk\r\n\r\n");
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: origin\r\nUser-Agent: test\r\n\r\n");
         self.0.get_mut().write_all(request.as_bytes())?;
         let status =
             self.line()?.split(' ').nth(1).ok_or(std::io::ErrorKind::UnexpectedEof)?.parse().unwrap();

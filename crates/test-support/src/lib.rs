@@ -1,4 +1,4 @@
-//! What the integration tests of the workspace share: the programs under test, servers that know what
+//! Shared support of the workspace's integration tests: the programs under test, servers that record what
 //! they served, and processes that end with their test.
 
 #![allow(
@@ -7,7 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test may stop at the first surprise, and starts its own processes"
+    reason = "a test may panic, and starts its own processes"
 )]
 
 pub mod docker;
@@ -17,13 +17,13 @@ pub mod hls;
 pub mod http;
 pub mod nginx;
 pub mod origin;
-pub mod patience;
 pub mod processes;
 pub mod program;
 pub mod recorded;
 pub mod server;
 pub mod stream;
 pub mod swarm;
+pub mod waiting;
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! A real nginx with a certificate of its own. What it serves and logs is the test's business; its
-//! access log is the ground truth.
+//! A real nginx with its own certificate. The test decides what it serves and logs; its access log is the
+//! ground truth.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use nix::sys::signal::Signal;
 
 use crate::program::{Companion, program};
 
-/// What one nginx is to do, in its own words.
+/// Directives for one nginx.
 #[derive(Clone, Copy, Default)]
 pub struct Site<'a> {
-    /// `log_format` directive of a format that is called `truth`; without it nothing is logged.
+    /// `log_format` directive of a format named `truth`; if empty, nothing is logged.
     pub log_format: &'a str,
-    /// Further directives in the `http` block.
+    /// Additional directives in the `http` block.
     pub http: &'a str,
     /// Directives in the `server` block; its root is `www`.
     pub server: &'a str,
@@ -30,33 +30,33 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Serves `folder/www`; everything else it needs lies in `folder` too.
+    /// Serves `folder/www`; everything else it needs is in `folder`, too.
     pub fn start(folder: &Path, site: Site<'_>) -> Self {
         certificate(folder);
         for _ in 0..5 {
             let [plain, tls] = free_ports();
             fs::write(folder.join("nginx.conf"), configuration(folder, site, plain, tls)).unwrap();
-            // If it does not start, somebody was quicker with one of the ports.
+            // If it does not start, another process has taken one of the ports.
             if let Some(process) = launch(folder, tls) {
                 return Self { process: Some(process), folder: folder.to_owned(), plain, tls };
             }
         }
-        panic!("nginx does not start: {}", complaints(folder));
+        panic!("nginx does not start: {}", error_log(folder));
     }
 
-    /// The certificate, which signs itself.
+    /// The path of the self-signed certificate.
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
 
-    /// Breaks it off, as a crash would: connections are closed, requests in flight are not logged.
-    pub fn break_off(&mut self) {
+    /// Stops it as a crash would: connections are closed, and requests in flight are not logged.
+    pub fn crash(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.end(Signal::SIGTERM);
         }
     }
 
-    /// Starts it again on the same ports.
+    /// Restarts it on the same ports.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "it runs");
         let begun = Instant::now();
@@ -64,13 +64,13 @@ impl Nginx {
             self.process = launch(&self.folder, self.tls);
             assert!(
                 self.process.is_some() || begun.elapsed() < Duration::from_secs(10),
-                "nginx does not come back: {}",
-                complaints(&self.folder)
+                "nginx does not restart: {}",
+                error_log(&self.folder)
             );
         }
     }
 
-    /// Lets requests in flight come to their end, ends nginx and reads its access log.
+    /// Lets requests in flight finish, stops nginx, and returns its access log.
     pub fn log(mut self) -> String {
         self.end();
         fs::read_to_string(self.folder.join("access.log")).unwrap()
@@ -107,7 +107,7 @@ fn launch(folder: &Path, port: u16) -> Option<Companion> {
     None
 }
 
-fn complaints(folder: &Path) -> String {
+fn error_log(folder: &Path) -> String {
     fs::read_to_string(folder.join("error.log")).unwrap_or_default()
 }
 
@@ -127,7 +127,7 @@ fn certificate(folder: &Path) {
 
 fn configuration(folder: &Path, site: Site<'_>, plain: u16, tls: u16) -> String {
     let Site { log_format, http, server } = site;
-    // The test's folder is its owner's: a worker of another user could not read it.
+    // Only the owner can read the test's folder; a worker of another user could not.
     let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
     let folder = folder.display();
     let access_log =

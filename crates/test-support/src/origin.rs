@@ -93,7 +93,7 @@ impl Origin {
         };
         let Some((ready, facts)) = lines else {
             drop(origin.child.kill());
-            panic!("never ready: {}", origin.complaints());
+            panic!("never ready: {}", origin.standard_error());
         };
         origin.ready = ready;
         origin.facts = serde_json::from_str(&facts).unwrap();
@@ -143,7 +143,7 @@ impl Origin {
     }
 
     /// The standard error of the origin; waits until it ends.
-    pub fn complaints(&mut self) -> String {
+    pub fn standard_error(&mut self) -> String {
         self.stderr.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
     }
 }

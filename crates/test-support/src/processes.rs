@@ -1,4 +1,4 @@
-//! Looks into /proc, and sends signals to single processes.
+//! Reads processes from /proc, and sends signals to single processes.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -41,7 +41,7 @@ pub fn descendants(pid: u32) -> Vec<Process> {
     found
 }
 
-/// Which of these still live, whoever their parent is now.
+/// The processes of `former` that are still alive, whatever their parent is now.
 pub fn survivors(former: &[Process]) -> Vec<Process> {
     let alive = processes();
     former
@@ -51,7 +51,7 @@ pub fn survivors(former: &[Process]) -> Vec<Process> {
         .collect()
 }
 
-/// Every process, zombies excepted, that was started with this variable in its environment.
+/// Every process except zombies that was started with this variable in its environment.
 pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
     let wanted = format!("{name}={value}");
     let has = |one: &Process| {
@@ -61,7 +61,7 @@ pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
     processes().into_iter().filter(has).collect()
 }
 
-/// Children of a process that have ended and were not waited for.
+/// Children of a process that have ended and were not reaped.
 pub fn zombies(parent: u32) -> Vec<u32> {
     let read = |entry: std::fs::DirEntry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -72,7 +72,7 @@ pub fn zombies(parent: u32) -> Vec<u32> {
     std::fs::read_dir("/proc").unwrap().filter_map(|entry| read(entry.ok()?)).collect()
 }
 
-/// The name of a process, empty if there is none.
+/// The name of a process; empty if there is no such process.
 pub fn name(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }

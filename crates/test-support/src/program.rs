@@ -1,5 +1,4 @@
-//! Programs that tests need, and processes that live beside a test and end with it. What the programs
-//! are for is not known here.
+//! Programs that tests need, and processes that run beside a test and end with it.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// How long a process may take to end once it was asked to.
+/// Maximum time until a process ends after a signal.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A program that must be installed: without it a test fails, it does not skip.
@@ -42,12 +41,12 @@ impl Companion {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    /// How it ended, if it has.
+    /// Its exit status if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits for its end; `None` when it does not end in time.
+    /// Waits until it ends; `None` if it does not end in time.
     pub fn wait(&mut self, time: Duration) -> Option<ExitStatus> {
         let begun = Instant::now();
         while begun.elapsed() < time {
@@ -59,7 +58,7 @@ impl Companion {
         None
     }
 
-    /// Asks it to end and sees to it that it does.
+    /// Sends a signal, and kills the process if it does not end in time.
     pub fn end(&mut self, signal: Signal) {
         if self.ended().is_some() {
             return;

@@ -1,4 +1,4 @@
-//! One recorded run, for every test of what can be shown of it.
+//! One recorded run, for the tests of all outputs.
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
@@ -79,7 +79,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         age_s: (kind == Kind::Segment).then_some(3),
         edge: Some("cache-fra1".into()),
         playlist: (kind == Kind::Playlist).then_some(MediaPlaylist {
-            // It stands still from second 8 on.
+            // The playlist does not change from second 8 on.
             sequence: at.min(8),
             segments: 5,
             last_segment: at.min(8),
@@ -92,8 +92,8 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
     }
 }
 
-/// The origin is idle for half of its time and sends a megabyte per second; nginx counts what viewers
-/// ask, and the looks at it.
+/// The origin is idle for half of the time and sends a megabyte per second; nginx counts the requests of viewers
+/// and the scrapes.
 pub fn origin(stats: &mut Stats, second: u64) {
     let node = NodeSample {
         busy_seconds: second as f64,
@@ -113,7 +113,7 @@ fn nginx(requests: u64) -> Scraped {
     Scraped::Nginx(NginxSample { active: 3.0, accepted: 3.0, handled: 3.0, requests })
 }
 
-/// Two viewers for twelve seconds; one meets a 404, dies and comes back.
+/// Two viewers for twelve seconds; one receives a 404, fails, and is restarted.
 pub fn recorded() -> Stats {
     let mut stats = stats(Source::Probe);
     for viewer in [1, 2] {
@@ -155,8 +155,8 @@ pub fn recorded() -> Stats {
     stats
 }
 
-/// Three viewers on two streams for 24 seconds: up, a level that holds, one of them away again, and a level
-/// that fails, because the second stream breaks.
+/// Three viewers of two streams for 24 seconds: a ramp up, a level that passes, a ramp down by one viewer, and a level
+/// that fails because the second stream fails.
 pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
     let thresholds = vec!["error_rate<5%".parse().unwrap()];
     let stage = |name: Option<&str>, seconds, from, clients| StagePlan {
@@ -214,7 +214,7 @@ pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
     (stats, thresholds)
 }
 
-/// The run in parts as a report.
+/// The report of the run with stages and streams.
 pub fn report_in_parts() -> Report {
     let (stats, thresholds) = recorded_in_parts();
     let snapshot = stats.snapshot(24 * SECOND);
@@ -227,7 +227,7 @@ pub fn report_in_parts() -> Report {
     }
 }
 
-/// The recorded run as a report.
+/// The report of the recorded run.
 pub fn report() -> Report {
     let stats = recorded();
     let snapshot = stats.snapshot(12 * SECOND);

@@ -1,5 +1,4 @@
-//! A TCP server that answers as a script says, and knows exactly what it received and sent: the
-//! ground truth.
+//! A TCP server that answers by a script and records exactly what it received and sent: the ground truth.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -12,7 +11,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// What happens to the connection after an answer.
+/// The fate of the connection after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     Keep,
@@ -36,7 +35,7 @@ impl Answer {
         Self { pieces: vec![bytes.into()], pause: Duration::ZERO, then }
     }
 
-    /// 200 with a length, keeping the connection.
+    /// A 200 with a length on a connection that is kept open.
     pub fn ok(kind: &str, body: &[u8]) -> Self {
         let length = body.len();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
@@ -52,9 +51,9 @@ pub struct Served {
     pub head: String,
     /// Head and body of the answer.
     pub sent: Vec<u8>,
-    /// The viewer was gone before all of it could be handed to the kernel.
+    /// The viewer disconnected before all of it could be passed to the kernel.
     pub unsent: bool,
-    /// The viewer's port: tells the connection.
+    /// The viewer's port, which identifies the connection.
     pub port: u16,
 }
 
@@ -85,7 +84,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `script` gives the answer to a target (path and query), and to how many requests came before.
+    /// Starts the server. `script` returns the answer to a target (path and query) and the number of earlier requests.
     pub fn start(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -112,7 +111,7 @@ impl Server {
         format!("http://127.0.0.1:{}{target}", self.port)
     }
 
-    /// Ends the server and tells what it served, in order.
+    /// Stops the server and returns the requests that it served, in order.
     pub fn served(mut self) -> Vec<Served> {
         self.end();
         let served = self.served.lock().unwrap();
@@ -135,7 +134,7 @@ impl Drop for Server {
     }
 }
 
-/// One connection, until either side ends it. Bounded: nobody says anything for 20 s, and it is over.
+/// Serves one connection until either side closes it, or for at most 20 s without data.
 fn serve(mut stream: TcpStream, script: &Script, served: &Mutex<Vec<Served>>) {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.set_nodelay(true).unwrap();
@@ -165,13 +164,13 @@ fn serve(mut stream: TcpStream, script: &Script, served: &Mutex<Vec<Served>>) {
         match answer.then {
             Then::Keep => {}
             Then::Close => {
-                // FIN, and no RST for a request that the viewer may still send.
+                // FIN, without an RST for a request that the viewer may still send.
                 drop(stream.shutdown(Shutdown::Write));
                 drop(stream.read_to_end(&mut Vec::new()));
                 return;
             }
             Then::Reset => {
-                // What was sent is to arrive before the RST overtakes it.
+                // Let the data arrive before the RST overtakes it.
                 thread::sleep(Duration::from_millis(300));
                 let linger = libc::linger { l_onoff: 1, l_linger: 0 };
                 setsockopt(&stream.as_fd(), sockopt::Linger, &linger).unwrap();
@@ -185,7 +184,7 @@ fn serve(mut stream: TcpStream, script: &Script, served: &Mutex<Vec<Served>>) {
     }
 }
 
-/// The next request head; `None` if there is none any more.
+/// The next request head; `None` if the connection has ended.
 fn request(stream: &mut TcpStream, pending: &mut Vec<u8>) -> Option<Vec<u8>> {
     let mut buffer = [0; 4096];
     loop {

@@ -1,4 +1,4 @@
-//! Streams for viewers: a list for fakes, which never look at it, and a short film for real ones.
+//! Streams for viewers: a playlist for fake viewers, which do not parse it, and a short VOD for real ones.
 
 use std::path::Path;
 
@@ -10,21 +10,21 @@ pub fn endless() -> Server {
     Server::start(|_, _| list())
 }
 
-/// The list that it serves.
+/// The playlist that [`endless`] serves.
 pub fn list() -> Answer {
     let list = "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:1\n#EXT-X-MEDIA-SEQUENCE:7\n\
                 #EXTINF:1,\na.ts\n#EXTINF:1,\nb.ts\n#EXTINF:1,\nc.ts\n";
     Answer::ok("application/vnd.apple.mpegurl", list.as_bytes())
 }
 
-/// Makes `folder/www/film.m3u8` of this many seconds, in segments of one second.
-pub fn film(folder: &Path, seconds: u32) {
+/// Creates `folder/www/vod.m3u8` with this duration, in segments of one second.
+pub fn vod(folder: &Path, seconds: u32) {
     let www = folder.join("www");
     std::fs::create_dir(&www).unwrap();
     let mut ffmpeg = program("ffmpeg");
     ffmpeg.args(["-v", "error", "-f", "lavfi", "-i", "testsrc=size=160x90:rate=10"]);
     ffmpeg.args(["-t", &seconds.to_string(), "-c:v", "mpeg2video", "-g", "10"]);
     ffmpeg.args(["-f", "hls", "-hls_time", "1", "-hls_playlist_type", "vod"]);
-    let output = ffmpeg.arg(www.join("film.m3u8")).output().unwrap();
+    let output = ffmpeg.arg(www.join("vod.m3u8")).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }

@@ -1,4 +1,4 @@
-//! Runs the real `hls-swarm` in a home of its own and sees to it that nothing is left of it.
+//! Runs the real `hls-swarm` in its own home directory and checks that nothing is left of it.
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
@@ -13,17 +13,17 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::patience::eventually;
 use crate::processes::{self, Process};
+use crate::waiting::eventually;
 
-/// Longest life of a run that nobody ends: a test that hangs says so.
+/// Maximum duration of a run; a test that waits longer fails.
 const LIMIT: Duration = Duration::from_secs(100);
-/// What was killed needs a moment to be gone.
+/// Maximum time until a killed process has disappeared.
 const MOMENT: Duration = Duration::from_millis(500);
-/// Every process of a run has this variable, with a value of the run's own.
+/// Variable that every process of a run has, with a value that identifies the run.
 const MARK: &str = "HLS_SWARM_TEST_RUN";
 
-/// A run to be started.
+/// A run that has not been started.
 pub struct Swarm {
     command: Command,
     home: TempDir,
@@ -31,12 +31,12 @@ pub struct Swarm {
 }
 
 impl Swarm {
-    /// `hls-swarm` with these arguments, a report, and no metrics endpoint unless one is asked for.
+    /// `hls-swarm` with these arguments, a report, and no metrics endpoint unless the arguments request one.
     pub fn new(arguments: &[&str]) -> Self {
         Self::through(Command::new(crate::binary("hls-swarm")), arguments)
     }
 
-    /// The same from a shell that has run `preparation` before.
+    /// The same, started by a shell after it has run `preparation`.
     pub fn after(preparation: &str, arguments: &[&str]) -> Self {
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(format!("{preparation}; exec \"$0\" \"$@\""));
@@ -72,24 +72,24 @@ impl Swarm {
     pub fn start(mut self) -> Running {
         let began = Instant::now();
         let mut child = self.command.spawn().unwrap();
-        let stdout = Heard::listen(child.stdout.take().unwrap());
-        let stderr = Heard::listen(child.stderr.take().unwrap());
+        let stdout = Output::listen(child.stdout.take().unwrap());
+        let stderr = Output::listen(child.stderr.take().unwrap());
         Running { child, home: self.home, mark: self.mark, began, stdout, stderr }
     }
 
-    /// Starts it and waits for its own end.
+    /// Starts it and waits until it ends.
     pub fn run(self) -> Outcome {
         self.start().end()
     }
 }
 
-/// What a program says, as it says it.
-struct Heard {
+/// Output of a program, read while it runs.
+struct Output {
     text: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
 }
 
-impl Heard {
+impl Output {
     fn listen(mut pipe: impl Read + Send + 'static) -> Self {
         let text = Arc::new(Mutex::new(String::new()));
         let heard = Arc::clone(&text);
@@ -113,8 +113,8 @@ pub struct Running {
     home: TempDir,
     mark: String,
     began: Instant,
-    stdout: Heard,
-    stderr: Heard,
+    stdout: Output,
+    stderr: Output,
 }
 
 impl Running {
@@ -126,7 +126,7 @@ impl Running {
         processes::send(self.pid(), signal);
     }
 
-    /// Its processes without itself: the guard, viewers, and whatever those started.
+    /// Its processes except itself: the guard, viewers, and their children.
     pub fn family(&self) -> Vec<Process> {
         let own = self.pid();
         self.marked().into_iter().filter(|one| one.pid != own).collect()
@@ -147,13 +147,13 @@ impl Running {
     }
 
     /// Waits until its standard error holds `text`.
-    pub fn hear(&self, text: &str) -> String {
-        eventually(&format!("it says {text:?}; it said {}", self.stderr_so_far()), LIMIT, || {
+    pub fn wait_for_line(&self, text: &str) -> String {
+        eventually(&format!("{text:?} on standard error; it is {}", self.stderr_so_far()), LIMIT, || {
             self.stderr_so_far().lines().find(|line| line.contains(text)).map(str::to_owned)
         })
     }
 
-    /// Waits for the end, and sees to it that nothing is left.
+    /// Waits until it ends, and checks that nothing is left.
     pub fn end(mut self) -> Outcome {
         let status = eventually("hls-swarm ends", LIMIT, || self.child.try_wait().unwrap());
         let elapsed = self.began.elapsed();
@@ -168,7 +168,7 @@ impl Running {
         assert_eq!(temporary, Vec::<PathBuf>::new(), "temporary files are left");
         let Self { home, stdout, stderr, .. } = &mut self;
         for heard in [stdout, stderr] {
-            // With all writers gone the readers end.
+            // The readers end when all writers have closed.
             eventually("its outputs are closed", MOMENT, || heard.reader.is_finished().then_some(()));
         }
         let report = std::fs::read(home.path().join("report.json")).ok();
@@ -198,21 +198,21 @@ fn names(directory: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(directory).unwrap().map(|entry| PathBuf::from(entry.unwrap().file_name())).collect()
 }
 
-/// A run that is over.
+/// The outcome of a run.
 #[derive(Debug)]
 pub struct Outcome {
     status: ExitStatus,
     pub elapsed: Duration,
-    /// Null if none was written.
+    /// The JSON report; null if none was written.
     pub report: Value,
-    /// What lies in the directory that it ran in.
+    /// The files in its working directory.
     pub files: Vec<PathBuf>,
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Outcome {
-    /// The exit code as a shell shows it.
+    /// The exit code as a shell reports it.
     pub fn code(&self) -> i32 {
         self.status.code().or_else(|| self.status.signal().map(|number| 128 + number)).unwrap()
     }
@@ -246,7 +246,7 @@ impl Outcome {
         value.unwrap_or_else(|| panic!("no number {pointer} in {:#}\n{}", self.report, self.stderr))
     }
 
-    /// The reasons of viewers' deaths with their counts.
+    /// The reasons why viewers failed, with their counts.
     pub fn reasons(&self) -> Vec<(String, u64)> {
         let list = self.report["exit_reasons"].as_array().unwrap();
         let row = |row: &Value| (row["reason"].as_str().unwrap().to_owned(), row["count"].as_u64().unwrap());

@@ -1,8 +1,8 @@
-//! Waiting for what takes a while, within bounds.
+//! Waiting for a condition with a timeout.
 
 use std::time::{Duration, Instant};
 
-/// Asks again until there is an answer; panics with `what` after `time`.
+/// Calls `ask` until it returns a value; panics with `what` after `time`.
 pub fn eventually<T>(what: &str, time: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {

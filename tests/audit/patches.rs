@@ -1,12 +1,12 @@
-//! The law of patches: a patch of an audit changes no response. Each configuration of `corpus/` is run
-//! with nginx before and after its patch, and asked the same questions: status, headers, and body must be
-//! the same. Only `/nginx_status` may be new, and then it answers.
+//! A patch of an audit changes no response. Each configuration of `corpus/` is run with nginx before and after
+//! its patch, and gets the same requests: status, headers, and body must be equal. Only `/nginx_status` may be
+//! new.
 //!
 //! The comments at the top of a configuration are read by this test:
 //! `# finds: …` lists the findings (`UPDATE_CORPUS=1` writes it), `# ask: …` adds addresses, `# host: …`
 //! sets the Host header, `# run: no` means that this nginx lacks a module for it, `# certificate: yes` makes
 //! a certificate, `# cache: …` is removed before each run, `# crlf: yes` writes CRLF line endings,
-//! `# link: NAME -> TARGET` makes a symbolic link. `### NAME` begins a further file.
+//! `# link: NAME -> TARGET` makes a symbolic link. `### NAME` begins an additional file.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -84,7 +84,7 @@ impl Case {
         self.at().join("nginx.conf")
     }
 
-    /// Returns the words after `# NAME:` in the comments at the top.
+    /// Returns the text after `# NAME:` in the comments at the top.
     fn notes(&self, name: &str) -> Vec<String> {
         let comments = self.text.lines().take_while(|line| line.starts_with('#'));
         let mark = format!("# {name}: ");
@@ -153,7 +153,7 @@ impl Case {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs nginx and returns the answers to all questions; and to that for `/nginx_status`, if wanted.
+    /// Runs nginx and returns the responses to all requests, and to one for `/nginx_status` if wanted.
     fn run(&self, status: Option<&str>) -> String {
         for cache in self.notes("cache") {
             drop(fs::remove_dir_all(cache.replace("@DIR@", &self.at().display().to_string())));
@@ -211,18 +211,18 @@ impl Case {
     }
 }
 
-/// Asks one question on a connection of its own, and returns the answer without its date.
+/// Sends one request on its own connection, and returns the response without its date.
 fn ask(port: u16, line: &str, host: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    // A server may close the connection without reading, which is an answer, too.
+    // A server may close the connection without reading, which counts as a response.
     drop(write!(stream, "{line} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n"));
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer));
     let text: String =
         answer.iter().flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect();
     let lines = text.replace("\\r\\n", "\n");
-    // `expires` makes a second date of it.
+    // `expires` derives a second date from it.
     let changing = |line: &&str| !line.starts_with("Date: ") && !line.starts_with("Expires: ");
     lines.lines().filter(changing).collect::<Vec<_>>().join("\n")
 }
@@ -275,7 +275,7 @@ fn obey(path: &Path) -> bool {
         assert_eq!(before, after, "{}: the patch changes a response\n{patch}", case.name);
     }
     assert_eq!(before, after, "{}", case.name);
-    // What the patch is for is gone.
+    // The patched findings are gone.
     let again: Value = serde_json::from_str(&case.audit("json")).unwrap();
     let left = findings(&again);
     for finding in fixes.filter(|finding| finding.get("patch").is_some()) {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The playback of one viewer, worked out by hand from what a server sent.
+"""The playback of one viewer, computed independently from what a server sent.
 
 This is the ground truth that hls-swarm's own figures are compared with, so it shares no code with it. It knows
 only when the last byte of each segment left the server, and how long each segment is.
 
-usage: hand_model.py < WHAT_WAS_SENT      prints JSON: startup, played, stalled, longest, stalls, missing (seconds)
-       hand_model.py --hlsjs LOG          the same from an event log of hls.js, beside what its video element did
+usage: reference_model.py < WHAT_WAS_SENT      prints JSON: startup, played, stalled, longest, stalls, missing (seconds)
+       reference_model.py --hlsjs LOG          the same from an event log of hls.js, beside what its video element did
 
 WHAT_WAS_SENT is JSON: {"start": s, "end": s, "segments": [[sequence, duration, last_byte or null], ...]}. A segment
 whose last_byte is null never arrived whole. Times are seconds of one clock; "start" is when the viewer began.
@@ -57,7 +57,7 @@ def play(start, end, segments):
 
 
 def hlsjs(log):
-    """What the model says of an hls.js session, and how long its video element stood still."""
+    """The model's figures for an hls.js session, and how long its video element was stalled."""
     fragments = [[e["sn"], 2.0, e["t"] / 1000] for e in log if e["k"] == "FRAG_LOADED"]
     pressed = next(e["t"] for e in log if e["k"] == "media:play") / 1000
     first = next(e["t"] for e in log if e["k"] == "firstframe") / 1000

@@ -1,5 +1,5 @@
-//! Manual changes in the dashboard of a real run, on a pseudo-terminal: one viewer more, a pause, one viewer
-//! fewer; the report lists all of them.
+//! Manual changes in the dashboard of a real run, on a pseudo-terminal: a viewer is added, the load is paused, a viewer
+//! is removed. The report lists all changes.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -13,10 +13,10 @@ use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 
 use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
-use hls_swarm_test_support::patience::eventually;
 use hls_swarm_test_support::stream::endless;
+use hls_swarm_test_support::waiting::eventually;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[test]
 fn keys_change_a_real_run_and_the_report_lists_the_changes() {
@@ -47,7 +47,7 @@ fn keys_change_a_real_run_and_the_report_lists_the_changes() {
         }
     });
     let shows = |text: &str| {
-        eventually(text, PATIENCE, || screen.lock().unwrap().contains(text).then_some(()));
+        eventually(text, TIMEOUT, || screen.lock().unwrap().contains(text).then_some(()));
     };
     shows("1 of 1 play");
     keys.write_all(b"+").unwrap();
@@ -58,7 +58,7 @@ fn keys_change_a_real_run_and_the_report_lists_the_changes() {
     keys.write_all(b"-").unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     keys.write_all(b"q").unwrap();
-    let status = eventually("the run ends", PATIENCE, || child.try_wait().unwrap());
+    let status = eventually("the run ends", TIMEOUT, || child.try_wait().unwrap());
     let report: Value =
         serde_json::from_slice(&std::fs::read(home.path().join("report.json")).unwrap()).unwrap();
     let changes: Vec<&str> = report["manual_changes"]["first"]

@@ -1,4 +1,4 @@
-//! Nothing of the lab stays behind, whatever ends it.
+//! The lab leaves nothing behind, whatever ends it.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -10,8 +10,8 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::lab::machines::{image, script};
-use crate::lab::patience::eventually;
 use crate::lab::processes::{Process, send, with_variable};
+use crate::lab::waiting::eventually;
 
 /// Every process of a lab that a test starts has this variable.
 const MARK: &str = "HLS_LAB_TEST";
@@ -27,7 +27,7 @@ fn machines(mark: &str) -> usize {
     marked(mark).iter().filter(|one| one.name.starts_with("qemu")).count()
 }
 
-/// The network namespace of every process; kernel threads and what has just ended have none.
+/// The network namespace of every process; kernel threads and processes that have just ended have none.
 fn namespaces() -> impl Iterator<Item = (u32, PathBuf)> {
     std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let entry = entry.ok()?;
@@ -43,14 +43,14 @@ fn made_by(mark: &str) -> BTreeSet<PathBuf> {
     namespaces().filter(|(pid, one)| pids.contains(pid) && *one != own).map(|(_, one)| one).collect()
 }
 
-/// What a lab could leave for all to see: devices and mounts.
+/// Devices and mounts, which a lab could leave behind.
 fn traces() -> Vec<String> {
     let devices = std::fs::read_dir("/sys/class/net").unwrap();
     let devices = devices.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     let mounts: Vec<_> =
         mounts.lines().filter(|line| line.contains("microvm/lab")).map(str::to_owned).collect();
-    // Names of the lab alone: others on this machine come and go.
+    // Only names of the lab: other devices may change at any time.
     devices.filter(|name| name.starts_with("hls")).chain(mounts).collect()
 }
 
@@ -73,7 +73,7 @@ impl Lab {
     /// Sends a signal to the script alone, and waits until nothing of it is left.
     fn end(mut self, signal: Signal) {
         let made = made_by(&self.mark);
-        assert_eq!(made.len(), 1, "a lab has one network of its own: {made:?}");
+        assert_eq!(made.len(), 1, "a lab has exactly one network namespace: {made:?}");
         send(self.child.id(), signal);
         let status = self.child.wait().unwrap();
         assert!(!status.success(), "{signal}: {status}");
@@ -99,7 +99,7 @@ fn a_lab_that_is_killed_leaves_nothing() {
         script("lab").args(["shell", "true"]).env_remove("HLS_LAB").env(MARK, "second").output().unwrap();
     assert_eq!(second.status.code(), Some(3), "{second:?}");
     assert!(String::from_utf8_lossy(&second.stderr).contains("another lab runs"), "{second:?}");
-    assert_eq!((machines("killed"), marked("second").len()), (2, 0), "a second start harms nobody");
+    assert_eq!((machines("killed"), marked("second").len()), (2, 0), "a second start has no effect");
 
     lab.end(Signal::SIGKILL);
     assert_eq!(traces(), before);
@@ -130,7 +130,7 @@ impl Single {
 
     fn says(&self, word: &str) -> (Option<i32>, String) {
         let log = self.state.path().join("said");
-        // A file, not a pipe: the machine that is started goes on running.
+        // A file, not a pipe: the machine keeps running after the command has ended.
         let file = std::fs::File::create(&log).unwrap();
         let status = self.command(word).stdout(file.try_clone().unwrap()).stderr(file).status().unwrap();
         (status.code(), std::fs::read_to_string(&log).unwrap())

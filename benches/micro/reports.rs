@@ -38,7 +38,7 @@ fn shard(place: u64) -> Report {
         verdict: judge(&snapshot, &(), &[], None),
         snapshot,
         recording: stats.recording(),
-        end_reason: "its planned length was over".into(),
+        end_reason: "it reached its planned length".into(),
     }
 }
 

@@ -286,3 +286,53 @@ fn limits_by_address_consider_a_cdn() {
         assert!(format!("{}{}", found.fix, found.evidence.join("")).contains(word), "{found:?}");
     }
 }
+
+#[test]
+fn the_limit_of_open_files_is_raised_beyond_the_one_that_the_directive_gave_to_running_workers() {
+    let process = |worker, hard| Process { pid: 9, worker, open_files: Some((hard, hard)), open_now: None };
+    let text = format!("worker_rlimit_nofile 4321;\n{PROXY}");
+    let audit = audited(&text, |facts| facts.processes = vec![process(false, 524_288), process(true, 4321)]);
+    let patch = finding(&audit, "open-files").unwrap().patch.clone().unwrap();
+    assert!(patch.contains("\n+worker_rlimit_nofile 100000;\n"), "{patch}");
+    // It is never lowered, even if the master itself has less.
+    let text = text.replace("4321", "9000");
+    let audit = audited(&text, |facts| facts.processes = vec![process(false, 1024), process(true, 1024)]);
+    let found = finding(&audit, "open-files").unwrap();
+    assert!(found.patch.is_none() && found.fix.contains("worker_rlimit_nofile 9000"), "{found:?}");
+}
+
+#[test]
+fn commands_for_a_container_leave_this_machines_files_and_settings_alone() {
+    let (_folder, mut facts) = bad();
+    facts.mount_namespace = Some(77);
+    facts.network_namespace = Some(77);
+    facts.container = true;
+    facts.folders[0].root = "/proc/77/root".into();
+    let audit = audit(&facts, 800).unwrap();
+    let script = audit.script.clone().unwrap();
+    assert_eq!(script.matches(" -d /proc/77/root ").count(), 3, "{script}");
+    assert!(script.contains("if ! nsenter -t 77 -a \"${NGINX:-nginx}\" -t"), "{script}");
+    let stale = finding(&audit, "stale-segments").unwrap();
+    assert!(stale.files.iter().all(|file| file.starts_with("/proc/77/root/")), "{stale:?}");
+    assert!(stale.commands[0].contains("--folder '/proc/77/root/") && stale.example.is_none(), "{stale:?}");
+    for finding in &audit.findings {
+        for command in &finding.commands {
+            assert!(!command.contains("fstab") && !command.contains("systemctl"), "{command}");
+            let inside =
+                !command.contains("sysctl -w net.") || command.starts_with("nsenter -t 77 -n sysctl");
+            assert!(inside, "{command}");
+        }
+    }
+}
+
+#[test]
+fn an_nginx_that_shows_no_media_gets_a_note_and_only_hints() {
+    let shop = "worker_processes auto; worker_rlimit_nofile 30000; events { worker_connections 12000; }
+http { server { listen 80; server_name shop.example; root /srv/shop; location / { try_files $uri /index.php; } } }
+";
+    let judged = audited(shop, |_| ());
+    assert!(judged.notes.iter().any(|note| note.contains("judged as if they were")), "{:?}", judged.notes);
+    assert_eq!(judged.worst(), Some(Severity::Low), "{:?}", found(&judged));
+    let live = audited(&shop.replace("location /", "location /live/"), |_| ());
+    assert!(live.notes.is_empty() && live.worst() == Some(Severity::Moderate), "{:?}", found(&live));
+}

@@ -258,6 +258,8 @@ fn an_nginx_in_its_own_file_system_is_audited_with_its_own_files() {
          cp -a {at}/conf/. {at}/root/etc/nginx/
          mkdir -p {at}/root/tmp/inner/live {at}/root/tmp/old
          printf '#EXTM3U\\n#EXT-X-TARGETDURATION:9\\n#EXTINF:9,\\nx.ts\\n' >{at}/root/tmp/inner/live/x.m3u8
+         head -c 1880 /dev/zero | tr '\\0' G >{at}/root/tmp/inner/live/old.ts
+         touch -d '3 hours ago' {at}/root/tmp/inner/live/old.ts
          cd {at}/root
          pivot_root . tmp/old
          exec nginx -g 'daemon off;'"
@@ -293,6 +295,13 @@ fn an_nginx_in_its_own_file_system_is_audited_with_its_own_files() {
         "{report:#}"
     );
     assert!(!text.contains("worker_connections 768"), "{report:#}");
+    // Stale files have names that lead to them from here, not to the same names of this machine.
+    let inner = format!("/proc/{pid}/root/tmp/inner");
+    let folder_only = ["--folder", &inner, "--no-host", "--format", "stale"];
+    for arguments in [&["--pid", pid, "--redis", "off", "--format", "stale"][..], &folder_only] {
+        let listed = audit(arguments).stdout;
+        assert_eq!(String::from_utf8_lossy(&listed), format!("{inner}/live/old.ts\0"), "{arguments:?}");
+    }
     process.end(nix::sys::signal::Signal::SIGTERM);
 }
 

@@ -34,6 +34,13 @@ pub struct Facts {
     pub services: Vec<Service>,
     /// FFmpeg processes.
     pub encoders: Vec<Service>,
+    /// Master process whose mount namespace holds the files; absent if it is this program's own.
+    pub mount_namespace: Option<u32>,
+    /// Master process in a network namespace of its own.
+    pub network_namespace: Option<u32>,
+    /// nginx has another root directory than this machine: a container, whose limits and mounts belong to
+    /// whatever starts it.
+    pub container: bool,
     /// Notes about the subject, such as a container.
     pub notes: Vec<String>,
 }
@@ -78,8 +85,10 @@ pub struct Service {
 /// A folder that streams are served from, with everything below it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Folder {
-    /// Path.
+    /// Path, as the audited nginx sees it.
     pub path: String,
+    /// What this machine puts before the path, such as `/proc/PID/root`; empty where nothing differs.
+    pub root: String,
     /// Whether its file system is in memory.
     pub in_memory: bool,
     /// Segments, playlists, and other files.

@@ -66,7 +66,7 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
     let commands: Vec<String> = findings.iter().flat_map(|finding| finding.commands.clone()).collect();
     Ok(Audit {
         subject: facts.subject.clone(),
-        notes: facts.notes.clone(),
+        notes: facts.notes.iter().cloned().chain(context.nginx.assumed.then(assumption)).collect(),
         viewers,
         verdict: verdict(viewers, &findings, &capacity),
         findings,
@@ -76,6 +76,12 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
         script: patch.as_ref().map(|patch| patch::script(patch, facts, &commands)),
         patch,
     })
+}
+
+fn assumption() -> String {
+    "no name, path, or folder of this configuration shows playlists or segments, so all files are judged as if they \
+     were; pass --folder DIR, or ignore what is said of media if this nginx serves none"
+        .into()
 }
 
 /// Reports whether a check is about nginx itself, which an audit of folders alone leaves out.

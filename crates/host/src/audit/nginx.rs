@@ -124,6 +124,8 @@ pub(crate) struct Nginx<'a> {
     pub(crate) http: Option<&'a Directive>,
     /// Servers and locations.
     pub(crate) locations: Vec<Location<'a>>,
+    /// Nothing shows where media is, so locations that may serve it are taken to do so.
+    pub(crate) assumed: bool,
 }
 
 impl<'a> Nginx<'a> {
@@ -148,7 +150,9 @@ impl<'a> Nginx<'a> {
             location.content = unclear;
         }
         narrow(&mut locations);
-        Self { top, http, locations }
+        let assumed =
+            !media && locations.iter().any(|location| matches!(location.content, Content::Media { .. }));
+        Self { top, http, locations, assumed }
     }
 
     /// Returns a directive of the `events` block.

@@ -147,6 +147,11 @@ pub(crate) fn script(patch: &str, facts: &Facts, commands: &[String]) -> String 
         Some(master) => format!("kill -HUP {}   # reload", master.pid),
         None => "echo 'the files are changed; now reload nginx: nginx -s reload'".to_owned(),
     };
+    // Files of another mount namespace are reached, and tested, through its process.
+    let (root, enter) = facts.mount_namespace.map_or_else(
+        || ("/".to_owned(), String::new()),
+        |pid| (format!("/proc/{pid}/root"), format!("nsenter -t {pid} -a ")),
+    );
     let mut text = format!(
         "#!/bin/sh\n\
          # Written by `hls-swarm audit`: the fixes that change no response. Run it as root. If nginx refuses the\n\
@@ -155,10 +160,10 @@ pub(crate) fn script(patch: &str, facts: &Facts, commands: &[String]) -> String 
          patch=$(mktemp)\n\
          trap 'rm -f \"$patch\"' EXIT\n\
          cat >\"$patch\" <<'END_OF_PATCH'\n{patch}END_OF_PATCH\n\
-         patch --dry-run -N -s -p1 -d / -i \"$patch\"\n\
-         patch -s -p1 -d / -r - -i \"$patch\"\n\
-         if ! \"${{NGINX:-nginx}}\" -t -c {main}; then\n    \
-             patch -R -s -p1 -d / -r - -i \"$patch\"\n    \
+         patch --dry-run -N -s -p1 -d {root} -i \"$patch\"\n\
+         patch -s -p1 -d {root} -r - -i \"$patch\"\n\
+         if ! {enter}\"${{NGINX:-nginx}}\" -t -c {main}; then\n    \
+             patch -R -s -p1 -d {root} -r - -i \"$patch\"\n    \
              echo 'nginx refuses the result; the files are restored' >&2\n    \
              exit 1\n\
          fi\n\

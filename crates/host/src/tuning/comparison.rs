@@ -135,7 +135,7 @@ pub struct HostSettings {
     pub allowed_controls: Vec<String>,
     /// Soft limit of open files of this program; absent = unlimited.
     pub open_files: Option<u64>,
-    /// Hard limit of open files of this program; absent = unlimited.
+    /// Hard limit of open files of this program or of process 1, the larger one; absent = unlimited.
     pub open_files_hard: Option<u64>,
     /// Ports that services listen on.
     pub listening: BTreeSet<u16>,

@@ -9,6 +9,7 @@ use std::{fs, io};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::unistd::{AccessFlags, access};
 
+use crate::audit::gather::nginx::limit_value;
 use crate::tuning::comparison::{Disk, HostSettings, KeyState};
 use crate::tuning::environment::Environment;
 use crate::tuning::profile::DiskKind;
@@ -27,14 +28,20 @@ pub fn machine<'a>(keys: impl IntoIterator<Item = &'a String>) -> HostSettings {
         congestion_controls: congestion_controls(),
         allowed_controls: list("net.ipv4.tcp_allowed_congestion_control"),
         open_files: soft(Resource::RLIMIT_NOFILE),
-        open_files_hard: getrlimit(Resource::RLIMIT_NOFILE)
-            .ok()
-            .map(|(_, hard)| hard)
-            .filter(|hard| *hard != RLIM_INFINITY),
+        open_files_hard: hard_limit(),
         listening: listening(),
         processes: soft(Resource::RLIMIT_NPROC),
         disks: disks(),
     }
+}
+
+/// Returns the hard limit of open files of logins: that of this program, or of process 1, with which they
+/// begin. The shell that runs this program may have reduced its own.
+fn hard_limit() -> Option<u64> {
+    let (_, own) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let init = procfs::process::Process::new(1).and_then(|init| init.limits()).ok();
+    let init = init.map_or(0, |limits| limit_value(limits.max_open_files.hard_limit));
+    Some(own.max(init)).filter(|hard| *hard != RLIM_INFINITY)
 }
 
 /// Reads a sysctl key, without the newline.
@@ -203,4 +210,18 @@ fn disk(name: String) -> Option<Disk> {
     };
     let read_ahead_kb = text("read_ahead_kb").and_then(|text| text.trim().parse().ok());
     Some(Disk { name, kind, schedulers: text("scheduler")?.trim().to_owned(), read_ahead_kb })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_with_a_reduced_limit_does_not_stand_for_logins() {
+        let limits = fs::read_to_string("/proc/1/limits").unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let init: u64 = line.split_whitespace().nth(4).unwrap().parse().unwrap_or(RLIM_INFINITY);
+        let (_, own) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(hard_limit(), Some(init.max(own)).filter(|hard| *hard != RLIM_INFINITY));
+    }
 }

@@ -52,6 +52,11 @@ impl Root {
                 continue;
             }
             let next = found.join(&part);
+            // The kernel follows these into another file system, which the text of the link does not name.
+            if self.0 == Path::new("/") && is_magic(&next) {
+                found = next;
+                continue;
+            }
             match fs::read_link(self.outer(&next)) {
                 Ok(target) if links < MOST_LINKS => {
                     links += 1;
@@ -68,6 +73,13 @@ impl Root {
     }
 }
 
+/// Reports whether a path is `/proc/PID/root` or `/proc/PID/cwd`.
+fn is_magic(path: &Path) -> bool {
+    path.starts_with("/proc")
+        && path.components().count() == 4
+        && (path.ends_with("root") || path.ends_with("cwd"))
+}
+
 /// Returns the components of a path, the last one first.
 fn parts(path: &Path) -> Vec<PathBuf> {
     let named = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
@@ -81,6 +93,7 @@ pub(crate) fn scan(root: &Root, path: &Path) -> Option<Folder> {
     let outer = root.outer(&inner);
     let mut folder = Folder {
         path: inner.display().to_string(),
+        root: root.0.display().to_string().trim_end_matches('/').to_owned(),
         in_memory: Storage::of(&outer).is_ok_and(|storage| storage.in_memory),
         ..Folder::default()
     };

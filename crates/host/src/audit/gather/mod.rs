@@ -6,6 +6,7 @@ pub(crate) mod redis;
 pub(crate) mod services;
 
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sched::{CloneFlags, setns};
@@ -66,7 +67,11 @@ fn from_process(args: &AuditArgs) -> Result<Facts, Failure> {
             master.pid
         ));
     }
+    let root =
+        |pid: &str| std::fs::metadata(format!("/proc/{pid}/root/")).ok().map(|root| (root.dev(), root.ino()));
     Ok(Facts {
+        mount_namespace: master.contained.then_some(master.pid),
+        container: master.contained && root(&master.pid.to_string()) != root("self"),
         subject: format!("nginx (process {}: {})", master.pid, master.command),
         configuration,
         prefix,
@@ -126,7 +131,9 @@ fn with_host(mut facts: Facts, args: &AuditArgs, profile: &Profile) -> Facts {
         return facts;
     }
     let master = facts.processes.first().map(|process| process.pid);
-    let settings = host_settings(master, profile);
+    facts.network_namespace =
+        master.filter(|pid| nginx::namespace(&pid.to_string(), "net") != nginx::namespace("self", "net"));
+    let settings = host_settings(facts.network_namespace, profile);
     let root = match master.map(|pid| pid.to_string()) {
         Some(pid) if nginx::namespace(&pid, "mnt") != nginx::namespace("self", "mnt") => {
             pid.parse().map_or_else(|_| Root::own(), Root::of_process)
@@ -141,14 +148,10 @@ fn with_host(mut facts: Facts, args: &AuditArgs, profile: &Profile) -> Facts {
     facts
 }
 
-/// Reads the settings of this machine; those of the network in nginx's own network namespace.
-fn host_settings(master: Option<u32>, profile: &Profile) -> HostSettings {
+/// Reads the settings of this machine; those of the network in the network namespace of process `other`.
+fn host_settings(other: Option<u32>, profile: &Profile) -> HostSettings {
     let own = sysctl::machine(profile.key.keys());
-    let Some(pid) =
-        master.filter(|pid| nginx::namespace(&pid.to_string(), "net") != nginx::namespace("self", "net"))
-    else {
-        return own;
-    };
+    let Some(pid) = other else { return own };
     let keys: Vec<String> = profile.key.keys().filter(|key| key.starts_with("net.")).cloned().collect();
     // Only the thread enters the namespace, and it ends with the reading.
     let inside = std::thread::spawn(move || {

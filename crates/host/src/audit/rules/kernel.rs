@@ -10,6 +10,7 @@ fn check(context: &Context<'_>, keys: &[&str], severity: Severity, title: &str, 
     if context.facts.kernel.is_empty() {
         return Outcome::Unknown("the kernel's settings were left out (--no-host)".into());
     }
+    let mut namespace = None;
     let (mut wrong, mut seen, mut commands, mut unreadable) = (Vec::new(), Vec::new(), Vec::new(), None);
     for name in keys {
         let Some(key) = context.profile.key.get(*name) else { continue };
@@ -26,7 +27,10 @@ fn check(context: &Context<'_>, keys: &[&str], severity: Severity, title: &str, 
         } else {
             let target = key.target(&now);
             wrong.push(format!("{name} = {now}, recommended {target}"));
-            commands.push(format!("sysctl -w {name}='{target}'"));
+            let inside = context.facts.network_namespace.filter(|_| name.starts_with("net."));
+            namespace = namespace.or(inside);
+            let enter = inside.map_or_else(String::new, |pid| format!("nsenter -t {pid} -n "));
+            commands.push(format!("{enter}sysctl -w {name}='{target}'"));
         }
     }
     if !wrong.is_empty() {
@@ -34,10 +38,13 @@ fn check(context: &Context<'_>, keys: &[&str], severity: Severity, title: &str, 
         return Draft::new(severity, title)
             .evidence(wrong)
             .effect(effect)
-            .fix(format!(
-                "`hls-swarm tune apply --profile origin{}`; `tune persist` for each boot",
-                only.concat()
-            ))
+            .fix(match namespace {
+                Some(_) => "the commands below, in nginx's own network namespace; for each start, in what starts the container (such as --sysctl), or give it the network of the host".to_owned(),
+                None => format!(
+                    "`hls-swarm tune apply --profile origin{}`; `tune persist` for each boot",
+                    only.concat()
+                ),
+            })
             .commands(commands)
             .found();
     }

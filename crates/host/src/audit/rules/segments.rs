@@ -23,7 +23,7 @@ pub(super) fn stale(context: &Context<'_>) -> Outcome {
     }
     let (mut segments, mut bytes) = (0, 0_u64);
     let (mut evidence, mut files, mut places) = (Vec::new(), Vec::new(), Vec::new());
-    let mut in_memory = false;
+    let (mut in_memory, mut transient) = (false, false);
     for ((path, contents), folder) in context.folders.iter().zip(&context.facts.folders) {
         if let Some(why) = &contents.unknown {
             return Outcome::Unknown(format!("{why}; pass a folder inside of it with --folder DIR"));
@@ -42,9 +42,11 @@ pub(super) fn stale(context: &Context<'_>) -> Outcome {
             contents.stale_bytes,
             contents.oldest_stale_seconds / 60
         ));
-        let path = path.trim_end_matches('/');
+        // Commands run on this machine.
+        let path = format!("{}{}", folder.root, path.trim_end_matches('/'));
+        transient |= !folder.root.is_empty();
         files.extend(contents.stale.iter().map(|name| format!("{path}/{name}")));
-        places.push(path.to_owned());
+        places.push(path);
     }
     if files.is_empty() {
         return Outcome::Good(format!("none older than {} min", STALE_SECONDS / 60));
@@ -69,15 +71,22 @@ pub(super) fn stale(context: &Context<'_>) -> Outcome {
             files.len()
         ));
     }
+    let repeat = if transient {
+        "repeat that every 5 min inside of the container or on the volume (the paths below end with the process)"
+    } else {
+        "repeat that every 5 min with the timer below"
+    };
     let mut draft = Draft::new(severity, format!("{} that no viewer can play", count(segments, "stale segment")))
         .evidence(evidence)
         .effect(format!(
             "{bytes} bytes of {where_to}; they grow until the folder is full, and then no viewer of {} gets a new segment",
             context.viewers
         ))
-        .fix("let the encoder delete (FFmpeg: -hls_flags delete_segments -hls_delete_threshold 5), remove what stopped streams left behind, and repeat that every 5 min with the timer below; files that a live or complete playlist lists stay")
-        .commands(commands)
-        .example(timer(&list));
+        .fix(format!("let the encoder delete (FFmpeg: -hls_flags delete_segments -hls_delete_threshold 5), remove what stopped streams left behind, and {repeat}; files that a live or complete playlist lists stay"))
+        .commands(commands);
+    if !transient {
+        draft = draft.example(timer(&list));
+    }
     draft.files = files;
     draft.found()
 }

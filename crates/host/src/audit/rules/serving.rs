@@ -63,7 +63,9 @@ pub(super) fn open_file_cache(context: &Context<'_>) -> Outcome {
     let edits: Vec<Edit> = only_segments
         .filter_map(|(location, _)| into_block(location.head, &lines, context.files()))
         .collect();
-    Draft::new(Severity::Moderate, "nginx opens a segment for each request")
+    // For files that may be no segments it is a hint.
+    let severity = if context.nginx.assumed { Severity::Low } else { Severity::Moderate };
+    Draft::new(severity, "nginx opens a segment for each request")
         .evidence(seen(&lacking, "open_file_cache"))
         .effect(format!(
             "each of {} viewers has an open file of its own for the segment that it receives, and nginx looks up, opens, and closes a file for each request{}",
@@ -309,7 +311,11 @@ pub(super) fn on_disk(context: &Context<'_>) -> Outcome {
             super::count(streams, "live stream"),
             bytes / 1e6
         ));
-        if only_live {
+        if only_live && context.facts.container {
+            evidence.push(format!(
+                "{path} is in a container: give it the tmpfs when it starts (such as --tmpfs {path}:size={megabytes}m)"
+            ));
+        } else if only_live {
             commands.push(format!(
                 "echo 'tmpfs {path} tmpfs size={megabytes}m,mode=1777,nodev,nosuid,noexec 0 0' >>/etc/fstab && mount {path}   # stop the encoders before"
             ));

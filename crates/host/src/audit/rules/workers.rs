@@ -56,11 +56,16 @@ pub(super) fn open_files(context: &Context<'_>) -> Outcome {
     let severity = severity(limit < need, guess.is_some());
     evidence.extend(guess);
     let wanted = context.profile.limits.as_ref().map_or(100_000, |limits| limits.nofile).max(need);
-    // A worker without CAP_SYS_RESOURCE cannot exceed the hard limit, and keeps the old one if it tries.
-    let hard = context.facts.processes.iter().filter_map(|process| Some(process.open_files?.1)).min();
-    let directly = wanted.min(hard.unwrap_or(wanted)).min(NR_OPEN);
     let configured = context.nginx.at_top("worker_rlimit_nofile");
+    // A worker without CAP_SYS_RESOURCE cannot exceed the hard limit, and keeps the old one if it tries. The
+    // directive sets the hard limit of workers, too; that of the master is what they begin with.
+    let masters = || context.facts.processes.iter().filter(|process| !process.worker);
+    let hard = masters().filter_map(|process| Some(process.open_files?.1)).min();
+    let now = configured.and_then(|directive| directive.value().parse().ok()).unwrap_or(0);
+    let directly = wanted.min(hard.unwrap_or(wanted)).min(NR_OPEN).max(now);
     let edit = match configured {
+        // Only a restart applies it, or a higher limit of the service.
+        Some(_) if directly == now => None,
         Some(directive) => {
             replace(directive, &[format!("worker_rlimit_nofile {directly};")], context.files())
         }
@@ -73,6 +78,18 @@ pub(super) fn open_files(context: &Context<'_>) -> Outcome {
         ),
     };
     let nr_open = if wanted > NR_OPEN { format!(", and fs.nr_open = {wanted}") } else { String::new() };
+    let (service, command) = if context.facts.container {
+        (format!("a limit of {wanted} for its container (such as --ulimit nofile={wanted})"), None)
+    } else {
+        (
+            format!(
+                "LimitNOFILE={wanted} for its service (`hls-swarm tune persist --profile origin --only limit.`)"
+            ),
+            Some(
+                "hls-swarm tune persist --profile origin --only limit. && systemctl daemon-reload && systemctl restart nginx",
+            ),
+        )
+    };
     let fits = Descriptors::of(context).viewers(limit);
     let draft = Draft::new(severity, format!("workers may open {limit} files, {} viewers need {need}", context.viewers))
         .evidence(evidence)
@@ -80,10 +97,8 @@ pub(super) fn open_files(context: &Context<'_>) -> Outcome {
             "the limit is reached at about {fits} of {} viewers: nginx logs \"Too many open files\", refuses connections, and answers 500",
             context.viewers
         ))
-        .fix(format!(
-            "worker_rlimit_nofile {directly}, and LimitNOFILE={wanted} for its service (`hls-swarm tune persist --profile origin --only limit.`){nr_open}"
-        ))
-        .commands(["hls-swarm tune persist --profile origin --only limit. && systemctl daemon-reload && systemctl restart nginx".to_owned()])
+        .fix(format!("worker_rlimit_nofile {directly}, and {service}{nr_open}"))
+        .commands(command.map(str::to_owned))
         .edits(edit);
     // A file that was not read may set it; the limit of a running worker is known.
     let unread = configured.is_none() && known.is_none();

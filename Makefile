@@ -72,6 +72,8 @@ lint: rust cc ## check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets
 	scripts/lint-probe
+	scripts/lint-prose --self-test
+	scripts/lint-prose
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
 .PHONY: deny msrv latest-stable
@@ -84,7 +86,6 @@ msrv: rust cc ## the oldest Rust that Cargo.toml promises; prints what this mach
 latest-stable: rust cc ## compile with a newer stable Rust than rust-toolchain.toml names; warnings are allowed
 	scripts/check-latest-stable
 
-# Part of `make lint` once it finds nothing; until then it would hide what clippy reports.
 .PHONY: lint-prose
 lint-prose: ## words in prose and names that scripts/banned-words.txt replaces (FLAGS=--summary counts them)
 	scripts/lint-prose --self-test

@@ -294,7 +294,7 @@ fn the_limit_of_open_files_is_raised_beyond_the_one_that_the_directive_gave_to_r
     let audit = audited(&text, |facts| facts.processes = vec![process(false, 524_288), process(true, 4321)]);
     let patch = finding(&audit, "open-files").unwrap().patch.clone().unwrap();
     assert!(patch.contains("\n+worker_rlimit_nofile 100000;\n"), "{patch}");
-    // It is never lowered, even if the master itself has less.
+    // It is never lowered, even if the master process itself has less.
     let text = text.replace("4321", "9000");
     let audit = audited(&text, |facts| facts.processes = vec![process(false, 1024), process(true, 1024)]);
     let found = finding(&audit, "open-files").unwrap();

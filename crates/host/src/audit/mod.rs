@@ -80,7 +80,7 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
 
 fn assumption() -> String {
     "no name, path, or folder of this configuration shows playlists or segments, so all files are judged as if they \
-     were; pass --folder DIR, or ignore what is said of media if this nginx serves none"
+     were; pass --folder DIR, or ignore the findings about media if this nginx serves none"
         .into()
 }
 

@@ -63,7 +63,7 @@ pub(super) fn open_file_cache(context: &Context<'_>) -> Outcome {
     let edits: Vec<Edit> = only_segments
         .filter_map(|(location, _)| into_block(location.head, &lines, context.files()))
         .collect();
-    // For files that may be no segments it is a hint.
+    // It is only a hint where the files may not be segments.
     let severity = if context.nginx.assumed { Severity::Low } else { Severity::Moderate };
     Draft::new(severity, "nginx opens a segment for each request")
         .evidence(seen(&lacking, "open_file_cache"))

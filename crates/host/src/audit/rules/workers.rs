@@ -58,7 +58,7 @@ pub(super) fn open_files(context: &Context<'_>) -> Outcome {
     let wanted = context.profile.limits.as_ref().map_or(100_000, |limits| limits.nofile).max(need);
     let configured = context.nginx.at_top("worker_rlimit_nofile");
     // A worker without CAP_SYS_RESOURCE cannot exceed the hard limit, and keeps the old one if it tries. The
-    // directive sets the hard limit of workers, too; that of the master is what they begin with.
+    // directive sets the hard limit of workers, too; the master process's is what they begin with.
     let masters = || context.facts.processes.iter().filter(|process| !process.worker);
     let hard = masters().filter_map(|process| Some(process.open_files?.1)).min();
     let now = configured.and_then(|directive| directive.value().parse().ok()).unwrap_or(0);

@@ -16,7 +16,7 @@ pub(crate) struct Served {
     /// Path, and arguments after a question mark.
     pub(crate) target: String,
     pub(crate) status: u16,
-    /// Bytes that were passed to the kernel.
+    /// Bytes of the head that were passed to the kernel.
     pub(crate) head_bytes: u64,
     /// Bytes of the body that were passed to the kernel: nginx's `$body_bytes_sent`.
     pub(crate) body_bytes: u64,

@@ -81,8 +81,8 @@ fn sequence(answer: &Answer) -> u64 {
         .media_sequence
 }
 
-/// The fault proxy and nginx write to the same log, however the profile configures it. With faults, a compressed
-/// log is not compressed, because both append to it.
+/// The fault proxy and nginx write to the same log, however the profile configures it. With faults, the
+/// log is never compressed, because both append to it.
 #[test]
 fn the_fault_proxy_and_nginx_write_the_same_access_log() {
     let mut origin = Origin::start(&["--profile", "debug", "--faults"]);
@@ -126,7 +126,7 @@ fn without_a_fault_everything_is_forwarded_unchanged() {
     assert_eq!(origin.end(), Some(0));
     let text = std::fs::read_to_string(&log).unwrap();
     let entries: Vec<LogEntry> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // Only nginx logs it, with the port of the viewer.
+    // A forwarded request is logged only by nginx, with the viewer's port.
     let of_viewer: Vec<_> = entries.iter().filter(|entry| entry.http_user_agent == "test").collect();
     let first = of_viewer.iter().position(|entry| entry.uri == path).unwrap();
     assert_eq!((of_viewer[first].connection_requests, of_viewer[first + 1].connection_requests), (1, 2));

@@ -56,7 +56,7 @@ impl Environment {
     }
 }
 
-/// A value of a variable as flags. A flag that may be repeated takes one value of each line.
+/// The value of a variable as command-line words. A repeatable flag takes one value per line.
 fn words_of(flag: &Arg, value: OsString) -> Vec<OsString> {
     let word = |value: OsString| match flag.get_long() {
         Some(long) => {
@@ -125,7 +125,7 @@ pub fn ids<T: Args>() -> Vec<String> {
     command.get_arguments().map(|flag| flag.get_id().to_string()).collect()
 }
 
-/// The part of `table` that `keep` asks for; it is given dotted ids.
+/// The part of `table` for which `keep` returns true; `keep` is passed dotted ids.
 #[must_use]
 pub fn filtered(table: &Table, keep: &dyn Fn(&str) -> bool) -> Table {
     fn part(table: &Table, prefix: &str, keep: &dyn Fn(&str) -> bool) -> Table {
@@ -156,7 +156,7 @@ pub fn written(table: &Table) -> BTreeSet<String> {
     found
 }
 
-/// Merges `under` beneath `over`, table by table.
+/// Merges `over` into `under`, table by table; values of `over` win.
 pub fn put_over(under: &mut Table, over: Table) {
     for (key, value) in over {
         match (under.get_mut(&key), value) {

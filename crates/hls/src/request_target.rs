@@ -1,6 +1,6 @@
 //! The request target and host that a player sends for an address in a playlist, byte for byte.
 //!
-//! Apart from [`url::Url`], because that one normalizes (it escapes quotes and drops the default port, for
+//! Not a [`url::Url`], because that type normalizes (it escapes quotes and drops the default port, for
 //! example), and FFmpeg does not.
 
 /// The target of a request.
@@ -55,7 +55,7 @@ impl RequestTarget {
         query.split('&').any(|one| one.starts_with("_HLS_msn="))
     }
 
-    /// The address as a URL. `tls`: whether the request went over TLS. `None` if it is none.
+    /// The address as a URL. `tls`: whether the request went over TLS. `None` if that is not a valid URL.
     #[must_use]
     pub fn url(&self, tls: bool) -> Option<url::Url> {
         if Absolute::of(&self.target).is_some() {

@@ -111,7 +111,7 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
         .tls_config(tls)
         .timeout_global(Some(request.timeout))
         .user_agent(request.user_agent.as_str())
-        // Followed here: the target policy has to allow each step before it is taken.
+        // Redirects are followed below, because the target policy has to allow each one first.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .build();
@@ -233,6 +233,6 @@ pub async fn send(method: &'static str, url: url::Url, body: String) -> Result<(
     answer.map_err(|error| {
         Failure::preflight(format!("cannot reach {shown}"))
             .caused_by(error)
-            .help("check host and port, and that it runs")
+            .help("check the host and port, and that the server is running")
     })
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub type Page = Response<Full<Bytes>>;
 
 /// Connections that [`serve`] has open at the same time; additional clients wait in the listen queue. These
-/// servers have few clients, and their descriptors come out of those of the viewers.
+/// servers have few clients, and every descriptor they use is one fewer for the viewers.
 const MAX_CONNECTIONS: usize = 256;
 /// A client that has not sent a whole request head after this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Listens on `address`. Needs a running event loop.
 ///
 /// # Errors
-/// The operating system's own, such as that the port is taken.
+/// Any error of the operating system, for example if the port is already in use.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let listener = StdListener::bind(address)?;
     listener.set_nonblocking(true)?;
@@ -88,7 +88,7 @@ async fn connection<F>(
 }
 
 /// Accepts connections until `stop` and returns those that are still open then; dropping them closes them.
-/// `connection` makes the task that serves one. At most `limit` are open at the same time.
+/// `connection` returns the future that serves one connection. At most `limit` are open at the same time.
 pub async fn accept<F>(
     listener: TcpListener,
     limit: usize,

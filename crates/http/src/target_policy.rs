@@ -1,7 +1,7 @@
 //! The hosts that may be loaded, and by how many viewers: allow-lists, caps of the site, and confirmation.
 //!
 //! It is easy to paste the URL of someone else's CDN by mistake. Loopback is always allowed, private addresses
-//! need no confirmation, and many viewers of a public address do.
+//! need no confirmation, but loading a public address with many viewers does.
 
 use std::net::IpAddr;
 

@@ -169,7 +169,7 @@ impl Location<'_> {
         if named { media } else { Content::Unclear }
     }
 
-    /// Reports whether it is a server whose `location /` takes what no other location does.
+    /// Reports whether this is a server block whose `location /` serves everything no other location does.
     fn has_catch_all(&self) -> bool {
         let catches_all = |directive: &Directive| {
             directive.name == "location" && directive.arguments.last().is_some_and(|path| path == "/")
@@ -215,7 +215,7 @@ fn by_words(path: &str) -> Content {
     }
 }
 
-/// Returns the text that every path begins with that a regular expression matches.
+/// Returns the literal prefix that all paths matching a regular expression have in common.
 fn literal_start(pattern: &str) -> &str {
     let Some(rest) = pattern.strip_prefix('^') else { return "" };
     let plain = |c: char| c.is_ascii_alphanumeric() || "/_-".contains(c);
@@ -229,7 +229,7 @@ fn literal_start(pattern: &str) -> &str {
     }
 }
 
-/// Restricts locations whose playlists or segments go to a regular expression beside or inside of them.
+/// Removes from each prefix location the playlists or segments that a regular-expression location takes.
 pub(super) fn narrow(locations: &mut [Location<'_>]) {
     let taken: Vec<((*const Directive, &str), bool, bool)> = locations
         .iter()
@@ -312,7 +312,7 @@ mod tests {
             ("location /admin/api/ { proxy_pass http://a; }", false, false),
             ("location /live/ { proxy_pass http://a; }", true, true),
         ] {
-            // The other server makes sure that media is known to be somewhere.
+            // The second server has a known media location; without one, unclear locations count as media.
             let found =
                 classified(&format!("server {{ {text} }} server {{ location /vod/ {{ root /v; }} }}"));
             assert_eq!((found[0].1, found[0].2), (playlists, segments), "{text}");
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_sign_of_media_it_may_be_anywhere() {
+    fn without_any_sign_of_media_every_location_may_serve_it() {
         assert_eq!(classified("server { location / { root /x; } }"), [("/".to_owned(), true, true)]);
         assert_eq!(
             classified("server { location /a { root /x; } } server { location /hls { root /x; } }")[0],

@@ -66,7 +66,7 @@ pub(crate) fn files(
         files.push(File { path: sysctl_path, text: format!("{HEAD}{keys}") });
     }
     if let Some(limits) = profile.limits.as_ref().filter(|_| wanted("limit.nofile")) {
-        // An origin is a service; viewers are started by users.
+        // An origin runs as a systemd service; users start the viewers, so those need limits.d.
         let (path, text) = if limits.step.is_empty() {
             (nginx_path, nginx_limits(values::open_files(limits, clients), existing))
         } else {
@@ -154,7 +154,7 @@ fn sysctl(
     text
 }
 
-/// Renders udev rules. An array has no scheduler; its members have.
+/// Renders udev rules. A RAID array has no I/O scheduler; its member disks do.
 fn disks(profile: &Profile) -> String {
     let mut text = String::new();
     for (kind, disk) in &profile.disk {

@@ -107,7 +107,7 @@ impl Known {
     fn compare(&mut self, before: Copy, list: MediaPlaylist, asked_ns: u64, seen_ns: u64) -> Copy {
         let target = target_ns(&list);
         if list == before.list {
-            // It may have existed for long when it was first seen: this is the least time without a change.
+            // The list may have been old when it was first seen, so this is a lower bound.
             let still = asked_ns.saturating_sub(before.since_ns);
             let stale = still > target.saturating_add(target / 2);
             if stale {
@@ -134,7 +134,7 @@ impl Known {
     fn among_viewers(&mut self, list: MediaPlaylist, exchange: &Exchange, seen_ns: u64) -> bool {
         let (next, target) = (list.next_sequence(), target_ns(&list));
         if seen_ns.saturating_sub(self.confirmed_ns) > target.saturating_mul(3) {
-            // No viewer sees it that far ahead any more: the stream was restarted.
+            // No viewer has seen the latest position for three target durations: the stream was restarted.
             self.steps.clear();
         }
         if self.steps.back().is_none_or(|step| step.next <= next) {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_older_than_what_another_viewer_got_a_target_duration_ago_disagrees() {
+    fn a_copy_disagrees_if_another_viewer_was_ahead_over_a_target_duration_ago() {
         assert_eq!(faults(&[(0.0, 1, 8), (1.5, 2, 7)]).disagreed, 0);
         let found = faults(&[(0.0, 1, 8), (2.5, 2, 7)]);
         assert_eq!(found.disagreed, 1);

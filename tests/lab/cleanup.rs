@@ -149,7 +149,7 @@ fn a_machine_ends_with_its_runner() {
     let (code, said) = single.says("start");
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = single.says("start");
-    assert!(code == Some(0) && said.contains("running already"), "{said}");
+    assert!(code == Some(0) && said.contains("already running"), "{said}");
     assert_eq!(machines("single"), 1, "a second start starts no second machine");
 
     let runner = std::fs::read_to_string(single.pid_file()).unwrap();

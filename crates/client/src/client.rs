@@ -73,8 +73,10 @@ pub enum FetchError {
     NotConnected(String),
     /// Nothing arrived for as long as the viewer waits.
     TimedOut,
-    /// The connection ended or failed before the response was whole.
+    /// The connection ended or failed before the head of the response.
     Broken(String),
+    /// The connection ended or failed before the end of the body.
+    Cut(String),
     /// What arrived is not a response.
     Malformed(String),
     /// There are too many redirects, or one leads nowhere.
@@ -87,6 +89,7 @@ impl fmt::Display for FetchError {
             Self::Forbidden(why)
             | Self::NotConnected(why)
             | Self::Broken(why)
+            | Self::Cut(why)
             | Self::Malformed(why)
             | Self::Redirect(why) => f.write_str(why),
             Self::TimedOut => f.write_str("no data for as long as --timeout allows"),
@@ -128,7 +131,7 @@ impl<O: Observer> Client<O> {
         self.connections.get()
     }
 
-    /// Requests what `request` says, and follows redirects. Each exchange is reported to the observer when it
+    /// Requests what `request` describes, and follows redirects. Each exchange is reported to the observer when it
     /// ends, also if this future is dropped: then the viewer closed the connection.
     ///
     /// # Errors
@@ -190,17 +193,12 @@ impl<O: Observer> Client<O> {
         error
     }
 
-    /// A kept connection to the origin of `url` that its peer has not closed.
+    /// A kept connection to the origin of `url`. Those that their peers have closed are dropped.
     fn take_idle(&self, url: &Url) -> Option<Connection<O>> {
-        loop {
-            let mut idle = self.idle.borrow_mut();
-            let place = idle.iter().position(|connection| connection.leads_to(url))?;
-            let connection = idle.swap_remove(place);
-            drop(idle);
-            if connection.socket.is_quiet() {
-                return Some(connection);
-            }
-        }
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|connection| connection.socket.is_quiet());
+        let place = idle.iter().position(|connection| connection.leads_to(url))?;
+        Some(idle.remove(place))
     }
 
     fn head_of(&self, request: &Request, url: &Url, through_proxy: bool) -> String {
@@ -297,10 +295,9 @@ impl<'a, O: Observer> Flight<'a, O> {
                 Ok(Pumped::Whole(excess)) => return self.whole(excess),
                 Ok(Pumped::Ended) if self.response.end_of_stream() => return self.whole(0),
                 Ok(Pumped::Ended) => {
+                    let cut = self.cut("the connection was closed before the response was whole".into());
                     self.end(End::ClosedByPeer);
-                    return Err(FetchError::Broken(
-                        "the connection was closed before the response was whole".into(),
-                    ));
+                    return Err(cut);
                 }
                 Err(Broken::Socket(error)) => return self.broken(&error),
                 Err(Broken::Tls(error)) => {
@@ -321,6 +318,9 @@ impl<'a, O: Observer> Flight<'a, O> {
         let text = self.client.head_of(self.request, self.url, connection.through_proxy);
         self.started_ns = now_ns();
         (self.last_ns, self.is_sent) = (self.started_ns, true);
+        if let Some(progress) = &self.request.progress {
+            progress.started_ns.set(self.started_ns);
+        }
         let deadline = Instant::now() + self.client.shard.settings.timeout;
         timeout_at(deadline, connection.send(text.as_bytes()))
             .await
@@ -388,8 +388,14 @@ impl<'a, O: Observer> Flight<'a, O> {
             return Err(FetchError::TimedOut);
         }
         let errno = error.raw_os_error().and_then(|code| u16::try_from(code).ok()).unwrap_or(0);
+        let cut = self.cut(format!("the connection failed: {error}"));
         self.end(End::SocketError(errno));
-        Err(FetchError::Broken(format!("the connection failed: {error}")))
+        Err(cut)
+    }
+
+    /// The error of a connection that ended, by how much of the response had arrived.
+    fn cut(&self, why: String) -> FetchError {
+        if self.response.head().is_some() { FetchError::Cut(why) } else { FetchError::Broken(why) }
     }
 
     /// Reports the end of the exchange, once; returns the connection, and the head of the response.

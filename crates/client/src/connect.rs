@@ -15,10 +15,10 @@ use url::Url;
 use hls_swarm_os::clock::now_ns;
 
 use crate::client::Client;
-use crate::connection::{Broken, Connection, Times};
+use crate::connection::{Broken, Connection, Times, Work};
 use crate::head::{self, Parsed};
 use crate::socket::{Origin, Socket};
-use crate::tls::{Handshake, Session};
+use crate::tls::Session;
 use crate::transfer::{ConnectFailure, Observer};
 
 /// How long an address is tried alone before the next one is tried as well (RFC 8305, 5).
@@ -82,9 +82,7 @@ impl<O: Observer> Client<O> {
         let config = self.shard.tls().map_err(failure)?;
         let session = Session::new(config, url.host_str().unwrap_or_default())
             .map_err(|error| failure(error.to_string()))?;
-        let with_buffer = |work: &mut dyn FnMut(&mut [u8]) -> Result<Option<Handshake>, Broken>| {
-            work(&mut self.shard.buffer.borrow_mut())
-        };
+        let with_buffer = |work: Work<'_>| work(&mut self.shard.buffer.borrow_mut());
         connection.handshake(session, with_buffer).await.map_err(|broken| {
             failure(match broken {
                 Broken::Socket(error) => error.to_string(),

@@ -44,6 +44,9 @@ pub(crate) struct Connection<O: Observer> {
     reported: u64,
 }
 
+/// A piece of work in the thread's buffer; `None` = nothing has arrived.
+pub(crate) type Work<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<Option<Handshake>, Broken>;
+
 /// The state after a turn of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pumped {
@@ -120,9 +123,7 @@ impl<O: Observer> Connection<O> {
     pub(crate) async fn handshake(
         &mut self,
         mut session: Session,
-        with_buffer: impl Fn(
-            &mut dyn FnMut(&mut [u8]) -> Result<Option<Handshake>, Broken>,
-        ) -> Result<Option<Handshake>, Broken>,
+        with_buffer: impl Fn(Work<'_>) -> Result<Option<Handshake>, Broken>,
     ) -> Result<(), Broken> {
         // The client speaks first.
         let mut state = session.take(&mut [], &mut |_| {}).map_err(Broken::Tls)?;
@@ -165,7 +166,7 @@ impl<O: Observer> Connection<O> {
     ) -> Result<Pumped, Broken> {
         let result = self.pump_turn(buffer, response, sink, most);
         match result {
-            // Receiving nothing is no failure.
+            // Receiving nothing is not a failure.
             Err(Broken::Socket(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(Pumped::Blocked),
             other => other,
         }

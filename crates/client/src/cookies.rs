@@ -12,7 +12,7 @@ pub(crate) struct Cookies {
 }
 
 impl Cookies {
-    /// Takes the `Set-Cookie` fields of a response from `url`. Invalid ones are ignored, as RFC 6265 (5.2) says.
+    /// Takes the `Set-Cookie` fields of a response from `url`. Invalid ones are ignored, as RFC 6265 (5.2) requires.
     pub(crate) fn take(&self, url: &Url, fields: &[Box<str>]) {
         if fields.is_empty() {
             return;

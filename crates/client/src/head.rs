@@ -1,4 +1,4 @@
-//! The head of a response (RFC 9112): what it says about framing, content, and caches.
+//! The head of a response (RFC 9112): its statements on framing, content, and caches.
 
 use std::fmt;
 

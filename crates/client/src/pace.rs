@@ -44,8 +44,7 @@ impl Pace {
 
     /// Accounts for bytes that were read.
     pub(crate) fn pay(&self, bytes: u64) {
-        if self.rate > 0 {
-            let cost = bytes.saturating_mul(1_000_000_000) / self.rate;
+        if let Some(cost) = bytes.saturating_mul(1_000_000_000).checked_div(self.rate) {
             let earliest = now_ns().saturating_sub(SLACK_NS);
             self.paid_ns.set(self.paid_ns.get().max(earliest).saturating_add(cost));
         }

@@ -27,7 +27,7 @@ pub enum Trust {
     Anyone,
 }
 
-/// Decides whether a URL may be requested; the error says why not.
+/// Decides whether a URL may be requested; the error is the reason.
 pub type Policy = Box<dyn Fn(&Url) -> Result<(), String>>;
 
 /// The settings of a thread's viewers.

@@ -69,7 +69,7 @@ impl Socket {
         self.stream.local_addr().ok().map(|address| address.port())
     }
 
-    /// Waits until bytes, as many as the mark says, or the end have arrived.
+    /// Waits until as many bytes as the mark asks for, or the end, have arrived.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.stream.readable().await
     }
@@ -147,7 +147,7 @@ impl Socket {
         self.mark > 1
     }
 
-    /// Whether a connection that is not in use can be used again: it neither ended nor has bytes that nobody
+    /// Whether a connection that is not in use can be used again: it neither ended nor has bytes that were not
     /// asked for.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut byte = 0_u8;

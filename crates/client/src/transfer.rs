@@ -109,6 +109,8 @@ pub trait Observer {
 /// The progress of a response under way.
 #[derive(Debug, Default)]
 pub struct Progress {
+    /// When the request was sent; 0 = not yet.
+    pub started_ns: Cell<u64>,
     /// Bytes of the body so far.
     pub body_bytes: Cell<u64>,
     /// The length of the body, once it is known; 0 = not known.

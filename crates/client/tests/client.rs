@@ -1,6 +1,8 @@
 //! The client against servers that behave, and servers that do not. Each server is a script: what it sends on each
 //! connection, request by request.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
 use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -267,7 +269,7 @@ impl ConcatSteps for [Vec<Step>; 2] {
 }
 
 #[test]
-fn bodies_that_end_early_or_late_are_told_apart() {
+fn bodies_that_end_early_and_late_differ() {
     let (address, _heads) = serve(vec![
         vec![answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")],
         vec![answer("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef"), Step::Wait(500)],
@@ -278,10 +280,10 @@ fn bodies_that_end_early_or_late_are_told_apart() {
     in_runtime(async {
         let viewer = viewer::<KeepBody>(settings(2000), None);
         let url = format!("http://{address}/");
-        assert!(matches!(viewer.get(&url).await, Err(FetchError::Broken(_))));
+        assert!(matches!(viewer.get(&url).await, Err(FetchError::Cut(_))));
         assert_eq!(viewer.get(&url).await.unwrap().sink.body, b"abc");
         assert_eq!(viewer.get(&url).await.unwrap().sink.body, b"until the end");
-        assert!(matches!(viewer.get(&url).await, Err(FetchError::Broken(_))));
+        assert!(matches!(viewer.get(&url).await, Err(FetchError::Cut(_))));
         assert!(matches!(viewer.get(&url).await, Err(FetchError::Malformed(_))));
         let expected = [End::ClosedByPeer, End::Complete, End::Complete, End::ClosedByPeer, End::Malformed];
         assert_eq!(viewer.ends(), expected);

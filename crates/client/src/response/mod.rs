@@ -1,4 +1,4 @@
-//! One response, without I/O: takes bytes as they arrive, and says when it is whole. It never takes bytes beyond
+//! One response, without I/O: takes bytes as they arrive, and knows when it is whole. It never takes bytes beyond
 //! its own end.
 
 use crate::head::{self, Framing, Head, Malformed, Parsed};

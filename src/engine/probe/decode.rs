@@ -229,7 +229,12 @@ fn exchange(record: &Record, listed: Option<Listed>, read: Option<&Known>) -> Ex
 }
 
 const fn looks_like(record: &Record) -> Option<Content> {
-    Some(match record.content {
+    content_of(record.content)
+}
+
+/// The content of this code; `None` = not known.
+pub(crate) const fn content_of(code: u8) -> Option<Content> {
+    Some(match code {
         content::EMPTY => Content::Empty,
         content::MPEG_TS => Content::MpegTs,
         content::ISO_BOX => Content::IsoBox,

@@ -96,7 +96,24 @@ fn native_lowest_rendition() {
 #[test]
 fn native_separate_audio() {
     let site = Site::start("", Live::start_separate_audio);
-    native("separate audio", site, "/master.m3u8", 2, 12, &[]);
+    let (_, served) = native("separate audio", site, "/master.m3u8", 2, 12, &[]);
+    for viewer in [1, 2] {
+        let audio = served
+            .iter()
+            .filter(|one| one.viewer == viewer && one.target.starts_with("/v2/") && one.kind() == "segment");
+        assert!(audio.count() >= 5, "viewer {viewer}");
+    }
+}
+
+/// `--variant all` downloads every rendition.
+#[test]
+fn native_all_renditions() {
+    let site = Site::start("", Live::start_renditions);
+    let (_, served) = native("all renditions", site, "/master.m3u8", 2, 12, &["--variant", "all"]);
+    for rendition in ["/v0/", "/v1/", "/v2/"] {
+        let of = |one: &&Served| one.target.starts_with(rendition) && one.kind() == "segment";
+        assert!(served.iter().filter(of).count() >= 2 * 5, "{rendition}");
+    }
 }
 
 /// A VOD of 12 s is played in real time; then the viewer begins again.
@@ -115,6 +132,7 @@ fn native_fmp4() {
     let fill =
         |www: &Path| Live::start(www, &["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", "init.mp4"]);
     let (run, _) = native("fMP4", Site::start("", fill), "/s.m3u8", 3, 12, &[]);
+    assert!(run.number("/requests/init") >= 3);
     // Boxes are followed without reading what is in them.
     assert!(run.report["insight"].get("defects").is_none(), "{:#}", run.report["insight"]);
 }
@@ -127,7 +145,8 @@ fn native_aes_128() {
         fs::write(&info, format!("enc.key\n{}\n", www.join("enc.key").display())).unwrap();
         Live::start(www, &["-hls_key_info_file", info.to_str().unwrap()])
     });
-    native("AES-128", site, "/s.m3u8", 3, 12, &[]);
+    let (run, _) = native("AES-128", site, "/s.m3u8", 3, 12, &[]);
+    assert!(run.number("/requests/key") >= 3);
 }
 
 /// Playlists travel compressed, and their bytes are those that travelled.

@@ -31,13 +31,13 @@ pub(super) struct Known {
 }
 
 /// A body, and the playlist in it, if there is one.
-type Read = (Box<[u8]>, Option<Known>);
+type Seen = (Box<[u8]>, Option<Known>);
 
 /// The playlists of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Playlists {
     /// By the hash of the address: bodies, latest first.
-    known: HashMap<u64, Vec<Read>>,
+    known: HashMap<u64, Vec<Seen>>,
 }
 
 impl Playlists {

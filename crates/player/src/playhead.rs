@@ -35,16 +35,28 @@ pub struct Viewing {
     pub stalls: u64,
     /// Media that was jumped over because it was missing.
     pub missing_ns: u64,
+    /// The number of segments that were jumped over, over all renditions.
+    pub skipped: u64,
+}
+
+/// One of the renditions that are played together.
+#[derive(Clone, Debug)]
+struct Rendition {
+    timeline: Timeline,
+    /// Whether playback waits for its media.
+    needed: bool,
 }
 
 /// The playhead of one viewer, over all processes or connections that the viewer had.
 #[derive(Clone, Debug)]
 pub struct Playhead {
     rules: BufferRules,
-    renditions: Vec<Timeline>,
+    renditions: Vec<Rendition>,
     state: State,
     started_ns: u64,
     now_ns: u64,
+    /// The time of the latest arrival.
+    arrived_ns: u64,
     position_ns: u64,
     stall_began_ns: u64,
     viewing: Viewing,
@@ -57,10 +69,11 @@ impl Playhead {
     pub fn new(rules: BufferRules, renditions: usize, started_ns: u64) -> Self {
         Self {
             rules,
-            renditions: vec![Timeline::default(); renditions.max(1)],
+            renditions: vec![Rendition { timeline: Timeline::default(), needed: true }; renditions.max(1)],
             state: State::Starting,
             started_ns,
             now_ns: started_ns,
+            arrived_ns: started_ns,
             position_ns: 0,
             stall_began_ns: 0,
             viewing: Viewing::default(),
@@ -82,8 +95,30 @@ impl Playhead {
     /// Media that could be shown from now on without a break, nanoseconds.
     #[must_use]
     pub fn buffered_ns(&self) -> u64 {
-        let playable = |rendition: &Timeline| rendition.playable_ns(self.position_ns);
-        self.renditions.iter().map(playable).min().unwrap_or(0)
+        // A rendition that is over holds the others up no more.
+        let going = self.needed().filter(|timeline| !timeline.is_over());
+        going.map(|timeline| timeline.playable_ns(self.position_ns)).min().unwrap_or(0)
+    }
+
+    /// Adds a rendition that is played together with the others from now on. Returns its index.
+    pub fn add_rendition(&mut self) -> usize {
+        let started = self.state != State::Starting;
+        let position_ns = if started { self.position_ns } else { 0 };
+        self.renditions.push(Rendition { timeline: Timeline::at(position_ns), needed: true });
+        self.renditions.len() - 1
+    }
+
+    /// Sets whether playback waits for the media of a rendition: a player may load a playlist and not play it.
+    pub fn set_needed(&mut self, at_ns: u64, rendition: usize, needed: bool) {
+        self.advance(at_ns);
+        if let Some(rendition) = self.renditions.get_mut(rendition) {
+            rendition.needed = needed;
+        }
+        self.start_or_resume();
+    }
+
+    fn needed(&self) -> impl Iterator<Item = &Timeline> {
+        self.renditions.iter().filter(|rendition| rendition.needed).map(|rendition| &rendition.timeline)
     }
 
     /// Records the outcome of a segment of a rendition: the last byte of it (or its failure) was at `at_ns`.
@@ -98,7 +133,12 @@ impl Playhead {
     ) {
         self.advance(at_ns);
         let started = self.state != State::Starting;
-        if let Some(timeline) = self.renditions.get_mut(rendition) {
+        self.arrived_ns = self.arrived_ns.max(at_ns);
+        if !started {
+            // Time may have been passed in that is later than this arrival; nothing was played in it.
+            self.now_ns = self.arrived_ns;
+        }
+        if let Some(Rendition { timeline, .. }) = self.renditions.get_mut(rendition) {
             timeline.insert(sequence, duration_ns, arrival, started);
         }
         // A gap in another rendition may have led beyond this segment.
@@ -106,10 +146,11 @@ impl Playhead {
         self.start_or_resume();
     }
 
-    /// Records that the media sequence numbers of a rendition restart, as after an encoder's restart.
+    /// Records that the media sequence numbers of a rendition restart, as after an encoder's restart: the next
+    /// segment follows the last one that is known.
     pub fn sequence_began_anew(&mut self, at_ns: u64, rendition: usize) {
         self.advance(at_ns);
-        if let Some(timeline) = self.renditions.get_mut(rendition) {
+        if let Some(Rendition { timeline, .. }) = self.renditions.get_mut(rendition) {
             timeline.begin_anew();
         }
     }
@@ -117,8 +158,17 @@ impl Playhead {
     /// Records that a rendition has no more segments than those that were requested.
     pub fn end_of_rendition(&mut self, at_ns: u64, rendition: usize) {
         self.advance(at_ns);
-        if let Some(timeline) = self.renditions.get_mut(rendition) {
+        if let Some(Rendition { timeline, .. }) = self.renditions.get_mut(rendition) {
             timeline.end();
+        }
+        self.start_or_resume();
+    }
+
+    /// Records that the segment `sequence` is the last one of a rendition (EXT-X-ENDLIST).
+    pub fn ends_after(&mut self, at_ns: u64, rendition: usize, sequence: u64) {
+        self.advance(at_ns);
+        if let Some(Rendition { timeline, .. }) = self.renditions.get_mut(rendition) {
+            timeline.end_after(sequence);
         }
         self.start_or_resume();
     }
@@ -162,17 +212,23 @@ impl Playhead {
 
     /// The media at the playhead: all renditions are needed, so the first that is missing decides.
     fn media(&self) -> Media {
-        let mut common = u64::MAX;
+        let mut common = None;
         let mut gap = None;
-        for rendition in &self.renditions {
+        for rendition in self.needed() {
             match rendition.at_front() {
-                Media::Playable { until_ns } => common = common.min(until_ns),
+                Media::Playable { until_ns } => {
+                    common = Some(common.map_or(until_ns, |common: u64| common.min(until_ns)));
+                }
                 Media::Gap { until_ns } => gap = gap.max(Some(until_ns)),
                 Media::Awaited if rendition.is_over() && !self.is_over() => {}
                 Media::Awaited => return Media::Awaited,
             }
         }
-        gap.map_or(Media::Playable { until_ns: common }, |until_ns| Media::Gap { until_ns })
+        match (gap, common) {
+            (Some(until_ns), _) => Media::Gap { until_ns },
+            (None, Some(until_ns)) => Media::Playable { until_ns },
+            (None, None) => Media::Awaited,
+        }
     }
 
     fn jump(&mut self, until_ns: u64) {
@@ -183,18 +239,19 @@ impl Playhead {
 
     /// Leaves the segments behind that the playhead has passed.
     fn pass(&mut self) {
-        for rendition in &mut self.renditions {
-            while let Media::Playable { until_ns } | Media::Gap { until_ns } = rendition.at_front() {
+        for Rendition { timeline, needed } in &mut self.renditions {
+            while let Media::Playable { until_ns } | Media::Gap { until_ns } = timeline.at_front() {
                 if until_ns > self.position_ns {
                     break;
                 }
-                rendition.pass();
+                let missing = timeline.pass();
+                self.viewing.skipped += u64::from(missing && *needed);
             }
         }
     }
 
     fn is_over(&self) -> bool {
-        self.renditions.iter().all(Timeline::is_over)
+        self.needed().all(Timeline::is_over)
     }
 
     fn start_or_resume(&mut self) {
@@ -213,12 +270,12 @@ impl Playhead {
             return;
         }
         let buffered_ns = self.buffered_ns();
-        let last = self.renditions.iter().all(|rendition| rendition.playable_to_the_end());
+        let last = self.needed().all(Timeline::playable_to_the_end);
         if buffered_ns == 0 || (buffered_ns < needed_ns && !last) {
             return;
         }
         if self.state == State::Starting {
-            self.viewing.startup_ns = Some(self.now_ns - self.started_ns);
+            self.viewing.startup_ns = Some(self.now_ns.saturating_sub(self.started_ns));
         }
         self.state = State::Playing;
     }
@@ -269,7 +326,7 @@ mod tests {
         let arrivals = [(0, 1, Whole), (1, 2, Missing), (1, 3, Whole), (6, 4, Whole)];
         let viewing = play(Preset::HlsJs, &arrivals, 8).viewing();
         // 2 s of segment 1, the jump, 2 s of segment 3, a stall from 4 to 6, 2 s of segment 4.
-        assert_eq!((seconds(viewing.played_ns), seconds(viewing.missing_ns)), (6, 2));
+        assert_eq!((seconds(viewing.played_ns), seconds(viewing.missing_ns), viewing.skipped), (6, 2, 1));
         assert_eq!((viewing.stalls, seconds(viewing.stalled_ns)), (1, 2));
     }
 
@@ -306,6 +363,16 @@ mod tests {
     }
 
     #[test]
+    fn a_rendition_that_is_over_does_not_empty_the_buffer() {
+        let mut playhead = Playhead::new(Preset::HlsJs.rules(), 2, 0);
+        playhead.segment(0, 0, 1, 10 * SECOND, Whole);
+        playhead.segment(0, 1, 1, 2 * SECOND, Whole);
+        playhead.end_of_rendition(0, 1);
+        playhead.advance(3 * SECOND);
+        assert_eq!((playhead.state(), seconds(playhead.buffered_ns())), (State::Playing, 7));
+    }
+
+    #[test]
     fn separate_audio_is_needed_to_start_and_to_go_on() {
         let mut playhead = Playhead::new(Preset::HlsJs.rules(), 2, 0);
         playhead.segment(SECOND, 0, 10, 2 * SECOND, Whole);
@@ -321,11 +388,56 @@ mod tests {
 
     #[test]
     fn an_encoder_that_counts_anew_does_not_end_playback() {
-        let mut playhead = play(Preset::HlsJs, &[(0, 100, Whole), (1, 101, Whole)], 2);
-        playhead.sequence_began_anew(2 * SECOND, 0);
-        playhead.segment(3 * SECOND, 0, 0, 2 * SECOND, Whole);
+        // Segment 101 is still to be played when the numbers restart.
+        let mut playhead = play(Preset::HlsJs, &[(0, 100, Whole), (1, 101, Whole)], 1);
+        playhead.sequence_began_anew(SECOND, 0);
+        for (second, sequence) in [(3, 0), (5, 1)] {
+            playhead.segment(second * SECOND, 0, sequence, 2 * SECOND, Whole);
+        }
+        playhead.advance(8 * SECOND);
+        let viewing = playhead.viewing();
+        assert_eq!((seconds(viewing.played_ns), viewing.stalls, viewing.missing_ns), (8, 0, 0));
+    }
+
+    #[test]
+    fn a_stream_that_was_shown_to_its_end_does_not_stall() {
+        let mut playhead = play(Preset::HlsJs, &[(0, 1, Whole)], 1);
+        playhead.ends_after(SECOND, 0, 2);
+        playhead.segment(SECOND, 0, 2, 2 * SECOND, Whole);
+        playhead.advance(9 * SECOND);
+        let viewing = playhead.viewing();
+        assert_eq!((playhead.state(), seconds(viewing.played_ns), viewing.stalls), (State::Ended, 4, 0));
+        // The player shows what it has, although it has not buffered enough for its rule.
+        let mut short = Playhead::new(Preset::ExoPlayer.rules(), 1, 0);
+        short.ends_after(0, 0, 1);
+        short.segment(SECOND, 0, 1, SECOND / 2, Whole);
+        assert_eq!((short.state(), short.viewing().startup_ns), (State::Playing, Some(SECOND)));
+    }
+
+    #[test]
+    fn a_rendition_that_is_not_played_is_not_awaited() {
+        let mut playhead = Playhead::new(Preset::HlsJs.rules(), 1, 0);
+        playhead.segment(SECOND, 0, 1, 2 * SECOND, Whole);
+        let late = playhead.add_rendition();
+        playhead.segment(2 * SECOND, 0, 2, 2 * SECOND, Whole);
+        playhead.advance(4 * SECOND);
+        assert_eq!((playhead.state(), playhead.viewing().stalled_ns), (State::Stalled, 3 * SECOND));
+        playhead.set_needed(4 * SECOND, late, false);
+        assert_eq!(playhead.state(), State::Playing);
         playhead.advance(5 * SECOND);
-        assert_eq!(seconds(playhead.viewing().played_ns), 4);
+        playhead.set_needed(5 * SECOND, late, true);
+        playhead.segment(6 * SECOND, late, 9, 2 * SECOND, Whole);
+        assert_eq!(playhead.state(), State::Playing, "its first segment is shown from where playback was");
+    }
+
+    #[test]
+    fn playback_starts_when_the_media_arrived_however_late_that_is_learned() {
+        let mut playhead = Playhead::new(Preset::HlsJs.rules(), 1, SECOND);
+        playhead.advance(9 * SECOND);
+        playhead.segment(3 * SECOND, 0, 1, 4 * SECOND, Whole);
+        playhead.advance(9 * SECOND);
+        let viewing = playhead.viewing();
+        assert_eq!((viewing.startup_ns, seconds(viewing.stalled_ns)), (Some(2 * SECOND), 2));
     }
 
     proptest! {

@@ -50,13 +50,31 @@ pub(crate) struct Timeline {
     front_ns: u64,
     /// The duration of the segment before, for those whose own is not known.
     usual_ns: u64,
+    /// The first number after a restart of the media sequence numbers is still to come.
+    restarts: bool,
+    /// What is added to media sequence numbers since such a restart, modulo 2^64.
+    shift: u64,
+    /// The last segment of the rendition, if it is known.
+    last: Option<u64>,
     ended: bool,
 }
 
 impl Timeline {
+    /// An empty rendition whose first segment will be shown at `position_ns`.
+    pub(crate) fn at(position_ns: u64) -> Self {
+        Self { front_ns: position_ns, ..Self::default() }
+    }
+
     /// Records what became of the segment `sequence`. A segment that arrives after all is no longer missing,
     /// unless playback has passed it. Before playback has `started`, the first segments may finish in any order.
     pub(crate) fn insert(&mut self, sequence: u64, duration_ns: u64, arrival: Arrival, started: bool) {
+        if std::mem::take(&mut self.restarts)
+            && let Some(front) = self.front
+        {
+            let next = self.segments.last_key_value().map_or(front, |(last, _)| last.saturating_add(1));
+            self.shift = next.max(front).wrapping_sub(sequence);
+        }
+        let sequence = sequence.wrapping_add(self.shift);
         let front = *self.front.get_or_insert(sequence);
         if sequence < front {
             if started || front - sequence > PARALLEL_REQUESTS {
@@ -74,21 +92,28 @@ impl Timeline {
         }
     }
 
-    /// Restarts the media sequence numbers, as after an encoder's restart: media that was not yet played is
-    /// forgotten, and the next segment follows where playback is.
-    pub(crate) fn begin_anew(&mut self) {
-        self.segments.clear();
-        self.front = None;
+    /// Restarts the media sequence numbers, as after an encoder's restart: the next segment follows the last
+    /// one that is known.
+    pub(crate) const fn begin_anew(&mut self) {
+        self.restarts = true;
+        self.last = None;
     }
 
-    /// No segment will follow the last one.
+    /// No segment will follow those that were requested.
     pub(crate) const fn end(&mut self) {
         self.ended = true;
     }
 
+    /// No segment will follow `sequence`.
+    pub(crate) const fn end_after(&mut self, sequence: u64) {
+        self.last = Some(sequence.wrapping_add(self.shift));
+    }
+
     /// Whether everything up to the end of the rendition was passed.
     pub(crate) fn is_over(&self) -> bool {
-        self.ended && self.front.is_none_or(|front| self.segments.range(front..).next().is_none())
+        let passed = |last| self.front.is_some_and(|front| front > last);
+        let nothing_left = || self.front.is_none_or(|front| self.segments.range(front..).next().is_none());
+        self.last.is_some_and(passed) || (self.ended && nothing_left())
     }
 
     /// The media at the front. A segment that failed is awaited until a later one has arrived: the viewer
@@ -116,7 +141,14 @@ impl Timeline {
     /// Whether all that is left of the rendition is playable.
     pub(crate) fn playable_to_the_end(&self) -> bool {
         let Some(front) = self.front else { return false };
-        self.ended && self.segments.range(front..).all(|(_, segment)| segment.arrival == Arrival::Whole)
+        let whole = |(_, segment): (&u64, &Segment)| segment.arrival == Arrival::Whole;
+        if self.ended {
+            return self.segments.range(front..).all(whole);
+        }
+        self.last.is_some_and(|last| {
+            front > last
+                || self.segments.range(front..=last).filter(|one| whole(*one)).count() as u64 > last - front
+        })
     }
 
     /// Playable media behind `position_ns` without a break, nanoseconds.
@@ -133,11 +165,12 @@ impl Timeline {
         end_ns.saturating_sub(position_ns)
     }
 
-    /// Forgets the front segment, because playback has reached its end.
-    pub(crate) fn pass(&mut self) {
-        let Some(front) = self.front else { return };
-        let passed = self.segments.remove(&front).map_or(self.usual_ns, |segment| segment.duration_ns);
-        self.front_ns += passed;
+    /// Forgets the front segment, because playback has reached its end. Returns whether it was missing.
+    pub(crate) fn pass(&mut self) -> bool {
+        let Some(front) = self.front else { return false };
+        let passed = self.segments.remove(&front);
+        self.front_ns += passed.map_or(self.usual_ns, |segment| segment.duration_ns);
         self.front = front.checked_add(1);
+        passed.is_none_or(|segment| segment.arrival == Arrival::Missing)
     }
 }

@@ -94,7 +94,7 @@ let
     }
   );
 
-  # What is enabled without an instance runs nothing, and says so.
+  # A service that is enabled without an instance runs nothing, which is a warning.
   empty =
     (hostOf {
       services.hls-swarm.enable = true;

@@ -136,7 +136,7 @@ bench-overhead: rust tools ## measure the CPU and memory of the orchestrator and
 
 check-nix: ## check the Nix files as far as this machine can, and list what it cannot check
 	scripts/check-nix
-bench-native: rust tools ## measure native viewers: bytes per CPU-second, CPU and memory per viewer, beside hyper and FFmpeg
+bench-native: rust tools ## measure native viewers: bytes per CPU-second, CPU and memory per viewer, TLS beside hyper
 	$(CARGO) bench --locked --bench native
 
 bench-tuning: build ## compare a tuned and an untuned server with wrk and viewers, as ratios (as root)

@@ -69,8 +69,6 @@ fn viewers(nginx: &Nginx, folder: &std::path::Path) {
             (many.pss_kib - one.pss_kib) / (seconds - 1.0),
         );
     }
-    let (cpu, kib) = viewers::ffmpeg(&plain);
-    println!("  one FFmpeg: {:.0} us per viewer-second, {kib:.0} KiB", cpu * 1e6);
     drop(publisher);
 }
 

@@ -73,24 +73,6 @@ pub(crate) fn native(url: &str, viewers: u32) -> Cost {
     }
 }
 
-/// One FFmpeg that reads the stream: seconds of processor time per second, and KiB.
-pub(crate) fn ffmpeg(url: &str) -> (f64, f64) {
-    let mut ffmpeg = Command::new("ffmpeg")
-        .args(["-hide_banner", "-nostdin", "-loglevel", "error", "-i", url])
-        .args(["-map", "0", "-ignore_unknown", "-c", "copy", "-f", "null", "-t", "60", "-"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    thread::sleep(Duration::from_secs(4));
-    let (before, began) = (cpu_seconds(ffmpeg.id()), Instant::now());
-    thread::sleep(Duration::from_secs(8));
-    let cost = ((cpu_seconds(ffmpeg.id()) - before) / began.elapsed().as_secs_f64(), pss_kib(ffmpeg.id()));
-    ffmpeg.kill().unwrap();
-    ffmpeg.wait().unwrap();
-    cost
-}
-
 /// Processor time of a process so far.
 fn cpu_seconds(pid: u32) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -116,7 +116,8 @@ impl PlayerCommand {
     }
 }
 
-fn silence_ns(target_duration: f64) -> u64 {
+/// How long a viewer of a live stream may wait for a segment before it counts as silent, nanoseconds.
+pub(crate) fn silence_ns(target_duration: f64) -> u64 {
     let seconds = (SILENT_SEGMENTS * target_duration).max(SHORTEST_SILENCE.as_secs_f64());
     (seconds * 1e9) as u64
 }

@@ -25,6 +25,7 @@ use hls_swarm_os::clock::now_ns;
 use hls_swarm_player::{self as player, Preset, Variants};
 
 use self::shard::{Job, Shards};
+use super::command::silence_ns;
 use super::viewer::RunContext;
 use super::{Session, SessionEnd};
 use crate::config::plan::Stream;
@@ -90,6 +91,7 @@ impl Native {
             source: context.plan.network.source_of(viewer),
             bits: context.plan.network.caps.as_ref().map(|caps| *caps.of(viewer)),
             started_ns,
+            silence_ns: target.selection.live.then(|| silence_ns(target.selection.target_duration)),
             stop,
         };
         if let Some(end) = shards.play(job).await {

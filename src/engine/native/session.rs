@@ -62,10 +62,10 @@ struct Viewing {
 
 /// Plays until the stream has ended, playback has failed, or the viewer is stopped.
 pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
-    let Job { session, config, user_agent, source, bits, started_ns, stop } = job;
+    let Job { session, config, user_agent, source, bits, started_ns, silence_ns, stop } = job;
     let viewer = session.viewer;
     shared.outbox.push(Event::Started { viewer, generation: session.generation, at_ns: started_ns });
-    shared.outbox.push(Event::NoProgress { viewer, silence_ns: None });
+    shared.outbox.push(Event::NoProgress { viewer, silence_ns });
     let recorder = Rc::new(Recorder {
         session,
         outbox: Rc::clone(&shared.outbox),

@@ -173,6 +173,27 @@ fn missing_figures_are_shown_as_missing() {
     assert!(shown.contains("no measurements so far"), "{shown}");
 }
 
+/// Three planned viewers, eleven that a key added, and ten that a key removed.
+#[test]
+fn the_viewers_that_are_wanted_now_are_shown() {
+    let mut stats = stats_of(Source::Probe, 3);
+    let clients = |stats: &Stats| {
+        let shown = text(&frame(&state(vec![stats.snapshot(SECOND)]), (80, 24), true));
+        shown.lines().find(|line| line.starts_with("clients")).unwrap().to_owned()
+    };
+    let join = |stats: &mut Stats, viewer| {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+        stats.apply(Event::Progress { viewer, media_us: 1, speed: Some(1.0), drift_seconds: 0.0 });
+    };
+    join(&mut stats, 1);
+    assert!(clients(&stats).contains("1 of 1 play, peak 3"), "{}", clients(&stats));
+    (2..=14).for_each(|viewer| join(&mut stats, viewer));
+    assert!(clients(&stats).contains("14 of 14 play, 100 %"), "{}", clients(&stats));
+    (5..=14).for_each(|viewer| stats.apply(Event::RampedDown { viewer, at_ns: SECOND }));
+    assert!(clients(&stats).contains("4 of 4 play, peak 14"), "{}", clients(&stats));
+}
+
 #[test]
 fn no_color_disables_colors() {
     for (_, keys) in PAGES {

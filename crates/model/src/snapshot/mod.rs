@@ -38,7 +38,7 @@ pub struct Snapshot {
     /// Planned length, `None` = until stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_seconds: Option<f64>,
-    /// Viewers that the plan asks for.
+    /// Viewers that the plan asks for, or that manual changes have asked for, if those were more.
     pub target_clients: u64,
     /// Viewers that should be up by now.
     #[serde(rename = "expected_at_end")]

@@ -1,5 +1,6 @@
 //! Statistics: from events to figures. The time of each event is passed in.
 
+pub(crate) mod attempts;
 pub mod distribution;
 pub(crate) mod exchanges;
 pub(crate) mod generator;
@@ -29,6 +30,7 @@ use crate::stats::stages::Manual;
 use crate::stats::window::SlidingWindow;
 use crate::verdict::threshold::Threshold;
 
+use attempts::Attempts;
 use exchanges::Exchanges;
 use generator::Condition;
 use origin::OriginStats;
@@ -70,6 +72,7 @@ const SEGMENTS_KEPT: usize = 300;
 pub struct Stats {
     expectation: Expectation,
     exchanges: Exchanges,
+    attempts: Attempts,
     viewers: Viewers,
     recent: Recent,
     condition: Condition,
@@ -98,6 +101,7 @@ impl Stats {
         Self {
             expectation,
             exchanges: Exchanges::new(expectation.timeout_ns),
+            attempts: Attempts::default(),
             viewers: Viewers::default(),
             recent: Recent::default(),
             condition: Condition::default(),
@@ -154,10 +158,11 @@ impl Stats {
                 if let Some(retransmits) = self.retransmits.add(&exchange) {
                     self.counters.add(Counter::Retransmits, retransmits);
                 }
-                self.insight.add(&exchange, self.exchanges.fault(&exchange));
+                let attempt = self.attempts.request(&exchange, self.exchanges.failures.fault(&exchange));
+                self.insight.add(&exchange, attempt.fault);
                 self.recent.add(exchange.kind, exchange.body_bytes);
-                self.parts.add(&exchange);
-                if let Some(nanos) = self.exchanges.add(&exchange) {
+                self.parts.add(&exchange, attempt);
+                if let Some(nanos) = self.exchanges.add(&exchange, attempt) {
                     self.history.segment(nanos);
                 }
                 let startup = self.viewers.exchange(&exchange);
@@ -172,8 +177,12 @@ impl Stats {
             Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
                 let stopped = self.closed.is_some() || self.viewers.is_ramped_down(viewer);
                 let given_up_after_ns = if handshake_left && stopped { Some(0) } else { given_up_after_ns };
-                self.parts.connect_failed(viewer, timed_out, given_up_after_ns);
-                self.exchanges.connect_failed(reason, timed_out, given_up_after_ns);
+                if self.exchanges.failures.is_failed_connect(given_up_after_ns) {
+                    let timed_out = timed_out || given_up_after_ns.is_some();
+                    let is_repeat = self.attempts.connect_failed(viewer);
+                    self.parts.connect_failed(viewer, timed_out, is_repeat);
+                    self.exchanges.connect_failed(reason, timed_out, is_repeat);
+                }
             }
             Event::Received { viewer, bytes, tls } => {
                 self.exchanges.received(bytes, tls);
@@ -336,7 +345,7 @@ impl Stats {
         Snapshot {
             elapsed_seconds: self.elapsed(at_ns),
             planned_seconds: self.planned_seconds(at_ns),
-            target_clients: u64::from(self.expectation.target_clients),
+            target_clients: u64::from(self.expectation.target_clients).max(viewers.most_wanted),
             target_now: viewers.wanted,
             active_clients: viewers.active,
             playing_clients: playing,

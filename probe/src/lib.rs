@@ -4,6 +4,7 @@
 //! The object's source is in `object/`. It is `no_std` and aborts on panic, so `build.rs` compiles it
 //! with plain rustc instead of as a member of the workspace.
 
+pub mod inspect;
 pub mod record;
 
 /// The shared object, as it is handed to FFmpeg.

@@ -5,7 +5,9 @@ use super::super::wire::{SNIFF_BYTES, content};
 
 /// Positions of the sync bytes of MPEG-TS: packets of 188 bytes, of 192 with a time stamp before each
 /// (M2TS), and of 204 with parity behind each.
-const PLACES: [u16; 8] = [0, 4, 188, 196, 204, 376, 388, 408];
+const PLACES: [u16; 8] = [0, 4, 188, 196, 204, 376, 388, LAST_PLACE];
+/// The last of them.
+pub(super) const LAST_PLACE: u16 = 408;
 /// The three kinds of packets: their size, and which of the places are theirs.
 const PACKETS: [(u64, [u8; 3]); 3] = [(188, [0, 2, 5]), (192, [1, 3, 6]), (204, [0, 4, 7])];
 const SYNC_BYTE: u8 = 0x47;
@@ -13,9 +15,9 @@ const SYNC_BYTE: u8 = 0x47;
 /// The state between two pieces of a body.
 pub(super) struct Content {
     /// Bytes seen.
-    all: u64,
+    pub(super) all: u64,
     /// The same, up to the last place that matters.
-    seen: u16,
+    pub(super) seen: u16,
     /// By place: came by, and was a sync byte.
     came: u8,
     sync: u8,
@@ -25,18 +27,18 @@ pub(super) struct Content {
     /// The same, but without a byte order mark and blanks before them.
     text: [u8; SNIFF_BYTES],
     text_len: u8,
-    boxes: Boxes,
+    pub(super) boxes: Boxes,
 }
 
 /// Follows the boxes of an ISO base media file by their sizes.
-struct Boxes {
+pub(super) struct Boxes {
     /// Bytes of the box that are to come.
-    left: u64,
+    pub(super) left: u64,
     /// Its header, as far as it has come.
     header: [u8; 16],
-    header_len: u8,
+    pub(super) header_len: u8,
     /// The sizes are invalid, or the last box extends to the end of the body.
-    lost: bool,
+    pub(super) lost: bool,
 }
 
 impl Content {
@@ -62,7 +64,7 @@ impl Content {
     pub(super) fn take(&mut self, bytes: &[u8]) {
         self.all = self.all.wrapping_add(bytes.len() as u64);
         self.boxes.take(bytes);
-        let last = PLACES.last().copied().unwrap_or(0);
+        let last = LAST_PLACE;
         if self.seen > last {
             return;
         }

@@ -1,0 +1,175 @@
+//! Making connections: names, addresses one after the other, proxies, and TLS.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{sleep, timeout};
+use url::Url;
+
+use hls_swarm_os::clock::now_ns;
+
+use crate::client::Client;
+use crate::connection::{Broken, Connection, Times, Work};
+use crate::head::{self, Parsed};
+use crate::socket::{Origin, Socket};
+use crate::tls::Session;
+use crate::transfer::{ConnectFailure, Observer};
+
+/// How long an address is tried alone before the next one is tried as well (RFC 8305, 5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// The longest response of a proxy to CONNECT, bytes.
+const LONGEST_PROXY_HEAD: usize = 16 << 10;
+
+impl<O: Observer> Client<O> {
+    /// Makes a connection for `url`.
+    pub(crate) async fn open(&self, url: &Url) -> Result<Connection<O>, ConnectFailure> {
+        let began_ns = now_ns();
+        let limit = self.shard.settings.timeout;
+        timeout(limit, self.open_in_time(url)).await.unwrap_or_else(|_| {
+            Err(ConnectFailure {
+                reason: "connect: given up without an answer".into(),
+                timed_out: false,
+                given_up_after_ns: Some(now_ns().saturating_sub(began_ns)),
+                handshake_left: false,
+            })
+        })
+    }
+
+    async fn open_in_time(&self, url: &Url) -> Result<Connection<O>, ConnectFailure> {
+        let settings = &self.shard.settings;
+        let proxy = settings.proxies.of(url);
+        let target = proxy.unwrap_or(url);
+        let names = self.names.as_ref().unwrap_or(&self.shard.names);
+        let turn = self.turn.get();
+        let answer = names
+            .of(target, &settings.resolve, turn)
+            .await
+            .map_err(|failure| failed(format!("name look-up: {}", failure.reason)))?;
+        let port = target.port_or_known_default().unwrap_or(80);
+        let connecting_ns = now_ns();
+        let origin = Origin { source: self.source, receive_buffer: self.pace.receive_buffer() };
+        let connected = race(&answer.addresses, port, origin).await;
+        let (socket, peer) = connected.map_err(|error| {
+            // The next connection tries the next address of a rule first.
+            self.turn.set(turn.wrapping_add(1));
+            let timed_out = error.kind() == io::ErrorKind::TimedOut;
+            ConnectFailure { timed_out, ..failed(format!("connect: {error}")) }
+        })?;
+        let connect_ns = Some(now_ns().saturating_sub(connecting_ns));
+        let mut connection =
+            Connection::new(socket, peer, url, self.next_number(), Rc::clone(&self.observer));
+        connection.times = Times { dns_ns: answer.took_ns, connect_ns, tls_ns: None };
+        if url.scheme() == "https" {
+            if let Some(proxy) = proxy {
+                self.tunnel(&mut connection, proxy, url).await?;
+            }
+            self.encrypt(&mut connection, url).await?;
+        } else {
+            connection.through_proxy = proxy.is_some();
+        }
+        Ok(connection)
+    }
+
+    async fn encrypt(&self, connection: &mut Connection<O>, url: &Url) -> Result<(), ConnectFailure> {
+        let began_ns = now_ns();
+        let failure = |error: String| failed(format!("TLS handshake failed: {error}"));
+        let config = self.shard.tls().map_err(failure)?;
+        let session = Session::new(config, url.host_str().unwrap_or_default())
+            .map_err(|error| failure(error.to_string()))?;
+        let with_buffer = |work: Work<'_>| work(&mut self.shard.buffer.borrow_mut());
+        connection.handshake(session, with_buffer).await.map_err(|broken| {
+            failure(match broken {
+                Broken::Socket(error) => error.to_string(),
+                Broken::Tls(error) => error.to_string(),
+                Broken::Malformed(error) => error.to_string(),
+            })
+        })?;
+        connection.times.tls_ns = Some(now_ns().saturating_sub(began_ns));
+        Ok(())
+    }
+
+    /// Asks a proxy for a tunnel to the host of `url` (RFC 9110, 9.3.6).
+    async fn tunnel(
+        &self,
+        connection: &mut Connection<O>,
+        proxy: &Url,
+        url: &Url,
+    ) -> Result<(), ConnectFailure> {
+        let failure = |why: String| failed(format!("proxy: {why}"));
+        let host = url.host_str().unwrap_or_default();
+        let port = url.port_or_known_default().unwrap_or(443);
+        let authorization = credentials(proxy)
+            .map_or_else(String::new, |credentials| format!("Proxy-Authorization: {credentials}\r\n"));
+        let text = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{authorization}\r\n");
+        connection.socket.send(text.as_bytes()).await.map_err(|error| failure(error.to_string()))?;
+        let mut answer = Vec::new();
+        loop {
+            let mut part = [0; 1024];
+            match connection.socket.receive(&mut part) {
+                Ok(0) => return Err(failure("it closed the connection".into())),
+                Ok(received) => answer.extend(part.iter().take(received)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.socket.readable().await.map_err(|error| failure(error.to_string()))?;
+                    continue;
+                }
+                Err(error) => return Err(failure(error.to_string())),
+            }
+            match head::parse(&answer) {
+                Ok(Parsed::Head(head, _)) if (200..300).contains(&head.status) => return Ok(()),
+                Ok(Parsed::Head(head, _)) => {
+                    return Err(failure(format!("it answered {} to CONNECT", head.status)));
+                }
+                Ok(Parsed::Interim(length)) => drop(answer.drain(..length)),
+                Ok(Parsed::Partial) if answer.len() < LONGEST_PROXY_HEAD => {}
+                Ok(Parsed::Partial) => return Err(failure("its answer is too long".into())),
+                Err(error) => return Err(failure(error.to_string())),
+            }
+        }
+    }
+}
+
+/// The credentials in the URL of a proxy, as a value of `Proxy-Authorization`.
+pub(crate) fn credentials(proxy: &Url) -> Option<String> {
+    let password = proxy.password().unwrap_or_default();
+    let pair = (!proxy.username().is_empty()).then(|| format!("{}:{password}", proxy.username()))?;
+    Some(format!("Basic {}", STANDARD.encode(pair)))
+}
+
+fn failed(reason: String) -> ConnectFailure {
+    ConnectFailure { reason, timed_out: false, given_up_after_ns: None, handshake_left: false }
+}
+
+/// Connects to the first address that answers.
+async fn race(addresses: &[IpAddr], port: u16, origin: Origin) -> io::Result<(Socket, SocketAddr)> {
+    let attempt = async |address: IpAddr| {
+        let peer = SocketAddr::new(address, port);
+        Socket::connect(peer, origin).await.map(|socket| (socket, peer))
+    };
+    let usable = |address: &IpAddr| origin.source.is_none_or(|source| source.is_ipv4() == address.is_ipv4());
+    let mut rest = addresses.iter().copied().filter(usable).peekable();
+    let mut last = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
+    let mut attempts = FuturesUnordered::new();
+    loop {
+        match rest.next() {
+            // The usual case needs no race.
+            Some(only) if attempts.is_empty() && rest.peek().is_none() => return attempt(only).await,
+            Some(address) => attempts.push(attempt(address)),
+            None if attempts.is_empty() => return Err(last),
+            None => {}
+        }
+        let is_last = rest.peek().is_none();
+        tokio::select! {
+            Some(result) = attempts.next() => match result {
+                Ok(connected) => return Ok(connected),
+                Err(error) => last = error,
+            },
+            () = sleep(ATTEMPT_DELAY), if !is_last => {}
+        }
+    }
+}

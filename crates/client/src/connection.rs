@@ -1,0 +1,295 @@
+//! One connection: its socket, TLS if it has it, and what was reported of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use url::Url;
+
+use crate::head::Malformed;
+use crate::response::{Response, Sink, Want};
+use crate::socket::{Socket, TcpInfo};
+use crate::tls::{Handshake, Session};
+use crate::transfer::Observer;
+
+/// The most bytes of the first read of a response: the head, and enough of the body to see what it is.
+const FIRST_READ: usize = 4 << 10;
+/// System calls after which other viewers get their turn.
+const TURN: u32 = 16;
+
+/// The times of making a connection, nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    pub(crate) dns_ns: Option<u64>,
+    pub(crate) connect_ns: Option<u64>,
+    pub(crate) tls_ns: Option<u64>,
+}
+
+/// A connection of a viewer.
+#[derive(Debug)]
+pub(crate) struct Connection<O: Observer> {
+    pub(crate) socket: Socket,
+    pub(crate) tls: Option<Box<Session>>,
+    observer: Rc<O>,
+    host: Box<str>,
+    port: u16,
+    is_secure: bool,
+    pub(crate) through_proxy: bool,
+    pub(crate) number: u32,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local_port: Option<u16>,
+    /// Reported with its first exchange.
+    pub(crate) times: Times,
+    /// Bytes received that were reported.
+    reported: u64,
+}
+
+/// A piece of work in the thread's buffer; `None` = nothing has arrived.
+pub(crate) type Work<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<Option<Handshake>, Broken>;
+
+/// The state after a turn of reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pumped {
+    /// Nothing more has arrived.
+    Blocked,
+    /// There may be more.
+    Again,
+    /// The response is whole; bytes beyond it.
+    Whole(u64),
+    /// The peer has ended the connection.
+    Ended,
+}
+
+/// Why reading cannot go on.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The socket failed.
+    Socket(io::Error),
+    /// It is not TLS.
+    Tls(rustls::Error),
+    /// It is not a response.
+    Malformed(Malformed),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+impl From<Malformed> for Broken {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl<O: Observer> Connection<O> {
+    pub(crate) fn new(socket: Socket, peer: SocketAddr, url: &Url, number: u32, observer: Rc<O>) -> Self {
+        Self {
+            local_port: socket.local_port(),
+            socket,
+            tls: None,
+            observer,
+            host: url.host_str().unwrap_or_default().into(),
+            port: url.port_or_known_default().unwrap_or_default(),
+            is_secure: url.scheme() == "https",
+            through_proxy: false,
+            number,
+            peer,
+            times: Times::default(),
+            reported: 0,
+        }
+    }
+
+    /// Whether it leads to the origin of `url`.
+    pub(crate) fn leads_to(&self, url: &Url) -> bool {
+        self.is_secure == (url.scheme() == "https")
+            && url.port_or_known_default() == Some(self.port)
+            && url.host_str() == Some(&*self.host)
+    }
+
+    /// Sends plain text, encrypted if the connection is.
+    pub(crate) async fn send(&mut self, plain: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.socket.send(plain).await,
+            Some(session) => {
+                let outgoing = session.encrypt(plain)?;
+                self.socket.send(&outgoing).await
+            }
+        }
+    }
+
+    /// Performs the TLS handshake. `buffer` gives access to the thread's buffer.
+    pub(crate) async fn handshake(
+        &mut self,
+        mut session: Session,
+        with_buffer: impl Fn(Work<'_>) -> Result<Option<Handshake>, Broken>,
+    ) -> Result<(), Broken> {
+        // The client speaks first.
+        let mut state = session.take(&mut [], &mut |_| {}).map_err(Broken::Tls)?;
+        loop {
+            let outgoing = session.take_outgoing();
+            self.socket.send(&outgoing).await?;
+            if state == Handshake::Done {
+                self.tls = Some(Box::new(session));
+                return Ok(());
+            }
+            let socket = &self.socket;
+            let received = with_buffer(&mut |buffer| {
+                let begin = session.restore(buffer);
+                let received = match socket.receive(buffer.get_mut(begin..).unwrap_or_default()) {
+                    Ok(0) => return Err(Broken::Socket(io::ErrorKind::UnexpectedEof.into())),
+                    Ok(received) => received,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        session.keep(buffer.get(..begin).unwrap_or_default());
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+                let incoming = buffer.get_mut(..begin + received).unwrap_or_default();
+                session.take(incoming, &mut |_| {}).map(Some).map_err(Broken::Tls)
+            })?;
+            match received {
+                Some(now) => state = now,
+                None => self.socket.readable().await?,
+            }
+        }
+    }
+
+    /// Reads what has arrived of a response, at most `most` bytes.
+    pub(crate) fn pump(
+        &mut self,
+        buffer: &mut [u8],
+        response: &mut Response,
+        sink: &mut dyn Sink,
+        most: Option<u64>,
+    ) -> Result<Pumped, Broken> {
+        let result = self.pump_turn(buffer, response, sink, most);
+        match result {
+            // Receiving nothing is not a failure.
+            Err(Broken::Socket(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(Pumped::Blocked),
+            other => other,
+        }
+    }
+
+    fn pump_turn(
+        &mut self,
+        buffer: &mut [u8],
+        response: &mut Response,
+        sink: &mut dyn Sink,
+        most: Option<u64>,
+    ) -> Result<Pumped, Broken> {
+        let turns = if most.is_some() { 1 } else { TURN };
+        let most = most.unwrap_or(u64::MAX);
+        for _ in 0..turns {
+            let want = response.want(sink);
+            let (asked, received) = match (want, &mut self.tls) {
+                (Want::Nothing, _) => return Ok(Pumped::Whole(0)),
+                (Want::Discard(rest), None) => {
+                    let asked = rest.min(most);
+                    let discarded = self.socket.discard(asked)?;
+                    response.discarded(discarded, sink);
+                    (asked, discarded)
+                }
+                (Want::Bytes, None) => {
+                    let first = if response.has_begun() { buffer.len() } else { FIRST_READ };
+                    let room = first.min(usize::try_from(most).unwrap_or(usize::MAX));
+                    let room = buffer.get_mut(..room).unwrap_or_default();
+                    let received = self.socket.receive(room)?;
+                    let bytes = room.get(..received).unwrap_or_default();
+                    let used = response.feed(bytes, sink)?;
+                    if response.is_whole() {
+                        return Ok(Pumped::Whole((received - used) as u64));
+                    }
+                    (room.len() as u64, received as u64)
+                }
+                (_, Some(session)) => {
+                    let begin = session.restore(buffer);
+                    let room = buffer.len() - begin;
+                    let room = room.min(usize::try_from(most).unwrap_or(usize::MAX));
+                    let received =
+                        match self.socket.receive(buffer.get_mut(begin..begin + room).unwrap_or_default()) {
+                            Ok(received) => received,
+                            Err(error) => {
+                                session.keep(buffer.get(..begin).unwrap_or_default());
+                                return Err(error.into());
+                            }
+                        };
+                    if let Some(over) = decrypted(
+                        session,
+                        buffer.get_mut(..begin + received).unwrap_or_default(),
+                        response,
+                        sink,
+                    )? {
+                        return Ok(over);
+                    }
+                    (room as u64, received as u64)
+                }
+            };
+            if received == 0 {
+                return Ok(Pumped::Ended);
+            }
+            if response.is_whole() {
+                return Ok(Pumped::Whole(0));
+            }
+            if received < asked {
+                return Ok(Pumped::Blocked);
+            }
+        }
+        Ok(Pumped::Again)
+    }
+
+    /// Sets the low-water mark for what the response needs next.
+    pub(crate) fn set_mark(&mut self, response: &Response, sink: &dyn Sink, most: u32) {
+        let pending = self.tls.as_ref().map_or(0, |session| session.pending());
+        let rest = match (response.want(sink), &self.tls) {
+            (Want::Discard(rest), None) => rest,
+            // Ciphertext is never shorter than its plain text.
+            (Want::Discard(rest), Some(_)) => rest.saturating_sub(pending),
+            _ => 1,
+        };
+        // The end of a body without a length is not known; a mark would hide it, but the connection's end does not.
+        self.socket.set_mark(rest, most);
+    }
+
+    /// The kernel's facts, and the bytes received since the last call.
+    pub(crate) fn account(&mut self) -> Option<(TcpInfo, u64)> {
+        let info = self.socket.info()?;
+        let received = info.received.saturating_sub(self.reported);
+        self.reported = self.reported.max(info.received);
+        Some((info, received))
+    }
+}
+
+/// Passes ciphertext through TLS to the response; returns the state if the response or the stream has ended.
+fn decrypted(
+    session: &mut Session,
+    incoming: &mut [u8],
+    response: &mut Response,
+    sink: &mut dyn Sink,
+) -> Result<Option<Pumped>, Broken> {
+    let (mut excess, mut malformed) = (0, None);
+    let mut plain = |bytes: &[u8]| match response.feed(bytes, sink) {
+        Ok(used) => excess += (bytes.len() - used) as u64,
+        Err(error) => malformed = Some(error),
+    };
+    session.take(incoming, &mut plain).map_err(Broken::Tls)?;
+    if let Some(error) = malformed {
+        return Err(error.into());
+    }
+    Ok(match (response.is_whole(), session.is_ended()) {
+        (true, _) => Some(Pumped::Whole(excess)),
+        (_, true) => Some(Pumped::Ended),
+        _ => None,
+    })
+}
+
+impl<O: Observer> Drop for Connection<O> {
+    fn drop(&mut self) {
+        if let Some((_, received)) = self.account()
+            && received > 0
+        {
+            self.observer.received(received, self.is_secure);
+        }
+    }
+}

@@ -261,6 +261,15 @@ fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
             .iter()
             .try_for_each(|line| writeln!(out, "{line}"))?;
     }
+    if !snapshot.variants.is_empty() {
+        writeln!(out)?;
+        load::columns(&load::VARIANT, &load::variants(snapshot))
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))?;
+        for sentence in load::exceeded_bandwidths(snapshot) {
+            writeln!(out, "bandwidth  {sentence}")?;
+        }
+    }
     if !snapshot.stages.is_empty() {
         writeln!(out)?;
         load::columns(&load::STAGE, &load::stages(snapshot))

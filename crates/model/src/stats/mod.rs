@@ -14,6 +14,7 @@ pub mod series;
 pub(crate) mod stages;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod variants;
 pub(crate) mod viewers;
 pub(crate) mod window;
 
@@ -38,6 +39,7 @@ use parts::Parts;
 use rates::Recent;
 use retransmits::Retransmits;
 use series::{History, Totals};
+use variants::Variants;
 use viewers::Viewers;
 
 pub use parts::StagePlan;
@@ -79,6 +81,7 @@ pub struct Stats {
     history: History,
     origin_stats: OriginStats,
     parts: Parts,
+    variants: Variants,
     thresholds: Vec<Threshold>,
     manual: Manual,
     insight: insight::InsightCollector,
@@ -108,6 +111,7 @@ impl Stats {
             history: History::default(),
             origin_stats: OriginStats::new(ORIGIN_WINDOW_NS, SEGMENTS_KEPT, true),
             parts: Parts::new(expectation.timeout_ns, Vec::new(), WeightedSet::one(String::new())),
+            variants: Variants::new(expectation.timeout_ns),
             thresholds: Vec::new(),
             manual: Manual::default(),
             insight: insight::InsightCollector::default(),
@@ -147,6 +151,9 @@ impl Stats {
             Event::Recovered { viewer } => self.viewers.recovered(viewer),
             Event::Ended { viewer, class, ending, killed, reason, uptime_seconds } => {
                 self.viewers.ended(viewer, class, ending, killed, reason, uptime_seconds);
+                if self.closed.is_none() {
+                    self.variants.ended(viewer);
+                }
             }
             Event::Left { viewer } => self.viewers.left(viewer),
             Event::GivenUp { viewer } => self.viewers.given_up(viewer),
@@ -162,6 +169,7 @@ impl Stats {
                 self.insight.add(&exchange, attempt.fault);
                 self.recent.add(exchange.kind, exchange.body_bytes);
                 self.parts.add(&exchange, attempt);
+                self.variants.add(&exchange, attempt);
                 if let Some(nanos) = self.exchanges.add(&exchange, attempt) {
                     self.history.segment(nanos);
                 }
@@ -266,7 +274,11 @@ impl Stats {
             (LAG.to_owned(), self.condition.lag_distribution()),
         ];
         let timings = self.exchanges.distributions().map(|(timing, times)| (timing.name(), times));
-        let named = timings.chain(own).chain(self.insight.distributions()).chain(self.parts.histograms());
+        let named = timings
+            .chain(own)
+            .chain(self.insight.distributions())
+            .chain(self.parts.histograms())
+            .chain(self.variants.histograms());
         Recording {
             series: self.history.series(self.totals()),
             histograms: named
@@ -305,6 +317,7 @@ impl Stats {
         Snapshot {
             stages: self.stage_rows(at_ns),
             streams: self.stream_rows(),
+            variants: self.variants.rows(self.closed.map_or(at_ns, |(closed, ..)| closed.min(at_ns))),
             aborted_by: self.aborted_by(),
             ..self.whole(at_ns)
         }
@@ -381,6 +394,7 @@ impl Stats {
             playback_time: viewers.playback_time.with_ratios(self.due),
             stages: Vec::new(),
             streams: Vec::new(),
+            variants: Vec::new(),
             manual_changes: self.manual_change_summary(),
             aborted_by: None,
             viewers: Vec::new(),

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::interface::StallReason;
 
-/// What a viewer has seen so far. Everything only grows, so the difference of two of these is what happened
-/// in between.
+/// What a viewer has seen so far. Everything only grows (apart from a stall under way, see
+/// [`Player::figures`](crate::Player::figures)), so the difference of two of these is what happened in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Figures {
     /// Startup time: from "play" to the first frame. `None` until then.
@@ -22,7 +22,8 @@ pub struct Figures {
     pub stalled_own: Duration,
     /// The longest stall that counts against the stream.
     pub longest_stall: Duration,
-    /// Stalls by reason, in the order of [`StallReason::ALL`]; the one under way is not among them.
+    /// Stalls by reason, in the order of [`StallReason::ALL`]; the one under way is not among them
+    /// ([`Snapshot::stall`]).
     pub stalls: [u32; StallReason::ALL.len()],
     /// Switches to a variant of higher BANDWIDTH.
     pub switches_up: u32,
@@ -72,6 +73,8 @@ impl Figures {
 pub struct Snapshot {
     /// What the playhead does; `None` where there is no playback (`all`).
     pub state: Option<crate::State>,
+    /// The stall under way: how long it has lasted, and what playback waits for as far as it was known when it began.
+    pub stall: Option<(Duration, StallReason)>,
     /// Media that can be shown from now on without a break.
     pub buffer: Duration,
     /// The index of the variant whose segments are requested.

@@ -235,6 +235,8 @@ pub enum EventKind {
         /// Why.
         cause: SkipCause,
     },
+    /// The media sequence numbers began anew, as after an encoder's restart. Playback goes on with what is listed.
+    Restarted,
     /// The end of the stream was shown.
     Ended,
     /// The viewer cannot go on. The player does nothing more.

@@ -4,6 +4,7 @@
 //! also for viewers that are other programs. Nothing in this crate does I/O or reads a clock: times are passed in, as
 //! nanoseconds or durations of any clock that only moves forward.
 
+mod abr;
 pub mod buffer;
 mod config;
 mod figures;
@@ -14,6 +15,7 @@ mod playhead;
 mod preset;
 mod timeline;
 
+pub use abr::Estimator;
 pub use config::{Algorithm, Config, InvalidAlgorithm, Variants};
 pub use figures::{Figures, Snapshot};
 pub use interface::{Event, EventKind, Fetch, Input, Output, RequestId};

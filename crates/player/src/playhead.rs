@@ -95,7 +95,9 @@ impl Playhead {
     /// Media that could be shown from now on without a break, nanoseconds.
     #[must_use]
     pub fn buffered_ns(&self) -> u64 {
-        self.needed().map(|timeline| timeline.playable_ns(self.position_ns)).min().unwrap_or(0)
+        // A rendition that is over holds the others up no more.
+        let going = self.needed().filter(|timeline| !timeline.is_over());
+        going.map(|timeline| timeline.playable_ns(self.position_ns)).min().unwrap_or(0)
     }
 
     /// Adds a rendition that is played together with the others from now on. Returns its index.
@@ -358,6 +360,16 @@ mod tests {
         assert_eq!(playhead.state(), State::Playing);
         playhead.advance(20 * SECOND);
         assert_eq!((playhead.state(), playhead.viewing().played_ns), (State::Ended, 4 * SECOND * 3 / 5));
+    }
+
+    #[test]
+    fn a_rendition_that_is_over_does_not_empty_the_buffer() {
+        let mut playhead = Playhead::new(Preset::HlsJs.rules(), 2, 0);
+        playhead.segment(0, 0, 1, 10 * SECOND, Whole);
+        playhead.segment(0, 1, 1, 2 * SECOND, Whole);
+        playhead.end_of_rendition(0, 1);
+        playhead.advance(3 * SECOND);
+        assert_eq!((playhead.state(), seconds(playhead.buffered_ns())), (State::Playing, 7));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct Media {
     pub playlist_type: Option<PlaylistType>,
     /// EXT-X-START.
     pub start: Option<Start>,
+    /// EXT-X-SERVER-CONTROL.
+    pub server_control: Option<ServerControl>,
 }
 
 impl Media {
@@ -75,6 +77,18 @@ pub struct Start {
     pub time_offset: f64,
     /// PRECISE: samples before it are not to be shown.
     pub precise: bool,
+}
+
+/// EXT-X-SERVER-CONTROL: what the server offers to players that want low latency, and how far from the end of
+/// the playlist to begin (RFC 8216bis, 4.4.3.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ServerControl {
+    /// CAN-BLOCK-RELOAD: a request for a playlist may wait for the next update.
+    pub can_block_reload: bool,
+    /// HOLD-BACK, seconds.
+    pub hold_back: Option<f64>,
+    /// PART-HOLD-BACK, seconds.
+    pub part_hold_back: Option<f64>,
 }
 
 /// A segment of a media playlist.

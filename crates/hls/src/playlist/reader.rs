@@ -5,7 +5,9 @@ use std::sync::Arc;
 use url::Url;
 
 use super::attributes::{attribute, integer, number};
-use super::media::{ByteRange, EncryptionMethod, Key, Map, Media, PlaylistType, Segment, Start};
+use super::media::{
+    ByteRange, EncryptionMethod, Key, Map, Media, PlaylistType, Segment, ServerControl, Start,
+};
 use super::multivariant::{Multivariant, Rendition, RenditionKind, Variant};
 use super::warning::{Deviation, Warning};
 use super::{InvalidPlaylist, Playlist};
@@ -14,7 +16,7 @@ use super::{InvalidPlaylist, Playlist};
 const WARNINGS: usize = 32;
 
 /// Tags that other players use, and that are ignored here.
-const IGNORED: [&str; 12] = [
+const IGNORED: [&str; 11] = [
     "EXT-X-BITRATE",
     "EXT-X-CONTENT-STEERING",
     "EXT-X-DATERANGE",
@@ -24,7 +26,6 @@ const IGNORED: [&str; 12] = [
     "EXT-X-PART-INF",
     "EXT-X-PRELOAD-HINT",
     "EXT-X-RENDITION-REPORT",
-    "EXT-X-SERVER-CONTROL",
     "EXT-X-SESSION-DATA",
     "EXT-X-SESSION-KEY",
 ];
@@ -201,6 +202,15 @@ impl<'a> Reader<'a> {
                 };
             }
             ("EXT-X-START", Some(value)) => self.start(value),
+            ("EXT-X-SERVER-CONTROL", Some(value)) => {
+                let seconds =
+                    |name| attribute(value, name).and_then(number).filter(|seconds| *seconds >= 0.0);
+                self.media.server_control = Some(ServerControl {
+                    can_block_reload: attribute(value, "CAN-BLOCK-RELOAD") == Some("YES"),
+                    hold_back: seconds("HOLD-BACK"),
+                    part_hold_back: seconds("PART-HOLD-BACK"),
+                });
+            }
             ("EXT-X-BYTERANGE", Some(value)) => {
                 self.byte_range = range(value);
                 if self.byte_range.is_none() {

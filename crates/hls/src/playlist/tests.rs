@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use url::Url;
 
-use super::media::{ByteRange, EncryptionMethod, PlaylistType, Start};
+use super::media::{ByteRange, EncryptionMethod, PlaylistType, ServerControl, Start};
 use super::multivariant::RenditionKind;
 use super::warning::Deviation;
 use super::*;
@@ -48,7 +48,7 @@ fn a_live_media_playlist() {
 fn all_properties_needed_to_load_a_segment() {
     let text = "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXT-X-PLAYLIST-TYPE:EVENT\n#EXT-X-MEDIA-SEQUENCE:3\n\
                 #EXT-X-DISCONTINUITY-SEQUENCE:2\n#EXT-X-START:TIME-OFFSET=-12.5,PRECISE=YES\n\
-                #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n#EXT-X-SKIP:SKIPPED-SEGMENTS=10\n\
+                #EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK=1.5,HOLD-BACK=6.1\n#EXT-X-SKIP:SKIPPED-SEGMENTS=10\n\
                 #EXT-X-MAP:URI=\"all.mp4\",BYTERANGE=\"700@0\"\n\
                 #EXT-X-BYTERANGE:1000@700\n#EXTINF:6,\nall.mp4\n\
                 #EXT-X-BYTERANGE:500\n#EXTINF:6,\nall.mp4\n\
@@ -60,6 +60,8 @@ fn all_properties_needed_to_load_a_segment() {
     assert_eq!((media.ended, media.playlist_type), (true, Some(PlaylistType::Event)));
     assert_eq!((media.discontinuity_sequence, media.skipped, media.next_sequence()), (2, 10, 17));
     assert_eq!(media.start, Some(Start { time_offset: -12.5, precise: true }));
+    let control = ServerControl { can_block_reload: true, hold_back: Some(6.1), part_hold_back: Some(1.5) };
+    assert_eq!(media.server_control, Some(control));
     let [first, second, third, fourth] = &media.segments[..] else { panic!("{media:?}") };
     assert_eq!((first.sequence, first.byte_range), (13, Some(ByteRange { offset: 700, length: 1000 })));
     assert_eq!(second.byte_range, Some(ByteRange { offset: 1700, length: 500 }));
@@ -74,7 +76,7 @@ fn all_properties_needed_to_load_a_segment() {
     assert_eq!(third.program_date_time.unwrap().to_string(), "2026-01-02T02:04:05.5Z");
     assert_eq!((fourth.key.is_none(), fourth.gap, fourth.program_date_time), (true, false, None));
     let reading = read(text, &base()).unwrap();
-    assert_eq!(reading.ignored, ["EXT-X-SERVER-CONTROL", "EXT-X-PART"]);
+    assert_eq!(reading.ignored, ["EXT-X-PART"]);
     assert_eq!(reading.warnings, []);
 }
 
@@ -225,6 +227,7 @@ fn line() -> impl Strategy<Value = String> {
         2 => "#EXT-X-KEY:METHOD=(NONE|AES-128|SAMPLE-AES|\"x,y\")(,URI=\"?[a-z:/,\"]{0,6}\"?)?(,IV=0x[0-9A-F]{0,34})?(,KEYFORMAT=\"[a-z]{0,3}\")?",
         1 => "#EXT-X-MAP:URI=\"[a-z.]{0,4}\"(,BYTERANGE=\"[0-9]{0,4}(@[0-9]{1,3})?\")?",
         1 => "#EXT-X-START:TIME-OFFSET=[-+]?[0-9.]{0,8}(,PRECISE=(YES|NO))?",
+        1 => "#EXT-X-SERVER-CONTROL:(CAN-BLOCK-RELOAD=(YES|NO))?(,(PART-)?HOLD-BACK=[-0-9.]{0,6})?",
         1 => "#EXT-X-PROGRAM-DATE-TIME:20[0-9]{2}-0[1-9]-1[0-9]T1[0-9]:00:00(.[0-9]{1,9})?(Z|[+-]0[0-9]:?30|)",
         2 => "#EXT-X-MEDIA:TYPE=(AUDIO|VIDEO|SUBTITLES|CLOSED-CAPTIONS|X)(,GROUP-ID=\"[a-z ]{0,2}\")?(,NAME=\"?[a-z]{0,2}\"?)?(,DEFAULT=YES)?(,AUTOSELECT=YES)?(,URI=\"[a-z]{0,3}\")?",
         2 => "#EXT-X-STREAM-INF:(BANDWIDTH=[0-9.]{0,12})?(,RESOLUTION=[0-9]{0,11}x[0-9]{1,4})?(,CODECS=\"[a-z,]{0,4}\")?(,(AUDIO|SUBTITLES|VIDEO|CLOSED-CAPTIONS)=\"?[A-Z]{0,4}\"?)?",

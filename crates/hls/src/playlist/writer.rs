@@ -74,6 +74,15 @@ impl Display for Media {
             let precise = yes(start.precise);
             writeln!(f, "#EXT-X-START:TIME-OFFSET={},PRECISE={precise}", start.time_offset)?;
         }
+        if let Some(control) = self.server_control {
+            write!(f, "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD={}", yes(control.can_block_reload))?;
+            for (name, seconds) in
+                [("HOLD-BACK", control.hold_back), ("PART-HOLD-BACK", control.part_hold_back)]
+            {
+                seconds.map_or(Ok(()), |seconds| write!(f, ",{name}={seconds}"))?;
+            }
+            writeln!(f)?;
+        }
         if self.skipped > 0 {
             writeln!(f, "#EXT-X-SKIP:SKIPPED-SEGMENTS={}", self.skipped)?;
         }

@@ -1,37 +1,68 @@
 //! One viewer: what it requests, and what it sees.
+//!
+//! `open` takes the first playlist, `reload` the others, `media` requests segments and what they need, `variants`
+//! chooses among variants, and `watch` follows the playhead. `list` and `rules` are what all of them decide by.
 
+mod list;
+mod media;
+mod open;
+mod reload;
+mod rules;
 mod track;
+mod variants;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hls_swarm_hls::playlist::{Multivariant, Playlist, Variant};
-use hls_swarm_hls::selection::{Selected, VariantSelection, select};
+use hls_swarm_hls::playlist::{Multivariant, Playlist};
 
-use crate::config::{Config, Variants};
-use crate::figures::{Figures, Snapshot};
+use crate::abr::{Abr, Level};
+use crate::config::Config;
+use crate::figures::Figures;
 use crate::interface::{
-    Event, EventKind, Fetch, FetchFailure, Input, Output, PlaybackFailure, RequestId, RequestKind, Role,
-    StallReason, Transfer,
+    Event, EventKind, FetchFailure, Input, Output, PlaybackFailure, RequestId, RequestKind, Role,
 };
 use crate::playhead::{Playhead, State};
-use crate::timeline::Arrival;
+use list::Place;
+use rules::Rules;
 use track::Track;
+use watch::Watch;
 
-/// One viewer. It does no I/O, reads no clock, and throws no dice: [`crate::interface`] describes how an engine drives it.
+/// One viewer. It does no I/O, reads no clock, and throws no dice: [`crate::interface`] describes how an engine drives
+/// it.
 #[derive(Clone, Debug)]
 pub struct Player {
     config: Arc<Config>,
+    rules: &'static Rules,
     seed: u64,
     now: Duration,
     next_request: u32,
+    /// When the viewer pressed "play".
     began: Duration,
     opening: Opening,
     multivariant: Option<Arc<Playlist>>,
+    /// The variants to choose from; one if the choice is fixed.
+    levels: Vec<Level>,
+    /// The one whose segments are requested.
+    level: usize,
+    abr: Abr,
+    /// Whether a segment has arrived since the level was chosen.
+    choose: bool,
+    /// Duration of the last segment that was begun, seconds.
+    duration: f64,
+    /// Playlists that have ended need not be loaded again.
+    ended: Vec<(u16, Arc<Playlist>)>,
     tracks: Vec<Track>,
+    /// Where playback began in the main playlist.
+    start: Option<Place>,
+    /// Seconds that the player stays farther from the live edge, after stalls.
+    yielded: f64,
     playhead: Option<Playhead>,
-    seen: Seen,
+    watch: Watch,
     figures: Figures,
+    /// Keys and initialization sections that are there, as hashes; the newest last.
+    resources: Vec<u64>,
     wake: Option<Duration>,
     finished: bool,
 }
@@ -40,17 +71,9 @@ pub struct Player {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Opening {
     Idle,
-    Loading(RequestId, u8),
-    Waiting(Duration, u8),
+    Loading { request: RequestId, began: Duration, failures: u8 },
+    Waiting { due: Duration, failures: u8 },
     Done,
-}
-
-/// What was reported of the playhead.
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    state: State,
-    stalled_ns: u64,
-    missing_ns: u64,
 }
 
 pub(crate) fn ns(time: Duration) -> u64 {
@@ -63,6 +86,7 @@ impl Player {
     #[must_use]
     pub fn new(config: Arc<Config>, seed: u64) -> Self {
         Self {
+            rules: Rules::of(config.preset),
             config,
             seed,
             now: Duration::ZERO,
@@ -70,10 +94,19 @@ impl Player {
             began: Duration::ZERO,
             opening: Opening::Idle,
             multivariant: None,
+            levels: Vec::new(),
+            level: 0,
+            abr: Abr::Fixed,
+            choose: false,
+            duration: 0.0,
+            ended: Vec::new(),
             tracks: Vec::new(),
+            start: None,
+            yielded: 0.0,
             playhead: None,
-            seen: Seen { state: State::Starting, stalled_ns: 0, missing_ns: 0 },
+            watch: Watch::default(),
             figures: Figures::default(),
+            resources: Vec::new(),
             wake: None,
             finished: false,
         }
@@ -87,17 +120,27 @@ impl Player {
             return;
         }
         match input {
-            Input::Start => self.start(),
+            Input::Start => self.begin(),
             Input::Playlist { request, playlist, transfer } => {
-                self.playlist(request, playlist, transfer, outputs);
+                self.take_playlist(request, playlist, &transfer, outputs);
             }
-            Input::MediaDone { request, transfer } => self.media_done(request, transfer, outputs),
-            Input::Failed { request, failure, at } => self.failed(request, failure, at, outputs),
-            Input::Progress { .. } | Input::Timer | Input::Late { .. } => {}
+            Input::MediaDone { request, transfer } => self.take_media(request, &transfer, outputs),
+            Input::Failed { request, failure, at } => self.take_failure(request, failure, at, outputs),
+            Input::Progress { request, bytes, started, first_byte } => {
+                self.take_progress(request, bytes, started, first_byte);
+            }
+            Input::Late { by } => self.tracks.iter_mut().for_each(|track| track.waits.was_late(by)),
+            Input::Timer => {}
+        }
+        if self.opening == Opening::Idle || self.finished {
+            return;
         }
         self.advance(self.now, outputs);
+        self.apply_time_limits(outputs);
+        self.give_up_slow_segment(outputs);
+        self.request(outputs);
+        self.advance(self.now, outputs);
         if !self.finished {
-            self.request(outputs);
             self.set_timer(outputs);
         }
     }
@@ -108,162 +151,85 @@ impl Player {
         self.finished
     }
 
-    /// What the viewer has seen up to the last step.
-    #[must_use]
-    pub fn figures(&self) -> Figures {
-        self.figures
-    }
-
-    /// What the viewer sees as of the last step.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            state: self.playhead.as_ref().map(Playhead::state),
-            buffer: self
-                .playhead
-                .as_ref()
-                .map_or(Duration::ZERO, |playhead| Duration::from_nanos(playhead.buffered_ns())),
-            variant: 0,
-            bandwidth: None,
-            throughput: None,
-            latency_by_edge: None,
-            date: None,
-        }
-    }
-
-    fn start(&mut self) {
-        if self.opening == Opening::Idle {
-            self.began = self.now;
-            self.opening = Opening::Waiting(self.now, 0);
-        }
-    }
-
-    fn playlist(
+    fn take_failure(
         &mut self,
         request: RequestId,
-        playlist: Arc<Playlist>,
-        transfer: Transfer,
+        failure: FetchFailure,
+        at: Duration,
         outputs: &mut Vec<Output>,
     ) {
-        if let Opening::Loading(opening, _) = self.opening
-            && opening == request
-        {
-            self.opening = Opening::Done;
-            self.opened(playlist, transfer, outputs);
-        } else if let Some(track) = self.tracks.iter_mut().find(|track| track.is_reloading(request)) {
-            track.loaded(playlist, transfer);
-        }
-    }
-
-    fn opened(&mut self, playlist: Arc<Playlist>, transfer: Transfer, outputs: &mut Vec<Output>) {
-        let mut track = match &*playlist {
-            Playlist::Media(_) => Track::new(Role::Main, self.config.url.clone()),
-            Playlist::Multivariant(list) => match self.variant(list) {
-                Some(variant) => Track::new(Role::Main, variant.url.clone()),
-                None => return self.fail_playback(PlaybackFailure::NoMatchingVariant, outputs),
-            },
-        };
-        match &*playlist {
-            Playlist::Media(_) => track.loaded(playlist, transfer),
-            Playlist::Multivariant(_) => self.multivariant = Some(playlist),
-        }
-        self.tracks.push(track);
-        self.playhead = Some(Playhead::new(self.config.preset.rules(), 1, ns(self.began)));
-    }
-
-    fn variant<'a>(&self, list: &'a Multivariant) -> Option<&'a Variant> {
-        let selection = match self.config.variants {
-            Variants::Fixed(selection) => selection,
-            Variants::Adaptive(_) => VariantSelection::First,
-        };
-        match select(list, selection).ok()? {
-            Selected::Multivariant => list.variants.first(),
-            Selected::Variants(variants) => {
-                let turn = self.seed.checked_rem(variants.len() as u64)?;
-                variants.get(turn as usize).copied()
-            }
-        }
-    }
-
-    fn media_done(&mut self, request: RequestId, transfer: Transfer, outputs: &mut Vec<Output>) {
-        self.advance(transfer.finished, outputs);
-        let Some(index) = self.tracks.iter().position(|track| track.is_loading(request)) else { return };
-        let Some((slot, duration_ns)) = self.tracks[index].arrived() else { return };
-        self.figures.first_media_byte.get_or_insert(transfer.first_byte.saturating_sub(self.began));
-        if let Some(playhead) = &mut self.playhead {
-            playhead.segment(ns(transfer.finished), index, slot, duration_ns, Arrival::Whole);
-        }
-        self.observe(outputs);
-    }
-
-    fn failed(&mut self, request: RequestId, failure: FetchFailure, at: Duration, outputs: &mut Vec<Output>) {
-        self.figures.failures += 1;
+        let at = at.min(self.now);
         match self.opening {
-            Opening::Loading(opening, failures) if opening == request => {
-                if failures >= 2 {
-                    return self.fail_playback(PlaybackFailure::Playlist(failure), outputs);
-                }
-                self.opening = Opening::Waiting(at + Duration::from_secs(1), failures + 1);
+            Opening::Loading { request: opening, failures, .. } if opening == request => {
+                self.opening_failed(failure, failures, at, outputs);
             }
             _ => {
-                for track in &mut self.tracks {
-                    track.failed(request, at);
+                if let Some(index) = self.reloading(request) {
+                    self.reload_failed(index, failure, at, outputs);
+                } else if let Some(index) = self.loading(request) {
+                    self.media_failed(index, failure, at, outputs);
                 }
             }
         }
     }
 
-    fn advance(&mut self, at: Duration, outputs: &mut Vec<Output>) {
-        for (index, track) in self.tracks.iter().enumerate() {
-            if track.is_over()
-                && let Some(playhead) = &mut self.playhead
-            {
-                playhead.end_of_rendition(ns(at), index);
-            }
-        }
-        if let Some(playhead) = &mut self.playhead {
-            playhead.advance(ns(at));
-        }
-        self.observe(outputs);
-    }
-
-    /// Reports what the playhead did since the last call.
-    fn observe(&mut self, outputs: &mut Vec<Output>) {
-        let Some(playhead) = &self.playhead else { return };
-        let (state, viewing) = (playhead.state(), playhead.viewing());
+    /// Drops requests that have taken too long.
+    fn apply_time_limits(&mut self, outputs: &mut Vec<Output>) {
         let now = self.now;
-        let mut event = |at: Duration, kind| outputs.push(Output::Event(Event { at, kind }));
-        let stalled = Duration::from_nanos(viewing.stalled_ns - self.seen.stalled_ns);
-        if state != self.seen.state {
-            match state {
-                State::Playing if self.seen.state == State::Starting => {
-                    let startup = Duration::from_nanos(viewing.startup_ns.unwrap_or_default());
-                    self.figures.startup = Some(startup);
-                    event(self.began + startup, EventKind::Started { startup });
-                }
-                State::Playing => {
-                    self.seen.stalled_ns = viewing.stalled_ns;
-                    event(now, EventKind::Resumed { stalled, reason: StallReason::SlowBody });
-                }
-                State::Stalled => {
-                    event(now.saturating_sub(stalled), EventKind::Stalled { reason: StallReason::SlowBody });
-                }
-                State::Ended => {
-                    event(now, EventKind::Ended);
-                    self.finished = true;
-                }
-                State::Starting => {}
+        if let Opening::Loading { request, began, failures } = self.opening
+            && began + rules::PLAYLIST_LIMIT <= now
+        {
+            outputs.push(Output::Abort(request));
+            self.opening_failed(FetchFailure::Timeout, failures, now, outputs);
+        }
+        for index in 0..self.tracks.len() {
+            let track = &self.tracks[index];
+            let reload = track.reload.request.filter(|_| track.reload.began + rules::PLAYLIST_LIMIT <= now);
+            if let Some(request) = reload {
+                outputs.push(Output::Abort(request));
+                self.reload_failed(index, FetchFailure::Timeout, now, outputs);
+            }
+            let load = self.tracks[index].load.as_ref().filter(|load| load.limit() <= now);
+            if let Some(request) = load.map(|load| load.request) {
+                outputs.push(Output::Abort(request));
+                self.media_failed(index, FetchFailure::Timeout, now, outputs);
             }
         }
-        self.figures.played = Duration::from_nanos(viewing.played_ns);
-        self.figures.stalled = Duration::from_nanos(viewing.stalled_ns);
-        self.seen.state = state;
-        self.seen.missing_ns = viewing.missing_ns;
     }
 
-    fn fail_playback(&mut self, reason: PlaybackFailure, outputs: &mut Vec<Output>) {
-        self.finished = true;
-        outputs.push(Output::Event(Event { at: self.now, kind: EventKind::PlaybackFailed { reason } }));
+    /// Begins the requests that are due.
+    fn request(&mut self, outputs: &mut Vec<Output>) {
+        self.request_opening(outputs);
+        self.place_renditions();
+        self.choose_level(outputs);
+        for index in 0..self.tracks.len() {
+            self.request_playlist(index, outputs);
+            self.request_media(index, outputs);
+            if self.finished {
+                return;
+            }
+        }
+        self.end_without_playback(outputs);
+    }
+
+    fn set_timer(&mut self, outputs: &mut Vec<Output>) {
+        let opening = match self.opening {
+            Opening::Waiting { due, .. } => Some(due),
+            Opening::Loading { began, .. } => Some(began + rules::PLAYLIST_LIMIT),
+            Opening::Idle | Opening::Done => None,
+        };
+        let mut due: Vec<Duration> =
+            self.tracks.iter().filter_map(|track| track.due(self.now)).chain(opening).collect();
+        due.extend(self.look_at());
+        due.extend((0..self.tracks.len()).filter_map(|index| self.room_at(index)));
+        let playing = self.playhead.as_ref().filter(|playhead| playhead.state() == State::Playing);
+        // A nanosecond later, the playhead stands still or has reached the end.
+        due.extend(playing.map(|playhead| self.now + Duration::from_nanos(playhead.buffered_ns() + 1)));
+        let wake = due.into_iter().filter(|due| *due > self.now).min();
+        if let Some(at) = wake.filter(|_| wake != self.wake) {
+            outputs.push(Output::WakeAt(at));
+        }
+        self.wake = wake;
     }
 
     fn next_id(&mut self) -> RequestId {
@@ -272,136 +238,35 @@ impl Player {
         id
     }
 
-    /// Begins the requests that are due.
-    fn request(&mut self, outputs: &mut Vec<Output>) {
-        if let Opening::Waiting(due, failures) = self.opening
-            && due <= self.now
-        {
-            let request = self.next_id();
-            self.opening = Opening::Loading(request, failures);
-            outputs.push(Output::Fetch(Fetch {
-                request,
-                kind: RequestKind::Multivariant,
-                role: Role::Main,
-                variant: 0,
-                url: self.config.url.clone(),
-                byte_range: None,
-                segment: None,
-                repeated: failures > 0,
-            }));
-        }
-        let buffered = self.playhead.as_ref().map_or(0, Playhead::buffered_ns);
-        let room = buffered < self.config.preset.rules().goal_ns;
-        for index in 0..self.tracks.len() {
-            if self.tracks[index].reload_is_due(self.now) {
-                let request = self.next_id();
-                outputs.push(Output::Fetch(self.tracks[index].reload(request, self.now)));
-            }
-            if room && self.tracks[index].segment_is_due(self.now) {
-                let request = self.next_id();
-                outputs.extend(self.tracks[index].next_segment(request).map(Output::Fetch));
-            }
+    /// A number from 0 to 1 that depends on the seed and on how often it was asked for (splitmix64).
+    fn chance(&mut self) -> f64 {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.seed ^ (self.seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    fn list(&self) -> Option<&Multivariant> {
+        match self.multivariant.as_deref()? {
+            Playlist::Multivariant(list) => Some(list),
+            Playlist::Media(_) => None,
         }
     }
 
-    fn set_timer(&mut self, outputs: &mut Vec<Output>) {
-        let opening = match self.opening {
-            Opening::Waiting(due, _) => Some(due),
-            _ => None,
-        };
-        let playhead = self.playhead.as_ref().filter(|playhead| playhead.state() == State::Playing);
-        let goal = self.config.preset.rules().goal_ns;
-        let empty = playhead.map(|playhead| {
-            let buffered = playhead.buffered_ns();
-            // The next request when the buffer has room again, and the end of the buffer.
-            self.now + Duration::from_nanos(if buffered >= goal { buffered - goal } else { buffered } + 1)
-        });
-        let due = self.tracks.iter().filter_map(Track::due);
-        let wake = due.chain(opening).chain(empty).filter(|due| *due > self.now).min();
-        if wake != self.wake
-            && let Some(at) = wake
-        {
-            outputs.push(Output::WakeAt(at));
+    fn main(&self) -> Option<&Track> {
+        self.tracks.first()
+    }
+
+    fn event(&self, at: Duration, kind: EventKind, outputs: &mut Vec<Output>) {
+        outputs.push(Output::Event(Event { at, kind }));
+    }
+
+    fn fail_playback(&mut self, reason: PlaybackFailure, outputs: &mut Vec<Output>) {
+        self.finished = true;
+        for track in &mut self.tracks {
+            let load = track.load.take().map(|load| load.request);
+            outputs.extend(load.into_iter().chain(track.reload.request.take()).map(Output::Abort));
         }
-        self.wake = wake;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::preset::Preset;
-    use hls_swarm_hls::playlist;
-    use url::Url;
-
-    fn text(first: u64, count: u64, end: &str) -> Arc<Playlist> {
-        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
-        for sequence in first..first + count {
-            text += &format!("#EXTINF:2,\n{sequence}.ts\n");
-        }
-        text += end;
-        let base = Url::parse("http://host/a.m3u8").unwrap();
-        Arc::new(playlist::read(&text, &base).unwrap().playlist)
-    }
-
-    /// Plays a stream whose playlist is `list(seconds)`, over a line that needs 100 ms for everything. Returns the
-    /// paths requested and the events.
-    fn play(until: u64, list: impl Fn(u64) -> Arc<Playlist>) -> (Vec<String>, Vec<EventKind>, Player) {
-        let url = Url::parse("http://host/a.m3u8").unwrap();
-        let mut player = Player::new(Arc::new(Config::new(url, Preset::HlsJs)), 1);
-        let (mut requested, mut events) = (Vec::new(), Vec::new());
-        let mut queue = vec![(Duration::ZERO, Input::Start)];
-        let mut outputs = Vec::new();
-        while !queue.is_empty() && !player.is_finished() {
-            queue.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-            let (now, input) = queue.pop().unwrap();
-            if now > Duration::from_secs(until) {
-                break;
-            }
-            player.step(now, input, &mut outputs);
-            for output in outputs.drain(..) {
-                match output {
-                    Output::Fetch(fetch) => {
-                        requested.push(fetch.url.path().to_owned());
-                        let finished = now + Duration::from_millis(100);
-                        let (request, transfer) = (
-                            fetch.request,
-                            Transfer { bytes: 1000, started: now, first_byte: finished, finished },
-                        );
-                        let input = match fetch.kind {
-                            RequestKind::Multivariant | RequestKind::MediaPlaylist => {
-                                Input::Playlist { request, playlist: list(now.as_secs()), transfer }
-                            }
-                            _ => Input::MediaDone { request, transfer },
-                        };
-                        queue.push((finished, input));
-                    }
-                    Output::Event(event) => events.push(event.kind),
-                    Output::WakeAt(at) => {
-                        queue.retain(|(_, input)| !matches!(input, Input::Timer));
-                        queue.push((at, Input::Timer));
-                    }
-                    Output::Abort(_) => {}
-                }
-            }
-        }
-        (requested, events, player)
-    }
-
-    #[test]
-    fn a_stream_that_has_ended_is_played_to_its_end() {
-        let (requested, events, player) = play(60, |_| text(1, 3, "#EXT-X-ENDLIST"));
-        assert_eq!(requested, ["/a.m3u8", "/1.ts", "/2.ts", "/3.ts"]);
-        let startup = Duration::from_millis(200);
-        assert_eq!(events, [EventKind::Started { startup }, EventKind::Ended]);
-        assert_eq!(player.figures().played, Duration::from_secs(6));
-    }
-
-    #[test]
-    fn a_live_stream_is_played_three_target_durations_behind_its_end() {
-        let (requested, events, player) = play(20, |seconds| text(seconds / 2, 5, ""));
-        assert_eq!(requested[..4], ["/a.m3u8", "/2.ts", "/3.ts", "/4.ts"]);
-        assert_eq!(events.len(), 1, "{events:?}");
-        assert!(player.figures().played > Duration::from_secs(19));
+        self.event(self.now, EventKind::PlaybackFailed { reason }, outputs);
     }
 }

@@ -1,158 +1,371 @@
-//! A rendition that is loaded: its playlist, and the requests for it.
+//! A rendition that is loaded: its playlist, the requests for it, and how far they are.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm_hls::playlist::{Media, Playlist};
-use url::Url;
 
-use crate::interface::{Fetch, RequestId, RequestKind, Role, SegmentInfo, Transfer};
+use super::list::{self, Change, Place, to_ns};
+use super::rules::{FIRST_BYTE_LIMIT, PLAYLIST_LIMIT, Rules, SEGMENT_LIMIT};
+use crate::interface::{FetchFailure, RequestId, RequestKind, Role, StallReason, Transfer};
 
-/// How long to wait after a failure.
-const RETRY: Duration = Duration::from_secs(1);
+/// Where the URL of a playlist is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// It is the URL that the viewer opened.
+    Opened,
+    /// It is that of a variant, by its place in the multivariant playlist.
+    Variant(u16),
+    /// It is that of a rendition, by its place.
+    Rendition(u16),
+}
 
 /// A rendition that is loaded.
 #[derive(Clone, Debug)]
 pub(crate) struct Track {
-    role: Role,
-    url: Url,
-    playlist: Option<Arc<Playlist>>,
-    reload: Option<Duration>,
-    reloading: Option<(RequestId, Duration)>,
-    /// The media sequence number of the next segment to request.
-    next: Option<u64>,
-    /// Segments that were requested before it; the playhead counts by it.
-    slot: u64,
-    loading: Option<RequestId>,
-    retry: Duration,
-    failures: u8,
+    pub(crate) role: Role,
+    pub(crate) source: Source,
+    pub(crate) playlist: Option<Arc<Playlist>>,
+    /// The playlist that `next` is a number of, after a switch until the new one has come.
+    pub(crate) before_switch: Option<Arc<Playlist>>,
+    pub(crate) reload: Reload,
+    /// Boxed, because most viewers wait most of the time.
+    pub(crate) load: Option<Box<Load>>,
+    /// The media sequence number of the next segment to request; `None` until the start is known.
+    pub(crate) next: Option<u64>,
+    /// Where that segment begins in what the viewer plays, nanoseconds.
+    pub(crate) next_ns: u64,
+    /// Nanoseconds of that segment that are not played: those before the start, or those that another variant had.
+    pub(crate) leave_out_ns: u64,
+    /// Media before it that was skipped and is not behind the playhead yet, and where the last of it ends; nanoseconds.
+    pub(crate) gaps_ns: u64,
+    pub(crate) gaps_until_ns: u64,
+    /// Segments before it that were had or skipped; the playhead counts by it.
+    pub(crate) slot: u64,
+    /// No request for media before this time.
+    pub(crate) not_before: Duration,
+    pub(crate) failures: u8,
+    pub(crate) waits: Waits,
+    /// Whether the playhead knows that nothing follows.
+    pub(crate) over: bool,
+}
+
+/// The loads of a playlist.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reload {
+    /// When the next one is due; `None`: never, or not before the one under way has come.
+    pub(crate) due: Option<Duration>,
+    pub(crate) request: Option<RequestId>,
+    /// When the last one began.
+    pub(crate) began: Duration,
+    pub(crate) failures: u8,
+    /// When the playlist was last found to have changed.
+    pub(crate) changed: Duration,
+}
+
+/// A request for media, or for what media needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) request: RequestId,
+    pub(crate) kind: RequestKind,
+    pub(crate) started: Duration,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) bytes: u64,
+    /// The key or initialization section that it is, as a hash.
+    pub(crate) resource: u64,
+    /// What a segment adds to what is played, nanoseconds, and its date.
+    pub(crate) adds_ns: u64,
+    pub(crate) date_ns: Option<i64>,
+}
+
+/// What the next segment has been waited for, to attribute a stall.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Waits {
+    microseconds: [u32; StallReason::ALL.len()],
+    /// Up to when waiting has been counted.
+    until: Duration,
+    failure: Option<FetchFailure>,
+}
+
+impl Waits {
+    fn add(&mut self, reason: StallReason, time: Duration) {
+        let microseconds = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        let sum = &mut self.microseconds[reason.index()];
+        *sum = sum.saturating_add(microseconds);
+    }
+
+    pub(crate) fn was_late(&mut self, by: Duration) {
+        self.add(StallReason::OwnLateness, by);
+    }
+
+    pub(crate) fn own_lateness(&self) -> Duration {
+        Duration::from_micros(self.microseconds[StallReason::OwnLateness.index()].into())
+    }
+
+    /// What was waited for the longest, own lateness aside.
+    pub(crate) fn longest(&self) -> Option<StallReason> {
+        let stream = StallReason::ALL.into_iter().filter(|reason| *reason != StallReason::OwnLateness);
+        let longest = stream.max_by_key(|reason| self.microseconds[reason.index()])?;
+        (self.microseconds[longest.index()] > 0).then_some(longest)
+    }
+
+    pub(crate) fn failed(&mut self, failure: FetchFailure) {
+        self.failure = Some(failure);
+    }
+
+    /// Adds what was waited for elsewhere.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (sum, more) in self.microseconds.iter_mut().zip(other.microseconds) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// A segment has arrived at `at`; from then on, the next one is waited for.
+    pub(crate) fn begin_anew(&mut self, at: Duration) {
+        *self = Self { until: self.until.max(at), ..Self::default() };
+    }
+}
+
+/// The reason of a stall that a failure leads to.
+pub(crate) const fn reason_of(failure: FetchFailure) -> StallReason {
+    match failure {
+        FetchFailure::Status(404 | 410) => StallReason::Missing,
+        FetchFailure::Status(400..=499) => StallReason::ClientError,
+        FetchFailure::Status(_) => StallReason::ServerError,
+        FetchFailure::Cut | FetchFailure::Timeout | FetchFailure::Connection => StallReason::Connection,
+        FetchFailure::BadContent => StallReason::BadContent,
+    }
+}
+
+/// What a track is to request next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upcoming {
+    /// The segment at this index.
+    Segment(usize),
+    /// A segment that the playlist marks as a gap.
+    Gap(usize),
+    /// The segment has left the playlist; the first one listed has this number.
+    Left(u64),
+    /// Nothing yet.
+    Awaited,
+    /// Nothing any more.
+    Over,
 }
 
 impl Track {
-    pub(crate) fn new(role: Role, url: Url) -> Self {
+    pub(crate) fn new(role: Role, source: Source, now: Duration) -> Self {
         Self {
             role,
-            url,
+            source,
             playlist: None,
-            reload: Some(Duration::ZERO),
-            reloading: None,
+            before_switch: None,
+            reload: Reload { due: Some(now), request: None, began: now, failures: 0, changed: now },
+            load: None,
             next: None,
+            next_ns: 0,
+            leave_out_ns: 0,
+            gaps_ns: 0,
+            gaps_until_ns: 0,
             slot: 0,
-            loading: None,
-            retry: Duration::ZERO,
+            not_before: now,
             failures: 0,
+            waits: Waits { until: now, ..Waits::default() },
+            over: false,
         }
     }
 
-    fn media(&self) -> Option<&Media> {
-        match self.playlist.as_deref()? {
-            Playlist::Media(media) => Some(media),
-            Playlist::Multivariant(_) => None,
-        }
+    pub(crate) fn media(&self) -> Option<&Media> {
+        media_of(self.playlist.as_ref())
     }
 
-    pub(crate) fn is_reloading(&self, request: RequestId) -> bool {
-        self.reloading.is_some_and(|(reloading, _)| reloading == request)
-    }
-
-    pub(crate) fn is_loading(&self, request: RequestId) -> bool {
-        self.loading == Some(request)
-    }
-
-    pub(crate) fn loaded(&mut self, playlist: Arc<Playlist>, transfer: Transfer) {
-        let began = self.reloading.take().map_or(transfer.started, |(_, began)| began);
-        let Playlist::Media(media) = &*playlist else { return };
-        let changed = self.media().is_none_or(|before| before.next_sequence() != media.next_sequence());
-        let target = Duration::from_secs_f64(media.longest_segment().clamp(0.5, 3600.0));
-        let wait = if changed { target } else { target / 2 };
-        self.reload = media.is_live().then_some(began + wait);
-        if self.next.is_none() {
-            let mut behind = 0.0;
-            let start = media.segments.iter().rev().find(|segment| {
-                behind += segment.duration;
-                media.is_live() && behind >= 3.0 * media.longest_segment()
-            });
-            self.next = start.or(media.segments.first()).map(|segment| segment.sequence);
-        }
-        self.playlist = Some(playlist);
-    }
-
-    /// The slot and the duration of the segment that has just arrived.
-    pub(crate) fn arrived(&mut self) -> Option<(u64, u64)> {
-        self.loading = None;
-        self.failures = 0;
-        let (next, slot) = (self.next?, self.slot);
-        let segment = self.media()?.segments.iter().find(|segment| segment.sequence == next);
-        let duration_ns = segment.map_or(0, |segment| (segment.duration * 1e9) as u64);
-        self.next = next.checked_add(1);
-        self.slot += 1;
-        Some((slot, duration_ns))
-    }
-
-    pub(crate) fn failed(&mut self, request: RequestId, at: Duration) {
-        if self.is_reloading(request) {
-            self.reloading = None;
-            self.reload = Some(at + RETRY);
-        } else if self.is_loading(request) {
-            self.loading = None;
-            self.failures = self.failures.saturating_add(1);
-            self.retry = at + RETRY;
-        }
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        let over = |media: &Media| media.ended && self.next.is_some_and(|next| next >= media.next_sequence());
-        self.loading.is_none() && self.media().is_some_and(over)
-    }
-
-    pub(crate) fn reload_is_due(&self, now: Duration) -> bool {
-        self.reloading.is_none() && self.reload.is_some_and(|due| due <= now)
-    }
-
-    pub(crate) fn reload(&mut self, request: RequestId, now: Duration) -> Fetch {
-        self.reloading = Some((request, now));
-        self.reload = None;
-        Fetch {
-            request,
-            kind: RequestKind::MediaPlaylist,
-            role: self.role,
-            variant: 0,
-            url: self.url.clone(),
-            byte_range: None,
-            segment: None,
-            repeated: false,
-        }
-    }
-
-    pub(crate) fn segment_is_due(&self, now: Duration) -> bool {
-        self.loading.is_none() && self.retry <= now
-    }
-
-    pub(crate) fn next_segment(&mut self, request: RequestId) -> Option<Fetch> {
-        let next = self.next?;
-        let segment = self.media()?.segments.iter().find(|segment| segment.sequence >= next)?;
-        let fetch = Fetch {
-            request,
-            kind: RequestKind::Segment,
-            role: self.role,
-            variant: 0,
-            url: segment.url.clone(),
-            byte_range: segment.byte_range,
-            segment: Some(SegmentInfo {
-                sequence: segment.sequence,
-                duration: Duration::from_secs_f64(segment.duration.clamp(0.0, 1e6)),
-                discontinuity: segment.discontinuity,
-                key: segment.key.clone(),
-            }),
-            repeated: self.failures > 0,
+    /// Takes a playlist that has arrived while the playhead was at `position_ns`. Returns what it changed.
+    pub(crate) fn loaded(
+        &mut self,
+        playlist: Arc<Playlist>,
+        transfer: &Transfer,
+        rules: &Rules,
+        position_ns: u64,
+    ) -> Change {
+        self.reload.request = None;
+        self.reload.failures = 0;
+        let Some(new) = media_of(Some(&playlist)) else { return Change::Unchanged };
+        let change = match self.media() {
+            Some(before) => list::change(before, new),
+            None => Change::Changed,
         };
-        self.next = Some(segment.sequence);
-        self.loading = Some(request);
-        Some(fetch)
+        let kept = change == Change::Older;
+        if matches!(change, Change::Changed | Change::Restarted) {
+            self.reload.changed = transfer.finished;
+        }
+        let ahead = self.next_ns.saturating_sub(position_ns) as f64 / 1e9;
+        let listed: f64 = new
+            .segments
+            .iter()
+            .filter(|segment| self.next.is_some_and(|next| segment.sequence >= next))
+            .map(|segment| segment.duration)
+            .sum();
+        let changed = matches!(change, Change::Changed | Change::Restarted);
+        let wait = list::reload_after(new, changed, rules, ahead + listed);
+        let live = if kept { self.media().is_some_and(Media::is_live) } else { new.is_live() };
+        // A load that took longer than the wait is followed by the next one at once.
+        self.reload.due = live.then(|| (self.reload.began + wait).max(transfer.finished));
+        if !kept {
+            self.playlist = Some(playlist);
+        }
+        change
     }
 
-    pub(crate) fn due(&self) -> Option<Duration> {
-        let retry = (self.loading.is_none() && self.failures > 0).then_some(self.retry);
-        self.reload.into_iter().chain(retry).min()
+    /// Begins to play another variant: its playlist, if it need not be loaded, or else what is to be loaded.
+    pub(crate) fn switch(&mut self, source: Source, known: Option<Arc<Playlist>>, now: Duration) {
+        self.source = source;
+        let before = self.playlist.take();
+        self.before_switch = self.before_switch.take().or(before);
+        self.failures = 0;
+        self.not_before = now;
+        self.reload =
+            Reload { due: known.is_none().then_some(now), request: None, failures: 0, ..self.reload };
+        self.playlist = known;
+        self.settle_switch();
+    }
+
+    /// Finds the place in the playlist of the variant that was switched to.
+    pub(crate) fn settle_switch(&mut self) {
+        if self.playlist.is_none() {
+            return;
+        }
+        let Some(before) = self.before_switch.take() else { return };
+        let (Some(next), Some(old), Some(new)) = (self.next, media_of(Some(&before)), self.media()) else {
+            return;
+        };
+        // Without a segment, there is no place yet.
+        let place = list::same_place(old, next, new);
+        match place {
+            Some(place) => self.begin_at(place),
+            None => self.before_switch = Some(before),
+        }
+    }
+
+    /// Goes on at this place, without a gap in what is played.
+    pub(crate) fn begin_at(&mut self, place: Place) {
+        self.next = Some(place.sequence);
+        self.leave_out_ns = to_ns(place.into);
+    }
+
+    pub(crate) fn upcoming(&self) -> Upcoming {
+        let (Some(media), Some(next), None) = (self.media(), self.next, &self.before_switch) else {
+            return Upcoming::Awaited;
+        };
+        if let Some((index, segment)) = list::segment(media, next) {
+            return if segment.gap { Upcoming::Gap(index) } else { Upcoming::Segment(index) };
+        }
+        match media.segments.first() {
+            Some(first) if next < first.sequence => Upcoming::Left(first.sequence),
+            _ if media.ended => Upcoming::Over,
+            _ => Upcoming::Awaited,
+        }
+    }
+
+    /// The nanoseconds that the segment at `index` adds to what is played.
+    pub(crate) fn adds_ns(&self, index: usize) -> u64 {
+        let segment = self.media().and_then(|media| media.segments.get(index));
+        segment.map_or(0, |segment| to_ns(segment.duration).saturating_sub(self.leave_out_ns))
+    }
+
+    /// Goes on behind `count` segments that add `duration_ns`. Returns the slot that they had.
+    pub(crate) fn pass(&mut self, count: u64, duration_ns: u64) -> u64 {
+        let slot = self.slot;
+        self.slot += 1;
+        self.next = self.next.map(|next| next.saturating_add(count));
+        self.next_ns = self.next_ns.saturating_add(duration_ns);
+        self.leave_out_ns = 0;
+        self.failures = 0;
+        self.not_before = Duration::ZERO;
+        slot
+    }
+
+    /// Media that is there, or was requested, ahead of the playhead; nanoseconds.
+    pub(crate) fn ahead_ns(&self, position_ns: u64) -> u64 {
+        let ahead_ns = self.next_ns.saturating_sub(position_ns);
+        let gaps_ns = if self.gaps_until_ns > position_ns { self.gaps_ns } else { 0 };
+        ahead_ns.saturating_sub(gaps_ns)
+    }
+
+    /// Notes that media was skipped that ends where the next segment begins.
+    pub(crate) fn skipped(&mut self, duration_ns: u64, position_ns: u64) {
+        if self.gaps_until_ns <= position_ns {
+            self.gaps_ns = 0;
+        }
+        self.gaps_ns = self.gaps_ns.saturating_add(duration_ns);
+        self.gaps_until_ns = self.next_ns;
+    }
+
+    /// The media from where the next segment begins to the end of the playlist, nanoseconds.
+    pub(crate) fn listed_ns(&self) -> Option<u64> {
+        let (media, next) = (self.media()?, self.next?);
+        let ahead = media.segments.iter().rev().take_while(|segment| segment.sequence >= next);
+        let sum: u64 = ahead.map(|segment| to_ns(segment.duration)).sum();
+        Some(sum.saturating_sub(self.leave_out_ns))
+    }
+
+    /// Counts what has been waited for until `now`.
+    pub(crate) fn count_waiting(&mut self, now: Duration) {
+        let from = self.waits.until;
+        if now <= from {
+            return;
+        }
+        self.waits.until = now;
+        if let Some(reason) = self.waiting_for(from, now) {
+            let from = match reason {
+                // New media is due only when the target duration has passed.
+                StallReason::NoNewMedia => from.max(self.new_media_due()),
+                _ => from,
+            };
+            self.waits.add(reason, now.saturating_sub(from));
+        }
+    }
+
+    /// What is waited for at `now`; `None` if nothing is.
+    pub(crate) fn waiting_for(&self, from: Duration, now: Duration) -> Option<StallReason> {
+        let failed = self.waits.failure.map(reason_of);
+        if self.load.is_some() {
+            return Some(StallReason::SlowBody);
+        }
+        match self.upcoming() {
+            Upcoming::Over => None,
+            Upcoming::Segment(_) | Upcoming::Gap(_) | Upcoming::Left(_) => {
+                (self.not_before > from).then_some(failed).flatten()
+            }
+            Upcoming::Awaited if self.reload.failures > 0 => failed,
+            Upcoming::Awaited if self.reload.request.is_some() => Some(StallReason::SlowPlaylist),
+            Upcoming::Awaited => (now > self.new_media_due()).then_some(StallReason::NoNewMedia),
+        }
+    }
+
+    fn new_media_due(&self) -> Duration {
+        let target = self.media().map_or(0.0, Media::longest_segment);
+        self.reload.changed + Duration::from_nanos(to_ns(target))
+    }
+
+    /// When something is to be done after `now` without an input: a reload, a repetition, a time limit.
+    pub(crate) fn due(&self, now: Duration) -> Option<Duration> {
+        let repetition = (self.load.is_none() && self.failures > 0).then_some(self.not_before);
+        let playlist = self.reload.request.map(|_| self.reload.began + PLAYLIST_LIMIT);
+        let body = self.load.as_ref().map(|load| load.limit());
+        [self.reload.due, repetition, playlist, body].into_iter().flatten().filter(|due| *due > now).min()
+    }
+}
+
+impl Load {
+    /// When it has taken too long.
+    pub(crate) fn limit(&self) -> Duration {
+        let limit = if self.first_byte.is_some() { SEGMENT_LIMIT } else { FIRST_BYTE_LIMIT };
+        self.started + limit
+    }
+}
+
+pub(crate) fn media_of(playlist: Option<&Arc<Playlist>>) -> Option<&Media> {
+    match playlist?.as_ref() {
+        Playlist::Media(media) => Some(media),
+        Playlist::Multivariant(_) => None,
     }
 }

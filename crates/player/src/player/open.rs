@@ -1,0 +1,191 @@
+//! The beginning: the URL that the viewer opens, and the renditions that follow from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hls_swarm_hls::playlist::Playlist;
+use hls_swarm_hls::playlist::multivariant::{Multivariant, RenditionKind, Variant};
+use hls_swarm_hls::selection::{Selected, select};
+
+use super::track::{Source, Track};
+use super::*;
+use crate::config::Variants;
+use crate::interface::{Fetch, Transfer};
+
+/// Beginnings of the names of video codecs in CODECS.
+const VIDEO_CODECS: [&str; 9] = ["avc", "hvc1", "hev1", "dvh1", "dvhe", "vp08", "vp09", "av01", "dva"];
+
+/// Whether a variant is known to have no video.
+fn is_audio_only(variant: &Variant) -> bool {
+    let video = |codecs: &String| {
+        codecs.split(',').any(|codec| VIDEO_CODECS.iter().any(|video| codec.trim().starts_with(video)))
+    };
+    variant.resolution.is_none() && variant.codecs.as_ref().is_some_and(|codecs| !video(codecs))
+}
+
+impl Player {
+    pub(super) fn begin(&mut self) {
+        if self.opening == Opening::Idle {
+            self.began = self.now;
+            self.watch.at = self.now;
+            self.opening = Opening::Waiting { due: self.now, failures: 0 };
+        }
+    }
+
+    pub(super) fn request_opening(&mut self, outputs: &mut Vec<Output>) {
+        let Opening::Waiting { due, failures } = self.opening else { return };
+        if due > self.now {
+            return;
+        }
+        let request = self.next_id();
+        self.opening = Opening::Loading { request, began: self.now, failures };
+        outputs.push(Output::Fetch(Fetch {
+            request,
+            kind: RequestKind::Multivariant,
+            role: Role::Main,
+            variant: 0,
+            url: self.config.url.clone(),
+            byte_range: None,
+            segment: None,
+            repeated: failures > 0,
+        }));
+    }
+
+    pub(super) fn opening_failed(
+        &mut self,
+        failure: FetchFailure,
+        failures: u8,
+        at: Duration,
+        outputs: &mut Vec<Output>,
+    ) {
+        self.figures.failures += 1;
+        let failures = failures.saturating_add(1);
+        let chance = self.chance();
+        match self.rules.playlists.wait(failure, failures, chance) {
+            Some(wait) => self.opening = Opening::Waiting { due: at + wait, failures },
+            None => self.fail_playback(PlaybackFailure::Playlist(failure), outputs),
+        }
+    }
+
+    /// Takes what the URL turned out to be.
+    pub(super) fn opened(&mut self, playlist: Arc<Playlist>, transfer: &Transfer, outputs: &mut Vec<Output>) {
+        self.opening = Opening::Done;
+        match &*playlist {
+            Playlist::Media(_) => {
+                self.levels =
+                    vec![Level { variant: 0, bandwidth: 0, penalty_until: Duration::ZERO, known: false }];
+                let mut track = Track::new(Role::Main, Source::Opened, transfer.started);
+                track.reload.due = None;
+                self.tracks.push(track);
+                self.take_media_playlist(0, playlist, transfer, outputs);
+            }
+            Playlist::Multivariant(list) => {
+                if !self.open_variants(list) {
+                    return self.fail_playback(PlaybackFailure::NoMatchingVariant, outputs);
+                }
+                self.multivariant = Some(playlist);
+            }
+        }
+        self.tracks.shrink_to_fit();
+        self.levels.shrink_to_fit();
+        let needed = self.tracks.iter().filter(|track| track.role != Role::Subtitles).count();
+        if !self.plays_all() {
+            let buffer = self.config.preset.rules();
+            self.playhead = Some(Playhead::new(buffer, needed, ns(self.began)));
+        }
+    }
+
+    /// Whether every rendition is downloaded, and nothing is played.
+    pub(super) fn plays_all(&self) -> bool {
+        self.config.variants == Variants::Fixed(hls_swarm_hls::selection::VariantSelection::All)
+            && self.multivariant.is_some()
+    }
+
+    /// Chooses what to play of a multivariant playlist. Returns whether there is anything.
+    fn open_variants(&mut self, list: &Multivariant) -> bool {
+        let place = |found: &Variant| list.variants.iter().position(|variant| std::ptr::eq(variant, found));
+        let chosen: Vec<usize> = match self.config.variants {
+            Variants::Adaptive(algorithm) => {
+                self.abr = Abr::new(algorithm);
+                let video = list.variants.iter().any(|variant| !is_audio_only(variant));
+                let usable = |place: &usize| {
+                    list.variants.get(*place).is_some_and(|variant| !(video && is_audio_only(variant)))
+                };
+                (0..list.variants.len()).filter(usable).collect()
+            }
+            Variants::Fixed(selection) => match select(list, selection) {
+                Ok(Selected::Multivariant) => return self.open_all(list),
+                Ok(Selected::Variants(variants)) => {
+                    let turn = self.seed.checked_rem(variants.len() as u64).unwrap_or(0) as usize;
+                    variants.get(turn).copied().and_then(place).into_iter().collect()
+                }
+                Err(_) => return false,
+            },
+        };
+        let Some(listed_first) = chosen.first().copied() else { return false };
+        self.levels = chosen.into_iter().filter_map(|place| level(list, place)).collect();
+        self.levels.sort_by_key(|level| level.bandwidth);
+        let first = self.levels.iter().position(|level| usize::from(level.variant) == listed_first);
+        let mut abr = std::mem::replace(&mut self.abr, Abr::Fixed);
+        self.level = abr.first(&self.view(), first.unwrap_or(0)).min(self.levels.len() - 1);
+        self.abr = abr;
+        let variant = self.levels[self.level].variant;
+        self.tracks.push(Track::new(Role::Main, Source::Variant(variant), self.now));
+        let audio = audio_of(list, variant);
+        self.tracks.extend(audio.map(|audio| Track::new(Role::Audio, audio, self.now)));
+        if self.config.subtitles {
+            let subtitles = subtitles_of(list, variant);
+            self.tracks.extend(subtitles.map(|source| Track::new(Role::Subtitles, source, self.now)));
+        }
+        true
+    }
+
+    /// Every variant, and every rendition that has a playlist.
+    fn open_all(&mut self, list: &Multivariant) -> bool {
+        self.levels = (0..list.variants.len()).filter_map(|place| level(list, place)).collect();
+        let now = self.now;
+        let variants = (0..list.variants.len()).filter_map(|place| u16::try_from(place).ok());
+        self.tracks.extend(variants.map(|place| Track::new(Role::Main, Source::Variant(place), now)));
+        for (place, rendition) in list.renditions.iter().enumerate() {
+            let role = match rendition.kind {
+                RenditionKind::Audio => Role::Audio,
+                RenditionKind::Subtitles if self.config.subtitles => Role::Subtitles,
+                _ => continue,
+            };
+            if let (Some(_), Ok(place)) = (&rendition.url, u16::try_from(place)) {
+                self.tracks.push(Track::new(role, Source::Rendition(place), now));
+            }
+        }
+        !self.tracks.is_empty()
+    }
+}
+
+fn level(list: &Multivariant, place: usize) -> Option<Level> {
+    let variant = list.variants.get(place)?;
+    Some(Level {
+        variant: u16::try_from(place).ok()?,
+        bandwidth: variant.bandwidth,
+        penalty_until: Duration::ZERO,
+        known: false,
+    })
+}
+
+/// The separate audio that belongs to a variant.
+pub(super) fn audio_of(list: &Multivariant, variant: u16) -> Option<Source> {
+    let url = list.audio_of(list.variants.get(usize::from(variant))?)?;
+    let is_it = |url_of: Option<&url::Url>| url_of.is_some_and(|other| std::ptr::eq(other, url));
+    let place = list.renditions.iter().position(|rendition| is_it(rendition.url.as_ref()))?;
+    u16::try_from(place).ok().map(Source::Rendition)
+}
+
+/// The subtitles of a variant that are shown unless the user chose others: those that are default.
+fn subtitles_of(list: &Multivariant, variant: u16) -> Option<Source> {
+    let group = list.variants.get(usize::from(variant))?.subtitles.as_deref()?;
+    let place = list.renditions.iter().position(|rendition| {
+        rendition.kind == RenditionKind::Subtitles
+            && rendition.group == group
+            && rendition.default
+            && rendition.url.is_some()
+    })?;
+    u16::try_from(place).ok().map(Source::Rendition)
+}

@@ -1,0 +1,141 @@
+//! The choice among variants, and switches between them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::open::audio_of;
+use super::track::Source;
+use super::*;
+use crate::abr::{UnderWay, View};
+
+impl Player {
+    /// What adaptation decides on.
+    pub(super) fn view(&self) -> View<'_> {
+        let live = self.is_live();
+        let ahead = self.main().filter(|_| live).and_then(|track| {
+            Some(track.next_ns.saturating_add(track.listed_ns()?).saturating_sub(self.position_ns()))
+        });
+        View {
+            now: self.now,
+            levels: &self.levels,
+            current: self.level,
+            buffer: self.playhead.as_ref().map_or(0, Playhead::buffered_ns) as f64 / 1e9,
+            duration: self.duration,
+            live,
+            available: ahead.map(|ns| ns as f64 / 1e9),
+        }
+    }
+
+    /// Runs something of the algorithm on the present view.
+    pub(super) fn adapt<T>(&mut self, decide: impl FnOnce(&mut Abr, &View<'_>) -> T) -> T {
+        let mut abr = std::mem::replace(&mut self.abr, Abr::Fixed);
+        let decided = decide(&mut abr, &self.view());
+        self.abr = abr;
+        decided
+    }
+
+    /// Chooses the level after a segment has arrived.
+    pub(super) fn choose_level(&mut self, outputs: &mut Vec<Output>) {
+        let idle = self.main().is_some_and(|main| main.load.is_none() && main.before_switch.is_none());
+        if !self.choose || !idle || self.levels.len() < 2 || self.plays_all() {
+            return;
+        }
+        self.choose = false;
+        let level = self.adapt(|abr, view| abr.next(view));
+        if level != self.level {
+            self.switch_to(level, outputs);
+        }
+    }
+
+    /// Requests the segments of this level from now on.
+    pub(super) fn switch_to(&mut self, level: usize, outputs: &mut Vec<Output>) {
+        let Some((from, to)) = self.levels.get(self.level).zip(self.levels.get(level)).map(|(a, b)| (*a, *b))
+        else {
+            return;
+        };
+        let up = to.bandwidth > from.bandwidth;
+        self.level = level;
+        if up {
+            self.figures.switches_up += 1;
+        } else {
+            self.figures.switches_down += 1;
+        }
+        let kind = EventKind::Switched { from: from.variant, to: to.variant, up };
+        self.event(self.now, kind, outputs);
+        let known = self.ended.iter().find(|(variant, _)| *variant == to.variant);
+        let known = known.map(|(_, playlist)| Arc::clone(playlist));
+        self.move_track(0, Source::Variant(to.variant), known, outputs);
+        let audio = self.list().and_then(|list| audio_of(list, to.variant));
+        let track = self.tracks.iter().position(|track| track.role == Role::Audio);
+        if let (Some(audio), Some(index)) = (audio, track)
+            && self.tracks[index].source != audio
+        {
+            self.move_track(index, audio, None, outputs);
+        }
+    }
+
+    fn move_track(
+        &mut self,
+        index: usize,
+        source: Source,
+        known: Option<Arc<Playlist>>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let now = self.now;
+        let track = &mut self.tracks[index];
+        let load = track.load.take().map(|load| load.request);
+        outputs.extend(load.into_iter().chain(track.reload.request).map(Output::Abort));
+        track.switch(source, known, now);
+    }
+
+    /// Goes to another variant because the present one fails. Returns whether there is another one.
+    pub(super) fn switch_after_failure(&mut self, outputs: &mut Vec<Output>) -> bool {
+        if matches!(self.abr, Abr::Fixed) || self.levels.len() < 2 {
+            return false;
+        }
+        let (now, count) = (self.now, self.levels.len());
+        let penalty = self.rules.penalty;
+        self.levels[self.level].penalty_until = now.checked_add(penalty).unwrap_or(Duration::MAX);
+        // Lower ones first, the next lower one before all; then the highest.
+        let others = (1..count).map(|step| (self.level + count - step) % count);
+        let next = others.into_iter().find(|level| self.levels[*level].penalty_until <= now);
+        if let Some(level) = next {
+            self.switch_to(level, outputs);
+        }
+        next.is_some()
+    }
+
+    /// Gives all variants another chance, after none of them had a segment.
+    pub(super) fn forget_penalties(&mut self) {
+        for level in &mut self.levels {
+            if level.penalty_until == Duration::MAX {
+                level.penalty_until = Duration::ZERO;
+            }
+        }
+    }
+
+    /// The main segment that is under way.
+    fn main_load(&self) -> Option<&track::Load> {
+        let load = self.main()?.load.as_deref().filter(|load| load.kind == RequestKind::Segment)?;
+        let playing = self.playhead.as_ref().is_some_and(|playhead| playhead.state() != State::Starting);
+        (playing && self.levels.len() > 1).then_some(load)
+    }
+
+    /// When to look at the segment that is under way.
+    pub(super) fn look_at(&self) -> Option<Duration> {
+        let load = self.main_load()?;
+        self.abr.look_at(&self.view(), load.started)
+    }
+
+    /// Gives the segment that is under way up for a lower variant, if adaptation decides so.
+    pub(super) fn give_up_slow_segment(&mut self, outputs: &mut Vec<Output>) {
+        let Some(load) = self.main_load() else { return };
+        let since = |time: Duration| time.saturating_sub(load.started).as_secs_f64();
+        let under_way =
+            UnderWay { loading: since(self.now), ttfb: load.first_byte.map(since), bytes: load.bytes };
+        let level = self.adapt(|abr, view| abr.abandon(view, &under_way));
+        let Some(level) = level.filter(|level| *level != self.level) else { return };
+        self.figures.abandoned += 1;
+        self.switch_to(level, outputs);
+    }
+}

@@ -1,0 +1,10 @@
+//! Viewers in a world of their own: a virtual clock, a virtual stream, and a line with faults.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod failures;
+mod memory;
+mod playback;
+mod random;
+mod streams;
+mod world;

@@ -20,7 +20,7 @@ use super::bodies::Body;
 /// Maximum number of addresses in all playlists that are kept. Many playlists are small, but one of a day with segments
 /// of 2 s has 43200.
 const MAX_ADDRESSES: usize = 200_000;
-/// Maximum number of variants and renditions of one playlist that are told apart; each is named.
+/// Maximum number of variants and renditions of one playlist that have names.
 const MAX_LABELS: usize = 1000;
 /// Maximum size of a decoded body, bytes.
 const MAX_DECODED_BYTES: u64 = 16 << 20;
@@ -41,10 +41,13 @@ pub struct Known {
     listed_in: Option<u32>,
 }
 
+/// Identity of a playlist's text: hash of its URL, what it carries, and hash of the body.
+type Text = (u64, Rendition, Option<Arc<VariantLabel>>, u64);
+
 /// The playlists that were read recently, by body, and the addresses that they list.
 #[derive(Debug)]
 pub struct Playlists {
-    known: Recent<(u64, Rendition, Option<Arc<VariantLabel>>, u64), Option<Known>>,
+    known: Recent<Text, Option<Known>>,
     hasher: RandomState,
     /// The addresses.
     pub urls: ListedUrls,

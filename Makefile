@@ -9,10 +9,10 @@ PREFIX ?= /usr/local
 export PATH := $(PATH):/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help build install uninstall rust cc run dev demo test test-unit test-integration soak lint fmt reference check \
+.PHONY: help build install uninstall rust cc run dev dev-run demo test test-unit test-integration soak lint fmt reference check \
 	test-origin test-origin-low-latency test-origin-4k-abr test-origin-stress test-origin-logged test-origin-debug \
 	nginx-config bench bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
-	container container-load container-run container-tools container-test compose-up compose-down compose-test \
+	container container-load container-run container-run-origin container-tools container-test compose-up compose-down compose-test \
 	load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000 \
 	swarm-client swarm-client-gentle swarm-client-burst swarm-client-stress swarm-client-extreme
 
@@ -46,7 +46,11 @@ uninstall: ## remove the files that make install has installed
 run: build ## load test URL=… (FLAGS=… for more flags)
 	$(RELEASE)/hls-swarm $(FLAGS) $(URL)
 
-dev: rust cc ## like run, in debug mode
+dev: ## open a shell with everything the project needs (Nix); without Nix, like run in debug mode
+	@if command -v nix >/dev/null 2>&1 && nix flake metadata >/dev/null 2>&1; then exec nix develop; \
+	else $(MAKE) --no-print-directory dev-run; fi
+
+dev-run: rust cc
 	$(CARGO) run --bin hls-swarm -- $(FLAGS) $(URL)
 
 demo: rust demo-tools build ## test origin, 20 real viewers for 30 s, summary and report; installs missing tools
@@ -114,8 +118,8 @@ swarm-client: build ## load test URL with the default profile (also swarm-client
 swarm-client-gentle swarm-client-burst swarm-client-stress swarm-client-extreme: swarm-client-%: build
 	$(RELEASE)/hls-swarm --profile $* $(FLAGS) $(URL)
 
-load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000: load-test-%: tools build ## load test URL with N viewers for 5 minutes
-	$(RELEASE)/hls-swarm --clients $* --ramp-rate 20 --duration 5m --report load-test-$*.json $(FLAGS) $(URL)
+load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000: load-test-%: tools build ## load test URL with N viewers for 30 s after the ramp
+	$(RELEASE)/hls-swarm --clients $* --ramp-rate 20 --duration $$(($* / 20 + 30))s --report load-test-$*.json $(FLAGS) $(URL)
 
 viewer-ffmpeg: ## build a small FFmpeg for viewers from Debian's source package (DEST=… to install elsewhere)
 	scripts/viewer-ffmpeg $(DEST)
@@ -182,16 +186,24 @@ lab-test: microvm-image ## test the lab: request counts, delays, a power cut, an
 	scripts/lab shell $(CARGO) test --locked --test integration -- --ignored --test-threads=1 --nocapture lab::pair::
 	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 lab::cleanup::
 
+.PHONY: units-test
+units-test: build ## run the units that the programs render under a real systemd, in a container (as root)
+	scripts/test-units $(RELEASE)
+
 container: ## build container images of both programs
 	containers/build
 
 container-load: ## load the container images of the flake
 	for image in swarm-client-container test-origin-container; do \
-		"$$(nix build --no-link --print-out-paths .#$$image)" | docker load || exit 1; done
+		docker load <"$$(nix build --no-link --print-out-paths .#$$image)" || exit 1; done
 
 container-run: container ## load test URL from a confined container (FLAGS=… for more flags)
 	docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
 		--ulimit nofile=16384:16384 --network host hls-swarm:local $(FLAGS) $(URL)
+
+container-run-origin: container ## run the test origin in a confined container, on port 17080 (FLAGS=… for more flags)
+	docker run --rm --read-only --tmpfs /tmp --tmpfs /run/hls-origin:mode=1777 --cap-drop ALL \
+		--security-opt no-new-privileges --ulimit nofile=16384:16384 --publish 127.0.0.1:17080:17080 hls-origin:local $(FLAGS)
 
 compose-up: container ## start origin, 20 viewers, Prometheus and Grafana (OFFLINE=1: without Grafana)
 	containers/compose $(if $(OFFLINE),,--profile grafana) up --detach

@@ -62,12 +62,14 @@
         import ./nix/apps.nix {
           inherit pkgs lib facts;
           packages = self.packages.${pkgs.stdenv.hostPlatform.system};
+          flake = self;
         }
       );
 
-      # The machines of the lab, and the origin with user networking. Every machine is also a package.
+      # The machines of the lab, and both with user networking. Every machine is also a package.
       nixosConfigurations = lib.getAttrs [
         "swarm-client-microvm"
+        "swarm-client-vm"
         "test-origin-vm"
         "test-origin-vm-tap"
       ] machines.x86_64-linux;

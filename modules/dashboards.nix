@@ -1,4 +1,4 @@
-# hls.dashboards: Prometheus with alerts and Grafana for the programs on this machine. The rules and the dashboard
+# services.hls-dashboards: Prometheus with alerts and Grafana for the programs on this machine. The rules and the dashboard
 # are in observability/, generated from the programs' own table of metrics.
 {
   config,
@@ -7,7 +7,7 @@
   ...
 }:
 let
-  cfg = config.hls.dashboards;
+  cfg = config.services.hls-dashboards;
   facts = import ../nix/profiles.nix;
   rules = ../observability/prometheus-rules.yml;
   dashboard = ../observability/grafana-dashboard.json;
@@ -26,7 +26,7 @@ let
   prometheus = config.services.prometheus;
 in
 {
-  options.hls.dashboards = {
+  options.services.hls-dashboards = {
     enable = lib.mkEnableOption "Prometheus and Grafana for load tests";
 
     swarms = lib.mkOption {
@@ -55,7 +55,7 @@ in
     assertions = [
       {
         assertion = cfg.swarms != [ ] || cfg.origins != [ ];
-        message = "hls.dashboards: there is nothing to scrape; add an instance of services.hls-swarm, or set hls.dashboards.swarms or origins.";
+        message = "services.hls-dashboards: there is nothing to scrape; add an instance of services.hls-swarm, or set services.hls-dashboards.swarms or origins.";
       }
     ];
 

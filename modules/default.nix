@@ -8,11 +8,11 @@ rec {
   # Only the tuning, for hosts that run the programs in another way.
   swarm-client-sysctl = {
     imports = [ tuning ];
-    hls.tuning.roles = [ "client" ];
+    services.hls-tuning.roles = [ "client" ];
   };
   test-origin-sysctl = {
     imports = [ tuning ];
-    hls.tuning.roles = [ "origin" ];
+    services.hls-tuning.roles = [ "origin" ];
   };
 
   default.imports = [

@@ -15,9 +15,7 @@ let
     program = "hls-origin";
     inherit (facts.origin) profiles;
   };
-  hardening = import ./hardening.nix;
-
-  packages = pkgs.extend (import ../nix/overlay.nix);
+  programs = import ../nix/programs.nix pkgs;
 
   enabled = lib.filterAttrs (_: instance: instance.enable) cfg.instances;
 
@@ -90,8 +88,8 @@ let
     let
       settings = instance.resolved;
       file = common.checked pkgs cfg.package "hls-origin-${name}.toml" settings;
-      # Lower ports need root (net.ipv4.ip_unprivileged_port_start).
-      privileged = settings.serve.port < 1024;
+      # These ports need root (net.ipv4.ip_unprivileged_port_start).
+      lowPorts = lib.any (port: port < 1024) (portsOf instance);
     in
     {
       description = "HLS test origin ${name}";
@@ -99,7 +97,7 @@ let
       after = [ "network-online.target" ];
       wantedBy = lib.optional instance.autoStart "multi-user.target";
       serviceConfig =
-        hardening
+        facts.systemd.hardening
         // {
           # Ready when the playlist and its first segment can be fetched, which may take as long as encoding a loop.
           Type = "notify";
@@ -123,19 +121,17 @@ let
           KillMode = "mixed";
           TimeoutStopSec = 30;
         }
-        // lib.optionalAttrs privileged {
-          AmbientCapabilities = "CAP_NET_BIND_SERVICE";
-          CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
-          # A capability in a private user namespace does not allow binding a port of the host.
-          PrivateUsers = false;
-        };
+        // lib.optionalAttrs lowPorts facts.systemd.low_ports;
     };
 
   # The ports of an instance.
   portsOf =
     instance:
+    let
+      inherit (instance.resolved) serve metrics;
+    in
     lib.filter (port: port != "off" && port != 0) (
-      [ instance.resolved.serve.port ] ++ builtins.attrValues instance.resolved.metrics
+      [ serve.port ] ++ lib.optional serve.tls serve.tls_port ++ builtins.attrValues metrics
     );
   ports = lib.concatMap portsOf (builtins.attrValues enabled);
 in
@@ -143,12 +139,7 @@ in
   options.services.hls-origin = {
     enable = lib.mkEnableOption "the test origin for HTTP Live Streaming";
 
-    package = lib.mkOption {
-      type = lib.types.package;
-      default = packages.hls-swarm;
-      defaultText = lib.literalExpression "hls-swarm of this flake";
-      description = "The package with {command}`hls-origin`.";
-    };
+    package = lib.mkPackageOption programs "hls-origin" { pkgsText = "hls-swarm.packages.\${system}"; };
 
     instances = lib.mkOption {
       type = lib.types.attrsOf (lib.types.submodule instance);
@@ -167,6 +158,10 @@ in
   };
 
   config = lib.mkIf cfg.enable {
+    warnings = lib.optional (
+      enabled == { }
+    ) "services.hls-origin is enabled but has no instance; add one to services.hls-origin.instances.";
+
     assertions =
       lib.mapAttrsToList (name: _: {
         assertion = builtins.match "[a-zA-Z0-9_-]+" name != null;
@@ -179,7 +174,7 @@ in
       ++ [
         {
           assertion = lib.allUnique ports;
-          message = "services.hls-origin: two instances share a port; give each a settings.serve.port and settings.metrics of its own.";
+          message = "services.hls-origin: two instances share a port; give each a settings.serve.port, settings.serve.tls_port, and settings.metrics of its own.";
         }
       ];
 

@@ -15,9 +15,7 @@ let
     program = "hls-swarm";
     inherit (facts.swarm) profiles;
   };
-  hardening = import ./hardening.nix;
-
-  packages = pkgs.extend (import ../nix/overlay.nix);
+  programs = import ../nix/programs.nix pkgs;
 
   enabled = lib.filterAttrs (_: instance: instance.enable) cfg.instances;
 
@@ -161,7 +159,7 @@ let
       after = [ "network-online.target" ];
       wantedBy = lib.optional instance.autoStart "multi-user.target";
       inherit (instance) startAt;
-      serviceConfig = hardening // {
+      serviceConfig = facts.systemd.hardening // {
         Type = "exec";
         ExecStart = lib.escapeShellArgs (
           [
@@ -195,19 +193,12 @@ in
   options.services.hls-swarm = {
     enable = lib.mkEnableOption "load tests of HTTP Live Streaming as systemd units";
 
-    package = lib.mkOption {
-      type = lib.types.package;
-      default = packages.hls-swarm;
-      defaultText = lib.literalExpression "hls-swarm of this flake";
-      description = "The package with {command}`hls-swarm`.";
-    };
+    package = lib.mkPackageOption programs "hls-swarm" { pkgsText = "hls-swarm.packages.\${system}"; };
 
-    ffmpeg = lib.mkOption {
-      type = lib.types.package;
-      default = packages.hls-viewer-ffmpeg;
-      defaultText = lib.literalExpression "hls-viewer-ffmpeg of this flake";
-      example = lib.literalExpression "pkgs.ffmpeg-headless";
-      description = "The FFmpeg of the viewers. The default is a build that can only play HLS and needs a quarter of the memory.";
+    ffmpeg = lib.mkPackageOption programs "hls-viewer-ffmpeg" {
+      pkgsText = "hls-swarm.packages.\${system}";
+      example = "pkgs.ffmpeg-headless";
+      extraDescription = "The FFmpeg of the viewers. The default is a build that can only play HLS and needs a quarter of the memory.";
     };
 
     instances = lib.mkOption {
@@ -226,6 +217,10 @@ in
   };
 
   config = lib.mkIf cfg.enable {
+    warnings = lib.optional (
+      enabled == { }
+    ) "services.hls-swarm is enabled but has no instance; add one to services.hls-swarm.instances.";
+
     assertions =
       lib.concatLists (
         lib.mapAttrsToList (name: instance: [

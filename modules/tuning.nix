@@ -1,8 +1,8 @@
-# hls.tuning: kernel settings, limits, and disks as profiles/sysctl/*.toml recommend them, where each key
+# services.hls-tuning: kernel settings, limits, and disks as profiles/sysctl/*.toml recommend them, where each key
 # has its reason. The programs check and apply the same files (`hls-swarm tune`).
 { config, lib, ... }:
 let
-  cfg = config.hls.tuning;
+  cfg = config.services.hls-tuning;
   facts = import ../nix/profiles.nix;
   kernel = config.boot.kernelPackages.kernel.version;
 
@@ -32,7 +32,7 @@ let
     ) ", ATTR{queue/read_ahead_kb}=\"${toString disk.read_ahead_kb}\"";
 in
 {
-  options.hls.tuning = {
+  options.services.hls-tuning = {
     roles = lib.mkOption {
       type = lib.types.listOf (lib.types.enum (builtins.attrNames facts.sysctl));
       default = [ ];
@@ -67,11 +67,11 @@ in
     assertions = [
       {
         assertion = cfg.variant == null || lib.elem cfg.variant variants;
-        message = "hls.tuning.variant: there is no variant \"${toString cfg.variant}\"; there are ${lib.concatStringsSep ", " variants}.";
+        message = "services.hls-tuning.variant: there is no variant \"${toString cfg.variant}\"; there are ${lib.concatStringsSep ", " variants}.";
       }
       {
         assertion = cfg.disks -> lib.elem "origin" cfg.roles;
-        message = "hls.tuning.disks is for origins; add \"origin\" to hls.tuning.roles.";
+        message = "services.hls-tuning.disks is for origins; add \"origin\" to services.hls-tuning.roles.";
       }
     ];
 

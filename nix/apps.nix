@@ -4,10 +4,11 @@
   lib,
   facts,
   packages,
+  flake,
 }:
 let
   swarm = lib.getExe pkgs.hls-swarm;
-  origin = lib.getExe' pkgs.hls-swarm "hls-origin";
+  origin = lib.getExe pkgs.hls-origin;
 
   app = description: program: {
     type = "app";
@@ -33,21 +34,26 @@ let
   machines = lib.filterAttrs (name: _: lib.hasPrefix "test-origin-vm" name) packages;
 
   all =
-    perProfile "test-origin" facts.origin.profiles (profile: "test origin with the profile ${profile}") (
-      profile: ''exec ${origin} --profile ${profile} "$@"''
-    )
-    // perProfile "swarm-client" facts.swarm.profiles (profile: "load test with the profile ${profile}: -- URL") (
-      profile: ''exec ${swarm} --profile ${profile} "$@"''
-    )
+    perProfile "test-origin" facts.origin.profiles (
+      profile: "test origin with the profile ${profile}"
+    ) (profile: ''exec ${origin} --profile ${profile} "$@"'')
+    // perProfile "swarm-client" facts.swarm.profiles (
+      profile: "load test with the profile ${profile}: -- URL"
+    ) (profile: ''exec ${swarm} --profile ${profile} "$@"'')
     // lib.mapAttrs (
       name: runner: app "test origin in a microVM (${name})" "${runner}/bin/microvm-run"
     ) machines
     // {
       run = app "load test a stream: -- [flags] URL" swarm;
-      lab-pair = app "origin and viewers as microVMs on the bridge of the lab" (lib.getExe packages.lab-pair);
-      nginx-config = script "print the nginx.conf of the test origin: -- [--profile NAME]" "nginx-config" ''
-        exec ${origin} render nginx "$@"
-      '';
+      demo = app packages.demo.meta.description (lib.getExe packages.demo);
+      lab-pair = app "origin and viewers as microVMs on the bridge of the lab" (
+        lib.getExe packages.lab-pair
+      );
+      nginx-config =
+        script "print the nginx.conf of the test origin: -- [--profile NAME]" "nginx-config"
+          ''
+            exec ${origin} render nginx "$@"
+          '';
       up = script "test origin: -- PROFILE [runner|container|vm]" "up" (
         import ./up.nix {
           inherit
@@ -55,6 +61,7 @@ let
             facts
             packages
             origin
+            flake
             ;
         }
       );
@@ -63,6 +70,7 @@ let
   welcome = pkgs.writeText "welcome" ''
     hls-swarm ${pkgs.hls-swarm.version}: load testing of HTTP Live Streaming with real FFmpeg viewers
 
+      nix run .#demo
       nix run .#test-origin
       nix run .#run -- --clients 20 --duration 30s http://127.0.0.1:${toString facts.network.stream_port}/stream.m3u8
 

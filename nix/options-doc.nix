@@ -14,13 +14,20 @@ let
   ours = [
     "services.hls-swarm"
     "services.hls-origin"
-    "hls."
+    "services.hls-tuning"
+    "services.hls-dashboards"
   ];
   isOurs = option: lib.any (prefix: lib.hasPrefix prefix option.name) ours;
   list = lib.filter (option: option.visible && !option.internal && isOurs option) (
     lib.optionAttrSetToDocList {
-      inherit (evaluated.options) hls;
-      services = { inherit (evaluated.options.services) hls-swarm hls-origin; };
+      services = {
+        inherit (evaluated.options.services)
+          hls-swarm
+          hls-origin
+          hls-tuning
+          hls-dashboards
+          ;
+      };
     }
   );
 

@@ -1,8 +1,11 @@
-# hls-swarm and hls-origin. The FFmpeg of the viewers is where hls-swarm searches first. hls-origin finds nginx and
-# an FFmpeg with encoders at the end of its PATH.
+# hls-swarm and, as the output `origin`, hls-origin: the machines and images of viewers contain neither nginx nor an
+# FFmpeg with encoders. The FFmpeg of the viewers is where hls-swarm searches first. hls-origin finds nginx and an
+# FFmpeg with encoders at the end of its PATH.
 {
   lib,
+  stdenv,
   rustPlatform,
+  installShellFiles,
   makeBinaryWrapper,
   ffmpeg-headless,
   hls-viewer-ffmpeg,
@@ -34,7 +37,15 @@ rustPlatform.buildRustPackage {
   };
   cargoLock.lockFile = ../Cargo.lock;
 
-  nativeBuildInputs = [ makeBinaryWrapper ];
+  outputs = [
+    "out"
+    "origin"
+  ];
+
+  nativeBuildInputs = [
+    installShellFiles
+    makeBinaryWrapper
+  ];
 
   # Only tests that need no other program; `make test` and the NixOS tests run the rest.
   cargoTestFlags = [
@@ -42,21 +53,42 @@ rustPlatform.buildRustPackage {
     "--lib"
   ];
 
-  postInstall = ''
-    install -d $out/libexec/hls-swarm
-    ln -s ${lib.getExe hls-viewer-ffmpeg} $out/libexec/hls-swarm/
-    wrapProgram $out/bin/hls-origin --suffix PATH : ${
-      lib.makeBinPath [
-        ffmpeg-headless
-        nginx
-      ]
-    }
-  '';
+  # The manual pages and completions come from the programs, so they can be made only where those can run.
+  postInstall =
+    lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+      for program in hls-swarm hls-origin; do
+        $out/bin/$program man >$program.1
+        for shell in bash fish zsh; do
+          $out/bin/$program completions $shell >$program.$shell
+        done
+      done
+      installManPage hls-swarm.1
+      installShellCompletion --cmd hls-swarm --bash hls-swarm.bash --fish hls-swarm.fish --zsh hls-swarm.zsh
+      install -Dm444 -t $origin/share/man/man1 hls-origin.1
+      install -Dm444 hls-origin.bash $origin/share/bash-completion/completions/hls-origin
+      install -Dm444 hls-origin.fish $origin/share/fish/vendor_completions.d/hls-origin.fish
+      install -Dm444 hls-origin.zsh $origin/share/zsh/site-functions/_hls-origin
+    ''
+    + ''
+      install -d $out/libexec/hls-swarm $origin/bin
+      ln -s ${lib.getExe hls-viewer-ffmpeg} $out/libexec/hls-swarm/
+      mv $out/bin/hls-origin $origin/bin/
+      wrapProgram $origin/bin/hls-origin --suffix PATH : ${
+        lib.makeBinPath [
+          ffmpeg-headless
+          nginx
+        ]
+      }
+    '';
 
   meta = {
     inherit (manifest.package) description;
     license = lib.licenses.mit;
     mainProgram = "hls-swarm";
     platforms = lib.platforms.linux;
+  }
+  # The address of the repository stands once, in Cargo.toml.
+  // lib.optionalAttrs (manifest.workspace.package ? repository) {
+    changelog = "${manifest.workspace.package.repository}/blob/v${manifest.workspace.package.version}/CHANGELOG.md";
   };
 }

@@ -11,7 +11,8 @@ let
 in
 {
   default = pkgs.hls-swarm;
-  inherit (pkgs) hls-swarm hls-viewer-ffmpeg;
+  inherit (pkgs) hls-swarm hls-origin hls-viewer-ffmpeg;
+  demo = import ./demo.nix { inherit pkgs; };
 
   lab-pair = import ./lab-pair.nix { inherit pkgs facts runners; };
   module-options = import ./options-doc.nix { inherit pkgs lib modules; };

@@ -65,6 +65,9 @@ rec {
   # Addresses, names and ports of the lab.
   network = read ../vms/network.toml;
 
+  # What confines the units of both programs.
+  systemd = read ../profiles/systemd.toml;
+
   # The kernel settings for each kind of host: client, origin.
   sysctl = folder ../profiles/sysctl;
 

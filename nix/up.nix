@@ -4,12 +4,12 @@
   facts,
   packages,
   origin,
+  flake,
 }:
 let
   profiles = builtins.attrNames facts.origin.profiles;
   port = toString facts.network.stream_port;
   image = packages.test-origin-container;
-  machine = profile: if profile == "default" then "test-origin-vm" else "test-origin-vm-${profile}";
 in
 ''
   profile=''${1:-default} how=''${2:-runner}
@@ -27,16 +27,13 @@ in
         echo "error: neither podman nor docker is installed" >&2
         exit 3
       }
-      ${image} | "$engine" load
+      "$engine" load <${image}
       exec "$engine" run --rm --tmpfs /run/hls-origin:mode=1777 --publish 127.0.0.1:${port}:${port} ${image.imageName}:${image.imageTag} --profile "$profile"
       ;;
     vm)
-      case $profile in
-  ${
-    lib.concatMapStrings (
-      profile: "      ${profile}) exec ${packages.${machine profile}}/bin/microvm-run ;;\n"
-    ) profiles
-  }    esac
+      # Evaluated only now: each machine is a whole NixOS.
+      if [ "$profile" = default ]; then machine=test-origin-vm; else machine=test-origin-vm-$profile; fi
+      exec nix run "${flake}#$machine"
       ;;
     *)
       echo "error: invalid argument $how: expected runner, container or vm" >&2

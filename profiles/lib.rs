@@ -46,6 +46,9 @@ pub const IMPAIRMENT: [(&str, &str); 4] = [
     ("lossy", include_str!("impairment/lossy.toml")),
 ];
 
+/// What confines the systemd units of both programs.
+pub const SYSTEMD: &str = include_str!("systemd.toml");
+
 /// The resources that viewers and the origin need: the numbers of `sizing.toml`, one module per table.
 pub mod sizing {
     include!(concat!(env!("OUT_DIR"), "/sizing.rs"));

@@ -20,4 +20,5 @@ pub mod run;
 pub mod shard_plan;
 pub mod stream_check;
 pub mod supervisor;
+pub(crate) mod systemd;
 pub mod tui;

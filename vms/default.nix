@@ -38,5 +38,6 @@ lib.mapAttrs' (
   )
 ) facts.origin.profiles
 // {
-  swarm-client-microvm = machine ./client.nix { };
+  swarm-client-microvm = machine ./client.nix { onBridge = true; };
+  swarm-client-vm = machine ./client.nix { onBridge = false; };
 }

@@ -32,7 +32,7 @@ in
   # The system, and a tmpfs with space for the stream; its default size is half of the memory.
   microvm.mem = 768 + 2 * (derived.storage_bytes / mebibyte);
 
-  hls.tuning = {
+  services.hls-tuning = {
     roles = [ "origin" ];
     # The complete list: nothing else is in this network.
     variant = "lab";

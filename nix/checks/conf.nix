@@ -24,7 +24,7 @@ let
     );
 in
 {
-  profiles = run "profiles" [ packages.hls-swarm ] ''
+  profiles = run "profiles" [ packages.hls-swarm packages.hls-origin ] ''
     hls-swarm config check ${profiles "swarm"}
     hls-origin config check ${profiles "origin"}
   '';
@@ -33,7 +33,7 @@ in
   nginx =
     run "nginx"
       [
-        packages.hls-swarm
+        packages.hls-origin
         pkgs.nginx
       ]
       (
@@ -44,15 +44,46 @@ in
         '') (builtins.attrNames facts.origin.profiles)
       );
 
-  units = run "units" [ pkgs.systemd ] ''
-    mkdir units
-    ${lib.concatStrings (lib.mapAttrsToList (name: unit: "cp ${unit.unit}/${name} units/\n") ours)}
-    for unit in units/*; do
-      systemd-analyze verify --man=no "$PWD/$unit"
-    done
-    for unit in units/*.service; do
-      systemd-analyze security --offline=true --threshold=30 --no-pager "$PWD/$unit"
-    done
+  # systemd-analyze makes a runtime directory below /run, which the sandbox of Nix does not have.
+  units =
+    run "units"
+      [
+        pkgs.bubblewrap
+        pkgs.systemd
+      ]
+      ''
+        mkdir units
+        ${lib.concatStrings (lib.mapAttrsToList (name: unit: "cp ${unit.unit}/${name} units/\n") ours)}
+        analyze() {
+          bwrap --tmpfs / --ro-bind /nix /nix --ro-bind "$PWD/units" /units --proc /proc --dev /dev --dir /run \
+            --dir /tmp --setenv HOME /tmp systemd-analyze "$@"
+        }
+        for unit in $(ls units); do
+          analyze verify --man=no "/units/$unit"
+        done
+        for unit in $(ls units | grep '\.service$'); do
+          analyze security --offline=true --threshold=30 --no-pager "/units/$unit"
+        done
+      '';
+
+  # The viewers' machine and image contain only what viewers need.
+  closure = run "closure" [ ] ''
+    viewers=${pkgs.closureInfo { rootPaths = [ packages.hls-swarm ]; }}
+    ! grep -E -- '-(nginx|ffmpeg-(headless|full))-' $viewers/store-paths
+    size=$(cat $viewers/total-nar-size)
+    test "$size" -lt 80000000 || {
+      echo "the closure of hls-swarm has $size bytes; at most 80000000 are expected"
+      exit 1
+    }
+  '';
+
+  format = run "format" [ pkgs.nixfmt ] ''
+    nixfmt --check ${
+      lib.fileset.toSource {
+        root = ../..;
+        fileset = lib.fileset.fileFilter (file: file.hasExt "nix") ../..;
+      }
+    }
   '';
 
   viewer-ffmpeg = run "viewer-ffmpeg" [ packages.hls-viewer-ffmpeg ] ''

@@ -78,10 +78,33 @@ let
     }
   );
 
+  encrypted = (
+    hostOf {
+      services.hls-origin = {
+        enable = true;
+        instances.main = {
+          settings.serve = {
+            listen = "0.0.0.0";
+            tls = true;
+            tls_port = 443;
+          };
+          openFirewall = true;
+        };
+      };
+    }
+  );
+
+  # A service that is enabled without an instance runs nothing, which is a warning.
+  empty =
+    (hostOf {
+      services.hls-swarm.enable = true;
+      services.hls-origin.enable = true;
+    }).warnings;
+
   tuned =
     roles: variant:
     (hostOf {
-      hls.tuning = { inherit roles variant; };
+      services.hls-tuning = { inherit roles variant; };
       boot.kernel.sysctl."vm.swappiness" = 42;
     }).boot.kernel.sysctl;
   text = value: if value == null then null else toString value;
@@ -92,7 +115,7 @@ let
         enable = true;
         instances.a.settings.url = "http://127.0.0.1/stream.m3u8";
       };
-      hls.dashboards = {
+      services.hls-dashboards = {
         enable = true;
         origins = [ network.origin_address ];
       };
@@ -163,6 +186,25 @@ in
         hls-origin-main = "";
         hls-origin-second = "CAP_NET_BIND_SERVICE";
       };
+    };
+    tls-port = {
+      value = {
+        firewall = encrypted.networking.firewall.allowedTCPPorts;
+        capability = encrypted.systemd.services.hls-origin-main.serviceConfig.AmbientCapabilities;
+      };
+      expected = {
+        firewall = lib.sort lib.lessThan [
+          443
+          network.node_port
+          network.nginx_port
+          facts.origin.profiles.default.serve.port
+        ];
+        capability = "CAP_NET_BIND_SERVICE";
+      };
+    };
+    warns-without-an-instance = {
+      value = lib.length empty;
+      expected = 2;
     };
     settings-over-profile-over-default = {
       value = {
@@ -249,6 +291,19 @@ in
           id = network.client_tap;
         }
       ];
+    };
+    client-without-the-bridge = {
+      value = {
+        types = map (interface: interface.type) machines.swarm-client-vm.config.microvm.interfaces;
+        forwards = map (forward: forward.host.port) machines.swarm-client-vm.config.microvm.forwardPorts;
+      };
+      expected = {
+        types = [ "user" ];
+        forwards = [
+          network.client_metrics_forward
+          network.client_ssh_forward
+        ];
+      };
     };
     forwards = {
       value = lib.listToAttrs (

@@ -28,6 +28,10 @@ let
             type = lib.types.raw;
             default = pkgs.linuxPackages;
           };
+          warnings = lib.mkOption {
+            type = with lib.types; listOf str;
+            default = [ ];
+          };
           environment = kept;
           networking.firewall.allowedTCPPorts = lib.mkOption {
             type = with lib.types; listOf port;

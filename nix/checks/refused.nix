@@ -86,7 +86,25 @@ let
         (origin { })
         { services.hls-origin.instances.b = { }; }
       ];
-      message = "two instances share a port; give each a settings.serve.port and settings.metrics of its own.";
+      message = "two instances share a port; give each a settings.serve.port, settings.serve.tls_port, and settings.metrics of its own.";
+    };
+    tls-port-twice = {
+      module.imports = [
+        (origin { settings.serve.tls = true; })
+        {
+          services.hls-origin.instances.b.settings = {
+            serve = {
+              port = 8080;
+              tls = true;
+            };
+            metrics = {
+              node_port = "off";
+              nginx_port = "off";
+            };
+          };
+        }
+      ];
+      message = "two instances share a port; give each a settings.serve.port, settings.serve.tls_port,";
     };
     firewall-before-loopback = {
       module = origin { openFirewall = true; };
@@ -97,26 +115,26 @@ let
       message = "instances.a.profile' is not of type";
     };
     unknown-role = {
-      module.hls.tuning.roles = [ "server" ];
-      message = "A definition for option `hls.tuning.roles";
+      module.services.hls-tuning.roles = [ "server" ];
+      message = "A definition for option `services.hls-tuning.roles";
     };
     unknown-variant = {
-      module.hls.tuning = {
+      module.services.hls-tuning = {
         roles = [ "origin" ];
         variant = "reno";
       };
-      message = "hls.tuning.variant: there is no variant";
+      message = "services.hls-tuning.variant: there is no variant";
     };
     disks-of-a-client = {
-      module.hls.tuning = {
+      module.services.hls-tuning = {
         roles = [ "client" ];
         disks = true;
       };
-      message = "hls.tuning.disks is for origins";
+      message = "services.hls-tuning.disks is for origins";
     };
     nothing-to-scrape = {
-      module.hls.dashboards.enable = true;
-      message = "hls.dashboards: there is nothing to scrape";
+      module.services.hls-dashboards.enable = true;
+      message = "services.hls-dashboards: there is nothing to scrape";
     };
   };
 in

@@ -51,6 +51,9 @@ pub enum SwarmCommand {
     /// Print what Prometheus and Grafana need to monitor runs
     #[command(subcommand)]
     Monitoring(MonitoringCommand),
+    /// Print files that other programs need to make a run
+    #[command(subcommand)]
+    Render(RenderCommand),
     /// Check whether the run on this machine responds; exit code 0 if it does
     ///
     /// For health checks of containers, which have neither a shell nor curl.
@@ -107,6 +110,13 @@ pub enum ConfigCommand {
     },
     /// Check profiles; exit code 2 and the reason if one is not valid
     Check(CheckArgs),
+}
+
+/// The commands that print files for other programs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum RenderCommand {
+    /// Print a confined systemd unit for the run that these flags describe
+    Systemd(Box<RunArgs>),
 }
 
 /// The flags of `collect`.

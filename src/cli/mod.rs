@@ -64,7 +64,7 @@ pub fn program() -> Program {
     Program {
         command: LAYOUT.apply(command()),
         environment: ENVIRONMENT,
-        layered: &[&[], &["run"], &["check"], &["config", "show"]],
+        layered: &[&[], &["run"], &["check"], &["config", "show"], &["render", "systemd"]],
         more_arguments: Some((MORE_ARGUMENTS, &[&[], &["run"], &["check"]])),
     }
 }
@@ -72,7 +72,7 @@ pub fn program() -> Program {
 /// The layout of help texts and manual pages.
 pub const LAYOUT: Layout = Layout {
     groups: &[
-        ("Run", &["run", "check", "config"]),
+        ("Run", &["run", "check", "config", "render"]),
         ("Results", &["report", "collect", "monitoring"]),
         ("Machines", &["tune", "audit", "impair", "plan"]),
         ("Other", &["health", "man", "completions", "help"]),
@@ -238,6 +238,16 @@ pub const LAYOUT: Layout = Layout {
                 ("3", "nothing to audit"),
                 ("4", "a finding is at least as severe as --fail-on"),
             ],
+        },
+        Page {
+            command: "render",
+            examples: &[(
+                "hls-swarm render systemd -c 100 -d 5m -o run.json https://cdn.example/live.m3u8 > evening.service",
+                "Write a systemd unit that makes a run.",
+            )],
+            files: &[],
+            environment: &[],
+            exit_statuses: &[],
         },
         Page {
             command: "impair",

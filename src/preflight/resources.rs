@@ -10,13 +10,32 @@ use super::checklist::Finding;
 ///
 /// # Errors
 /// A preflight failure that names the limit, and what `viewers` viewers need.
-pub fn own_files(viewers: u32, need: u64, open_files: Option<u64>) -> Result<(), Failure> {
+pub fn own_files(viewers: u32, need: u64, open_files: Option<u64>, service: bool) -> Result<(), Failure> {
     match open_files {
         Some(have) if have < OWN_FILES => {
             let what = format!("open files: {have} available, {need} needed for {viewers} viewers");
-            Err(Failure::preflight(what).help(format!("ulimit -n {need}")))
+            Err(Failure::preflight(what).help(Limit::OpenFiles.raised_to(need, service)))
         }
         _ => Ok(()),
+    }
+}
+
+/// A limit of this process that a user can raise.
+#[derive(Clone, Copy)]
+enum Limit {
+    OpenFiles,
+    Processes,
+}
+
+impl Limit {
+    /// How to raise it: in a shell, or in the unit of a service.
+    fn raised_to(self, value: u64, service: bool) -> String {
+        match (self, service) {
+            (Self::OpenFiles, false) => format!("ulimit -n {value}"),
+            (Self::Processes, false) => format!("ulimit -u {value}"),
+            (Self::OpenFiles, true) => format!("set LimitNOFILE={value} in the unit"),
+            (Self::Processes, true) => format!("set LimitNPROC={value} and TasksMax=infinity in the unit"),
+        }
     }
 }
 
@@ -41,14 +60,16 @@ pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Fin
         machine.open_files,
         files,
         |files| files.to_string(),
-        format!("ulimit -n {files}{}", fits(machine.open_files, OWN_FILES, size.open_files)),
+        Limit::OpenFiles.raised_to(files, machine.service)
+            + &fits(machine.open_files, OWN_FILES, size.open_files),
     );
     check(
         "processes",
         machine.processes,
         processes,
         |processes| processes.to_string(),
-        format!("ulimit -u {processes}{}", fits(machine.processes, OWN_PROCESSES, size.processes)),
+        Limit::Processes.raised_to(processes, machine.service)
+            + &fits(machine.processes, OWN_PROCESSES, size.processes),
     );
     check(
         "memory",
@@ -94,6 +115,7 @@ mod tests {
         memory: Some(4 << 30),
         ports: Some(28_000),
         conntrack: None,
+        service: false,
     };
 
     #[test]
@@ -113,6 +135,18 @@ mod tests {
             "✗ open files: 20000 available, 20000100 needed for 1000000 viewers\n    \
              help: ulimit -n 20000100; or --clients 995, which fits"
         );
+    }
+
+    #[test]
+    fn the_help_in_a_service_names_the_unit() {
+        let findings = resources(1_000_000, &SIZE, &Headroom { service: true, ..MACHINE });
+        assert!(
+            findings[0].to_string().contains("set LimitNOFILE=20000100 in the unit; or"),
+            "{}",
+            findings[0]
+        );
+        let failure = own_files(5, 200, Some(3), true).unwrap_err();
+        assert_eq!(failure.help_text(), Some("set LimitNOFILE=200 in the unit"));
     }
 
     #[test]

@@ -31,7 +31,7 @@ use crate::output::exchange_log::ExchangeLog;
 use crate::preflight::checklist::Finding;
 use crate::preflight::resources::own_files;
 use crate::tui::Tui;
-use crate::{collect, consent, impair, monitoring, preflight, report, shard_plan};
+use crate::{collect, consent, impair, monitoring, preflight, report, shard_plan, systemd};
 
 /// The metrics of a run.
 const HEALTH: Endpoint = Endpoint {
@@ -66,6 +66,7 @@ fn command(Cli { command, run }: Cli, given: Given) -> Result<ExitCode, Failure>
         Some(SwarmCommand::Audit(args)) => audit::run(&args).map(ExitCode::from),
         Some(SwarmCommand::Impair(args)) => impair::run(&args).map(done),
         Some(SwarmCommand::Monitoring(command)) => monitoring::run(&command).map(done),
+        Some(SwarmCommand::Render(command)) => systemd::run(command, given).map(ExitCode::from),
         Some(SwarmCommand::Health(args)) => health::check(HEALTH, args).map(done),
         Some(SwarmCommand::Man(args)) => manual::print_page(&manual(), &args).map(done),
         Some(SwarmCommand::Completions(args)) => manual::print_completions(&cli::command(), &args).map(done),
@@ -103,7 +104,7 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     // The limit is raised before anything is opened, because later failures would not name it.
     let clients = plan.load.own_max_viewers();
     let needed = plan.viewers.engine.requirements(clients).open_files;
-    own_files(clients, needed, machine::raise_open_files(needed))?;
+    own_files(clients, needed, machine::raise_open_files(needed), machine::is_service())?;
     // The guard starts before the runtime, because it has to be forked from a process with one thread.
     let guard = Arc::new(Guard::start()?);
     let runtime = runtime::single_threaded()?;

@@ -114,6 +114,7 @@ pub(crate) async fn play(
     let snapshot = Arc::unwrap_or_clone(last);
     let report = Report { run: name, snapshot, recording, verdict, end_reason: describe(&stop_reason) };
     let written = report::publish(&files, &report).and(log);
+    tracing::info!("shutdown complete");
     if let Some((collector, shard)) = collector {
         // The collector waits for the report, even if it could not be written here.
         collect::send_report(&collector, shard, &report, shutdown).await?;

@@ -31,7 +31,7 @@ in
 
     host.wait_for_unit("multi-user.target")
     for image in ("${swarm-client-container}", "${test-origin-container}"):
-        host.succeed(f"{image} | podman load")
+        host.succeed(f"podman load <{image}")
     for image in (SWARM, ORIGIN):
         user = host.succeed(f"podman image inspect --format '{{{{.User}}}}' {image}").strip()
         assert user and not user.startswith(("0", "root")), (image, user)

@@ -17,7 +17,7 @@ let
       memorySize = 1536;
     };
     documentation.enable = false;
-    hls.tuning = {
+    services.hls-tuning = {
       roles = [ role ];
       variant = "lab";
     };

@@ -9,3 +9,4 @@ pub mod layers;
 pub mod logging;
 pub mod manual;
 pub mod program;
+pub mod unit;

@@ -104,13 +104,17 @@ fn unit(args: &OriginArgs, plan: &Plan) -> Result<String, Failure> {
         .filter(|(name, _)| name.starts_with("HLS_ORIGIN_"))
         .collect();
     environment.sort();
-    Ok(systemd::render(&Unit {
+    let serve = &plan.serving.serve;
+    let mut ports = vec![serve.port];
+    ports.extend(serve.tls.then_some(serve.tls_port));
+    systemd::render(&Unit {
         program: &program.to_string_lossy(),
         arguments: &arguments,
         environment: &environment,
         has_directory: args.dir.is_some(),
+        ports: &ports,
         derived: &plan.derived,
-    }))
+    })
 }
 
 #[cfg(test)]

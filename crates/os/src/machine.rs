@@ -22,6 +22,8 @@ pub struct Headroom {
     pub ports: Option<u64>,
     /// Connections that still fit into the connection-tracking table.
     pub conntrack: Option<u64>,
+    /// Whether systemd runs this program as a service, in whose unit limits are raised.
+    pub service: bool,
 }
 
 /// Reads the headroom of the machine. `open_files` is the result of [`raise_open_files`], `sources` the
@@ -34,7 +36,14 @@ pub fn headroom(open_files: Option<u64>, sources: u64) -> Headroom {
         memory: memory(),
         ports: ports(sources),
         conntrack: conntrack(),
+        service: is_service(),
     }
+}
+
+/// Returns whether systemd runs this program as a service: then its messages go to the journal (systemd.exec(5)).
+#[must_use]
+pub fn is_service() -> bool {
+    std::env::var_os("JOURNAL_STREAM").is_some()
 }
 
 /// Raises the soft limit of open files to `wanted`, as far as the hard limit allows, and returns the

@@ -61,10 +61,13 @@ async fn serve(args: &OriginArgs, guard: &Arc<Guard>, stop: &CancellationToken) 
         return output::print(&profile::to_toml(&plan.profile)?);
     }
     if args.service.embedded {
-        return embedded::serve(args, &plan.profile, &plan.stream, &plan.serving, stop).await;
+        embedded::serve(args, &plan.profile, &plan.stream, &plan.serving, stop).await?;
+    } else {
+        let (origin, endpoints) = Origin::prepare(args, &plan, guard).await?;
+        origin.serve(endpoints, stop).await?;
     }
-    let (origin, endpoints) = Origin::prepare(args, &plan, guard).await?;
-    origin.serve(endpoints, stop).await
+    tracing::info!("shutdown complete");
+    Ok(())
 }
 
 /// An origin whose sockets, directories and nginx configuration are ready.

@@ -60,14 +60,18 @@ pub async fn aggregate(
                     break;
                 }
                 for event in batch.drain(..) {
-                    if let (Some(open), Event::Exchange(exchange)) = (&mut log, &event)
-                        && let Err(failure) = open.write(exchange)
+                    let is_batch = matches!(event, Event::Batch(_));
+                    if let Some(open) = &mut log
+                        && let Err(failure) = write(open, &event)
                     {
                         // The user of a long run has to learn that logging has stopped.
                         tracing::error!("{}; the run goes on without it", failure.chain());
                         (log, written) = (None, Err(failure));
                     }
                     stats.apply(event);
+                    if is_batch {
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
             _ = publish.tick() => {
@@ -85,4 +89,13 @@ pub async fn aggregate(
     let last = Arc::new(stats.snapshot(now_ns()));
     snapshots.send_replace(Arc::clone(&last));
     Totals { last, recording: stats.recording(), log }
+}
+
+/// Writes the exchanges among `event`.
+fn write(log: &mut ExchangeLog, event: &Event) -> Result<(), Failure> {
+    match event {
+        Event::Exchange(exchange) => log.write(exchange),
+        Event::Batch(events) => events.iter().try_for_each(|event| write(log, event)),
+        _ => Ok(()),
+    }
 }

@@ -273,7 +273,8 @@ pub struct NetworkArgs {
 #[command(next_help_heading = "Viewers")]
 #[serde(default)]
 pub struct ViewerArgs {
-    /// What plays: FFmpeg, or the command line of --player, which implies command
+    /// What plays: FFmpeg, the command line of --player, which implies command, or native viewers, thousands of
+    /// which run in one process
     #[arg(long, value_enum, value_name = "ENGINE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineKind>,
@@ -281,6 +282,14 @@ pub struct ViewerArgs {
     #[arg(long, value_name = "COMMAND")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub player: Option<String>,
+    /// How native viewers choose among the variants: as this player does, or fixed, which stays with the first
+    /// one; not used with --variant. Without it as hls.js does
+    #[arg(long, value_enum, value_name = "ALGORITHM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abr: Option<AbrArg>,
+    /// Let each native viewer look names up itself, instead of once for all viewers of a thread
+    #[arg(long)]
+    pub resolve_per_viewer: bool,
     /// FFmpeg program; without it ffmpeg from PATH, or the small FFmpeg for viewers where it is installed
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -479,6 +488,26 @@ pub enum EngineKind {
     Ffmpeg,
     /// Any dynamically linked player, by its command line.
     Command,
+    /// Players without a process, which download and do not decode.
+    Native,
+}
+
+/// How native viewers choose among the variants of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AbrArg {
+    /// hls.js: two averages of the throughput.
+    #[value(name = "hlsjs")]
+    HlsJs,
+    /// ExoPlayer: a median of the throughput, and bounds on the buffer.
+    #[value(name = "exoplayer")]
+    ExoPlayer,
+    /// Shaka Player: two averages, and 8 s between switches.
+    Shaka,
+    /// BOLA, as in dash.js: the length of the buffer.
+    Bola,
+    /// The first variant that is listed, always.
+    Fixed,
 }
 
 /// Source of requests and bytes.

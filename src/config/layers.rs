@@ -97,6 +97,9 @@ fn named(
     Ok((shown, text))
 }
 
+/// The variables that name proxies.
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
+
 /// What else a plan depends on; secrets are left out, because not every command needs them.
 ///
 /// # Errors
@@ -113,6 +116,10 @@ pub fn environment(args: &RunArgs) -> Result<Environment, Failure> {
     Ok(Environment {
         ssl_cert_file: std::env::var_os("SSL_CERT_FILE").map(Into::into),
         viewer_ffmpeg: detect::find(),
+        proxies: PROXIES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+            .collect(),
         session_file: session_file.transpose()?,
         ..Environment::default()
     })

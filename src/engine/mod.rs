@@ -7,6 +7,7 @@
 
 pub mod command;
 pub mod ffmpeg;
+pub mod native;
 pub mod probe;
 pub mod process;
 pub mod viewer;
@@ -24,6 +25,7 @@ use hls_swarm_model::exchange::Source;
 
 use self::command::PlayerCommand;
 use self::ffmpeg::Ffmpeg;
+use self::native::Native;
 use self::probe::pipe::ProbeReader;
 use self::viewer::RunContext;
 use crate::config::plan::Stream;
@@ -36,6 +38,8 @@ pub enum EngineConfig {
     Ffmpeg(ffmpeg::Config),
     /// Any other player, by its command line.
     Command(command::Config),
+    /// Players without a process.
+    Native(native::Config),
 }
 
 impl EngineConfig {
@@ -45,6 +49,7 @@ impl EngineConfig {
         match self {
             Self::Ffmpeg(_) => ViewerSize::FFMPEG,
             Self::Command(_) => command::VIEWER_SIZE,
+            Self::Native(_) => native::VIEWER_SIZE,
         }
     }
 
@@ -71,6 +76,9 @@ impl EngineConfig {
                 let (engine, reader) = command::preflight::prepare(config, preflight).await?;
                 (Engine::Command(engine), Some(reader))
             }
+            Self::Native(config) => {
+                (Engine::Native(native::preflight::prepare(config, preflight).await?), None)
+            }
         })
     }
 }
@@ -82,6 +90,8 @@ pub enum Engine {
     Ffmpeg(Ffmpeg),
     /// Any other player.
     Command(PlayerCommand),
+    /// Players without a process.
+    Native(Native),
 }
 
 /// One play of a stream by one viewer, from start to end.
@@ -109,6 +119,7 @@ impl Engine {
         match self {
             Self::Ffmpeg(engine) => engine.source(),
             Self::Command(_) => Source::Probe,
+            Self::Native(_) => Source::Native,
         }
     }
 
@@ -123,7 +134,7 @@ impl Engine {
     pub fn ffmpeg_version(&self) -> Option<&str> {
         match self {
             Self::Ffmpeg(engine) => Some(engine.version()),
-            Self::Command(_) => None,
+            Self::Command(_) | Self::Native(_) => None,
         }
     }
 
@@ -131,17 +142,23 @@ impl Engine {
     #[must_use]
     pub fn player_command(&self) -> Option<&str> {
         match self {
-            Self::Ffmpeg(_) => None,
+            Self::Ffmpeg(_) | Self::Native(_) => None,
             Self::Command(engine) => Some(engine.text()),
         }
     }
 
-    /// The program and the arguments of a viewer.
+    /// The program and the arguments of a viewer; `None` if viewers have no process.
     #[must_use]
-    pub fn command_line(&self, stream: &Stream, selection: &Selection, viewer: u32) -> (&Path, Vec<String>) {
+    pub fn command_line(
+        &self,
+        stream: &Stream,
+        selection: &Selection,
+        viewer: u32,
+    ) -> Option<(&Path, Vec<String>)> {
         match self {
-            Self::Ffmpeg(engine) => engine.command_line(stream, selection, viewer),
-            Self::Command(engine) => engine.command_line(selection),
+            Self::Ffmpeg(engine) => Some(engine.command_line(stream, selection, viewer)),
+            Self::Command(engine) => Some(engine.command_line(selection)),
+            Self::Native(_) => None,
         }
     }
 
@@ -155,6 +172,7 @@ impl Engine {
         match self {
             Self::Ffmpeg(engine) => engine.play(context, session, stop).await,
             Self::Command(engine) => engine.play(context, session, stop).await,
+            Self::Native(engine) => engine.play(context, session, stop).await,
         }
     }
 }

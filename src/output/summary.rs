@@ -56,6 +56,7 @@ fn write(
 fn sources(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let how = match snapshot.sources.requests {
         Source::Probe => "measured by the socket probe inside each viewer",
+        Source::Native => "measured by the viewers themselves",
         Source::Log => "INFERRED from FFmpeg's log (no probe); bytes are what the origin announced",
     };
     write!(out, "source     {how}")?;

@@ -54,7 +54,10 @@ pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Fin
         let text = format!("{} available, {} needed for {viewers} viewers", unit(have), unit(need));
         findings.push(if have >= need { Finding::good(name, text) } else { Finding::bad(name, text, help) });
     };
-    let fits = |have: Option<u64>, own: u64, each: u64| fewer(have.unwrap_or(0).saturating_sub(own) / each);
+    let fits = |have: Option<u64>, own: u64, each: u64| {
+        // What a viewer does not need does not limit the number of viewers.
+        have.unwrap_or(0).saturating_sub(own).checked_div(each).map_or_else(String::new, fewer)
+    };
     check(
         "open files",
         machine.open_files,

@@ -14,7 +14,10 @@ use crate::preflight::Ready;
 /// Prints the command line, quoted for a shell.
 pub(crate) fn command(plan: &Plan, ready: &Ready) -> Result<ExitCode, Failure> {
     let (stream, selection) = ready.selections.of(1);
-    let (program, arguments) = ready.engine.command_line(stream, selection, 1);
+    let Some((program, arguments)) = ready.engine.command_line(stream, selection, 1) else {
+        return Err(Failure::usage("--print-cmd with --engine native: its viewers have no process")
+            .help("leave out one of them"));
+    };
     let quote = |text: &std::ffi::OsStr| {
         let text = text.to_string_lossy();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:+=,@%".contains(c);

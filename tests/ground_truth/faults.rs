@@ -14,12 +14,12 @@ use super::streams::{assert_passed, count};
 use super::swarm::{Exchange, Swarm, seconds};
 use super::truth;
 
-fn live(www: &Path) -> Live {
+pub(super) fn live(www: &Path) -> Live {
     Live::start(www, &[])
 }
 
 /// Number of the segment `sN.ts`.
-fn number(target: &str) -> Option<u32> {
+pub(super) fn number(target: &str) -> Option<u32> {
     target.rsplit('/').next()?.strip_prefix('s')?.strip_suffix(".ts")?.parse().ok()
 }
 
@@ -54,7 +54,7 @@ fn not_found_and_unavailable() {
 }
 
 /// The response with a file; 404 if there is no such file.
-fn file(www: &Path, target: &str) -> Vec<u8> {
+pub(super) fn file(www: &Path, target: &str) -> Vec<u8> {
     let kind = if target.ends_with(".ts") { "video/mp2t" } else { "application/vnd.apple.mpegurl" };
     match fs::read(www.join(target.trim_start_matches('/'))) {
         Ok(body) => Answer::ok(kind, &body).pieces.concat(),
@@ -63,7 +63,7 @@ fn file(www: &Path, target: &str) -> Vec<u8> {
 }
 
 /// A live stream on a scripted server.
-fn scripted(
+pub(super) fn scripted(
     script: impl Fn(&Path, &str) -> Answer + Send + Sync + 'static,
 ) -> (Server, tempfile::TempDir, Live) {
     let folder = tempfile::tempdir().unwrap();
@@ -73,9 +73,9 @@ fn scripted(
     (server, folder, stream)
 }
 
-fn play(server: Server, clients: u32, length: u32) -> Outcome {
+pub(super) fn play(server: Server, clients: u32, length: u32, arguments: &[&str]) -> Outcome {
     let known = Circumstances { host: format!("127.0.0.1:{}", server.port), ..Circumstances::default() };
-    let run = Swarm::start(&server.url("/s.m3u8"), clients, length, &[]).finish();
+    let run = Swarm::start(&server.url("/s.m3u8"), clients, length, arguments).finish();
     let served = truth::noted(&server.served());
     Outcome { run, served, known }
 }
@@ -98,7 +98,7 @@ fn reset_and_truncated_responses() {
             _ => Answer::new(bytes, Then::Keep),
         }
     });
-    let Outcome { run, served, known } = play(server, 3, 16);
+    let Outcome { run, served, known } = play(server, 3, 16, &[]);
     let account = settle("reset and cut short", &run, &served, &known);
     let cut = |outcome: fn(&Exchange) -> bool| {
         account
@@ -140,7 +140,7 @@ fn slow_responses() {
         let rest = whole.split_off(whole.len() / 2);
         Answer { pieces: vec![Vec::new(), whole, rest], pause: PAUSE, then: Then::Keep }
     });
-    let Outcome { run, served, known } = play(server, 3, 12);
+    let Outcome { run, served, known } = play(server, 3, 12, &[]);
     let account = settle("slow to answer", &run, &served, &known);
     assert_passed(&run);
     let pause = PAUSE.as_secs_f64();

@@ -8,6 +8,7 @@ mod account;
 mod balance;
 mod faults;
 mod media;
+mod native;
 mod pairing;
 mod secrets;
 mod serving;

@@ -82,6 +82,7 @@ pub(crate) struct Row {
     pub(crate) viewer: u32,
     pub(crate) state: String,
     pub(crate) starts: u32,
+    #[serde(default)]
     pub(crate) media_seconds: f64,
     pub(crate) requests: BTreeMap<String, u64>,
     pub(crate) bytes: BTreeMap<String, u64>,
@@ -126,7 +127,10 @@ impl Swarm {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
         command.args(["--clients", &clients.to_string(), "--duration", &format!("{length}s")]);
         command.args(["--ramp-rate", "10", "--seed", "1", "--metrics", "off", "--user-agent", USER_AGENT]);
-        command.args(["--probe", "require", "--log-level", "warn"]);
+        command.args(["--log-level", "warn"]);
+        if !arguments.contains(&"native") {
+            command.args(["--probe", "require"]);
+        }
         command.arg("--report").arg(folder.path().join("report.json"));
         command.arg("--exchange-log").arg(folder.path().join("exchanges"));
         command.args(arguments).arg(url);

@@ -25,5 +25,5 @@ pub use client::{Client, FetchError, Fetched};
 pub use proxy::{InvalidProxy, Proxies};
 pub use request::Request;
 pub use response::{KeepBody, Sink};
-pub use shard::{Settings, Shard, Trust};
+pub use shard::{Policy, Settings, Shard, Trust};
 pub use transfer::{ConnectFailure, End, Observer, Progress, Transfer};

@@ -97,6 +97,8 @@ pub enum Event {
         /// The viewer.
         viewer: u32,
     },
+    /// Several events, in order.
+    Batch(Vec<Self>),
     /// A request and its response are over.
     Exchange(Box<Exchange>),
     /// A viewer has read a whole playlist.

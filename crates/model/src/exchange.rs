@@ -50,6 +50,8 @@ pub enum Outcome {
     Complete,
     /// The viewer closed the connection first.
     ClosedByViewer,
+    /// The viewer gave a segment up for one of a lower variant, and closed the connection.
+    Abandoned,
     /// The peer closed the connection first.
     ClosedByPeer,
     /// The connection failed with this errno.
@@ -108,6 +110,20 @@ pub enum Source {
     Probe,
     /// FFmpeg's log: inferred.
     Log,
+    /// The sockets of native viewers: measured.
+    Native,
+}
+
+impl Source {
+    /// The name in reports and metric labels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+            Self::Log => "log",
+            Self::Native => "native",
+        }
+    }
 }
 
 /// One request and its outcome. Times are `CLOCK_MONOTONIC` nanoseconds; a value that was not measured

@@ -66,6 +66,15 @@ pub fn hard_open_files() -> io::Result<u64> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.1)
 }
 
+/// Returns the memory of all TCP sockets, in bytes, at which the kernel begins to save (the second value of
+/// net.ipv4.tcp_mem); `None` = unknown.
+#[must_use]
+pub fn tcp_memory_pressure() -> Option<u64> {
+    let pages = fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").ok()?;
+    let pages: u64 = pages.split_whitespace().nth(1)?.parse().ok()?;
+    pages.checked_mul(procfs::page_size())
+}
+
 /// Returns those of `addresses` that this machine does not have, with the error of the kernel.
 #[must_use]
 pub fn not_local(addresses: &[IpAddr]) -> Vec<(IpAddr, io::Error)> {

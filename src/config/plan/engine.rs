@@ -2,16 +2,24 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
 use hls_swarm_base::error::Failure;
+use hls_swarm_client::Proxies;
+use hls_swarm_player::{Algorithm, Preset, Variants};
 
 use super::{Environment, safety};
-use crate::cli::run::{EngineKind, ProbeMode, RunArgs};
-use crate::engine::{EngineConfig, command, ffmpeg};
+use crate::cli::run::{AbrArg, EngineKind, ProbeMode, RunArgs, VariantSelection};
+use crate::engine::{EngineConfig, command, ffmpeg, native};
 
 /// The engine and its configuration.
 pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Failure> {
     let viewers = &args.viewers;
     match (viewers.engine, &viewers.player) {
+        (Some(EngineKind::Native), Some(_)) => {
+            Err(Failure::usage("--player has no effect with --engine native").help("leave out one of them"))
+        }
+        (Some(EngineKind::Native), None) => native(args, environment),
         (Some(EngineKind::Ffmpeg), Some(_)) => {
             Err(Failure::usage("--player has no effect with --engine ffmpeg")
                 .help("leave out one of them; --player implies --engine command"))
@@ -38,4 +46,33 @@ fn player(args: &RunArgs, text: &str) -> Result<EngineConfig, Failure> {
         return Err(Failure::usage(what).help("leave out --probe off"));
     }
     command::Config::parse(text).map(EngineConfig::Command)
+}
+
+fn native(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Failure> {
+    let given = |key: &str| args.given.contains(key);
+    let of_streams = args.stream.streams.iter().any(|stream| stream.variant.is_some());
+    let is_fixed = given("variant") || args.stream.variant != VariantSelection::All || of_streams;
+    if let Some(abr) = args.viewers.abr.filter(|_| is_fixed) {
+        let name = abr.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        return Err(Failure::usage(format!(
+            "--variant together with --abr {name}: a variant that is chosen is played from beginning to end"
+        ))
+        .help("leave out one of them"));
+    }
+    let preset = Preset::default();
+    let fixed = Variants::Fixed(VariantSelection::First);
+    let variants = match args.viewers.abr {
+        _ if is_fixed => None,
+        None => Some(Variants::Adaptive(preset.abr())),
+        Some(AbrArg::HlsJs) => Some(Variants::Adaptive(Algorithm::HlsJs)),
+        Some(AbrArg::ExoPlayer) => Some(Variants::Adaptive(Algorithm::ExoPlayer)),
+        Some(AbrArg::Shaka) => Some(Variants::Adaptive(Algorithm::Shaka)),
+        Some(AbrArg::Bola) => Some(Variants::Adaptive(Algorithm::Bola)),
+        Some(AbrArg::Fixed) => Some(fixed),
+    };
+    let proxies = Proxies::read(|name| environment.proxies.get(name).cloned()).map_err(|error| {
+        Failure::usage(error.to_string()).help("write it like http://HOST:PORT, or unset it")
+    })?;
+    let resolve_per_viewer = args.viewers.resolve_per_viewer;
+    Ok(EngineConfig::Native(native::Config { preset, variants, resolve_per_viewer, proxies }))
 }

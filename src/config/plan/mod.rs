@@ -9,6 +9,7 @@ pub(crate) mod safety;
 pub(crate) mod stream;
 pub mod unused_options;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use hls_swarm_model::metric::NEED_PROGRESS;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 use hls_swarm_model::verdict::threshold::{InvalidThreshold, Threshold};
 
-use crate::cli::run::{ProbeMode, RunArgs};
+use crate::cli::run::{EngineKind, ProbeMode, RunArgs};
 use crate::config::presets::preset;
 use crate::engine::EngineConfig;
 use crate::load::Load;
@@ -91,6 +92,8 @@ pub struct Environment {
     pub session_file: Option<String>,
     /// An FFmpeg built only for viewers, if one is installed.
     pub viewer_ffmpeg: Option<PathBuf>,
+    /// The variables that name proxies, which native viewers follow as FFmpeg does.
+    pub proxies: BTreeMap<String, String>,
     /// The lines of `--header-file`.
     pub secret_headers: Vec<String>,
     /// The secrets that flags refer to.
@@ -113,6 +116,7 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
     };
     if let Some(flag) = network.needs_probe(&streams.first().resolve)
         && args.viewers.probe == ProbeMode::Off
+        && args.viewers.engine != Some(EngineKind::Native)
     {
         return Err(Failure::usage(format!(
             "{flag} together with --probe off: it is the probe that does it"
@@ -140,11 +144,16 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
             max_restarts: Some(args.viewers.max_restarts).filter(|limit| *limit > 0),
         },
         network,
-        thresholds: thresholds(&args.results.thresholds, args.viewers.player.is_some())?,
+        thresholds: thresholds(&args.results.thresholds, without_progress(args))?,
         abort_after: Some(args.results.abort_after.0).filter(|after| !after.is_zero()),
         skip_preflight: args.viewers.skip_preflight,
         results: results::resolve(args)?,
     })
+}
+
+/// Whether viewers do not report how far they have played.
+fn without_progress(args: &RunArgs) -> bool {
+    args.viewers.player.is_some() || args.viewers.engine == Some(EngineKind::Native)
 }
 
 /// `without_progress`: the player does not report how far it has played.
@@ -165,8 +174,7 @@ fn thresholds(typed: &[String], without_progress: bool) -> Result<Vec<Threshold>
     let all: Vec<Threshold> = sets.into_iter().chain(single).collect();
     let unmeasured = all.iter().find(|one| without_progress && NEED_PROGRESS.contains(&one.metric()));
     if let Some(unmeasured) = unmeasured {
-        let what =
-            format!("threshold {unmeasured} cannot be judged with --player, which does not report progress");
+        let what = format!("threshold {unmeasured} cannot be judged: these viewers do not report progress");
         return Err(
             Failure::usage(what).help("leave it out; in place of a set, pass the thresholds one by one")
         );

@@ -238,7 +238,12 @@ fn exchange(record: &Record, entry: Option<Entry>, read: Option<&Known>) -> Exch
 }
 
 const fn looks_like(record: &Record) -> Option<Content> {
-    Some(match record.content {
+    content_of(record.content)
+}
+
+/// The content of this code; `None` = not known.
+pub(crate) const fn content_of(code: u8) -> Option<Content> {
+    Some(match code {
         content::EMPTY => Content::Empty,
         content::MPEG_TS => Content::MpegTs,
         content::ISO_BOX => Content::IsoBox,

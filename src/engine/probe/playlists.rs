@@ -234,7 +234,7 @@ fn of_multivariant(base: &RequestTarget, playlist: &Multivariant) -> Vec<ListedU
 }
 
 /// The state by which insight compares playlists.
-fn state(said: &Playlist) -> Option<MediaPlaylist> {
+pub(crate) fn state(said: &Playlist) -> Option<MediaPlaylist> {
     let Playlist::Media(media) = said else { return None };
     let last = media.segments.last().map(|segment| last_element(&segment.uri));
     let segments = media.skipped.saturating_add(media.segments.len() as u64);

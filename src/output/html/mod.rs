@@ -125,6 +125,7 @@ fn footer(Report { run, snapshot, .. }: &Report) -> Markup {
     let source = match snapshot.sources.requests {
         Source::Probe => "Requests and bytes were measured by the socket probe inside each viewer.",
         Source::Log => "Requests and bytes were inferred from FFmpeg's log, not measured.",
+        Source::Native => "Requests and bytes were measured by the viewers themselves.",
     };
     html! {
         footer {

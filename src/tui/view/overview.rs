@@ -166,6 +166,7 @@ fn condition_lines(snapshot: &Snapshot, theme: Theme) -> Vec<Line<'static>> {
     let generator = &snapshot.generator;
     let source = match snapshot.sources.requests {
         Source::Probe => "probe",
+        Source::Native => "native viewers",
         Source::Log => "log, INFERRED",
     };
     let cpu = |percent: Option<f64>| format!("{} %", decimal(percent, 1));

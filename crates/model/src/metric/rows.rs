@@ -2,7 +2,6 @@
 
 use super::Type::{Counter, Gauge};
 use super::{Metric, Row, counter, gauge, rows};
-use crate::exchange::Source;
 use crate::run::Run;
 use crate::snapshot::{
     self, Edge, Origin, PlaylistFaults, SegmentSizes, Snapshot, StageRow, StreamRow, VariantRow, ViewerRow,
@@ -39,7 +38,7 @@ fn responses() -> Vec<Metric> {
             Gauge,
             &["requests"],
             "Where requests, bytes and latencies come from: probe (measured) or log (inferred).",
-            |s, _| labelled([(if s.sources.requests == Source::Probe { "probe" } else { "log" }, 1)]),
+            |s, _| labelled([(s.sources.requests.name(), 1)]),
         ),
         rows("http_responses_total", Counter, &["status_code"], "Responses by status code.", |s, _| {
             by_status(s, 0)

@@ -161,7 +161,7 @@ fn trust() -> Vec<Metric> {
             |s| s.agreement.kernel_bytes,
         ),
         counter("probe_records_lost_total", "Records of the probe that never arrived.", |s| {
-            (s.sources.requests == Source::Probe).then_some(s.generator.events_lost as f64)
+            (s.sources.requests != Source::Log).then_some(s.generator.events_lost as f64)
         }),
         gauge("generator_cpu_ratio", "Average busy share of this machine's processors, 0 to 1.", |s| {
             s.generator.cpu_percent.map(|percent| percent / 100.0)

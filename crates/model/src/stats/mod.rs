@@ -142,6 +142,7 @@ impl Stats {
     /// Applies one event.
     pub fn apply(&mut self, event: Event) {
         match event {
+            Event::Batch(events) => events.into_iter().for_each(|event| self.apply(event)),
             Event::Started { viewer, generation, at_ns } => self.viewers.started(viewer, generation, at_ns),
             Event::NoProgress { viewer, silence_ns } => self.viewers.no_progress(viewer, silence_ns),
             Event::Progress { viewer, media_us, speed, drift_seconds } => {

@@ -15,7 +15,7 @@ use toml::Value;
 use hls_swarm_base::error::Failure;
 use hls_swarm_cli::layers::{Given, filtered};
 
-use crate::cli::run::{ProbeMode, RunArgs, VariantSelection};
+use crate::cli::run::{EngineKind, ProbeMode, RunArgs, VariantSelection};
 use crate::config::layers;
 
 /// The cause for which a value has no effect.
@@ -48,6 +48,9 @@ const RULES: &[(&str, Rule)] = &[
     ("seg_retry", of_ffmpeg),
     ("unpaced", of_ffmpeg),
     ("restart_on_stall", of_ffmpeg),
+    ("probe", |a| is_native(a).then_some(Against("engine", "native viewers measure themselves"))),
+    ("abr", of_native),
+    ("resolve_per_viewer", of_native),
     ("header", not_sent),
     ("header_file", not_sent),
     ("user_agent", not_sent),
@@ -129,7 +132,18 @@ const RULES: &[(&str, Rule)] = &[
 const AGAINST_NODE: Cause = Against("origin_metrics", "that address has its own port");
 const AGAINST_NGINX: Cause = Against("nginx_metrics", "that address has its own port");
 
+fn is_native(args: &RunArgs) -> bool {
+    args.viewers.engine == Some(EngineKind::Native)
+}
+
+fn of_native(args: &RunArgs) -> Option<Cause> {
+    (!is_native(args)).then_some(Without("engine", "it is an option of native viewers"))
+}
+
 fn of_ffmpeg(args: &RunArgs) -> Option<Cause> {
+    if is_native(args) {
+        return Some(Against("engine", "it is an option of FFmpeg viewers"));
+    }
     args.viewers.player.as_ref().map(|_| Beside("player", "it is an option of FFmpeg viewers"))
 }
 

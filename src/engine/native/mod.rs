@@ -1,0 +1,114 @@
+//! Native viewers: players without a process. A viewer is a task that carries out what a [`hls_swarm_player::Player`]
+//! asks for, with the project's own HTTP client; nothing is decoded.
+//!
+//! Viewers are divided over threads ([`shard`]), which share nothing. A session runs wholly on its thread; the main
+//! thread only waits for its end, as it does for a process.
+
+mod body;
+mod observer;
+mod outbox;
+mod playlists;
+pub(crate) mod preflight;
+mod session;
+mod shard;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use hls_swarm_base::exit_status::ProcessExit;
+use hls_swarm_base::sizing::ViewerSize;
+use hls_swarm_client::Proxies;
+use hls_swarm_model::event::{EndClass, Event};
+use hls_swarm_os::clock::now_ns;
+use hls_swarm_player::{self as player, Preset, Variants};
+
+use self::shard::{Job, Shards};
+use super::viewer::RunContext;
+use super::{Session, SessionEnd};
+use crate::config::plan::Stream;
+
+/// The resources of one viewer, measured by `make bench-native` and rounded up: two connections with TLS, their
+/// buffers in the kernel, and its player.
+pub(crate) const VIEWER_SIZE: ViewerSize =
+    ViewerSize { open_files: 1, processes: 0, memory_bytes: 32 << 10, local_ports: 2 };
+
+/// The planned configuration of native viewers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The player whose rules viewers follow.
+    pub preset: Preset,
+    /// How viewers choose among variants; `None` = each stream has a variant of its own (`--variant`).
+    pub variants: Option<Variants>,
+    /// Whether each viewer looks names up itself.
+    pub resolve_per_viewer: bool,
+    /// Proxies.
+    pub proxies: Proxies,
+}
+
+impl Config {
+    /// How viewers of `stream` choose among its variants.
+    fn variants_of(&self, stream: &Stream) -> Variants {
+        self.variants.unwrap_or(Variants::Fixed(stream.variant))
+    }
+}
+
+/// Native viewers that are ready to play.
+#[derive(Debug)]
+pub struct Native {
+    config: Config,
+    /// Started by the first session.
+    shards: OnceLock<Shards>,
+}
+
+impl Native {
+    pub(crate) const fn new(config: Config) -> Self {
+        Self { config, shards: OnceLock::new() }
+    }
+
+    /// Plays the viewer's stream once and returns when the session has ended; `stop` ends it.
+    pub(crate) async fn play(
+        &self,
+        context: &RunContext,
+        session: Session,
+        stop: &CancellationToken,
+    ) -> SessionEnd {
+        let Session { viewer, generation } = session;
+        let started_ns = now_ns();
+        let shards = self.shards.get_or_init(|| Shards::start(&self.config, context));
+        let target = context.targets.of(viewer);
+        let config = player::Config {
+            variants: self.config.variants_of(&target.stream),
+            ..player::Config::new(target.stream.url.clone(), self.config.preset)
+        };
+        let stop = stop.clone();
+        let job = Job {
+            session,
+            config: Arc::new(config),
+            user_agent: target.stream.user_agent_of(viewer),
+            source: context.plan.network.source_of(viewer),
+            bits: context.plan.network.caps.as_ref().map(|caps| *caps.of(viewer)),
+            started_ns,
+            stop,
+        };
+        if let Some(end) = shards.play(job).await {
+            return end;
+        }
+        // The thread has panicked, which was logged.
+        let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
+        let reason = "the thread of the viewer has ended".to_owned();
+        tracing::error!(viewer, generation, reason);
+        context
+            .record(Event::Ended {
+                viewer,
+                class: EndClass::Failed,
+                ending: ProcessExit::Exited(1),
+                killed: false,
+                reason,
+                uptime_seconds: uptime.as_secs_f64(),
+            })
+            .await;
+        SessionEnd { class: EndClass::Failed, uptime }
+    }
+}

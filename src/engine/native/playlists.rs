@@ -1,0 +1,113 @@
+//! The playlists that a thread's viewers read. Equal bodies are parsed once: most viewers read the same text, so each
+//! body is compared with the last ones of its address first.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
+use url::Url;
+
+use hls_swarm_client::head::Coding;
+use hls_swarm_hls::playlist::{Playlist, read};
+use hls_swarm_model::exchange::MediaPlaylist;
+
+use crate::engine::probe::playlists::state;
+
+/// Bodies that are kept per address: with caches in between, viewers see an old one and a new one in turn.
+const KEPT: usize = 3;
+/// Addresses that are kept. With an address for each viewer, more would only cost memory.
+const ADDRESSES: usize = 2_000;
+/// Maximum size of a decoded body, bytes.
+const LARGEST_DECODED: u64 = 64 << 20;
+
+/// A playlist that was read.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// The parsed playlist.
+    pub(super) playlist: Arc<Playlist>,
+    /// The state of a media playlist.
+    pub(super) state: Option<MediaPlaylist>,
+}
+
+/// A body, and the playlist in it, if there is one.
+type Seen = (Box<[u8]>, Option<Known>);
+
+/// The playlists of one thread.
+#[derive(Debug, Default)]
+pub(super) struct Playlists {
+    /// By the hash of the address: bodies, latest first.
+    known: HashMap<u64, Vec<Seen>>,
+}
+
+impl Playlists {
+    /// The playlist in `body`, which was found at `url`; `None` if it is not one.
+    pub(super) fn take(&mut self, url_hash: u64, url: &Url, body: &[u8], coding: Coding) -> Option<Known> {
+        if self.known.len() >= ADDRESSES && !self.known.contains_key(&url_hash) {
+            self.known.clear();
+        }
+        let bodies = self.known.entry(url_hash).or_default();
+        if let Some(place) = bodies.iter().position(|(known, _)| **known == *body) {
+            return bodies.get(place).and_then(|(_, known)| known.clone());
+        }
+        let known = parsed(url, body, coding);
+        bodies.insert(0, (body.into(), known.clone()));
+        bodies.truncate(KEPT);
+        known
+    }
+}
+
+fn parsed(url: &Url, body: &[u8], coding: Coding) -> Option<Known> {
+    let text = match coding {
+        Coding::Identity => body.into(),
+        Coding::Gzip => decoded(&mut GzDecoder::new(body))?.into(),
+        // Some servers send it without the frame that RFC 9110 requires (8.4.1.2).
+        Coding::Deflate => {
+            decoded(&mut ZlibDecoder::new(body)).or_else(|| decoded(&mut DeflateDecoder::new(body)))?.into()
+        }
+        Coding::Other => return None,
+    };
+    let text: std::borrow::Cow<'_, [u8]> = text;
+    let playlist = read(&String::from_utf8_lossy(&text), url).ok()?.playlist;
+    let state = state(&playlist);
+    Some(Known { playlist: Arc::new(playlist), state })
+}
+
+fn decoded(reader: &mut dyn Read) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    reader.take(LARGEST_DECODED).read_to_end(&mut text).ok()?;
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const TEXT: &[u8] = b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:7\n#EXTINF:2,\na.ts\n";
+
+    #[test]
+    fn equal_bodies_are_parsed_once() {
+        let url: Url = "http://h/a.m3u8".parse().unwrap();
+        let mut playlists = Playlists::default();
+        let mut take = |hash, body: &[u8]| playlists.take(hash, &url, body, Coding::Identity);
+        let first = take(1, TEXT).unwrap();
+        assert_eq!(first.state.unwrap().next_sequence(), 8);
+        assert!(Arc::ptr_eq(&first.playlist, &take(1, TEXT).unwrap().playlist));
+        assert!(!Arc::ptr_eq(&first.playlist, &take(2, TEXT).unwrap().playlist), "another address");
+        assert!(take(1, b"<html>").is_none() && take(1, b"<html>").is_none());
+        assert!(Arc::ptr_eq(&first.playlist, &take(1, TEXT).unwrap().playlist));
+    }
+
+    #[test]
+    fn compressed_playlists_are_read() {
+        let url: Url = "http://h/a.m3u8".parse().unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(TEXT).unwrap();
+        let body = gzip.finish().unwrap();
+        assert!(Playlists::default().take(1, &url, &body, Coding::Gzip).is_some());
+        assert!(Playlists::default().take(1, &url, &body[..20], Coding::Gzip).is_none());
+        assert!(Playlists::default().take(1, &url, &body, Coding::Other).is_none());
+    }
+}

@@ -1,0 +1,360 @@
+//! One session of one viewer: carries out what its player asks for, and passes it what happened.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use hls_swarm_base::exit_status::ProcessExit;
+use hls_swarm_client::{Client, FetchError, Fetched, Progress, Request};
+use hls_swarm_hls::playlist::media::EncryptionMethod;
+use hls_swarm_model::event::{EndClass, Event};
+use hls_swarm_model::exchange::Kind;
+use hls_swarm_model::listed::{Rendition, SegmentId};
+use hls_swarm_os::clock::now_ns;
+use hls_swarm_os::secrets;
+use hls_swarm_player::Player;
+use hls_swarm_player::interface::{
+    EventKind, Fetch, FetchFailure, Input, Output, PlaybackFailure, RequestId, RequestKind, Role, Transfer,
+};
+
+use super::body::Body;
+use super::observer::{Recorder, Tag};
+use super::shard::{Job, Shared};
+use crate::engine::SessionEnd;
+
+/// A timer that fires later than this keeps the viewer waiting.
+const LATE: Duration = Duration::from_millis(5);
+
+/// A request under way.
+struct Under {
+    id: RequestId,
+    kind: RequestKind,
+    /// The rendition it belongs to, and its variant.
+    place: (Role, u16),
+    /// Whether only a part of the resource was asked for.
+    is_part: bool,
+    tag: Rc<Tag>,
+    progress: Rc<Progress>,
+    fetch: Pin<Box<dyn Future<Output = Result<Fetched<Body>, FetchError>>>>,
+}
+
+/// A session.
+struct Viewing {
+    player: Player,
+    client: Rc<Client<Recorder>>,
+    under: Vec<Under>,
+    wake: Option<Duration>,
+    /// The instant from which the player's time counts, `CLOCK_MONOTONIC` nanoseconds, and the same for timers.
+    epoch: (u64, Instant),
+    /// By role and variant: the hash of the address of the media playlist.
+    playlists: Vec<((Role, u16), u64)>,
+    outputs: Vec<Output>,
+    failure: Option<PlaybackFailure>,
+    /// Why the last request failed.
+    last_error: Option<String>,
+    viewer: u32,
+}
+
+/// Plays until the stream has ended, playback has failed, or the viewer is stopped.
+pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
+    let Job { session, config, user_agent, source, bits, started_ns, stop } = job;
+    let viewer = session.viewer;
+    shared.outbox.push(Event::Started { viewer, generation: session.generation, at_ns: started_ns });
+    shared.outbox.push(Event::NoProgress { viewer, silence_ns: None });
+    let recorder = Rc::new(Recorder {
+        session,
+        outbox: Rc::clone(&shared.outbox),
+        playlists: Rc::clone(&shared.playlists),
+        pid: std::process::id(),
+    });
+    let turn = viewer.saturating_sub(1) as usize;
+    let client = Client::new(Rc::clone(&shared.client), recorder, user_agent, source, bits, turn);
+    let mut viewing = Viewing {
+        player: Player::new(config, seed(shared.seed, viewer, session.generation)),
+        client: Rc::new(client),
+        under: Vec::new(),
+        wake: None,
+        epoch: (started_ns, Instant::now()),
+        playlists: Vec::new(),
+        outputs: Vec::new(),
+        failure: None,
+        last_error: None,
+        viewer,
+    };
+    let is_stopped = tokio::select! {
+        biased;
+        () = stop.cancelled() => true,
+        () = viewing.play() => false,
+    };
+    let (class, reason) = viewing.end(is_stopped);
+    // Requests under way end now, and are reported before the session.
+    drop(viewing);
+    let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
+    let ending = ProcessExit::Exited(u8::from(class == EndClass::Failed).into());
+    tracing::debug!(viewer, generation = session.generation, ?class, reason, "viewer ended");
+    let uptime_seconds = uptime.as_secs_f64();
+    shared.outbox.push(Event::Ended { viewer, class, ending, killed: false, reason, uptime_seconds });
+    SessionEnd { class, uptime }
+}
+
+/// The chance of one session. Where each viewer has a variant of its own, the number of the viewer decides, so it is
+/// the whole seed of the first session.
+const fn seed(run: u64, viewer: u32, generation: u32) -> u64 {
+    let first = viewer.saturating_sub(1) as u64;
+    if generation <= 1 { first } else { first.wrapping_add(run.wrapping_mul(generation as u64)) }
+}
+
+impl Viewing {
+    async fn play(&mut self) {
+        self.step(Input::Start);
+        while !self.player.is_finished() {
+            let wake = self.wake;
+            let epoch = self.epoch.1;
+            let timer = async {
+                match wake {
+                    Some(wake) => sleep_until(epoch + wake).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let answered = {
+                let mut timer = pin!(timer);
+                poll_fn(|context| {
+                    for place in 0..self.under.len() {
+                        let Some(under) = self.under.get_mut(place) else { continue };
+                        if let Poll::Ready(result) = under.fetch.as_mut().poll(context) {
+                            return Poll::Ready(Some((self.under.swap_remove(place), result)));
+                        }
+                    }
+                    timer.as_mut().poll(context).map(|()| None)
+                })
+                .await
+            };
+            match answered {
+                Some((under, result)) => self.answer(under, result),
+                None => self.timer(),
+            }
+        }
+    }
+
+    /// The player's time.
+    fn now(&self) -> Duration {
+        self.time(now_ns())
+    }
+
+    fn time(&self, at_ns: u64) -> Duration {
+        Duration::from_nanos(at_ns.saturating_sub(self.epoch.0))
+    }
+
+    fn timer(&mut self) {
+        let wake = self.wake.take();
+        let now = self.now();
+        if let Some(by) = wake.and_then(|wake| now.checked_sub(wake)).filter(|by| *by > LATE) {
+            self.step(Input::Late { by });
+        }
+        let progress: Vec<Input> = self
+            .under
+            .iter()
+            .filter(|under| under.kind == RequestKind::Segment)
+            .map(|under| self.progress(under))
+            .collect();
+        progress.into_iter().for_each(|input| self.step(input));
+        self.step(Input::Timer);
+    }
+
+    fn progress(&self, under: &Under) -> Input {
+        let progress = &under.progress;
+        let time = |at: &Cell<u64>| Some(at.get()).filter(|at| *at > 0).map(|at| self.time(at));
+        Input::Progress {
+            request: under.id,
+            bytes: progress.body_bytes.get(),
+            started: time(&progress.started_ns).unwrap_or_else(|| self.now()),
+            first_byte: time(&progress.first_byte_ns),
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let now = self.now();
+        let mut outputs = std::mem::take(&mut self.outputs);
+        self.player.step(now, input, &mut outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Fetch(fetch) => self.fetch(fetch),
+                Output::Abort(id) => {
+                    let place = self.under.iter().position(|under| under.id == id);
+                    if let Some(under) = place.map(|place| self.under.swap_remove(place)) {
+                        under.tag.is_abandoned.set(true);
+                    }
+                }
+                Output::WakeAt(at) => self.wake = Some(at),
+                Output::Event(event) => {
+                    tracing::trace!(viewer = self.viewer, ?event, "viewer");
+                    if let EventKind::PlaybackFailed { reason } = event.kind {
+                        self.failure = Some(reason);
+                    }
+                }
+            }
+        }
+        self.outputs = outputs;
+    }
+
+    fn fetch(&mut self, fetch: Fetch) {
+        let rendition = rendition(fetch.role);
+        let playlist = self.playlist_of(fetch.role, fetch.variant);
+        let segment = fetch.segment.as_ref().map(|segment| SegmentId {
+            playlist,
+            sequence: segment.sequence,
+            duration_us: u64::try_from(segment.duration.as_micros()).unwrap_or(u64::MAX),
+            rendition,
+            encrypted: segment.key.as_ref().is_some_and(|key| key.method == EncryptionMethod::Aes128),
+            from_start: true,
+        });
+        let is_playlist = matches!(fetch.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist);
+        let tag = Rc::new(Tag {
+            kind: kind(fetch.kind),
+            rendition,
+            segment,
+            is_blocking_reload: fetch.url.query().is_some_and(|query| query.contains("_HLS_msn=")),
+            is_abandoned: Cell::new(false),
+            playlist: RefCell::new(None),
+            defect: Cell::new(None),
+        });
+        let progress = Rc::new(Progress::default());
+        let is_part = fetch.byte_range.is_some();
+        let request = Request {
+            range: fetch.byte_range.map(|range| range.offset..range.offset.saturating_add(range.length)),
+            compressed: is_playlist,
+            progress: Some(Rc::clone(&progress)),
+            ..Request::get(fetch.url)
+        };
+        let body = if is_playlist { Body::of_playlist() } else { Body::of_media() };
+        let (client, own) = (Rc::clone(&self.client), Rc::clone(&tag));
+        let future = Box::pin(async move { client.fetch(request, own, body).await });
+        self.under.push(Under {
+            id: fetch.request,
+            kind: fetch.kind,
+            place: (fetch.role, fetch.variant),
+            is_part,
+            tag,
+            progress,
+            fetch: future,
+        });
+    }
+
+    fn playlist_of(&self, role: Role, variant: u16) -> u64 {
+        self.playlists.iter().find(|(known, _)| *known == (role, variant)).map_or(0, |(_, hash)| *hash)
+    }
+
+    /// Passes the answer to a request on to the player.
+    fn answer(&mut self, under: Under, result: Result<Fetched<Body>, FetchError>) {
+        let request = under.id;
+        let fetched = match result {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                let failure = failure(&error);
+                self.last_error = Some(error.to_string());
+                return self.step(Input::Failed { request, failure, at: self.now() });
+            }
+        };
+        let transfer = Transfer {
+            bytes: fetched.body_bytes,
+            started: self.time(fetched.started_ns),
+            first_byte: self.time(fetched.first_byte_ns),
+            finished: self.time(fetched.ended_ns),
+        };
+        let status = fetched.head.status;
+        let failure = match (status, under.tag.defect.get()) {
+            (200..=299, Some(defect)) => {
+                Some((FetchFailure::BadContent, format!("what arrived was {defect}")))
+            }
+            (200, None) if under.is_part => {
+                Some((FetchFailure::BadContent, "the server ignored the byte range".to_owned()))
+            }
+            (200..=299, None) => None,
+            _ => Some((FetchFailure::Status(status), format!("HTTP status {status}"))),
+        };
+        let found = under.tag.playlist.take();
+        let is_playlist = matches!(under.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist);
+        let input = match (failure, found) {
+            (Some((failure, why)), _) => {
+                self.last_error = Some(why);
+                Input::Failed { request, failure, at: transfer.finished }
+            }
+            (None, Some((known, hash))) if is_playlist => {
+                self.note_playlist(under.place, hash);
+                Input::Playlist { request, playlist: known.playlist, transfer }
+            }
+            (None, _) if is_playlist => {
+                self.last_error = Some("what arrived was not a playlist".to_owned());
+                Input::Failed { request, failure: FetchFailure::BadContent, at: transfer.finished }
+            }
+            (None, _) => Input::MediaDone { request, transfer },
+        };
+        self.step(input);
+    }
+
+    fn note_playlist(&mut self, place: (Role, u16), hash: u64) {
+        match self.playlists.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, known)) => *known = hash,
+            None => self.playlists.push((place, hash)),
+        }
+    }
+
+    /// How the session ended, and why in a text that is the same for equal causes.
+    fn end(&self, is_stopped: bool) -> (EndClass, String) {
+        match self.failure {
+            _ if is_stopped => (EndClass::Stopped, "stopped".to_owned()),
+            None => (EndClass::Finished, "played to the end".to_owned()),
+            Some(failure) => {
+                let what = describe(failure);
+                let reason = match &self.last_error {
+                    Some(error) => format!("{what}: {}", secrets::redact(error)),
+                    None => what.to_owned(),
+                };
+                (EndClass::Failed, reason)
+            }
+        }
+    }
+}
+
+const fn kind(kind: RequestKind) -> Kind {
+    match kind {
+        RequestKind::Multivariant | RequestKind::MediaPlaylist => Kind::Playlist,
+        RequestKind::Segment | RequestKind::Part => Kind::Segment,
+        RequestKind::Init => Kind::Init,
+        RequestKind::Key => Kind::Key,
+    }
+}
+
+const fn rendition(role: Role) -> Rendition {
+    match role {
+        Role::Main => Rendition::Main,
+        Role::Audio => Rendition::Audio,
+        Role::Subtitles => Rendition::Subtitles,
+    }
+}
+
+const fn failure(error: &FetchError) -> FetchFailure {
+    match error {
+        FetchError::TimedOut => FetchFailure::Timeout,
+        FetchError::Cut(_) => FetchFailure::Cut,
+        FetchError::Malformed(_) => FetchFailure::BadContent,
+        FetchError::Forbidden(_)
+        | FetchError::NotConnected(_)
+        | FetchError::Broken(_)
+        | FetchError::Redirect(_) => FetchFailure::Connection,
+    }
+}
+
+const fn describe(failure: PlaybackFailure) -> &'static str {
+    match failure {
+        PlaybackFailure::Playlist(_) => "the playlist could not be loaded",
+        PlaybackFailure::NoMatchingVariant => "no variant matches --variant",
+        PlaybackFailure::Key => "a key could not be loaded",
+        PlaybackFailure::NothingToPlay => "the stream has ended, and nothing of it could be played",
+    }
+}

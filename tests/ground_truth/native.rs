@@ -1,0 +1,267 @@
+//! Native viewers in the same cases as FFmpeg viewers: their counts equal the servers' logs, request by request.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, thread};
+
+use super::account::settle;
+use super::faults::{file, live, number, play, scripted};
+use super::media::{Live, vod};
+use super::pairing::{Account, Why};
+use super::server::{Answer, Then};
+use super::site::{Outcome, Site};
+use super::streams::count;
+use super::swarm::{Run, Swarm, seconds};
+use super::truth::Served;
+
+const NATIVE: [&str; 2] = ["--engine", "native"];
+const INSECURE: [&str; 2] = ["--dangerous", "--insecure"];
+
+/// Plays a case with native viewers, and checks it.
+fn native(
+    case: &str,
+    site: Site,
+    target: &str,
+    clients: u32,
+    length: u32,
+    arguments: &[&str],
+) -> (Run, Vec<Served>) {
+    let tls = site.url("").starts_with("https");
+    let insecure: &[&str] = if tls { &INSECURE } else { &[] };
+    let arguments = [&NATIVE, insecure, arguments].concat();
+    let Outcome { run, served, known } = site.play(target, clients, length, &arguments);
+    let account = settle(&format!("native, {case}"), &run, &served, &known);
+    assert_played(&run, &account, clients);
+    drop(account);
+    (run, served)
+}
+
+/// Each viewer plays without errors from beginning to end.
+fn assert_played(run: &Run, account: &Account<'_>, clients: u32) {
+    assert!(matches!(run.exit_code, Some(0 | 5)), "exit code {:?}: {}", run.exit_code, run.output);
+    assert_eq!(run.number("/viewers/starts"), run.number("/viewers/exits/success"), "{}", run.output);
+    assert_eq!(run.number("/errors/connect"), 0);
+    assert_eq!(run.rows.len(), clients as usize);
+    for viewer in 1..=clients {
+        let of = |kind: &str| {
+            account
+                .whole
+                .iter()
+                .filter(|pair| pair.served.viewer == viewer && pair.served.kind() == kind)
+                .count()
+        };
+        assert!(of("segment") >= 6 && of("manifest") >= 1, "viewer {viewer}: {} segments", of("segment"));
+    }
+}
+
+#[test]
+fn native_live_ts() {
+    let (run, served) = native("live TS", Site::start("", live), "/s.m3u8", 4, 12, &[]);
+    // Bodies are discarded in the kernel, and counted all the same.
+    let bytes: u64 = served.iter().map(|one| one.body_bytes).sum();
+    assert!(run.number("/bytes/total") <= bytes && run.number("/bytes/total") > bytes / 2);
+    let connections: BTreeSet<_> = served.iter().map(|one| (one.viewer, one.connection)).collect();
+    assert!(connections.len() <= 8, "a playlist and a segment at a time: {connections:?}");
+}
+
+#[test]
+fn native_live_ts_over_tls() {
+    let (run, _) = native("live TS over TLS", Site::start("", live).with_tls(), "/s.m3u8", 4, 12, &[]);
+    assert!(run.exchanges.iter().all(|exchange| exchange.tls));
+    for exchange in &run.exchanges {
+        assert_eq!(exchange.tls_handshake.is_some(), exchange.connect.is_some(), "{exchange}");
+    }
+}
+
+/// Viewers adapt; each segment is of one rendition only.
+#[test]
+fn native_adaptive_renditions() {
+    let (_, served) = native("adaptive", Site::start("", Live::start_renditions), "/master.m3u8", 3, 14, &[]);
+    let mut seen = BTreeSet::new();
+    for one in served.iter().filter(|one| one.kind() == "segment" && one.status == 200) {
+        assert!(seen.insert((one.viewer, one.name().to_owned())), "two renditions at once: {one}");
+    }
+}
+
+#[test]
+fn native_lowest_rendition() {
+    let site = Site::start("", Live::start_renditions);
+    let (_, served) = native("lowest", site, "/master.m3u8", 3, 12, &["--variant", "lowest"]);
+    let variants = served.iter().filter(|one| one.target != "/master.m3u8");
+    assert!(variants.into_iter().all(|one| one.target.starts_with("/v2/")), "only the lowest");
+}
+
+#[test]
+fn native_separate_audio() {
+    let site = Site::start("", Live::start_separate_audio);
+    let (_, served) = native("separate audio", site, "/master.m3u8", 2, 12, &[]);
+    for viewer in [1, 2] {
+        let audio = served
+            .iter()
+            .filter(|one| one.viewer == viewer && one.target.starts_with("/v2/") && one.kind() == "segment");
+        assert!(audio.count() >= 5, "viewer {viewer}");
+    }
+}
+
+/// `--variant all` downloads every rendition.
+#[test]
+fn native_all_renditions() {
+    let site = Site::start("", Live::start_renditions);
+    let (_, served) = native("all renditions", site, "/master.m3u8", 2, 12, &["--variant", "all"]);
+    for rendition in ["/v0/", "/v1/", "/v2/"] {
+        let of = |one: &&Served| one.target.starts_with(rendition) && one.kind() == "segment";
+        assert!(served.iter().filter(of).count() >= 2 * 5, "{rendition}");
+    }
+}
+
+/// A VOD of 12 s is played in real time; then the viewer begins again.
+#[test]
+fn native_vod() {
+    let (run, served) = native("VOD", Site::start("", vod), "/s.m3u8", 2, 18, &[]);
+    for row in &run.rows {
+        assert_eq!(row.starts, 2, "viewer {}", row.viewer);
+        let playlists = served.iter().filter(|one| one.viewer == row.viewer && one.kind() == "manifest");
+        assert_eq!(playlists.count(), 2, "a playlist that ends is fetched once per playback");
+    }
+}
+
+#[test]
+fn native_fmp4() {
+    let fill =
+        |www: &Path| Live::start(www, &["-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", "init.mp4"]);
+    let (run, _) = native("fMP4", Site::start("", fill), "/s.m3u8", 3, 12, &[]);
+    assert!(run.number("/requests/init") >= 3);
+    // Boxes are followed without reading what is in them.
+    assert!(run.report["insight"].get("defects").is_none(), "{:#}", run.report["insight"]);
+}
+
+#[test]
+fn native_aes_128() {
+    let site = Site::start("", |www| {
+        fs::write(www.join("enc.key"), b"Sixteen bytes!!!").unwrap();
+        let info = www.join("key-info");
+        fs::write(&info, format!("enc.key\n{}\n", www.join("enc.key").display())).unwrap();
+        Live::start(www, &["-hls_key_info_file", info.to_str().unwrap()])
+    });
+    let (run, _) = native("AES-128", site, "/s.m3u8", 3, 12, &[]);
+    assert!(run.number("/requests/key") >= 3);
+}
+
+/// Playlists travel compressed, and their bytes are those that travelled.
+#[test]
+fn native_compressed_playlists() {
+    let server = "gzip on; gzip_min_length 1; gzip_types application/vnd.apple.mpegurl;";
+    let (run, served) = native("compressed playlists", Site::start(server, live), "/s.m3u8", 3, 12, &[]);
+    assert!(run.number("/bytes/manifest") > 0 && !served.is_empty());
+}
+
+#[test]
+fn native_redirects_cookies_and_tokens() {
+    let server = "
+        location = /start.m3u8 { add_header Set-Cookie 'session=1; Path=/'; return 302 /hop/s.m3u8?token=S3cret; }
+        location ~ ^/hop/.*ts$ { if ($cookie_session != '1') { return 403; } }
+        location ~ ^/hop/.*m3u8$ { if ($arg_token != 'S3cret') { return 403; } }";
+    let site = Site::start(server, |www| {
+        symlink(www, www.join("hop")).unwrap();
+        live(www)
+    });
+    let (run, served) = native("redirects", site, "/start.m3u8", 3, 12, &[]);
+    assert!(served.iter().filter(|one| one.status == 302).count() >= 3);
+    assert_eq!(run.number("/errors/http"), 0);
+}
+
+/// Segments that are missing, and segments for which the server is unavailable.
+#[test]
+fn native_not_found_and_unavailable() {
+    let server = "
+        location ~ /s[0-9]*3\\.ts$ { return 404; }
+        location ~ /s[0-9]*6\\.ts$ { return 503; }";
+    let site = Site::start(server, live);
+    let Outcome { run, served, known } = site.play("/s.m3u8", 3, 16, &NATIVE);
+    let account = settle("native, 404 and 503", &run, &served, &known);
+    let failed = served.iter().filter(|one| one.status >= 400).count() as u64;
+    assert!(failed >= 6);
+    assert_eq!(run.number("/errors/http"), failed);
+    assert!(count(&account, "segment") >= 3 * 6);
+}
+
+/// Bodies that end too early: by a reset, and by a close.
+#[test]
+fn native_reset_and_truncated_responses() {
+    let (server, _folder, _live) = scripted(|www, target| {
+        let mut bytes = file(www, target);
+        let half = bytes.len() / 2;
+        match number(target).map(|number| number % 6) {
+            Some(2) => {
+                bytes.truncate(half);
+                Answer::new(bytes, Then::Reset)
+            }
+            Some(5) => {
+                bytes.truncate(half);
+                Answer::new(bytes, Then::Close)
+            }
+            _ => Answer::new(bytes, Then::Keep),
+        }
+    });
+    let Outcome { run, served, known } = play(server, 3, 16, &NATIVE);
+    let account = settle("native, reset and cut short", &run, &served, &known);
+    let cut = account.cut.iter().filter(|(_, why)| *why == Why::CutByServer).count() as u64;
+    assert!(cut >= 6, "{cut}");
+    assert_eq!(run.number("/errors/broken"), cut);
+}
+
+/// A server that closes idle connections just before viewers use them again. A closed connection is not used, and a
+/// request that crosses the close is sent again.
+fn idle_connections_are_closed(tls: bool) {
+    let site = Site::start("keepalive_timeout 300ms;", live);
+    let site = if tls { site.with_tls() } else { site };
+    let (run, _) = native("idle connections are closed", site, "/s.m3u8", 3, 12, &[]);
+    assert_eq!(run.report["errors"]["rate"], 0.0, "the viewers lose nothing");
+}
+
+#[test]
+fn native_idle_plain_connections_are_closed() {
+    idle_connections_are_closed(false);
+}
+
+#[test]
+fn native_idle_tls_connections_are_closed() {
+    idle_connections_are_closed(true);
+}
+
+/// The server is down for 10 s; viewers go on when it is back.
+#[test]
+fn native_ten_seconds_without_the_origin() {
+    let mut site = Site::start("", live);
+    let swarm = Swarm::start(&site.url("/s.m3u8"), 3, 32, &NATIVE);
+    thread::sleep(Duration::from_secs(8));
+    let gone = seconds();
+    site.nginx.crash();
+    thread::sleep(Duration::from_secs(10));
+    site.nginx.start_again();
+    let back = seconds();
+    let Outcome { run, served, mut known } = site.finish(swarm);
+    known.outages = vec![gone..back];
+    let account = settle("native, origin away for 10 s", &run, &served, &known);
+    for row in &run.rows {
+        let after = account.whole.iter().filter(|pair| {
+            pair.served.viewer == row.viewer
+                && pair.served.kind() == "segment"
+                && pair.exchange.started > back + 5.0
+        });
+        assert!(after.count() >= 2, "viewer {} does not play again: {}", row.viewer, run.output);
+    }
+    assert!(run.number("/errors/connect") >= 3, "each viewer failed to connect: {}", run.output);
+}
+
+/// Hundreds of viewers in one process, and the same counts.
+#[test]
+fn native_three_hundred_viewers() {
+    let arguments = ["--ramp-rate", "100", "--ramp-jitter", "10ms"];
+    let site = Site::start("", live);
+    let (run, served) = native("300 viewers", site, "/s.m3u8", 300, 16, &arguments);
+    assert!(served.len() > 300 * 15, "{}", served.len());
+    assert_eq!(run.number("/generator/events_lost"), 0);
+}

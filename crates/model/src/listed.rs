@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use hls_swarm_hls::playlist::multivariant::{self, Multivariant, RenditionKind, Variant};
+
 use crate::exchange::Kind;
 use crate::recent::Recent;
 
@@ -55,6 +57,38 @@ pub struct VariantLabel {
     pub bandwidth: Option<u64>,
     /// CODECS.
     pub codecs: Option<String>,
+}
+
+impl VariantLabel {
+    /// The label of a variant of `playlist`.
+    #[must_use]
+    pub fn of_variant(playlist: &Multivariant, variant: &Variant) -> Self {
+        Self {
+            name: playlist.variant_name(variant),
+            rendition: Rendition::Main,
+            bandwidth: Some(variant.bandwidth).filter(|bits| *bits > 0),
+            codecs: variant.codecs.clone(),
+        }
+    }
+
+    /// The label of a rendition of `playlist`.
+    #[must_use]
+    pub fn of_rendition(playlist: &Multivariant, rendition: &multivariant::Rendition) -> Self {
+        let name = playlist.rendition_name(rendition);
+        Self { name, rendition: Rendition::of(rendition.kind), bandwidth: None, codecs: None }
+    }
+}
+
+impl Rendition {
+    /// The media of an EXT-X-MEDIA.
+    #[must_use]
+    pub const fn of(kind: RenditionKind) -> Self {
+        match kind {
+            RenditionKind::Audio => Self::Audio,
+            RenditionKind::Video => Self::Video,
+            RenditionKind::Subtitles | RenditionKind::ClosedCaptions => Self::Subtitles,
+        }
+    }
 }
 
 /// The role in which a playlist lists an address.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 use hls_swarm_hls::playlist::media::EncryptionMethod;
-use hls_swarm_hls::playlist::multivariant::RenditionKind;
 use hls_swarm_hls::playlist::{Media, Multivariant, Playlist, read};
 use hls_swarm_hls::request_target::RequestTarget;
 use hls_swarm_model::exchange::MediaPlaylist;
@@ -208,27 +207,14 @@ fn of_multivariant(base: &RequestTarget, playlist: &Multivariant) -> Vec<ListedU
     // Of several entries for one address the first counts, and a variant before a rendition: a playlist may be both
     // (for audio-only playback).
     for (place, one) in playlist.renditions.iter().enumerate().rev() {
-        let rendition = match one.kind {
-            RenditionKind::Audio => Rendition::Audio,
-            RenditionKind::Video => Rendition::Video,
-            RenditionKind::Subtitles | RenditionKind::ClosedCaptions => Rendition::Subtitles,
-        };
-        let label = || {
-            let name = playlist.rendition_name(one);
-            VariantLabel { name, rendition, bandwidth: None, codecs: None }
-        };
         if let Some((uri, url)) = one.uri.as_ref().zip(one.url.as_ref()) {
-            list(uri, url, rendition, (place < MAX_LABELS).then(label));
+            let label = (place < MAX_LABELS).then(|| VariantLabel::of_rendition(playlist, one));
+            list(uri, url, Rendition::of(one.kind), label);
         }
     }
     for (place, one) in playlist.variants.iter().enumerate().rev() {
-        let label = || VariantLabel {
-            name: playlist.variant_name(one),
-            rendition: Rendition::Main,
-            bandwidth: Some(one.bandwidth).filter(|bits| *bits > 0),
-            codecs: one.codecs.clone(),
-        };
-        list(&one.uri, &one.url, Rendition::Main, (place < MAX_LABELS).then(label));
+        let label = (place < MAX_LABELS).then(|| VariantLabel::of_variant(playlist, one));
+        list(&one.uri, &one.url, Rendition::Main, label);
     }
     urls
 }

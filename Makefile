@@ -69,6 +69,10 @@ test-integration: rust test-tools ## the tests with real programs
 test-versions: rust test-tools ## the tests with other versions of FFmpeg and nginx (VERSIONS="sid …" selects some; about 40 minutes)
 	@scripts/test-versions $(VERSIONS)
 
+.PHONY: player-test
+player-test: rust cc ## record hls.js in Chromium and compare the model of a player with it (CASES="clean late missing cap still")
+	@scripts/player-test $(CASES)
+
 soak: rust test-tools ## the long tests of the origin: 20 killed processes with 20 viewers, every profile for three minutes
 	$(CARGO) test --locked --test integration -- --ignored --nocapture origin::
 

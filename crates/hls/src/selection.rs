@@ -224,6 +224,7 @@ mod tests {
             uri: name.to_owned(),
             url: Url::parse(&format!("http://host/{name}")).unwrap(),
             bandwidth,
+            average_bandwidth: None,
             resolution: Some((height * 16 / 9, height)),
             codecs: None,
             audio: None,

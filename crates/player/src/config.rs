@@ -17,7 +17,7 @@ pub struct Config {
     pub preset: Preset,
     /// How it chooses among variants.
     pub variants: Variants,
-    /// Whether it loads subtitles where a rendition of them is default or forced.
+    /// Whether it loads the subtitles of the variant's group that are default.
     pub subtitles: bool,
 }
 

@@ -6,11 +6,11 @@
 //! 2. Carry out what [`Player::step`](crate::Player::step) appends to the outputs, in its order:
 //!    * [`Output::Fetch`]: begin a request. Its answer is exactly one of [`Input::Playlist`] (for playlists),
 //!      [`Input::MediaDone`] (for everything else), or [`Input::Failed`]; the player never has more than two
-//!      requests per [`Role`] under way: one for a playlist, and one for media or what media needs.
+//!      requests per rendition under way: one for a playlist, and one for media or what media needs.
 //!    * [`Output::Abort`]: drop a request, whatever has arrived of it. It needs no answer, and one that crosses the
 //!      abort is ignored.
 //!    * [`Output::WakeAt`]: pass [`Input::Timer`] at this time. A later `WakeAt` replaces an earlier one; there is
-//!      one timer per player. Waking too early or too often changes nothing.
+//!      one timer per player. After a `Timer` it is set again, so waking too early or too often changes nothing.
 //!    * [`Output::Event`]: a fact for statistics and logs.
 //! 3. Before each `Timer`, pass [`Input::Progress`] for the requests of kind [`RequestKind::Segment`] that are under
 //!    way: the player checks every 100 ms whether to give a slow segment up, and applies time limits. It asks to be
@@ -79,8 +79,9 @@ pub enum Input {
     },
     /// The time of [`Output::WakeAt`] has come.
     Timer,
-    /// The engine itself was late: since the last step, it kept this viewer waiting for so long beyond what the
-    /// player can see (a task that was not scheduled, a socket that was ready and not read).
+    /// The engine itself is late at this moment: a task was not scheduled, or a socket was ready and not read. It
+    /// counts for what arrives or begins within the next 10 ms. The player sees by itself how late a timer is, and an
+    /// answer whose `finished` is before `now`; the greater of both counts.
     Late {
         /// How late.
         by: Duration,

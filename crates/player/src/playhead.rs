@@ -269,9 +269,15 @@ impl Playhead {
             }
             return;
         }
-        let buffered_ns = self.buffered_ns();
-        let last = self.needed().all(Timeline::playable_to_the_end);
-        if buffered_ns == 0 || (buffered_ns < needed_ns && !last) {
+        // Of a rendition that ends sooner, or before a gap, there will not be more.
+        let enough = |timeline: &Timeline| {
+            let playable_ns = timeline.playable_ns(self.position_ns);
+            timeline.is_over()
+                || timeline.playable_to_the_end()
+                || playable_ns >= needed_ns.max(1)
+                || (playable_ns > 0 && timeline.is_cut_short())
+        };
+        if !self.needed().all(enough) {
             return;
         }
         if self.state == State::Starting {
@@ -370,6 +376,15 @@ mod tests {
         playhead.end_of_rendition(0, 1);
         playhead.advance(3 * SECOND);
         assert_eq!((playhead.state(), seconds(playhead.buffered_ns())), (State::Playing, 7));
+    }
+
+    #[test]
+    fn playback_begins_although_a_rendition_ends_sooner_than_it_takes_to_begin() {
+        let mut playhead = Playhead::new(Preset::ExoPlayer.rules(), 2, 0);
+        playhead.segment(0, 1, 1, SECOND / 2, Whole);
+        playhead.end_of_rendition(0, 1);
+        playhead.segment(SECOND, 0, 1, 2 * SECOND, Whole);
+        assert_eq!(playhead.viewing().startup_ns, Some(SECOND));
     }
 
     #[test]

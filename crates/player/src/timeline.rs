@@ -109,6 +109,19 @@ impl Timeline {
         self.last = Some(sequence.wrapping_add(self.shift));
     }
 
+    /// Whether what is playable at the front will not become more, because a gap or nothing follows it.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        let Some(front) = self.front else { return false };
+        let next = self.segments.range(front..).zip(front..).find_map(|((sequence, segment), expected)| {
+            let whole = *sequence == expected && segment.arrival == Arrival::Whole;
+            (!whole).then_some((expected, *sequence == expected))
+        });
+        match next {
+            Some((sequence, is_known)) => self.ended || (is_known && self.arrived_after(sequence)),
+            None => self.ended,
+        }
+    }
+
     /// Whether everything up to the end of the rendition was passed.
     pub(crate) fn is_over(&self) -> bool {
         let passed = |last| self.front.is_some_and(|front| front > last);

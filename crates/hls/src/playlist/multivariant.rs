@@ -41,6 +41,8 @@ pub struct Variant {
     pub url: Url,
     /// BANDWIDTH, or AVERAGE-BANDWIDTH where that is all there is; bits per second.
     pub bandwidth: u64,
+    /// AVERAGE-BANDWIDTH, bits per second.
+    pub average_bandwidth: Option<u64>,
     /// RESOLUTION: width and height.
     pub resolution: Option<(u32, u32)>,
     /// CODECS.

@@ -360,6 +360,7 @@ impl<'a> Reader<'a> {
             uri: uri.to_owned(),
             url: self.resolved(uri),
             bandwidth: bandwidth.unwrap_or(0),
+            average_bandwidth: attribute(list, "AVERAGE-BANDWIDTH").and_then(integer),
             resolution,
             codecs: text("CODECS"),
             audio: text("AUDIO"),

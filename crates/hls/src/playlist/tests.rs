@@ -230,7 +230,7 @@ fn line() -> impl Strategy<Value = String> {
         1 => "#EXT-X-SERVER-CONTROL:(CAN-BLOCK-RELOAD=(YES|NO))?(,(PART-)?HOLD-BACK=[-0-9.]{0,6})?",
         1 => "#EXT-X-PROGRAM-DATE-TIME:20[0-9]{2}-0[1-9]-1[0-9]T1[0-9]:00:00(.[0-9]{1,9})?(Z|[+-]0[0-9]:?30|)",
         2 => "#EXT-X-MEDIA:TYPE=(AUDIO|VIDEO|SUBTITLES|CLOSED-CAPTIONS|X)(,GROUP-ID=\"[a-z ]{0,2}\")?(,NAME=\"?[a-z]{0,2}\"?)?(,DEFAULT=YES)?(,AUTOSELECT=YES)?(,URI=\"[a-z]{0,3}\")?",
-        2 => "#EXT-X-STREAM-INF:(BANDWIDTH=[0-9.]{0,12})?(,RESOLUTION=[0-9]{0,11}x[0-9]{1,4})?(,CODECS=\"[a-z,]{0,4}\")?(,(AUDIO|SUBTITLES|VIDEO|CLOSED-CAPTIONS)=\"?[A-Z]{0,4}\"?)?",
+        2 => "#EXT-X-STREAM-INF:(BANDWIDTH=[0-9.]{0,12})?(,AVERAGE-BANDWIDTH=[0-9.]{0,12})?(,RESOLUTION=[0-9]{0,11}x[0-9]{1,4})?(,CODECS=\"[a-z,]{0,4}\")?(,(AUDIO|SUBTITLES|VIDEO|CLOSED-CAPTIONS)=\"?[A-Z]{0,4}\"?)?",
         1 => "\\PC{0,20}",
     ]
 }

@@ -46,6 +46,9 @@ impl Display for Rendition {
 impl Display for Variant {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "#EXT-X-STREAM-INF:BANDWIDTH={}", self.bandwidth)?;
+        if let Some(average) = self.average_bandwidth {
+            write!(f, ",AVERAGE-BANDWIDTH={average}")?;
+        }
         if let Some((width, height)) = self.resolution {
             write!(f, ",RESOLUTION={width}x{height}")?;
         }

@@ -11,6 +11,8 @@ const SLOW: f64 = 9.0;
 const DEFAULT_BITS: f64 = 500_000.0;
 const MOST_DEFAULT_BITS: f64 = 5_000_000.0;
 const DEFAULT_TTFB_MS: f64 = 100.0;
+/// The shortest time that a body is taken to have taken, milliseconds.
+const LEAST_MS: f64 = 50.0;
 /// The part of the estimate that a level may need: one that is lower or the same, and one that is higher.
 const DOWN: f64 = 0.95;
 const UP: f64 = 0.7;
@@ -53,13 +55,13 @@ impl Estimator {
         self.ttfb.sample(weight, ms.max(5.0));
     }
 
-    /// Takes a body: milliseconds and bytes. Very short times are taken for longer ones, up to 50 ms.
+    /// Takes a body: milliseconds and bytes. Less than 50 ms count as 50 ms.
     pub fn sample(&mut self, ms: f64, bytes: u64) {
         if bytes == 0 {
             return;
         }
         let bytes = bytes as f64;
-        let seconds = ms.max((bytes / 100_000.0).min(50.0)) / 1000.0;
+        let seconds = ms.max(LEAST_MS) / 1000.0;
         let bits = bytes * 8.0 / seconds;
         self.fast.sample(seconds, bits);
         self.slow.sample(seconds, bits);
@@ -100,6 +102,9 @@ struct Search {
     most: usize,
     /// Seconds that a segment may take.
     fetch: f64,
+    /// Media that is buffered, seconds, and whether more time than that may pass.
+    buffer: f64,
+    may_starve: bool,
     down: f64,
     up: f64,
 }
@@ -115,6 +120,8 @@ impl HlsJs {
             bits: self.estimator.bits(),
             most: view.levels.len().saturating_sub(1),
             fetch: STARVATION,
+            buffer: 0.0,
+            may_starve: true,
             down: 1.0,
             up: 1.0,
         };
@@ -132,10 +139,13 @@ impl HlsJs {
             bits: self.estimator.bits(),
             most: view.levels.len().saturating_sub(1),
             fetch: view.buffer,
+            buffer: view.buffer,
+            may_starve: false,
             down: DOWN,
             up: UP,
         };
         let without_rebuffering = (view.buffer > 0.0).then(|| self.best(view, &search)).flatten();
+        search.may_starve = true;
         search.fetch += if view.duration > 0.0 { view.duration.min(STARVATION) } else { STARVATION };
         without_rebuffering
             .or_else(|| self.best(view, &search))
@@ -146,9 +156,12 @@ impl HlsJs {
     fn best(&self, view: &View<'_>, search: &Search) -> Option<usize> {
         let ttfb = self.estimator.ttfb_ms() / 1000.0;
         let duration = if view.duration > 0.0 { view.duration } else { 1.0 };
+        // With enough media and no rebuffering to be expected, the average decides instead of the peak.
+        let by_average = !search.may_starve && view.duration > 0.0 && search.buffer >= view.duration * 2.0;
         (0..=search.most).rev().find(|level| {
             let factor = if *level > view.current { search.up } else { search.down };
-            let (bits, needed) = (factor * search.bits, view.bits(*level));
+            let needed = if by_average { view.average_bits(*level) } else { view.bits(*level) };
+            let bits = factor * search.bits;
             let reload = view.live || !view.levels.get(*level).is_some_and(|level| level.known);
             let fetch = self.time_to_load(ttfb, bits, needed * duration, reload);
             let in_time = fetch <= ttfb || view.live || fetch < search.fetch;
@@ -184,7 +197,7 @@ impl HlsJs {
         }
         let ttfb = self.estimator.ttfb_ms() / 1000.0;
         let loaded = segment.bytes as f64;
-        let expected = loaded.max((view.duration * view.bits(view.current) / 8.0).round());
+        let expected = loaded.max((view.duration * view.average_bits(view.current) / 8.0).round());
         let first_byte = segment.ttfb.filter(|_| segment.bytes > 0);
         // Bytes per second since the first byte.
         let rate = first_byte.map(|ttfb| loaded / (segment.loading - ttfb).max(0.001));
@@ -219,7 +232,15 @@ impl HlsJs {
         if self.estimator.bits() * UP > bits {
             self.estimator = Estimator::new(bits);
         }
-        let search = Search { bits, most: level, fetch: view.buffer, down: 1.0, up: 1.0 };
+        let search = Search {
+            bits,
+            most: level,
+            fetch: view.buffer,
+            buffer: 0.0,
+            may_starve: true,
+            down: 1.0,
+            up: 1.0,
+        };
         let level = self.best(view, &search).unwrap_or(level);
         self.forced = Some(level);
         Some(level)

@@ -25,6 +25,8 @@ pub(crate) struct Level {
     pub(crate) variant: u16,
     /// BANDWIDTH, bits per second.
     pub(crate) bandwidth: u64,
+    /// AVERAGE-BANDWIDTH, or else BANDWIDTH.
+    pub(crate) average: u64,
     /// After failures, it is not chosen before this time.
     pub(crate) penalty_until: Duration,
     /// Whether its playlist need not be loaded again.
@@ -62,6 +64,10 @@ impl View<'_> {
 
     fn bits(&self, level: usize) -> f64 {
         self.levels.get(level).map_or(0.0, Level::bits)
+    }
+
+    fn average_bits(&self, level: usize) -> f64 {
+        self.levels.get(level).map_or(0.0, |level| level.average as f64)
     }
 
     /// The highest allowed level whose BANDWIDTH is at most `bits` per second; else the lowest allowed one.
@@ -193,6 +199,7 @@ pub(crate) mod tests {
         let level = |(variant, bandwidth): (usize, &u64)| Level {
             variant: variant as u16,
             bandwidth: *bandwidth,
+            average: *bandwidth,
             penalty_until: Duration::ZERO,
             known: false,
         };

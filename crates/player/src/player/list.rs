@@ -125,6 +125,11 @@ fn place_or_end(media: &Media, seconds: f64) -> Option<Place> {
     place_at(media, seconds)
 }
 
+/// The place behind a playlist that has ended.
+pub(crate) fn end(media: &Media) -> Option<Place> {
+    media.ended.then(|| Place { sequence: media.next_sequence(), into: 0.0 })
+}
+
 /// The place `seconds` after another one.
 pub(crate) fn forward(media: &Media, place: Place, seconds: f64) -> Place {
     let mut into = place.into + seconds;

@@ -158,11 +158,12 @@ impl Player {
             repeated: track.failures > 0,
         };
         let (now, is_main) = (self.now, track_is_main(track));
+        let late = self.late_since(track.not_before);
         let request = self.next_id();
         let track = &mut self.tracks[index];
         track.count_waiting(now);
         if track.failures > 0 {
-            track.waits.was_late(now.saturating_sub(track.not_before));
+            track.waits.was_late(late);
         }
         track.load = Some(Box::new(Load {
             request,
@@ -199,7 +200,7 @@ impl Player {
         let Some(index) = self.loading(request) else { return };
         let finished = transfer.finished.min(self.now);
         self.advance(finished, outputs);
-        let late = self.now.saturating_sub(finished);
+        let late = self.late_since(finished);
         let track = &mut self.tracks[index];
         track.count_waiting(finished);
         track.waits.was_late(late);

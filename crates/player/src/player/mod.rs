@@ -37,6 +37,8 @@ pub struct Player {
     rules: &'static Rules,
     seed: u64,
     now: Duration,
+    /// When the engine last reported that it was late, and by how much.
+    reported_late: (Duration, Duration),
     next_request: u32,
     /// When the viewer pressed "play".
     began: Duration,
@@ -76,6 +78,9 @@ enum Opening {
     Done,
 }
 
+/// What an engine passes within this time belongs to one wake-up.
+const SAME_MOMENT: Duration = Duration::from_millis(10);
+
 pub(crate) fn ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -90,6 +95,7 @@ impl Player {
             config,
             seed,
             now: Duration::ZERO,
+            reported_late: (Duration::ZERO, Duration::ZERO),
             next_request: 0,
             began: Duration::ZERO,
             opening: Opening::Idle,
@@ -129,8 +135,9 @@ impl Player {
             Input::Progress { request, bytes, started, first_byte } => {
                 self.take_progress(request, bytes, started, first_byte);
             }
-            Input::Late { by } => self.tracks.iter_mut().for_each(|track| track.waits.was_late(by)),
-            Input::Timer => {}
+            Input::Late { by } => self.reported_late = (self.now, by),
+            // The engine's timer has fired, perhaps too early, so it is set again.
+            Input::Timer => self.wake = None,
         }
         if self.opening == Opening::Idle || self.finished {
             return;
@@ -251,6 +258,13 @@ impl Player {
             Playlist::Multivariant(list) => Some(list),
             Playlist::Media(_) => None,
         }
+    }
+
+    /// How late the engine is with something that was due, or with everything at this moment.
+    fn late_since(&self, due: Duration) -> Duration {
+        let (at, by) = self.reported_late;
+        let reported = if self.now.saturating_sub(at) < SAME_MOMENT { by } else { Duration::ZERO };
+        self.now.saturating_sub(due).max(reported)
     }
 
     fn main(&self) -> Option<&Track> {

@@ -72,8 +72,13 @@ impl Player {
         self.opening = Opening::Done;
         match &*playlist {
             Playlist::Media(_) => {
-                self.levels =
-                    vec![Level { variant: 0, bandwidth: 0, penalty_until: Duration::ZERO, known: false }];
+                self.levels = vec![Level {
+                    variant: 0,
+                    bandwidth: 0,
+                    average: 0,
+                    penalty_until: Duration::ZERO,
+                    known: false,
+                }];
                 let mut track = Track::new(Role::Main, Source::Opened, transfer.started);
                 track.reload.due = None;
                 self.tracks.push(track);
@@ -165,6 +170,7 @@ fn level(list: &Multivariant, place: usize) -> Option<Level> {
     Some(Level {
         variant: u16::try_from(place).ok()?,
         bandwidth: variant.bandwidth,
+        average: variant.average_bandwidth.unwrap_or(variant.bandwidth),
         penalty_until: Duration::ZERO,
         known: false,
     })

@@ -46,7 +46,7 @@ impl Player {
         outputs: &mut Vec<Output>,
     ) {
         let position_ns = self.position_ns();
-        let late = self.now.saturating_sub(transfer.finished);
+        let late = self.late_since(transfer.finished);
         let (rules, now) = (self.rules, self.now);
         let is_main = self.tracks[index].role == Role::Main;
         if is_main {
@@ -54,7 +54,7 @@ impl Player {
         }
         let track = &mut self.tracks[index];
         track.count_waiting(transfer.finished.min(now));
-        track.waits.was_late(late);
+        track.list_was_late(late);
         let before = track.playlist.clone();
         let change = track.loaded(playlist, transfer, rules, position_ns);
         track.settle_switch();
@@ -111,6 +111,7 @@ impl Player {
         if let Some(place) = by_date.or_else(|| list::start(new, rules, yielded)) {
             track.begin_at(place);
             track.failures = 0;
+            track.not_before = Duration::ZERO;
         }
         if track.role == Role::Main {
             self.event(self.now, EventKind::Restarted, outputs);
@@ -127,7 +128,8 @@ impl Player {
         let Some(main) = media_of(Some(&main)) else { return };
         for track in &mut self.tracks {
             if let (None, Some(media)) = (track.next, track.media())
-                && let Some(place) = list::same_place(main, start.sequence, media)
+                && let Some(place) =
+                    list::same_place(main, start.sequence, media).or_else(|| list::end(media))
             {
                 let place = list::forward(media, place, start.into);
                 track.begin_at(place);
@@ -146,9 +148,10 @@ impl Player {
         let request = self.next_id();
         let variant = self.variant_of(source);
         let now = self.now;
+        let late = self.late_since(due);
         let track = &mut self.tracks[index];
         track.count_waiting(now);
-        track.waits.was_late(now.saturating_sub(due));
+        track.list_was_late(late);
         track.reload.request = Some(request);
         track.reload.due = None;
         track.reload.began = now;

@@ -238,7 +238,7 @@ impl Track {
             return;
         };
         // Without a segment, there is no place yet.
-        let place = list::same_place(old, next, new);
+        let place = list::same_place(old, next, new).or_else(|| list::end(new));
         match place {
             Some(place) => self.begin_at(place),
             None => self.before_switch = Some(before),
@@ -307,6 +307,13 @@ impl Track {
         Some(sum.saturating_sub(self.leave_out_ns))
     }
 
+    /// Counts the engine's lateness with a playlist, if it is what the next segment waits for.
+    pub(crate) fn list_was_late(&mut self, by: Duration) {
+        if self.load.is_none() && self.upcoming() == Upcoming::Awaited {
+            self.waits.was_late(by);
+        }
+    }
+
     /// Counts what has been waited for until `now`.
     pub(crate) fn count_waiting(&mut self, now: Duration) {
         let from = self.waits.until;
@@ -348,7 +355,7 @@ impl Track {
 
     /// When something is to be done after `now` without an input: a reload, a repetition, a time limit.
     pub(crate) fn due(&self, now: Duration) -> Option<Duration> {
-        let repetition = (self.load.is_none() && self.failures > 0).then_some(self.not_before);
+        let repetition = self.load.is_none().then_some(self.not_before);
         let playlist = self.reload.request.map(|_| self.reload.began + PLAYLIST_LIMIT);
         let body = self.load.as_ref().map(|load| load.limit());
         [self.reload.due, repetition, playlist, body].into_iter().flatten().filter(|due| *due > now).min()

@@ -6,5 +6,6 @@ mod failures;
 mod memory;
 mod playback;
 mod random;
+mod replay;
 mod streams;
 mod world;

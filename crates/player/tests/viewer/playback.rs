@@ -1,8 +1,11 @@
 //! Playback without failures: start, buffer, reloads, adaptation.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_player::interface::{PlaybackFailure, StallReason};
-use hls_swarm_player::{Algorithm, Config, EventKind, Preset, State, Variants};
+use hls_swarm_player::{Algorithm, Config, EventKind, Input, Output, Player, Preset, State, Variants};
 use url::Url;
 
 use super::world::{Effect, Lists, World, ladder, live, live_text, near};
@@ -139,6 +142,24 @@ fn every_algorithm_follows_the_line() {
 }
 
 #[test]
+fn a_timer_that_fires_too_early_is_set_again() {
+    let config = Config::new(Url::parse("http://host/main.m3u8").unwrap(), Preset::HlsJs);
+    let mut player = Player::new(Arc::new(config), 1);
+    let mut outputs = Vec::new();
+    player.step(Duration::ZERO, Input::Start, &mut outputs);
+    let wake = |outputs: &mut Vec<Output>| {
+        outputs.drain(..).find_map(|output| match output {
+            Output::WakeAt(at) => Some(at),
+            _ => None,
+        })
+    };
+    let first = wake(&mut outputs);
+    assert!(first.is_some());
+    player.step(Duration::from_secs(1), Input::Timer, &mut outputs);
+    assert_eq!(wake(&mut outputs), first);
+}
+
+#[test]
 fn a_fixed_variant_is_kept() {
     for (selection, variant) in [
         (VariantSelection::Highest, 2),
@@ -186,6 +207,12 @@ fn a_stall_while_the_engine_was_late_is_not_the_streams() {
     let figures = run.player.figures();
     assert!(figures.stalled.is_zero() && figures.stalled_own.as_secs_f64() > 1.0, "{figures:?}");
     assert_eq!(figures.stall_count(), 0);
+    // What the engine reports of lateness that the player sees as well does not count twice.
+    let mut world = World::new(live(6, 13)).fault("/20.ts", 0.0..100.0, Effect::Late(6.0));
+    world.lateness = (2.0, 16.0..24.0);
+    world.reports_lateness = true;
+    let run = world.play(Preset::HlsJs, 60.0);
+    assert_eq!(run.stalls()[0].2, StallReason::SlowBody, "{:?}", run.stalls());
     // The same from a slow server is the stream's.
     let run = World::new(live(6, 13)).fault(".ts", 20.0..24.0, Effect::Late(9.0)).play(Preset::HlsJs, 60.0);
     assert_eq!(run.stalls()[0].2, StallReason::SlowBody);

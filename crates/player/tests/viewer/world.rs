@@ -20,6 +20,9 @@ pub fn seconds(seconds: f64) -> Duration {
 /// What a playlist is at a time, by its path; `None`: 404.
 pub type Lists = Box<dyn FnMut(&str, f64) -> Option<String>>;
 
+/// Seconds to the first byte, seconds of the body, and bytes, by path and time; `None`: as the line has it.
+pub type Transfers = Box<dyn Fn(&str, f64) -> Option<(f64, f64, u64)>>;
+
 /// A fault of the requests that match.
 #[derive(Clone)]
 pub struct Fault {
@@ -48,8 +51,12 @@ pub struct World {
     /// From when on which rate, bits per second.
     pub line: Vec<(f64, f64)>,
     pub faults: Vec<Fault>,
+    /// Transfers whose times are given.
+    pub transfers: Transfers,
     /// How late the engine is with everything, seconds, from when to when.
     pub lateness: (f64, std::ops::Range<f64>),
+    /// Whether the engine reports it.
+    pub reports_lateness: bool,
 }
 
 /// What became of a viewer.
@@ -103,7 +110,9 @@ impl World {
             latency: 0.02,
             line: vec![(0.0, 80e6)],
             faults: Vec::new(),
+            transfers: Box::new(|_, _| None),
             lateness: (0.0, 0.0..0.0),
+            reports_lateness: false,
         }
     }
 
@@ -158,7 +167,7 @@ impl World {
         // By time and then by order.
         let mut queue: BTreeMap<(u64, u64), Input> = BTreeMap::from([((0, 0), Input::Start)]);
         let mut timer = None;
-        let mut under_way: Vec<(Fetch, f64, f64)> = Vec::new();
+        let mut under_way: Vec<(Fetch, f64, Answer)> = Vec::new();
         let (mut order, mut outputs) = (0, Vec::new());
         let micros = |at: f64| (at * 1e6).round() as u64;
         while let Some(((at, _), input)) = queue.pop_first() {
@@ -168,20 +177,24 @@ impl World {
             }
             let (late, when) = &self.lateness;
             let now = if when.contains(&due) && !matches!(input, Input::Start) { due + late } else { due };
+            if now > due && self.reports_lateness {
+                let by = seconds(now - due);
+                run.player.step(seconds(now), Input::Late { by }, &mut outputs);
+            }
             while run.snapshots.len() < now as usize {
                 run.snapshots.push((run.player.snapshot(), run.player.figures()));
             }
             match &input {
                 Input::Timer => {
                     timer = None;
-                    for (fetch, started, first) in &under_way {
-                        let begun = now >= *first && fetch.kind == RequestKind::Segment;
-                        let bytes = if begun { (self.bits(*first, now) / 8.0) as u64 } else { 0 };
+                    for (fetch, started, answer) in &under_way {
+                        let begun = now >= answer.first && fetch.kind == RequestKind::Segment;
+                        let bytes = if begun { self.bytes_until(answer, now) } else { 0 };
                         let progress = Input::Progress {
                             request: fetch.request,
                             bytes,
                             started: seconds(*started),
-                            first_byte: begun.then(|| seconds(*first)),
+                            first_byte: begun.then(|| seconds(answer.first)),
                         };
                         run.player.step(seconds(now), progress, &mut outputs);
                     }
@@ -207,11 +220,11 @@ impl World {
                 order += 1;
                 match output {
                     Output::Fetch(fetch) => {
-                        let (finished, first, input) = self.answer(&fetch, now, &mut texts);
+                        let (answer, input) = self.answer(&fetch, now, &mut texts);
                         run.requests.push((now, fetch.clone()));
-                        under_way.push((fetch, now, first));
-                        if finished.is_finite() {
-                            queue.insert((micros(finished), order), input);
+                        under_way.push((fetch, now, answer));
+                        if answer.finished.is_finite() {
+                            queue.insert((micros(answer.finished), order), input);
                         }
                     }
                     Output::Abort(request) => under_way.retain(|(fetch, ..)| fetch.request != request),
@@ -235,22 +248,33 @@ impl World {
         run
     }
 
-    /// When the answer is there, when its first byte is, and what it is.
+    /// Bytes of the body that have arrived.
+    fn bytes_until(&self, answer: &Answer, now: f64) -> u64 {
+        if answer.given {
+            let share = (now - answer.first) / (answer.finished - answer.first).max(1e-9);
+            return (answer.bytes as f64 * share.clamp(0.0, 1.0)) as u64;
+        }
+        (self.bits(answer.first, now) / 8.0) as u64
+    }
+
+    /// When the answer to a request comes, and what it is.
     fn answer(
         &mut self,
         fetch: &Fetch,
         now: f64,
         texts: &mut HashMap<String, Arc<Playlist>>,
-    ) -> (f64, f64, Input) {
+    ) -> (Answer, Input) {
         let path = fetch.url.path().to_owned();
         let request = fetch.request;
-        let mut first = now + self.latency;
+        let given = (self.transfers)(&path, now);
+        let mut first = now + given.map_or(self.latency, |(ttfb, ..)| ttfb);
+        let without_body = |first: f64| Answer { first, finished: first, bytes: 0, given: false };
         for fault in
             self.faults.iter().filter(|fault| fault.during.contains(&now) && path.contains(&fault.path))
         {
             match fault.effect {
                 Effect::Fails(failure) => {
-                    return (first, first, Input::Failed { request, failure, at: seconds(first) });
+                    return (without_body(first), Input::Failed { request, failure, at: seconds(first) });
                 }
                 Effect::Late(by) => first += by,
             }
@@ -258,20 +282,36 @@ impl World {
         let playlist = matches!(fetch.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist);
         if !playlist {
             let bytes = fetch.byte_range.map_or_else(|| (self.bytes)(&path), |range| range.length);
-            let finished = self.end(first, bytes);
+            let (finished, bytes) = match given {
+                Some((_, body, bytes)) => (first + body, bytes),
+                None => (self.end(first, bytes), bytes),
+            };
             let transfer = transfer(now, first, finished, bytes);
-            return (finished, first, Input::MediaDone { request, transfer });
+            let answer = Answer { first, finished, bytes, given: given.is_some() };
+            return (answer, Input::MediaDone { request, transfer });
         }
         let Some(text) = (self.lists)(&path, first) else {
             let failure = FetchFailure::Status(404);
-            return (first, first, Input::Failed { request, failure, at: seconds(first) });
+            return (without_body(first), Input::Failed { request, failure, at: seconds(first) });
         };
-        let transfer = transfer(now, first, first, text.len() as u64);
+        let finished = first + given.map_or(0.0, |(_, body, _)| body);
+        let transfer = transfer(now, first, finished, text.len() as u64);
         let parse = |text: &String| Arc::new(read(text, &fetch.url).unwrap().playlist);
         // One entry per URL and text, as an engine that interns has it.
         let playlist = texts.entry(format!("{path} {text}")).or_insert_with(|| parse(&text));
-        (first, first, Input::Playlist { request, playlist: Arc::clone(playlist), transfer })
+        let input = Input::Playlist { request, playlist: Arc::clone(playlist), transfer };
+        (Answer { first, finished, bytes: 0, given: false }, input)
     }
+}
+
+/// When an answer comes.
+#[derive(Clone, Copy)]
+struct Answer {
+    first: f64,
+    finished: f64,
+    bytes: u64,
+    /// Whether the times were given, instead of following from the line.
+    given: bool,
 }
 
 fn transfer(started: f64, first: f64, finished: f64, bytes: u64) -> Transfer {

@@ -101,6 +101,7 @@ lint-prose: ## words in prose and names that scripts/banned-words.txt replaces (
 
 reference: rust cc ## regenerate the reference pages and other generated files in the repository
 	UPDATE_REFERENCE=1 $(CARGO) test --locked --test integration -- _are
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p hls-swarm-host --lib tables_of_the_documentation
 
 fmt: ## format the code
 	$(CARGO) fmt --all

@@ -175,6 +175,8 @@ pub struct Exchange {
     pub excess_bytes: u64,
     /// The requested segment, if a playlist that this or another viewer read lists it.
     pub segment: Option<SegmentId>,
+    /// Whether a playlist announces that the requested segment is missing (EXT-X-GAP).
+    pub gap: bool,
     /// Whether the request allowed the server to delay the response until the playlist has new content (LL-HLS):
     /// then the time to the first byte does not measure the server.
     pub blocking_reload: bool,

@@ -47,6 +47,8 @@ pub enum Rendition {
 pub enum Listed {
     /// A segment; `None` if it is an unknown one of several in the same resource.
     Segment(Option<SegmentId>),
+    /// A segment that is announced as missing (EXT-X-GAP). Players should not request it; FFmpeg does.
+    Gap,
     /// An initialization section.
     Init,
     /// A key.
@@ -60,7 +62,7 @@ impl Listed {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::Segment(_) => Kind::Segment,
+            Self::Segment(_) | Self::Gap => Kind::Segment,
             Self::Init => Kind::Init,
             Self::Key => Kind::Key,
             Self::Playlist(_) => Kind::Playlist,

@@ -15,6 +15,7 @@ use hls_swarm_model::event::Event;
 use hls_swarm_probe::record::{Frame, Record, what};
 
 use super::decode::Decoder;
+use super::playlists::SharedPlaylists;
 
 /// Size of the pipe, bytes: the most that an unprivileged process may ask for, and room for about 2000
 /// records.
@@ -45,7 +46,13 @@ impl ProbePipe {
             tracing::debug!(%error, "the probe's pipe stays at its default size");
         }
         let pipe = pipe::Receiver::from_owned_fd(read).map_err(refused)?;
-        Ok((Self { write }, ProbeReader { pipe, order: Order::default(), unread: Vec::new() }))
+        let reader = ProbeReader {
+            pipe,
+            order: Order::default(),
+            unread: Vec::new(),
+            playlists: SharedPlaylists::default(),
+        };
+        Ok((Self { write }, reader))
     }
 
     /// The file descriptor number of the write end in a child.
@@ -91,9 +98,17 @@ pub struct ProbeReader {
     order: Order,
     /// The beginning of a frame whose rest is still in the pipe.
     unread: Vec<u8>,
+    /// The playlists that viewers read.
+    playlists: SharedPlaylists,
 }
 
 impl ProbeReader {
+    /// The playlists that viewers read, for others to add to.
+    #[must_use]
+    pub fn playlists(&self) -> SharedPlaylists {
+        self.playlists.clone()
+    }
+
     /// Waits for frames, or for the end of the pipe.
     ///
     /// # Errors
@@ -147,7 +162,7 @@ impl ProbeReader {
 
 /// Decodes frames and sends their events until `stop`, then those of the frames that are still in the pipe.
 pub async fn forward(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: CancellationToken) {
-    let mut decoder = Decoder::default();
+    let mut decoder = Decoder::sharing(pipe.playlists());
     loop {
         let batch = tokio::select! {
             biased;

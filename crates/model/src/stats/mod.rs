@@ -155,6 +155,9 @@ impl Stats {
                 if let Some(retransmits) = self.retransmits.add(&exchange) {
                     self.counters.add(Counter::Retransmits, retransmits);
                 }
+                if exchange.gap {
+                    self.counters.add(Counter::GapRequests, 1);
+                }
                 self.insight.add(&exchange, self.exchanges.fault(&exchange));
                 self.recent.add(exchange.kind, exchange.body_bytes);
                 self.parts.add(&exchange);

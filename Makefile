@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/sbin:/sbin
 .DEFAULT_GOAL := help
 .PHONY: help build install uninstall rust cc run dev dev-run demo test test-unit test-integration soak lint fmt reference check \
 	test-origin test-origin-low-latency test-origin-4k-abr test-origin-stress test-origin-logged test-origin-debug \
-	nginx-config bench bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
+	nginx-config bench bench-native bench-overhead bench-tuning viewer-ffmpeg check-nix ci clean tools demo-tools test-tools \
 	container container-load container-run container-run-origin container-tools container-test compose-up compose-down compose-test \
 	load-test-50 load-test-100 load-test-300 load-test-500 load-test-1000 \
 	swarm-client swarm-client-gentle swarm-client-burst swarm-client-stress swarm-client-extreme
@@ -136,6 +136,9 @@ bench-overhead: rust tools ## measure the CPU and memory of the orchestrator and
 
 check-nix: ## check the Nix files as far as this machine can, and list what it cannot check
 	scripts/check-nix
+bench-native: rust tools ## measure native viewers: bytes per CPU-second, CPU and memory per viewer, beside hyper and FFmpeg
+	$(CARGO) bench --locked --bench native
+
 bench-tuning: build ## compare a tuned and an untuned server with wrk and viewers, as ratios (as root)
 	@scripts/install-tools ffmpeg nginx wrk patch
 	@scripts/bench-tuning $(RELEASE)

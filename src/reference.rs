@@ -152,7 +152,8 @@ fn thresholds() -> String {
         "{ORIGIN}# Thresholds of `hls-swarm`\n\n`--threshold 'METRIC OP LIMIT'` or `--threshold 'METRIC:STATISTIC OP \
          LIMIT'`; OP is <, <=, >, >= or ==.\n\n* A distribution of durations needs a STATISTIC: any percentile (`p50`, \
          `p95`, `p99.9`), `mean`, `min` or `max`.\n* A count may have `rate`: events per second.\n* Other metrics are one \
-         number each.\n\nThe column *in a window* shows what `--abort-after` evaluates.\n\n\
+         number each.\n* A ratio is compared with a percentage (`1%`) or with a number between 0 and 1 (`0.01`). \
+         `error_rate<1` without the percent sign would nearly always hold, and is an error.\n\nThe column *in a window* shows what `--abort-after` evaluates.\n\n\
          | metric | kind | example | in a window | meaning |\n|---|---|---|---|---|\n"
     );
     for (metric, asked) in askable() {

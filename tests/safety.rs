@@ -89,7 +89,7 @@ fn a_high_error_rate_ends_the_run_with_its_reason() {
     let arguments = ["--clients", "8", "--ramp-rate", "50", "--error-storm", "20%:3s", "--duration", "60s"];
     // Thresholds that allow all errors do not disable the limit.
     let outcome =
-        Swarm::new(&[&arguments[..], &["--threshold", "error_rate<=1", &server.url("/a.m3u8")]].concat())
+        Swarm::new(&[&arguments[..], &["--threshold", "error_rate<=100%", &server.url("/a.m3u8")]].concat())
             .run();
     outcome.assert_judged(4, "fail");
     assert!(outcome.elapsed < Duration::from_secs(30), "{:?}", outcome.elapsed);

@@ -142,6 +142,7 @@ fn exchange(viewer: u32, transfer: &Transfer) -> Exchange {
         excess_bytes: transfer.excess_bytes,
         segment: None,
         gap: false,
+        variant: None,
         blocking_reload: request.is_blocking_reload(),
         received_bytes: transfer.received_bytes,
         tls: transfer.tls,

@@ -215,6 +215,31 @@ pub fn rows() -> Vec<Row> {
             ],
         ),
         (
+            "Variants and renditions",
+            vec![
+                panel(
+                    "Viewers that play it",
+                    "short",
+                    [("{{variant}}", format!("sum by (variant) ({})", series("variant_playing_clients")))],
+                ),
+                panel(
+                    "Body bytes",
+                    "bps",
+                    [("{{variant}}", format!("8 * {}", rate_by("variant", "variant_bytes_total")))],
+                ),
+                panel(
+                    "Share of requests that failed, whole run",
+                    "percentunit",
+                    [("{{variant}}", max_by("variant", "variant_error_rate"))],
+                ),
+                panel(
+                    "Segments, p95, whole run",
+                    "s",
+                    [("{{variant}}", max_by("variant", "variant_segment_p95_seconds"))],
+                ),
+            ],
+        ),
+        (
             "Origin",
             vec![
                 panel("Processors", "percentunit", [("busy", max("origin_cpu_ratio"))]),

@@ -113,6 +113,8 @@ struct Line<'a> {
     peer: Option<String>,
     kind: Kind,
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
     url_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
@@ -158,6 +160,7 @@ impl<'a> From<&'a Exchange> for Line<'a> {
             peer: exchange.peer.map(|(address, port)| std::net::SocketAddr::new(address, port).to_string()),
             kind: exchange.kind,
             name: &exchange.name,
+            variant: exchange.variant.as_ref().map(|variant| variant.name.as_str()),
             url_hash: format!("{:016x}", exchange.url_hash),
             status: exchange.status,
             outcome: exchange.outcome,

@@ -1,6 +1,8 @@
-//! The parts of the load (stages, streams and manual changes) as tables of text, which every report shows.
+//! The parts of the load (stages, streams, variants and manual changes) as tables of text, which every report shows.
 
-use hls_swarm_model::snapshot::{Lifetimes, ManualChanges, Quantiles, Snapshot, StageRow, StreamRow};
+use hls_swarm_model::snapshot::{
+    Lifetimes, ManualChanges, Quantiles, Snapshot, StageRow, StreamRow, VariantRow,
+};
 
 use super::figures::{bit_rate, bytes, clock, count, milliseconds, percent};
 
@@ -20,6 +22,20 @@ pub const STAGE: [&str; 10] = [
 /// Column heads of the table of streams; the first column is text.
 pub const STREAM: [&str; 7] =
     ["Stream", "Viewers", "Playing", "Requests", "Body bytes", "Errors", "Segment p95"];
+
+/// Column heads of the table of variants; the first column is text. Viewers are those that play it now, of those that
+/// have played it.
+pub const VARIANT: [&str; 9] = [
+    "Variant",
+    "Viewers",
+    "Requests",
+    "Body bytes",
+    "Errors",
+    "TTFB p95",
+    "Total p95",
+    "Measured",
+    "Announced",
+];
 
 /// Placeholder for a figure that was not measured.
 const ABSENT: &str = "-";
@@ -72,6 +88,41 @@ pub fn streams(snapshot: &Snapshot) -> Vec<[String; 7]> {
         ]
     };
     snapshot.streams.iter().map(row).collect()
+}
+
+/// One row of [`VARIANT`] per variant and rendition.
+#[must_use]
+pub fn variants(snapshot: &Snapshot) -> Vec<[String; 9]> {
+    snapshot.variants.iter().map(variant).collect()
+}
+
+fn variant(row: &VariantRow) -> [String; 9] {
+    let rate = |bits: Option<f64>| bits.map_or_else(|| ABSENT.to_owned(), bit_rate);
+    // A segment with more than BANDWIDTH breaks the promise that players select variants by.
+    let mark = if row.exceeds_bandwidth() { "!" } else { "" };
+    [
+        row.name.clone(),
+        format!("{} of {}", count(row.playing), count(row.viewers)),
+        count(row.requests.total()),
+        bytes(row.bytes.total()),
+        share(row.errors.rate),
+        p95(row.segment_ttfb),
+        p95(row.segment_total),
+        rate(row.measured_bits_per_second),
+        rate(row.announced_bits_per_second.map(|bits| bits as f64)) + mark,
+    ]
+}
+
+/// The variants with segments of a larger bit rate than announced, one sentence each.
+#[must_use]
+pub fn exceeded_bandwidths(snapshot: &Snapshot) -> Vec<String> {
+    let exceeded = snapshot.variants.iter().filter(|row| row.exceeds_bandwidth());
+    let sentence = |row: &VariantRow| {
+        let (peak, announced) = (row.peak_bits_per_second?, row.announced_bits_per_second?);
+        let (peak, announced) = (bit_rate(peak), bit_rate(announced as f64));
+        Some(format!("{}: a segment had {peak}, more than its BANDWIDTH of {announced}", row.name))
+    };
+    exceeded.filter_map(sentence).collect()
 }
 
 /// Arrivals and departures, if a viewer left before the end.

@@ -61,6 +61,10 @@ fn parts(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     }
     table(out, &load::STAGE, &load::stages(snapshot))?;
     table(out, &load::STREAM, &load::streams(snapshot))?;
+    table(out, &load::VARIANT, &load::variants(snapshot))?;
+    for sentence in load::exceeded_bandwidths(snapshot) {
+        writeln!(out, "\n{}", safe(&sentence))?;
+    }
     let notes = [load::sessions(&snapshot.lifetimes), load::manual_changes(&snapshot.manual_changes)];
     notes.into_iter().flatten().try_for_each(|note| writeln!(out, "\n{}", safe(&note)))
 }

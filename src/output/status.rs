@@ -21,7 +21,7 @@ pub fn line(snapshot: &Snapshot) -> String {
         "{:>4.0} s  playing {}/{}  {stalled}{:.1} seg/s  {:.1} Mbit/s  segment ttfb p50/p95 {ttfb}  errors {errors}  restarts {}",
         snapshot.elapsed_seconds,
         snapshot.playing_clients,
-        snapshot.target_clients,
+        snapshot.target_now,
         snapshot.rates.segment_per_second,
         snapshot.rates.bytes_per_second * 8.0 / 1e6,
         snapshot.lifetimes.restarts,

@@ -108,6 +108,16 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         errors.connect,
         errors.rate.map_or_else(String::new, |rate| format!(" = {:.3} % of requests", rate * 100.0)),
     )?;
+    // Without retries, both figures are the same.
+    if let Some(rate) = errors.object_rate.filter(|_| errors.objects_failed < errors.failed) {
+        writeln!(
+            out,
+            "objects    {} of {} failed = {:.3} %; the other errors were retries",
+            errors.objects_failed,
+            errors.objects,
+            rate * 100.0
+        )?;
+    }
     let events: Vec<String> = events(snapshot).map(|(title, count)| format!("{count} x {title}")).collect();
     if !events.is_empty() {
         writeln!(out, "events     {}", events.join(", "))?;
@@ -251,6 +261,15 @@ fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         load::columns(&load::STREAM, &load::streams(snapshot))
             .iter()
             .try_for_each(|line| writeln!(out, "{line}"))?;
+    }
+    if !snapshot.variants.is_empty() {
+        writeln!(out)?;
+        load::columns(&load::VARIANT, &load::variants(snapshot))
+            .iter()
+            .try_for_each(|line| writeln!(out, "{line}"))?;
+        for sentence in load::exceeded_bandwidths(snapshot) {
+            writeln!(out, "bandwidth  {sentence}")?;
+        }
     }
     if !snapshot.stages.is_empty() {
         writeln!(out)?;

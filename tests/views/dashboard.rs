@@ -21,7 +21,11 @@ use hls_swarm_model::exchange::{Exchange, Kind, Outcome, Source};
 use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES, Snapshot, StageRow, Timing};
 use hls_swarm_model::stats::Stats;
 
-use crate::views::recorded::{SECOND, exchange, origin, recorded, run, stats, stats_of};
+use crate::views::recorded::{SECOND, exchange, of_variant, origin, recorded, run, stats, stats_of};
+
+/// The variants of viewers in turn. Segments have 2 Mbit/s.
+const LADDER: [(&str, u64); 3] =
+    [("1920x1080@5000k", 5_000_000), ("1280x720@2500k", 2_500_000), ("640x360@800k", 800_000)];
 
 /// Thirty viewers start within ten seconds; some stall, one gets errors, one ends and is restarted.
 fn series() -> Vec<Snapshot> {
@@ -38,10 +42,14 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
         }
         // Latencies grow with time and with the number of the viewer.
         let took = |ns: u64| Some(ns * (second + u64::from(viewer)));
-        let of = |kind| Exchange {
-            first_byte_ns: took(40_000),
-            download_ns: took(400_000),
-            ..exchange(viewer, kind, second)
+        let of = |kind| {
+            let answer = Exchange {
+                first_byte_ns: took(40_000),
+                download_ns: took(400_000),
+                ..exchange(viewer, kind, second)
+            };
+            let (name, bandwidth) = LADDER[viewer as usize % LADDER.len()];
+            of_variant(answer, name, bandwidth)
         };
         stats.apply(Event::Exchange(Box::new(of(Kind::Playlist))));
         stats.apply(Event::Exchange(Box::new(of(Kind::Segment))));
@@ -140,14 +148,15 @@ fn press(state: &mut State, keys: &str) {
 }
 
 /// Each page with the keys that lead to it.
-const PAGES: [(&str, &str); 8] = [
+const PAGES: [(&str, &str); 9] = [
     ("overview", "1"),
     ("latency", "2"),
     ("viewers", "3ss"),
-    ("origin", "4"),
-    ("edges", "5"),
-    ("errors", "6"),
-    ("log", "7kk"),
+    ("variants", "4"),
+    ("origin", "5"),
+    ("edges", "6"),
+    ("errors", "7"),
+    ("log", "8kk"),
     ("help", "?"),
 ];
 
@@ -171,6 +180,27 @@ fn missing_figures_are_shown_as_missing() {
     let shown = text(&frame(&state, (80, 24), true));
     assert!(shown.contains("log, INFERRED") && shown.contains("received -"), "{shown}");
     assert!(shown.contains("no measurements so far"), "{shown}");
+}
+
+/// Three planned viewers, eleven that a key added, and ten that a key removed.
+#[test]
+fn the_viewers_that_are_wanted_now_are_shown() {
+    let mut stats = stats_of(Source::Probe, 3);
+    let clients = |stats: &Stats| {
+        let shown = text(&frame(&state(vec![stats.snapshot(SECOND)]), (80, 24), true));
+        shown.lines().find(|line| line.starts_with("clients")).unwrap().to_owned()
+    };
+    let join = |stats: &mut Stats, viewer| {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+        stats.apply(Event::Progress { viewer, media_us: 1, speed: Some(1.0), drift_seconds: 0.0 });
+    };
+    join(&mut stats, 1);
+    assert!(clients(&stats).contains("1 of 1 play, peak 3"), "{}", clients(&stats));
+    (2..=14).for_each(|viewer| join(&mut stats, viewer));
+    assert!(clients(&stats).contains("14 of 14 play, 100 %"), "{}", clients(&stats));
+    (5..=14).for_each(|viewer| stats.apply(Event::RampedDown { viewer, at_ns: SECOND }));
+    assert!(clients(&stats).contains("4 of 4 play, peak 14"), "{}", clients(&stats));
 }
 
 #[test]
@@ -282,7 +312,7 @@ fn edges_that_do_not_fit_on_the_page_are_counted() {
     last.insight.edges = (0..64).map(|k| row(format!("192.0.2.{k}"), 100 - k)).collect();
     last.insight.edges.push(row(OTHER_ADDRESSES.to_owned(), 345));
     let mut state = state(vec![last]);
-    press(&mut state, "5");
+    press(&mut state, "6");
     for size in [(80, 24), (200, 60)] {
         let shown = text(&frame(&state, size, true));
         let listed = shown.lines().filter(|line| line.starts_with("192.0.2.")).count();

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::exchange::{Exchange, Kind, Outcome};
+use crate::listed::SegmentId;
 
 /// The apparent content of a body, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -107,6 +108,16 @@ impl fmt::Display for Defect {
 }
 
 impl Exchange {
+    /// The requested segment, if it arrived whole and without a defect.
+    #[must_use]
+    pub fn whole_segment(&self) -> Option<SegmentId> {
+        let whole = self.kind == Kind::Segment
+            && self.outcome == Outcome::Complete
+            && matches!(self.status, Some(200 | 206))
+            && self.defect().is_none();
+        self.segment.filter(|segment| whole && segment.from_start)
+    }
+
     /// The defect of the body of a complete, successful response, if there is one.
     #[must_use]
     pub fn defect(&self) -> Option<Defect> {
@@ -133,7 +144,7 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listed::{Rendition, SegmentId};
+    use crate::listed::Rendition;
     use crate::stats::tests::segment;
 
     #[test]

@@ -1,11 +1,12 @@
 //! One HTTP exchange as a viewer saw it, whichever source reported it.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::content::Content;
-use crate::listed::SegmentId;
+use crate::listed::{SegmentId, VariantLabel};
 
 /// The kind of a requested object, in the terms of RFC 8216.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -177,6 +178,8 @@ pub struct Exchange {
     pub segment: Option<SegmentId>,
     /// Whether a playlist announces that the requested segment is missing (EXT-X-GAP).
     pub gap: bool,
+    /// The variant or rendition that the object belongs to: the media playlist, or what that lists, except keys.
+    pub variant: Option<Arc<VariantLabel>>,
     /// Whether the request allowed the server to delay the response until the playlist has new content (LL-HLS):
     /// then the time to the first byte does not measure the server.
     pub blocking_reload: bool,

@@ -1,7 +1,11 @@
 //! The addresses that playlists listed. The playlist determines the kind of a request, not the name of the
 //! address or the content type that the server sends.
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use hls_swarm_hls::playlist::multivariant::{self, Multivariant, RenditionKind, Variant};
 
 use crate::exchange::Kind;
 use crate::recent::Recent;
@@ -28,7 +32,7 @@ pub struct SegmentId {
 }
 
 /// The media of a media playlist's segments, by the multivariant playlist that refers to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rendition {
     /// A variant, or a media playlist that was opened directly.
@@ -40,6 +44,51 @@ pub enum Rendition {
     Video,
     /// Subtitles.
     Subtitles,
+}
+
+/// A variant or a rendition, as a multivariant playlist describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VariantLabel {
+    /// Its name: `1280x720@2500k`, `audio:English`.
+    pub name: String,
+    /// Its media.
+    pub rendition: Rendition,
+    /// BANDWIDTH, bits per second; renditions have none.
+    pub bandwidth: Option<u64>,
+    /// CODECS.
+    pub codecs: Option<String>,
+}
+
+impl VariantLabel {
+    /// The label of a variant of `playlist`.
+    #[must_use]
+    pub fn of_variant(playlist: &Multivariant, variant: &Variant) -> Self {
+        Self {
+            name: playlist.variant_name(variant),
+            rendition: Rendition::Main,
+            bandwidth: Some(variant.bandwidth).filter(|bits| *bits > 0),
+            codecs: variant.codecs.clone(),
+        }
+    }
+
+    /// The label of a rendition of `playlist`.
+    #[must_use]
+    pub fn of_rendition(playlist: &Multivariant, rendition: &multivariant::Rendition) -> Self {
+        let name = playlist.rendition_name(rendition);
+        Self { name, rendition: Rendition::of(rendition.kind), bandwidth: None, codecs: None }
+    }
+}
+
+impl Rendition {
+    /// The media of an EXT-X-MEDIA.
+    #[must_use]
+    pub const fn of(kind: RenditionKind) -> Self {
+        match kind {
+            RenditionKind::Audio => Self::Audio,
+            RenditionKind::Video => Self::Video,
+            RenditionKind::Subtitles | RenditionKind::ClosedCaptions => Self::Subtitles,
+        }
+    }
 }
 
 /// The role in which a playlist lists an address.
@@ -79,21 +128,31 @@ impl Listed {
     }
 }
 
+/// What is known about an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its role.
+    pub listed: Listed,
+    /// The variant or rendition that it belongs to. `None` if no multivariant playlist was seen that lists it, and for
+    /// keys, which variants share.
+    pub variant: Option<Arc<VariantLabel>>,
+}
+
 /// One address in a playlist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedUrl {
     /// Hash of the request for it.
     pub url_hash: u64,
     /// First byte of the part, if it is a part of a resource.
     pub offset: Option<u64>,
-    /// Its role.
-    pub listed: Listed,
+    /// What is known about it.
+    pub entry: Entry,
 }
 
 /// The addresses that playlists of a run listed recently.
 #[derive(Clone, Debug)]
 pub struct ListedUrls {
-    known: Recent<(u64, Option<u64>), Listed>,
+    known: Recent<(u64, Option<u64>), Entry>,
 }
 
 impl Default for ListedUrls {
@@ -111,26 +170,25 @@ impl ListedUrls {
 
     /// Adds the addresses that a playlist lists.
     pub fn list(&mut self, url: ListedUrl) {
-        let ListedUrl { url_hash, offset, listed } = url;
-        self.known.insert((url_hash, offset), listed, 1);
+        let ListedUrl { url_hash, offset, entry } = url;
         // A part with another range is still a part of a segment.
-        if offset.is_some() && matches!(listed, Listed::Segment(_)) {
-            self.known.insert((url_hash, None), Listed::Segment(None), 1);
+        if offset.is_some() && matches!(entry.listed, Listed::Segment(_)) {
+            let any = Entry { listed: Listed::Segment(None), variant: entry.variant.clone() };
+            self.known.insert((url_hash, None), any, 1);
         }
+        self.known.insert((url_hash, offset), entry, 1);
     }
 
     /// The role of a request for the bytes from `range_start` on.
     #[must_use]
-    pub fn find(&self, url_hash: u64, range_start: u64) -> Option<Listed> {
-        let part = self.known.get(&(url_hash, Some(range_start))).copied();
+    pub fn find(&self, url_hash: u64, range_start: u64) -> Option<Entry> {
+        let part = self.known.get(&(url_hash, Some(range_start))).cloned();
         let whole = || {
-            let listed = *self.known.get(&(url_hash, None))?;
-            let from_start = range_start == 0;
-            let segment = |segment: SegmentId| SegmentId { from_start, ..segment };
-            Some(match listed {
-                Listed::Segment(id) => Listed::Segment(id.map(segment)),
-                other => other,
-            })
+            let mut entry = self.known.get(&(url_hash, None))?.clone();
+            if let Listed::Segment(Some(id)) = &mut entry.listed {
+                id.from_start = range_start == 0;
+            }
+            Some(entry)
         };
         part.or_else(whole)
     }
@@ -151,17 +209,24 @@ mod tests {
         }
     }
 
+    fn list(urls: &mut ListedUrls, url_hash: u64, offset: Option<u64>, listed: Listed) {
+        urls.list(ListedUrl { url_hash, offset, entry: Entry { listed, variant: None } });
+    }
+
+    fn found(urls: &ListedUrls, url_hash: u64, range_start: u64) -> Option<Listed> {
+        urls.find(url_hash, range_start).map(|entry| entry.listed)
+    }
+
     #[test]
     fn parts_of_one_resource_are_distinguished_by_their_offsets() {
         let mut urls = ListedUrls::default();
-        urls.list(ListedUrl { url_hash: 1, offset: Some(0), listed: Listed::Init });
+        list(&mut urls, 1, Some(0), Listed::Init);
         for (sequence, offset) in [(1, 700), (2, 1700)] {
-            let listed = Listed::Segment(Some(segment(sequence)));
-            urls.list(ListedUrl { url_hash: 1, offset: Some(offset), listed });
+            list(&mut urls, 1, Some(offset), Listed::Segment(Some(segment(sequence))));
         }
-        assert_eq!(urls.find(1, 0), Some(Listed::Init));
-        assert_eq!(urls.find(1, 1700).and_then(|listed| listed.segment()), Some(segment(2)));
-        let other = urls.find(1, 1000).unwrap();
+        assert_eq!(found(&urls, 1, 0), Some(Listed::Init));
+        assert_eq!(found(&urls, 1, 1700).and_then(|listed| listed.segment()), Some(segment(2)));
+        let other = found(&urls, 1, 1000).unwrap();
         assert_eq!((other.kind(), other.segment()), (Kind::Segment, None));
         assert_eq!(urls.find(2, 0), None);
     }
@@ -169,9 +234,9 @@ mod tests {
     #[test]
     fn a_download_that_resumes_in_the_middle_belongs_to_the_same_segment() {
         let mut urls = ListedUrls::default();
-        urls.list(ListedUrl { url_hash: 1, offset: None, listed: Listed::Segment(Some(segment(3))) });
-        assert_eq!(urls.find(1, 0).and_then(|listed| listed.segment()), Some(segment(3)));
-        let later = urls.find(1, 5000).and_then(|listed| listed.segment()).unwrap();
+        list(&mut urls, 1, None, Listed::Segment(Some(segment(3))));
+        assert_eq!(found(&urls, 1, 0).and_then(|listed| listed.segment()), Some(segment(3)));
+        let later = found(&urls, 1, 5000).and_then(|listed| listed.segment()).unwrap();
         assert_eq!((later.sequence, later.from_start), (3, false));
     }
 
@@ -179,7 +244,7 @@ mod tests {
     fn the_latest_addresses_are_known_however_many_are_listed() {
         let mut urls = ListedUrls::default();
         for number in 0..3 * MOST as u64 {
-            urls.list(ListedUrl { url_hash: number, offset: None, listed: Listed::Key });
+            list(&mut urls, number, None, Listed::Key);
         }
         assert_eq!(urls.find(0, 0), None);
         let latest = 3 * MOST as u64 - MOST as u64 / 2;

@@ -43,6 +43,17 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.young.get_mut(key)
     }
 
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.old.is_empty()
+    }
+
+    /// Removes an entry. It keeps its weight until the map drops a generation.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.young.remove(key).or_else(|| self.old.remove(key))
+    }
+
     /// Adds or replaces an entry.
     pub fn insert(&mut self, key: K, value: V, weight: usize) {
         if let Some(known) = self.young.get_mut(&key) {

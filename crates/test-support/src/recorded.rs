@@ -1,11 +1,14 @@
 //! One recorded run, for the tests of all outputs.
 
+use std::sync::Arc;
+
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_model::content::Content;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
+use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
 use hls_swarm_model::report::Report;
 use hls_swarm_model::run::Run;
@@ -70,6 +73,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         excess_bytes: 0,
         segment: None,
         gap: false,
+        variant: None,
         blocking_reload: false,
         received_bytes: Some(if kind == Kind::Segment { 500_300 } else { 700 }),
         tls: false,
@@ -91,6 +95,26 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         peer: Some(([192, 0, 2, 7].into(), 443)),
         local_port: None,
     }
+}
+
+/// The same as a part of a variant; segments have 2 s.
+pub fn of_variant(exchange: Exchange, name: &str, bandwidth: u64) -> Exchange {
+    let label = VariantLabel {
+        name: name.to_owned(),
+        rendition: Rendition::Main,
+        bandwidth: Some(bandwidth),
+        codecs: Some("avc1.64001f,mp4a.40.2".to_owned()),
+    };
+    let segment = SegmentId {
+        playlist: bandwidth,
+        sequence: exchange.started_ns / SECOND,
+        duration_us: 2_000_000,
+        rendition: Rendition::Main,
+        encrypted: false,
+        from_start: true,
+    };
+    let segment = Some(segment).filter(|_| exchange.kind == Kind::Segment);
+    Exchange { variant: Some(Arc::new(label)), segment, ..exchange }
 }
 
 /// The origin is idle for half of the time and sends a megabyte per second; nginx counts the requests of viewers
@@ -193,10 +217,17 @@ pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
         for viewer in (1..=3).filter(|viewer| *viewer < 3 || second < 12) {
             // Viewer 2 is the one on the second stream.
             let broken = viewer == 2 && second >= 18;
-            let answer = |kind| Exchange {
-                status: Some(if broken { 503 } else { 200 }),
-                peer: Some(([192, 0, 2, u8::try_from(viewer).unwrap()].into(), 443)),
-                ..exchange(viewer, kind, second)
+            let answer = |kind| {
+                let answer = Exchange {
+                    status: Some(if broken { 503 } else { 200 }),
+                    peer: Some(([192, 0, 2, u8::try_from(viewer).unwrap()].into(), 443)),
+                    ..exchange(viewer, kind, second)
+                };
+                // Segments have 2 Mbit/s, which is more than the lower variant promises.
+                match viewer {
+                    1 => of_variant(answer, "1280x720@2500k", 2_500_000),
+                    _ => of_variant(answer, "640x360@800k", 800_000),
+                }
             };
             stats.apply(Event::Exchange(Box::new(answer(Kind::Playlist))));
             stats.apply(Event::Exchange(Box::new(answer(Kind::Segment))));

@@ -188,7 +188,10 @@ fn thresholds(typed: &[String], without_progress: bool) -> Result<Vec<Threshold>
 
 #[cfg(test)]
 mod tests {
+    use hls_swarm_player::{Algorithm, Variants};
+
     use super::*;
+    use crate::cli::run::{AbrArg, VariantSelection};
     use crate::load::Shape;
     use crate::load::schedule::Schedule;
 
@@ -210,6 +213,31 @@ mod tests {
         assert_eq!(about("error_rate"), ["error_rate<2%"]);
         assert_eq!(about("rebuffering"), ["rebuffering<1%"]);
         assert_eq!(thresholds.len(), 8);
+    }
+
+    #[test]
+    fn a_variant_is_not_chosen_and_fixed_at_once() {
+        let native = |change: fn(&mut RunArgs)| {
+            plan(|args| {
+                args.viewers.engine = Some(EngineKind::Native);
+                change(args);
+            })
+        };
+        let both = native(|args| {
+            args.viewers.abr = Some(AbrArg::Bola);
+            args.stream.variant = VariantSelection::Highest;
+        });
+        let failure = both.unwrap_err();
+        assert_eq!(failure.exit().code(), 2);
+        assert!(failure.to_string().contains("--variant together with --abr bola"), "{failure}");
+        let variants = |plan: Result<Plan, Failure>| match plan.unwrap().viewers.engine {
+            EngineConfig::Native(config) => config.variants,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(variants(native(|_| {})), Some(Variants::Adaptive(Algorithm::HlsJs)));
+        assert_eq!(variants(native(|args| args.stream.variant = VariantSelection::Lowest)), None);
+        let typed = native(|args| args.given.flags = ["variant".to_owned()].into());
+        assert_eq!(variants(typed), None, "--variant all downloads every variant");
     }
 
     #[test]

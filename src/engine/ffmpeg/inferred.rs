@@ -100,6 +100,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         excess_bytes: 0,
         segment: None,
         gap: false,
+        variant: None,
         blocking_reload: false,
         received_bytes: None,
         tls: found.secure,

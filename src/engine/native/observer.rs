@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hls_swarm_client::head::CacheResult;
 use hls_swarm_client::{ConnectFailure, End, Observer, Transfer};
 use hls_swarm_model::content::{Content, Defect};
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, Outcome};
-use hls_swarm_model::listed::{Rendition, SegmentId};
+use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
 use hls_swarm_probe::record::url_hash;
 use url::{Position, Url};
 
@@ -26,6 +27,7 @@ pub(super) struct Tag {
     pub(super) kind: Kind,
     pub(super) rendition: Rendition,
     pub(super) segment: Option<SegmentId>,
+    pub(super) variant: Option<Arc<VariantLabel>>,
     pub(super) is_blocking_reload: bool,
     /// Whether the player gave it up.
     pub(super) is_abandoned: Cell<bool>,
@@ -135,6 +137,7 @@ impl Recorder {
             segment: tag.segment,
             // Native viewers do not request them.
             gap: false,
+            variant: tag.variant.clone(),
             blocking_reload: tag.is_blocking_reload,
             received_bytes: transfer.received_bytes,
             tls: transfer.tls,

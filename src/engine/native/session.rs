@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,16 +12,19 @@ use tokio::time::{Instant, sleep_until};
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_client::{Client, FetchError, Fetched, Progress, Request};
+use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_hls::playlist::media::EncryptionMethod;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::Kind;
-use hls_swarm_model::listed::{Rendition, SegmentId};
+use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::secrets;
 use hls_swarm_player::Player;
 use hls_swarm_player::interface::{
     EventKind, Fetch, FetchFailure, Input, Output, PlaybackFailure, RequestId, RequestKind, Role, Transfer,
 };
+
+use url::Url;
 
 use super::body::Body;
 use super::observer::{Recorder, Tag};
@@ -30,12 +34,15 @@ use crate::engine::SessionEnd;
 /// A timer that fires later than this keeps the viewer waiting.
 const LATE: Duration = Duration::from_millis(5);
 
+/// What a media playlist is to the player: its role, and the index of its variant.
+type Place = (Role, u16);
+
 /// A request under way.
 struct Under {
     id: RequestId,
     kind: RequestKind,
     /// The rendition it belongs to, and its variant.
-    place: (Role, u16),
+    place: Place,
     /// Whether only a part of the resource was asked for.
     is_part: bool,
     tag: Rc<Tag>,
@@ -52,7 +59,10 @@ struct Viewing {
     /// The instant from which the player's time counts, `CLOCK_MONOTONIC` nanoseconds, and the same for timers.
     epoch: (u64, Instant),
     /// By role and variant: the hash of the address of the media playlist.
-    playlists: Vec<((Role, u16), u64)>,
+    playlists: Vec<(Place, u64)>,
+    /// The multivariant playlist, and by role and variant what it calls them.
+    multivariant: Option<Arc<Playlist>>,
+    labels: Vec<(Place, Option<Arc<VariantLabel>>)>,
     outputs: Vec<Output>,
     failure: Option<PlaybackFailure>,
     /// Why the last request failed.
@@ -81,6 +91,8 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
         wake: None,
         epoch: (started_ns, Instant::now()),
         playlists: Vec::new(),
+        multivariant: None,
+        labels: Vec::new(),
         outputs: Vec::new(),
         failure: None,
         last_error: None,
@@ -214,10 +226,18 @@ impl Viewing {
             from_start: true,
         });
         let is_playlist = matches!(fetch.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist);
+        let place = (fetch.role, fetch.variant);
+        let variant = match fetch.kind {
+            // Keys may serve all variants.
+            RequestKind::Multivariant | RequestKind::Key => None,
+            RequestKind::MediaPlaylist => self.label(place, &fetch.url),
+            _ => self.labels.iter().find(|(known, _)| *known == place).and_then(|(_, label)| label.clone()),
+        };
         let tag = Rc::new(Tag {
             kind: kind(fetch.kind),
             rendition,
             segment,
+            variant,
             is_blocking_reload: fetch.url.query().is_some_and(|query| query.contains("_HLS_msn=")),
             is_abandoned: Cell::new(false),
             playlist: RefCell::new(None),
@@ -243,6 +263,25 @@ impl Viewing {
             progress,
             fetch: future,
         });
+    }
+
+    /// The label of the variant or rendition whose media playlist is at `url`.
+    fn label(&mut self, place: Place, url: &Url) -> Option<Arc<VariantLabel>> {
+        if let Some((_, label)) = self.labels.iter().find(|(known, _)| *known == place) {
+            return label.clone();
+        }
+        let Some(Playlist::Multivariant(playlist)) = self.multivariant.as_deref() else { return None };
+        let variant = || {
+            let found = playlist.variants.iter().find(|one| one.url == *url)?;
+            Some(VariantLabel::of_variant(playlist, found))
+        };
+        let rendition = || {
+            let found = playlist.renditions.iter().find(|one| one.url.as_ref() == Some(url))?;
+            Some(VariantLabel::of_rendition(playlist, found))
+        };
+        let label = variant().or_else(rendition).map(Arc::new);
+        self.labels.push((place, label.clone()));
+        label
     }
 
     fn playlist_of(&self, role: Role, variant: u16) -> u64 {
@@ -285,6 +324,11 @@ impl Viewing {
                 Input::Failed { request, failure, at: transfer.finished }
             }
             (None, Some((known, hash))) if is_playlist => {
+                if under.kind == RequestKind::Multivariant {
+                    // What the variants are called may have changed.
+                    self.multivariant = Some(Arc::clone(&known.playlist));
+                    self.labels.clear();
+                }
                 self.note_playlist(under.place, hash);
                 Input::Playlist { request, playlist: known.playlist, transfer }
             }
@@ -297,7 +341,7 @@ impl Viewing {
         self.step(input);
     }
 
-    fn note_playlist(&mut self, place: (Role, u16), hash: u64) {
+    fn note_playlist(&mut self, place: Place, hash: u64) {
         match self.playlists.iter_mut().find(|(known, _)| *known == place) {
             Some((_, known)) => *known = hash,
             None => self.playlists.push((place, hash)),

@@ -8,7 +8,7 @@ use hls_swarm_model::classify::{ResponseHints, kind};
 use hls_swarm_model::content::Content;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Cache, Exchange, Outcome};
-use hls_swarm_model::listed::Listed;
+use hls_swarm_model::listed::{Entry, Listed};
 use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, flag, what};
 
 use super::bodies::Bodies;
@@ -43,7 +43,7 @@ pub struct Decoder {
     playlists: SharedPlaylists,
     /// By process: what was requested when the response was a redirect. The next request for an address that no playlist
     /// lists is for the same object.
-    redirected: HashMap<u32, Listed>,
+    redirected: HashMap<u32, Entry>,
 }
 
 impl Decoder {
@@ -107,9 +107,15 @@ impl Decoder {
         let body = self.bodies.take(record).filter(|_| whole);
         let blocking_reload = body.as_ref().is_some_and(|body| body.request.is_blocking_reload());
         let tls = record.has(flag::TLS);
-        let read =
-            body.and_then(|body| self.playlists.lock().take(record.url_hash, &body, record.encoding, tls));
         let listed = self.listed(record);
+        let read = body.and_then(|body| {
+            self.playlists.lock().take(record.url_hash, listed.as_ref(), &body, record.encoding, tls)
+        });
+        // A playlist that no other lists, such as the one that the viewer opened first.
+        let listed = listed.or_else(|| {
+            let rendition = read.as_ref()?.rendition;
+            Some(Entry { listed: Listed::Playlist(rendition), variant: None })
+        });
         let found = Exchange { blocking_reload, ..exchange(record, listed, read.as_ref()) };
         if let Some(Known { rendition, said, .. }) = read.filter(|read| !read.is_cut) {
             let took = found.first_byte_ns.unwrap_or(0).saturating_add(found.download_ns.unwrap_or(0));
@@ -126,14 +132,14 @@ impl Decoder {
     }
 
     /// The entry of a playlist that the request was for, with redirects followed.
-    fn listed(&mut self, record: &Record) -> Option<Listed> {
+    fn listed(&mut self, record: &Record) -> Option<Entry> {
         let own = self.playlists.lock().urls.find(record.url_hash, record.range_start);
         let listed = own.or_else(|| self.redirected.remove(&record.pid));
-        if let (301 | 302 | 303 | 307 | 308, Some(listed)) = (record.status, listed) {
+        if let (301 | 302 | 303 | 307 | 308, Some(listed)) = (record.status, &listed) {
             if self.redirected.len() >= REDIRECTED {
                 self.redirected.clear();
             }
-            self.redirected.insert(record.pid, listed);
+            self.redirected.insert(record.pid, listed.clone());
         }
         listed
     }
@@ -176,7 +182,8 @@ const fn is_served(record: &Record) -> bool {
     matches!(record.status, 200 | 206)
 }
 
-fn exchange(record: &Record, listed: Option<Listed>, read: Option<&Known>) -> Exchange {
+fn exchange(record: &Record, entry: Option<Entry>, read: Option<&Known>) -> Exchange {
+    let listed = entry.as_ref().map(|entry| entry.listed);
     let when = |mask: u16, value: u64| record.has(mask).then_some(value);
     let complete = record.end == end::COMPLETE;
     let name = text(&record.name, record.name_len);
@@ -214,6 +221,7 @@ fn exchange(record: &Record, listed: Option<Listed>, read: Option<&Known>) -> Ex
         excess_bytes: u64::from(record.excess),
         segment: listed.and_then(|listed| listed.segment()),
         gap: matches!(listed, Some(Listed::Gap)),
+        variant: entry.and_then(|entry| entry.variant),
         blocking_reload: false,
         received_bytes: when(flag::TCP_INFO, record.received),
         tls: record.has(flag::TLS),

@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 use hls_swarm_hls::playlist::media::EncryptionMethod;
-use hls_swarm_hls::playlist::multivariant::RenditionKind;
 use hls_swarm_hls::playlist::{Media, Multivariant, Playlist, read};
 use hls_swarm_hls::request_target::RequestTarget;
 use hls_swarm_model::exchange::MediaPlaylist;
-use hls_swarm_model::listed::{Listed, ListedUrl, ListedUrls, Rendition, SegmentId};
+use hls_swarm_model::listed::{Entry, Listed, ListedUrl, ListedUrls, Rendition, SegmentId, VariantLabel};
 use hls_swarm_model::recent::Recent;
 use hls_swarm_probe::record::{URL_HASH_START, encoding, hash_byte, url_hash};
 
@@ -20,6 +19,8 @@ use super::bodies::Body;
 /// Maximum number of addresses in all playlists that are kept. Many playlists are small, but one of a day with segments
 /// of 2 s has 43200.
 const MAX_ADDRESSES: usize = 200_000;
+/// Maximum number of variants and renditions of one playlist that have names.
+const MAX_LABELS: usize = 1000;
 /// Maximum size of a decoded body, bytes.
 const MAX_DECODED_BYTES: u64 = 16 << 20;
 
@@ -39,10 +40,13 @@ pub struct Known {
     listed_in: Option<u32>,
 }
 
+/// Identity of a playlist's text: hash of its URL, what it carries, and hash of the body.
+type Text = (u64, Rendition, Option<Arc<VariantLabel>>, u64);
+
 /// The playlists that were read recently, by body, and the addresses that they list.
 #[derive(Debug)]
 pub struct Playlists {
-    known: Recent<(u64, Rendition, u64), Option<Known>>,
+    known: Recent<Text, Option<Known>>,
     hasher: RandomState,
     /// The addresses.
     pub urls: ListedUrls,
@@ -74,31 +78,49 @@ impl SharedPlaylists {
 }
 
 impl Playlists {
-    /// Takes the body of a response to `url_hash`; `None` if it is not a playlist.
-    pub fn take(&mut self, url_hash: u64, body: &Body, coding: u8, tls: bool) -> Option<Known> {
-        let rendition = match self.urls.find(url_hash, 0) {
-            Some(Listed::Playlist(rendition)) => rendition,
-            _ => Rendition::default(),
+    /// Takes the body of a response to `url_hash`; `None` if it is not a playlist. `entry`: what was requested.
+    pub fn take(
+        &mut self,
+        url_hash: u64,
+        entry: Option<&Entry>,
+        body: &Body,
+        coding: u8,
+        tls: bool,
+    ) -> Option<Known> {
+        let (rendition, variant) = match entry {
+            Some(Entry { listed: Listed::Playlist(rendition), variant }) => (*rendition, variant.clone()),
+            _ => (Rendition::default(), None),
         };
-        let key = (url_hash, rendition, self.hasher.hash_one((coding, tls, body.is_cut, &body.bytes)));
+        let key = (
+            url_hash,
+            rendition,
+            variant.clone(),
+            self.hasher.hash_one((coding, tls, body.is_cut, &body.bytes)),
+        );
         let weight = |known: &Option<Known>| 1 + known.as_ref().map_or(0, |known| known.lists.len());
         if self.known.get(&key).is_none() {
-            let known = known(url_hash, body, coding, tls, rendition);
+            let of = Entry { listed: Listed::Playlist(rendition), variant: variant.clone() };
+            let known = known(url_hash, body, coding, tls, &of);
             let weight = weight(&known);
-            self.known.insert(key, known, weight);
+            self.known.insert(key.clone(), known, weight);
         }
         let known = self.known.renew(&key, weight)?.as_mut()?;
-        self.urls.list(ListedUrl { url_hash, offset: None, listed: Listed::Playlist(rendition) });
+        let entry = Entry { listed: Listed::Playlist(rendition), variant };
+        self.urls.list(ListedUrl { url_hash, offset: None, entry });
         let generation = self.urls.generation();
         if known.listed_in != Some(generation) {
-            known.lists.iter().for_each(|url| self.urls.list(*url));
+            known.lists.iter().for_each(|url| self.urls.list(url.clone()));
             known.listed_in = Some(generation);
         }
         Some(known.clone())
     }
 }
 
-fn known(playlist: u64, body: &Body, coding: u8, tls: bool, rendition: Rendition) -> Option<Known> {
+fn known(playlist: u64, body: &Body, coding: u8, tls: bool, of: &Entry) -> Option<Known> {
+    let rendition = match of.listed {
+        Listed::Playlist(rendition) => rendition,
+        _ => Rendition::default(),
+    };
     let decoded = decoded(body, coding)?;
     let mut text = String::from_utf8_lossy(&decoded);
     if body.is_cut {
@@ -108,7 +130,7 @@ fn known(playlist: u64, body: &Body, coding: u8, tls: bool, rendition: Rendition
     }
     let said = read(&text, &body.request.url(tls)?).ok()?.playlist;
     let lists = match &said {
-        Playlist::Media(media) => of_media(&body.request, media, playlist, rendition),
+        Playlist::Media(media) => of_media(&body.request, media, playlist, rendition, of.variant.as_ref()),
         Playlist::Multivariant(multivariant) => of_multivariant(&body.request, multivariant),
     };
     let state = if body.is_cut { None } else { state(&said) };
@@ -147,10 +169,23 @@ fn hashes(base: &RequestTarget, uri: &str, url: &url::Url) -> impl Iterator<Item
     raw.into_iter().chain(normalized)
 }
 
-fn of_media(base: &RequestTarget, media: &Media, playlist: u64, rendition: Rendition) -> Vec<ListedUrl> {
+fn of_media(
+    base: &RequestTarget,
+    media: &Media,
+    playlist: u64,
+    rendition: Rendition,
+    variant: Option<&Arc<VariantLabel>>,
+) -> Vec<ListedUrl> {
     let mut urls = Vec::with_capacity(media.segments.len() + 2);
     let mut list = |uri: &str, url: &url::Url, offset: Option<u64>, listed: Listed| {
-        urls.extend(hashes(base, uri, url).map(|url_hash| ListedUrl { url_hash, offset, listed }));
+        // One key may serve all variants.
+        let variant = variant.filter(|_| listed != Listed::Key).cloned();
+        let entry = Entry { listed, variant };
+        urls.extend(hashes(base, uri, url).map(|url_hash| ListedUrl {
+            url_hash,
+            offset,
+            entry: entry.clone(),
+        }));
     };
     let (mut key, mut map) = (None, None);
     for segment in &media.segments {
@@ -183,24 +218,25 @@ fn of_media(base: &RequestTarget, media: &Media, playlist: u64, rendition: Rendi
 }
 
 fn of_multivariant(base: &RequestTarget, playlist: &Multivariant) -> Vec<ListedUrl> {
-    let variants = playlist.variants.iter().map(|variant| (&variant.uri, &variant.url, Rendition::Main));
-    let renditions = playlist.renditions.iter().filter_map(|one| {
-        let rendition = match one.kind {
-            RenditionKind::Audio => Rendition::Audio,
-            RenditionKind::Video => Rendition::Video,
-            RenditionKind::Subtitles | RenditionKind::ClosedCaptions => Rendition::Subtitles,
-        };
-        Some((one.uri.as_ref()?, one.url.as_ref()?, rendition))
-    });
-    // A playlist may be both a variant and an audio rendition (for audio-only playback); then it counts as the variant.
-    let all = renditions.chain(variants);
-    let listed = |rendition| Listed::Playlist(rendition);
-    all.flat_map(|(uri, url, rendition)| {
-        hashes(base, uri, url)
-            .map(move |url_hash| ListedUrl { url_hash, offset: None, listed: listed(rendition) })
-            .collect::<Vec<_>>()
-    })
-    .collect()
+    let mut urls = Vec::new();
+    let mut list = |uri: &str, url: &url::Url, rendition: Rendition, variant: Option<VariantLabel>| {
+        let entry = Entry { listed: Listed::Playlist(rendition), variant: variant.map(Arc::new) };
+        let listed = |url_hash| ListedUrl { url_hash, offset: None, entry: entry.clone() };
+        urls.extend(hashes(base, uri, url).map(listed));
+    };
+    // Of several entries for one address the first counts, and a variant before a rendition: a playlist may be both
+    // (for audio-only playback).
+    for (place, one) in playlist.renditions.iter().enumerate().rev() {
+        if let Some((uri, url)) = one.uri.as_ref().zip(one.url.as_ref()) {
+            let label = (place < MAX_LABELS).then(|| VariantLabel::of_rendition(playlist, one));
+            list(uri, url, Rendition::of(one.kind), label);
+        }
+    }
+    for (place, one) in playlist.variants.iter().enumerate().rev() {
+        let label = (place < MAX_LABELS).then(|| VariantLabel::of_variant(playlist, one));
+        list(&one.uri, &one.url, Rendition::Main, label);
+    }
+    urls
 }
 
 /// The state by which insight compares playlists.

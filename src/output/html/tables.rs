@@ -84,13 +84,15 @@ pub(super) fn criteria(verdict: &Verdict) -> Markup {
     table("Criteria", &["Criterion", "", "Value", "Limit"], rows)
 }
 
-/// The parts of the load: stages, streams and manual changes.
+/// The parts of the load: stages, streams, variants and manual changes.
 pub(super) fn parts(Report { snapshot, .. }: &Report) -> Markup {
     let notes = [load::sessions(&snapshot.lifetimes), load::manual_changes(&snapshot.manual_changes)];
     html! {
         @for note in notes.into_iter().flatten() { p { (note) } }
         (table("Stages", &load::STAGE, load::stages(snapshot).iter().map(named_figures)))
         (table("Streams", &load::STREAM, load::streams(snapshot).iter().map(named_figures)))
+        (table("Variants and renditions", &load::VARIANT, load::variants(snapshot).iter().map(named_figures)))
+        @for sentence in load::exceeded_bandwidths(snapshot) { p { (sentence) } }
     }
 }
 

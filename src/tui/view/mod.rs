@@ -8,6 +8,7 @@ mod origin;
 mod overview;
 pub mod state;
 pub mod style;
+mod variants;
 pub mod viewers;
 
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use style::Theme;
 const WIDE: u16 = 140;
 
 const HELP: [&str; 20] = [
-    "1-7, Tab, Shift+Tab, left, right    go to a page",
+    "1-8, Tab, Shift+Tab, left, right    go to a page",
     "s                                   viewers: next sort order",
     "up, down, j, k, Page Up/Down        viewers: select; log: scroll",
     "Home, End                           the first, the last",
@@ -74,6 +75,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, run: &Run, theme: Theme) {
         Page::Overview => overview::draw(frame, body, snapshot, &figures.history, theme),
         Page::Latency => latency::draw(frame, body, snapshot, &figures.history, theme),
         Page::Viewers => viewers::draw(frame, body, snapshot, state, theme),
+        Page::Variants => variants::draw(frame, body, snapshot, theme),
         Page::Origin => origin::draw(frame, body, snapshot, &figures.history, theme),
         Page::Insight => origin::draw_insight(frame, body, snapshot, theme),
         Page::Errors => errors::draw(frame, body, snapshot, theme),
@@ -108,14 +110,16 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, state: &State, run: &Run, theme
 
 fn draw_tabs(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
     let mut spans = Vec::new();
+    let mut before = " ";
     for (number, page) in (1..).zip(Page::ALL) {
         // Brackets, because a screen without colour may not show reversed text either.
-        let (text, style) = if page == state.page {
-            (format!("[{number} {}]", page.name()), theme.heading().add_modifier(Modifier::REVERSED))
+        let (text, style, after) = if page == state.page {
+            (format!("[{number} {}]", page.name()), theme.heading().add_modifier(Modifier::REVERSED), "")
         } else {
-            (format!(" {number} {} ", page.name()), theme.label())
+            (format!("{before}{number} {}", page.name()), theme.label(), " ")
         };
         spans.push(Span::styled(text, style));
+        before = after;
     }
     frame.render_widget(Line::from(spans), area);
 }
@@ -123,10 +127,10 @@ fn draw_tabs(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
 fn keys(state: &State) -> &'static str {
     match state.page {
         _ if state.help => "? or Esc closes help   q quits",
-        Page::Viewers => "? help   1-7/Tab pages   s sort   arrows select   f freezes   q quits",
-        Page::Log => "? help   1-7/Tab pages   arrows scroll   f freezes   q quits",
-        Page::Overview | Page::Latency | Page::Origin | Page::Insight | Page::Errors => {
-            "? help   1-7/Tab pages   +/- viewers   space pauses   f freezes   q quits"
+        Page::Viewers => "? help   1-8/Tab pages   s sort   arrows select   f freezes   q quits",
+        Page::Log => "? help   1-8/Tab pages   arrows scroll   f freezes   q quits",
+        Page::Overview | Page::Latency | Page::Variants | Page::Origin | Page::Insight | Page::Errors => {
+            "? help   1-8/Tab pages   +/- viewers   space pauses   f freezes   q quits"
         }
     }
 }

@@ -46,9 +46,14 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, histo
 }
 
 fn draw_gauges(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Theme) {
-    let share = snapshot.playing_clients as f64 / snapshot.target_clients.max(1) as f64;
-    let clients =
-        format!("{} of {} play, {:.0} %", snapshot.playing_clients, snapshot.target_clients, share * 100.0);
+    let (playing, wanted, target) = (snapshot.playing_clients, snapshot.target_now, snapshot.target_clients);
+    let share = playing as f64 / wanted.max(1) as f64;
+    // Before the ramp is over, and after viewers have left, fewer are wanted than at the peak.
+    let clients = if wanted == target {
+        format!("{playing} of {wanted} play, {:.0} %", share * 100.0)
+    } else {
+        format!("{playing} of {wanted} play, peak {target}")
+    };
     let (time, passed) = match snapshot.planned_seconds {
         Some(planned) => {
             let elapsed = snapshot.elapsed_seconds;
@@ -60,7 +65,7 @@ fn draw_gauges(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
         None => (format!("{}, until stopped", clock(snapshot.elapsed_seconds)), None),
     };
     let width = usize::from(area.width.saturating_sub(LABEL)).min(60);
-    let behind = snapshot.playing_clients < snapshot.target_now;
+    let behind = playing < wanted;
     let line = |label: &str, text: String, share: Option<f64>, bad: bool| {
         Line::from(vec![
             Span::styled(format!("{label:<8}"), theme.heading()),

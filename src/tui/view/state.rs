@@ -39,6 +39,8 @@ pub enum Page {
     Latency,
     /// One row per viewer.
     Viewers,
+    /// One row per variant and rendition.
+    Variants,
     /// Figures from the origin's exporters.
     Origin,
     /// Edges, caches and playlists.
@@ -51,8 +53,16 @@ pub enum Page {
 
 impl Page {
     /// All pages, in the order of their keys.
-    pub const ALL: [Self; 7] =
-        [Self::Overview, Self::Latency, Self::Viewers, Self::Origin, Self::Insight, Self::Errors, Self::Log];
+    pub const ALL: [Self; 8] = [
+        Self::Overview,
+        Self::Latency,
+        Self::Viewers,
+        Self::Variants,
+        Self::Origin,
+        Self::Insight,
+        Self::Errors,
+        Self::Log,
+    ];
 
     /// Returns the title.
     #[must_use]
@@ -61,6 +71,7 @@ impl Page {
             Self::Overview => "overview",
             Self::Latency => "latency",
             Self::Viewers => "viewers",
+            Self::Variants => "variants",
             Self::Origin => "origin",
             Self::Insight => "edges",
             Self::Errors => "errors",
@@ -190,7 +201,9 @@ impl State {
                 self.log_back = back.min(lines.saturating_sub(1));
                 Action::Redraw
             }
-            Page::Overview | Page::Latency | Page::Origin | Page::Insight | Page::Errors => Action::Nothing,
+            Page::Overview | Page::Latency | Page::Variants | Page::Origin | Page::Insight | Page::Errors => {
+                Action::Nothing
+            }
         }
     }
 }

@@ -4,6 +4,7 @@
 //! text cannot be played at all ([`InvalidPlaylist`]).
 
 mod attributes;
+mod label;
 pub mod media;
 pub mod multivariant;
 mod reader;

@@ -1,23 +1,25 @@
-//! Metrics with labels: status codes, exits, edges, caches, playlists, the origin, stages, streams, viewers.
+//! Metrics with labels: status codes, exits, edges, caches, playlists, the origin, stages, streams, variants, viewers.
 
 use super::Type::{Counter, Gauge};
 use super::{Metric, Row, counter, gauge, rows};
 use crate::run::Run;
 use crate::snapshot::{
-    self, Edge, Origin, PlaylistFaults, SegmentSizes, Snapshot, StageRow, StreamRow, ViewerRow,
+    self, Edge, Origin, PlaylistFaults, SegmentSizes, Snapshot, StageRow, StreamRow, VariantRow, ViewerRow,
 };
 
-/// Stages and streams that have series of their own.
+/// Stages, streams and variants that have series of their own.
 const MOST: usize = 100;
 /// A stage by its index, from 1, and its name.
 const STAGE: &[&str] = &["stage", "name"];
 /// A stream by its index, from 1, and its address; the same address may occur twice.
 const STREAM: &[&str] = &["stream", "url"];
+/// A variant or rendition by its name.
+const VARIANT: &[&str] = &["variant"];
 const EDGE: &[&str] = &["edge"];
 const CLIENT: &[&str] = &["client_id"];
 
 pub(super) fn metrics() -> Vec<Metric> {
-    [responses(), insight(), origin(), stages_and_streams(), viewers()].concat()
+    [responses(), insight(), origin(), stages_and_streams(), variants(), viewers()].concat()
 }
 
 fn labelled<'a>(rows: impl IntoIterator<Item = (&'a str, u64)>) -> Vec<Row> {
@@ -305,6 +307,79 @@ fn stages(snapshot: &Snapshot, of: fn(&StageRow) -> Option<f64>) -> Vec<Row> {
 fn streams(snapshot: &Snapshot, of: fn(&StreamRow) -> Option<f64>) -> Vec<Row> {
     let rows = (1_usize..).zip(&snapshot.streams).take(MOST);
     rows.filter_map(|(place, row)| Some((vec![place.to_string(), row.stream.clone()], of(row)?))).collect()
+}
+
+/// At most 50 variants and renditions, and one row for the rest.
+fn variants() -> Vec<Metric> {
+    vec![
+        rows(
+            "variant_clients",
+            Gauge,
+            VARIANT,
+            "Viewers that have received a whole segment of a variant or rendition (the first 50; the rest is other).",
+            |s, _| by_variant(s, |row| Some(row.viewers as f64)),
+        ),
+        rows(
+            "variant_playing_clients",
+            Gauge,
+            VARIANT,
+            "Viewers that play a variant or rendition now.",
+            |s, _| by_variant(s, |row| Some(row.playing as f64)),
+        ),
+        rows("variant_requests_total", Counter, VARIANT, "Requests by variant or rendition.", |s, _| {
+            by_variant(s, |row| Some(row.requests.total() as f64))
+        }),
+        rows("variant_bytes_total", Counter, VARIANT, "Body bytes by variant or rendition.", |s, _| {
+            by_variant(s, |row| Some(row.bytes.total() as f64))
+        }),
+        rows(
+            "variant_error_rate",
+            Gauge,
+            VARIANT,
+            "Errors divided by requests of a variant or rendition, whole run.",
+            |s, _| by_variant(s, |row| row.errors.rate),
+        ),
+        rows(
+            "variant_whole_segments_total",
+            Counter,
+            VARIANT,
+            "Segments of a variant or rendition that arrived whole.",
+            |s, _| by_variant(s, |row| Some(row.whole_segments as f64)),
+        ),
+        rows(
+            "variant_segment_ttfb_p95_seconds",
+            Gauge,
+            VARIANT,
+            "Segments of a variant or rendition: from the request to the first byte, 95th percentile, whole run.",
+            |s, _| by_variant(s, |row| row.segment_ttfb.map(|times| times.p95)),
+        ),
+        rows(
+            "variant_segment_p95_seconds",
+            Gauge,
+            VARIANT,
+            "Segments of a variant or rendition: from the request to the last byte, 95th percentile, whole run.",
+            |s, _| by_variant(s, |row| row.segment_total.map(|times| times.p95)),
+        ),
+        rows(
+            "variant_measured_bits_per_second",
+            Gauge,
+            VARIANT,
+            "Average bit rate of the whole segments of a variant or rendition.",
+            |s, _| by_variant(s, |row| row.measured_bits_per_second),
+        ),
+        rows(
+            "variant_announced_bits_per_second",
+            Gauge,
+            VARIANT,
+            "BANDWIDTH of a variant: the largest bit rate of a segment, separate audio included.",
+            |s, _| by_variant(s, |row| row.announced_bits_per_second.map(|bits| bits as f64)),
+        ),
+    ]
+}
+
+fn by_variant(snapshot: &Snapshot, of: fn(&VariantRow) -> Option<f64>) -> Vec<Row> {
+    let rows = snapshot.variants.iter().take(MOST);
+    rows.filter_map(|row| Some((vec![row.name.clone()], of(row)?))).collect()
 }
 
 /// Series per viewer, on request.

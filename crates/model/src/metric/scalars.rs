@@ -9,7 +9,9 @@ pub(super) fn metrics() -> Vec<Metric> {
 
 fn progress() -> Vec<Metric> {
     vec![
-        gauge("target_clients", "Viewers that the plan asks for.", |s| count(s.target_clients)),
+        gauge("target_clients", "Viewers that the plan or a manual change asks for.", |s| {
+            count(s.target_clients)
+        }),
         gauge("active_clients", "Viewers whose process is up.", |s| count(s.active_clients)),
         gauge("playing_clients", "Viewers that play and are not stalled.", |s| count(s.playing_clients)),
         gauge("peak_clients", "Largest number of viewers that were up at the same time.", |s| {
@@ -84,6 +86,12 @@ fn errors() -> Vec<Metric> {
         .asked("timeouts", Unit::Count, "==0", Scope::Window),
         gauge("error_rate", "Requests and connects that failed, as a share of all.", |s| s.errors.rate)
             .asked(criteria::ERROR_RATE, Unit::Share, "<0.1%", Scope::Window),
+        gauge(
+            "object_error_rate",
+            "Objects whose request failed, as a share of all that viewers requested; retries of an object count once.",
+            |s| s.errors.object_rate,
+        )
+        .asked("object_error_rate", Unit::Share, "<1%", Scope::Window),
     ]
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod requests;
 pub(crate) mod trust;
+pub(crate) mod variant;
 pub(crate) mod viewers;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ pub use load::{ManualChange, ManualChanges, StageRow, StreamRow, capacity};
 pub use origin::{Gauge, Origin, SegmentSizes};
 pub use requests::{CacheResults, Errors, PerKind, Rates, THROUGHPUT_WINDOWS};
 pub use trust::{Agreement, Generator, PlaybackSource, Sources};
+pub use variant::{OTHER, VariantRow};
 pub use viewers::{Exits, Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
 
 /// Everything known at one moment, as reports hold it. Fields that only matter during the run are not written.
@@ -38,7 +40,7 @@ pub struct Snapshot {
     /// Planned length, `None` = until stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned_seconds: Option<f64>,
-    /// Viewers that the plan asks for.
+    /// Viewers that the plan asks for, or that manual changes have asked for, if those were more.
     pub target_clients: u64,
     /// Viewers that should be up by now.
     #[serde(rename = "expected_at_end")]
@@ -122,6 +124,9 @@ pub struct Snapshot {
     pub stages: Vec<StageRow>,
     /// The streams, if there are several.
     pub streams: Vec<StreamRow>,
+    /// The variants and renditions, if viewers read multivariant playlists.
+    #[serde(default)]
+    pub variants: Vec<VariantRow>,
     /// Manual changes of the load.
     pub manual_changes: ManualChanges,
     /// The threshold that has failed for longer than the run allows, if there is one. At the end it is one of the
@@ -197,6 +202,10 @@ impl Snapshot {
         for (place, row) in (1..).zip(&mut self.streams) {
             visit(&StreamRow::histogram(place), &mut row.segment_total);
         }
+        for row in &mut self.variants {
+            visit(&VariantRow::ttfb_histogram(&row.name), &mut row.segment_ttfb);
+            visit(&VariantRow::total_histogram(&row.name), &mut row.segment_total);
+        }
     }
 }
 
@@ -243,6 +252,7 @@ impl Merge for Snapshot {
             playback_time,
             stages,
             streams,
+            variants,
             manual_changes,
             aborted_by: _,
             viewers,
@@ -287,6 +297,7 @@ impl Merge for Snapshot {
                 None => self.streams.push(row.clone()),
             }
         }
+        variant::merge_rows(&mut self.variants, variants);
         self.manual_changes.merge(manual_changes);
         viewers::append(&mut self.viewers, viewers);
     }

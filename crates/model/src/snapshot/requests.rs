@@ -137,14 +137,28 @@ pub struct Errors {
     /// Failed attempts divided by attempts; absent before the first attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
+    /// Objects that viewers requested. A viewer that requests an object again because the request before failed still
+    /// requests the same object; connects that fail in a row count as one object.
+    #[serde(default)]
+    pub objects: u64,
+    /// Of these, objects whose request failed at least once.
+    #[serde(default)]
+    pub objects_failed: u64,
+    /// Failed objects divided by objects; absent before the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_rate: Option<f64>,
 }
 
 impl Errors {
-    /// The same counts with the rate that follows from them.
+    /// The same counts with the rates that follow from them.
     #[must_use]
     pub fn with_rate(self) -> Self {
-        let rate = (self.attempts > 0).then(|| self.failed as f64 / self.attempts as f64);
-        Self { rate, ..self }
+        let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
+        Self {
+            rate: share(self.failed, self.attempts),
+            object_rate: share(self.objects_failed, self.objects),
+            ..self
+        }
     }
 
     /// The difference from `before`, an earlier moment of the same run.
@@ -159,6 +173,9 @@ impl Errors {
             attempts: since(|e| e.attempts),
             failed: since(|e| e.failed),
             rate: None,
+            objects: since(|e| e.objects),
+            objects_failed: since(|e| e.objects_failed),
+            object_rate: None,
         }
         .with_rate()
     }
@@ -166,13 +183,26 @@ impl Errors {
 
 impl Merge for Errors {
     fn merge(&mut self, other: &Self) {
-        let Self { http, broken, timeouts, connect, attempts, failed, rate: _ } = other;
+        let Self {
+            http,
+            broken,
+            timeouts,
+            connect,
+            attempts,
+            failed,
+            rate: _,
+            objects,
+            objects_failed,
+            object_rate: _,
+        } = other;
         self.http.merge(http);
         self.broken.merge(broken);
         self.timeouts.merge(timeouts);
         self.connect.merge(connect);
         self.attempts.merge(attempts);
         self.failed.merge(failed);
+        self.objects.merge(objects);
+        self.objects_failed.merge(objects_failed);
         *self = self.with_rate();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::attempts::Attempt;
 use super::distribution::Distribution;
 use crate::exchange::{Cache, Exchange, Kind, Outcome};
 use crate::metric::counters::{Counter, Counters, SeenIn};
@@ -105,30 +106,36 @@ impl Failures {
         }
     }
 
-    /// Counts an exchange; returns how it failed, if it did.
-    pub(crate) fn add(&mut self, exchange: &Exchange) -> Option<Fault> {
-        self.errors.attempts += 1;
-        let fault = self.fault(exchange)?;
+    /// Counts a request.
+    pub(crate) fn add(&mut self, Attempt { fault, is_repeat }: Attempt) {
+        let errors = &mut self.errors;
+        errors.attempts += 1;
+        errors.objects += u64::from(!is_repeat);
+        let Some(fault) = fault else { return };
         *match fault {
-            Fault::Http => &mut self.errors.http,
-            Fault::Broken => &mut self.errors.broken,
-            Fault::TimedOut => &mut self.errors.timeouts,
+            Fault::Http => &mut errors.http,
+            Fault::Broken => &mut errors.broken,
+            Fault::TimedOut => &mut errors.timeouts,
         } += 1;
-        self.errors.failed += 1;
-        Some(fault)
+        errors.failed += 1;
+        errors.objects_failed += u64::from(!is_repeat);
     }
 
-    /// Counts a connection that could not be made; returns whether it counts. A viewer that was stopped
-    /// while it waited has not seen a failure.
-    pub(crate) fn connect_failed(&mut self, timed_out: bool, given_up_after_ns: Option<u64>) -> bool {
-        if given_up_after_ns.is_some_and(|waited| waited < self.give_up_ns()) {
-            return false;
-        }
-        self.errors.attempts += 1;
-        self.errors.failed += 1;
-        self.errors.connect += 1;
-        self.errors.timeouts += u64::from(timed_out || given_up_after_ns.is_some());
-        true
+    /// Whether a connection that could not be made is a failure. A viewer that was stopped while it waited has not seen
+    /// one.
+    pub(crate) fn is_failed_connect(&self, given_up_after_ns: Option<u64>) -> bool {
+        given_up_after_ns.is_none_or(|waited| waited >= self.give_up_ns())
+    }
+
+    /// Counts a connection that could not be made, and not before either if `is_repeat`.
+    pub(crate) fn connect_failed(&mut self, timed_out: bool, is_repeat: bool) {
+        let errors = &mut self.errors;
+        errors.attempts += 1;
+        errors.failed += 1;
+        errors.connect += 1;
+        errors.timeouts += u64::from(timed_out);
+        errors.objects += u64::from(!is_repeat);
+        errors.objects_failed += u64::from(!is_repeat);
     }
 
     /// Errors, with their rate.
@@ -174,7 +181,7 @@ impl Exchanges {
     }
 
     /// Counts one exchange; returns its duration if it brought a segment.
-    pub fn add(&mut self, exchange: &Exchange) -> Option<u64> {
+    pub fn add(&mut self, exchange: &Exchange, attempt: Attempt) -> Option<u64> {
         self.requests[exchange.kind] += 1;
         self.bytes[exchange.kind] += exchange.body_bytes;
         self.head_bytes += exchange.head_bytes;
@@ -187,8 +194,10 @@ impl Exchanges {
             Some(Cache::Miss) => self.cache.misses += 1,
             Some(Cache::Other) | None => {}
         }
-        let failed = self.failures.add(exchange).is_some();
-        if !failed && matches!(exchange.outcome, Outcome::ClosedByViewer | Outcome::ProcessExit) {
+        self.failures.add(attempt);
+        if attempt.fault.is_none()
+            && matches!(exchange.outcome, Outcome::ClosedByViewer | Outcome::ProcessExit)
+        {
             self.counters.add(Counter::InFlightAtStop, 1);
         }
         self.weigh(exchange);
@@ -202,12 +211,11 @@ impl Exchanges {
         self.weigh(exchange);
     }
 
-    /// Counts a connection that could not be made. A viewer that was stopped while it waited has
-    /// not seen a failure.
-    pub fn connect_failed(&mut self, reason: String, timed_out: bool, given_up_after_ns: Option<u64>) {
-        let counted = self.failures.connect_failed(timed_out, given_up_after_ns);
+    /// Counts a connection that could not be made, and not before either if `is_repeat`.
+    pub fn connect_failed(&mut self, reason: String, timed_out: bool, is_repeat: bool) {
+        self.failures.connect_failed(timed_out, is_repeat);
         let room = self.connect_failures.len() < REASONS || self.connect_failures.contains_key(&reason);
-        if counted && room {
+        if room {
             *self.connect_failures.entry(reason).or_default() += 1;
         }
     }
@@ -216,12 +224,6 @@ impl Exchanges {
     pub fn received(&mut self, bytes: u64, tls: bool) {
         self.kernel.received += bytes;
         self.kernel.plain_received += if tls { 0 } else { bytes };
-    }
-
-    /// The failure of an exchange, if it failed. One that was in flight when its viewer was stopped did not.
-    #[must_use]
-    pub fn fault(&self, exchange: &Exchange) -> Option<Fault> {
-        self.failures.fault(exchange)
     }
 
     fn time(&mut self, exchange: &Exchange) -> Option<u64> {

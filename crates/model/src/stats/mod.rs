@@ -1,5 +1,6 @@
 //! Statistics: from events to figures. The time of each event is passed in.
 
+pub(crate) mod attempts;
 pub mod distribution;
 pub(crate) mod exchanges;
 pub(crate) mod generator;
@@ -13,6 +14,7 @@ pub mod series;
 pub(crate) mod stages;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod variants;
 pub(crate) mod viewers;
 pub(crate) mod window;
 
@@ -29,6 +31,7 @@ use crate::stats::stages::Manual;
 use crate::stats::window::SlidingWindow;
 use crate::verdict::threshold::Threshold;
 
+use attempts::Attempts;
 use exchanges::Exchanges;
 use generator::Condition;
 use origin::OriginStats;
@@ -36,6 +39,7 @@ use parts::Parts;
 use rates::Recent;
 use retransmits::Retransmits;
 use series::{History, Totals};
+use variants::Variants;
 use viewers::Viewers;
 
 pub use parts::StagePlan;
@@ -70,12 +74,14 @@ const SEGMENTS_KEPT: usize = 300;
 pub struct Stats {
     expectation: Expectation,
     exchanges: Exchanges,
+    attempts: Attempts,
     viewers: Viewers,
     recent: Recent,
     condition: Condition,
     history: History,
     origin_stats: OriginStats,
     parts: Parts,
+    variants: Variants,
     thresholds: Vec<Threshold>,
     manual: Manual,
     insight: insight::InsightCollector,
@@ -98,12 +104,14 @@ impl Stats {
         Self {
             expectation,
             exchanges: Exchanges::new(expectation.timeout_ns),
+            attempts: Attempts::default(),
             viewers: Viewers::default(),
             recent: Recent::default(),
             condition: Condition::default(),
             history: History::default(),
             origin_stats: OriginStats::new(ORIGIN_WINDOW_NS, SEGMENTS_KEPT, true),
             parts: Parts::new(expectation.timeout_ns, Vec::new(), WeightedSet::one(String::new())),
+            variants: Variants::new(expectation.timeout_ns),
             thresholds: Vec::new(),
             manual: Manual::default(),
             insight: insight::InsightCollector::default(),
@@ -144,6 +152,9 @@ impl Stats {
             Event::Recovered { viewer } => self.viewers.recovered(viewer),
             Event::Ended { viewer, class, ending, killed, reason, uptime_seconds } => {
                 self.viewers.ended(viewer, class, ending, killed, reason, uptime_seconds);
+                if self.closed.is_none() {
+                    self.variants.ended(viewer);
+                }
             }
             Event::Left { viewer } => self.viewers.left(viewer),
             Event::GivenUp { viewer } => self.viewers.given_up(viewer),
@@ -158,10 +169,12 @@ impl Stats {
                 if exchange.gap {
                     self.counters.add(Counter::GapRequests, 1);
                 }
-                self.insight.add(&exchange, self.exchanges.fault(&exchange));
+                let attempt = self.attempts.request(&exchange, self.exchanges.failures.fault(&exchange));
+                self.insight.add(&exchange, attempt.fault);
                 self.recent.add(exchange.kind, exchange.body_bytes);
-                self.parts.add(&exchange);
-                if let Some(nanos) = self.exchanges.add(&exchange) {
+                self.parts.add(&exchange, attempt);
+                self.variants.add(&exchange, attempt);
+                if let Some(nanos) = self.exchanges.add(&exchange, attempt) {
                     self.history.segment(nanos);
                 }
                 let startup = self.viewers.exchange(&exchange);
@@ -176,8 +189,12 @@ impl Stats {
             Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
                 let stopped = self.closed.is_some() || self.viewers.is_ramped_down(viewer);
                 let given_up_after_ns = if handshake_left && stopped { Some(0) } else { given_up_after_ns };
-                self.parts.connect_failed(viewer, timed_out, given_up_after_ns);
-                self.exchanges.connect_failed(reason, timed_out, given_up_after_ns);
+                if self.exchanges.failures.is_failed_connect(given_up_after_ns) {
+                    let timed_out = timed_out || given_up_after_ns.is_some();
+                    let is_repeat = self.attempts.connect_failed(viewer);
+                    self.parts.connect_failed(viewer, timed_out, is_repeat);
+                    self.exchanges.connect_failed(reason, timed_out, is_repeat);
+                }
             }
             Event::Received { viewer, bytes, tls } => {
                 self.exchanges.received(bytes, tls);
@@ -261,7 +278,11 @@ impl Stats {
             (LAG.to_owned(), self.condition.lag_distribution()),
         ];
         let timings = self.exchanges.distributions().map(|(timing, times)| (timing.name(), times));
-        let named = timings.chain(own).chain(self.insight.distributions()).chain(self.parts.histograms());
+        let named = timings
+            .chain(own)
+            .chain(self.insight.distributions())
+            .chain(self.parts.histograms())
+            .chain(self.variants.histograms());
         Recording {
             series: self.history.series(self.totals()),
             histograms: named
@@ -300,6 +321,7 @@ impl Stats {
         Snapshot {
             stages: self.stage_rows(at_ns),
             streams: self.stream_rows(),
+            variants: self.variants.rows(self.closed.map_or(at_ns, |(closed, ..)| closed.min(at_ns))),
             aborted_by: self.aborted_by(),
             ..self.whole(at_ns)
         }
@@ -340,7 +362,7 @@ impl Stats {
         Snapshot {
             elapsed_seconds: self.elapsed(at_ns),
             planned_seconds: self.planned_seconds(at_ns),
-            target_clients: u64::from(self.expectation.target_clients),
+            target_clients: u64::from(self.expectation.target_clients).max(viewers.most_wanted),
             target_now: viewers.wanted,
             active_clients: viewers.active,
             playing_clients: playing,
@@ -376,6 +398,7 @@ impl Stats {
             playback_time: viewers.playback_time.with_ratios(self.due),
             stages: Vec::new(),
             streams: Vec::new(),
+            variants: Vec::new(),
             manual_changes: self.manual_change_summary(),
             aborted_by: None,
             viewers: Vec::new(),

@@ -2,6 +2,7 @@
 
 use hls_swarm_base::weighted::WeightedSet;
 
+use super::attempts::Attempt;
 use super::distribution::Distribution;
 use super::exchanges::{Exchanges, Failures, durations};
 use super::viewers::OnStream;
@@ -63,10 +64,10 @@ impl Stream {
         }
     }
 
-    fn add(&mut self, exchange: &Exchange) {
+    fn add(&mut self, exchange: &Exchange, attempt: Attempt) {
         self.requests[exchange.kind] += 1;
         self.bytes[exchange.kind] += exchange.body_bytes;
-        let _ = self.failures.add(exchange);
+        self.failures.add(attempt);
         let total = durations(exchange).find(|(timing, _)| *timing == Timing::Total(Kind::Segment));
         if let Some((_, nanos)) = total {
             self.segment_total.add_ns(nanos);
@@ -115,22 +116,22 @@ impl Parts {
         self.streams.get_mut(self.names.index_of(viewer))
     }
 
-    pub(crate) fn add(&mut self, exchange: &Exchange) {
+    pub(crate) fn add(&mut self, exchange: &Exchange, attempt: Attempt) {
         if let Some(current) = &mut self.current {
             // What it took is counted by the whole run.
-            let _ = current.exchanges.add(exchange);
+            let _ = current.exchanges.add(exchange, attempt);
         }
         if let Some(stream) = self.stream(exchange.viewer) {
-            stream.add(exchange);
+            stream.add(exchange, attempt);
         }
     }
 
-    pub(crate) fn connect_failed(&mut self, viewer: u32, timed_out: bool, given_up_after_ns: Option<u64>) {
+    pub(crate) fn connect_failed(&mut self, viewer: u32, timed_out: bool, is_repeat: bool) {
         if let Some(current) = &mut self.current {
-            let _ = current.exchanges.failures.connect_failed(timed_out, given_up_after_ns);
+            current.exchanges.failures.connect_failed(timed_out, is_repeat);
         }
         if let Some(stream) = self.stream(viewer) {
-            let _ = stream.failures.connect_failed(timed_out, given_up_after_ns);
+            stream.failures.connect_failed(timed_out, is_repeat);
         }
     }
 

@@ -52,6 +52,7 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         excess_bytes: 0,
         segment: None,
         gap: false,
+        variant: None,
         blocking_reload: false,
         received_bytes: Some(1300),
         tls: false,
@@ -143,6 +144,47 @@ fn each_failure_counts_once_in_the_error_rate() {
     assert!((errors.rate.unwrap() - 5.0 / 6.0).abs() < 1e-9, "{errors:?}");
     assert_eq!(snapshot.counters[Counter::Unanswered].unwrap(), 2);
     assert_eq!(snapshot.http_status.get(&404), Some(&1));
+}
+
+#[test]
+fn retries_of_one_missing_segment_are_one_failed_object() {
+    let mut stats = stats(2);
+    let answer = |viewer, url_hash, status| Exchange { url_hash, status: Some(status), ..segment(viewer) };
+    for (url, status) in [(1, 200), (2, 404), (2, 404), (2, 404), (2, 404), (3, 200)] {
+        apply(&mut stats, answer(1, url, status));
+    }
+    // Another viewer that does not retry misses the same share of objects.
+    for (url, status) in [(1, 200), (2, 404), (3, 200)] {
+        apply(&mut stats, answer(2, url, status));
+    }
+    let errors = stats.snapshot(SECOND).errors;
+    assert_eq!((errors.attempts, errors.failed, errors.objects, errors.objects_failed), (9, 5, 6, 2));
+    assert_eq!((errors.rate, errors.object_rate), (Some(5.0 / 9.0), Some(1.0 / 3.0)));
+    let refused = Event::ConnectFailed {
+        viewer: 1,
+        reason: "connect: refused".into(),
+        timed_out: false,
+        given_up_after_ns: None,
+        handshake_left: false,
+    };
+    (0..5).for_each(|_| stats.apply(refused.clone()));
+    apply(&mut stats, answer(1, 4, 200));
+    let errors = stats.snapshot(SECOND).errors;
+    assert_eq!((errors.connect, errors.objects, errors.objects_failed), (5, 7, 3));
+    // The threshold reads it.
+    let threshold = "object_error_rate<1%".parse::<Threshold>().unwrap();
+    assert_eq!(threshold.measure(&stats.snapshot(SECOND), &()), Some(3.0 / 7.0));
+}
+
+#[test]
+fn viewers_beyond_the_plan_raise_the_target() {
+    let mut stats = stats(3);
+    (1..=14).for_each(|viewer| stats.apply(Event::Arrived { viewer, at_ns: 0 }));
+    let snapshot = stats.snapshot(SECOND);
+    assert_eq!((snapshot.target_clients, snapshot.target_now), (14, 14));
+    (5..=14).for_each(|viewer| stats.apply(Event::RampedDown { viewer, at_ns: SECOND }));
+    let snapshot = stats.snapshot(SECOND);
+    assert_eq!((snapshot.target_clients, snapshot.target_now), (14, 4), "the peak, and the present");
 }
 
 #[test]

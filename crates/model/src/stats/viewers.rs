@@ -29,6 +29,8 @@ pub struct Viewers {
     pub(crate) peak: u64,
     /// Viewers that are expected now.
     pub(crate) wanted: u64,
+    /// The largest number of viewers that were expected at the same time.
+    pub(crate) most_wanted: u64,
     /// Viewers that play now and are not being stopped.
     playing: u64,
     /// Viewers that are stalled now.
@@ -130,6 +132,7 @@ impl Default for Viewers {
             active: 0,
             peak: 0,
             wanted: 0,
+            most_wanted: 0,
             playing: 0,
             stalled: 0,
             streams: WeightedSet::one(()),
@@ -198,6 +201,7 @@ impl Viewers {
             viewer.arrived_ns.replace(at_ns)
         });
         self.wanted += u64::from(before.is_none());
+        self.most_wanted = self.most_wanted.max(self.wanted);
         self.lifetimes.arrived += 1;
     }
 

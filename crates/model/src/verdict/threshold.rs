@@ -203,10 +203,13 @@ impl FromStr for Threshold {
         let metric = find(name)?;
         let statistic = statistic_of(metric, statistic)?;
         let unit = metric.unit;
-        let limit = read_limit(limit, unit).ok_or_else(|| {
+        let value = read_limit(limit, unit).ok_or_else(|| {
             invalid(format!("invalid limit {limit:?}"), format!("write {}", expected(unit)))
         })?;
-        Ok(Self { metric, statistic, operator: *operator, limit, text })
+        if unit == Unit::Share && !limit.ends_with('%') && !is_within_reach(*operator, value) {
+            return Err(percent_without_unit(metric, &format!("{left}{sign}"), limit, value));
+        }
+        Ok(Self { metric, statistic, operator: *operator, limit: value, text })
     }
 }
 
@@ -247,6 +250,28 @@ fn statistic_of(metric: &Metric, typed: Option<&str>) -> Result<Statistic, Inval
             Err(invalid(format!("{id} has no {typed:?}: it is one number"), format!("write {id} alone")))
         }
     }
+}
+
+/// Whether a ratio, which is between 0 and 1, may or may not meet the limit. Other limits are percent whose unit is
+/// missing: `error_rate<1` would nearly always hold, `active_ratio>=90` never.
+fn is_within_reach(operator: Operator, limit: f64) -> bool {
+    match operator {
+        Operator::Less | Operator::LessOrEqual | Operator::Greater => limit < 1.0,
+        Operator::GreaterOrEqual | Operator::Equal => limit <= 1.0,
+    }
+}
+
+/// The error for a ratio that is compared with the number `limit` without a unit.
+fn percent_without_unit(metric: &Metric, compared: &str, limit: &str, value: f64) -> InvalidThreshold {
+    let why = format!("it compares the ratio {} with {limit}, and a ratio is between 0 and 1", metric.id);
+    // Without the inaccuracy that a division would show.
+    let fraction = format!("{:.9}", value / 100.0);
+    let fraction = fraction.trim_end_matches('0');
+    let help = match metric.asked {
+        Some(asked) if value > 100.0 => format!("write it like {}{}", metric.id, asked.example),
+        _ => format!("write {compared}{limit}% or {compared}{}", fraction.trim_end_matches('.')),
+    };
+    invalid(why, help)
 }
 
 const fn expected(unit: Unit) -> &'static str {
@@ -349,6 +374,14 @@ mod tests {
         for (text, said) in [
             ("error_rate", "there is no <"),
             ("error_rate=1", "write =="),
+            ("error_rate<1", "it compares the ratio error_rate with 1, and a ratio is between 0 and 1"),
+            ("error_rate<1", "; write error_rate<1% or error_rate<0.01"),
+            ("error_rate<=1", "; write error_rate<=1% or error_rate<=0.01"),
+            ("active_ratio >= 90", "; write active_ratio>=90% or active_ratio>=0.9"),
+            ("active_ratio>1.0", "; write active_ratio>1.0% or active_ratio>0.01"),
+            ("cache_hits==99.9", "; write cache_hits==99.9% or cache_hits==0.999"),
+            ("viewers_played>=100", "; write viewers_played>=100% or viewers_played>=1"),
+            ("rebuffering<500", "; write it like rebuffering<1%"),
             ("eror_rate<1", "did you mean error_rate?"),
             ("no<1", "name one of peak_clients"),
             ("error_rate:p95<1", "write error_rate alone"),
@@ -370,6 +403,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_ratio_is_compared_with_a_number_that_it_can_fall_short_of_and_reach(
+            sign in prop::sample::select(vec!["<", "<=", ">", ">=", "=="]),
+            limit in 0.0..200.0_f64,
+            with_unit: bool,
+        ) {
+            for (metric, _) in askable().filter(|(metric, _)| metric.unit == Unit::Share) {
+                let unit = if with_unit { "%" } else { "" };
+                let typed = format!("{}{sign}{limit}{unit}", metric.id);
+                match read(&typed) {
+                    Ok(_) => prop_assert!(with_unit || limit <= 1.0, "{}", typed),
+                    Err(error) => {
+                        prop_assert!(!with_unit && limit >= 1.0, "{}: {}", typed, error);
+                        // What is suggested instead is accepted, and means the same.
+                        let meant = error.help().strip_prefix("write ").and_then(|help| help.split_once(" or "));
+                        let Some((percent, fraction)) = meant else { prop_assert!(limit > 100.0); continue };
+                        let (percent, fraction) = (read(percent).unwrap(), read(fraction).unwrap());
+                        prop_assert!((percent.limit - fraction.limit).abs() < 1e-8, "{}", error.help());
+                    }
+                }
+            }
+        }
+
         #[test]
         fn no_text_panics(text in ".*[<>=]?.*") {
             drop(read(&text));

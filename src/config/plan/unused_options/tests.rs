@@ -52,6 +52,9 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--abort-after=1m --duration=1m --threshold=speed>0.9", "--abort-after 1m", "--duration"),
     ("--abort-after=3m --stage=1m:1 --stage=2m:1 --threshold=speed>0.9", "--abort-after 3m", "--stage"),
     ("--metrics=off --prom-client-metrics", "--prom-client-metrics", "--metrics"),
+    ("--engine=native --probe=off", "--probe off", "--engine"),
+    ("--engine=native --unpaced", "--unpaced", "--engine"),
+    ("--engine=native --restart-on-stall", "--restart-on-stall", "--engine"),
 ];
 
 /// Command lines over a profile that cause a warning, and parts of that warning.
@@ -117,6 +120,11 @@ const WARNED: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
+        "--abr=bola --resolve-per-viewer",
+        "",
+        &["--abr bola, --resolve-per-viewer have", "without --engine: it is an option of native viewers"],
+    ),
+    (
         "--player=mpv{url} --header=A:b --header-file=f --user-agent=u --no-cache",
         "",
         &["--header, --header-file f, --user-agent u, --no-cache have", "pass them in its command line"],
@@ -149,6 +157,7 @@ const SILENT: &[(&str, &str)] = &[
     ("--verbose", "log_level = \"info\""),
     ("LOG_LEVEL=info --verbose", ""),
     ("--metrics=off --prom-client-metrics=false", ""),
+    ("--engine=native --abr=bola --resolve-per-viewer --header=A:b", ""),
 ];
 
 #[test]

@@ -155,8 +155,10 @@ proptest! {
         let mut long = stats(1).with_abort_thresholds(&thresholds, Some(Duration::from_secs(30)));
         let mut alone = stats(1);
         for second in 0..40 {
-            for (_, good, ttfb, download) in samples.iter().filter(|sample| sample.0 == second) {
+            for (url, (_, good, ttfb, download)) in (0..).zip(&samples).filter(|(_, sample)| sample.0 == second) {
                 let exchange = Exchange {
+                    // A retry of what failed before the window is not an object of the window.
+                    url_hash: url,
                     first_byte_ns: Some(ttfb * 1000),
                     download_ns: Some(download * 1000),
                     ..broken(!good)

@@ -97,7 +97,7 @@ fn named(
     Ok((shown, text))
 }
 
-/// The variables that name proxies, and the one that tells a CGI environment.
+/// The variables that name proxies, and the one that marks a CGI environment.
 const PROXIES: [&str; 7] =
     ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "REQUEST_METHOD"];
 

@@ -101,6 +101,7 @@ lint-prose: ## words in prose and names that scripts/banned-words.txt replaces (
 
 reference: rust cc ## regenerate the reference pages and other generated files in the repository
 	UPDATE_REFERENCE=1 $(CARGO) test --locked --test integration -- _are
+	UPDATE_REFERENCE=1 $(CARGO) test --locked -p hls-swarm-host --lib tables_of_the_documentation
 
 fmt: ## format the code
 	$(CARGO) fmt --all
@@ -131,8 +132,8 @@ viewer-ffmpeg: ## build a small FFmpeg for viewers from Debian's source package 
 bench: rust cc ## what an event, a second, a playlist, a record and a report cost (BENCH=snapshot for some; under two minutes)
 	$(CARGO) bench --locked --bench micro -- $(BENCH)
 
-bench-overhead: rust tools ## measure the CPU and memory of the orchestrator and of a viewer
-	$(CARGO) bench --locked --bench overhead
+bench-overhead: rust tools ## measure the CPU and memory of the orchestrator and of a viewer (BASE=FILE: compared with that hls-swarm)
+	BASE='$(BASE)' $(CARGO) bench --locked --bench overhead
 
 check-nix: ## check the Nix files as far as this machine can, and list what it cannot check
 	scripts/check-nix

@@ -2,7 +2,7 @@
 
 use hls_swarm_model::verdict::threshold::Threshold;
 
-/// The sets: name and thresholds. A test reads all of them.
+/// The sets, each with its name and its thresholds.
 pub const PRESETS: [(&str, &[&str]); 2] = [
     (
         // Usual criteria of load tests. Sampling at the edges of a stage costs up to 2 % of throughput.
@@ -15,7 +15,7 @@ pub const PRESETS: [(&str, &[&str]); 2] = [
             "throughput_ratio>=98%",
         ],
     ),
-    // What AWS asks of a live channel.
+    // Targets that AWS names for a live channel.
     ("aws", &["startup:p95<2s", "rebuffering<1%", "cache_hits>95%"]),
 ];
 

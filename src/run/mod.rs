@@ -20,7 +20,7 @@ use hls_swarm_host::tuning::command as tune;
 use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{machine, output, runtime, secrets};
+use hls_swarm_os::{machine, memory, output, runtime, secrets};
 
 use crate::cli::commands::SwarmCommand;
 use crate::cli::run::{METRICS_PORT, RunArgs};
@@ -139,6 +139,7 @@ async fn run(
         waited = waiting::wait(&plan) => waited?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     }
+    memory::return_freed();
     play::play(plan, ready, log, guard, &shutdown, tui).await
 }
 

@@ -245,10 +245,20 @@ fn check_findings(path: &Path, case: &Case, report: &Value) {
     assert_eq!(found, expected, "{}", case.name);
 }
 
+/// A patch needs a measured gain; only the one that makes figures visible has none.
+fn check_gains(case: &Case, report: &Value) {
+    let findings = report["findings"].as_array().unwrap();
+    for finding in findings.iter().filter(|finding| finding.get("patch").is_some()) {
+        let gains = finding["measured"].as_str().is_some_and(|measured| !measured.starts_with("no gain"));
+        assert!(gains || finding["check"] == "monitoring", "{}: {finding}", case.name);
+    }
+}
+
 fn obey(path: &Path) -> bool {
     let case = Case::new(path);
     let report: Value = serde_json::from_str(&case.audit("json")).unwrap();
     check_findings(path, &case, &report);
+    check_gains(&case, &report);
     let patch = case.audit("patch");
     if case.notes("run").first().is_some_and(|run| run == "no") {
         return !patch.is_empty();

@@ -5,6 +5,7 @@ pub mod guard;
 pub mod identity;
 pub mod listener;
 pub mod machine;
+pub mod memory;
 pub mod notify;
 pub mod output;
 pub mod pid1;

@@ -28,8 +28,8 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// Makes `program` load the probe, which reports as that process of that viewer. `network` are the probe's
-    /// settings, see [`crate::network::Network::probe_settings`].
+    /// Makes `program` load the probe. The probe puts `viewer` and `generation` into each record, and applies
+    /// `network`, the text of [`crate::network::Network::probe_settings`].
     pub(crate) fn attach(
         &self,
         program: &mut Program,
@@ -72,7 +72,7 @@ pub fn conceal(secrets: &Secrets, arguments: Vec<String>) -> Concealed {
             Cow::Borrowed(_) => argument,
             Cow::Owned(shown) => {
                 let name = format!("{SECRET}{}", variables.len() + 1);
-                // Line breaks end a header; in a list of processes they would only confuse.
+                // `ps` would show the line breaks that end headers.
                 let shown = format!("{{{name}{SECRET_END}{}", shown.replace("\r\n", " "));
                 variables.push((name, argument));
                 shown

@@ -75,6 +75,9 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// Effect on the viewers that the audit is for.
     pub effect: String,
+    /// What the fix brought in the benchmark; absent if it is not measured there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured: Option<String>,
     /// Fix in words.
     pub fix: String,
     /// Commands that apply the fix.

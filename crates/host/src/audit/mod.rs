@@ -10,6 +10,7 @@ mod context;
 pub mod facts;
 pub mod findings;
 mod folder;
+pub mod gain;
 pub mod gather;
 mod nginx;
 pub mod nginx_conf;
@@ -49,6 +50,9 @@ pub fn audit(facts: &Facts, viewers: u32) -> Result<Audit, Failure> {
                         why: format!("{why}, so this is unknown: {}", draft.title),
                     }),
                     None => {
+                        if matches!(gain::of(check), Some(gain::Gain::Nothing(..))) {
+                            draft.edits.clear();
+                        }
                         draft.edits = patch::safe(draft.edits, &facts.configuration);
                         edits.extend(draft.edits.iter().cloned());
                         findings.push(finding(check, *draft, facts));
@@ -112,6 +116,7 @@ fn finding(check: &str, draft: Draft, facts: &Facts) -> Finding {
         title: draft.title,
         evidence: draft.evidence,
         effect: draft.effect,
+        measured: gain::of(check).and_then(gain::Gain::measured),
         fix: draft.fix,
         commands: draft.commands,
         // The patch replaces the example.

@@ -87,6 +87,9 @@ fn terminal_finding(finding: &Finding, out: &mut String) {
         let _ = writeln!(out, "    seen: {evidence}");
     }
     let _ = writeln!(out, "    effect: {}\n    fix: {}", finding.effect, finding.fix);
+    if let Some(measured) = &finding.measured {
+        let _ = writeln!(out, "    measured: {measured}");
+    }
     for command in &finding.commands {
         let _ = writeln!(out, "    $ {command}");
     }
@@ -149,6 +152,9 @@ fn markdown_finding(finding: &Finding, out: &mut String) {
         let _ = writeln!(out, "* seen: {}", plain(line));
     }
     let _ = write!(out, "* effect: {}\n* fix: {}\n", plain(&finding.effect), plain(&finding.fix));
+    if let Some(measured) = &finding.measured {
+        let _ = writeln!(out, "* measured: {}", plain(measured));
+    }
     if !finding.commands.is_empty() {
         let _ = write!(out, "\n{}\n", fenced("sh", &(finding.commands.join("\n") + "\n")));
     }
@@ -196,6 +202,7 @@ mod tests {
             title: "workers may open 1024 files".into(),
             evidence: vec!["/proc/8/limits: soft limit of open files 1024".into()],
             effect: "the limit is reached at 661".into(),
+            measured: Some("viewers: 134 without the fix, 160 with it (1.19)".into()),
             fix: "worker_rlimit_nofile 100000".into(),
             commands: vec!["systemctl restart nginx".into()],
             example: None,
@@ -206,6 +213,7 @@ mod tests {
             check: "cors".into(),
             severity: Severity::Low,
             phase: Phase::Configuration,
+            measured: None,
             commands: Vec::new(),
             example: Some("add_header A *;\n".into()),
             patch: None,

@@ -16,7 +16,8 @@ use super::*;
 use crate::metric::counters::Counter;
 use crate::snapshot::{Latency, Quantiles, Timing};
 
-/// Names that fields of flattened types may have: all words of their sources.
+/// Source files that contain the names of the fields of flattened types. serde does not list these names, so the tests
+/// try every word of the files.
 const SOURCES: [&str; 3] = [
     include_str!("../snapshot/mod.rs"),
     include_str!("../snapshot/insight.rs"),
@@ -29,7 +30,7 @@ fn words() -> Vec<&'static str> {
     words.into_iter().collect()
 }
 
-/// Makes up values: numbers, each once, and texts that are the same in each report.
+/// Makes up values. A number is never used twice; the texts are the same in each report.
 struct Inventor {
     number: u64,
     text: u64,
@@ -53,7 +54,7 @@ fn invented<T: DeserializeOwned>(numbers: &mut Inventor) -> T {
 impl<'de> Deserializer<'de> for &mut Inventor {
     type Error = serde::de::value::Error;
 
-    /// A field that the type does not know, or one that it gives to a flattened type: all those are counts.
+    /// Makes up a count, for a field of a flattened type and for a word that is not the name of a field.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         visitor.visit_u64(self.next())
     }
@@ -102,12 +103,12 @@ impl<'de> Deserializer<'de> for &mut Inventor {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        // Types with a flattened field ask for a map, and say what they are.
+        // A type with a flattened field asks for a map, too; only the description of its visitor distinguishes them.
         let expected = format!("{}", &visitor as &dyn serde::de::Expected);
         let names = if expected.starts_with("struct") {
             words()
         } else {
-            // Of status codes.
+            // The other maps are keyed by status code.
             vec!["200", "404"]
         };
         visitor.visit_map(Fields(self, names))
@@ -148,7 +149,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     }
 }
 
-/// A report in which every number is another one, from `from` on.
+/// A report in which each number differs from all others. The numbers begin at `from`.
 fn report(from: u64) -> Report {
     let mut numbers = Inventor::new(from);
     let mut latency = Latency::default();
@@ -159,7 +160,7 @@ fn report(from: u64) -> Report {
     for (place, row) in (1..).zip(&mut snapshot.viewers) {
         row.viewer = place;
     }
-    // Rows that are merged are of the same name in both reports.
+    // Only rows with the same name in both reports are merged.
     for (place, row) in (1..).zip(&mut snapshot.stages) {
         (row.stage, row.name) = (place, Some(format!("text {place}")));
     }
@@ -184,7 +185,7 @@ fn report(from: u64) -> Report {
         point.second = second;
     }
     let Report { snapshot, recording, .. } = &mut report;
-    // Order statistics have to be those of a distribution.
+    // Percentiles are merged through their distributions, so each set needs one.
     snapshot.each_quantiles(|name, quantiles| {
         let mut times = Distribution::default();
         (0..numbers.next() % 7 + 3).for_each(|_| times.add_ns(numbers.next() * 1_000_000));
@@ -259,7 +260,7 @@ enum Rule {
     Derived,
 }
 
-/// By the end of a path without the numbers of rows.
+/// The rules by path, from which the numbers of rows are left out.
 const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/schema", Rule::Same),
     ("/exit_code", Rule::Derived),
@@ -319,7 +320,7 @@ const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/series/points/origin_transmit_bytes_per_second", Rule::Larger),
 ];
 
-/// By the end of a path: order statistics of merged distributions.
+/// The rules of percentiles and maxima, by the end of the path.
 const STATISTICS: &[(&str, Rule)] =
     &[("/p50", Rule::Derived), ("/p95", Rule::Derived), ("/p99", Rule::Derived), ("/max", Rule::Larger)];
 

@@ -73,7 +73,7 @@ pub(super) fn port_range(context: &Context<'_>) -> Outcome {
     let proxied = context.nginx.proxied().next().is_some();
     let severity = if proxied { Severity::Moderate } else { Severity::Low };
     let effect = if proxied {
-        "connections to the upstream run out of local ports: \"Cannot assign requested address\"".to_owned()
+        "connections to the upstream run out of local ports (\"Cannot assign requested address\"), where nginx closes them before the upstream does".to_owned()
     } else {
         "fewer connections to upstreams and Redis; no effect on files".to_owned()
     };

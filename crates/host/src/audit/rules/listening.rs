@@ -175,7 +175,7 @@ pub(super) fn sessions(context: &Context<'_>) -> Outcome {
             without.iter().map(|server| format!("{}: no shared ssl_session_cache", server.head.place())),
         )
         .effect(format!(
-            "each of {} viewers that connects again (change of channel, of network) does a full handshake",
+            "those of {} viewers whose players have no session tickets (all of them with ssl_session_tickets off) do a full handshake each time that they connect again (change of channel, of network)",
             context.viewers
         ))
         .fix("ssl_session_cache shared:TLS:10m (about 40,000 sessions) and ssl_session_timeout 1h")

@@ -53,7 +53,7 @@ pub(crate) struct Draft {
     pub(crate) edits: Vec<Edit>,
     /// Files that were counted.
     pub(crate) files: Vec<String>,
-    /// The finding is that something is absent, which a file that was not read may have.
+    /// For a finding that something is absent: the scope in which a file that was not read might contain it.
     pub(crate) absent: Option<Scope>,
     /// Phase of the work, where it does not follow from the fix.
     phase: Option<Phase>,

@@ -121,7 +121,7 @@ pub(super) fn keepalive(context: &Context<'_>) -> Outcome {
         "each proxied request opens a connection of its own",
     )
     .evidence(evidence)
-    .effect(format!("a handshake and a local port in TIME_WAIT for 60 s per request{rate}"))
+    .effect(format!("a handshake per request, and a port that waits in TIME_WAIT for 60 s (the upstream's, if that closes first){rate}"))
     .fix(if edits.is_empty() {
         fix
     } else {

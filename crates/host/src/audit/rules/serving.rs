@@ -125,7 +125,6 @@ pub(super) fn tcp_nopush(context: &Context<'_>) -> Outcome {
         return Outcome::Good("tcp_nopush on".into());
     }
     let switched_off = lacking.iter().any(|(_, directive)| directive.is_some());
-    let edit = (!switched_off).then(|| at_http(context, &["tcp_nopush on;"])).flatten();
     let draft = Draft::new(Severity::Low, "headers and data leave in separate packets")
         .evidence(seen(&lacking, "tcp_nopush"))
         .effect(format!(
@@ -134,8 +133,7 @@ pub(super) fn tcp_nopush(context: &Context<'_>) -> Outcome {
             rate_of_requests(context)
         ))
         .fix("tcp_nopush on, which works together with sendfile on")
-        .example("http {\n    tcp_nopush on;\n}\n")
-        .edits(edit);
+        .example("http {\n    tcp_nopush on;\n}\n");
     if switched_off { draft.found() } else { draft.absent(Scope::Http).found() }
 }
 

@@ -1,15 +1,19 @@
 //! Costs of the orchestrator, and costs of a viewer compared with the same FFmpeg writing its debug
 //! log into `cat`: all measured in one run on one machine, from /proc.
 //!
-//! `make bench-overhead`. Prints figures and ratios; judges nothing, because machines differ.
+//! `make bench-overhead`. Prints figures and ratios; judges nothing, because machines differ. `make bench-overhead
+//! BASE=FILE` compares the orchestrator with another build of it.
 
 #![allow(
     clippy::disallowed_methods,
     reason = "a benchmark is not part of the program and starts its own processes"
 )]
 
+mod compare;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,15 +27,44 @@ const AGE: Duration = Duration::from_secs(24);
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Failure> {
-    let (origin, url) = start_origin()?;
+    if let Some(base) = setting::<PathBuf>("BASE")? {
+        let changed =
+            setting::<PathBuf>("CHANGED")?.unwrap_or_else(|| env!("CARGO_BIN_EXE_hls-swarm").into());
+        let load = compare::Load {
+            viewers: setting("VIEWERS")?.unwrap_or(60),
+            seconds: setting("SECONDS")?.unwrap_or(14),
+            pairs: setting("PAIRS")?.unwrap_or(5),
+        };
+        let (origin, url) = start_origin(&["--embedded"])?;
+        let result = compare::compare(&base, &changed, &url, load);
+        stop(origin);
+        return result;
+    }
+    let (origin, url) = start_origin(&[])?;
     let result = measure(&url);
     stop(origin);
     result
 }
 
-fn start_origin() -> Result<(Child, String), Failure> {
+/// The value of an environment variable; `None` if it is not set or empty.
+fn setting<T: std::str::FromStr>(name: &str) -> Result<Option<T>, Failure> {
+    let Some(text) = std::env::var(name).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| format!("cannot parse {name}={text}").into())
+}
+
+fn start_origin(arguments: &[&str]) -> Result<(Child, String), Failure> {
     let mut origin = Command::new(env!("CARGO_BIN_EXE_hls-origin"))
-        .args(["--port", "0", "--log-level", "error"])
+        .args([
+            "--port",
+            "0",
+            "--log-level",
+            "error",
+            "--node-metrics-port",
+            "off",
+            "--nginx-metrics-port",
+            "off",
+        ])
+        .args(arguments)
         .stdout(Stdio::piped())
         .spawn()?;
     let out = origin.stdout.take().ok_or("no standard output")?;

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::net::unix::pipe;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::exit_status::ProcessExit;
@@ -22,6 +22,10 @@ const TURN_BYTES: usize = 256 << 10;
 
 /// A viewer that has played nothing after this time has not just been started.
 const LONGEST_START: Duration = Duration::from_secs(5);
+/// How often playback is judged.
+const TICK: Duration = Duration::from_secs(1);
+/// Viewers tick at multiples of this, so that many of them wake the program once, and not all of them at once.
+const COMMON_TICK: Duration = Duration::from_millis(50);
 
 /// An engine's interpretation of the output of its process.
 pub(crate) trait Monitor {
@@ -104,8 +108,8 @@ async fn attend<M: Monitor>(
     stop: &CancellationToken,
 ) -> (ProcessExit, Cause) {
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
-    let mut tick = interval(Duration::from_secs(1));
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = interval_at(Instant::now() + until_common_tick(now_ns()), TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stopping: Option<Stopping> = None;
     let mut cause = Cause::default();
     let group = child.group();
@@ -167,6 +171,12 @@ pub(crate) async fn fail(
     let uptime_seconds = uptime.as_secs_f64();
     context.record(Event::Ended { viewer, class, ending, killed: false, reason, uptime_seconds }).await;
     SessionEnd { class, uptime }
+}
+
+/// Time from `now_ns` to the next common tick.
+fn until_common_tick(now_ns: u64) -> Duration {
+    let common = u64::try_from(COMMON_TICK.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(common - now_ns % common)
 }
 
 async fn escalate(stopping: &mut Option<Stopping>) {
@@ -291,4 +301,16 @@ fn rest(pipe: &Option<pipe::Receiver>) -> Vec<u8> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn viewers_that_start_at_different_times_tick_together() {
+        let next = |now_ns: u64| now_ns + until_common_tick(now_ns).as_nanos() as u64;
+        assert_eq!([1, 20_000_000, 49_999_999].map(next), [50_000_000; 3]);
+        assert_eq!(next(50_000_000), 100_000_000);
+    }
 }

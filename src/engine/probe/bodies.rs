@@ -76,10 +76,12 @@ impl Bodies {
         if body.request != exchange.request || !(is_cut || exchange.body == body::WHOLE) {
             return None;
         }
-        let mut parts = body.bytes.splitn(3, |byte| *byte == b'\n');
+        let mut bytes = body.bytes;
+        let mut parts = bytes.splitn(3, |byte| *byte == b'\n');
         let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
         let (target, host) = (text(parts.next()?), text(parts.next()?));
-        let bytes = parts.next()?.to_vec();
+        let head = bytes.len() - parts.next()?.len();
+        drop(bytes.drain(..head));
         Some(Body { request: RequestTarget { target, host }, bytes, is_cut })
     }
 

@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::pipe2;
-use tokio::net::unix::pipe;
+use nix::unistd::{pipe2, read};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
@@ -23,6 +25,13 @@ const CAPACITY: i32 = 1 << 20;
 
 /// Maximum size of one read, bytes.
 const READ_BYTES: usize = 32 << 10;
+
+/// How long the reader lets records accumulate. Frames have their own times, so nothing is lost by reading them later,
+/// and many viewers do not wake the program for each of their frames.
+const PAUSE: Duration = Duration::from_millis(20);
+/// The same if more than `BUSY_BYTES` had accumulated: the pipe must never be full.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
+const BUSY_BYTES: usize = CAPACITY as usize / 16;
 
 /// The write end, which viewers inherit.
 #[derive(Debug)]
@@ -45,12 +54,14 @@ impl ProbePipe {
         if let Err(error) = fcntl(&write, FcntlArg::F_SETPIPE_SZ(CAPACITY)) {
             tracing::debug!(%error, "the probe's pipe stays at its default size");
         }
-        let pipe = pipe::Receiver::from_owned_fd(read).map_err(refused)?;
+        let buffer = vec![0; READ_BYTES].into_boxed_slice();
         let reader = ProbeReader {
-            pipe,
+            pipe: read,
+            buffer,
             order: Order::default(),
             unread: Vec::new(),
             playlists: SharedPlaylists::default(),
+            since_pause: 0,
         };
         Ok((Self { write }, reader))
     }
@@ -94,12 +105,15 @@ impl Batch {
 /// The read end.
 #[derive(Debug)]
 pub struct ProbeReader {
-    pipe: pipe::Receiver,
+    pipe: OwnedFd,
+    buffer: Box<[u8]>,
     order: Order,
     /// The beginning of a frame whose rest is still in the pipe.
     unread: Vec<u8>,
     /// The playlists that viewers read.
     playlists: SharedPlaylists,
+    /// Bytes that were read since the last pause.
+    since_pause: usize,
 }
 
 impl ProbeReader {
@@ -109,17 +123,19 @@ impl ProbeReader {
         self.playlists.clone()
     }
 
-    /// Waits for frames, or for the end of the pipe.
+    /// Waits for frames, or for the end of the pipe. It looks at the pipe at intervals, because the event loop would be
+    /// woken by each single write.
     ///
     /// # Errors
     /// The pipe failed, or contains data that the probe did not write.
     pub async fn next(&mut self) -> io::Result<Batch> {
         loop {
-            self.pipe.readable().await?;
             let batch = self.pending()?;
             if !batch.is_empty() || batch.ended {
                 return Ok(batch);
             }
+            let busy = std::mem::take(&mut self.since_pause) > BUSY_BYTES;
+            sleep(if busy { BUSY_PAUSE } else { PAUSE }).await;
         }
     }
 
@@ -134,19 +150,19 @@ impl ProbeReader {
     /// The pipe failed, or contains data that the probe did not write.
     pub fn pending(&mut self) -> io::Result<Batch> {
         let mut batch = Batch::default();
-        let mut buffer = [0_u8; READ_BYTES];
-        match self.pipe.try_read(&mut buffer) {
+        match read(&self.pipe, &mut self.buffer) {
             Ok(0) => batch.ended = true,
-            Ok(read) => self.take(buffer.get(..read).unwrap_or_default(), &mut batch)?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+            Ok(bytes) => self.take(bytes, &mut batch)?,
+            Err(Errno::EAGAIN | Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
         }
         Ok(batch)
     }
 
-    /// Takes what was read. A frame is written as a whole, but a read may end inside it.
-    fn take(&mut self, bytes: &[u8], batch: &mut Batch) -> io::Result<()> {
-        self.unread.extend_from_slice(bytes);
+    /// Takes the bytes that were read. A frame is written as a whole, but a read may end inside it.
+    fn take(&mut self, bytes: usize, batch: &mut Batch) -> io::Result<()> {
+        self.since_pause += bytes;
+        self.unread.extend_from_slice(self.buffer.get(..bytes).unwrap_or_default());
         let mut rest = self.unread.as_slice();
         while let Some((frame, size)) = Frame::first(rest).map_err(io::Error::other)? {
             rest = rest.get(size..).unwrap_or_default();
@@ -300,8 +316,6 @@ impl Order {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use hls_swarm_probe::record::{BODY_BYTES, BodyChunk, MAGIC, VERSION, end};
 
     use super::*;
@@ -343,6 +357,28 @@ mod tests {
             assert_eq!(bytes, lengths);
             write(&pipe, b"something else");
             assert!(reader.next().await.is_err());
+        });
+    }
+
+    #[test]
+    fn a_pipe_that_fills_up_is_read_more_often() {
+        in_runtime(async {
+            let (pipe, mut reader) = ProbePipe::new().unwrap();
+            let record = record(1, 1, 10, 0);
+            write(&pipe, record.as_bytes());
+            reader.next().await.unwrap();
+            let few = reader.since_pause;
+            assert!(few > 0 && few < BUSY_BYTES);
+            let many = BUSY_BYTES / record.as_bytes().len() + 1;
+            (0..many).for_each(|_| write(&pipe, record.as_bytes()));
+            let mut left = many;
+            while left > 0 {
+                left -= reader.next().await.unwrap().frames().count();
+            }
+            assert!(reader.since_pause > BUSY_BYTES);
+            // The pipe is empty, so the reader pauses, and counts from 0 again.
+            assert!(tokio::time::timeout(PAUSE, reader.next()).await.is_err());
+            assert_eq!(reader.since_pause, 0);
         });
     }
 

@@ -7,6 +7,7 @@ pub mod config;
 pub mod consent;
 pub mod engine;
 pub mod event_loop_lag;
+pub mod fetch;
 pub mod impair;
 pub mod load;
 pub mod monitoring;

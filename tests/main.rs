@@ -19,6 +19,7 @@ mod containers;
 mod dashboard_keys;
 mod ffmpeg_capability;
 mod ffmpeg_log;
+mod field;
 mod first_process;
 mod flags;
 mod ground_truth;

@@ -97,8 +97,9 @@ fn named(
     Ok((shown, text))
 }
 
-/// The variables that name proxies.
-const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"];
+/// The variables that name proxies, and the one that marks a CGI environment.
+const PROXIES: [&str; 7] =
+    ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "REQUEST_METHOD"];
 
 /// What else a plan depends on; secrets are left out, because not every command needs them.
 ///

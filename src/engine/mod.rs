@@ -8,6 +8,7 @@
 pub mod command;
 pub mod ffmpeg;
 pub mod native;
+pub(crate) mod opening;
 pub mod probe;
 pub mod process;
 pub mod viewer;

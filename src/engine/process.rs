@@ -20,6 +20,8 @@ use super::{Session, SessionEnd};
 /// How much is read from one pipe before the others get their turn, bytes.
 const TURN_BYTES: usize = 256 << 10;
 
+/// A viewer that has played nothing after this time has not just been started.
+const LONGEST_START: Duration = Duration::from_secs(5);
 /// How often playback is judged.
 const TICK: Duration = Duration::from_secs(1);
 /// Viewers tick at multiples of this, so that many of them wake the program once, and not all of them at once.
@@ -82,8 +84,9 @@ pub(crate) async fn play<M: Monitor>(
             let mut monitor = monitor(child.pid());
             let (ending, cause) = attend(context, child, &mut monitor, stop).await;
             let target = context.targets.of(viewer);
-            let class = class(context, target, &monitor, &cause, stop, ending).await;
-            (ending, class, cause.killed, reason(target, &monitor, &cause, class, ending))
+            let class = class(target, &monitor, &cause, stop, ending).await;
+            let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
+            (ending, class, cause.killed, reason(target, &monitor, &cause, class, ending, uptime))
         }
         Err(error) => {
             let reason = format!("cannot start {}: {error}", program.path.display());
@@ -151,6 +154,25 @@ async fn attend<M: Monitor>(
     (ending, cause)
 }
 
+/// Ends a session whose player was never started, for `reason`.
+pub(crate) async fn fail(
+    context: &RunContext,
+    session: Session,
+    class: EndClass,
+    started_ns: u64,
+    reason: String,
+) -> SessionEnd {
+    let Session { viewer, generation } = session;
+    let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
+    let reason = secrets::redact(&reason).into_owned();
+    tracing::debug!(viewer, generation, ?class, reason, "viewer ended before its player was started");
+    // As a player that could not open the stream.
+    let ending = ProcessExit::Exited(u8::from(class == EndClass::Failed).into());
+    let uptime_seconds = uptime.as_secs_f64();
+    context.record(Event::Ended { viewer, class, ending, killed: false, reason, uptime_seconds }).await;
+    SessionEnd { class, uptime }
+}
+
 /// Time from `now_ns` to the next common tick.
 fn until_common_tick(now_ns: u64) -> Duration {
     let common = u64::try_from(COMMON_TICK.as_nanos()).unwrap_or(u64::MAX);
@@ -172,7 +194,6 @@ async fn record(context: &RunContext, monitor: &mut impl Monitor) {
 
 /// Classifies the end of a session.
 async fn class(
-    context: &RunContext,
     target: &StreamTarget,
     monitor: &impl Monitor,
     cause: &Cause,
@@ -182,9 +203,9 @@ async fn class(
     if cause.stopped {
         return EndClass::Stopped;
     }
-    let StreamTarget { stream, selection, end } = target;
+    let StreamTarget { selection, end, fetcher, .. } = target;
     let played_well = ending.is_success() && monitor.has_played() && !cause.stalled;
-    let at_its_end = async { !selection.live || end.reached(stream, &context.plan.target_policy).await };
+    let at_its_end = async { !selection.live || end.reached(fetcher).await };
     let finished = played_well
         && tokio::select! {
             () = stop.cancelled() => false,
@@ -193,17 +214,21 @@ async fn class(
     if finished { EndClass::Finished } else { EndClass::Failed }
 }
 
-/// Returns why the process ended, in a text that is the same for equal causes.
+/// Returns why the process ended, in a text that is the same for equal causes. Empty if there is nothing to say: it
+/// was stopped while it played.
 fn reason<M: Monitor>(
     target: &StreamTarget,
     monitor: &M,
     cause: &Cause,
     class: EndClass,
     ending: ProcessExit,
+    uptime: Duration,
 ) -> String {
     let how = match class {
         _ if cause.stalled => "stopped because it stalled".to_owned(),
         EndClass::Stopped if cause.killed => "killed, because it did not stop when asked to".to_owned(),
+        EndClass::Stopped if monitor.has_played() => "stopped".to_owned(),
+        EndClass::Stopped => "it had played nothing when it was stopped".to_owned(),
         EndClass::Failed if ending.is_success() && target.selection.live => {
             "ended a live stream (exit code 0)".to_owned()
         }
@@ -213,7 +238,11 @@ fn reason<M: Monitor>(
     match monitor.complaint().map(secrets::redact) {
         Some(complaint) => format!("{complaint}; {how}"),
         None if class == EndClass::Failed => format!("{} printed no error; {how}", M::PLAYER),
-        None => how,
+        None if cause.killed => how,
+        None if class == EndClass::Stopped && !monitor.has_played() && uptime >= LONGEST_START => {
+            format!("{} printed no error; {how}", M::PLAYER)
+        }
+        None => String::new(),
     }
 }
 

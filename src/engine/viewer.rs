@@ -14,6 +14,7 @@ use hls_swarm_os::guard::Guard;
 
 use super::{Engine, Session};
 use crate::config::plan::{Plan, Stream};
+use crate::fetch::Fetcher;
 use crate::stream_check::StreamEnd;
 
 /// A session of a whole stream that was shorter than this did not really play it.
@@ -37,6 +38,8 @@ pub struct StreamTarget {
     pub selection: Selection,
     /// Whether it has ended, if it is live.
     pub end: StreamEnd,
+    /// Fetches its playlists.
+    pub fetcher: Fetcher,
 }
 
 /// What all viewers share.

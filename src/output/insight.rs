@@ -60,7 +60,13 @@ pub fn playlists(insight: &Insight) -> Vec<String> {
         (faults.stale, format!("stood still for more than 1.5 x target duration{stale}")),
         (faults.regressed, "regressed".to_owned()),
         (faults.skipped, "segments skipped, which no playlist listed".to_owned()),
-        (faults.disagreed, format!("older than another viewer's{behind}")),
+        (
+            faults.disagreed,
+            match faults.farthest_behind_seconds {
+                Some(_) => format!("older than another viewer's{behind}"),
+                None => "unlike another viewer's: other segments under the same numbers".to_owned(),
+            },
+        ),
     ];
     let found = sentences.into_iter().filter(|(times, _)| *times > 0);
     let mut lines: Vec<String> = found.map(|(times, what)| format!("{times} x {what}")).collect();

@@ -117,9 +117,12 @@ impl<'a> Preflight<'a> {
         Ok(())
     }
 
-    /// Reports a finding.
+    /// Reports a finding. The first one that stops the run is the error that ends the program, and is printed then.
     pub(crate) fn note(&mut self, finding: Finding) {
-        (self.report)(&finding);
+        let is_the_error = finding.mark == Mark::Bad && self.failed.is_empty() && !self.plan.skip_preflight;
+        if !is_the_error {
+            (self.report)(&finding);
+        }
         if finding.mark == Mark::Bad {
             self.failed.push(finding);
         }
@@ -158,7 +161,11 @@ impl<'a> Preflight<'a> {
 pub(crate) fn unseen(stream: &Stream) -> Selection {
     Selection {
         url: stream.url.clone(),
+        address: stream.address.clone(),
         audio: None,
+        // Nothing is known, so the player gets the address as it was given.
+        turn: None,
+        cookies: None,
         live: true,
         target_duration: stream.target_duration.as_secs_f64(),
     }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::WeightedSet;
@@ -16,16 +17,23 @@ use hls_swarm_os::guard::Guard;
 use hls_swarm_os::machine;
 
 use crate::config::plan::{Plan, Stream};
-use crate::engine::Engine;
 use crate::engine::probe::pipe::ProbeReader;
+use crate::engine::{Engine, EngineConfig};
+use crate::fetch::Fetcher;
 use crate::output::metrics_server;
-use crate::preflight::checklist::{Finding, Preflight, unseen};
+use crate::preflight::checklist::{Finding, Mark, Preflight, unseen};
 use crate::preflight::resources::resources;
 use crate::stream_check::{Inspection, inspect};
 
 /// Help if no variant matches.
 const OTHER_VARIANT: &str =
     "pass a --variant that exists, or --probe-failure-policy fail to stop here in such a case";
+
+/// Help if FFmpeg cannot play a stream.
+const UNPLAYABLE: &str = "pass a stream that FFmpeg can play; --skip-preflight starts viewers all the same";
+/// Help if there are subtitles.
+const SUBTITLES: &str =
+    "compare the requests in the report: without segments of subtitles, they were not loaded";
 
 /// The results of preflight that a run needs.
 #[derive(Debug)]
@@ -106,12 +114,14 @@ pub(crate) async fn inspect_streams(preflight: &mut Preflight<'_>) -> Result<(),
     let plan = preflight.plan;
     let mut selected = Vec::new();
     for stream in plan.streams.iter() {
-        let inspected = inspect(stream, &plan.target_policy).await;
+        let fetcher = Fetcher::new(stream, &plan.target_policy, &plan.proxies);
+        let inspected = inspect(&fetcher).await;
         if inspected.is_err() && plan.target_policy.is_closed() {
             // A stream that could not be inspected may redirect to a host that may not be loaded.
             preflight.make_binding();
         }
-        for mut finding in findings(&inspected) {
+        let plays_ffmpeg = matches!(plan.viewers.engine, EngineConfig::Ffmpeg(_));
+        for mut finding in findings(&inspected, proxy(plan, &stream.url).as_deref(), plays_ffmpeg) {
             if plan.streams.count() > 1 {
                 finding.text = format!("{}: {}", without_secrets(&stream.url), finding.text);
             }
@@ -131,13 +141,50 @@ pub(crate) async fn inspect_streams(preflight: &mut Preflight<'_>) -> Result<(),
     Ok(())
 }
 
-fn findings(inspected: &Result<Inspection, Failure>) -> Vec<Finding> {
-    match inspected {
-        Ok(Inspection { summary, fallback_reason: None, .. }) => vec![Finding::good("stream", summary)],
-        Ok(Inspection { summary, fallback_reason: Some(why), .. }) => vec![
-            Finding::warning("variant", format!("{why}; viewers play the URL as given"), OTHER_VARIANT),
-            Finding::good("stream", summary),
-        ],
-        Err(failure) => vec![Finding::failed("stream", failure)],
+/// The way to a stream, where the environment names proxies.
+fn proxy(plan: &Plan, url: &Url) -> Option<String> {
+    let way = match plan.proxies.of(url) {
+        Some(proxy) => format!("through the proxy {}", without_secrets(proxy)),
+        None => "directly, because no proxy applies to it".to_owned(),
+    };
+    (!plan.proxies.is_empty()).then(|| format!("{way} (http_proxy, https_proxy, no_proxy)"))
+}
+
+/// `proxy`: the way to the stream. `plays_ffmpeg`: whether viewers are FFmpeg.
+fn findings(
+    inspected: &Result<Inspection, Failure>,
+    proxy: Option<&str>,
+    plays_ffmpeg: bool,
+) -> Vec<Finding> {
+    let found = match inspected {
+        Ok(found) => found,
+        Err(failure) => return vec![Finding::failed("stream", failure)],
+    };
+    let mut findings = Vec::new();
+    findings.extend(found.fallback_reason.iter().map(|why| {
+        Finding::warning("variant", format!("{why}; viewers play the URL as given"), OTHER_VARIANT)
+    }));
+    let missing = |why: &String| {
+        Finding::warning(
+            "rendition",
+            format!("{why}: viewers cannot play it"),
+            "look at the origin's own log",
+        )
+    };
+    findings.extend(found.missing.iter().map(missing));
+    let unplayable = found.unplayable.iter().filter(|_| plays_ffmpeg);
+    findings.extend(unplayable.map(|why| Finding::bad("stream", why, UNPLAYABLE)));
+    if findings.iter().all(|finding| finding.mark != Mark::Bad) {
+        let way = proxy.map_or_else(String::new, |way| format!("; {way}"));
+        findings.push(Finding::good("stream", format!("{}{way}", found.summary)));
     }
+    if found.subtitles > 0 && plays_ffmpeg {
+        let text = format!(
+            "{} subtitle renditions are listed; most versions of FFmpeg do not load them, and then their requests \
+             are not part of the load",
+            found.subtitles
+        );
+        findings.push(Finding::warning("subtitles", text, SUBTITLES));
+    }
+    findings
 }

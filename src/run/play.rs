@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_model::report::Report;
@@ -22,6 +23,7 @@ use crate::aggregator::{self, Detail, Totals};
 use crate::config::plan::Plan;
 use crate::engine::probe::pipe;
 use crate::engine::viewer::{RunContext, StreamTarget};
+use crate::fetch::Fetcher;
 use crate::output::exchange_log::ExchangeLog;
 use crate::output::{metrics_server, prometheus, status};
 use crate::preflight::Ready;
@@ -60,6 +62,7 @@ pub(crate) async fn play(
             stream: stream.clone(),
             selection: selection.clone(),
             end: StreamEnd::default(),
+            fetcher: Fetcher::new(stream, &plan.target_policy, &plan.proxies),
         }),
         engine: ready.engine,
         guard,
@@ -92,6 +95,10 @@ pub(crate) async fn play(
     let stop_reason =
         supervisor::supervise(Arc::clone(&context), snapshots, commands, random(seed, &context.plan)).await;
     let interrupted_by = interrupted_by(&stop_reason, &context.plan, shutdown);
+    let end_reason = match &stop_reason {
+        StopReason::AllGone if has_ended(&context).await => ended(&context.plan),
+        stop_reason => describe(stop_reason),
+    };
     let files = context.plan.results.reports.clone();
     let collector = context.plan.results.collector.clone().map(|url| (url, context.plan.load.shard));
     let thresholds = context.plan.thresholds.clone();
@@ -112,7 +119,7 @@ pub(crate) async fn play(
         _ => verdict,
     };
     let snapshot = Arc::unwrap_or_clone(last);
-    let report = Report { run: name, snapshot, recording, verdict, end_reason: describe(&stop_reason) };
+    let report = Report { run: name, snapshot, recording, verdict, end_reason };
     let written = report::publish(&files, &report).and(log);
     tracing::info!("shutdown complete");
     if let Some((collector, shard)) = collector {
@@ -136,6 +143,24 @@ fn interrupted_by(stop_reason: &StopReason, plan: &Plan, shutdown: &Shutdown) ->
     let signal = shutdown.signal()?;
     let early = *stop_reason == StopReason::Asked && plan.load.length.is_some();
     (early || shutdown.immediate.is_cancelled()).then_some(signal)
+}
+
+/// Whether a live stream was found to have ended.
+async fn has_ended(context: &RunContext) -> bool {
+    for target in context.targets.iter() {
+        if target.end.is_known().await {
+            return true;
+        }
+    }
+    false
+}
+
+/// The reason why a run ended whose live stream has ended.
+fn ended(plan: &Plan) -> String {
+    let planned = plan.load.length.map_or_else(String::new, |planned| {
+        format!(", before the planned {}: only that time was tested", GoDuration(planned))
+    });
+    format!("every viewer had left, because the live stream has ended (EXT-X-ENDLIST){planned}")
 }
 
 fn describe(stop_reason: &StopReason) -> String {

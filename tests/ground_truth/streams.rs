@@ -74,7 +74,9 @@ fn one_rendition() {
     let Outcome { run, served, known } = site.play("/master.m3u8", 3, 12, &["--variant", "lowest"]);
     let account = settle("ABR, one rendition", &run, &served, &known);
     assert_passed(&run);
-    assert!(served.iter().all(|one| one.target.starts_with("/v2/")), "only the lowest");
+    let (own, rest): (Vec<_>, Vec<_>) = served.iter().partition(|one| one.target == "/master.m3u8");
+    assert_eq!(own.len(), 3, "each viewer selects from its own response");
+    assert!(rest.iter().all(|one| one.target.starts_with("/v2/")), "only the lowest");
     assert!(count(&account, "segment") >= 3 * 8);
 }
 

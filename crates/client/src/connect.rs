@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use percent_encoding::percent_decode_str;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
@@ -134,10 +135,12 @@ impl<O: Observer> Client<O> {
     }
 }
 
-/// The credentials in the URL of a proxy, as a value of `Proxy-Authorization`.
-pub(crate) fn credentials(proxy: &Url) -> Option<String> {
-    let password = proxy.password().unwrap_or_default();
-    let pair = (!proxy.username().is_empty()).then(|| format!("{}:{password}", proxy.username()))?;
+/// The user and the password in a URL, as a value of `Authorization` or `Proxy-Authorization` (RFC 7617).
+#[must_use]
+pub fn credentials(url: &Url) -> Option<String> {
+    let user = Some(url.username()).filter(|user| !user.is_empty())?;
+    let plain = |text| percent_decode_str(text).collect::<Vec<u8>>();
+    let pair = [plain(user), b":".to_vec(), plain(url.password().unwrap_or_default())].concat();
     Some(format!("Basic {}", STANDARD.encode(pair)))
 }
 

@@ -62,6 +62,8 @@ pub struct Head {
     pub content_type: Box<str>,
     /// `Content-Encoding`.
     pub coding: Coding,
+    /// `Content-Encoding` as it was sent; empty if there is none.
+    pub encoding: Box<str>,
     /// `Location`.
     pub location: Option<Box<str>>,
     /// `Set-Cookie`, each.
@@ -104,7 +106,12 @@ pub enum Parsed {
 pub fn parse(bytes: &[u8]) -> Result<Parsed, Malformed> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
-    let length = match response.parse(bytes) {
+    // As players do: some servers fold fields, or write a blank before the colon.
+    let mut tolerant = httparse::ParserConfig::default();
+    tolerant.allow_obsolete_multiline_headers_in_responses(true);
+    tolerant.allow_spaces_after_header_name_in_responses(true);
+    tolerant.ignore_invalid_headers_in_responses(true);
+    let length = match tolerant.parse_response(&mut response, bytes) {
         Ok(httparse::Status::Partial) if bytes.len() > LONGEST_HEAD => {
             return Err(Malformed("its head is too long"));
         }
@@ -133,6 +140,7 @@ fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> 
         range_start: None,
         content_type: Box::from(""),
         coding: Coding::Identity,
+        encoding: Box::from(""),
         location: None,
         cookies: Vec::new(),
         age_s: None,
@@ -160,7 +168,7 @@ fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> 
                 }
             }
         } else if is("content-encoding") {
-            head.coding = coding(value);
+            (head.coding, head.encoding) = (coding(value), text(value));
         } else if is("content-range") {
             range = content_range(value);
         } else if is("content-type") {

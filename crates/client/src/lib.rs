@@ -22,6 +22,7 @@ mod tls;
 mod transfer;
 
 pub use client::{Client, FetchError, Fetched};
+pub use connect::credentials;
 pub use proxy::{InvalidProxy, Proxies};
 pub use request::Request;
 pub use response::{KeepBody, Sink};

@@ -1,4 +1,6 @@
-//! Proxies, by the variables that curl and FFmpeg read: `http_proxy`, `https_proxy`, `no_proxy`.
+//! Proxies, by the variables that curl reads: `http_proxy`, `https_proxy`, `no_proxy`, in either case. One rule for
+//! everything that requests streams. FFmpeg knows less (it reads `http_proxy` for both schemes, in lower case
+//! alone), so its viewers get variables that have the same meaning to it ([`Proxies::for_ffmpeg`]).
 
 use std::fmt;
 
@@ -39,17 +41,22 @@ impl Proxies {
             value.map(|value| address(lower, &value)).transpose()
         };
         let direct = variable("no_proxy").or_else(|| variable("NO_PROXY")).unwrap_or_default();
-        let direct = direct.split(',').map(|host| host.trim().trim_start_matches('.').to_ascii_lowercase());
+        let direct = direct.split([',', ' ']).map(|host| {
+            let host = host.strip_prefix("*.").unwrap_or(host);
+            host.trim().trim_start_matches('.').to_ascii_lowercase()
+        });
+        // In a CGI environment, a client of the web server sets HTTP_PROXY.
+        let is_cgi = variable("REQUEST_METHOD").is_some();
         Ok(Self {
-            // HTTP_PROXY is not read: in a CGI environment, a client sets it.
-            http: proxy("http_proxy", None)?,
+            http: proxy("http_proxy", Some("HTTP_PROXY").filter(|_| !is_cgi))?,
             https: proxy("https_proxy", Some("HTTPS_PROXY"))?,
             direct: direct.filter(|host| !host.is_empty()).collect(),
         })
     }
 
     /// The proxy for requests to `url`.
-    pub(crate) fn of(&self, url: &Url) -> Option<&Url> {
+    #[must_use]
+    pub fn of(&self, url: &Url) -> Option<&Url> {
         let proxy = if url.scheme() == "https" { self.https.as_ref()? } else { self.http.as_ref()? };
         let host = url.host_str()?.trim_matches(['[', ']']);
         let matches = |direct: &String| {
@@ -61,6 +68,21 @@ impl Proxies {
                     .is_some_and(|rest| rest.ends_with('.'))
         };
         (!self.direct.iter().any(matches)).then_some(proxy)
+    }
+
+    /// The variables with which FFmpeg takes the same way to `url`, and to what a playlist at `url` lists. FFmpeg
+    /// has one proxy for both schemes: where a stream has addresses of the other scheme, it uses that of `url`.
+    #[must_use]
+    pub fn for_ffmpeg(&self, url: &Url) -> Vec<(&'static str, String)> {
+        let proxy = if url.scheme() == "https" { &self.https } else { &self.http };
+        let proxy = proxy.as_ref().map_or_else(String::new, Url::to_string);
+        vec![("http_proxy", proxy), ("no_proxy", self.direct.join(","))]
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.http.is_none() && self.https.is_none()
     }
 }
 
@@ -99,6 +121,20 @@ mod tests {
             assert_eq!(of(direct), None, "{direct}");
         }
         assert!(of("http://indirect.test/").is_some());
+    }
+
+    #[test]
+    fn ffmpeg_gets_the_proxy_of_the_streams_scheme() {
+        let variables =
+            [("https_proxy", "p.test:1"), ("NO_PROXY", "a.test *.b.test"), ("HTTP_PROXY", "p.test:2")];
+        let url = |text: &str| text.parse::<Url>().unwrap();
+        let found = proxies(&variables).unwrap();
+        let no_proxy = ("no_proxy", "a.test,b.test".to_owned());
+        let expected = [("http_proxy", "http://p.test:1/".to_owned()), no_proxy.clone()];
+        assert_eq!(found.for_ffmpeg(&url("https://h/")), expected);
+        assert_eq!(found.of(&url("http://x.b.test/")), None);
+        let cgi = proxies(&[&variables[..], &[("REQUEST_METHOD", "GET")]].concat()).unwrap();
+        assert_eq!(cgi.for_ffmpeg(&url("http://h/")), [("http_proxy", String::new()), no_proxy]);
     }
 
     #[test]

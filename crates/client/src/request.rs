@@ -13,6 +13,8 @@ use crate::transfer::Progress;
 pub struct Request {
     /// The address.
     pub url: Url,
+    /// The same as text, where the target must not be normalized as a [`Url`] is.
+    pub address: Option<String>,
     /// The bytes that are asked for; `None` = all. An end of `u64::MAX` leaves the end open.
     pub range: Option<Range<u64>>,
     /// Whether the response may be compressed.
@@ -27,7 +29,7 @@ impl Request {
     /// A request for the whole of `url`.
     #[must_use]
     pub const fn get(url: Url) -> Self {
-        Self { url, range: None, compressed: false, progress: None, fields: Vec::new() }
+        Self { url, address: None, range: None, compressed: false, progress: None, fields: Vec::new() }
     }
 }
 
@@ -53,9 +55,22 @@ pub(crate) fn target(url: &Url, through_proxy: bool) -> (&str, &str) {
     (target, &url[Position::BeforeHost..Position::AfterPort])
 }
 
+/// The target in `address` as it was written; `None` = a request cannot contain it.
+fn raw_target(address: &str, through_proxy: bool) -> Option<&str> {
+    let address = address.split('#').next()?;
+    let after_scheme = address.find("://")? + 3;
+    let path = after_scheme + address.get(after_scheme..)?.find('/')?;
+    let target = address.get(if through_proxy { 0 } else { path }..)?;
+    // User and password are not part of a target.
+    let has_user = through_proxy && address.get(after_scheme..path)?.contains('@');
+    (!has_user && target.bytes().all(|byte| byte > b' ' && byte != 0x7F)).then_some(target)
+}
+
 /// Writes the head of `request` for `url`, which may be the target of a redirect.
 pub(crate) fn write(request: &Request, url: &Url, fields: &Fields<'_>) -> String {
-    let (target, host) = target(url, fields.proxy.is_some());
+    let (normalized, host) = target(url, fields.proxy.is_some());
+    let raw = request.address.as_deref().filter(|_| *url == request.url);
+    let target = raw.and_then(|address| raw_target(address, fields.proxy.is_some())).unwrap_or(normalized);
     let mut text = String::with_capacity(512);
     let _ = write!(text, "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {}\r\n", fields.user_agent);
     let is_set = |name: &str| fields.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
@@ -112,6 +127,9 @@ mod tests {
             "GET /a?b HTTP/1.1\r\nHost: h.test:81\r\nUser-Agent: me\r\nAccept: */*\r\nRange: bytes=10-19\r\n\
              Cookie: t=1\r\nX-A: y\r\n\r\n"
         );
+        let address = Some("http://h.test:81/a?b='#c".to_owned());
+        let raw = Request { address, ..Request::get("http://h.test:81/a?b='#c".parse().unwrap()) };
+        assert!(write(&raw, &raw.url, &fields).starts_with("GET /a?b=' HTTP/1.1\r\n"));
         let proxied = Fields { proxy: Some(None), ..fields };
         assert!(write(&request, &request.url, &proxied).starts_with("GET http://h.test:81/a?b HTTP/1.1\r\n"));
     }

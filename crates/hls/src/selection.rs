@@ -4,21 +4,57 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use url::Url;
+use url::{Position, Url};
 
 use crate::playlist::{Multivariant, Variant};
+use crate::request_target::RequestTarget;
 
 /// The part of a stream that one viewer plays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     /// The playlist that the viewer opens: a media playlist, or a multivariant playlist to be played as a whole.
     pub url: Url,
-    /// The media playlist of the audio rendition to play beside it, where the audio is separate.
-    pub audio: Option<Url>,
+    /// The same as text. A [`Url`] is normalized (it escapes quotes, for example), and a signature over the
+    /// address would no longer fit.
+    pub address: String,
+    /// The address of the media playlist of the audio rendition to play beside it, where the audio is separate.
+    pub audio: Option<String>,
+    /// Where each viewer selects from the multivariant playlist that it gets itself: which of the matching variants
+    /// it plays, from 0. `None`: it opens [`Selection::address`].
+    pub turn: Option<usize>,
+    /// The `Set-Cookie` fields of the responses that led to the selection, one a line; a player has to send them.
+    pub cookies: Option<String>,
     /// Whether the stream is live: it had no EXT-X-ENDLIST when it was selected.
     pub live: bool,
     /// Duration of the longest segment, seconds.
     pub target_duration: f64,
+}
+
+/// The address that `url` was made of, with the scheme and the host of `url` and everything behind them as in `text`.
+#[must_use]
+pub fn address(url: &Url, text: &str) -> String {
+    let (_, rest) = text.split_once("://").unwrap_or_default();
+    let rest = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
+    let slash = if rest.starts_with('/') { "" } else { "/" };
+    if rest.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return url.as_str().to_owned();
+    }
+    format!("{}{slash}{rest}", &url[..Position::BeforePath])
+}
+
+/// The address of `uri` in the playlist at `base`, which resolves to `url`, as FFmpeg makes it.
+#[must_use]
+pub fn address_in(base: &Url, uri: &str, url: &Url) -> String {
+    match RequestTarget::from(base).resolve(uri) {
+        Some(RequestTarget { target, .. }) => {
+            let host = |url: &Url| url[Position::BeforeHost..Position::AfterPort].to_owned();
+            // User and password belong to the host.
+            let same = base.scheme() == url.scheme() && host(base) == host(url);
+            let start = &if same { base } else { url }[..Position::BeforePath];
+            format!("{start}{target}")
+        }
+        None => url.as_str().to_owned(),
+    }
 }
 
 /// The variants of a multivariant playlist that the user asks for: `all`, `highest`, `720p`, `<=3M`.
@@ -266,6 +302,23 @@ mod tests {
             (">=2000001", "/top"),
         ] {
             assert_eq!(paths(selection).as_deref(), Ok(found), "{selection}");
+        }
+    }
+
+    #[test]
+    fn addresses_stay_as_they_were_written() {
+        let typed = "http://Host:80/a'b?sig=c~d'e|%7e#t=1";
+        let url = Url::parse(typed).unwrap();
+        assert_eq!(address(&url, typed), "http://host/a'b?sig=c~d'e|%7e#t=1");
+        assert_eq!(address(&Url::parse("http://h").unwrap(), "http://h"), "http://h/");
+        assert_eq!(address(&Url::parse("http://h?x").unwrap(), "http://h?x"), "http://h/?x");
+        let base = Url::parse("http://me:pw@h:81/live/a.m3u8?x").unwrap();
+        for (uri, expected) in [
+            ("b'.m3u8?c='d", "http://me:pw@h:81/live/b'.m3u8?c='d"),
+            ("/b.m3u8", "http://me:pw@h:81/b.m3u8"),
+            ("https://other/b'?c'", "https://other/b'?c'"),
+        ] {
+            assert_eq!(address_in(&base, uri, &base.join(uri).unwrap()), expected);
         }
     }
 

@@ -192,7 +192,9 @@ fn explain(request: &Request, error: ureq::Error) -> Failure {
     Failure::preflight(format!("cannot fetch {}", without_secrets(url))).caused_by(error).help(help)
 }
 
-fn certificate_help() -> String {
+/// The help for a certificate that is not trusted.
+#[must_use]
+pub fn certificate_help() -> String {
     "install the certificate's authority (SSL_CERT_FILE=ca.pem), or pass --dangerous --insecure".into()
 }
 

@@ -176,6 +176,8 @@ pub struct Exchange {
     pub excess_bytes: u64,
     /// The requested segment, if a playlist that this or another viewer read lists it.
     pub segment: Option<SegmentId>,
+    /// Whether a playlist announces that the requested segment is missing (EXT-X-GAP).
+    pub gap: bool,
     /// The variant or rendition that the object belongs to: the media playlist, or what that lists, except keys.
     pub variant: Option<Arc<VariantLabel>>,
     /// Whether the request allowed the server to delay the response until the playlist has new content (LL-HLS):

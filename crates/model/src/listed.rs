@@ -96,6 +96,8 @@ impl Rendition {
 pub enum Listed {
     /// A segment; `None` if it is an unknown one of several in the same resource.
     Segment(Option<SegmentId>),
+    /// A segment that is announced as missing (EXT-X-GAP). Players should not request it; FFmpeg does.
+    Gap,
     /// An initialization section.
     Init,
     /// A key.
@@ -109,7 +111,7 @@ impl Listed {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
-            Self::Segment(_) => Kind::Segment,
+            Self::Segment(_) | Self::Gap => Kind::Segment,
             Self::Init => Kind::Init,
             Self::Key => Kind::Key,
             Self::Playlist(_) => Kind::Playlist,

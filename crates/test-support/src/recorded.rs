@@ -72,6 +72,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         announced_bytes: Some(if kind == Kind::Segment { 500_000 } else { 400 }),
         excess_bytes: 0,
         segment: None,
+        gap: false,
         variant: None,
         blocking_reload: false,
         received_bytes: Some(if kind == Kind::Segment { 500_300 } else { 700 }),

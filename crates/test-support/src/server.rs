@@ -74,7 +74,7 @@ impl Served {
     }
 }
 
-type Script = dyn Fn(&str, usize) -> Answer + Send + Sync;
+type Script = dyn Fn(&str, &str, usize) -> Answer + Send + Sync;
 
 pub struct Server {
     pub port: u16,
@@ -86,6 +86,11 @@ pub struct Server {
 impl Server {
     /// Starts the server. `script` returns the answer to a target (path and query) and the number of earlier requests.
     pub fn start(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_by_head(move |target, _, before| script(target, before))
+    }
+
+    /// The same, where the answer depends on the head of the request as well: `script` gets it between the two.
+    pub fn start_by_head(script: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let served = Arc::new(Mutex::new(Vec::new()));
@@ -145,7 +150,7 @@ fn serve(mut stream: TcpStream, script: &Script, served: &Mutex<Vec<Served>>) {
         let head = String::from_utf8(head).unwrap();
         let target = head.split(' ').nth(1).unwrap().to_owned();
         let before = served.lock().unwrap().len();
-        let answer = script(&target, before);
+        let answer = script(&target, &head, before);
         let sent = answer.pieces.concat();
         let number = {
             let mut served = served.lock().unwrap();

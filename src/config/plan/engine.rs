@@ -70,9 +70,14 @@ fn native(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Fai
         Some(AbrArg::Bola) => Some(Variants::Adaptive(Algorithm::Bola)),
         Some(AbrArg::Fixed) => Some(fixed),
     };
-    let proxies = Proxies::read(|name| environment.proxies.get(name).cloned()).map_err(|error| {
-        Failure::usage(error.to_string()).help("write it like http://HOST:PORT, or unset it")
-    })?;
+    let proxies = proxies(environment)?;
     let resolve_per_viewer = args.viewers.resolve_per_viewer;
     Ok(EngineConfig::Native(native::Config { preset, variants, resolve_per_viewer, proxies }))
+}
+
+/// The proxies that the environment names.
+pub(super) fn proxies(environment: &Environment) -> Result<Proxies, Failure> {
+    Proxies::read(|name| environment.proxies.get(name).cloned()).map_err(|error| {
+        Failure::usage(error.to_string()).help("write it like http://HOST:PORT, or unset it")
+    })
 }

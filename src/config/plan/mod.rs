@@ -16,6 +16,7 @@ use std::time::Duration;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::Secrets;
 use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_client::Proxies;
 use hls_swarm_http::target_policy::{Site, TargetPolicy};
 use hls_swarm_model::metric::NEED_PROGRESS;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
@@ -54,6 +55,8 @@ pub struct Plan {
     pub viewers: Viewers,
     /// Changes to the viewers' network.
     pub network: Network,
+    /// The proxies that streams are requested through, by preflight and by viewers.
+    pub proxies: Proxies,
     /// Secrets, which must not be shown.
     pub secrets: Secrets,
     /// The hosts that may be loaded.
@@ -92,7 +95,7 @@ pub struct Environment {
     pub session_file: Option<String>,
     /// An FFmpeg built only for viewers, if one is installed.
     pub viewer_ffmpeg: Option<PathBuf>,
-    /// The variables that name proxies, which native viewers follow as FFmpeg does.
+    /// The variables that name proxies.
     pub proxies: BTreeMap<String, String>,
     /// The lines of `--header-file`.
     pub secret_headers: Vec<String>,
@@ -144,6 +147,7 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
             max_restarts: Some(args.viewers.max_restarts).filter(|limit| *limit > 0),
         },
         network,
+        proxies: engine::proxies(environment)?,
         thresholds: thresholds(&args.results.thresholds, without_progress(args))?,
         abort_after: Some(args.results.abort_after.0).filter(|after| !after.is_zero()),
         skip_preflight: args.viewers.skip_preflight,

@@ -8,6 +8,8 @@ use url::Url;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::{Secrets, without_secrets};
 use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
+use hls_swarm_client::credentials;
+use hls_swarm_hls::selection;
 
 use super::Environment;
 use crate::cli::load::StreamArg;
@@ -19,6 +21,8 @@ use crate::network::{self, Rule};
 pub struct Stream {
     /// The playlist.
     pub url: Url,
+    /// The same as text, as it was given: see [`hls_swarm_hls::selection::Selection::address`].
+    pub address: String,
     /// The variants of a multivariant playlist that are played.
     pub variant: VariantSelection,
     /// What happens if there is no such variant.
@@ -67,7 +71,7 @@ pub(crate) fn resolve(
     secrets: &mut Secrets,
 ) -> Result<WeightedSet<Stream>, Failure> {
     let named = named(args)?;
-    let first = address(&named.first().url, secrets)?;
+    let first = addressed(&named.first().url, secrets)?;
     let common = common(args, environment, first, secrets)?;
     let streams: Result<Vec<(Stream, u32)>, Failure> = named
         .iter()
@@ -81,7 +85,15 @@ pub(crate) fn resolve(
                 .help(format!("pass a weight from 1 to {MAX_WEIGHT}")));
             }
             let variant = named.variant.unwrap_or(common.variant);
-            Ok((Stream { url: address(&named.url, secrets)?, variant, ..common.clone() }, weight))
+            let (url, address) = addressed(&named.url, secrets)?;
+            let mut headers = common.headers.clone();
+            // FFmpeg would send them only after a 401, and again with each new connection.
+            let is_set = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Authorization"));
+            if let Some(user) = credentials(&url).filter(|_| !is_set) {
+                secrets.hide_header("Authorization", &user);
+                headers.push(("Authorization".to_owned(), user));
+            }
+            Ok((Stream { url, address, variant, headers, ..common.clone() }, weight))
         })
         .collect();
     let streams = WeightedSet::weighted(streams?).unwrap_or_else(|| WeightedSet::one(common));
@@ -118,7 +130,7 @@ fn named(args: &RunArgs) -> Result<WeightedSet<StreamArg>, Failure> {
 fn common(
     args: &RunArgs,
     environment: &Environment,
-    url: Url,
+    (url, address): (Url, String),
     secrets: &mut Secrets,
 ) -> Result<Stream, Failure> {
     if args.stream.insecure && !args.stream.dangerous {
@@ -138,6 +150,7 @@ fn common(
     let reconnect_delay = Duration::from_secs(u64::from(args.stream.reconnect_delay));
     Ok(Stream {
         url,
+        address,
         variant: args.stream.variant,
         no_variant: args.stream.probe_failure_policy,
         headers: headers(args, environment, secrets)?,
@@ -153,7 +166,8 @@ fn common(
     })
 }
 
-fn address(text: &str, secrets: &mut Secrets) -> Result<Url, Failure> {
+/// Returns the URL that was given, and the same as text.
+fn addressed(text: &str, secrets: &mut Secrets) -> Result<(Url, String), Failure> {
     let wrong = |why: String| {
         Failure::usage(format!("invalid URL {:?}: {why}", without_secrets(text)))
             .help("pass an http:// or https:// URL of a playlist")
@@ -172,7 +186,10 @@ fn address(text: &str, secrets: &mut Secrets) -> Result<Url, Failure> {
     let url = Url::parse(&expanded).map_err(|error| wrong(error.to_string()))?;
     secrets.hide_address(&url);
     match url.scheme() {
-        "http" | "https" if url.host().is_some() => Ok(url),
+        "http" | "https" if url.host().is_some() => {
+            let address = selection::address(&url, expanded.trim());
+            Ok((url, address))
+        }
         scheme => Err(wrong(format!("unsupported scheme {scheme}://"))),
     }
 }
@@ -231,7 +248,7 @@ mod tests {
     use super::*;
 
     fn refused(url: &str) -> (String, String) {
-        let failure = address(url, &mut Secrets::default()).unwrap_err();
+        let failure = addressed(url, &mut Secrets::default()).unwrap_err();
         (failure.chain(), failure.help_text().unwrap_or_default().to_owned())
     }
 

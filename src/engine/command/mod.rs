@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::sizing::ViewerSize;
 use hls_swarm_hls::selection::Selection;
-use hls_swarm_model::event::Event;
+use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::process::Program;
 
 use self::monitor::CommandMonitor;
+use super::opening::{self, Opening};
 use super::probe::{Concealed, Probe, conceal};
 use super::viewer::RunContext;
 use super::{Session, SessionEnd, process};
@@ -89,7 +90,7 @@ impl PlayerCommand {
     /// The program and the arguments of a viewer.
     #[must_use]
     pub fn command_line(&self, selection: &Selection) -> (&Path, Vec<String>) {
-        (&self.config.program, self.config.arguments(selection.url.as_str()))
+        (&self.config.program, self.config.arguments(&selection.address))
     }
 
     /// Plays the viewer's stream once and returns when the player has ended; `stop` ends it gracefully.
@@ -103,10 +104,20 @@ impl PlayerCommand {
         let started_ns = now_ns();
         context.record(Event::Started { viewer, generation, at_ns: started_ns }).await;
         let target = context.targets.of(viewer);
+        let selection = match opening::open(context, session, stop, Some(&self.probe.playlists)).await {
+            Opening::Plays(selection) => selection,
+            Opening::Stopped => {
+                let reason = "stopped before the player was started".to_owned();
+                return process::fail(context, session, EndClass::Stopped, started_ns, reason).await;
+            }
+            Opening::Failed(why) => {
+                return process::fail(context, session, EndClass::Failed, started_ns, why).await;
+            }
+        };
         // A player may read a VOD far ahead, so silence is not a sign of trouble there.
         let silence_ns = target.selection.live.then(|| silence_ns(target.selection.target_duration));
         context.record(Event::NoProgress { viewer, silence_ns }).await;
-        let (path, arguments) = self.command_line(&target.selection);
+        let (path, arguments) = self.command_line(&selection);
         let Concealed { arguments, variables } = conceal(&context.plan.secrets, arguments);
         let mut program = Program::new(path, arguments);
         program.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));

@@ -68,7 +68,7 @@ impl Preparation {
             arguments: &|url| self.config.arguments(url),
             tls: preflight
                 .encrypted()
-                .map(|(_, selection)| conceal(&plan.secrets, self.config.arguments(selection.url.as_str()))),
+                .map(|(_, selection)| conceal(&plan.secrets, self.config.arguments(&selection.address))),
             network: plan.network.probe_settings(rules, None, 1),
             resolves: !rules.is_empty(),
             is_unknown: true,

@@ -3,8 +3,6 @@
 //! An option that a binary lacks is fatal, so each optional one is looked up in the capabilities. Comments give the
 //! reasons for the options; the measurements are in `docs/ffmpeg.md`.
 
-use url::Url;
-
 use hls_swarm_hls::selection::Selection;
 
 use super::Config;
@@ -29,9 +27,9 @@ pub fn arguments(
     // Without the probe only the trace log shows all requests.
     let level = if probed { config.log_level.map_or("warning", FfmpegLevel::name) } else { "trace" };
     args.add(["-loglevel", &format!("repeat+level+{level}")]);
-    let inputs = || std::iter::once(&selection.url).chain(&selection.audio);
-    for url in inputs() {
-        input(&mut args, stream, config, selection, url, viewer);
+    let inputs = || std::iter::once(&selection.address).chain(&selection.audio);
+    for address in inputs() {
+        input(&mut args, stream, config, selection, address, viewer);
     }
     for (place, _) in inputs().enumerate() {
         args.add(["-map", &place.to_string()]);
@@ -49,10 +47,13 @@ fn input(
     stream: &Stream,
     config: &Config,
     selection: &Selection,
-    url: &Url,
+    address: &str,
     viewer: u32,
 ) {
-    transport(args, stream, url, &stream.user_agent_of(viewer));
+    transport(args, stream, address, &stream.user_agent_of(viewer));
+    if let Some(cookies) = &selection.cookies {
+        args.option(Scope::Http, "cookies", cookies);
+    }
     // FFmpeg gives up on a live playlist that does not advance; a viewer does not.
     args.option(Scope::Hls, "max_reload", "1000");
     args.option(Scope::Hls, "m3u8_hold_counters", "1000");
@@ -81,7 +82,8 @@ fn input(
     args.add(["-fflags", "+noparse"]);
     args.add(["-threads", "1"]);
     args.list.extend(config.extra_arguments.iter().cloned());
-    args.add(["-i", url.as_str()]);
+    // FFmpeg recognizes a playlist by its name or content type, and from 7.1 on it plays no other.
+    args.add(["-f", "hls", "-i", address]);
 }
 
 /// The arguments of a short play of the stream, which shows whether the probe sees into this FFmpeg's TLS library.
@@ -89,16 +91,30 @@ fn input(
 pub fn short_play(stream: &Stream, selection: &Selection, can: &Capabilities) -> Vec<String> {
     let mut args = Arguments { list: Vec::new(), can };
     args.add(["-hide_banner", "-nostdin", "-loglevel", "error"]);
-    transport(&mut args, stream, &selection.url, &stream.preflight_user_agent());
-    args.add(["-i", selection.url.as_str(), "-t", "0.1", "-map", "0", "-ignore_unknown", "-c", "copy"]);
+    transport(&mut args, stream, &selection.address, &stream.preflight_user_agent());
+    args.add([
+        "-f",
+        "hls",
+        "-i",
+        &selection.address,
+        "-t",
+        "0.1",
+        "-map",
+        "0",
+        "-ignore_unknown",
+        "-c",
+        "copy",
+    ]);
     args.add(["-f", "null", "-"]);
     args.list
 }
 
-fn transport(args: &mut Arguments<'_>, stream: &Stream, url: &Url, user_agent: &str) {
+fn transport(args: &mut Arguments<'_>, stream: &Stream, address: &str, user_agent: &str) {
     args.add(["-rw_timeout", &stream.timeout.as_micros().to_string()]);
     args.add(["-user_agent", user_agent]);
     args.option(Scope::Http, "icy", "0");
+    // The first playlist is requested without a range, too; some servers refuse ranges of playlists.
+    args.option(Scope::Http, "seekable", "0");
     if !stream.headers.is_empty() {
         let lines: String =
             stream.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -113,7 +129,7 @@ fn transport(args: &mut Arguments<'_>, stream: &Stream, url: &Url, user_agent: &
         args.option(Scope::Http, "reconnect_delay_max", &delay.as_secs().to_string());
     }
     // Fatal for http:// URLs in every version.
-    if url.scheme() == "https" {
+    if address.starts_with("https:") {
         args.option(Scope::Tls, "tls_verify", if stream.verify_tls { "1" } else { "0" });
         // GnuTLS does not read SSL_CERT_FILE by itself.
         if let Some(file) = stream.ca_file.as_ref().filter(|_| stream.verify_tls) {

@@ -99,6 +99,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         announced_bytes: length,
         excess_bytes: 0,
         segment: None,
+        gap: false,
         variant: None,
         blocking_reload: false,
         received_bytes: None,

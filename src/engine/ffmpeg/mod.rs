@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use hls_swarm_base::secrets::Secrets;
 use hls_swarm_hls::selection::Selection;
-use hls_swarm_model::event::Event;
+use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::Source;
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::process::Program;
@@ -22,6 +23,7 @@ use hls_swarm_os::process::Program;
 use self::capability::Capabilities;
 use self::inferred::Author;
 use self::monitor::FfmpegMonitor;
+use super::opening::{self, Opening};
 use super::probe::{Concealed, Probe, conceal};
 use super::viewer::{RunContext, StreamTarget};
 use super::{Session, SessionEnd, process};
@@ -84,7 +86,18 @@ impl Ffmpeg {
         let started_ns = now_ns();
         context.record(Event::Started { viewer, generation, at_ns: started_ns }).await;
         let target = context.targets.of(viewer);
-        let program = self.program(context, target, session);
+        let playlists = self.probe.as_ref().map(|probe| &probe.playlists);
+        let selection = match opening::open(context, session, stop, playlists).await {
+            Opening::Plays(selection) => selection,
+            Opening::Stopped => {
+                let reason = "stopped before FFmpeg was started".to_owned();
+                return process::fail(context, session, EndClass::Stopped, started_ns, reason).await;
+            }
+            Opening::Failed(why) => {
+                return process::fail(context, session, EndClass::Failed, started_ns, why).await;
+            }
+        };
+        let program = self.program(context, target, &selection, session);
         let monitor = |pid| {
             let author = Author { viewer, generation, pid };
             let target_duration = target.selection.target_duration;
@@ -94,16 +107,26 @@ impl Ffmpeg {
     }
 
     /// Returns the process to start, with the probe if there is one.
-    fn program(&self, context: &RunContext, target: &StreamTarget, session: Session) -> Program {
+    fn program(
+        &self,
+        context: &RunContext,
+        target: &StreamTarget,
+        selection: &Selection,
+        session: Session,
+    ) -> Program {
         let Session { viewer, generation } = session;
         let plan = &context.plan;
-        let StreamTarget { stream, selection, .. } = target;
+        let stream = &target.stream;
         let (path, arguments) = self.command_line(stream, selection, viewer);
         let Concealed { arguments, variables } = match self.probe {
-            Some(_) => conceal(&plan.secrets, arguments),
+            Some(_) => conceal(&secrets_of(&plan.secrets, selection), arguments),
             None => Concealed { arguments, ..Concealed::default() },
         };
         let mut program = Program::new(path, arguments);
+        if !plan.proxies.is_empty() {
+            let proxies = plan.proxies.for_ffmpeg(&stream.url).into_iter();
+            program.environment.extend(proxies.map(|(name, value)| (name.into(), value.into())));
+        }
         program.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         // One arena: FFmpeg's threads are few, and each arena costs every viewer half a megabyte.
         program.environment.push(("MALLOC_ARENA_MAX".into(), "1".into()));
@@ -119,4 +142,14 @@ impl Ffmpeg {
         }
         program
     }
+}
+
+/// The secrets of a viewer's command line: those of the plan, and the cookies that this viewer got.
+fn secrets_of(secrets: &Secrets, selection: &Selection) -> Secrets {
+    let mut secrets = secrets.clone();
+    for field in selection.cookies.iter().flat_map(|fields| fields.lines()) {
+        let pair = field.split(';').next().unwrap_or_default();
+        secrets.hide_header("Cookie", pair.split_once('=').map_or(pair, |(_, value)| value));
+    }
+    secrets
 }

@@ -80,7 +80,10 @@ impl Preparation {
             (&self.capabilities, self.config.probe)
         {
             let short_play = preflight.encrypted().map(|(stream, selection)| {
-                conceal(&plan.secrets, argv::short_play(stream, selection, capabilities))
+                let mut playing = conceal(&plan.secrets, argv::short_play(stream, selection, capabilities));
+                let proxies = plan.proxies.for_ffmpeg(&stream.url).into_iter();
+                playing.variables.extend(proxies.map(|(name, value)| (name.to_owned(), value)));
+                playing
             });
             let certificates = Certificates::needed(plan.streams.first(), capabilities);
             let subject = Subject {

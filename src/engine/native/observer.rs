@@ -135,6 +135,8 @@ impl Recorder {
             announced_bytes: head.and_then(|head| head.announced),
             excess_bytes: transfer.excess_bytes,
             segment: tag.segment,
+            // Native viewers do not request them.
+            gap: false,
             variant: tag.variant.clone(),
             blocking_reload: tag.is_blocking_reload,
             received_bytes: transfer.received_bytes,

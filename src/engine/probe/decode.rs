@@ -12,7 +12,7 @@ use hls_swarm_model::listed::{Entry, Listed};
 use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, flag, what};
 
 use super::bodies::Bodies;
-use super::playlists::{Known, Playlists};
+use super::playlists::{Known, SharedPlaylists};
 
 /// `EAI_*` codes of getaddrinfo (positive, as the probe reports them) and their texts.
 const NAME_ERRORS: [(u16, &str); 5] = [
@@ -40,13 +40,18 @@ pub struct Decoder {
     /// The last failed attempt of each process.
     failed: HashMap<u32, Record>,
     bodies: Bodies,
-    playlists: Playlists,
+    playlists: SharedPlaylists,
     /// By process: what was requested when the response was a redirect. The next request for an address that no playlist
     /// lists is for the same object.
     redirected: HashMap<u32, Entry>,
 }
 
 impl Decoder {
+    /// A decoder that shares the playlists that it reads.
+    pub(super) fn sharing(playlists: SharedPlaylists) -> Self {
+        Self { playlists, ..Self::default() }
+    }
+
     /// Passes the events of a frame to `out`.
     pub fn decode(&mut self, frame: &Frame<'_>, out: &mut impl FnMut(Event)) {
         match frame {
@@ -104,7 +109,7 @@ impl Decoder {
         let tls = record.has(flag::TLS);
         let listed = self.listed(record);
         let read = body.and_then(|body| {
-            self.playlists.take(record.url_hash, listed.as_ref(), &body, record.encoding, tls)
+            self.playlists.lock().take(record.url_hash, listed.as_ref(), &body, record.encoding, tls)
         });
         // A playlist that no other lists, such as the one that the viewer opened first.
         let listed = listed.or_else(|| {
@@ -128,7 +133,7 @@ impl Decoder {
 
     /// The entry of a playlist that the request was for, with redirects followed.
     fn listed(&mut self, record: &Record) -> Option<Entry> {
-        let own = self.playlists.urls.find(record.url_hash, record.range_start);
+        let own = self.playlists.lock().urls.find(record.url_hash, record.range_start);
         let listed = own.or_else(|| self.redirected.remove(&record.pid));
         if let (301 | 302 | 303 | 307 | 308, Some(listed)) = (record.status, &listed) {
             if self.redirected.len() >= REDIRECTED {
@@ -215,6 +220,7 @@ fn exchange(record: &Record, entry: Option<Entry>, read: Option<&Known>) -> Exch
         announced_bytes: announced,
         excess_bytes: u64::from(record.excess),
         segment: listed.and_then(|listed| listed.segment()),
+        gap: matches!(listed, Some(Listed::Gap)),
         variant: entry.and_then(|entry| entry.variant),
         blocking_reload: false,
         received_bytes: when(flag::TCP_INFO, record.received),

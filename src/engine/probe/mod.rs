@@ -16,12 +16,15 @@ use hls_swarm_probe::record::{ENVIRONMENT, NETWORK_ENVIRONMENT, SECRET, SECRET_E
 
 use self::object::ProbeObject;
 use self::pipe::ProbePipe;
+use self::playlists::SharedPlaylists;
 
 /// The probe, ready to be loaded into viewers.
 #[derive(Debug)]
 pub struct Probe {
     object: ProbeObject,
     pipe: ProbePipe,
+    /// The playlists that viewers read.
+    pub(crate) playlists: SharedPlaylists,
 }
 
 impl Probe {

@@ -17,6 +17,7 @@ use hls_swarm_model::event::Event;
 use hls_swarm_probe::record::{Frame, Record, what};
 
 use super::decode::Decoder;
+use super::playlists::SharedPlaylists;
 
 /// Size of the pipe, bytes: the most that an unprivileged process may ask for, and room for about 2000
 /// records.
@@ -54,8 +55,14 @@ impl ProbePipe {
             tracing::debug!(%error, "the probe's pipe stays at its default size");
         }
         let buffer = vec![0; READ_BYTES].into_boxed_slice();
-        let reader =
-            ProbeReader { pipe: read, buffer, order: Order::default(), unread: Vec::new(), since_pause: 0 };
+        let reader = ProbeReader {
+            pipe: read,
+            buffer,
+            order: Order::default(),
+            unread: Vec::new(),
+            playlists: SharedPlaylists::default(),
+            since_pause: 0,
+        };
         Ok((Self { write }, reader))
     }
 
@@ -103,11 +110,19 @@ pub struct ProbeReader {
     order: Order,
     /// The beginning of a frame whose rest is still in the pipe.
     unread: Vec<u8>,
+    /// The playlists that viewers read.
+    playlists: SharedPlaylists,
     /// Bytes that were read since the last pause.
     since_pause: usize,
 }
 
 impl ProbeReader {
+    /// The playlists that viewers read, for others to add to.
+    #[must_use]
+    pub fn playlists(&self) -> SharedPlaylists {
+        self.playlists.clone()
+    }
+
     /// Waits for frames, or for the end of the pipe. It looks at the pipe at intervals, because the event loop would be
     /// woken by each single write.
     ///
@@ -163,7 +178,7 @@ impl ProbeReader {
 
 /// Decodes frames and sends their events until `stop`, then those of the frames that are still in the pipe.
 pub async fn forward(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: CancellationToken) {
-    let mut decoder = Decoder::default();
+    let mut decoder = Decoder::sharing(pipe.playlists());
     loop {
         let batch = tokio::select! {
             biased;

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
@@ -55,6 +55,25 @@ pub struct Playlists {
 impl Default for Playlists {
     fn default() -> Self {
         Self { known: Recent::new(MAX_ADDRESSES), hasher: RandomState::new(), urls: ListedUrls::default() }
+    }
+}
+
+/// The playlists of a run, shared by what reads them.
+#[derive(Clone, Debug, Default)]
+pub struct SharedPlaylists(Arc<Mutex<Playlists>>);
+
+impl SharedPlaylists {
+    /// The playlists. A panic elsewhere leaves them as they were, so it does not matter here.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Playlists> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what a multivariant playlist lists, which this program requested with `request`.
+    pub(crate) fn learn(&self, request: &RequestTarget, playlist: &Playlist) {
+        if let Playlist::Multivariant(multivariant) = playlist {
+            let mut playlists = self.lock();
+            of_multivariant(request, multivariant).into_iter().for_each(|url| playlists.urls.list(url));
+        }
     }
 }
 
@@ -192,7 +211,8 @@ fn of_media(
             from_start: true,
         };
         let offset = segment.byte_range.map(|range| range.offset);
-        list(&segment.uri, &segment.url, offset, Listed::Segment(Some(id)));
+        let listed = if segment.gap { Listed::Gap } else { Listed::Segment(Some(id)) };
+        list(&segment.uri, &segment.url, offset, listed);
     }
     urls
 }

@@ -69,7 +69,9 @@ pub struct Subject<'a> {
 pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, Failure> {
     // Bound and not listening: connections are refused, and no other program gets the port meanwhile.
     let socket = UnusedPort::new()?;
-    let plain = Program::new(subject.program, (subject.arguments)(&url(&socket.address())));
+    let mut plain = Program::new(subject.program, (subject.arguments)(&url(&socket.address())));
+    // The port is on this machine: a proxy would answer in its place.
+    plain.environment.push(("no_proxy".into(), "*".into()));
     let shown = subject.program.display();
     if process::is_static(subject.program) == Some(true) {
         let why = format!("the socket probe cannot be loaded: {shown} is statically linked");
@@ -81,7 +83,7 @@ pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, F
         guard.watch_directory(path);
     }
     let (pipe, mut reader) = ProbePipe::new()?;
-    let probe = Probe { object, pipe };
+    let probe = Probe { object, pipe, playlists: reader.playlists() };
     let mut probed = plain.clone();
     let mut rule = None;
     if subject.resolves {

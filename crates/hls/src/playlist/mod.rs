@@ -18,7 +18,7 @@ use url::Url;
 use warning::Warning;
 
 pub use media::Media;
-pub use multivariant::{Multivariant, Variant};
+pub use multivariant::{Multivariant, RenditionKind, Variant};
 pub use reader::{Reading, read};
 
 /// A playlist. Its text is what [`fmt::Display`] writes.
@@ -64,13 +64,21 @@ impl std::error::Error for InvalidPlaylist {}
 /// # Errors
 /// [`InvalidPlaylist`] if it is not a playlist, lists nothing, or has what FFmpeg refuses.
 pub fn parse(text: &str, base: &Url) -> Result<Playlist, InvalidPlaylist> {
-    let Reading { playlist, warnings, .. } = read(text, base)?;
-    if let Some(refused) = warnings.into_iter().find(|warning| warning.deviation.is_refused_by_ffmpeg()) {
-        return Err(InvalidPlaylist::Refused(refused));
+    let reading = read(text, base)?;
+    match refusal(&reading) {
+        Some(refused) => Err(refused),
+        None => Ok(reading.playlist),
     }
-    match playlist {
-        Playlist::Media(media) if media.segments.is_empty() => Err(InvalidPlaylist::NothingListed),
-        playlist => Ok(playlist),
+}
+
+/// Returns why FFmpeg cannot play a playlist that can be read; `None` if it can.
+#[must_use]
+pub fn refusal(reading: &Reading) -> Option<InvalidPlaylist> {
+    let refused = reading.warnings.iter().find(|warning| warning.deviation.is_refused_by_ffmpeg());
+    match &reading.playlist {
+        _ if refused.is_some() => refused.cloned().map(InvalidPlaylist::Refused),
+        Playlist::Media(media) if media.segments.is_empty() => Some(InvalidPlaylist::NothingListed),
+        _ => None,
     }
 }
 

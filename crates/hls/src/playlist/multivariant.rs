@@ -17,12 +17,18 @@ impl Multivariant {
     /// segments.
     #[must_use]
     pub fn audio_of(&self, variant: &Variant) -> Option<&Url> {
+        self.audio_rendition_of(variant)?.url.as_ref()
+    }
+
+    /// The rendition of [`Self::audio_of`].
+    #[must_use]
+    pub fn audio_rendition_of(&self, variant: &Variant) -> Option<&Rendition> {
         let group = variant.audio.as_deref()?;
         let audio =
             self.renditions.iter().filter(|one| one.kind == RenditionKind::Audio && one.group == group);
         // Of equals the first one.
         let best = audio.reduce(|best, one| if one.rank() > best.rank() { one } else { best })?;
-        best.url.as_ref()
+        best.url.is_some().then_some(best)
     }
 
     /// Audio renditions that have playlists of their own.

@@ -9,7 +9,7 @@ use super::media::{
     ByteRange, EncryptionMethod, Key, Map, Media, PlaylistType, Segment, ServerControl, Start,
 };
 use super::multivariant::{Multivariant, Rendition, RenditionKind, Variant};
-use super::warning::{Deviation, Warning};
+use super::warning::{Deviation, MAX_ADDRESS_BYTES, Warning};
 use super::{InvalidPlaylist, Playlist};
 
 /// The maximum number of warnings of one playlist; the same deviation may be on every line.
@@ -283,11 +283,6 @@ impl<'a> Reader<'a> {
         };
         let uri = attribute(list, "URI").unwrap_or_default().to_owned();
         let format = attribute(list, "KEYFORMAT").filter(|format| !matches!(*format, "" | "identity"));
-        if method != EncryptionMethod::Aes128 || format.is_some() {
-            let named =
-                format.map_or_else(|| method.name().to_owned(), |by| format!("{} of {by}", method.name()));
-            self.warn(Deviation::UnplayableEncryption(named));
-        }
         let iv = attribute(list, "IV").and_then(|iv| {
             let digits = iv.strip_prefix("0x").or_else(|| iv.strip_prefix("0X"));
             let iv = digits.and_then(|digits| u128::from_str_radix(digits, 16).ok());
@@ -298,6 +293,15 @@ impl<'a> Reader<'a> {
         });
         let url = Some(&uri).filter(|uri| !uri.is_empty()).map(|uri| self.resolved(uri));
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https" | "data"));
+        let is_known = matches!(method.name(), "AES-128" | "SAMPLE-AES");
+        if !is_known || format.is_some() || url.is_none() {
+            // FairPlay, for example, gives the key to players with a license only.
+            let by =
+                format.or_else(|| uri.split_once(':').filter(|_| url.is_none()).map(|(scheme, _)| scheme));
+            let named =
+                by.map_or_else(|| method.name().to_owned(), |by| format!("{} of {by}", method.name()));
+            self.warn(Deviation::UnplayableEncryption(named));
+        }
         self.key = Some(Arc::new(Key { method, uri, url, iv, format: format.map(str::to_owned) }));
     }
 
@@ -397,6 +401,10 @@ impl<'a> Reader<'a> {
     /// name beside the playlist.
     fn resolved(&mut self, uri: &str) -> Url {
         if let Ok(url) = self.base.join(uri) {
+            let bytes = url.as_str().len();
+            if bytes > MAX_ADDRESS_BYTES && matches!(url.scheme(), "http" | "https") {
+                self.warn(Deviation::LongAddress(bytes));
+            }
             return url;
         }
         self.warn(Deviation::UnreadableAddress);

@@ -11,6 +11,9 @@ pub struct Warning {
     pub deviation: Deviation,
 }
 
+/// The longest address that FFmpeg requests, bytes (its MAX_URL_SIZE, less the final zero).
+pub const MAX_ADDRESS_BYTES: usize = 4095;
+
 /// A kind of deviation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deviation {
@@ -37,10 +40,12 @@ pub enum Deviation {
     StrayAddress,
     /// A blank before a tag or an address. Players that do not trim the line recognize neither.
     LeadingBlank,
-    /// Segments are encrypted with a method other than AES-128, or with a key that only a DRM system has.
+    /// Segments are encrypted with a method that FFmpeg does not know, or with a key that only a DRM system has.
     UnplayableEncryption(String),
     /// EXT-X-DEFINE: addresses have variables in them.
     Variables,
+    /// An address of this many bytes, which is more than [`MAX_ADDRESS_BYTES`].
+    LongAddress(usize),
 }
 
 impl Deviation {
@@ -59,7 +64,7 @@ impl Deviation {
     /// Whether FFmpeg opens the playlist, but cannot play what is in it.
     #[must_use]
     pub const fn is_unplayable_by_ffmpeg(&self) -> bool {
-        matches!(self, Self::UnplayableEncryption(_) | Self::Variables)
+        matches!(self, Self::UnplayableEncryption(_) | Self::Variables | Self::LongAddress(_))
     }
 }
 
@@ -86,9 +91,13 @@ impl fmt::Display for Deviation {
             Self::StrayAddress => f.write_str("no tag precedes the address, so players ignore it"),
             Self::LeadingBlank => f.write_str("the line begins with a blank"),
             Self::UnplayableEncryption(method) => {
-                write!(f, "segments are encrypted with {method}, which FFmpeg cannot decrypt")
+                write!(f, "EXT-X-KEY: segments are encrypted with {method} (DRM), which FFmpeg cannot decrypt")
             }
             Self::Variables => f.write_str("EXT-X-DEFINE: FFmpeg does not replace variables in addresses"),
+            Self::LongAddress(bytes) => write!(
+                f,
+                "the address has {bytes} bytes, and FFmpeg cannot request one of more than {MAX_ADDRESS_BYTES}"
+            ),
         }
     }
 }

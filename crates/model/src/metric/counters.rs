@@ -59,6 +59,8 @@ counters! {
     InFlightAtStop, Requests, "in_flight_at_stop", "exchanges in flight when a viewer stopped";
     /// Requests into kept connections that the server had closed; sent again, and neither requests nor errors.
     StaleRequests, Requests, "stale_requests", "requests into closed connections, sent again";
+    /// Requests for segments that a playlist announces as missing (EXT-X-GAP); their failures are not errors.
+    GapRequests, Probe, "gap_requests", "requests for announced gaps (EXT-X-GAP)";
     /// Reconnects that FFmpeg announced.
     Reconnections, FfmpegLog, "reconnections", "reconnects";
     /// Live playlists that FFmpeg could not reload; its process ends then.

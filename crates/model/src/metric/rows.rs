@@ -82,7 +82,7 @@ fn insight() -> Vec<Metric> {
         ),
         counter(
             "playlist_disagreements_total",
-            "Live playlists older than what another viewer had got a target duration before.",
+            "Live playlists older than what another viewer had got a target duration before, or with other segments.",
             |s| faults(s, |faults| faults.disagreed),
         ),
         rows(

@@ -15,7 +15,8 @@ pub struct PlaylistFaults {
     pub regressed: u64,
     /// Segments that no playlist listed, because it advanced by more than its length.
     pub skipped: u64,
-    /// Responses that were older than what another viewer had got a target duration before.
+    /// Responses that were older than what another viewer had got a target duration before, or had another segment
+    /// under the same number.
     pub disagreed: u64,
     /// The longest time without a change of a playlist, seconds; absent if none was stale.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +40,7 @@ impl PlaylistFaults {
             ("stale", "stale", self.stale),
             ("regressed", "regressed", self.regressed),
             ("skipped", "segments skipped", self.skipped),
-            ("disagreed", "older than another viewer's", self.disagreed),
+            ("disagreed", "older than another viewer's, or with other segments", self.disagreed),
         ]
     }
 }

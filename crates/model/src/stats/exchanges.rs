@@ -97,6 +97,8 @@ impl Failures {
     pub(crate) fn fault(&self, exchange: &Exchange) -> Option<Fault> {
         let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.give_up_ns());
         match exchange.outcome {
+            // The stream is as its playlist announces it.
+            _ if exchange.gap => None,
             _ if exchange.status.is_some_and(|status| status >= 400) => Some(Fault::Http),
             Outcome::Complete => None,
             Outcome::ClosedByPeer | Outcome::SocketError(_) => Some(Fault::Broken),

@@ -166,6 +166,9 @@ impl Stats {
                 if let Some(retransmits) = self.retransmits.add(&exchange) {
                     self.counters.add(Counter::Retransmits, retransmits);
                 }
+                if exchange.gap {
+                    self.counters.add(Counter::GapRequests, 1);
+                }
                 let attempt = self.attempts.request(&exchange, self.exchanges.failures.fault(&exchange));
                 self.insight.add(&exchange, attempt.fault);
                 self.recent.add(exchange.kind, exchange.body_bytes);

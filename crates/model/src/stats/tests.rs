@@ -51,6 +51,7 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         announced_bytes: Some(1000),
         excess_bytes: 0,
         segment: None,
+        gap: false,
         variant: None,
         blocking_reload: false,
         received_bytes: Some(1300),

@@ -322,7 +322,11 @@ impl Viewers {
         reason: String,
         uptime_seconds: f64,
     ) {
-        self.change(number, |viewer| {
+        let counts = self.change(number, |viewer| {
+            // The words of a viewer that played to the end of the run are of no interest.
+            let is_failure = class == EndClass::Failed || killed;
+            let in_trouble = !viewer.played || viewer.row.state == ViewerState::Stalled;
+            let counts = is_failure || (class == EndClass::Stopped && in_trouble && !reason.is_empty());
             viewer.played_before = viewer.row.media_seconds;
             (viewer.row.speed, viewer.row.drift_seconds) = (None, None);
             viewer.finished = class == EndClass::Finished;
@@ -332,9 +336,10 @@ impl Viewers {
                 EndClass::Finished => ViewerState::Playing,
                 EndClass::Failed => ViewerState::Waiting,
             };
-            if class == EndClass::Failed || killed {
+            if counts {
                 viewer.row.last_error = Some(reason.chars().take(LAST_ERROR_LENGTH).collect());
             }
+            counts
         });
         self.active = self.active.saturating_sub(1);
         self.uptime.add_ns((uptime_seconds * 1e9) as u64);
@@ -346,7 +351,7 @@ impl Viewers {
             (EndClass::Failed, ProcessExit::Signaled(_)) => exits.signal += 1,
             (EndClass::Failed, ProcessExit::Exited(_)) => exits.error += 1,
         }
-        if class == EndClass::Failed || killed {
+        if counts {
             let room = self.reasons.len() < REASONS || self.reasons.contains_key(&reason);
             let key = if room { reason } else { "other reasons".to_owned() };
             *self.reasons.entry(key).or_default() += 1;

@@ -18,6 +18,7 @@ const HARMLESS: &[&str] = &[
     "Multiple frames in a packet",
     // Logged next to a line that names the cause.
     "Error opening input file ",
+    "To ignore this, add a trailing",
 ];
 
 /// Returns why a viewer failed, reduced so that equal causes compare equal: URLs, addresses, pointers and numbers are
@@ -38,7 +39,15 @@ pub fn reason(line: &Line<'_>) -> Option<String> {
     if line.text.starts_with("Packet corrupt") && name != "mpegts" {
         return None;
     }
-    let text = line.text.trim();
+    // The rest of the sentence lists status codes that it was not.
+    let text = line.text.split(", but not one of 40").next().unwrap_or(line.text).trim();
+    if text.contains("'invalid:truncated'") {
+        return Some("the address of a segment has more bytes than FFmpeg can request (4095)".to_owned());
+    }
+    // What our own arguments ask for; the viewer opened the playlist and found nothing in it.
+    if text.starts_with("Stream map '") && text.contains("matches no streams") {
+        return Some("the playlist lists no segments, or nothing in them that can be played".to_owned());
+    }
     // Three wordings of the same error: one in FFmpeg 4.4 to 6.0, two lines from 6.1 on.
     if line.level == Some(Level::Error)
         && let Some(error) = error_of_url(text)
@@ -72,6 +81,9 @@ fn reduce(text: &str) -> String {
         } else if let Some(length) = pointer_length(rest).filter(|_| word_starts) {
             reduced.push_str("0xN");
             length
+        } else if let Some(length) = hexadecimal_length(rest).filter(|_| word_starts) {
+            reduced.push('N');
+            length
         } else if next.is_ascii_digit() {
             number(rest, &mut reduced)
         } else {
@@ -99,6 +111,16 @@ fn url_length(text: &str) -> Option<usize> {
 fn pointer_length(text: &str) -> Option<usize> {
     let digits = text.strip_prefix("0x")?.bytes().take_while(u8::is_ascii_hexdigit).count();
     (digits > 0).then_some(digits + 2)
+}
+
+/// The length of a word of hexadecimal digits, such as a session's id: at least 8, letters and digits.
+fn hexadecimal_length(text: &str) -> Option<usize> {
+    let length = text.bytes().take_while(|byte| byte.is_ascii_hexdigit() || *byte == b'-').count();
+    let word = text.get(..length)?.trim_end_matches('-');
+    let ends = !text.get(word.len()..)?.starts_with(|c: char| c.is_ascii_alphanumeric());
+    let mixed =
+        word.bytes().any(|byte| byte.is_ascii_digit()) && word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    (word.len() >= 8 && mixed && ends).then_some(word.len())
 }
 
 /// Replaces a number, unless it is a status or error code, or part of a name such as `h264`.
@@ -177,6 +199,25 @@ mod tests {
             frame=  1 fps=0 q=-1.0 size=N/A time=00:00:01.00 bitrate=N/A speed=1x\r\
             [hls @ 0x1] [warning] Packet corrupt (stream = 0, dts = 7).\n";
         assert_eq!(reasons(text), vec![None; 7]);
+    }
+
+    #[test]
+    fn equal_causes_have_equal_texts() {
+        for (line, reason) in [
+            (
+                "[error] http://h/a.m3u8: Server returned 4XX Client Error, but not one of 40{0,1,3,4}\n",
+                "Error opening input: Server returned 4XX Client Error",
+            ),
+            ("[error] session 9f86d081-884c7d65 of deadbeef0 ended\n", "session N of N ended"),
+            ("[error] feedback is defaced in h264\n", "feedback is defaced in h264"),
+            (
+                "[error] Stream map '0' matches no streams.\n",
+                "the playlist lists no segments, or nothing in them that can be played",
+            ),
+        ] {
+            assert_eq!(reasons(line), [Some(reason.to_owned())], "{line}");
+        }
+        assert_eq!(reasons("[error] To ignore this, add a trailing '?' to the map.\n"), [None]);
     }
 
     #[test]

@@ -33,12 +33,17 @@ struct Known {
 }
 
 impl Edges {
-    /// Adds an exchange; `old`: whether it brought an old playlist.
-    pub fn add(&mut self, exchange: &Exchange, failed: bool, old: bool) {
+    /// Adds an exchange.
+    pub fn add(&mut self, exchange: &Exchange, failed: bool) {
         let Some((address, _)) = exchange.peer else { return };
         let room = self.known.len() < ADDRESSES || self.known.contains_key(&address);
         let known = if room { self.known.entry(address).or_default() } else { &mut self.others };
-        known.add(exchange, failed, old);
+        known.add(exchange, failed);
+    }
+
+    /// Counts an old playlist that the server at `address` sent.
+    pub fn old_playlist(&mut self, address: IpAddr) {
+        self.known.get_mut(&address).unwrap_or(&mut self.others).old_playlists += 1;
     }
 
     /// Each address with its figures; the other addresses come last.
@@ -63,7 +68,7 @@ impl Edges {
 }
 
 impl Known {
-    fn add(&mut self, exchange: &Exchange, failed: bool, old: bool) {
+    fn add(&mut self, exchange: &Exchange, failed: bool) {
         if let Some(name) = &exchange.edge
             && self.names.len() < NAMES
             && !self.names.contains(name)
@@ -74,7 +79,6 @@ impl Known {
         self.bytes += exchange.body_bytes;
         self.errors += u64::from(failed);
         self.connects += u64::from(exchange.connect_ns.is_some());
-        self.old_playlists += u64::from(old);
         // As everywhere, an error page must not make the server look fast.
         let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
         if let Some(nanos) = exchange.first_byte_ns.filter(|_| good && !exchange.blocking_reload) {
@@ -122,7 +126,7 @@ mod tests {
         for (address, times) in (0..70_u8).zip(1..) {
             for _ in 0..times {
                 let peer = Some(([192, 0, 2, address].into(), 80));
-                edges.add(&Exchange { peer, cache: Some(Cache::Hit), ..segment(1) }, address == 69, false);
+                edges.add(&Exchange { peer, cache: Some(Cache::Hit), ..segment(1) }, address == 69);
             }
         }
         let rows = edges.rows();

@@ -28,7 +28,8 @@ impl InsightCollector {
     /// Adds an exchange, with its failure if it failed.
     pub fn add(&mut self, exchange: &Exchange, fault: Option<Fault>) {
         let old = self.playlists.add(exchange);
-        self.edges.add(exchange, fault.is_some(), old);
+        self.edges.add(exchange, fault.is_some());
+        old.into_iter().flatten().for_each(|address| self.edges.old_playlist(address));
         if let Some(fault) = fault {
             self.objects.failed(exchange, fault);
         } else if let Some(defect) = exchange.defect() {

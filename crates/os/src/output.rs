@@ -1,8 +1,9 @@
 //! Output: standard output that is the result of a command, files that are replaced as a whole, and files that
 //! are checked at the beginning of a run and written at its end.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use hls_swarm_base::error::Failure;
@@ -39,8 +40,7 @@ pub fn check_file(flag: &str, path: &Path) -> Result<(), Failure> {
     let existed = path.exists();
     let tried = OpenOptions::new().create(true).append(true).open(path).map(drop).and_then(|()| {
         // `write_file` also needs a temporary file beside it.
-        let temporary = temporary(path);
-        fs::write(&temporary, b"")?;
+        let (temporary, _) = create_temporary(path)?;
         fs::remove_file(temporary)?;
         // The target of a dangling link has just been created.
         if existed { Ok(()) } else { fs::remove_file(fs::canonicalize(path)?) }
@@ -66,13 +66,17 @@ pub fn write_file(path: &Path, content: &str) -> Result<(), Failure> {
     })
 }
 
-/// Writes a file through a temporary file beside it, so that a reader never sees half of it.
+/// Writes a file through a temporary file beside it, so that a reader never sees half of it, and the content is on
+/// the disk before the name is.
 ///
 /// # Errors
 /// The error of the operating system; the previous content of `path` is unchanged then.
 pub fn replace_file(path: &Path, content: &str) -> io::Result<()> {
-    let temporary = temporary(path);
-    let outcome = fs::write(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    let (temporary, mut file) = create_temporary(path)?;
+    let outcome = file
+        .write_all(content.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path));
     if outcome.is_err() {
         // The temporary file may not exist.
         drop(fs::remove_file(&temporary));
@@ -80,10 +84,22 @@ pub fn replace_file(path: &Path, content: &str) -> io::Result<()> {
     outcome
 }
 
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    path.with_file_name(name)
+/// Creates a file beside `path` whose name cannot be guessed. In a directory that others may write to, a link or a
+/// file of that name could have been put there before; such a one is neither followed nor opened.
+fn create_temporary(path: &Path) -> io::Result<(PathBuf, File)> {
+    const ATTEMPTS: u32 = 8;
+    let mut attempt = 1;
+    loop {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{:016x}.part", fastrand::u64(..)));
+        let temporary = path.with_file_name(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).custom_flags(nix::libc::O_NOFOLLOW);
+        match options.open(&temporary) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS => attempt += 1,
+            opened => return opened.map(|file| (temporary, file)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +130,22 @@ mod tests {
             assert!(failure.to_string().contains("is not a regular file"), "{failure}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4, "no temporary file remains");
+    }
+
+    #[test]
+    fn a_link_beside_a_report_is_not_followed() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let [report, target] = ["r.json", "target"].map(|name| folder.path().join(name));
+        fs::write(&target, "precious").unwrap();
+        let planted = folder.path().join(format!("r.json.{}.part", std::process::id()));
+        std::os::unix::fs::symlink("target", planted).unwrap();
+        check_file("--report", &report).unwrap();
+        write_file(&report, "figures").unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "precious");
+        assert_eq!(fs::read_to_string(&report).unwrap(), "figures");
+        let names = || (create_temporary(&report).unwrap().0, create_temporary(&report).unwrap().0);
+        let (first, second) = names();
+        assert_ne!(first, second, "names are random");
     }
 
     #[test]

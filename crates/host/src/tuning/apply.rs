@@ -165,11 +165,15 @@ impl Saved {
     /// # Errors
     /// A usage failure: `tune apply` did not write it.
     fn read(file: &str, text: &str) -> Result<Self, Failure> {
-        toml::from_str(text).map_err(|error| {
+        let foreign = || {
             Failure::usage(format!("{file} was not written by `tune apply`"))
-                .caused_by(error)
                 .help("name the file that `tune apply` printed")
-        })
+        };
+        let saved: Self = toml::from_str(text).map_err(|error| foreign().caused_by(error))?;
+        match saved.before.keys().find(|name| !sysctl::is_setting(name)) {
+            Some(name) => Err(foreign().caused_by(Failure::usage(format!("{name:?} is not a setting")))),
+            None => Ok(saved),
+        }
     }
 
     /// Renders the text of the file.
@@ -206,5 +210,26 @@ mod tests {
         assert_eq!(again, saved);
         assert_eq!(again.before["net.ipv4.tcp_rmem"], "4096\t131072\t6291456");
         assert_eq!(Saved::read("a", "x = 1").unwrap_err().exit().code(), 2);
+    }
+
+    #[test]
+    fn a_state_file_names_settings_only() {
+        let saved = |name: &str| Saved::read("a", &format!("[before]\n{name:?} = '1'\n"));
+        for name in ["net.ipv4.tcp_rmem", "vm.swappiness", "disk.nvme0n1.scheduler"] {
+            assert!(saved(name).is_ok(), "{name}");
+        }
+        for name in [
+            "/tmp/x",
+            "net./etc/passwd",
+            "net..core",
+            "net.../../etc/cron",
+            "disk.../../x.scheduler",
+            "disk.a/b.scheduler",
+            "plain",
+            "",
+        ] {
+            let failure = saved(name).unwrap_err();
+            assert!(failure.chain().contains("is not a setting"), "{name}: {}", failure.chain());
+        }
     }
 }

@@ -8,6 +8,7 @@ use hls_swarm_base::built_in::find;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::profile_text;
 
+use crate::tuning::sysctl::is_key;
 use crate::tuning::values::Accept;
 
 /// Built-in profiles: name and text.
@@ -185,14 +186,6 @@ pub fn parse(name: &str, text: &str, variant: Option<&str>) -> Result<Profile, F
         }
     }
     Ok(profile)
-}
-
-/// Reports whether a key stays inside /proc/sys: no slashes, no empty parts.
-fn is_key(name: &str) -> bool {
-    let part = |part: &str| {
-        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-    };
-    name.contains('.') && name.split('.').all(part)
 }
 
 #[cfg(test)]

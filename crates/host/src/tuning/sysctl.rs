@@ -52,7 +52,7 @@ pub fn read(key: &str) -> io::Result<String> {
     // Lists of ports are cut off by the kernel unless the first read has room for all of it, and
     // `read_to_string` begins with a few bytes.
     let mut text = String::with_capacity(LONGEST_VALUE);
-    fs::File::open(path(key))?.read_to_string(&mut text)?;
+    fs::File::open(path(key)?)?.read_to_string(&mut text)?;
     Ok(text.trim_end_matches('\n').to_owned())
 }
 
@@ -75,16 +75,41 @@ pub fn read_setting(name: &str) -> io::Result<String> {
 pub fn write_setting(name: &str, value: &str) -> io::Result<()> {
     // Writing nothing does nothing; an empty line empties a list.
     let value = if value.is_empty() { "\n" } else { value };
-    fs::write(disk_path(name).unwrap_or_else(|| path(name)), value)
+    let place = match disk_path(name) {
+        Some(place) => place,
+        None => path(name)?,
+    };
+    fs::write(place, value)
 }
 
-fn path(key: &str) -> PathBuf {
-    ["/proc/sys"].into_iter().chain(key.split('.')).collect()
+/// Whether `name` can be a setting: a sysctl key, or `disk.NAME.WHAT`.
+pub(crate) fn is_setting(name: &str) -> bool {
+    disk_path(name).is_some() || is_key(name)
+}
+
+/// Whether a key stays inside /proc/sys: no slashes, no empty parts.
+pub(crate) fn is_key(name: &str) -> bool {
+    let part = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    };
+    name.contains('.') && name.split('.').all(part)
+}
+
+/// The file of a key.
+///
+/// # Errors
+/// The key would lead out of /proc/sys.
+fn path(key: &str) -> io::Result<PathBuf> {
+    let inside = key.split('.').all(|part| !part.is_empty() && !part.contains('/'));
+    if !inside {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{key:?} is not a sysctl key")));
+    }
+    Ok(["/proc/sys"].into_iter().chain(key.split('.')).collect())
 }
 
 fn disk_path(name: &str) -> Option<PathBuf> {
     let (disk, what) = name.strip_prefix("disk.")?.rsplit_once('.')?;
-    let plain = |text: &str| !text.starts_with('.') && !text.contains('/');
+    let plain = |text: &str| !text.is_empty() && !text.starts_with('.') && !text.contains('/');
     (plain(disk) && plain(what)).then(|| PathBuf::from("/sys/block").join(disk).join("queue").join(what))
 }
 
@@ -98,8 +123,7 @@ fn find(key: &str) -> KeyState {
 }
 
 fn writable(key: &str) -> bool {
-    let path = path(key);
-    access(&path, AccessFlags::W_OK).is_ok()
+    path(key).is_ok_and(|path| access(&path, AccessFlags::W_OK).is_ok())
 }
 
 /// Reports whether this user is root.

@@ -5,10 +5,13 @@
 
 use std::fs::{DirBuilder, File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use nix::libc;
+use nix::unistd::geteuid;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::guard::Guard;
@@ -165,8 +168,9 @@ fn remove_stale(parent: &Path) {
     for entry in entries.filter_map(Result::ok) {
         let ours = entry.file_name().as_encoded_bytes().starts_with(DIRECTORY_PREFIX.as_bytes());
         let root = entry.path();
-        // A symbolic link could point anywhere.
-        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) || !is_stale(&root) {
+        // A symbolic link could point anywhere, and the directory of another user may hold anything.
+        let own = entry.metadata().is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw());
+        if !ours || !own || !is_stale(&root) {
             continue;
         }
         match std::fs::remove_dir_all(&root) {
@@ -181,15 +185,20 @@ fn remove_stale(parent: &Path) {
 }
 
 fn is_stale(root: &Path) -> bool {
-    let modified = |path: PathBuf| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    let modified = |path: PathBuf| std::fs::symlink_metadata(path).and_then(|found| found.modified()).ok();
     let newest =
         [root.to_owned(), root.join("www"), root.join(LOCK_FILE)].into_iter().filter_map(modified).max();
     let age = newest.and_then(|newest| SystemTime::now().duration_since(newest).ok());
     if age < Some(STALE_AFTER) {
         return false;
     }
-    // A file that is open for reading can be locked, too. Without the file, the origin may still be running.
-    File::open(root.join(LOCK_FILE)).is_ok_and(|file| file.try_lock().is_ok())
+    // A file that is open for reading can be locked, too. Without the file, the origin may still be running. A FIFO
+    // would wait for its writer, and a link or a device is not what an origin makes.
+    let mut options = File::options();
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+        .open(root.join(LOCK_FILE))
+        .is_ok_and(|file| file.metadata().is_ok_and(|found| found.is_file()) && file.try_lock().is_ok())
 }
 
 #[cfg(test)]
@@ -225,5 +234,43 @@ mod tests {
         remove_stale(parent.path());
         assert!(!stale.exists());
         assert!(running.exists() && recent.exists() && other.exists());
+    }
+
+    #[test]
+    fn pipes_and_links_of_strangers_are_neither_opened_nor_followed() {
+        let parent = tempfile::TempDir::new().unwrap();
+        let long = STALE_AFTER + Duration::from_secs(5);
+        let old = |path: &Path| {
+            let times = FileTimes::new().set_modified(SystemTime::now() - long);
+            File::open(path).unwrap().set_times(times).unwrap();
+        };
+        let [pipe, link] = ["hls-origin-4-d", "hls-origin-5-e"].map(|name| parent.path().join(name));
+        let target = parent.path().join("target");
+        std::fs::write(&target, "x").unwrap();
+        for root in [&pipe, &link] {
+            std::fs::create_dir(root).unwrap();
+        }
+        nix::unistd::mkfifo(&pipe.join(LOCK_FILE), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        nix::sys::stat::utimensat(
+            nix::fcntl::AT_FDCWD,
+            &pipe.join(LOCK_FILE),
+            &nix::sys::time::TimeSpec::new(0, 0),
+            &nix::sys::time::TimeSpec::new(0, 0),
+            nix::sys::stat::UtimensatFlags::NoFollowSymlink,
+        )
+        .unwrap();
+        std::os::unix::fs::symlink(&target, link.join(LOCK_FILE)).unwrap();
+        nix::sys::stat::utimensat(
+            nix::fcntl::AT_FDCWD,
+            &link.join(LOCK_FILE),
+            &nix::sys::time::TimeSpec::new(0, 0),
+            &nix::sys::time::TimeSpec::new(0, 0),
+            nix::sys::stat::UtimensatFlags::NoFollowSymlink,
+        )
+        .unwrap();
+        [&pipe, &link].into_iter().for_each(|root| old(root));
+        // A pipe that is opened for reading would never return.
+        remove_stale(parent.path());
+        assert!(pipe.exists() && link.exists());
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 
-use super::playlist_history::PlaylistHistory;
+use super::playlist_history::{PlaylistHistory, normalized};
 use crate::exporter::origin::FaultSnapshot;
 use crate::fault::active::{ActiveFaults, Decision};
 use crate::fault::{Fault, FaultKind, KillTarget};
@@ -39,6 +39,9 @@ impl KillSwitch {
         lock(&self.down).take()
     }
 }
+
+/// The maximum number of active faults; each request is compared with all of them.
+const MAX_FAULTS: usize = 1000;
 
 /// Decides about requests and kills processes.
 #[derive(Debug)]
@@ -83,14 +86,19 @@ impl FaultInjector {
             return Decision::NONE;
         }
         let mut random = lock(&self.random);
-        lock(&self.active).decide(path, &mut || random.f64())
+        // nginx serves one file under many spellings of its path.
+        lock(&self.active).decide(&normalized(path), &mut || random.f64())
     }
 
     /// Activates a fault and returns its number.
     ///
     /// # Errors
-    /// The fault kills a process, and the embedded origin has none.
+    /// The fault kills a process, and the embedded origin has none; or there are too many faults.
     pub(crate) fn add(self: &Arc<Self>, fault: Fault) -> Result<u64, Failure> {
+        if lock(&self.active).faults().len() >= MAX_FAULTS {
+            return Err(Failure::usage(format!("fault \"{fault}\": there are {MAX_FAULTS} faults already"))
+                .help("remove some: hls-origin fault clear"));
+        }
         let FaultKind::Kill { target, every, down } = fault.kind else {
             return Ok(lock(&self.active).add(fault));
         };
@@ -133,13 +141,16 @@ impl FaultInjector {
         if let Some(removed) = lock(&self.kills).remove(&id) {
             removed.cancel();
         }
-        lock(&self.active).remove(id).is_some()
+        let removed = lock(&self.active).remove(id).is_some();
+        self.playlists.thaw(|frozen| frozen != id);
+        removed
     }
 
     /// Removes all faults.
     pub(crate) fn clear(&self) {
         lock(&self.kills).drain().for_each(|(_, removed)| removed.cancel());
         lock(&self.active).clear();
+        self.playlists.thaw(|_| false);
     }
 
     /// The seed of the random decisions.

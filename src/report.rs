@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_model::report::{Format, Report, merge, read};
+use hls_swarm_model::verdict::Verdict;
 use hls_swarm_os::output;
 
 use crate::cli::commands::ReportCommand;
@@ -21,7 +22,7 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
             let files = Format::of_all(&reports)?;
             check(&files)?;
             let (_, report) = open(&file)?;
-            publish(&files, &report)?;
+            publish(&files, &report, report.verdict.exit_code, Ok(()))?;
             Ok(Exit::Pass.into())
         }
         ReportCommand::Compare { before, after } => {
@@ -35,7 +36,7 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
             check(&into)?;
             let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
             let merged = merge::merge(&parts)?;
-            publish(&into, &merged)?;
+            publish(&into, &merged, merged.verdict.exit_code, Ok(()))?;
             Ok(ExitCode::from(merged.verdict.exit_code))
         }
     }
@@ -76,26 +77,36 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
     }
 }
 
-/// Prints the summary and writes the report into each file. A file that cannot be written does not prevent
-/// the others.
+/// Writes the report into each file and prints the summary, in this order: standard output may lead to a reader that
+/// no longer reads. A file that cannot be written does not prevent the others. `exit_code` is that of the program if
+/// everything can be written; `also` is what has been written before.
 ///
 /// # Errors
 /// The first failure.
-pub fn publish(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
+pub fn publish(
+    files: &[(Format, PathBuf)],
+    report: &Report,
+    exit_code: u8,
+    also: Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (names, written) = write(files, report);
+    let written = written.and(also);
+    let exit_code = written.as_ref().map_or_else(|failure| failure.exit().code(), |()| exit_code);
     let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let printed = output::print(&summary::render(snapshot, run, verdict, end_reason));
-    write(files, report).and(printed)
+    let verdict = Verdict { exit_code, ..verdict.clone() };
+    let printed = output::print(&(summary::render(snapshot, run, &verdict, end_reason) + &names));
+    written.and(printed)
 }
 
-fn write(files: &[(Format, PathBuf)], report: &Report) -> Result<(), Failure> {
-    let mut failed = Ok(());
+/// Writes the files; returns a line for each that was written.
+fn write(files: &[(Format, PathBuf)], report: &Report) -> (String, Result<(), Failure>) {
+    let (mut names, mut failed) = (String::new(), Ok(()));
     for (format, path) in files {
         let written = formats::render(*format, report).and_then(|text| output::write_file(path, &text));
         match written {
-            // If standard output cannot be written to, printing the summary has failed already.
-            Ok(()) => drop(output::print(&format!("report: {}\n", path.display()))),
+            Ok(()) => names += &format!("report: {}\n", path.display()),
             Err(failure) => failed = failed.and(Err(failure)),
         }
     }
-    failed
+    (names, failed)
 }

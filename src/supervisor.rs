@@ -229,9 +229,8 @@ async fn error_rate_exceeded(
     let mut watcher = ErrorRateWatcher::new(error_rate_limit);
     while snapshots.changed().await.is_ok() {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        let (attempts, failed) = (snapshot.errors.attempts, snapshot.errors.failed);
-        if watcher.sees(snapshot.elapsed_seconds, attempts, failed) {
-            return error_rate_limit.criterion(snapshot.errors.rate);
+        if let Some(exceeded) = watcher.sees(snapshot.elapsed_seconds, &snapshot.errors) {
+            return error_rate_limit.criterion(exceeded);
         }
     }
     std::future::pending().await

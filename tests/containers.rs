@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use hls_swarm_test_support::docker::{self, Container, Network, Stack, image};
 use hls_swarm_test_support::http::ask;
+use hls_swarm_test_support::swarm::was_starved;
 use hls_swarm_test_support::waiting::eventually;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -48,10 +49,7 @@ fn requests_by_viewer(origin: &Container) -> BTreeMap<u64, u64> {
 
 /// The expected exit code, or that of INVALID if the machine was too busy.
 fn expected_or_invalid(report: &Value, code: i64) -> i64 {
-    let reasons = report["invalid_because"].as_array().unwrap();
-    let machine = ["all processors of this machine", "this program itself was"];
-    let of_machine = |reason: &Value| machine.iter().any(|words| reason.as_str().unwrap().contains(words));
-    if !reasons.is_empty() && reasons.iter().all(of_machine) { 5 } else { code }
+    if was_starved(report) { 5 } else { code }
 }
 
 fn healthy(container: &Container, what: &str) {

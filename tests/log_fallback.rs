@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use hls_swarm_test_support::fake_ffmpeg::real;
 use hls_swarm_test_support::origin::Origin;
 use hls_swarm_test_support::program::program;
-use hls_swarm_test_support::swarm::Swarm;
+use hls_swarm_test_support::server::{Answer, Served, Server, Then};
+use hls_swarm_test_support::stream::vod;
+use hls_swarm_test_support::swarm::{Outcome, Swarm};
 use hls_swarm_test_support::waiting::eventually;
 
 /// Requests per viewer in the origin's access log; those of preflight have another user agent.
@@ -104,4 +106,106 @@ fn a_static_ffmpeg_is_refused_where_the_probe_is_required_and_inferred_otherwise
     assert!(outcome.stderr.contains("! probe: "), "it warns: {}", outcome.stderr);
     assert_eq!(outcome.report["source"]["requests"], "log");
     assert!(outcome.number("/requests/segment") > 0.0);
+}
+
+/// Serves a VOD of six segments as `serve` decides by the name and content of each.
+fn vod_server(folder: &Path, serve: impl Fn(&str, &[u8]) -> Answer + Send + Sync + 'static) -> Server {
+    vod(folder, 6);
+    let www = folder.join("www");
+    Server::start(move |target, _| {
+        let name = target.rsplit('/').next().unwrap();
+        match std::fs::read(www.join(name)) {
+            Ok(body) if name.ends_with(".m3u8") => Answer::ok("application/vnd.apple.mpegurl", &body),
+            Ok(body) => serve(name, &body),
+            Err(_) => Answer::new(&b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..], Then::Keep),
+        }
+    })
+}
+
+/// Plays it once by two viewers without the probe; returns the outcome and what the server sent to viewers.
+fn played(server: Server) -> (Outcome, Vec<Served>) {
+    let url = server.url("/vod.m3u8");
+    let arguments = [
+        "--probe",
+        "off",
+        "--clients",
+        "2",
+        "--user-agent",
+        "fallback",
+        "--duration",
+        "5s",
+        "--error-storm",
+        "off",
+    ];
+    let outcome = Swarm::new(&[&arguments[..], &[&url]].concat()).run();
+    let served =
+        server.served().into_iter().filter(|served| served.head.contains("fallback/client-")).collect();
+    (outcome, served)
+}
+
+fn assert_requests_equal(outcome: &Outcome, served: &[Served]) {
+    for (kind, suffix) in [("manifest", ".m3u8"), ("segment", ".ts")] {
+        let truth = served.iter().filter(|served| served.name().ends_with(suffix)).count();
+        assert_eq!(outcome.number(&format!("/requests/{kind}")), truth as f64, "{kind}: {}", outcome.stdout);
+    }
+}
+
+#[test]
+fn a_server_that_closes_idle_connections_is_healthy() {
+    let folder = TempDir::new().unwrap();
+    // It announces nothing, so that viewers send their next requests into closed connections.
+    let server =
+        vod_server(folder.path(), |_, body| Answer { then: Then::Close, ..Answer::ok("video/mp2t", body) });
+    let (outcome, served) = played(server);
+    assert_requests_equal(&outcome, &served);
+    assert!(outcome.number("/stale_requests") > 2.0, "{}", outcome.stdout);
+    assert_eq!(outcome.number("/errors/failed"), 0.0, "{}", outcome.stdout);
+    let bytes: u64 = served.iter().map(Served::body_bytes).sum();
+    assert_eq!(outcome.number("/bytes/total"), bytes as f64);
+    assert!(outcome.report.get("head_bytes").is_none(), "heads are not in the log");
+    outcome.assert_judged(0, "pass");
+}
+
+#[test]
+fn bodies_that_end_early_count_with_what_arrived() {
+    for then in [Then::Close, Then::Reset] {
+        let folder = TempDir::new().unwrap();
+        let server = vod_server(folder.path(), move |name, body| {
+            if !name.ends_with("2.ts") {
+                return Answer::ok("video/mp2t", body);
+            }
+            let mut cut = Answer::ok("video/mp2t", body);
+            let whole = cut.pieces[0].len();
+            cut.pieces[0].truncate(whole - body.len() / 2);
+            Answer { then, ..cut }
+        });
+        let (outcome, served) = played(server);
+        assert_requests_equal(&outcome, &served);
+        let sent = |cut: bool| {
+            let of = served.iter().filter(|served| served.name().ends_with("2.ts") == cut);
+            of.map(Served::body_bytes).sum::<u64>() as f64
+        };
+        let (bytes, unknown) = (outcome.number("/bytes/total"), outcome.number("/unknown_bodies"));
+        if then == Then::Close {
+            assert_eq!((bytes, unknown), (sent(true) + sent(false), 0.0), "{}", outcome.stdout);
+            assert_eq!(outcome.number("/errors/broken"), 2.0, "{}", outcome.stdout);
+        } else {
+            // How much of a body arrived before a reset is not in the log.
+            assert_eq!((bytes, unknown), (sent(false), 2.0), "{}", outcome.stdout);
+        }
+    }
+}
+
+#[test]
+fn bodies_without_a_length_are_not_counted_as_empty() {
+    let folder = TempDir::new().unwrap();
+    let server = vod_server(folder.path(), |_, body| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n";
+        Answer::new([&head[..], body].concat(), Then::Close)
+    });
+    let (outcome, served) = played(server);
+    assert_requests_equal(&outcome, &served);
+    let segments = served.iter().filter(|served| served.name().ends_with(".ts")).count();
+    assert_eq!(outcome.number("/unknown_bodies"), segments as f64, "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("bodies of unknown length"), "{}", outcome.stdout);
 }

@@ -22,6 +22,7 @@ mod ffmpeg_log;
 mod field;
 mod first_process;
 mod flags;
+mod generator_validity;
 mod ground_truth;
 mod hundred_viewers;
 mod insight;

@@ -135,11 +135,12 @@ impl Collection {
             limit: format!("{shards} of {shards} shards reported"),
             value: Some(reported as f64 / f64::from(shards)),
             met: missing.is_empty(),
+            certain: false,
         });
         if !missing.is_empty() {
             let not_reported = missing.iter().map(|shard| format!("shard {shard}: has not reported"));
             report.verdict.invalid_because.extend(not_reported);
-            if report.verdict.exit_code != Exit::NeverPlayed.code() {
+            if report.verdict.exit_code != Exit::NeverPlayed.code() && !report.verdict.has_certain_failure() {
                 (report.verdict.kind, report.verdict.exit_code) =
                     (VerdictKind::Invalid, Exit::Invalid.code());
             }

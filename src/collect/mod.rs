@@ -44,7 +44,7 @@ pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
         server::collect(listener, collection, args.ready_timeout.0, args.report_timeout.0, &shutdown).await
     })?;
     let report = collection.conclude()?;
-    report::publish(&files, &report)?;
+    report::publish(&files, &report, report.verdict.exit_code, Ok(()))?;
     Ok(ExitCode::from(report.verdict.exit_code))
 }
 

@@ -139,6 +139,7 @@ fn exchange(viewer: u32, transfer: &Transfer) -> Exchange {
         content: None,
         cut_short: false,
         announced_bytes: head.and_then(|head| head.announced),
+        unknown_body: false,
         excess_bytes: transfer.excess_bytes,
         segment: None,
         gap: false,

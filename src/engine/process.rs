@@ -81,6 +81,7 @@ pub(crate) async fn play<M: Monitor>(
     let Session { viewer, generation } = session;
     let (ending, class, killed, reason) = match program.start(&context.guard) {
         Ok(child) => {
+            let _sampled = context.processes.register(child.pid(), started_ns);
             let mut monitor = monitor(child.pid());
             let (ending, cause) = attend(context, child, &mut monitor, stop).await;
             let target = context.targets.of(viewer);

@@ -15,6 +15,7 @@ use hls_swarm_os::guard::Guard;
 use super::{Engine, Session};
 use crate::config::plan::{Plan, Stream};
 use crate::fetch::Fetcher;
+use crate::generator_monitor::ViewerProcesses;
 use crate::stream_check::StreamEnd;
 
 /// A session of a whole stream that was shorter than this did not really play it.
@@ -53,6 +54,8 @@ pub struct RunContext {
     pub engine: Engine,
     /// Kills the remaining processes if this program dies.
     pub guard: Arc<Guard>,
+    /// The processes that play now.
+    pub processes: Arc<ViewerProcesses>,
     /// The aggregator's queue.
     pub events: mpsc::Sender<Event>,
     /// Ends the run gracefully.

@@ -132,7 +132,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     download: Option<f64>,
     head_bytes: u64,
-    body_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     received_bytes: Option<u64>,
     tls: bool,
@@ -171,7 +172,7 @@ impl<'a> From<&'a Exchange> for Line<'a> {
             ttfb: seconds(exchange.first_byte_ns),
             download: seconds(exchange.download_ns),
             head_bytes: exchange.head_bytes,
-            body_bytes: exchange.body_bytes,
+            body_bytes: (!exchange.unknown_body).then_some(exchange.body_bytes),
             received_bytes: exchange.received_bytes,
             tls: exchange.tls,
             rtt_us: exchange.rtt_us,

@@ -66,10 +66,11 @@ fn case(name: &str, class: &str, time: Duration, status: TestCaseStatus) -> Test
 /// Whether the run itself produced a result.
 fn run_status(Report { verdict, .. }: &Report) -> TestCaseStatus {
     match verdict.kind {
-        VerdictKind::Pass | VerdictKind::Fail => TestCaseStatus::success(),
-        VerdictKind::Invalid => {
+        // A criterion may fail for certain in a run whose other figures prove nothing.
+        VerdictKind::Invalid | VerdictKind::Fail if !verdict.invalid_because.is_empty() => {
             non_success(NonSuccessKind::Error, "invalid", &verdict.invalid_because.join("; "))
         }
+        VerdictKind::Pass | VerdictKind::Fail | VerdictKind::Invalid => TestCaseStatus::success(),
         VerdictKind::Aborted => {
             let why = format!("aborted before its planned end (exit code {})", verdict.exit_code);
             non_success(NonSuccessKind::Error, "aborted", &why)
@@ -122,6 +123,7 @@ fn properties(report: &Report) -> Vec<(&'static str, String)> {
         ("bytes", snapshot.bytes.total().to_string()),
     ];
     properties.extend(run.seed.map(|seed| ("seed", seed.to_string())));
+    properties.extend(verdict.warnings.iter().map(|warning| ("warning", warning.clone())));
     properties
 }
 
@@ -136,6 +138,7 @@ mod tests {
             limit: limit.into(),
             value: Some(0.1),
             met: true,
+            certain: false,
         };
         let all = [
             criterion("segment_ttfb", "segment_ttfb:p95<500ms"),

@@ -8,7 +8,7 @@ use hls_swarm_model::snapshot::{Snapshot, capacity};
 use super::escape::markdown as safe;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
 use super::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use super::{events, load};
+use super::{events, generator, load};
 
 /// Number of reasons that are shown.
 const REASONS: usize = 5;
@@ -36,6 +36,9 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     )?;
     for reason in &verdict.invalid_because {
         writeln!(out, "**Invalid:** {}\n", safe(reason))?;
+    }
+    for warning in &verdict.warnings {
+        writeln!(out, "**Warning:** {}\n", safe(warning))?;
     }
     writeln!(out, "| | Criterion | Value | Limit |\n|---|---|---|---|")?;
     for criterion in &verdict.criteria {
@@ -133,6 +136,9 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     for (timing, q) in snapshot.latency.measured() {
         let [p50, p95, p99, max] = [q.p50, q.p95, q.p99, q.max].map(milliseconds);
         writeln!(out, "| {} | {p50} | {p95} | {p99} | {max} |", timing.title())?;
+    }
+    if let Some(error) = &snapshot.latency_error {
+        writeln!(out, "\n{}", generator::latency_error(error))?;
     }
     Ok(())
 }

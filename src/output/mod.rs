@@ -6,6 +6,7 @@ pub mod escape;
 pub mod exchange_log;
 pub mod figures;
 pub mod formats;
+pub mod generator;
 pub mod html;
 pub mod insight;
 pub mod junit;

@@ -9,10 +9,12 @@ use hls_swarm_model::verdict::Verdict;
 
 use super::escape::printable;
 use super::insight::{additional_edges, caches, edge_row, playlists};
-use super::{events, load};
+use super::{events, generator as condition, load};
 
 /// Number of reasons that are shown.
 const REASONS: usize = 10;
+/// The note on a criterion that counts although the run is invalid otherwise.
+const CERTAIN: &str = ", whatever the load generator did";
 
 /// Renders the summary.
 #[must_use]
@@ -150,7 +152,10 @@ fn latencies(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
             ms(q.max)
         )?;
     }
-    Ok(())
+    match &snapshot.latency_error {
+        Some(error) => writeln!(out, "error      {}", condition::latency_error(error)),
+        None => Ok(()),
+    }
 }
 
 fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
@@ -291,7 +296,12 @@ fn generator(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         out,
         "generator  processors {cpu} busy, timers {:.0} ms late at worst, {} records lost",
         generator.max_lag_ms, generator.events_lost
-    )
+    )?;
+    let waits: Vec<String> = condition::waits(&generator.waits)
+        .into_iter()
+        .map(|(label, value)| format!("{label} {value}"))
+        .collect();
+    if waits.is_empty() { Ok(()) } else { writeln!(out, "waiting    {}", waits.join(", ")) }
 }
 
 fn reasons(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
@@ -313,10 +323,14 @@ fn criteria(out: &mut String, verdict: &Verdict) -> std::fmt::Result {
     for criterion in &verdict.criteria {
         let mark = if criterion.met { '✓' } else { '✗' };
         let value = criterion.value_text();
-        writeln!(out, "{mark} {:<16} {value:<9} ({})", criterion.name, criterion.limit)?;
+        let certain = if criterion.certain && !verdict.invalid_because.is_empty() { CERTAIN } else { "" };
+        writeln!(out, "{mark} {:<16} {value:<9} ({}){certain}", criterion.name, criterion.limit)?;
     }
     for reason in &verdict.invalid_because {
         writeln!(out, "! invalid: {reason}")?;
+    }
+    for warning in &verdict.warnings {
+        writeln!(out, "! warning: {warning}")?;
     }
     writeln!(out, "\n{} (exit code {})", verdict.kind.as_str(), verdict.exit_code)
 }

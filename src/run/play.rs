@@ -24,13 +24,14 @@ use crate::config::plan::Plan;
 use crate::engine::probe::pipe;
 use crate::engine::viewer::{RunContext, StreamTarget};
 use crate::fetch::Fetcher;
+use crate::generator_monitor::{self, ViewerProcesses};
 use crate::output::exchange_log::ExchangeLog;
 use crate::output::{metrics_server, prometheus, status};
 use crate::preflight::Ready;
 use crate::stream_check::StreamEnd;
 use crate::supervisor::{self, StopReason};
 use crate::tui::{self, Tui};
-use crate::{collect, event_loop_lag, origin_metrics, report};
+use crate::{collect, origin_metrics, report};
 
 /// Manual changes that may wait for the supervisor.
 const COMMANDS: usize = 16;
@@ -66,6 +67,7 @@ pub(crate) async fn play(
         }),
         engine: ready.engine,
         guard,
+        processes: Arc::new(ViewerProcesses::default()),
         events: events.clone(),
         stop: shutdown.graceful.clone(),
         immediate: shutdown.immediate.clone(),
@@ -81,7 +83,8 @@ pub(crate) async fn play(
         tokio::spawn(pipe::forward(reader, events.clone(), done.clone()));
     }
     origin_metrics::start(&context.plan, &events, &shutdown.graceful, &done, seed);
-    tokio::spawn(event_loop_lag::monitor(events, shutdown.graceful.clone()));
+    let processes = Arc::clone(&context.processes);
+    tokio::spawn(generator_monitor::monitor(processes, events, shutdown.graceful.clone()));
     if let Some(listener) = ready.listener {
         let name = name.clone();
         let render: metrics_server::Render = Arc::new(move |snapshot| prometheus::render(snapshot, &name));
@@ -120,7 +123,9 @@ pub(crate) async fn play(
     };
     let snapshot = Arc::unwrap_or_clone(last);
     let report = Report { run: name, snapshot, recording, verdict, end_reason };
-    let written = report::publish(&files, &report).and(log);
+    // The collector gives the verdict on the whole load.
+    let exit_code = if collector.is_some() { Exit::Pass.code() } else { report.verdict.exit_code };
+    let written = report::publish(&files, &report, exit_code, log);
     tracing::info!("shutdown complete");
     if let Some((collector, shard)) = collector {
         // The collector waits for the report, even if it could not be written here.

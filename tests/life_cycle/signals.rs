@@ -85,6 +85,57 @@ fn a_second_signal_ends_the_run_immediately() {
 }
 
 #[test]
+fn a_second_signal_ends_a_run_that_hangs() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing("play 1000"));
+    let url = server.url("/live.m3u8");
+    // Standard output is a pipe that is full and that no process reads.
+    let full = "mkfifo full && exec 3<>full && head -c 65536 /dev/zero >&3 && exec >&3";
+    let running = Swarm::after(full, &["--clients", "2", "--ffmpeg", &fake.path(), &url]).start();
+    wait_for_sleepers(&running, 2);
+    running.signal(Signal::SIGTERM);
+    eventually("the viewers end", Duration::from_secs(10), || {
+        running.children("ffmpeg").is_empty().then_some(())
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let insisted = Instant::now();
+    running.signal(Signal::SIGTERM);
+    let outcome = running.end();
+    let took = insisted.elapsed().as_secs_f64();
+    assert!((4.5..8.0).contains(&took), "{took} s");
+    assert_eq!(outcome.code(), 143, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("was ended by force"), "{}", outcome.stderr);
+    assert_eq!(outcome.number("/viewers/played"), 2.0, "the report is written before the summary is printed");
+}
+
+#[test]
+fn a_starved_run_ends_after_a_second_signal() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing("play 1000"));
+    let url = server.url("/live.m3u8");
+    let running = Swarm::new(&["--clients", "60", "--ffmpeg", &fake.path(), &url]).start();
+    running.wait_for_line("playing 60/60");
+    // From now on, everything shares one processor with a program of higher priority.
+    let mut hog = std::process::Command::new("timeout");
+    let mut hog = hog.args(["60", "taskset", "-c", "0", "sh", "-c", "while :; do :; done"]).spawn().unwrap();
+    let viewers = running.family().into_iter().filter(|one| one.name != "hls-guard");
+    let all = viewers.map(|one| one.pid).chain([running.pid()]);
+    for pid in all.map(|pid| pid.to_string()) {
+        for command in [["renice", "-n", "19", "-p"].as_slice(), &["taskset", "-a", "-c", "-p", "0"]] {
+            // A process that has ended meanwhile is not starved.
+            drop(hls_swarm_test_support::program::program(command[0]).args(&command[1..]).arg(&pid).output());
+        }
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    running.signal(Signal::SIGTERM);
+    std::thread::sleep(Duration::from_secs(1));
+    let insisted = Instant::now();
+    running.signal(Signal::SIGTERM);
+    let outcome = running.end();
+    drop((hog.kill(), hog.wait()));
+    assert!(insisted.elapsed() < Duration::from_secs(45), "{:?}", insisted.elapsed());
+    assert!([143, 5].contains(&outcome.code()), "{}", outcome.stderr);
+}
+
+#[test]
 fn a_signal_during_preflight_ends_the_run_immediately() {
     let (server, fake) = (endless(), FakeFfmpeg::always("trap '' TERM; sleep 1000 & sleep 1000"));
     let url = server.url("/live.m3u8");

@@ -22,15 +22,22 @@ fn a_merged_run_is_no_better_than_its_worst_part() {
         verdict(VerdictKind::Invalid, 5)(report);
         report.verdict.invalid_because = vec!["too late".into()];
     };
-    // The recorded run itself fails by its error rate.
+    // The recorded run itself fails by its error rate, which is that of the server.
     let merged = |one: Report, other: Report| merge(&named(vec![one, other])).unwrap().verdict;
     let fail = merged(shard(0, |_| {}), shard(1, |_| {}));
     assert_eq!((fail.kind, fail.exit_code), (VerdictKind::Fail, 4));
     let aborted = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, |_| {}));
     assert_eq!((aborted.kind, aborted.exit_code), (VerdictKind::Aborted, 130));
     let proves_nothing = merged(shard(0, verdict(VerdictKind::Aborted, 130)), shard(1, invalid));
-    assert_eq!((proves_nothing.kind, proves_nothing.exit_code), (VerdictKind::Invalid, 5));
+    assert_eq!((proves_nothing.kind, proves_nothing.exit_code), (VerdictKind::Fail, 4));
     assert_eq!(proves_nothing.invalid_because, ["2.json: too late"]);
+    let late = |report: &mut Report| {
+        invalid(report);
+        report.snapshot.errors.http = 0;
+        report.verdict.criteria.iter_mut().for_each(|criterion| criterion.certain = false);
+    };
+    let unknown = merged(shard(0, late), shard(1, late));
+    assert_eq!((unknown.kind, unknown.exit_code), (VerdictKind::Invalid, 5));
     let never = merged(shard(0, verdict(VerdictKind::Fail, 6)), shard(1, invalid));
     assert_eq!(never.exit_code, 6);
 }
@@ -98,6 +105,7 @@ fn thresholds_apply_to_the_merged_run() {
             limit,
             value: None,
             met: true,
+            certain: false,
         });
     };
     let merged = merge(&named(vec![shard(0, strict), shard(1, |_| {})])).unwrap();

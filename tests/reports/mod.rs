@@ -326,6 +326,25 @@ fn text_is_escaped_in_markup() {
 }
 
 #[test]
+fn an_invalid_run_shows_what_failed_for_certain_and_why_it_is_invalid() {
+    let report = shard(0, |report| {
+        (report.verdict.kind, report.verdict.exit_code) = (VerdictKind::Fail, 4);
+        report.verdict.invalid_because = vec!["viewers waited".into()];
+        report.verdict.warnings = vec!["processors were busy".into()];
+    });
+    let run = &report;
+    let summary = hls_swarm::output::summary::render(&run.snapshot, &run.run, &run.verdict, &run.end_reason);
+    let texts =
+        [Format::Html, Format::Xml, Format::Markdown, Format::Json].map(|format| text(format, &report));
+    for text in texts.iter().chain([&summary]) {
+        for part in ["0.01", "viewers waited", "processors were busy"] {
+            assert!(text.contains(part), "no {part:?} in {text}");
+        }
+    }
+    assert!(summary.ends_with("FAIL (exit code 4)\n"), "{summary}");
+}
+
+#[test]
 fn junit_counts_equal_the_test_cases() {
     let invalid = shard(0, |report| {
         report.verdict.kind = VerdictKind::Invalid;

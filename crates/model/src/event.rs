@@ -6,7 +6,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_hls::playlist::Playlist;
 
 use super::command::Command;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Kind};
 use crate::listed::Rendition;
 use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
@@ -101,6 +101,17 @@ pub enum Event {
     Batch(Vec<Self>),
     /// A request and its response are over.
     Exchange(Box<Exchange>),
+    /// The body of an exchange that has been counted did not arrive whole.
+    CutShort {
+        /// The viewer.
+        viewer: u32,
+        /// What was requested.
+        kind: Kind,
+        /// The bytes that were counted.
+        counted_bytes: u64,
+        /// The bytes that arrived; `None` = not known.
+        arrived_bytes: Option<u64>,
+    },
     /// A viewer has read a whole playlist.
     Playlist {
         /// The viewer.
@@ -216,4 +227,32 @@ pub enum Event {
         /// Share of one processor that this program used, in percent.
         own_cpu_percent: f64,
     },
+    /// How long the processes of this run waited for a processor since the last such event.
+    Waited(Waited),
+}
+
+/// How long the processes of a run were ready to run and did not run, between two samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// Time between the samples, nanoseconds.
+    pub elapsed_ns: u64,
+    /// Time that the threads of this program waited for a processor, nanoseconds; `None` = not known.
+    pub own_ns: Option<u64>,
+    /// Time for which its control group was throttled, nanoseconds, added over processors; `None` = not known, or
+    /// without a quota.
+    pub throttled_ns: Option<u64>,
+    /// Time for which any process of the machine waited for a processor, nanoseconds; `None` = not known.
+    pub pressure_ns: Option<u64>,
+    /// Life of the sampled viewers since each was sampled before, nanoseconds, added over viewers.
+    pub viewers_elapsed_ns: u64,
+    /// Time that they waited for a processor, nanoseconds, added over viewers.
+    pub viewers_ns: u64,
+    /// How many times they got a processor.
+    pub viewers_turns: u64,
+    /// The longest time that one of them waited, since the sample before its last one, nanoseconds.
+    pub longest_ns: u64,
+    /// How many times a viewer was stopped (SIGSTOP).
+    pub stops: u64,
+    /// Time for which viewers were stopped, at least, nanoseconds, added over viewers.
+    pub stopped_ns: u64,
 }

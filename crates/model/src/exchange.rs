@@ -166,6 +166,8 @@ pub struct Exchange {
     pub head_bytes: u64,
     /// Body bytes that the viewer read, chunk framing included (nginx's `$body_bytes_sent`).
     pub body_bytes: u64,
+    /// Whether the response had a body of which not even the length is known; then `body_bytes` is 0.
+    pub unknown_body: bool,
     /// The apparent content of the body, if any of it was read and it was not content-encoded.
     pub content: Option<Content>,
     /// Whether the body is whole, but ends in the middle of an MPEG-TS packet or of an ISO box.

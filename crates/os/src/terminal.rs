@@ -155,7 +155,7 @@ impl Drop for Screen {
 }
 
 /// Restores the terminal; a second call does nothing.
-fn restore() {
+pub(crate) fn restore() {
     // While the lock is held, another thread restores the terminal already, or has not acquired it yet.
     let Some(Acquired { tty, before }) = ACQUIRED.try_lock().ok().and_then(|mut acquired| acquired.take())
     else {

@@ -7,77 +7,118 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Times for which the threads of a process ran and waited for a processor since they began.
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+/// Stops and continuations that are taken in one call. More stay with the kernel until the next one.
+const MOST_CHANGES: usize = 4096;
+
+/// How long the threads of a process waited for a processor since they began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waiting {
-    /// Time on a processor, nanoseconds.
-    pub ran_ns: u64,
-    /// Time on a run queue, nanoseconds.
+    /// Time on a run queue, nanoseconds. Time in which a control group was throttled is part of it.
     pub waited_ns: u64,
-    /// Whether the process is stopped (SIGSTOP, or a debugger).
-    pub stopped: bool,
+    /// How many times they got a processor.
+    pub turns: u64,
 }
 
 impl Waiting {
-    /// Reads `/proc/PID/task/*/schedstat` and the state of the process. `None` if it is gone, or the kernel
-    /// keeps no such statistics.
+    /// Reads `/proc/PID/task/*/schedstat`. `None` if the process is gone, or the kernel keeps no such statistics.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
-        Self::below(&PathBuf::from(format!("/proc/{pid}")))
+        Self::below(&PathBuf::from(format!("/proc/{pid}/task")))
     }
 
     /// The same of this process.
     #[must_use]
     pub fn own() -> Option<Self> {
-        Self::below(Path::new("/proc/self"))
+        Self::below(Path::new("/proc/self/task"))
     }
 
-    fn below(process: &Path) -> Option<Self> {
-        let mut sum = Self::default();
-        let mut seen = false;
-        for thread in fs::read_dir(process.join("task")).ok()?.flatten() {
-            let Some((ran_ns, waited_ns)) =
-                fs::read_to_string(thread.path().join("schedstat")).ok().as_deref().and_then(schedstat)
-            else {
-                continue;
-            };
-            seen = true;
-            sum.ran_ns = sum.ran_ns.saturating_add(ran_ns);
-            sum.waited_ns = sum.waited_ns.saturating_add(waited_ns);
+    fn below(threads: &Path) -> Option<Self> {
+        let mut sum = None;
+        for thread in fs::read_dir(threads).ok()?.flatten() {
+            let line = fs::read_to_string(thread.path().join("schedstat")).ok();
+            let Some(found) = line.as_deref().and_then(schedstat) else { continue };
+            let so_far = sum.get_or_insert_with(Self::default);
+            so_far.waited_ns = so_far.waited_ns.saturating_add(found.waited_ns);
+            so_far.turns = so_far.turns.saturating_add(found.turns);
         }
-        sum.stopped =
-            fs::read_to_string(process.join("stat")).ok().as_deref().and_then(state).is_some_and(is_stopped);
-        seen.then_some(sum)
+        sum
+    }
+
+    /// The difference from `before`. A thread that has ended meanwhile takes its times with it, so the difference
+    /// is too small then, never too large.
+    #[must_use]
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            waited_ns: self.waited_ns.saturating_sub(before.waited_ns),
+            turns: self.turns.saturating_sub(before.turns),
+        }
     }
 }
 
-/// Time on a processor and time on a run queue, from a line of `schedstat`.
-fn schedstat(line: &str) -> Option<(u64, u64)> {
-    let mut words = line.split_ascii_whitespace();
-    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+/// Time on a run queue and number of turns, from a line of `schedstat` (before them: time on a processor).
+fn schedstat(line: &str) -> Option<Waiting> {
+    let mut words = line.split_ascii_whitespace().skip(1);
+    Some(Waiting { waited_ns: words.next()?.parse().ok()?, turns: words.next()?.parse().ok()? })
 }
 
-/// The state of a process, from its `stat`. The name before it may hold spaces and parentheses.
-fn state(stat: &str) -> Option<char> {
-    stat.rsplit_once(") ")?.1.chars().next()
+/// A child of this process that was stopped (SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU), or continued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It stands still.
+    Stopped(u32),
+    /// It runs again. The kernel drops the report of a stop if the child was continued before it was read.
+    Continued(u32),
 }
 
-const fn is_stopped(state: char) -> bool {
-    matches!(state, 'T' | 't')
+/// The children that were stopped or continued since the last call. The kernel reports each change, however short
+/// the stop was; ends of children are left for those who wait for them.
+#[must_use]
+pub fn changes_of_children() -> Vec<Change> {
+    let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG;
+    let mut changes = Vec::new();
+    while changes.len() < MOST_CHANGES {
+        let change = match waitid(Id::All, flags) {
+            Ok(WaitStatus::Stopped(pid, _)) => Change::Stopped(pid.as_raw().unsigned_abs()),
+            Ok(WaitStatus::Continued(pid)) => Change::Continued(pid.as_raw().unsigned_abs()),
+            // Nothing has changed, or there is no child.
+            _ => break,
+        };
+        changes.push(change);
+    }
+    changes
 }
 
-/// Time for which the control group of this process was throttled by its CPU quota so far, nanoseconds. `None`
-/// where there is no quota, or it cannot be read.
+/// Time for which the control group of this process, or one above it, was throttled by its CPU quota so far,
+/// nanoseconds. `None` where there is no quota, or it cannot be read.
 #[must_use]
 pub fn throttled_ns() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    cpu_stat_files(&groups).into_iter().find_map(|file| throttled(&fs::read_to_string(file).ok()?))
+    hierarchies(&groups).iter().find_map(|(mount, group)| {
+        // The quota of a group also limits the groups below it, whose own statistics do not show that.
+        let throttled =
+            group.ancestors().take_while(|directory| directory.starts_with(mount)).filter_map(throttled_in);
+        throttled.reduce(u64::saturating_add)
+    })
 }
 
-/// Possible paths of the statistics of the group: version 2, then version 1. Inside a container the group's own
-/// path is not visible, and the root of the mount is the group.
-fn cpu_stat_files(groups: &str) -> Vec<PathBuf> {
-    let mut files = Vec::new();
+/// The throttled time of one group with a quota.
+fn throttled_in(group: &Path) -> Option<u64> {
+    let read = |file: &str| fs::read_to_string(group.join(file)).ok();
+    let quota = read("cpu.max").or_else(|| read("cpu.cfs_quota_us"))?;
+    throttled(&read("cpu.stat").filter(|_| has_quota(&quota))?)
+}
+
+/// Whether `cpu.max` (version 2) or `cpu.cfs_quota_us` (version 1) contains a quota.
+fn has_quota(quota: &str) -> bool {
+    quota.split_whitespace().next().is_some_and(|first| first.parse::<u64>().is_ok())
+}
+
+/// Possible mounts of the CPU controller, each with the folder of this process's group: version 2, then version 1.
+/// Inside a container the group's own path is not visible, and the root of the mount is the group.
+fn hierarchies(groups: &str) -> Vec<(&'static Path, PathBuf)> {
+    let mut found = Vec::new();
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
         let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
@@ -89,11 +130,11 @@ fn cpu_stat_files(groups: &str) -> Vec<PathBuf> {
             _ => continue,
         };
         for mount in mounts {
-            files.push(Path::new(mount).join(path.trim_start_matches('/')).join("cpu.stat"));
-            files.push(Path::new(mount).join("cpu.stat"));
+            let group = Path::new(mount).join(path.trim_start_matches('/'));
+            found.push((Path::new(*mount), group));
         }
     }
-    files
+    found
 }
 
 /// The throttled time in a `cpu.stat`: microseconds in version 2, nanoseconds in version 1.
@@ -124,10 +165,8 @@ mod tests {
 
     #[test]
     fn lines_of_the_kernel_are_read() {
-        assert_eq!(schedstat("123 45 6\n"), Some((123, 45)));
-        assert_eq!(schedstat("123"), None);
-        assert_eq!(state("12 (a) b) (c) T 1 2"), Some('T'));
-        assert!(is_stopped('T') && !is_stopped('S'));
+        assert_eq!(schedstat("123 45 6\n"), Some(Waiting { waited_ns: 45, turns: 6 }));
+        assert_eq!(schedstat("123 45"), None);
         assert_eq!(throttled("usage_usec 9\nnr_throttled 2\nthrottled_usec 7\n"), Some(7000));
         assert_eq!(throttled("nr_throttled 2\nthrottled_time 7\n"), Some(7));
         assert_eq!(throttled("usage_usec 9\n"), None);
@@ -136,30 +175,39 @@ mod tests {
 
     #[test]
     fn the_groups_of_both_versions_are_found() {
-        let files = cpu_stat_files("12:cpu,cpuacct:/a\n1:name=systemd:/b\n0::/c/d\n");
-        for file in ["/sys/fs/cgroup/cpu,cpuacct/a/cpu.stat", "/sys/fs/cgroup/c/d/cpu.stat"] {
-            assert!(files.iter().any(|found| found == Path::new(file)), "{file} is not among {files:?}");
+        let found = hierarchies("12:cpu,cpuacct:/a\n1:name=systemd:/b\n0::/c/d\n");
+        for folder in ["/sys/fs/cgroup/cpu,cpuacct/a", "/sys/fs/cgroup/c/d"] {
+            assert!(found.iter().any(|(_, group)| group == Path::new(folder)), "{folder}: {found:?}");
         }
-        assert!(!files.iter().any(|found| found.starts_with("/sys/fs/cgroup/b")));
+        assert!(!found.iter().any(|(_, group)| group.starts_with("/sys/fs/cgroup/b")));
     }
 
     #[test]
-    fn time_that_was_spent_is_counted() {
-        // Of this thread alone: others of this process may end meanwhile.
-        let spent = || {
-            let (ran_ns, waited_ns) =
-                schedstat(&fs::read_to_string("/proc/thread-self/schedstat").unwrap()).unwrap();
-            ran_ns + waited_ns
-        };
-        let before = spent();
-        let mut sum = 0_u64;
-        let began = std::time::Instant::now();
-        while began.elapsed().as_millis() < 30 {
-            sum = std::hint::black_box(sum.wrapping_add(1));
+    fn a_group_without_a_quota_has_no_throttled_time() {
+        let group = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| std::fs::write(group.path().join(file), text).unwrap();
+        write("cpu.stat", "nr_throttled 2\nthrottled_usec 7\n");
+        assert_eq!(throttled_in(group.path()), None);
+        for (file, quota, throttled) in [
+            ("cpu.cfs_quota_us", "-1\n", None),
+            ("cpu.cfs_quota_us", "30000\n", Some(7000)),
+            ("cpu.max", "max 100000\n", None),
+            ("cpu.max", "30000 100000\n", Some(7000)),
+        ] {
+            write(file, quota);
+            assert_eq!(throttled_in(group.path()), throttled, "{file}: {quota}");
         }
-        assert!(spent() - before >= 20_000_000, "{} ns", spent() - before);
-        let own = Waiting::own().unwrap();
-        assert!(own.ran_ns + own.waited_ns >= before && !own.stopped, "{own:?}");
+    }
+
+    #[test]
+    fn turns_of_this_process_are_counted() {
+        let before = Waiting::own().unwrap();
+        for _ in 0..3 {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let since = Waiting::own().unwrap().since(before);
+        assert!(since.turns >= 3, "{since:?}");
         assert_eq!(Waiting::of(u32::MAX), None);
+        assert_eq!(before.since(Waiting::own().unwrap()).waited_ns, 0, "times only increase");
     }
 }

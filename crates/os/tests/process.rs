@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::process::{Program, StopTimeouts, capture, drain};
+use hls_swarm_os::waiting::{Change, changes_of_children};
 use hls_swarm_test_support::processes::{self, zombies};
 use hls_swarm_test_support::waiting::eventually;
 
@@ -50,6 +51,7 @@ fn main() {
         stopping_escalates(&guard).await;
         dropping_a_child_kills_its_group(&guard).await;
         a_cancelled_wait_loses_nothing(&guard).await;
+        stops_of_a_child_are_reported_and_its_end_is_left(&guard).await;
     });
     drop(runtime);
     assert!(zombies(std::process::id()).iter().all(|pid| processes::name(*pid) == "hls-guard"));
@@ -63,6 +65,22 @@ fn shell(script: &str) -> Program {
 
 fn alive(pid: u32) -> bool {
     processes::processes().iter().any(|one| one.pid == pid)
+}
+
+async fn stops_of_a_child_are_reported_and_its_end_is_left(guard: &Arc<Guard>) {
+    let mut child = shell("exec sleep 1000").start(guard).unwrap();
+    let pid = child.pid();
+    assert_eq!(changes_of_children(), []);
+    let next = || eventually("a change", SOON, || changes_of_children().first().copied());
+    child.signal(Signal::SIGSTOP);
+    assert_eq!(next(), Change::Stopped(pid));
+    assert_eq!(changes_of_children(), [], "each change is reported once");
+    child.signal(Signal::SIGCONT);
+    assert_eq!(next(), Change::Continued(pid));
+    child.signal(Signal::SIGTERM);
+    eventually("the end", SOON, || zombies(std::process::id()).contains(&pid).then_some(()));
+    assert_eq!(changes_of_children(), []);
+    assert_eq!(child.wait().await, ProcessExit::Signaled(SIGTERM));
 }
 
 /// Starts a script that prints the number of a process in its group, and reads it.

@@ -70,6 +70,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         content: Some(if kind == Kind::Segment { Content::MpegTs } else { Content::Playlist }),
         cut_short: false,
         announced_bytes: Some(if kind == Kind::Segment { 500_000 } else { 400 }),
+        unknown_body: false,
         excess_bytes: 0,
         segment: None,
         gap: false,

@@ -15,6 +15,9 @@ const WITH_DATETIME: &[&str] = &["-loglevel", "repeat+level+datetime+info", "-h"
 /// standard error at level `info`, the options to standard output.
 const WITHOUT_DATETIME: &[&str] = &["-loglevel", "repeat+level+info", "-h", "full"];
 
+/// An option of the HLS demuxer that came with FFmpeg 4.3. Older viewers cannot be followed.
+const SINCE_4_3: &str = "m3u8_hold_counters";
+
 /// The owner of an option, as `ffmpeg -h full` groups them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
@@ -101,10 +104,12 @@ impl Capabilities {
         self.has(Scope::Tool, "readrate")
     }
 
-    /// Whether the binary can play an HLS stream over http, or over https if `secure`.
+    /// Whether the binary can play an HLS stream over http, or over https if `secure`, as a viewer whose requests can be
+    /// followed.
     ///
     /// # Errors
-    /// A preflight failure that names the part that `program` was built without.
+    /// A preflight failure that names the part that `program` was built without, or lacks because it is too old: FFmpeg
+    /// 4.2 logs no responses, so that most requests seem to fail.
     pub fn check(&self, program: &str, secure: bool) -> Result<(), Failure> {
         let missing = if !self.options.contains_key(&Scope::Hls) {
             "the HLS demuxer"
@@ -112,6 +117,14 @@ impl Capabilities {
             "the protocol http"
         } else if secure && !self.headings.contains("https") {
             "the protocol https"
+        } else if !self.has(Scope::Hls, SINCE_4_3) {
+            let what = format!(
+                "{program} (FFmpeg {}) is older than FFmpeg 4.3: its HLS demuxer has no -{SINCE_4_3}",
+                self.version
+            );
+            return Err(
+                Failure::preflight(what).help("install FFmpeg 4.4 or later, or name one with --ffmpeg PATH")
+            );
         } else {
             return Ok(());
         };
@@ -232,7 +245,8 @@ mod tests {
         http AVOptions:\n  -icy               <boolean>    .D......... request ICY metadata (default true)\n\
         \x20    basic           1            ED......... HTTP basic authentication\n\
         hls muxer AVOptions:\n  -hls_time          <duration>   E.......... segment length (default 2)\n\
-        hls demuxer AVOptions:\n  -max_reload        <int>        .D......... Maximum (from 0 to INT_MAX) (default 100)\n";
+        hls demuxer AVOptions:\n  -max_reload        <int>        .D......... Maximum (from 0 to INT_MAX) (default 100)\n\
+        \x20 -m3u8_hold_counters <int>      .D......... load m3u8 hold counters (default 1000)\n";
     const BANNER: &str = "[info] ffmpeg version 5.1.9-0+deb12u1 Copyright (c) 2000-2026\n\
         [info]   configuration: --enable-gpl --enable-gnutls\n";
 
@@ -266,6 +280,20 @@ mod tests {
             failure.chain(),
             "/opt/ffmpeg did not list its options: ffmpeg: error while loading shared libraries: libx.so.1"
         );
+    }
+
+    #[test]
+    fn a_binary_that_is_too_old_is_reported() {
+        let mut detection = Detection::new();
+        let help =
+            HELP.lines().filter(|line| !line.contains("m3u8_hold_counters")).collect::<Vec<_>>().join("\n");
+        detection.answer(true, help.as_bytes(), b"ffmpeg version 4.2.2-static Copyright\n");
+        let failure = detection.finish("x/ffmpeg").unwrap().check("x/ffmpeg", false).unwrap_err();
+        assert_eq!(
+            failure.chain(),
+            "x/ffmpeg (FFmpeg 4.2.2-static) is older than FFmpeg 4.3: its HLS demuxer has no -m3u8_hold_counters"
+        );
+        assert!(failure.help_text().unwrap().contains("4.4 or later"));
     }
 
     #[test]

@@ -35,6 +35,11 @@ pub fn event(author: Author, fact: log::Event, exchanges: bool) -> Option<Event>
         log::Event::FellBehind { segments } => counted(Counter::SegmentsMissed, segments),
         log::Event::TlsFailed => counted(Counter::TlsErrors, 1),
         log::Event::Exchange(found) if exchanges => Some(Event::Exchange(Box::new(exchange(author, &found)))),
+        log::Event::CutShort { exchange: found, arrived } if exchanges => {
+            let kind = exchange(author, &found).kind;
+            let counted_bytes = found.body_bytes().unwrap_or(0);
+            Some(Event::CutShort { viewer, kind, counted_bytes, arrived_bytes: arrived })
+        }
         log::Event::ConnectFailed { error } if exchanges => {
             let timed_out = error.contains("timed out");
             let reason = format!("connect: {error}");
@@ -69,6 +74,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
     let outcome = match found.ending {
         log::ExchangeEnd::Answered => Outcome::Complete,
         log::ExchangeEnd::Unanswered => Outcome::ClosedByPeer,
+        log::ExchangeEnd::Stale => Outcome::Stale,
         log::ExchangeEnd::InFlight | log::ExchangeEnd::Untraced => Outcome::ProcessExit,
     };
     Exchange {
@@ -94,6 +100,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         idle_ns: None,
         head_bytes: 0,
         body_bytes: found.body_bytes().unwrap_or(0),
+        unknown_body: served && found.body_bytes().is_none(),
         content: None,
         cut_short: false,
         announced_bytes: length,
@@ -142,6 +149,16 @@ mod tests {
         };
         assert_eq!((exchange.kind, &*exchange.name), (Kind::Segment, "seg_7.ts"));
         assert_eq!((exchange.body_bytes, exchange.received_bytes, exchange.download_ns), (1000, None, None));
+    }
+
+    #[test]
+    fn a_body_without_a_length_is_not_counted_as_empty() {
+        let unknown = |status, content_length| {
+            let found = log::Exchange { status: Some(status), content_length, ..found() };
+            exchange(AUTHOR, &found).unknown_body
+        };
+        assert!(unknown(200, None));
+        assert!(!unknown(200, Some(0)) && !unknown(304, None) && !unknown(404, None));
     }
 
     #[test]

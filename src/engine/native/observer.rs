@@ -133,6 +133,7 @@ impl Recorder {
             content,
             cut_short: is_complete && body.is_cut_short(),
             announced_bytes: head.and_then(|head| head.announced),
+            unknown_body: false,
             excess_bytes: transfer.excess_bytes,
             segment: tag.segment,
             // Native viewers do not request them.

@@ -218,6 +218,7 @@ fn exchange(record: &Record, entry: Option<Entry>, read: Option<&Known>) -> Exch
         content: if read.is_some() { Some(Content::Playlist) } else { looks_like(record) },
         cut_short: record.has(flag::CUT_SHORT),
         announced_bytes: announced,
+        unknown_body: false,
         excess_bytes: u64::from(record.excess),
         segment: listed.and_then(|listed| listed.segment()),
         gap: matches!(listed, Some(Listed::Gap)),

@@ -89,17 +89,21 @@ fn sentences(verdict: &Verdict) -> Vec<String> {
         .filter(|criterion| !criterion.met)
         .map(|criterion| format!("{}: {} ({})", criterion.name, criterion.value_text(), criterion.limit))
         .collect();
-    match verdict.kind {
+    let not_met = (!unmet.is_empty()).then(|| format!("Not met: {}", unmet.join("; ")));
+    let because = |what: &str| {
+        verdict.invalid_because.iter().map(|reason| format!("{what}: {reason}")).collect::<Vec<_>>()
+    };
+    let mut sentences = match verdict.kind {
         VerdictKind::Pass => vec![format!("All {} criteria were met.", verdict.criteria.len())],
-        VerdictKind::Fail if unmet.is_empty() => vec!["No viewer ever played.".to_owned()],
-        VerdictKind::Fail => vec![format!("Not met: {}", unmet.join("; "))],
-        VerdictKind::Invalid => verdict
-            .invalid_because
-            .iter()
-            .map(|reason| format!("The result is not valid: {reason}"))
-            .collect(),
+        VerdictKind::Fail => {
+            let failed = not_met.unwrap_or_else(|| "No viewer ever played.".to_owned());
+            std::iter::once(failed).chain(because("Figures that depend on time are not valid")).collect()
+        }
+        VerdictKind::Invalid => because("The result is not valid").into_iter().chain(not_met).collect(),
         VerdictKind::Aborted => vec!["The run was aborted before its planned end.".to_owned()],
-    }
+    };
+    sentences.extend(verdict.warnings.iter().map(|warning| format!("Warning: {warning}")));
+    sentences
 }
 
 fn tiles(Report { snapshot, .. }: &Report) -> Markup {

@@ -7,7 +7,7 @@ use hls_swarm_model::verdict::Verdict;
 
 use crate::output::figures::{bytes, count, milliseconds};
 use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use crate::output::{events, load};
+use crate::output::{events, generator, load};
 
 /// Largest number of reasons and of edges that a table lists.
 const MOST_ROWS: usize = 30;
@@ -205,7 +205,7 @@ pub(super) fn origin(Report { snapshot, .. }: &Report) -> Markup {
 
 /// Lifetimes of viewers, and the state of the load generator.
 pub(super) fn viewers(Report { snapshot, .. }: &Report) -> Markup {
-    let (lifetimes, generator) = (&snapshot.lifetimes, &snapshot.generator);
+    let (lifetimes, condition) = (&snapshot.lifetimes, &snapshot.generator);
     let mut rows = vec![
         ("processes started", count(lifetimes.starts)),
         ("of these, restarts", count(lifetimes.restarts)),
@@ -214,10 +214,11 @@ pub(super) fn viewers(Report { snapshot, .. }: &Report) -> Markup {
         ("exited successfully", count(lifetimes.exits.success)),
         ("exited with an error", count(lifetimes.exits.error)),
         ("ended by a signal", count(lifetimes.exits.signal)),
-        ("lost probe records", count(generator.events_lost)),
-        ("longest event-loop lag of this program", milliseconds(generator.max_lag_ms / 1000.0)),
+        ("lost probe records", count(condition.events_lost)),
+        ("longest event-loop lag of this program", milliseconds(condition.max_lag_ms / 1000.0)),
     ];
-    rows.extend(generator.cpu_percent.map(|cpu| ("processors busy, average", format!("{cpu:.0} %"))));
+    rows.extend(generator::waits(&condition.waits));
+    rows.extend(condition.cpu_percent.map(|cpu| ("processors busy, average", format!("{cpu:.0} %"))));
     rows.extend(snapshot.agreement.kernel_bytes.map(|a| ("bytes read per byte received", format!("{a:.6}"))));
     let rows = rows.iter().map(|(label, value)| named_figure(label, value));
     table("Viewers and load generator", &["", ""], rows)

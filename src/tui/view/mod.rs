@@ -49,7 +49,7 @@ const HELP: [&str; 20] = [
     "drift     how far a viewer is behind the wall clock since it started to play",
     "stalled   currently below real time for too long",
     "4xx, 5xx  responses with such a status code",
-    "cpu, timers late, lost  of this machine; high values make a run INVALID",
+    "waiting, timers late, lost  of this machine; high values make a run INVALID",
 ];
 
 /// Draws the dashboard.

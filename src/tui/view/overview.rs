@@ -170,14 +170,19 @@ fn condition_lines(snapshot: &Snapshot, theme: Theme) -> Vec<Line<'static>> {
         Source::Log => "log, INFERRED",
     };
     let cpu = |percent: Option<f64>| format!("{} %", decimal(percent, 1));
-    let saturated = generator.saturated_seconds;
+    let waiting = generator.waits.of_viewers();
     vec![
         Line::default(),
         figures(
             &[
                 ("source", source.to_owned(), snapshot.sources.requests == Source::Log),
-                ("cpu", cpu(generator.cpu_percent), saturated > 0),
+                ("cpu", cpu(generator.cpu_percent), false),
                 ("own", cpu(generator.own_cpu_percent), false),
+                (
+                    "waiting",
+                    cpu(waiting.map(|share| share * 100.0)),
+                    waiting.is_some_and(|share| share > 0.05),
+                ),
                 ("timers late", format!("{} ms", milliseconds(generator.max_lag_ms / 1e3)), false),
                 ("lost", generator.events_lost.to_string(), generator.events_lost > 0),
             ],

@@ -61,6 +61,10 @@ counters! {
     StaleRequests, Requests, "stale_requests", "requests into closed connections, sent again";
     /// Requests for segments that a playlist announces as missing (EXT-X-GAP); their failures are not errors.
     GapRequests, Probe, "gap_requests", "requests for announced gaps (EXT-X-GAP)";
+    /// Responses with a body of unknown length, which no count of bytes includes. Only in figures from FFmpeg's log.
+    UnknownBodies, Requests, "unknown_bodies", "bodies of unknown length, whose bytes are not counted";
+    /// Requests that viewers sent while they were being stopped at the end of the run; they are among the requests.
+    RequestsAfterEnd, Requests, "requests_after_end", "requests by viewers that were being stopped";
     /// Reconnects that FFmpeg announced.
     Reconnections, FfmpegLog, "reconnections", "reconnects";
     /// Live playlists that FFmpeg could not reload; its process ends then.

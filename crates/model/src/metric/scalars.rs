@@ -171,5 +171,18 @@ fn trust() -> Vec<Metric> {
             "The longest delay with which a timer of this program fired.",
             |s| Some(s.generator.max_lag_ms / 1000.0),
         ),
+        gauge(
+            "generator_wait_ratio",
+            "Time that viewers waited for a processor, as a share of their lives, 0 to 1.",
+            |s| s.generator.waits.of_viewers(),
+        ),
+        counter(
+            "generator_throttled_seconds_total",
+            "Time for which the CPU quota of the control group throttled this program and its viewers.",
+            |s| s.generator.waits.throttled_seconds,
+        ),
+        counter("viewer_stops_total", "Times that a viewer was stopped by a signal such as SIGSTOP.", |s| {
+            count(s.generator.waits.viewer_stops)
+        }),
     ]
 }

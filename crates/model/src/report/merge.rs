@@ -217,12 +217,14 @@ fn judge_merged(parts: &[(String, Report)], merged: &Report) -> Verdict {
     let failed: Vec<&str> = failed.map(|(name, _)| name.as_str()).collect();
     let who =
         if failed.is_empty() { String::new() } else { format!(" (these do not: {})", failed.join(", ")) };
-    verdict.criteria.push(Criterion::new(
+    let merged_runs = Criterion::new(
         criteria::MERGED_RUNS,
         format!("each of the merged runs passes{who}"),
         Some((parts.len() - failed.len()) as f64 / parts.len() as f64),
         failed.is_empty(),
-    ));
+    );
+    let certain = parts.iter().any(|(_, report)| report.verdict.has_certain_failure());
+    verdict.criteria.push(merged_runs.certain(certain));
     for (name, report) in parts {
         let because = report.verdict.invalid_because.iter();
         verdict.invalid_because.extend(because.map(|why| format!("{name}: {why}")));
@@ -232,6 +234,9 @@ fn judge_merged(parts: &[(String, Report)], merged: &Report) -> Verdict {
         verdicts.max_by_key(|one| severity(one)).filter(|one| severity(one) > severity(&verdict))
     {
         (verdict.kind, verdict.exit_code) = (worst.kind, worst.exit_code);
+    }
+    if verdict.kind == VerdictKind::Invalid && certain {
+        (verdict.kind, verdict.exit_code) = (VerdictKind::Fail, Exit::Criteria.code());
     }
     verdict
 }

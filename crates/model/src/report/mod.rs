@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use hls_swarm_base::error::Failure;
 
+use super::exchange::Source;
 use super::run::Run;
 use super::series::Series;
 use super::snapshot::{Snapshot, Timing};
@@ -70,31 +71,45 @@ impl Report {
             report: &'a Report,
         }
         let document = Document { schema: SCHEMA, report: self };
-        if self.snapshot.has_progress() {
+        let inferred = self.snapshot.sources.bytes == Source::Log;
+        if self.snapshot.has_progress() && !inferred {
             return Ok(serde_json::to_string_pretty(&document)? + "\n");
         }
         let mut document = serde_json::to_value(document)?;
-        leave_out_progress(&mut document);
+        if !self.snapshot.has_progress() {
+            leave_out_progress(&mut document);
+        }
+        if inferred {
+            leave_out_socket_bytes(&mut document);
+        }
         Ok(serde_json::to_string_pretty(&document)? + "\n")
     }
 }
 
 /// Removes figures that were not measured, because only players that report their progress provide them.
 fn leave_out_progress(document: &mut Value) {
-    fn rows<'a>(document: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
-        document.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
-    }
-    fn remove(of: &mut Value, keys: &[&str]) {
-        if let Some(object) = of.as_object_mut() {
-            keys.iter().for_each(|key| drop(object.remove(*key)));
-        }
-    }
     remove(document, &["playback", "playback_time"]);
     if let Some(viewers) = document.get_mut("viewers") {
         remove(viewers, &["stalled"]);
     }
     for list in ["/stages", "/per_viewer", "/series/points"] {
         rows(document, list).for_each(|row| remove(row, &["stalled", "media_seconds"]));
+    }
+}
+
+/// Removes figures that were not measured, because only the socket probe provides them.
+fn leave_out_socket_bytes(document: &mut Value) {
+    remove(document, &["head_bytes"]);
+    rows(document, "/per_viewer").for_each(|row| remove(row, &["head_bytes", "received"]));
+}
+
+fn rows<'a>(document: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
+    document.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+fn remove(of: &mut Value, keys: &[&str]) {
+    if let Some(object) = of.as_object_mut() {
+        keys.iter().for_each(|key| drop(object.remove(*key)));
     }
 }
 

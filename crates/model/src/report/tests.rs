@@ -285,6 +285,7 @@ const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/generator/max_lag_ms", Rule::Larger),
     ("/generator/p99_lag_ms", Rule::Larger),
     ("/generator/peak_drop_rate", Rule::Larger),
+    ("/latency_error_seconds", Rule::Larger),
     ("/insight/playlists/longest_stale_seconds", Rule::Larger),
     ("/insight/playlists/farthest_behind_seconds", Rule::Larger),
     ("/insight/faulty/longest_stale_seconds", Rule::Larger),

@@ -161,6 +161,20 @@ pub struct Quantiles {
 // distribution. Until then the larger ones stand in for them.
 merge_fields! { Quantiles { count, p50 = larger, p95 = larger, p99 = larger, max = larger } }
 
+/// By how much latencies are too long, because viewers waited for a processor before they could read what had
+/// arrived, seconds. Durations that are known from packets (rtt, min_rtt) do not have this error.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LatencyError {
+    /// The wait of a viewer each time that it wakes up, on average.
+    pub mean: f64,
+    /// The longest time that one viewer waited within two samples: no latency shorter than the time between two
+    /// samples of a viewer is too long by more than this.
+    pub max: f64,
+}
+
+// Of several runs, the larger ones are bounds of each.
+merge_fields! { LatencyError { mean = larger, max = larger } }
+
 /// Latencies: successful responses only.
 pub type Latency = PerTiming<Option<Quantiles>>;
 

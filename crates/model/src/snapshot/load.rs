@@ -223,6 +223,7 @@ mod tests {
             limit: "error_rate<1%".into(),
             value: Some(0.021),
             met: false,
+            certain: false,
         };
         let failed_criteria = if met == Some(false) { vec![failed] } else { Vec::new() };
         StageRow { clients, met, failed_criteria, ..StageRow::default() }

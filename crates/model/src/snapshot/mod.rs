@@ -24,11 +24,11 @@ use requests::{by_status, with_total};
 pub use insight::{
     Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, OTHER_ADDRESSES, PlaylistFaults,
 };
-pub use latency::{Buckets, Latency, PerTiming, Quantiles, Timing};
+pub use latency::{Buckets, Latency, LatencyError, PerTiming, Quantiles, Timing};
 pub use load::{ManualChange, ManualChanges, StageRow, StreamRow, capacity};
 pub use origin::{Gauge, Origin, SegmentSizes};
 pub use requests::{CacheResults, Errors, PerKind, Rates, THROUGHPUT_WINDOWS};
-pub use trust::{Agreement, Generator, PlaybackSource, Sources};
+pub use trust::{Agreement, Generator, PlaybackSource, Sources, Waits};
 pub use variant::{OTHER, VariantRow};
 pub use viewers::{Exits, Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
 
@@ -64,6 +64,7 @@ pub struct Snapshot {
     #[serde(serialize_with = "with_total")]
     pub bytes: PerKind<u64>,
     /// Bytes of response heads.
+    #[serde(default)]
     pub head_bytes: u64,
     /// Bytes that the kernel received for the viewers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,6 +85,9 @@ pub struct Snapshot {
     /// Latencies.
     #[serde(rename = "latency_seconds")]
     pub latency: Latency,
+    /// By how much waiting for a processor has made latencies too long.
+    #[serde(rename = "latency_error_seconds", default, skip_serializing_if = "Option::is_none")]
+    pub latency_error: Option<LatencyError>,
     /// Latencies as Prometheus histograms.
     #[serde(skip)]
     pub latency_buckets: PerTiming<Buckets>,
@@ -237,6 +241,7 @@ impl Merge for Snapshot {
             insight,
             rates: _,
             latency,
+            latency_error,
             latency_buckets: _,
             playback,
             errors,
@@ -275,6 +280,7 @@ impl Merge for Snapshot {
         self.cache.merge(cache);
         self.insight.merge(insight);
         self.latency.merge(latency);
+        self.latency_error.merge(latency_error);
         self.playback.merge(playback);
         self.errors.merge(errors);
         merge::counted(&mut self.connect_failures, connect_failures);

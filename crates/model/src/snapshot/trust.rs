@@ -75,6 +75,48 @@ impl Merge for Agreement {
     }
 }
 
+/// How long the processes of a run were ready to run and did not run. Sums, so that those of shards can be added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Waits {
+    /// Time that the threads of this program waited for a processor, in `sampled_seconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_wait_seconds: Option<f64>,
+    /// Time that viewers waited for a processor, in `viewer_sampled_seconds`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewer_wait_seconds: Option<f64>,
+    /// The part of the viewers' lives in which their waiting was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewer_sampled_seconds: Option<f64>,
+    /// Time for which the control group was throttled because of its CPU quota, added over processors; absent without
+    /// a quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttled_seconds: Option<f64>,
+    /// Time for which any process of this machine waited for a processor (pressure stall information).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_pressure_seconds: Option<f64>,
+    /// How many times a viewer was stopped (SIGSTOP).
+    pub viewer_stops: u64,
+    /// Time for which viewers were stopped, at least.
+    pub viewer_stopped_seconds: f64,
+}
+
+merge_fields! {
+    Waits {
+        own_wait_seconds, viewer_wait_seconds, viewer_sampled_seconds, throttled_seconds, cpu_pressure_seconds,
+        viewer_stops, viewer_stopped_seconds,
+    }
+}
+
+impl Waits {
+    /// Seconds that a viewer waited for a processor per second of its life; `None` = not measured.
+    #[must_use]
+    pub fn of_viewers(&self) -> Option<f64> {
+        let sampled = self.viewer_sampled_seconds.filter(|seconds| *seconds > 0.0)?;
+        Some(self.viewer_wait_seconds? / sampled)
+    }
+}
+
 /// The condition of the load generator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Generator {
@@ -88,6 +130,9 @@ pub struct Generator {
     /// Average share of one processor that this program itself used (viewers not included), percent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own_cpu_percent: Option<f64>,
+    /// How long its processes waited for a processor.
+    #[serde(default)]
+    pub waits: Waits,
     /// The longest delay with which a timer of this program fired, milliseconds.
     pub max_lag_ms: f64,
     /// The 99th percentile of these delays, milliseconds.
@@ -116,6 +161,7 @@ impl Merge for Generator {
             saturated_seconds,
             sampled_seconds,
             own_cpu_percent: _,
+            waits,
             max_lag_ms,
             p99_lag_ms,
             events_lost,
@@ -125,6 +171,7 @@ impl Merge for Generator {
             peak_drop_rate,
         } = other;
         (self.cpu_percent, self.own_cpu_percent) = (cpu, own_cpu);
+        self.waits.merge(waits);
         self.saturated_seconds.merge(saturated_seconds);
         self.sampled_seconds.merge(sampled_seconds);
         larger(&mut self.max_lag_ms, max_lag_ms);

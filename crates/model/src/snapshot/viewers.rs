@@ -206,8 +206,10 @@ pub struct ViewerRow {
     #[serde(with = "by_status")]
     pub http_status: BTreeMap<u16, u64>,
     /// Bytes that the kernel received for it.
+    #[serde(default)]
     pub received: u64,
     /// Bytes of response heads.
+    #[serde(default)]
     pub head_bytes: u64,
     /// The last error of its process, as FFmpeg printed it; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]

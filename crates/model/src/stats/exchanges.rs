@@ -121,6 +121,13 @@ impl Failures {
         errors.objects_failed += u64::from(!is_repeat);
     }
 
+    /// Counts the failure of an exchange that has been counted without one.
+    pub(crate) fn cut_short(&mut self) {
+        self.errors.broken += 1;
+        self.errors.failed += 1;
+        self.errors.objects_failed = (self.errors.objects_failed + 1).min(self.errors.objects);
+    }
+
     /// Whether a connection that could not be made is a failure. A viewer that was stopped while it waited has not seen
     /// one.
     pub(crate) fn is_failed_connect(&self, given_up_after_ns: Option<u64>) -> bool {
@@ -185,6 +192,9 @@ impl Exchanges {
         self.requests[exchange.kind] += 1;
         self.bytes[exchange.kind] += exchange.body_bytes;
         self.head_bytes += exchange.head_bytes;
+        if exchange.unknown_body {
+            self.counters.add(Counter::UnknownBodies, 1);
+        }
         match exchange.status {
             Some(status) => *self.http_status.entry(status).or_default() += 1,
             None => self.counters.add(Counter::Unanswered, 1),
@@ -202,6 +212,17 @@ impl Exchanges {
         }
         self.weigh(exchange);
         self.time(exchange)
+    }
+
+    /// Corrects the count of a body that did not arrive whole. That it ended early is an error if that is certain; an
+    /// unknown number of bytes counts as none.
+    pub fn cut_short(&mut self, kind: Kind, counted: u64, arrived: Option<u64>) {
+        let missing = counted.saturating_sub(arrived.unwrap_or(0));
+        self.bytes[kind] = self.bytes[kind].saturating_sub(missing);
+        match arrived {
+            Some(_) => self.failures.cut_short(),
+            None => self.counters.add(Counter::UnknownBodies, 1),
+        }
     }
 
     /// Counts a request that no server ever saw: neither a request nor an error, for the viewer sends

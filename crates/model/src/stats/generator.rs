@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::distribution::Distribution;
 use super::series::Totals;
-use crate::snapshot::Generator;
+use crate::event::Waited;
+use crate::merge::Merge;
+use crate::snapshot::{Generator, LatencyError, Waits};
 
 /// The share above which all processors count as busy, percent.
 const SATURATED: f64 = 98.0;
@@ -25,6 +27,10 @@ pub struct Condition {
     /// Lines read and dropped since the last tick, and the worst share of all ticks.
     since_tick: (u64, u64),
     peak_drop: Option<f64>,
+    waits: Waits,
+    /// How many times the sampled viewers got a processor.
+    turns: u64,
+    longest_wait_ns: u64,
 }
 
 impl Default for Condition {
@@ -41,6 +47,9 @@ impl Default for Condition {
             degraded: BTreeSet::new(),
             since_tick: (0, 0),
             peak_drop: None,
+            waits: Waits::default(),
+            turns: 0,
+            longest_wait_ns: 0,
         }
     }
 }
@@ -81,6 +90,28 @@ impl Condition {
         self.saturated += u64::from(cpu_percent >= SATURATED);
     }
 
+    pub(crate) fn waited(&mut self, waited: &Waited) {
+        let seconds = |nanos: u64| nanos as f64 / 1e9;
+        let sampled = |nanos: u64| (waited.viewers_elapsed_ns > 0).then(|| seconds(nanos));
+        self.waits.merge(&Waits {
+            own_wait_seconds: waited.own_ns.map(seconds),
+            viewer_wait_seconds: sampled(waited.viewers_ns),
+            viewer_sampled_seconds: sampled(waited.viewers_elapsed_ns),
+            throttled_seconds: waited.throttled_ns.map(seconds),
+            cpu_pressure_seconds: waited.pressure_ns.map(seconds),
+            viewer_stops: waited.stops,
+            viewer_stopped_seconds: seconds(waited.stopped_ns),
+        });
+        self.turns += waited.viewers_turns;
+        self.longest_wait_ns = self.longest_wait_ns.max(waited.longest_ns);
+    }
+
+    /// By how much latencies may be too long; `None` before the first sample of a viewer.
+    pub(crate) fn latency_error(&self) -> Option<LatencyError> {
+        let waited = self.waits.viewer_wait_seconds?;
+        Some(LatencyError { mean: waited / self.turns.max(1) as f64, max: self.longest_wait_ns as f64 / 1e9 })
+    }
+
     /// The sums over all samples; the rest is not known here.
     pub(crate) fn totals(&self) -> Totals {
         Totals { cpu: self.cpu, own_cpu: self.own_cpu, samples: self.samples, ..Totals::default() }
@@ -98,6 +129,7 @@ impl Condition {
             saturated_seconds: self.saturated,
             sampled_seconds: self.samples,
             own_cpu_percent: mean(self.own_cpu),
+            waits: self.waits,
             max_lag_ms: lag.map_or(0.0, |lag| lag.max * 1000.0),
             p99_lag_ms: lag.map_or(0.0, |lag| lag.p99 * 1000.0),
             events_lost: self.events_lost,

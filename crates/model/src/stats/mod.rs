@@ -163,6 +163,9 @@ impl Stats {
                 self.viewers.received(exchange.viewer, exchange.received_bytes.unwrap_or(0));
             }
             Event::Exchange(exchange) => {
+                if self.closed.is_some_and(|(closed_ns, ..)| exchange.started_ns >= closed_ns) {
+                    self.counters.add(Counter::RequestsAfterEnd, 1);
+                }
                 if let Some(retransmits) = self.retransmits.add(&exchange) {
                     self.counters.add(Counter::Retransmits, retransmits);
                 }
@@ -183,6 +186,12 @@ impl Stats {
                     startup.into_iter().for_each(|nanos| sliding_window.startup(nanos));
                 }
                 self.origin_stats.exchange(&exchange);
+            }
+            Event::CutShort { viewer, kind, counted_bytes, arrived_bytes } => {
+                let missing = counted_bytes.saturating_sub(arrived_bytes.unwrap_or(0));
+                self.exchanges.cut_short(kind, counted_bytes, arrived_bytes);
+                self.parts.cut_short(viewer, kind, counted_bytes, arrived_bytes);
+                self.viewers.cut_short(viewer, kind, missing);
             }
             // The model of playback is to follow from these.
             Event::Playlist { .. } => {}
@@ -228,6 +237,7 @@ impl Stats {
             Event::Machine { cpu_percent, own_cpu_percent } => {
                 self.condition.machine(cpu_percent, own_cpu_percent);
             }
+            Event::Waited(waited) => self.condition.waited(&waited),
         }
     }
 
@@ -345,6 +355,7 @@ impl Stats {
         Snapshot {
             latency_buckets: self.buckets(),
             latency: self.with_startup(exchanges.latency()),
+            latency_error: self.condition.latency_error(),
             insight: self.insight.insight(),
             ..self.figures(at_ns)
         }
@@ -379,6 +390,7 @@ impl Stats {
             insight: Insight::default(),
             rates: self.recent.rates(),
             latency: Latency::default(),
+            latency_error: None,
             latency_buckets: PerTiming::default(),
             playback,
             errors: exchanges.errors(),

@@ -126,6 +126,19 @@ impl Parts {
         }
     }
 
+    pub(crate) fn cut_short(&mut self, viewer: u32, kind: Kind, counted: u64, arrived: Option<u64>) {
+        if let Some(current) = &mut self.current {
+            current.exchanges.cut_short(kind, counted, arrived);
+        }
+        if let Some(stream) = self.stream(viewer) {
+            stream.bytes[kind] =
+                stream.bytes[kind].saturating_sub(counted.saturating_sub(arrived.unwrap_or(0)));
+            if arrived.is_some() {
+                stream.failures.cut_short();
+            }
+        }
+    }
+
     pub(crate) fn connect_failed(&mut self, viewer: u32, timed_out: bool, is_repeat: bool) {
         if let Some(current) = &mut self.current {
             current.exchanges.failures.connect_failed(timed_out, is_repeat);

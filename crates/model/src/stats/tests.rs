@@ -46,6 +46,7 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         idle_ns: None,
         head_bytes: 300,
         body_bytes: 1000,
+        unknown_body: false,
         content: Some(Content::MpegTs),
         cut_short: false,
         announced_bytes: Some(1000),

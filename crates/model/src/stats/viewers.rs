@@ -406,6 +406,12 @@ impl Viewers {
         None
     }
 
+    /// Takes back bytes of a body that did not arrive whole.
+    pub fn cut_short(&mut self, number: u32, kind: Kind, missing: u64) {
+        let bytes = &mut self.viewer(number).row.bytes[kind];
+        *bytes = bytes.saturating_sub(missing);
+    }
+
     /// Credits bytes that no exchange accounts for.
     pub fn received(&mut self, number: u32, bytes: u64) {
         self.viewer(number).row.received += bytes;

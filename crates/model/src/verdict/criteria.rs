@@ -1,11 +1,13 @@
 //! The verdict: whether the run is valid, and whether it met its criteria.
 //!
-//! In this order: no viewer ever played (6), the run proves nothing (5), it was interrupted (128 + n),
-//! a criterion was not met (4), pass (0).
+//! In this order: no viewer ever played (6), a criterion failed for certain (4), the run proves nothing (5), it was
+//! interrupted (128 + n), a criterion was not met (4), pass (0). Certain is a failure that the load generator's own
+//! condition cannot have caused: a server does not respond with 503 because a viewer is late.
 
 use hls_swarm_base::exit::Exit;
 
 use super::threshold::{Threshold, Timings};
+use super::validity;
 use crate::metric::{self, Scope, Unit, criteria as names};
 use crate::snapshot::Snapshot;
 use crate::verdict::{Criterion, Verdict, VerdictKind};
@@ -15,15 +17,6 @@ use crate::verdict::{Criterion, Verdict, VerdictKind};
 const LEAST_ACTIVE: f64 = 0.9;
 /// Largest error rate. Above it the field's alert "error rate > 1 %" fires.
 const MOST_ERRORS: f64 = 0.01;
-/// A run in which all processors were busy for more than this share of its seconds proves nothing.
-const MOST_SATURATED: f64 = 0.5;
-/// Timers that fire later than this (99th percentile) make the program's own figures inaccurate, milliseconds.
-const MOST_LAG_MS: f64 = 500.0;
-/// A program that was stopped for longer than this has evaluated viewers too late, and
-/// may have counted its own pauses as stalls, milliseconds.
-const MOST_STANDSTILL_MS: f64 = 3000.0;
-/// Kernel and probe have to agree on bytes this well.
-const LEAST_AGREEMENT: f64 = 0.999;
 
 /// Evaluates a run by its last snapshot. A threshold replaces the built-in criterion about the
 /// same metric. `interrupted_by` is the signal that ended the run before its planned end.
@@ -38,28 +31,50 @@ pub fn judge(
     criteria.retain(|criterion| thresholds.iter().all(|threshold| threshold.metric() != criterion.name));
     criteria.extend(thresholds.iter().map(|threshold| held(threshold, snapshot, timings)));
     criteria.extend(levels(snapshot));
-    let invalid_because = invalid(snapshot);
+    let mut invalid_because = validity::invalid(snapshot);
+    invalid_because.extend(validity::undecided(snapshot, timings, thresholds));
+    let warnings = validity::warnings(snapshot);
+    let mut verdict = Verdict {
+        kind: VerdictKind::Pass,
+        exit_code: Exit::Pass.code(),
+        criteria,
+        invalid_because,
+        warnings,
+    };
+    let invalid = !verdict.invalid_because.is_empty();
     let (kind, exit) = if let (Some(signal), 0) = (interrupted_by, snapshot.lifetimes.played) {
         (VerdictKind::Aborted, Exit::Signal(signal))
-    } else if snapshot.lifetimes.played == 0 {
+    } else if snapshot.lifetimes.played == 0 && !(invalid && nothing_failed(snapshot)) {
         (VerdictKind::Fail, Exit::NeverPlayed)
-    } else if !invalid_because.is_empty() {
+    } else if invalid && !verdict.has_certain_failure() {
         (VerdictKind::Invalid, Exit::Invalid)
     } else if let Some(signal) = interrupted_by {
         (VerdictKind::Aborted, Exit::Signal(signal))
-    } else if criteria.iter().any(|criterion| !criterion.met) {
+    } else if verdict.criteria.iter().any(|criterion| !criterion.met) {
         (VerdictKind::Fail, Exit::Criteria)
     } else {
         (VerdictKind::Pass, Exit::Pass)
     };
-    Verdict { kind, exit_code: exit.code(), criteria, invalid_because }
+    (verdict.kind, verdict.exit_code) = (kind, exit.code());
+    verdict
+}
+
+/// Whether no request and no process failed, so that viewers that never played may only have been too slow.
+const fn nothing_failed(snapshot: &Snapshot) -> bool {
+    let exits = &snapshot.lifetimes.exits;
+    snapshot.errors.failed == 0 && exits.error + exits.signal == 0
 }
 
 /// The verdict with one criterion more that was not met.
 #[must_use]
 pub fn aborted_by(mut verdict: Verdict, criterion: Criterion) -> Verdict {
+    let fails = match verdict.kind {
+        VerdictKind::Pass => true,
+        VerdictKind::Invalid => criterion.certain,
+        VerdictKind::Fail | VerdictKind::Aborted => false,
+    };
     verdict.criteria.push(criterion);
-    if verdict.kind == VerdictKind::Pass {
+    if fails {
         (verdict.kind, verdict.exit_code) = (VerdictKind::Fail, Exit::Criteria.code());
     }
     verdict
@@ -103,7 +118,9 @@ fn held(threshold: &Threshold, snapshot: &Snapshot, timings: &dyn Timings) -> Cr
     let value = threshold.measure(snapshot, timings);
     // A criterion that was not measured is not met.
     let met = value.is_some_and(|value| threshold.holds(value));
-    Criterion::new(threshold.metric(), threshold.to_string(), value, met)
+    let certain = validity::certain_value(threshold.metric(), snapshot);
+    let certain = certain.is_some_and(|least| threshold.holds(0.0) && !threshold.holds(least));
+    Criterion::new(threshold.metric(), threshold.to_string(), value, met).certain(certain)
 }
 
 fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
@@ -127,64 +144,27 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
         let limit = format!(">= {}", Unit::Share.text(LEAST_ACTIVE));
         Criterion::new(names::ACTIVE_RATIO, limit, Some(ratio), ratio >= LEAST_ACTIVE)
     }));
-    criteria.push(Criterion::new(
-        names::ERROR_RATE,
-        format!("<= {}", Unit::Share.text(MOST_ERRORS)),
-        snapshot.errors.rate,
-        snapshot.errors.rate.is_some_and(|rate| rate <= MOST_ERRORS),
-    ));
+    criteria.push(
+        Criterion::new(
+            names::ERROR_RATE,
+            format!("<= {}", Unit::Share.text(MOST_ERRORS)),
+            snapshot.errors.rate,
+            snapshot.errors.rate.is_some_and(|rate| rate <= MOST_ERRORS),
+        )
+        .certain(validity::certain_value(names::ERROR_RATE, snapshot).is_some_and(|rate| rate > MOST_ERRORS)),
+    );
     criteria
 }
 
-fn invalid(snapshot: &Snapshot) -> Vec<String> {
-    let generator = &snapshot.generator;
-    let mut because = Vec::new();
-    if generator.events_lost > 0 {
-        because.push(format!("{} records of the probe were lost", generator.events_lost));
-    }
-    let unseen =
-        snapshot.viewers.iter().filter(|row| row.media_seconds > 0.0 && row.requests.total() == 0).count();
-    if unseen > 0 {
-        because.push(format!("{unseen} viewers played without a single request being seen"));
-    }
-    let saturated = generator.saturated_seconds as f64 / generator.sampled_seconds.max(1) as f64;
-    if saturated > MOST_SATURATED {
-        because.push(format!(
-            "all processors of this machine were busy in {} of {} seconds: end what else runs here, or take \
-             fewer viewers or more machines",
-            generator.saturated_seconds, generator.sampled_seconds
-        ));
-    }
-    if generator.p99_lag_ms > MOST_LAG_MS {
-        because.push(format!(
-            "this program itself was {:.0} ms late in 1 of 100 cases: the machine is overloaded",
-            generator.p99_lag_ms
-        ));
-    }
-    if generator.max_lag_ms > MOST_STANDSTILL_MS {
-        because.push(format!(
-            "this program itself was stopped or starved for {:.1} s, and saw too late what viewers did meanwhile: \
-             the machine is overloaded, or the process was stopped",
-            generator.max_lag_ms / 1000.0
-        ));
-    }
-    if let Some(agreement) = snapshot.agreement.kernel_bytes
-        && !(LEAST_AGREEMENT..=2.0 - LEAST_AGREEMENT).contains(&agreement)
-    {
-        because.push(format!("viewers read {agreement:.4} of the bytes that the kernel received for them"));
-    }
-    because
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::exchange::Source;
     use crate::snapshot::{PlaybackSource, Sources, ViewerRow};
     use crate::stats::{Expectation, Stats};
-    use crate::verdict::error_rate_limit::ErrorRateLimit;
+    use crate::verdict::error_rate_limit::{ErrorRateLimit, Exceeded};
 
-    fn good() -> Snapshot {
+    pub(in crate::verdict) fn good() -> Snapshot {
         let sources =
             Sources { requests: Source::Probe, bytes: Source::Probe, playback: PlaybackSource::Progress };
         let expectation = Expectation {
@@ -230,10 +210,53 @@ mod tests {
             s.viewers.push(ViewerRow { media_seconds: 2.0, ..ViewerRow::default() });
         };
         assert_eq!(verdict(unseen, None), (VerdictKind::Invalid, 5));
-        let busy = |s: &mut Snapshot| {
-            (s.generator.saturated_seconds, s.generator.sampled_seconds) = (6, 10);
+        assert_eq!(verdict(starved, Some(2)), (VerdictKind::Invalid, 5));
+    }
+
+    fn starved(snapshot: &mut Snapshot) {
+        let waits = &mut snapshot.generator.waits;
+        (waits.viewer_wait_seconds, waits.viewer_sampled_seconds) = (Some(21.0), Some(100.0));
+    }
+
+    #[test]
+    fn failures_that_lateness_cannot_cause_count_in_an_invalid_run() {
+        let with_errors = |http: u64, timeouts: u64| {
+            move |s: &mut Snapshot| {
+                starved(s);
+                s.errors.attempts = 100;
+                (s.errors.http, s.errors.timeouts, s.errors.failed) = (http, timeouts, http + timeouts);
+                s.errors = s.errors.with_rate();
+            }
         };
-        assert_eq!(verdict(busy, Some(2)), (VerdictKind::Invalid, 5));
+        assert_eq!(verdict(with_errors(38, 0), None), (VerdictKind::Fail, 4));
+        assert_eq!(verdict(with_errors(0, 38), None), (VerdictKind::Invalid, 5));
+        assert_eq!(verdict(with_errors(1, 37), None), (VerdictKind::Invalid, 5));
+        assert_eq!(verdict(with_errors(38, 0), Some(2)), (VerdictKind::Aborted, 130));
+        // Records that were lost may all have been successes.
+        let lost = |s: &mut Snapshot| {
+            with_errors(2, 0)(s);
+            s.generator.events_lost = 200;
+        };
+        assert_eq!(verdict(lost, None), (VerdictKind::Invalid, 5));
+        let mut snapshot = good();
+        with_errors(38, 0)(&mut snapshot);
+        let judged = |threshold: &str| judge(&snapshot, &(), &[threshold.parse().unwrap()], None).exit_code;
+        assert_eq!([judged("error_rate<10%"), judged("error_rate<50%"), judged("error_rate>90%")], [4, 5, 5]);
+        assert!(!judge(&snapshot, &(), &[], None).invalid_because.is_empty(), "both are listed");
+    }
+
+    #[test]
+    fn viewers_that_were_only_too_slow_have_not_shown_that_the_stream_does_not_play() {
+        let never = |s: &mut Snapshot| {
+            starved(s);
+            s.lifetimes.played = 0;
+        };
+        assert_eq!(verdict(never, None), (VerdictKind::Invalid, 5));
+        let refused = |s: &mut Snapshot| {
+            never(s);
+            s.errors.failed = 1;
+        };
+        assert_eq!(verdict(refused, None), (VerdictKind::Fail, 6));
     }
 
     #[test]
@@ -254,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_run_that_was_given_up_is_no_pass_and_hides_nothing_worse() {
-        let error_rate_limit = || ErrorRateLimit::default().criterion(Some(0.6));
+        let error_rate_limit = || ErrorRateLimit::default().criterion(Exceeded { rate: 0.6, certain: 0.1 });
         let lenient = ["error_rate<90%".parse().unwrap()];
         let verdict = judge(&good(), &(), &lenient, None);
         assert_eq!(verdict.exit_code, 0);
@@ -265,6 +288,9 @@ mod tests {
         lost.generator.events_lost = 1;
         let verdict = aborted_by(judge(&lost, &(), &[], None), error_rate_limit());
         assert_eq!((verdict.kind, verdict.exit_code), (VerdictKind::Invalid, 5));
+        let of_the_server = ErrorRateLimit::default().criterion(Exceeded { rate: 0.6, certain: 0.5 });
+        let verdict = aborted_by(judge(&lost, &(), &[], None), of_the_server);
+        assert_eq!((verdict.kind, verdict.exit_code), (VerdictKind::Fail, 4));
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub mod abort;
 pub mod criteria;
 pub mod error_rate_limit;
 pub mod threshold;
+mod validity;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,12 +49,21 @@ pub struct Criterion {
     pub value: Option<f64>,
     /// Whether it was met.
     pub met: bool,
+    /// Whether it failed for a reason that the condition of the load generator cannot have caused. Such a failure
+    /// counts even if the run is otherwise invalid.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certain: bool,
 }
 
 impl Criterion {
     /// The criterion `name` of the catalogue with what was measured.
     pub(crate) fn new(name: &str, limit: impl Into<String>, value: Option<f64>, met: bool) -> Self {
-        Self { name: name.to_owned(), limit: limit.into(), value, met }
+        Self { name: name.to_owned(), limit: limit.into(), value, met, certain: false }
+    }
+
+    /// The same criterion, failed for certain if `certain`.
+    pub(crate) fn certain(self, certain: bool) -> Self {
+        Self { certain: certain && !self.met, ..self }
     }
 
     /// The measured value, for people.
@@ -82,4 +92,15 @@ pub struct Verdict {
     pub criteria: Vec<Criterion>,
     /// The reasons why the run proves nothing; empty if it is valid.
     pub invalid_because: Vec<String>,
+    /// Observations that make figures less exact, but not invalid.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether a criterion failed for a reason that the condition of the load generator cannot have caused.
+    #[must_use]
+    pub fn has_certain_failure(&self) -> bool {
+        self.criteria.iter().any(|criterion| criterion.certain)
+    }
 }

@@ -5,6 +5,13 @@
 pub enum Event {
     /// A request and its response, as far as it was logged (levels `debug` and `trace`).
     Exchange(Exchange),
+    /// The body of a response that has been reported already did not arrive whole.
+    CutShort {
+        /// The exchange, as it was reported.
+        exchange: Exchange,
+        /// Bytes of the body that arrived; `None` = the log does not show that.
+        arrived: Option<u64>,
+    },
     /// A connection could not be made; once per attempt to open, whatever the number of addresses.
     ConnectFailed {
         /// The error text of the C library.
@@ -88,6 +95,10 @@ pub struct Chunks {
     pub last_ns: u64,
 }
 
+/// The longest time after which a request into a connection that had ended before is given up: FFmpeg reads the end of
+/// the connection as soon as it waits for the response. Nanoseconds.
+pub(super) const STALE_WITHIN_NS: u64 = 1_000_000_000;
+
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExchangeEnd {
@@ -96,6 +107,10 @@ pub enum ExchangeEnd {
     Answered,
     /// FFmpeg went on without a response: the connection was closed, reset or timed out.
     Unanswered,
+    /// FFmpeg sent the request into a kept connection that had ended, and immediately sent it again on a new one
+    /// (RFC 9112, 9.3.1). The log does not show when the server closed it: a server that closes a kept connection
+    /// within [`STALE_WITHIN_NS`] of a request, because of that request, looks the same.
+    Stale,
     /// The viewer stopped, or the log ended, before a response head arrived.
     InFlight,
     /// The log level does not show responses, so nothing is known about this one.

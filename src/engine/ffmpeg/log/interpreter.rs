@@ -5,12 +5,14 @@
 //! no status yet was given up; without this, a request written into a connection that the server
 //! had closed would wait for an answer until the end of the log.
 
-use super::event::{Chunks, Event, Exchange, ExchangeEnd};
+use super::event::{Chunks, Event, Exchange, ExchangeEnd, STALE_WITHIN_NS};
 use super::line::{Kind, Level, Line};
 
 /// Maximum number of objects that are followed; FFmpeg needs a handful per playlist. Beyond that, the oldest one is
 /// reported and no longer followed.
 const MAX_OPEN: usize = 64;
+/// Maximum number of responses that are remembered in case their bodies turn out to be cut short.
+const MAX_ANSWERED: usize = 16;
 /// Longest value of a header or an error that is kept.
 const MAX_VALUE_BYTES: usize = 4096;
 
@@ -30,6 +32,8 @@ pub struct Interpreter {
     segment_retries: bool,
     reload_failed: bool,
     open: Vec<(Stage, Exchange)>,
+    /// The last responses with a body of announced length, one for each connection.
+    answered: Vec<Exchange>,
 }
 
 impl Interpreter {
@@ -44,6 +48,7 @@ impl Interpreter {
             segment_retries: true,
             reload_failed: false,
             open: Vec::new(),
+            answered: Vec::new(),
         }
     }
 
@@ -71,8 +76,8 @@ impl Interpreter {
                 self.moved_on(out);
                 out(Event::TlsFailed);
             }
-            (_, "hls" | "NULL" | "AVFormatContext") => self.demuxer(line.text, out),
-            (_, name) if name.starts_with("in#") => self.demuxer(line.text, out),
+            (_, "hls" | "NULL" | "AVFormatContext") => self.demuxer(line, out),
+            (_, name) if name.starts_with("in#") => self.demuxer(line, out),
             (_, "") => self.tool(line, out),
             _ => {}
         }
@@ -114,6 +119,45 @@ impl Interpreter {
             out(Event::WillReconnect);
         } else if text.starts_with("Error reading HTTP response: ") || text.starts_with("Opening '") {
             self.moved_on(out);
+        } else if let Some(rest) = text.strip_prefix("Stream ends prematurely at ")
+            && let Some((arrived, _)) = rest.split_once(',')
+        {
+            self.cut_short(address, arrived.trim().parse().ok(), out);
+        }
+    }
+
+    /// The demuxer opens what it has just requested again: the request went into a connection that had ended.
+    fn sent_again(&mut self, line: &Line<'_>, out: &mut impl FnMut(Event)) {
+        let Some(index) = self.open.iter().position(|(stage, _)| *stage == Stage::Awaiting) else { return };
+        let Some((_, exchange)) = self.open.get_mut(index) else { return };
+        if !exchange.kept_connection || self.stopping || exchange.path.is_empty() {
+            return;
+        }
+        let ended = if let Some(rest) = line.text.strip_prefix("keepalive request failed for ") {
+            // After a time-out, a server that was there has not responded.
+            let error = rest.rsplit_once("with error: '").map_or("", |(_, error)| error);
+            ["Broken pipe", "Connection reset"].iter().any(|reset| error.starts_with(reset)).then_some(true)
+        } else if let Some(rest) = line.text.strip_prefix("Opening '") {
+            let same = rest.split_once('\'').is_some_and(|(url, _)| url.ends_with(&exchange.path));
+            let soon = line.at_ns.saturating_sub(exchange.started_ns) < STALE_WITHIN_NS;
+            (same && soon).then_some(false)
+        } else {
+            None
+        };
+        let Some(reset) = ended else { return };
+        exchange.ending = ExchangeEnd::Stale;
+        let context = exchange.context;
+        self.close(index, out);
+        if reset {
+            // The connection was reset, perhaps in the middle of the body before.
+            self.cut_short(context, None, out);
+        }
+    }
+
+    /// The last body on a connection did not arrive whole.
+    fn cut_short(&mut self, context: u64, arrived: Option<u64>, out: &mut impl FnMut(Event)) {
+        if let Some(index) = self.answered.iter().rposition(|exchange| exchange.context == context) {
+            out(Event::CutShort { exchange: self.answered.remove(index), arrived });
         }
     }
 
@@ -132,7 +176,9 @@ impl Interpreter {
         }
     }
 
-    fn demuxer(&mut self, text: &str, out: &mut impl FnMut(Event)) {
+    fn demuxer(&mut self, line: &Line<'_>, out: &mut impl FnMut(Event)) {
+        let text = line.text;
+        self.sent_again(line, out);
         self.moved_on(out);
         if text.starts_with("Failed to reload playlist ") {
             // FFmpeg logs each failure twice.
@@ -269,10 +315,20 @@ impl Interpreter {
         let (_, mut exchange) = self.open.remove(index);
         exchange.ending = match (exchange.status, self.trace, self.stopping) {
             (Some(_), _, _) => ExchangeEnd::Answered,
+            _ if exchange.ending == ExchangeEnd::Stale => ExchangeEnd::Stale,
             (None, false, _) => ExchangeEnd::Untraced,
             (None, true, true) => ExchangeEnd::InFlight,
             (None, true, false) => ExchangeEnd::Unanswered,
         };
+        if exchange.ending == ExchangeEnd::Answered {
+            self.answered.retain(|other| other.context != exchange.context);
+            if exchange.content_length.is_some() && exchange.chunks.is_none() {
+                self.answered.push(exchange.clone());
+            }
+            if self.answered.len() > MAX_ANSWERED {
+                self.answered.remove(0);
+            }
+        }
         out(Event::Exchange(exchange));
     }
 }

@@ -1,0 +1,216 @@
+//! Validity: whether the load generator was able to measure.
+//!
+//! The evidence is what happened to the program's own processes. That other work keeps the processors busy is only a
+//! warning: as long as viewers get a processor when they need one, their figures are right.
+
+use super::threshold::{Threshold, Timings};
+use crate::metric::{Unit, criteria};
+use crate::snapshot::{Generator, Snapshot};
+
+/// The largest share of their lives for which viewers may wait for a processor. Measured with 6 to 35 viewers on two
+/// processors: at 0.08 to 0.15 the media that played was within 1 % of the media that was due, as without any waiting;
+/// at 0.38 it was 30 % less, and a healthy stream failed.
+const MOST_WAITING: f64 = 0.2;
+/// From this share on, latencies and startup times are visibly too long, but playback is not.
+const SOME_WAITING: f64 = 0.05;
+/// The longest time that one viewer may wait: longer than this, and a live stream runs out of what a viewer buffers.
+/// Also the longest time that this program may stand still: it evaluates viewers too late, and
+/// may count its own pauses as stalls. Seconds.
+const LONGEST_PAUSE: f64 = 3.0;
+/// The largest share of the run for which the control group may be throttled. Beyond 1 %, the 99th percentile of a
+/// latency measures the quota.
+const MOST_THROTTLED: f64 = 0.01;
+/// Timers that fire later than this (99th percentile) make the program's own figures inaccurate, milliseconds.
+const MOST_LAG_MS: f64 = 500.0;
+/// Share of the seconds with busy processors from which on a warning is given.
+const MOSTLY_SATURATED: f64 = 0.5;
+/// Kernel and probe have to agree on bytes this well.
+const LEAST_AGREEMENT: f64 = 0.999;
+
+/// The reasons why a run proves nothing; empty if it is valid.
+pub(super) fn invalid(snapshot: &Snapshot) -> Vec<String> {
+    let mut because = lost(snapshot);
+    because.extend(starved(snapshot));
+    because
+}
+
+/// What was not measured, or not measured consistently.
+fn lost(snapshot: &Snapshot) -> Vec<String> {
+    let mut because = Vec::new();
+    let records = snapshot.generator.events_lost;
+    if records > 0 {
+        because.push(format!("{records} records of the probe were lost"));
+    }
+    let unseen =
+        snapshot.viewers.iter().filter(|row| row.media_seconds > 0.0 && row.requests.total() == 0).count();
+    if unseen > 0 {
+        because.push(format!("{unseen} viewers played without a single request being seen"));
+    }
+    if let Some(agreement) = snapshot.agreement.kernel_bytes
+        && !(LEAST_AGREEMENT..=2.0 - LEAST_AGREEMENT).contains(&agreement)
+    {
+        because.push(format!("viewers read {agreement:.4} of the bytes that the kernel received for them"));
+    }
+    because
+}
+
+/// How the processes of this run were kept from running.
+fn starved(snapshot: &Snapshot) -> Vec<String> {
+    let generator = &snapshot.generator;
+    let waits = &generator.waits;
+    let mut because = Vec::new();
+    if let Some(share) = waits.of_viewers().filter(|share| *share > MOST_WAITING) {
+        because.push(format!(
+            "viewers waited for a processor in {:.0} % of their time, more than {:.0} %: end what else runs here, or \
+             take fewer viewers or more machines",
+            share * 100.0,
+            MOST_WAITING * 100.0
+        ));
+    }
+    if let Some(error) = snapshot.latency_error.filter(|error| error.max > LONGEST_PAUSE) {
+        because.push(format!(
+            "one viewer waited for a processor for {:.1} s in a row of two samples, more than {LONGEST_PAUSE} s: end \
+             what else runs here, or take fewer viewers or more machines",
+            error.max
+        ));
+    }
+    if let Some(throttled) = waits.throttled_seconds
+        && throttled > MOST_THROTTLED * snapshot.elapsed_seconds
+    {
+        because.push(format!(
+            "the CPU quota of the control group throttled this run for {throttled:.1} s, more than {:.0} % of it: raise \
+             the quota (cpu.max, CPUQuota=, limits.cpu, --cpus), or take fewer viewers",
+            MOST_THROTTLED * 100.0
+        ));
+    }
+    if waits.viewer_stops > 0 {
+        because.push(format!(
+            "viewers were stopped {} times by a signal (SIGSTOP or another stop signal), for {:.1} s in total or a \
+             little more: something outside of this program did that",
+            waits.viewer_stops, waits.viewer_stopped_seconds
+        ));
+    }
+    if generator.p99_lag_ms > MOST_LAG_MS {
+        because.push(format!(
+            "this program itself was {:.0} ms late in 1 of 100 cases: the machine is overloaded",
+            generator.p99_lag_ms
+        ));
+    }
+    if generator.max_lag_ms > LONGEST_PAUSE * 1000.0 {
+        because.push(format!(
+            "this program itself was stopped or starved for {:.1} s, and saw too late what viewers did meanwhile: \
+             the machine is overloaded, or the process was stopped",
+            generator.max_lag_ms / 1000.0
+        ));
+    }
+    because
+}
+
+/// The thresholds of latencies that failed, and would not have failed if viewers had not waited for a processor.
+/// Without noticeable waiting there are none.
+pub(super) fn undecided(snapshot: &Snapshot, timings: &dyn Timings, thresholds: &[Threshold]) -> Vec<String> {
+    let noticeable = snapshot.generator.waits.of_viewers().is_some_and(|share| share >= SOME_WAITING);
+    let Some(error) = snapshot.latency_error.filter(|_| noticeable) else { return Vec::new() };
+    let because = thresholds.iter().filter(|threshold| threshold.is_of_times()).filter_map(|threshold| {
+        let value = threshold.measure(snapshot, timings)?;
+        let least = (value - error.max).max(0.0);
+        (!threshold.holds(value) && threshold.holds(least)).then(|| {
+            format!(
+                "{threshold} failed with {}, of which up to {} may be waiting of viewers for a processor: end what else \
+                 runs here, or take fewer viewers or more machines",
+                Unit::Time.text(value),
+                Unit::Time.text(error.max)
+            )
+        })
+    });
+    because.collect()
+}
+
+/// What makes figures less exact, but not invalid.
+pub(super) fn warnings(snapshot: &Snapshot) -> Vec<String> {
+    let Generator { saturated_seconds, sampled_seconds, waits, .. } = &snapshot.generator;
+    let waiting = waits.of_viewers();
+    let percent =
+        |share: f64| format!("viewers waited for a processor in {:.1} % of their time", share * 100.0);
+    if let Some(share) = waiting.filter(|share| (SOME_WAITING..=MOST_WAITING).contains(share)) {
+        return vec![format!("{}: latencies and startup times are longer by that waiting", percent(share))];
+    }
+    if *saturated_seconds as f64 <= MOSTLY_SATURATED * *sampled_seconds as f64 {
+        return Vec::new();
+    }
+    let effect = waiting.map_or_else(|| "whether viewers had to wait is not known".to_owned(), percent);
+    vec![format!(
+        "all processors of this machine were busy in {saturated_seconds} of {sampled_seconds} seconds; {effect}"
+    )]
+}
+
+/// A lower bound of the metric `id` that holds whatever the condition of the load generator was: what servers did, with
+/// every lost record taken for a success. `None` = there is none.
+pub(super) fn certain_value(id: &str, snapshot: &Snapshot) -> Option<f64> {
+    let attempts = snapshot.errors.attempts + snapshot.generator.events_lost;
+    (id == criteria::ERROR_RATE && attempts > 0).then(|| snapshot.errors.http as f64 / attempts as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::{LatencyError, Timing};
+    use crate::verdict::criteria::tests::good;
+    use crate::verdict::threshold::Statistic;
+
+    fn reasons(change: impl FnOnce(&mut Snapshot)) -> (Vec<String>, usize) {
+        let mut snapshot = good();
+        snapshot.elapsed_seconds = 60.0;
+        change(&mut snapshot);
+        (invalid(&snapshot), warnings(&snapshot).len())
+    }
+
+    fn waiting(snapshot: &mut Snapshot, share: f64) {
+        let waits = &mut snapshot.generator.waits;
+        (waits.viewer_wait_seconds, waits.viewer_sampled_seconds) = (Some(share * 50.0), Some(50.0));
+    }
+
+    #[test]
+    fn busy_processors_alone_are_a_warning() {
+        let busy = |s: &mut Snapshot| {
+            (s.generator.saturated_seconds, s.generator.sampled_seconds) = (60, 60);
+            waiting(s, 0.01);
+        };
+        assert_eq!(reasons(busy), (vec![], 1));
+        assert_eq!(reasons(|s| waiting(s, 0.04)), (vec![], 0));
+        assert_eq!(reasons(|s| waiting(s, 0.15)), (vec![], 1));
+    }
+
+    #[test]
+    fn a_latency_that_failed_because_viewers_waited_proves_nothing() {
+        struct Always(f64);
+        impl Timings for Always {
+            fn statistic(&self, _: Timing, _: Statistic) -> Option<f64> {
+                Some(self.0)
+            }
+        }
+        let undecided = |seconds: f64, share: f64| {
+            let mut snapshot = good();
+            waiting(&mut snapshot, share);
+            snapshot.latency_error = Some(LatencyError { mean: 0.01, max: 1.5 });
+            let thresholds = ["startup:p99<2s".parse().unwrap(), "error_rate<1%".parse().unwrap()];
+            undecided(&snapshot, &Always(seconds), &thresholds).len()
+        };
+        assert_eq!([undecided(1.9, 0.1), undecided(2.5, 0.1), undecided(3.6, 0.1)], [0, 1, 0]);
+        assert_eq!(undecided(2.5, 0.01), 0, "viewers hardly waited");
+    }
+
+    #[test]
+    fn each_way_to_be_kept_from_running_is_a_reason() {
+        let because = |reason: (Vec<String>, usize), text: &str| {
+            assert!(reason.0.len() == 1 && reason.0[0].contains(text), "{reason:?}");
+        };
+        because(reasons(|s| waiting(s, 0.21)), "waited for a processor in 21 %");
+        because(reasons(|s| s.latency_error = Some(LatencyError { mean: 0.001, max: 3.1 })), "for 3.1 s");
+        because(reasons(|s| s.generator.waits.throttled_seconds = Some(0.7)), "throttled this run for 0.7 s");
+        assert_eq!(reasons(|s| s.generator.waits.throttled_seconds = Some(0.5)), (vec![], 0));
+        because(reasons(|s| s.generator.waits.viewer_stops = 3), "stopped 3 times");
+        because(reasons(|s| s.generator.p99_lag_ms = 501.0), "501 ms late");
+        because(reasons(|s| s.generator.max_lag_ms = 3100.0), "for 3.1 s");
+    }
+}

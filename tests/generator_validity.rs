@@ -1,0 +1,181 @@
+//! The validity of a run: whether the load generator was able to measure, by the evidence of its own processes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
+use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::processes;
+use hls_swarm_test_support::server::{Answer, Server, Then};
+use hls_swarm_test_support::stream::{endless, list};
+use hls_swarm_test_support::swarm::{Outcome, Running, Swarm};
+
+/// Shells that keep all processors busy.
+struct Hogs(Vec<Child>);
+
+impl Hogs {
+    fn start(nice: u8) -> Self {
+        let processors = std::thread::available_parallelism().unwrap().get();
+        let hog = || {
+            // The time limit is for a test that is killed.
+            let mut command = Command::new("nice");
+            command.args(["-n", &nice.to_string(), "timeout", "120", "sh", "-c", "while :; do :; done"]);
+            command.spawn().unwrap()
+        };
+        Self((0..processors).map(|_| hog()).collect())
+    }
+}
+
+impl Drop for Hogs {
+    fn drop(&mut self) {
+        for hog in &mut self.0 {
+            // `timeout` passes the signal on.
+            processes::send(hog.id(), Signal::SIGTERM);
+            drop(hog.wait());
+        }
+    }
+}
+
+fn invalid_because(outcome: &Outcome) -> String {
+    outcome.report["invalid_because"].to_string()
+}
+
+fn assert_valid_beside_hogs(outcome: &Outcome) {
+    outcome.assert_judged(0, "pass");
+    assert!(outcome.number("/generator/saturated_seconds") > 0.0, "the processors were not busy");
+    assert!(outcome.code() == 5 || outcome.stdout.contains("! warning: "), "{}", outcome.stdout);
+    let (waited, lived) = (
+        outcome.number("/generator/waits/viewer_wait_seconds"),
+        outcome.number("/generator/waits/viewer_sampled_seconds"),
+    );
+    assert!(waited > 0.0 && waited < lived, "{waited} of {lived}");
+    let error = outcome.number("/latency_error_seconds/max");
+    assert!(error > 0.0 && error >= outcome.number("/latency_error_seconds/mean"), "{error}");
+}
+
+#[test]
+fn other_work_on_all_processors_is_a_warning() {
+    let origin = Origin::start(&["--embedded"]);
+    let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    let _hogs = Hogs::start(19);
+    let arguments = ["--clients", "3", "--duration", "10s", &url];
+    assert_valid_beside_hogs(&Swarm::new(&arguments).run());
+    if nix::unistd::geteuid().is_root() {
+        let other_user = "chown -R 65534:65534 . && chmod 755 . && \
+                      exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"";
+        assert_valid_beside_hogs(&Swarm::after(other_user, &arguments).run());
+    }
+}
+
+/// A control group with a CPU quota, removed at the end.
+struct Quota(PathBuf);
+
+impl Quota {
+    /// `None` if this user cannot create one here.
+    fn new(percent: u32) -> Option<Self> {
+        let name = format!("hls-swarm-test-{}", std::process::id());
+        let version_2 = Path::new("/sys/fs/cgroup").join(&name);
+        let version_1 = Path::new("/sys/fs/cgroup/cpu").join(&name);
+        for (group, file, text) in [
+            (version_1, "cpu.cfs_quota_us", (percent * 1000).to_string()),
+            (version_2, "cpu.max", format!("{} 100000", percent * 1000)),
+        ] {
+            if group.parent().is_some_and(Path::exists) && std::fs::create_dir(&group).is_ok() {
+                let group = Self(group);
+                if std::fs::write(group.0.join(file), text).is_ok() {
+                    return Some(group);
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Quota {
+    fn drop(&mut self) {
+        // A process that has just ended may still be a member.
+        for _ in 0..50 {
+            if std::fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+#[test]
+fn a_cpu_quota_that_throttles_makes_the_run_invalid() {
+    let Some(quota) = Quota::new(30) else {
+        println!("NOT RUN: this user cannot create a control group with a CPU quota here");
+        return;
+    };
+    let origin = Origin::start(&["--embedded"]);
+    let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    let join = format!("echo $$ > {}/cgroup.procs", quota.0.display());
+    let outcome = Swarm::after(&join, &["--clients", "12", "--duration", "12s", &url]).run();
+    assert_eq!(outcome.code(), 5, "{}\n{}", outcome.stdout, outcome.stderr);
+    assert_eq!(outcome.report["verdict"], "invalid");
+    let because = invalid_because(&outcome);
+    // Beside other work the group may not even use up its quota; then its processes wait for a processor instead.
+    assert!(because.contains("CPU quota") || because.contains("waited for a processor"), "{because}");
+    assert!(outcome.report.pointer("/generator/waits/throttled_seconds").is_some(), "{because}");
+}
+
+fn stop_one_viewer(running: &Running) {
+    running.wait_for_line("playing 3/3");
+    let viewers = running.children("ffmpeg");
+    processes::send(viewers[0].pid, Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(1500));
+    processes::send(viewers[0].pid, Signal::SIGCONT);
+}
+
+#[test]
+fn viewers_that_were_stopped_make_the_run_invalid_and_are_not_blamed_on_the_stream() {
+    let (server, fake) = (endless(), FakeFfmpeg::playing("play 1000"));
+    let url = server.url("/live.m3u8");
+    let running =
+        Swarm::new(&["--clients", "3", "--duration", "10s", "--ffmpeg", &fake.path(), &url]).start();
+    stop_one_viewer(&running);
+    let outcome = running.end();
+    assert_eq!(
+        (outcome.code(), outcome.number("/generator/waits/viewer_stops")),
+        (5, 1.0),
+        "{}",
+        outcome.stdout
+    );
+    assert!(
+        invalid_because(&outcome).contains("viewers were stopped 1 times"),
+        "{}",
+        invalid_because(&outcome)
+    );
+    let stopped = outcome.number("/generator/waits/viewer_stopped_seconds");
+    assert!((0.4..=2.5).contains(&stopped), "{stopped}");
+}
+
+#[test]
+fn what_the_server_did_fails_an_invalid_run() {
+    // Most responses are 503, which no stopped viewer causes.
+    let server = Server::start(|target, before| match (target, before % 4) {
+        ("/live.m3u8", _) | (_, 0) => list(),
+        _ => Answer::new(&b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"[..], Then::Keep),
+    });
+    let viewer = "(while :; do curl --silent --noproxy '*' --output /dev/null ${url%/*}/a.ts; sleep 0.2; done) & \
+                  play 1000";
+    let fake = FakeFfmpeg::playing(viewer);
+    let url = server.url("/live.m3u8");
+    let arguments =
+        ["--clients", "3", "--duration", "10s", "--ffmpeg", &fake.path(), "--error-storm", "off", &url];
+    let running = Swarm::new(&arguments).start();
+    stop_one_viewer(&running);
+    let outcome = running.end();
+    assert_eq!(outcome.code(), 4, "{}\n{}", outcome.stdout, outcome.stderr);
+    assert_eq!(outcome.report["verdict"], "fail");
+    assert!(invalid_because(&outcome).contains("viewers were stopped"), "{}", outcome.stdout);
+    let criteria = outcome.report["criteria"].as_array().unwrap();
+    let errors = criteria.iter().find(|criterion| criterion["name"] == "error_rate").unwrap();
+    assert_eq!((&errors["met"], &errors["certain"]), (&false.into(), &true.into()), "{errors}");
+    assert!(outcome.stdout.contains("whatever the load generator did"), "{}", outcome.stdout);
+}

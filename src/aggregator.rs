@@ -12,6 +12,7 @@ use hls_swarm_model::report::Recording;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::stats::Stats;
 use hls_swarm_os::clock::now_ns;
+use hls_swarm_os::secrets;
 
 use crate::output::exchange_log::ExchangeLog;
 
@@ -60,6 +61,8 @@ pub async fn aggregate(
                     break;
                 }
                 for event in batch.drain(..) {
+                    // All figures and names pass here on their way to reports, metrics, the dashboard and the log.
+                    let event = event.redacted(&secrets::redact);
                     let is_batch = matches!(event, Event::Batch(_));
                     if let Some(open) = &mut log
                         && let Err(failure) = write(open, &event)

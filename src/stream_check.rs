@@ -165,6 +165,7 @@ impl<'a> Reader<'a> {
             multivariant.variants.iter().map(|one| &one.url).chain(multivariant.separate_audio());
         for url in renditions {
             site_rules::check(self.fetcher.target_policy(), url, &stream.resolve)?;
+            stream.header_policy.check_url(url)?;
         }
         let mut failure = None;
         for variant in &multivariant.variants {
@@ -293,6 +294,7 @@ impl<'a> Reader<'a> {
         for url in media.segments.iter().map(|segment| &segment.url) {
             if known != url.host_str() {
                 site_rules::check(self.fetcher.target_policy(), url, &self.stream().resolve)?;
+                self.stream().header_policy.check_url(url)?;
                 known = url.host_str();
             }
         }
@@ -398,6 +400,7 @@ pub fn choose(fetcher: &Fetcher, planned: &Selection, answer: Answer) -> Result<
             let separate = multivariant.audio_of(variant);
             for url in std::iter::once(&variant.url).chain(separate) {
                 site_rules::check(fetcher.target_policy(), url, &stream.resolve)?;
+                stream.header_policy.check_url(url)?;
             }
             Selection { audio, ..given(&variant.url, &address) }
         }

@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_model::command::Command;
 use hls_swarm_model::event::Event;
+use hls_swarm_model::exchange::Source;
+use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::verdict::Criterion;
 use hls_swarm_model::verdict::error_rate_limit::{ErrorRateLimit, ErrorRateWatcher};
@@ -41,6 +43,8 @@ pub enum StopReason {
     ThresholdFailed(Criterion),
     /// The error rate exceeded its limit (`--error-storm`).
     ErrorRateExceeded(Criterion),
+    /// A viewer without the probe had connected to a host that is not allowed.
+    ForbiddenHost,
 }
 
 /// Runs all viewers and returns when the last one has ended. `commands` are the user's manual changes; `random`
@@ -57,6 +61,7 @@ pub async fn supervise(
     let mut aborted_by = std::pin::pin!(aborted_by(snapshots.clone()));
     let mut error_rate_exceeded =
         std::pin::pin!(error_rate_exceeded(snapshots.clone(), context.plan.error_rate_limit));
+    let mut forbidden_host = std::pin::pin!(forbidden_host(snapshots.clone()));
     let mut nothing_plays =
         std::pin::pin!(nothing_plays(snapshots, context.plan.streams.first().timeout + STARTUP_MARGIN));
     let reason = loop {
@@ -76,6 +81,7 @@ pub async fn supervise(
             () = &mut nothing_plays => break StopReason::NothingPlays,
             criterion = &mut aborted_by => break StopReason::ThresholdFailed(criterion),
             criterion = &mut error_rate_exceeded => break StopReason::ErrorRateExceeded(criterion),
+            () = &mut forbidden_host => break StopReason::ForbiddenHost,
             () = at(next) => {}
             Some(viewer) = viewers.next_gone() => controller.gone(viewer),
             Some(command) = commands.recv() => {
@@ -231,6 +237,19 @@ async fn error_rate_exceeded(
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         if let Some(exceeded) = watcher.sees(snapshot.elapsed_seconds, &snapshot.errors) {
             return error_rate_limit.criterion(exceeded);
+        }
+    }
+    std::future::pending().await
+}
+
+/// Returns when a viewer has connected to a host that is not allowed. The probe prevents that; without it, only the
+/// end of the run does.
+async fn forbidden_host(mut snapshots: watch::Receiver<Arc<Snapshot>>) {
+    while snapshots.changed().await.is_ok() {
+        let snapshot = Arc::clone(&snapshots.borrow_and_update());
+        let seen = snapshot.counters[Counter::ForbiddenConnections].is_some_and(|count| count > 0);
+        if seen && snapshot.sources.requests == Source::Log {
+            return;
         }
     }
     std::future::pending().await

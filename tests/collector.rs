@@ -182,15 +182,49 @@ fn posted(url: &str, request: &str, body: &str) -> u16 {
 }
 
 #[test]
+fn a_collector_beyond_loopback_wants_its_token() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let (right, wrong) = (file("right", "a-token-of-the-test"), file("wrong", "another-token-of-it"));
+    let origin = Origin::start(&[]);
+    let stream = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    let collector = Collector::start(&["--shards=1", "--token-file", &right]);
+    let nonce = "0123456789abcdef";
+    for request in ["POST /shards/0/ready?of=1&nonce=", "PUT /shards/0/report?nonce="] {
+        assert_eq!(posted(&collector.url, &format!("{request}{nonce}"), "{}"), 401, "{request}");
+    }
+    assert_eq!(posted(&collector.url, "GET /health", ""), 200);
+    let run = |token: &str| {
+        let own = ["--shard=0/1", "--collector", &collector.url, "--collector-token-file", token, &stream];
+        Swarm::new(&[&["--clients=1", "--duration=4s"][..], &own].concat()).start().end()
+    };
+    let refused = run(&wrong);
+    assert_eq!(refused.code(), 3);
+    assert!(refused.stderr.contains("--collector-token-file"), "{}", refused.stderr);
+    assert_eq!(run(&right).code(), 0);
+    let (code, said, heard, report) = collector.end();
+    assert_eq!(code, Some(expected_or_invalid(report.as_ref().unwrap(), 0)), "{said}\n{heard}");
+}
+
+#[test]
 fn malformed_requests_do_not_stop_the_collector() {
     let collector = Collector::start(&["--shards=1"]);
     for (request, body, status) in [
         ("POST /shards/0/ready", "", 400),
         ("POST /shards/-1/ready?of=1", "", 400),
         ("POST /shards/0/ready?of=%ff&seconds=NaN", "", 400),
+        ("POST /shards/0/ready?of=1&nonce=0123456789abcdef&seconds=NaN", "", 400),
+        ("POST /shards/0/ready?of=1&nonce=0123456789abcdef&variant=%0aERROR", "", 400),
+        ("POST /shards/0/ready?of=1", "", 400),
         // Beyond the range of the clock.
-        ("POST /shards/0/ready?of=1&seconds=1e19", "", 200),
-        ("PUT /shards/0/report", "{\"schema\": 1}", 400),
+        ("POST /shards/0/ready?of=1&nonce=0123456789abcdef&seconds=1e19", "", 200),
+        ("POST /shards/0/ready?of=1&nonce=fedcba9876543210", "", 409),
+        ("PUT /shards/0/report?nonce=fedcba9876543210", "{}", 400),
+        ("PUT /shards/0/report?nonce=0123456789abcdef", "{\"schema\": 1}", 400),
         ("PUT /shards/99999999999/report", "{}", 400),
     ] {
         assert_eq!(posted(&collector.url, request, body), status, "{request}");

@@ -29,6 +29,11 @@ const VALUES: &[(&str, &str)] = &[
     ("probe-failure-policy", "fail"),
     ("header", "X-A: b=c"),
     ("header-file", "/run/headers"),
+    ("header-hosts", "edge.example"),
+    ("viewer-memory", "64"),
+    ("viewer-env", "MY_*"),
+    ("viewer-user", "root"),
+    ("collector-token-file", "/run/token"),
     ("user-agent", "tv/1.0"),
     ("resolve", "192.0.2.1"),
     ("source-ip", "127.0.0.2"),
@@ -74,7 +79,8 @@ const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session"
 /// Flags that always have an effect, or whose effect depends on the stream or the machine
 /// (`unpaced` of a live stream). All others have a rule in `config::plan::unused_options`.
 const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream timeout target-duration insecure resolve \
-    source-ip bandwidth-cap engine player probe max-restarts skip-preflight allow-host error-storm \
+    source-ip bandwidth-cap engine player probe header-hosts viewer-memory viewer-env viewer-user \
+    collector-token-file max-restarts skip-preflight allow-host error-storm \
     origin-metrics nginx-metrics segment-sizes-url threshold metrics report exchange-log collector tui log-format \
     verbose";
 

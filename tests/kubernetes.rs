@@ -98,7 +98,8 @@ fn assert_consistent(objects: &[Value]) {
             text(container, path);
         }
         let volumes: BTreeSet<&str> = list(pod, "/volumes").iter().map(|one| text(one, "/name")).collect();
-        let mounts = list(container, "/volumeMounts").iter().map(|one| text(one, "/name"));
+        let containers = list(pod, "/containers").iter().chain(list(pod, "/initContainers"));
+        let mounts = containers.flat_map(|one| list(one, "/volumeMounts")).map(|one| text(one, "/name"));
         assert_eq!(mounts.collect::<BTreeSet<_>>(), volumes, "{name}");
         for probe in ["/startupProbe", "/readinessProbe"] {
             let Some(probe) = container.pointer(probe) else { continue };
@@ -107,12 +108,16 @@ fn assert_consistent(objects: &[Value]) {
         if let Some(selector) = workload.pointer("/spec/selector/matchLabels") {
             assert_eq!(selected(objects, selector), [workload], "{name}");
         }
-        // Only the object that changes settings of nodes may have privileges.
-        if workload["kind"] != "DaemonSet" {
-            assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
-            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
-            assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL", "{name}");
-            assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false, "{name}");
+        // What changes settings of nodes has privileges, and ends: what stays has none.
+        let unprivileged =
+            [&pod["securityContext"]["runAsNonRoot"], &container["securityContext"]["runAsNonRoot"]];
+        assert!(unprivileged.contains(&&true.into()), "{name}");
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{name}");
+        assert_eq!(container["securityContext"]["capabilities"]["drop"][0], "ALL", "{name}");
+        assert_eq!(container["securityContext"]["allowPrivilegeEscalation"], false, "{name}");
+        assert!(container["securityContext"].get("privileged").is_none(), "{name}");
+        if workload["kind"] == "Job" {
+            assert!(workload["spec"]["activeDeadlineSeconds"].as_u64().is_some(), "{name}");
         }
     }
     for one in objects {
@@ -181,9 +186,21 @@ fn adds_up(objects: &[Value], pods: u32) {
     let collect = collect(&words);
     assert_eq!(collect.shards, pods);
     let service = named(objects, "Service", "hls-swarm-collector");
-    assert_eq!(service["spec"]["ports"][0]["port"], collect.listen.port());
-    assert_eq!(container(collector)["ports"][0]["containerPort"], collect.listen.port());
-    let address = format!("http://hls-swarm-collector:{}", collect.listen.port());
+    // The default port.
+    assert_eq!((collect.listen, &service["spec"]["ports"][0]["port"]), (None, &17092.into()));
+    assert_eq!(container(collector)["ports"][0]["containerPort"], 17092);
+    let address = "http://hls-swarm-collector:17092";
+    for job in ["hls-swarm", "hls-swarm-collector"] {
+        let pod = &named(objects, "Job", job)["spec"]["template"]["spec"];
+        let volumes = list(pod, "/volumes");
+        assert!(
+            volumes.iter().any(|volume| volume["secret"]["secretName"] == "hls-swarm-collector"),
+            "{job}"
+        );
+    }
+    let token = Path::new("/run/secrets/collector/token");
+    assert_eq!(collect.token_file.as_deref(), Some(token));
+    assert_eq!(last.results.collector_token_file.as_deref(), Some(token));
     assert_eq!(last.results.collector.unwrap(), address);
     let mounted = text(container(collector), "/volumeMounts/0/mountPath");
     assert!(collect.reports.iter().all(|report| report.starts_with(mounted)), "{collect:?}");
@@ -226,13 +243,15 @@ fn a_planned_load_is_consistent() {
 
 #[test]
 fn the_tuning_overlay_calls_commands_that_exist() {
-    let objects = objects(&Path::new(FOLDER).join("overlays/tuning"));
-    let script = text(container(named(&objects, "DaemonSet", "hls-swarm-tune")), "/args/0");
-    let calls: Vec<&str> = script.split("hls-swarm tune ").skip(1).collect();
-    assert_eq!(calls.len(), 2, "{script}");
-    for call in calls {
-        let words = call.split([';', '|', '\'']).next().unwrap();
-        let words = std::iter::once("tune").chain(words.split_whitespace()).collect::<Vec<_>>();
+    let overlay = objects(&Path::new(FOLDER).join("overlays/tuning"));
+    let undo = std::fs::read_to_string(Path::new(FOLDER).join("overlays/tuning/undo.yaml")).unwrap();
+    let undo: Value = serde_yaml_ng::from_str(&undo).unwrap();
+    assert_consistent(std::slice::from_ref(&undo));
+    for (object, word) in [(named(&overlay, "DaemonSet", "hls-swarm-tune"), "apply"), (&undo, "undo")] {
+        let privileged = &list(object, "/spec/template/spec/initContainers")[0];
+        assert_eq!(privileged["securityContext"]["privileged"], true);
+        let words: Vec<&str> = list(privileged, "/args").iter().map(|word| word.as_str().unwrap()).collect();
+        assert_eq!(words[1], word);
         assert!(matches!(command_line(&words).command, Some(SwarmCommand::Tune(_))), "{words:?}");
     }
 }

@@ -10,6 +10,7 @@
     reason = "a test may stop at the first surprise, its helpers too, and starts its own processes"
 )]
 
+mod allowed_hosts;
 mod audit;
 mod bad_input;
 mod collector;

@@ -5,7 +5,7 @@
 
 use core::ffi::{c_char, c_int, c_void};
 
-use crate::lookups;
+use crate::{allowed, lookups};
 use crate::peer::Peer;
 use crate::sys::{self, Addrinfo};
 use crate::{network, pipe, table};
@@ -22,21 +22,37 @@ unsafe extern "C" fn getaddrinfo(
     result: *mut *mut Addrinfo,
 ) -> c_int {
     const AI_NUMERICHOST: c_int = 4;
+    /// A failure that lasts, in glibc and musl.
+    const EAI_FAIL: c_int = -4;
     // SAFETY: the caller's arguments go to the real function; `is_name` takes what it takes, and the
     // hints are null or valid.
     let (is_name, flags) = unsafe { (lookups::is_name(node), hints.as_ref().map_or(0, |hints| hints.flags)) };
     if flags & AI_NUMERICHOST == 0 {
+        // SAFETY: they are null or zero-terminated, as the real function wants them.
+        if let Some(why) = unsafe { allowed::refuses_name(node, service) } {
+            let errno = sys::errno();
+            // SAFETY: a name that is refused is not null.
+            unsafe { allowed::report_name(node, why) };
+            sys::set_errno(errno);
+            return EAI_FAIL;
+        }
         // SAFETY: node and service are null or zero-terminated, as the real function wants them.
         let instead = unsafe { network::stands_for(node, service, pipe::viewer().saturating_sub(1)) };
         if let Some(instead) = instead {
             // SAFETY: as below; the text is zero-terminated. Nothing is looked up, so nothing is timed.
-            return unsafe { sys::getaddrinfo(instead.as_ptr().cast(), service, hints, result) };
+            let code = unsafe { sys::getaddrinfo(instead.as_ptr().cast(), service, hints, result) };
+            // SAFETY: on success the real function stored its list there.
+            unsafe { keep_name(node, code, result) };
+            return code;
         }
     }
     // FFmpeg checks in this way whether a text is a numeric address; that is not a look-up.
     if !pipe::is_open() || !is_name || flags & AI_NUMERICHOST != 0 {
         // SAFETY: as above.
-        return unsafe { sys::getaddrinfo(node, service, hints, result) };
+        let code = unsafe { sys::getaddrinfo(node, service, hints, result) };
+        // SAFETY: as above.
+        unsafe { keep_name(node, code, result) };
+        return code;
     }
     let before = sys::errno();
     let started = sys::now();
@@ -51,8 +67,23 @@ unsafe extern "C" fn getaddrinfo(
         // SAFETY: on success the real function stored its list there.
         unsafe { lookups::keep(now.saturating_sub(started), *result) };
     }
+    // SAFETY: as above.
+    unsafe { keep_name(node, code, result) };
     sys::set_errno(errno);
     code
+}
+
+/// Keeps the name of the addresses that a look-up gave, for connections to them.
+///
+/// # Safety
+/// `node` is null or zero-terminated; if `code` is 0, `result` is null or points to a list of addresses.
+unsafe fn keep_name(node: *const c_char, code: c_int, result: *mut *mut Addrinfo) {
+    if code == 0 && !node.is_null() && !result.is_null() && allowed::by_name() {
+        let errno = sys::errno();
+        // SAFETY: the caller guarantees all of it.
+        unsafe { allowed::keep(node, *result) };
+        sys::set_errno(errno);
+    }
 }
 
 /// Wraps the C library's function of this name.
@@ -61,13 +92,20 @@ unsafe extern "C" fn getaddrinfo(
 /// As for the real function.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn connect(fd: c_int, address: *const c_void, len: u32) -> c_int {
-    if !pipe::is_open() {
+    if !pipe::is_open() && !allowed::is_limited() {
         // SAFETY: the caller's arguments go to the real function.
         return unsafe { sys::connect(fd, address, len) };
     }
     let before = sys::errno();
     // SAFETY: the caller vouches for `len` bytes at `address`.
     let peer = unsafe { Peer::read(address.cast(), len) }.filter(|_| sys::is_tcp(fd));
+    if let Some(peer) = &peer
+        && let Some(why) = allowed::refuses(peer)
+    {
+        allowed::report(peer, why);
+        sys::set_errno(sys::ECONNREFUSED);
+        return -1;
+    }
     let started = sys::now();
     let refused = peer.map_or(0, |peer| network::leave_from(fd, &peer));
     let result = if refused == 0 {

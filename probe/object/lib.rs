@@ -7,7 +7,7 @@
 //! [`wire::ENVIRONMENT`] it is a pass-through.
 //!
 //! It changes only what its settings require ([`network`]): the addresses of names, the source address of
-//! connections, the pace of reading, and the verification of certificates.
+//! connections, the pace of reading, the verification of certificates, and the hosts that may be connected to.
 //!
 //! It only records facts; what they mean (playlist or segment, error or not) is for the reader.
 //!
@@ -15,6 +15,7 @@
 //! * [`http`]: follows HTTP/1.1 in both directions; pure, tested outside the probe.
 //! * [`lookups`]: durations of the latest name look-ups.
 //! * [`network`]: the settings, and what they change.
+//! * [`allowed`]: the hosts that the settings allow connections to.
 //! * [`socket`]: one connection: what happened on it, and its records.
 //! * [`table`]: the sockets by file descriptor, behind a try-lock.
 //! * [`pipe`]: the pipe that takes the records.
@@ -30,6 +31,7 @@
 #![deny(missing_docs, unreachable_pub, unsafe_op_in_unsafe_fn, unused, rust_2018_idioms)]
 #![allow(non_snake_case, reason = "the wrappers bear the names of what they wrap")]
 
+mod allowed;
 mod arguments;
 mod bytes;
 mod certificates;

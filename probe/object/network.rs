@@ -1,5 +1,5 @@
 //! Changes to the network that the settings require: addresses of host names, the source address of
-//! connections, the pace of reading, and the verification of certificates.
+//! connections, the pace of reading, and the verification of certificates. [`crate::allowed`] has the hosts.
 //!
 //! The settings come from [`wire::NETWORK_ENVIRONMENT`]; without it nothing is changed. If the probe cannot
 //! parse them, the process reports that in its HELLO and connects to nothing.
@@ -59,6 +59,7 @@ pub(crate) fn open() {
     if let Some(bits) = settings().find(|(key, _)| *key == b"cap").and_then(|(_, value)| number(value)) {
         RATE.store((bits / 8).max(1), Ordering::Relaxed);
     }
+    crate::allowed::open();
 }
 
 /// Whether the settings could be parsed.
@@ -78,7 +79,7 @@ fn settings_text() -> &'static [u8] {
     kept.get(..length).unwrap_or_default()
 }
 
-fn settings() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+pub(crate) fn settings() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
     settings_text().split(|&byte| byte == b' ').filter(|word| !word.is_empty()).map(|word| halves(word, b'='))
 }
 
@@ -88,6 +89,12 @@ fn is_valid(key: &[u8], value: &[u8]) -> bool {
         b"source" => address(value).is_some(),
         b"verify" => value == b"no",
         b"trust" => value == b"SSL_CERT_FILE",
+        b"local" => value == b"only",
+        b"hosts" => !value.is_empty(),
+        b"origins" => value.split(|&byte| byte == b',').all(|origin| {
+            let (host, port) = halves(origin, b'/');
+            !host.is_empty() && number(port).is_some()
+        }),
         b"resolve" => rule(value).is_some_and(|(host, _, addresses)| {
             !host.is_empty() && addresses.split(|&byte| byte == b',').all(|text| address(text).is_some())
         }),
@@ -103,12 +110,12 @@ fn rule(value: &[u8]) -> Option<(&[u8], u64, &[u8])> {
 }
 
 /// The parts before and after the first `at`.
-fn halves(text: &[u8], at: u8) -> (&[u8], &[u8]) {
+pub(crate) fn halves(text: &[u8], at: u8) -> (&[u8], &[u8]) {
     let place = text.iter().position(|&byte| byte == at).unwrap_or(text.len());
     (text.get(..place).unwrap_or_default(), text.get(place.wrapping_add(1)..).unwrap_or_default())
 }
 
-fn number(digits: &[u8]) -> Option<u64> {
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
@@ -119,7 +126,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 /// The text of an address with its final zero, and the address.
-fn address(text: &[u8]) -> Option<(Address, Peer)> {
+pub(crate) fn address(text: &[u8]) -> Option<(Address, Peer)> {
     let mut ended: Address = [0; ADDRESS_ROOM];
     if text.is_empty() || text.len() >= ADDRESS_ROOM {
         return None;

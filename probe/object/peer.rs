@@ -44,6 +44,40 @@ impl Peer {
         }
     }
 
+    /// The IPv4 address of an IPv4-mapped one (RFC 4291, 2.5.5.2), others as they are.
+    pub(crate) fn canonical(self) -> Self {
+        const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+        match self.address {
+            [head @ .., a, b, c, d] if self.family == 6 && head == MAPPED => {
+                let address = [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                Self { family: 4, port: self.port, address }
+            }
+            _ => self,
+        }
+    }
+
+    /// Whether it is an address of this machine by definition.
+    pub(crate) fn is_loopback(&self) -> bool {
+        match self.address {
+            [first, ..] if self.family == 4 => first == 127,
+            [head @ .., last] => self.family == 6 && head == [0; 15] && last == 1,
+        }
+    }
+
+    /// Whether it belongs to this machine or a private network (RFC 1918, 3927, 4193, 6598).
+    pub(crate) fn is_local(&self) -> bool {
+        let private = match (self.family, self.address) {
+            (4, [10, ..] | [192, 168, ..] | [169, 254, ..]) => true,
+            (4, [172, second, ..]) => second & 0b1111_0000 == 16,
+            (4, [100, second, ..]) => second & 0b1100_0000 == 64,
+            (6, [first, second, ..]) => {
+                first & 0b1111_1110 == 0xfc || (first == 0xfe && second & 0b1100_0000 == 0x80)
+            }
+            _ => false,
+        };
+        private || self.is_loopback()
+    }
+
     /// A `sockaddr` of this address with its length; the port is left to the kernel.
     pub(crate) fn write(&self) -> ([u8; 28], u32) {
         let mut raw = [0_u8; 28];

@@ -11,6 +11,7 @@ pub(crate) const EINTR: c_int = 4;
 pub(crate) const EAGAIN: c_int = 11;
 pub(crate) const ENOSYS: c_int = 38;
 pub(crate) const EISCONN: c_int = 106;
+pub(crate) const ECONNREFUSED: c_int = 111;
 pub(crate) const EALREADY: c_int = 114;
 pub(crate) const EINPROGRESS: c_int = 115;
 

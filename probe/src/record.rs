@@ -10,7 +10,7 @@
 /// First four bytes of every record.
 pub const MAGIC: u32 = 0x484c_5350;
 /// Layout version; changes with every change of [`Record`].
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 /// Bytes of one record: below `PIPE_BUF`, so that a write is whole or not at all.
 pub const RECORD_BYTES: usize = core::mem::size_of::<Record>();
 /// Environment variable that carries `FD:VIEWER:GENERATION` (decimal) into the child.
@@ -19,9 +19,13 @@ pub const ENVIRONMENT: &str = "HLS_SWARM_PROBE_PIPE";
 /// by one space: `cap=BITS_PER_SECOND`, `source=ADDRESS` (one of each family at most),
 /// `resolve=HOST/PORT/ADDRESS,ADDRESS…` (port 0 = any), `verify=no` (every certificate is accepted),
 /// `trust=SSL_CERT_FILE` (the authorities in the file that this variable names, not the system's).
+///
+/// Three words forbid connections; each one has to allow a host. `hosts=HOST,HOST…` (loopback is allowed as well),
+/// `origins=HOST/PORT,HOST/PORT…` (port 0 = any; loopback is not exempt), `local=only` (this machine and private
+/// networks). A HOST is a name, an address, or `*.NAME` for all names below it.
 pub const NETWORK_ENVIRONMENT: &str = "HLS_SWARM_NETWORK";
 /// The maximum length of its value in bytes.
-pub const NETWORK_BYTES: usize = 4000;
+pub const NETWORK_BYTES: usize = 16_000;
 
 /// `Record::error` of a HELLO: the process will not connect to anything.
 pub const BAD_NETWORK: u16 = 22;
@@ -69,6 +73,20 @@ pub mod what {
     /// A piece of the body of a response that is (or may be, if it is content-encoded) a playlist: a
     /// [`super::BodyChunk`]. The record of its exchange follows; its `body` shows whether all pieces came.
     pub const BODY: u8 = 5;
+    /// The settings forbid a connection, which was not made: for the program it was refused. `error` is one of
+    /// [`super::forbidden`]. `peer` is its address, or `name` the host name that was not looked up (its end is
+    /// cut if it is longer).
+    pub const FORBIDDEN: u8 = 6;
+}
+
+/// `Record::error` of a FORBIDDEN: the word of the settings that does not allow the host.
+pub mod forbidden {
+    /// `hosts=`.
+    pub const HOSTS: u16 = 1;
+    /// `local=only`.
+    pub const LOCAL: u16 = 2;
+    /// `origins=`.
+    pub const ORIGINS: u16 = 3;
 }
 
 /// `Record::body`: whether the body of the response was sent in [`BodyChunk`]s.

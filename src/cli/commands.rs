@@ -125,9 +125,12 @@ pub struct CollectArgs {
     /// Number of shards
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub shards: u32,
-    /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:17092")]
-    pub listen: SocketAddr,
+    /// Address to listen on; without a token 127.0.0.1:17092 and loopback only, with a token 0.0.0.0:17092
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// File with a secret that shards have to know (their --collector-token-file)
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// How long to wait until all shards are ready
     #[arg(long, value_name = "DURATION", default_value = "10m")]
     pub ready_timeout: GoDuration,

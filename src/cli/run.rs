@@ -214,6 +214,11 @@ pub struct StreamArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_file: Option<PathBuf>,
+    /// Host that may receive secret headers too, or all below a name (*.example.com); otherwise they go to the
+    /// scheme, host and port of the stream's URL only; may be repeated
+    #[arg(long, value_name = "HOST")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub header_hosts: Vec<String>,
     /// User agent; viewer k sends USER_AGENT/client-k
     #[arg(long, value_name = "USER_AGENT", default_value = concat!("hls-swarm/", env!("CARGO_PKG_VERSION")))]
     pub user_agent: String,
@@ -300,6 +305,18 @@ pub struct ViewerArgs {
     /// Fall back to FFmpeg's log if the probe cannot be loaded; with false such a run is refused
     #[arg(long, default_value_t = true)]
     pub stats: bool,
+    /// Memory that a viewer may allocate, in MiB; 0 = no limit
+    #[arg(long, value_name = "MIB", default_value_t = crate::engine::confinement::DEFAULT_MEMORY_MIB)]
+    pub viewer_memory: u32,
+    /// User that viewers run as; only root can choose
+    #[arg(long, value_name = "USER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub viewer_user: Option<String>,
+    /// Variable of the environment that viewers get besides those that all programs need (PREFIX* for several); may be
+    /// repeated
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub viewer_env: Vec<String>,
     /// How many different FFmpeg messages to keep per viewer
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub stats_buffer: u32,
@@ -415,6 +432,10 @@ pub struct ResultArgs {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collector: Option<String>,
+    /// File with the token of that collector (its --token-file)
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collector_token_file: Option<PathBuf>,
     /// Show a live dashboard; without a terminal, or with TERM=dumb, log lines are written instead
     #[arg(long, default_value_t = true)]
     pub tui: bool,

@@ -6,6 +6,7 @@
 //! restarts belong to [`viewer`], and figures travel as events, so an engine knows nothing of either.
 
 pub mod command;
+pub(crate) mod confinement;
 pub mod ffmpeg;
 pub mod native;
 pub(crate) mod opening;

@@ -3,12 +3,14 @@
 use std::io;
 use std::time::Duration;
 
+use nix::libc;
 use tokio::net::unix::pipe;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_model::event::{EndClass, Event};
+use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::process::{Child, Program, StopTimeouts, Stopping};
 use hls_swarm_os::secrets;
@@ -90,6 +92,9 @@ pub(crate) async fn play<M: Monitor>(
             (ending, class, cause.killed, reason(target, &monitor, &cause, class, ending, uptime))
         }
         Err(error) => {
+            if is_exhaustion(&error) {
+                context.record(Event::Counted { viewer, counter: Counter::Exhausted, events: 1 }).await;
+            }
             let reason = format!("cannot start {}: {error}", program.path.display());
             (ProcessExit::Exited(127), EndClass::Failed, false, reason)
         }
@@ -99,6 +104,12 @@ pub(crate) async fn play<M: Monitor>(
     let uptime_seconds = uptime.as_secs_f64();
     context.record(Event::Ended { viewer, class, ending, killed, reason, uptime_seconds }).await;
     SessionEnd { class, uptime }
+}
+
+/// Whether a process could not be started because this machine is at a limit, which is not the fault of the stream.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [libc::EMFILE, libc::ENFILE, libc::EAGAIN, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
 }
 
 /// Reads the output of a child until it has ended. Returns its exit status, and what this program did to it.
@@ -228,6 +239,10 @@ fn reason<M: Monitor>(
     let how = match class {
         _ if cause.stalled => "stopped because it stalled".to_owned(),
         EndClass::Stopped if cause.killed => "killed, because it did not stop when asked to".to_owned(),
+        // This program sends SIGKILL only to what it stops; the kernel's memory killer sends nothing else.
+        EndClass::Failed if ending == ProcessExit::Signaled(libc::SIGKILL) && !cause.killed => {
+            "killed, probably for lack of memory (SIGKILL)".to_owned()
+        }
         EndClass::Stopped if monitor.has_played() => "stopped".to_owned(),
         EndClass::Stopped => "it had played nothing when it was stopped".to_owned(),
         EndClass::Failed if ending.is_success() && target.selection.live => {

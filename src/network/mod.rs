@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_http::target_policy::TargetPolicy;
 use hls_swarm_probe::record::NETWORK_BYTES;
 
 pub use hls_swarm_http::resolve::{Rule, rules};
@@ -17,6 +18,8 @@ pub use hls_swarm_http::resolve::{Rule, rules};
 pub use certificates::Certificates;
 pub use rate::{MIN_RATE, rates};
 pub use source::{MAX_SOURCES, sources};
+
+use crate::config::plan::Stream;
 
 /// Changes to the viewers' network, apart from the streams' rules for names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,11 +50,12 @@ impl Network {
         self.sources.get(turn).copied()
     }
 
-    /// The settings of the probe in viewer `viewer` (from 1); `None` = the probe changes nothing.
+    /// The settings of the probe in viewer `viewer` (from 1) of `stream`; `None` = the probe changes nothing.
     #[must_use]
     pub fn probe_settings(
         &self,
-        rules: &[Rule],
+        stream: &Stream,
+        target_policy: &TargetPolicy,
         certificates: Option<Certificates>,
         viewer: u32,
     ) -> Option<String> {
@@ -66,24 +70,32 @@ impl Network {
         if let Some(certificates) = certificates {
             let _ = write!(settings, "{} ", certificates.setting());
         }
-        for rule in rules {
-            let _ = write!(settings, "{} ", rule.probe_setting());
+        for word in limits(stream, target_policy) {
+            let _ = write!(settings, "{word} ");
         }
         (!settings.is_empty()).then(|| settings.trim_end().to_owned())
     }
 }
 
-/// Checks that the rules for names fit into the probe's settings.
+/// The words of the probe's settings that depend on the stream only: addresses of names, and allowed hosts.
+fn limits(stream: &Stream, target_policy: &TargetPolicy) -> impl Iterator<Item = String> {
+    let rules = stream.resolve.iter().map(Rule::probe_setting);
+    rules.chain(target_policy.probe_settings()).chain(stream.header_policy.probe_setting())
+}
+
+/// Checks that the rules for names and the allowed hosts fit into the probe's settings.
 ///
 /// # Errors
-/// A usage failure: there are too many rules.
-pub fn check_room(rules: &[Rule]) -> Result<(), Failure> {
+/// A usage failure: there are too many.
+pub fn check_room(stream: &Stream, target_policy: &TargetPolicy) -> Result<(), Failure> {
     /// Room for `cap=`, `source=` and the setting for certificates.
     const OTHERS: usize = 120;
-    let bytes: usize = rules.iter().map(|rule| rule.probe_setting().len() + 1).sum();
+    let bytes: usize = limits(stream, target_policy).map(|word| word.len() + 1).sum();
     if bytes + OTHERS > NETWORK_BYTES {
-        return Err(Failure::usage("--resolve: too many addresses for one viewer")
-            .help("pass fewer addresses (about 200), or run several times with a part of them each"));
+        return Err(Failure::usage(format!(
+            "--resolve and the allowed hosts: {bytes} bytes are too many for one viewer"
+        ))
+        .help("pass fewer addresses (about 800), or *.example.com in place of many hosts"));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
 use hls_swarm_http::fetch::{self, Request, without_secrets};
+use hls_swarm_http::header_policy::HeaderPolicy;
 use hls_swarm_http::target_policy::TargetPolicy;
 use hls_swarm_model::event::Event;
 use hls_swarm_model::origin_sample::{Scraped, Target};
@@ -133,7 +134,9 @@ async fn scrape(source: &Source) -> Scraped {
         timeout: TIMEOUT,
         verify_tls: source.verify_tls,
         resolve: Vec::new(),
-        target_policy: TargetPolicy::default(),
+        // An exporter has no reason to redirect to another host.
+        target_policy: TargetPolicy::same_host(&source.url),
+        header_policy: HeaderPolicy::default(),
     };
     let failed = |why: String| Scraped::Failed(source.target, why);
     let response = match fetch::get(request).await {

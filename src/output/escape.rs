@@ -14,7 +14,7 @@ pub fn markdown(text: &str) -> String {
             '@' => escaped.push_str("&#64;"),
             '#' => escaped.push_str("&#35;"),
             '\\' | '|' | '`' | '*' | '_' | '[' | ']' | '~' | '!' => escaped.extend(['\\', c]),
-            c if c.is_control() => escaped.push(' '),
+            c if c.is_control() || is_directional(c) => escaped.push(' '),
             c => escaped.push(c),
         }
     }
@@ -25,7 +25,13 @@ pub fn markdown(text: &str) -> String {
 /// cannot move the cursor of a terminal.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    let is_hidden = |c: char| (c.is_control() && c != '\n') || is_directional(c);
+    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a character changes the direction of the text around it (UAX #9), so that it reads as another text.
+const fn is_directional(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -35,6 +41,8 @@ mod tests {
     #[test]
     fn text_stays_text() {
         assert_eq!(printable("a\u{1b}[2J\u{9b}1mb\r\n"), "a\u{fffd}[2J\u{fffd}1mb\u{fffd}\n");
+        assert_eq!(printable("exe\u{202e}gpj.ts"), "exe\u{fffd}gpj.ts");
+        assert_eq!(markdown("a\u{2066}b"), "a b");
         assert_eq!(markdown("a|b\n<img> [x](y) @all"), r"a\|b &lt;img> \[x\](y) &#64;all");
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_http::server::{self, Page, page};
+use hls_swarm_http::server::{self, Limits, Page, page};
 use hls_swarm_model::snapshot::Snapshot;
 
 /// Turns a snapshot into an exposition in Prometheus' text format.
@@ -40,7 +40,7 @@ pub async fn serve(
         let response = respond(&request, &snapshots, &render);
         async move { response }
     };
-    server::serve(listener, &stop, handler).await;
+    server::serve(listener, Limits::default(), &stop, handler).await;
 }
 
 fn respond(request: &Request<Incoming>, snapshots: &watch::Receiver<Arc<Snapshot>>, render: &Render) -> Page {

@@ -20,13 +20,14 @@ use hls_swarm_host::tuning::command as tune;
 use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
-use hls_swarm_os::{machine, memory, output, runtime, secrets};
+use hls_swarm_os::{identity, machine, memory, output, runtime, secrets};
 
 use crate::cli::commands::SwarmCommand;
 use crate::cli::run::{METRICS_PORT, RunArgs};
 use crate::cli::{self, Cli};
 use crate::config::plan::{self, Environment, Plan, unused_options};
 use crate::config::{self, header_file, layers, profile};
+use crate::engine::confinement;
 use crate::output::exchange_log::ExchangeLog;
 use crate::preflight::checklist::Finding;
 use crate::preflight::resources::own_files;
@@ -81,6 +82,7 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
             .header_file
             .as_deref()
             .map_or_else(|| Ok(Vec::new()), header_file::read)?,
+        collector_token: args.results.collector_token_file.as_deref().map(collect::token).transpose()?,
         secrets: secrets::read(layers::wanted_secrets(&args)?)?,
         sites: site_rules::rules()?,
         ..layers::environment(&args)?
@@ -92,11 +94,15 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     let recent = tui.as_ref().map(Tui::log);
     let results = &args.results;
     logging::start(results.log_format, Some(&results.log_level), results.verbose, recent)?;
+    confinement::as_root(&plan.viewers.confinement, identity::is_root())
+        .iter()
+        .for_each(|why| tracing::warn!("{why}"));
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.action.dry_run {
         output::print(&profile::text(&args, &plan)?)?;
         return Ok(Exit::Pass.into());
     }
+    confinement::check(&plan.viewers.confinement, identity::is_root())?;
     let print_command = args.action.print_cmd;
     if !print_command {
         consent::obtain(&mut plan)?;
@@ -135,12 +141,13 @@ async fn run(
     if print_command {
         return print::command(&plan, &ready);
     }
+    let identity = collect::Identity::of(&plan);
     tokio::select! {
-        waited = waiting::wait(&plan) => waited?,
+        waited = waiting::wait(&plan, identity.as_ref()) => waited?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),
     }
     memory::return_freed();
-    play::play(plan, ready, log, guard, &shutdown, tui).await
+    play::play(plan, ready, identity, log, guard, &shutdown, tui).await
 }
 
 /// The exit of a run that was stopped before its first viewer.

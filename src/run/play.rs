@@ -20,6 +20,7 @@ use hls_swarm_os::terminal;
 
 use super::description;
 use crate::aggregator::{self, Detail, Totals};
+use crate::collect::{self, Identity};
 use crate::config::plan::Plan;
 use crate::engine::probe::pipe;
 use crate::engine::viewer::{RunContext, StreamTarget};
@@ -31,7 +32,7 @@ use crate::preflight::Ready;
 use crate::stream_check::StreamEnd;
 use crate::supervisor::{self, StopReason};
 use crate::tui::{self, Tui};
-use crate::{collect, origin_metrics, report};
+use crate::{origin_metrics, report};
 
 /// Manual changes that may wait for the supervisor.
 const COMMANDS: usize = 16;
@@ -42,6 +43,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) async fn play(
     plan: Plan,
     ready: Ready,
+    identity: Option<Identity>,
     log: Option<ExchangeLog>,
     guard: Arc<Guard>,
     shutdown: &Shutdown,
@@ -55,6 +57,7 @@ pub(crate) async fn play(
         .with_stages(description::stages(&plan), description::stream_names(&plan), plan.thresholds.clone())
         .with_abort_thresholds(&plan.thresholds, plan.abort_after);
     let stats = if name.ffmpeg.is_some() { stats } else { stats.without_ffmpeg_log() };
+    let stats = if plan.limits_hosts() { stats.with_host_limits() } else { stats };
     let initial = Arc::new(stats.snapshot(expectation.began_ns));
     let (publish, snapshots) = watch::channel(initial);
     let (events, inbox) = mpsc::channel(aggregator::EVENT_QUEUE);
@@ -103,7 +106,6 @@ pub(crate) async fn play(
         stop_reason => describe(stop_reason),
     };
     let files = context.plan.results.reports.clone();
-    let collector = context.plan.results.collector.clone().map(|url| (url, context.plan.load.shard));
     let thresholds = context.plan.thresholds.clone();
     drop(context);
     done.cancel();
@@ -124,12 +126,12 @@ pub(crate) async fn play(
     let snapshot = Arc::unwrap_or_clone(last);
     let report = Report { run: name, snapshot, recording, verdict, end_reason };
     // The collector gives the verdict on the whole load.
-    let exit_code = if collector.is_some() { Exit::Pass.code() } else { report.verdict.exit_code };
+    let exit_code = if identity.is_some() { Exit::Pass.code() } else { report.verdict.exit_code };
     let written = report::publish(&files, &report, exit_code, log);
     tracing::info!("shutdown complete");
-    if let Some((collector, shard)) = collector {
+    if let Some(identity) = identity {
         // The collector waits for the report, even if it could not be written here.
-        collect::send_report(&collector, shard, &report, shutdown).await?;
+        collect::send_report(&identity, &report, shutdown).await?;
         written?;
         let verdict = report.verdict.kind.as_str();
         tracing::info!("sent the report ({verdict}) to the collector, which gives the verdict");
@@ -177,6 +179,7 @@ fn describe(stop_reason: &StopReason) -> String {
         StopReason::ThresholdFailed(criterion) => {
             return format!("threshold no longer met: {}", criterion.limit);
         }
+        StopReason::ForbiddenHost => "a viewer connected to a host that is not allowed",
         StopReason::ErrorRateExceeded(_) => "the error rate exceeded its limit (--error-storm)",
     };
     text.to_owned()

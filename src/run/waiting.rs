@@ -7,7 +7,7 @@ use jiff::Zoned;
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
 
-use crate::collect;
+use crate::collect::{self, Identity};
 use crate::config::plan::Plan;
 use crate::load::start_at::Wait;
 
@@ -15,10 +15,10 @@ use crate::load::start_at::Wait;
 const WATCH: Duration = Duration::from_secs(10);
 
 /// Waits for the moment at which the run is to begin, and for all of its shards.
-pub(crate) async fn wait(plan: &Plan) -> Result<(), Failure> {
+pub(crate) async fn wait(plan: &Plan, identity: Option<&Identity>) -> Result<(), Failure> {
     wait_for_moment(plan).await?;
-    match &plan.results.collector {
-        Some(collector) => collect::wait_for_all(collector, plan).await,
+    match identity {
+        Some(identity) => collect::wait_for_all(identity, plan).await,
         None => Ok(()),
     }
 }

@@ -23,6 +23,8 @@ pub struct ShardPlan {
     pub open_files: u64,
     /// Memory of the collector, MiB.
     pub collector_memory_mib: u64,
+    /// The token that the pods' reports carry.
+    pub collector_token: String,
     /// Folder of the base, as seen from the overlay.
     pub base: String,
     /// Whether pods refuse a public address, because the load is large and was not confirmed.

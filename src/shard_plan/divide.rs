@@ -52,6 +52,7 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
         memory_mib: needs.memory_bytes.div_ceil(1 << 20),
         open_files: needs.open_files,
         collector_memory_mib: u64::from(pods) * REPORT_MIB + COLLECTOR_MIB,
+        collector_token: std::iter::repeat_with(fastrand::alphanumeric).take(32).collect(),
         base: args.base.clone(),
         without_consent: args.stream_url.is_some() && args.clients > ASK_ABOVE && !consent,
     })

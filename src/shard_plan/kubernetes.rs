@@ -12,6 +12,7 @@ pub fn render(plan: &ShardPlan) -> String {
     let flags = variable(3, "EXTRA_ARGS", &plan.flags);
     let base = serde_json::Value::from(plan.base.as_str());
     let collector = plan.collector_memory_mib;
+    let token = &plan.collector_token;
     format!(
         r#"# {clients} viewers in {pods} pods of at most {max_viewers}.
 # Kubernetes has no field for open files: the container runtime has to allow a pod {open_files} of them
@@ -20,6 +21,12 @@ apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources:
   - {base}
+# What shards have to know to report: keep this file as secret as the verdict is important.
+secretGenerator:
+  - name: hls-swarm-collector
+    literals: ["token={token}"]
+generatorOptions:
+  disableNameSuffixHash: true
 patches:
   - target: {{ kind: Job, name: hls-swarm$ }}
     patch: |-

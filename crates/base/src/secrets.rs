@@ -14,6 +14,8 @@ pub const SHOWN: &str = "***";
 pub const SHORTEST: usize = 4;
 /// Values written in the open are only hidden if they are at least this long.
 const SHORTEST_TYPED: usize = 8;
+/// A piece of a secret that is at least this long is redacted, too: a name may have been cut before it was printed.
+const SHORTEST_PIECE: usize = 16;
 /// Headers whose value is always a secret.
 const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "token", "key"];
 
@@ -143,8 +145,7 @@ impl Secrets {
 
     /// Adds the secret parts of a header that was typed.
     pub fn hide_header(&mut self, name: &str, value: &str) {
-        let name = name.to_ascii_lowercase();
-        if SECRET_HEADERS.iter().any(|part| name.contains(part)) {
+        if is_secret_header(name) {
             // In "Bearer abc" only abc is secret.
             let token = value.rsplit(' ').next().unwrap_or(value);
             self.hide_typed(value);
@@ -172,7 +173,15 @@ impl Secrets {
         let query = encoded(format!("http://h/?{text}")).and_then(|url| url.query().map(str::to_owned));
         let path = encoded(format!("http://h/{text}")).map(|url| url.path()[1..].to_owned());
         let json = text.replace('\\', "\\\\").replace('"', "\\\"");
-        for form in [Some(text.to_owned()), query, path, Some(json)].into_iter().flatten() {
+        // The name of an object is what follows the last slash of its path.
+        let pieces: Vec<String> = [Some(text), path.as_deref()]
+            .into_iter()
+            .flatten()
+            .flat_map(|text| text.split('/'))
+            .filter(|piece| piece.len() >= SHORTEST_PIECE)
+            .map(str::to_owned)
+            .collect();
+        for form in [Some(text.to_owned()), query, path, Some(json)].into_iter().flatten().chain(pieces) {
             if form.len() >= SHORTEST && !self.hidden.contains(&form) {
                 self.hidden.push(form);
             }
@@ -180,17 +189,47 @@ impl Secrets {
         self.hidden.sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 
-    /// `text` without secrets.
+    /// `text` without secrets, and without the beginnings of secrets that are at least 16 bytes long.
     #[must_use]
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
         for hidden in &self.hidden {
-            if text.contains(hidden.as_str()) {
-                text = Cow::Owned(text.replace(hidden.as_str(), SHOWN));
+            let start = beginning(hidden);
+            if text.contains(start) {
+                text = Cow::Owned(without(&text, start, hidden));
             }
         }
         text
     }
+}
+
+/// The part of a secret that betrays it.
+fn beginning(hidden: &str) -> &str {
+    let end =
+        (SHORTEST_PIECE..hidden.len()).find(|end| hidden.is_char_boundary(*end)).unwrap_or(hidden.len());
+    hidden.get(..end).unwrap_or(hidden)
+}
+
+/// `text` without `hidden`, and without longer beginnings of it than `start`.
+fn without(text: &str, start: &str, hidden: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, from)) = rest.find(start).map(|at| rest.split_at(at)) {
+        let same = from.chars().zip(hidden.chars()).take_while(|(a, b)| a == b);
+        let length = same.map(|(c, _)| c.len_utf8()).sum();
+        shown.push_str(before);
+        shown.push_str(SHOWN);
+        rest = from.get(length..).unwrap_or_default();
+    }
+    shown.push_str(rest);
+    shown
+}
+
+/// Whether the value of the header `name` is always a secret.
+#[must_use]
+pub fn is_secret_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_HEADERS.iter().any(|part| name.contains(part))
 }
 
 /// An address for messages, which may not be a valid URL: without credentials and query.
@@ -234,6 +273,20 @@ mod tests {
         }
         assert!(matches!(secrets.redact("nothing"), Cow::Borrowed(_)));
         assert_eq!(format!("{secrets:?}"), "Secrets(3)");
+    }
+
+    #[test]
+    fn what_is_left_of_a_cut_secret_is_redacted() {
+        let token = "tok3n-SECRETPART-xyz-and-much-more";
+        let secrets = secrets(token);
+        for length in SHORTEST_PIECE..token.len() {
+            let cut = &token[..length];
+            assert_eq!(secrets.redact(&format!("a {cut}.m3u8 {cut}")), "a ***.m3u8 ***", "{length}");
+        }
+        assert!(matches!(secrets.redact("tok3n-SECRETPAR"), Cow::Borrowed(_)), "too little to betray it");
+        let path = self::secrets("first-part-of-the-token/second-part-of-the-token");
+        assert_eq!(path.redact("second-part-of-the-token.m3u8"), "***.m3u8");
+        assert_eq!(self::secrets("ünïcödé-tökén-1234567").redact("ünïcödé-tökén-12"), "***");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use url::Url;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_http::fetch::{self, Request};
+use hls_swarm_http::header_policy::HeaderPolicy;
 use hls_swarm_http::target_policy::TargetPolicy;
 
 /// The longest time to wait for a response.
@@ -57,6 +58,7 @@ pub fn check(endpoint: Endpoint, args: HealthArgs) -> Result<(), Failure> {
         verify_tls: true,
         resolve: Vec::new(),
         target_policy: TargetPolicy::default(),
+        header_policy: HeaderPolicy::default(),
     };
     fetch::get_now(&request).map(drop).map_err(|failure| failure.help(endpoint.help).exiting(Exit::Internal))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::http::header::{AUTHORIZATION, COOKIE, LOCATION};
+use ureq::http::header::{AUTHORIZATION, LOCATION};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
@@ -14,6 +14,7 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use hls_swarm_base::error::Failure;
 use hls_swarm_os::secrets;
 
+use crate::header_policy::HeaderPolicy;
 use crate::resolve::Rule;
 use crate::site_rules;
 use crate::target_policy::TargetPolicy;
@@ -45,6 +46,8 @@ pub struct Request {
     pub resolve: Vec<Rule>,
     /// The policy that redirects have to obey.
     pub target_policy: TargetPolicy,
+    /// Which of the headers a redirect to another origin receives.
+    pub header_policy: HeaderPolicy,
 }
 
 /// Resolves names by the rules first, then by the resolver of this machine.
@@ -121,13 +124,10 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
     for _ in 0..=MOST_REDIRECTS {
         site_rules::check(&request.target_policy, &url, &request.resolve)?;
         let mut get = agent.get(url.as_str());
-        let elsewhere = url.host() != request.url.host();
-        for (name, value) in &request.headers {
-            let private =
-                [AUTHORIZATION, COOKIE].iter().any(|known| known.as_str().eq_ignore_ascii_case(name));
-            if !(elsewhere && private) {
-                get = get.header(name, value);
-            }
+        for (name, value) in
+            request.headers.iter().filter(|(name, _)| request.header_policy.sends(name, &url))
+        {
+            get = get.header(name, value);
         }
         let response = get.call().map_err(failed)?;
         if response.status().is_redirection()
@@ -212,20 +212,32 @@ pub fn without_secrets(url: &url::Url) -> String {
     secrets::redact(shown.as_str()).into_owned()
 }
 
-/// Sends `body` and returns the status and the text of the response, also of an error.
+/// Sends `body`, with `token` as its authorization, and returns the status and the text of the response, also of an
+/// error or a redirect.
 ///
 /// # Errors
 /// A preflight failure if there was no response.
-pub async fn send(method: &'static str, url: url::Url, body: String) -> Result<(u16, String), Failure> {
+pub async fn send(
+    method: &'static str,
+    url: url::Url,
+    token: Option<String>,
+    body: String,
+) -> Result<(u16, String), Failure> {
     let shown = without_secrets(&url);
     let exchange = move || {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            // The token is for this server.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
             .timeout_global(Some(LONGEST))
             .build()
             .into();
-        let request = ureq::http::Request::builder().method(method).uri(url.as_str()).body(body);
-        let answer = agent.run(request.map_err(ureq::Error::Http)?)?;
+        let mut request = ureq::http::Request::builder().method(method).uri(url.as_str());
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let answer = agent.run(request.body(body).map_err(ureq::Error::Http)?)?;
         let status = answer.status().as_u16();
         Ok::<_, ureq::Error>((status, answer.into_body().read_to_string()?))
     };

@@ -2,6 +2,7 @@
 //! servers.
 
 pub mod fetch;
+pub mod header_policy;
 pub mod resolve;
 pub mod server;
 pub mod site_rules;

@@ -5,9 +5,9 @@ use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -19,15 +19,32 @@ use tokio_util::sync::CancellationToken;
 /// A response whose body is in memory.
 pub type Page = Response<Full<Bytes>>;
 
-/// Connections that [`serve`] has open at the same time; additional clients wait in the listen queue. These
-/// servers have few clients, and every descriptor they use is one fewer for the viewers.
-const MAX_CONNECTIONS: usize = 256;
-/// A client that has not sent a whole request head after this time is disconnected.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client whose request body has not arrived after this time is disconnected.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit for responses that are in progress when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
 /// Pause after a failed `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What clients of a server may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections that are open at the same time; additional clients wait in the listen queue. Every descriptor they
+    /// use is one fewer for the viewers.
+    pub connections: usize,
+    /// A client that has not sent a whole request head after this time is disconnected.
+    pub head: Duration,
+    /// A connection is closed after this time, whatever happens on it; a client that reads slowly or not at all must
+    /// not keep it. It is longer than any response takes.
+    pub connection: Duration,
+}
+
+impl Default for Limits {
+    /// The limits of a server with few clients.
+    fn default() -> Self {
+        Self { connections: 32, head: Duration::from_secs(10), connection: Duration::from_secs(120) }
+    }
+}
 
 /// Listens on `address`. Needs a running event loop.
 ///
@@ -48,17 +65,48 @@ pub fn page(status: StatusCode, content_type: &'static str, body: impl Into<Byte
     response
 }
 
+/// Reads the body of a request, of `limit` bytes at most.
+///
+/// # Errors
+/// The status and the text of the response to send instead: the body is too long, too slow, or incomplete.
+pub async fn body(request: Request<Incoming>, limit: usize) -> Result<Bytes, (StatusCode, String)> {
+    body_within(request, limit, BODY_TIMEOUT).await
+}
+
+async fn body_within(
+    request: Request<Incoming>,
+    limit: usize,
+    time: Duration,
+) -> Result<Bytes, (StatusCode, String)> {
+    let refused = |status, why: String| Err((status, why));
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length: u64| length > limit as u64) {
+        return refused(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes\n"));
+    }
+    let whole = Limited::new(request.into_body(), limit).collect();
+    match tokio::time::timeout(time, whole).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            refused(StatusCode::PAYLOAD_TOO_LARGE, format!("the body has more than {limit} bytes\n"))
+        }
+        Ok(Err(error)) => refused(StatusCode::BAD_REQUEST, format!("the body is not complete: {error}\n")),
+        Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n".to_owned()),
+    }
+}
+
 /// Answers requests with `handler` until `stop`. Responses that are under way then are still sent, for a
 /// second at most.
 pub async fn serve<F>(
     listener: TcpListener,
+    limits: Limits,
     stop: &CancellationToken,
     handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
 ) where
     F: Future<Output = Page> + Send + 'static,
 {
-    let connections = accept(listener, MAX_CONNECTIONS, stop, |stream, _| {
-        connection(stream, handler.clone(), stop.clone())
+    let connections = accept(listener, limits.connections, stop, |stream, _| {
+        connection(stream, limits, handler.clone(), stop.clone())
     });
     connections.await.join_all().await;
 }
@@ -66,6 +114,7 @@ pub async fn serve<F>(
 /// Serves one connection; a failure of the client is not an error of the server.
 async fn connection<F>(
     stream: TcpStream,
+    limits: Limits,
     handler: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     stop: CancellationToken,
 ) where
@@ -76,10 +125,10 @@ async fn connection<F>(
         async move { Ok::<_, Infallible>(page.await) }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    server.timer(TokioTimer::new()).header_read_timeout(limits.head);
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        _ = connection.as_mut() => {}
+        _ = tokio::time::timeout(limits.connection, connection.as_mut()) => {}
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             drop(tokio::time::timeout(GRACE, connection).await);
@@ -146,7 +195,7 @@ mod tests {
                         page(StatusCode::OK, "text/plain", "late")
                     }
                 };
-                serve(listener, &stop, handler).await;
+                serve(listener, Limits::default(), &stop, handler).await;
             }
         });
         let idle = TcpStream::connect(address).await.unwrap();
@@ -160,6 +209,51 @@ mod tests {
         assert_eq!(read_all(idle).await, "");
         server.await.unwrap();
         assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
+    }
+
+    #[tokio::test]
+    async fn clients_that_stop_halfway_are_disconnected() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let server = {
+            let stop = stop.clone();
+            async move {
+                let handler = |request: Request<Incoming>| async {
+                    match body_within(request, 10, Duration::from_millis(300)).await {
+                        Ok(_) => page(StatusCode::OK, "text/plain", "whole"),
+                        Err((status, why)) => page(status, "text/plain", why),
+                    }
+                };
+                let limits = Limits {
+                    connections: 2,
+                    head: Duration::from_millis(200),
+                    connection: Duration::from_millis(900),
+                };
+                serve(listener, limits, &stop, handler).await;
+            }
+        };
+        let server = tokio::spawn(server);
+        let send = |text: &'static [u8]| async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(text).await.unwrap();
+            read_all(stream).await
+        };
+        // Both connections are taken, and free again when their time is up.
+        let half = tokio::join!(send(b"GET /a HTTP/1.1\r\nHo"), send(b"GET /a HTT"));
+        assert_eq!(half, (String::new(), String::new()));
+        let slow =
+            send(b"PUT /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nab").await;
+        assert!(slow.starts_with("HTTP/1.1 408 "), "{slow}");
+        for long in [
+            &b"PUT /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 11\r\n\r\n"[..],
+            b"PUT /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n",
+        ] {
+            let refused = send(long).await;
+            assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+        }
+        stop.cancel();
+        server.await.unwrap();
     }
 
     #[tokio::test]

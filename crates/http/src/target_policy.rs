@@ -56,7 +56,7 @@ pub struct TargetPolicy {
 
 /// A host by name, or all hosts below a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
+pub(crate) enum Pattern {
     Exactly(String),
     Below(String),
 }
@@ -78,7 +78,20 @@ impl Pattern {
         })
     }
 
-    fn holds(&self, host: &str) -> bool {
+    /// Reads the hosts of `list`, which the failure names.
+    pub(crate) fn read_all(list: &str, hosts: &[String]) -> Result<Vec<Self>, Failure> {
+        hosts.iter().map(|host| Self::read(host).ok_or_else(|| no_host(list, host))).collect()
+    }
+
+    /// The host in the syntax of the probe's settings.
+    pub(crate) fn probe_setting(&self) -> String {
+        match self {
+            Self::Exactly(host) => host.trim_matches(['[', ']']).to_owned(),
+            Self::Below(end) => format!("*{end}"),
+        }
+    }
+
+    pub(crate) fn holds(&self, host: &str) -> bool {
         match self {
             Self::Exactly(name) => host == name,
             Self::Below(end) => host.ends_with(end),
@@ -106,9 +119,8 @@ impl TargetPolicy {
             .filter_map(|(name, site)| Some((format!("{name}: allow_hosts"), site.allow_hosts.as_deref()?)));
         let from_flags = (!typed.is_empty()).then(|| ("--allow-host".to_owned(), typed));
         for (name, hosts) in from_flags.into_iter().chain(from_files) {
-            let patterns: Result<Vec<Pattern>, Failure> =
-                hosts.iter().map(|host| Pattern::read(host).ok_or_else(|| no_host(&name, host))).collect();
-            target_policy.lists.push((name, patterns?));
+            let patterns = Pattern::read_all(&name, hosts)?;
+            target_policy.lists.push((name, patterns));
         }
         for (name, site) in sites {
             target_policy.ask_above = target_policy.ask_above.min(site.ask_above.unwrap_or(ASK_ABOVE));
@@ -125,6 +137,13 @@ impl TargetPolicy {
             .help(format!("run {most} viewers or fewer, or ask the administrator of {name}"))),
             _ => Ok(target_policy),
         }
+    }
+
+    /// The policy of a single page that may redirect within its host (and to this machine) only.
+    #[must_use]
+    pub fn same_host(url: &Url) -> Self {
+        let own = Pattern::Exactly(url.host_str().unwrap_or_default().to_owned());
+        Self { lists: vec![(format!("{} itself", url.path()), vec![own])], consent: true, ..Self::default() }
     }
 
     /// Records that the user has confirmed the load.
@@ -160,6 +179,36 @@ impl TargetPolicy {
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         !self.lists.is_empty() || (self.whole > self.ask_above && !self.consent)
+    }
+
+    /// The rules that hold while viewers play, in the syntax of the probe's settings; empty = any host may be
+    /// connected to. As in [`Self::check_url`] and [`Self::asks`], each list has to have the host, and where
+    /// there is none, a load that needs confirmation may reach no public address.
+    #[must_use]
+    pub fn probe_settings(&self) -> Vec<String> {
+        let list = |(_, hosts): &(String, Vec<Pattern>)| {
+            // Loopback is always allowed; a list without any host allows nothing else.
+            let mut all: Vec<String> = hosts.iter().map(Pattern::probe_setting).collect();
+            if all.is_empty() {
+                all.push("localhost".to_owned());
+            }
+            format!("hosts={}", all.join(","))
+        };
+        if self.is_local_only() {
+            return vec!["local=only".to_owned()];
+        }
+        self.lists.iter().map(list).collect()
+    }
+
+    /// Whether viewers may connect to `address`, whatever its name is.
+    #[must_use]
+    pub fn allows_address(&self, address: IpAddr) -> bool {
+        !self.is_local_only() || is_local(address)
+    }
+
+    /// Whether no public address may be reached.
+    const fn is_local_only(&self) -> bool {
+        self.lists.is_empty() && self.whole > self.ask_above && !self.consent
     }
 
     /// Whether loading `url`, which is at `addresses`, needs confirmation. A host on an allow-list needs none.
@@ -278,6 +327,27 @@ mod tests {
             assert!(admits(loopback), "{loopback}");
         }
         assert!(!admits("[2001:db8::1]"), "the site's list lacks it");
+    }
+
+    #[test]
+    fn viewers_obey_the_same_rules() {
+        let settings = |typed: &[&str], site: &str, clients: u32| {
+            target_policy(typed, site, clients).unwrap().probe_settings()
+        };
+        assert!(settings(&[], "", 100).is_empty());
+        assert_eq!(settings(&[], "", 101), ["local=only"]);
+        assert_eq!(
+            settings(&["*.example.com", "2001:db8::1"], "allow_hosts = ['cdn.example.com']", 101),
+            ["hosts=*.example.com,2001:db8::1", "hosts=cdn.example.com"]
+        );
+        assert_eq!(settings(&[], "allow_hosts = []", 1), ["hosts=localhost"]);
+    }
+
+    #[test]
+    fn a_single_page_leads_nowhere_else() {
+        let policy = TargetPolicy::same_host(&url("exporter.example"));
+        assert!(policy.check_url(&url("exporter.example:9100")).is_ok());
+        assert!(policy.check_url(&url("a.exporter.example")).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The events of a run, as the aggregator receives them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hls_swarm_base::exit_status::ProcessExit;
@@ -20,6 +21,65 @@ pub enum EndClass {
     Stopped,
     /// It crashed, ended before the end of the stream, or was stopped because it stalled.
     Failed,
+}
+
+impl Event {
+    /// The event with all texts that others wrote, such as names of objects, as `redact` shows them.
+    #[must_use]
+    pub fn redacted(mut self, redact: &impl Fn(&str) -> Cow<'_, str>) -> Self {
+        let apply = |text: &mut String| {
+            if let Cow::Owned(shown) = redact(text) {
+                *text = shown;
+            }
+        };
+        match &mut self {
+            Self::Batch(events) => {
+                for event in events {
+                    let whole = std::mem::replace(event, Self::Rejected);
+                    *event = whole.redacted(redact);
+                }
+            }
+            Self::Exchange(exchange) => {
+                for text in [Some(&mut exchange.name), exchange.edge.as_mut()].into_iter().flatten() {
+                    if let Cow::Owned(shown) = redact(text) {
+                        *text = shown.into();
+                    }
+                }
+            }
+            Self::ConnectFailed { reason, .. } | Self::Ended { reason, .. } => apply(reason),
+            Self::Forbidden { host, .. } => apply(host),
+            Self::Origin { scraped: Scraped::Failed(_, why), .. } => apply(why),
+            _ => {}
+        }
+        self
+    }
+}
+
+/// The rule that forbids a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForbiddenBy {
+    /// An allow-list lacks the host.
+    AllowList,
+    /// The address is public, and the load was not confirmed.
+    PublicAddress,
+    /// Secret headers would reach a host that they were not given for.
+    HeaderHosts,
+    /// One of these; a native viewer gives the message in place of the host.
+    Message,
+}
+
+impl ForbiddenBy {
+    /// Why there was no connection to `host`.
+    #[must_use]
+    pub fn reason(self, host: &str) -> String {
+        let why = match self {
+            Self::AllowList => "is not among the allowed hosts",
+            Self::PublicAddress => "is a public address, and the load was not confirmed",
+            Self::Message => return format!("forbidden: {host}"),
+            Self::HeaderHosts => "is not among the hosts that may receive the secret headers",
+        };
+        format!("forbidden: {host} {why}")
+    }
 }
 
 /// An event. `viewer` counts from 1.
@@ -140,6 +200,15 @@ pub enum Event {
         /// The viewer closed it in the middle of the TLS handshake: because that failed, or because the
         /// viewer was being stopped.
         handshake_left: bool,
+    },
+    /// The stream led a viewer to a host that it may not connect to.
+    Forbidden {
+        /// The viewer.
+        viewer: u32,
+        /// The host, or its address and port.
+        host: String,
+        /// The rule.
+        by: ForbiddenBy,
     },
     /// The kernel received bytes on a connection that no exchange accounts for.
     Received {

@@ -3,6 +3,12 @@
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Group, Uid, User, geteuid};
 
+/// Whether this process runs as root.
+#[must_use]
+pub fn is_root() -> bool {
+    geteuid().is_root()
+}
+
 /// Returns the user and group that root's workers should run as: `nobody` if it exists, else root itself
 /// (a container without a user list). `None` if this process is not root and so has no choice.
 #[must_use]

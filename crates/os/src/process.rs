@@ -5,7 +5,7 @@
 //! that misses), reads nothing from the terminal and dumps no core. When a child has ended, the rest of
 //! its group is killed. The caller reads and interprets its output.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{OwnedFd, RawFd};
@@ -48,6 +48,54 @@ pub struct Program {
     pub stderr: Output,
     /// Descriptors of this process that the child inherits under the same numbers.
     pub inherit: Vec<RawFd>,
+    /// What is taken from a program that reads data of strangers; `None` = nothing.
+    pub confinement: Option<Confinement>,
+}
+
+/// What is taken from a program that reads data of strangers. It gains no rights by executing other programs
+/// (`PR_SET_NO_NEW_PRIVS`), the kernel kills it first when memory runs out, and it sees only the variables that are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// The variables of this process that it gets, by name; an asterisk at the end stands for any rest.
+    pub variables: Vec<String>,
+    /// The memory that it may allocate (RLIMIT_DATA), bytes; `None` = as much as there is.
+    pub memory_bytes: Option<u64>,
+    /// The user that it runs as; `None` = that of this process.
+    pub user: Option<Account>,
+}
+
+/// A user, as the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub user: u32,
+    /// The id of its group.
+    pub group: u32,
+}
+
+impl Account {
+    /// Finds the user `name`.
+    ///
+    /// # Errors
+    /// A usage failure: there is no such user.
+    pub fn find(flag: &str, name: &str) -> Result<Self, Failure> {
+        let wrong = |why: String, help: &str| Err(Failure::usage(format!("{flag} {name}: {why}")).help(help));
+        match nix::unistd::User::from_name(name) {
+            Ok(Some(user)) => Ok(Self { user: user.uid.as_raw(), group: user.gid.as_raw() }),
+            Ok(None) => wrong("there is no such user".into(), "name one of /etc/passwd, for example daemon"),
+            Err(error) => wrong(format!("the users cannot be read: {error}"), "check /etc/passwd"),
+        }
+    }
+}
+
+impl Confinement {
+    fn passes(&self, name: &OsStr) -> bool {
+        let name = name.as_encoded_bytes();
+        self.variables.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(start) => name.starts_with(start.as_bytes()),
+            None => name == allowed.as_bytes(),
+        })
+    }
 }
 
 impl Program {
@@ -60,6 +108,7 @@ impl Program {
             stdout: Output::Pipe,
             stderr: Output::Pipe,
             inherit: Vec::new(),
+            confinement: None,
         }
     }
 
@@ -71,6 +120,9 @@ impl Program {
     /// the error is that of the operating system.
     pub fn start(&self, guard: &Arc<Guard>) -> io::Result<Child> {
         let mut command = tokio::process::Command::new(&self.path);
+        if let Some(confinement) = &self.confinement {
+            command.env_clear().envs(std::env::vars_os().filter(|(name, _)| confinement.passes(name)));
+        }
         command
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -80,8 +132,9 @@ impl Program {
             .process_group(0);
         let parent = nix::unistd::getpid();
         let inherit = self.inherit.clone();
+        let limits = self.confinement.as_ref().map(|taken| (taken.memory_bytes, taken.user));
         // SAFETY: between fork and exec only async-signal-safe calls are made; `inherit` is only read.
-        unsafe { command.pre_exec(move || prepare_child(parent, &inherit)) };
+        unsafe { command.pre_exec(move || prepare_child(parent, &inherit, limits)) };
         #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
         let mut child = command.spawn()?;
         let group = child.id().ok_or_else(|| io::Error::other("the child has no process id"))?;
@@ -113,10 +166,18 @@ fn receiver(end: OwnedFd) -> io::Result<pipe::Receiver> {
 }
 
 /// Runs in the forked child, before exec.
-fn prepare_child(parent: Pid, inherit: &[RawFd]) -> io::Result<()> {
+fn prepare_child(
+    parent: Pid,
+    inherit: &[RawFd],
+    confined: Option<(Option<u64>, Option<Account>)>,
+) -> io::Result<()> {
     use nix::libc;
     // SAFETY: all are plain system calls on values owned by this frame.
     unsafe {
+        if let Some((memory_bytes, account)) = confined {
+            confine(memory_bytes, account)?;
+        }
+        // After the change of the user, which clears it.
         if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
             return Err(io::Error::last_os_error());
         }
@@ -133,6 +194,41 @@ fn prepare_child(parent: Pid, inherit: &[RawFd]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Takes rights from this process, which is about to execute another program.
+///
+/// # Safety
+/// Only async-signal-safe calls are made; call it in a forked child.
+unsafe fn confine(memory_bytes: Option<u64>, account: Option<Account>) -> io::Result<()> {
+    use nix::libc;
+    /// Of two processes that are equally large, the kernel kills the one with the higher score; 1000 is the highest.
+    const SCORE: &[u8] = b"500";
+    let done = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    // SAFETY: all are plain system calls on values owned by this frame.
+    unsafe {
+        // Without /proc the score stays as it is.
+        let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if file >= 0 {
+            libc::write(file, SCORE.as_ptr().cast(), SCORE.len());
+            libc::close(file);
+        }
+        if let Some(bytes) = memory_bytes {
+            let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+            // A lower hard limit stays.
+            let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            done(libc::getrlimit(libc::RLIMIT_DATA, &raw mut now))?;
+            if limit.rlim_max < now.rlim_max {
+                done(libc::setrlimit(libc::RLIMIT_DATA, &raw const limit))?;
+            }
+        }
+        if let Some(account) = account {
+            done(libc::setgroups(0, std::ptr::null()))?;
+            done(libc::setgid(account.group))?;
+            done(libc::setuid(account.user))?;
+        }
+        done(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    }
 }
 
 /// The process group of a child that has not ended yet.

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
-use hls_swarm_os::process::{Program, StopTimeouts, capture, drain};
+use hls_swarm_os::process::{Account, Confinement, Program, StopTimeouts, capture, drain};
 use hls_swarm_os::waiting::{Change, changes_of_children};
 use hls_swarm_test_support::processes::{self, zombies};
 use hls_swarm_test_support::waiting::eventually;
@@ -43,6 +43,7 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         a_child_is_isolated(&guard, &inherited).await;
+        a_confined_child_has_few_rights(&guard).await;
         the_exit_status_is_reported(&guard).await;
         large_output_blocks_neither_side(&guard).await;
         the_group_dies_with_its_leader(&guard).await;
@@ -111,6 +112,38 @@ async fn a_child_is_isolated(guard: &Arc<Guard>, inherited: &[String]) {
     assert_eq!(ours, [] as [&&str; 0], "no other descriptor is inherited");
     assert!(["0", "1", "2"].iter().all(|fd| open.contains(fd)));
     assert_eq!(lines[3], lines[4], "the child leads a group of its own");
+}
+
+async fn a_confined_child_has_few_rights(guard: &Arc<Guard>) {
+    let script =
+        "env; grep NoNewPrivs /proc/self/status; cat /proc/self/oom_score_adj; ulimit -d; id -u; id -G";
+    let mut program = shell(script);
+    program.environment.push(("OWN".into(), "1".into()));
+    let free = capture(&program, guard, 100_000, SOON).await.unwrap();
+    assert!(String::from_utf8(free.stdout).unwrap().contains("NoNewPrivs:\t0"));
+    let root = nix::unistd::geteuid().is_root();
+    program.confinement = Some(Confinement {
+        variables: vec!["PATH".to_owned(), "HOM*".to_owned()],
+        memory_bytes: Some(1 << 30),
+        user: root.then(|| Account::find("--user", "daemon").unwrap()),
+    });
+    let captured = capture(&program, guard, 100_000, SOON).await.unwrap();
+    let text = String::from_utf8(captured.stdout).unwrap();
+    assert!(text.contains("PATH=") && text.contains("OWN=1") && text.contains("HOME="), "{text}");
+    assert!(!text.contains("CARGO"), "cargo's variables are not the child's business: {text}");
+    let lines: Vec<&str> = text.lines().rev().collect();
+    let [groups, user, data, score, privileges, ..] = lines[..] else { panic!("{text}") };
+    assert_eq!((data, score, privileges), ("1048576", "500", "NoNewPrivs:\t1"));
+    if root {
+        let other = Account::find("--user", "daemon").unwrap();
+        assert_eq!((user, groups), (&*other.user.to_string(), &*other.group.to_string()));
+    }
+    // It still ends with this program.
+    program.arguments = vec!["-c".into(), "tail -c +1 /dev/zero | tail".into()];
+    program.confinement = Some(Confinement { memory_bytes: Some(64 << 20), ..Confinement::default() });
+    program.environment.push(("PATH".into(), std::env::var_os("PATH").unwrap()));
+    let greedy = capture(&program, guard, 100_000, Duration::from_secs(30)).await.unwrap();
+    assert!(String::from_utf8_lossy(&greedy.stderr).contains("memory"), "{greedy:?}");
 }
 
 async fn the_exit_status_is_reported(guard: &Arc<Guard>) {

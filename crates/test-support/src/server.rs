@@ -77,6 +77,7 @@ impl Served {
 type Script = dyn Fn(&str, &str, usize) -> Answer + Send + Sync;
 
 pub struct Server {
+    address: Ipv4Addr,
     pub port: u16,
     served: Arc<Mutex<Vec<Served>>>,
     stop: Arc<AtomicBool>,
@@ -86,12 +87,27 @@ pub struct Server {
 impl Server {
     /// Starts the server. `script` returns the answer to a target (path and query) and the number of earlier requests.
     pub fn start(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
-        Self::start_by_head(move |target, _, before| script(target, before))
+        Self::start_at(Ipv4Addr::LOCALHOST, script)
+    }
+
+    /// The same at another address of this machine.
+    pub fn start_at(
+        address: Ipv4Addr,
+        script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(address, move |target, _, before| script(target, before))
     }
 
     /// The same, where the answer depends on the head of the request as well: `script` gets it between the two.
     pub fn start_by_head(script: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::start_with(Ipv4Addr::LOCALHOST, script)
+    }
+
+    fn start_with(
+        address: Ipv4Addr,
+        script: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let served = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
@@ -109,11 +125,11 @@ impl Server {
             }
             connections.into_iter().for_each(|connection| connection.join().unwrap());
         });
-        Self { port, served, stop, thread: Some(thread) }
+        Self { address, port, served, stop, thread: Some(thread) }
     }
 
     pub fn url(&self, target: &str) -> String {
-        format!("http://127.0.0.1:{}{target}", self.port)
+        format!("http://{}:{}{target}", self.address, self.port)
     }
 
     /// Stops the server and returns the requests that it served, in order.
@@ -126,7 +142,7 @@ impl Server {
     fn end(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.stop.store(true, Ordering::SeqCst);
-            drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+            drop(TcpStream::connect((self.address, self.port)));
             let ended = thread.join();
             assert!(ended.is_ok() || thread::panicking(), "the server failed");
         }

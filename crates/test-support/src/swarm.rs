@@ -55,6 +55,7 @@ impl Swarm {
             }
         }
         std::fs::create_dir(home.path().join("tmp")).unwrap();
+        command.env("HLS_SWARM_VIEWER_ENV", MARK);
         command.current_dir(home.path()).env(MARK, &mark).env("TMPDIR", home.path().join("tmp"));
         for name in ["XDG_RUNTIME_DIR", "LOG_LEVEL", "CLIENTS", "STREAM_URL", "METRICS_PORT"] {
             command.env_remove(name);

@@ -35,6 +35,7 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Engin
             probe: safety::source(args)?,
             extra_arguments: viewers.ffmpeg_args.clone(),
             log_level: viewers.ffmpeg_debug.then_some(viewers.stats_loglevel),
+            proxied: environment.proxies.contains_key("http_proxy"),
             reasons_kept: viewers.stats_buffer as usize,
         })),
     }

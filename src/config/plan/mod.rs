@@ -21,10 +21,11 @@ use hls_swarm_http::target_policy::{Site, TargetPolicy};
 use hls_swarm_model::metric::NEED_PROGRESS;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 use hls_swarm_model::verdict::threshold::{InvalidThreshold, Threshold};
+use hls_swarm_os::process::Confinement;
 
 use crate::cli::run::{EngineKind, ProbeMode, RunArgs};
 use crate::config::presets::preset;
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, confinement};
 use crate::load::Load;
 use crate::load::start_at::StartAt;
 use crate::network::{self, Network};
@@ -80,6 +81,8 @@ pub struct Plan {
 pub struct Viewers {
     /// The viewer engine.
     pub engine: EngineConfig,
+    /// What its processes may do.
+    pub confinement: Confinement,
     /// Whether a stalled viewer is stopped and started.
     pub restart_on_stall: bool,
     /// Restarts per viewer; `None` = unlimited.
@@ -99,10 +102,21 @@ pub struct Environment {
     pub proxies: BTreeMap<String, String>,
     /// The lines of `--header-file`.
     pub secret_headers: Vec<String>,
+    /// The token of `--collector-token-file`.
+    pub collector_token: Option<String>,
     /// The secrets that flags refer to.
     pub secrets: Secrets,
     /// Rules of this machine and this user, with the names of their files.
     pub sites: Vec<(String, Site)>,
+}
+
+impl Plan {
+    /// Whether viewers may not connect to every host.
+    #[must_use]
+    pub fn limits_hosts(&self) -> bool {
+        let secret = self.streams.iter().any(|stream| stream.header_policy.limits_viewers());
+        secret || !self.target_policy.probe_settings().is_empty()
+    }
 }
 
 /// Resolves a configuration.
@@ -126,14 +140,16 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         ))
         .help(format!("leave out --probe off or {flag}")));
     }
+    let target_policy = TargetPolicy::new(
+        &args.safety.allow_hosts,
+        &environment.sites,
+        load.own_max_viewers(),
+        load.max_viewers(),
+        args.action.yes,
+    )?;
+    network::check_room(streams.first(), &target_policy)?;
     Ok(Plan {
-        target_policy: TargetPolicy::new(
-            &args.safety.allow_hosts,
-            &environment.sites,
-            load.own_max_viewers(),
-            load.max_viewers(),
-            args.action.yes,
-        )?,
+        target_policy,
         error_rate_limit: safety::error_rate_limit(&args.safety.error_storm)?,
         secrets,
         watch: origin_metrics::resolve(args, &streams.first().url)?,
@@ -143,6 +159,7 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         seed: args.load.seed,
         viewers: Viewers {
             engine: engine::resolve(args, environment)?,
+            confinement: confinement::resolve(&args.viewers)?,
             restart_on_stall: args.viewers.restart_on_stall,
             max_restarts: Some(args.viewers.max_restarts).filter(|limit| *limit > 0),
         },
@@ -151,7 +168,7 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         thresholds: thresholds(&args.results.thresholds, without_progress(args))?,
         abort_after: Some(args.results.abort_after.0).filter(|after| !after.is_zero()),
         skip_preflight: args.viewers.skip_preflight,
-        results: results::resolve(args)?,
+        results: results::resolve(args, environment)?,
     })
 }
 

@@ -9,6 +9,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::without_secrets;
 use hls_swarm_model::report::Format;
 
+use super::Environment;
 use crate::cli::run::RunArgs;
 
 /// The outputs of a run.
@@ -26,10 +27,12 @@ pub struct Results {
     pub exchange_log: Option<PathBuf>,
     /// The collector, which starts the shards together and takes their reports.
     pub collector: Option<Url>,
+    /// The token that the collector wants.
+    pub collector_token: Option<String>,
 }
 
 /// Resolves the flags of results.
-pub(crate) fn resolve(args: &RunArgs) -> Result<Results, Failure> {
+pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Results, Failure> {
     Ok(Results {
         metrics: metrics(&args.results.metrics)?,
         per_viewer_metrics: args.results.prom_client_metrics,
@@ -37,6 +40,7 @@ pub(crate) fn resolve(args: &RunArgs) -> Result<Results, Failure> {
         reports: Format::of_all(&args.results.reports)?,
         exchange_log: args.results.exchange_log.clone(),
         collector: args.results.collector.as_deref().map(collector).transpose()?,
+        collector_token: environment.collector_token.clone(),
     })
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::secrets::{Secrets, without_secrets};
+use hls_swarm_base::secrets::{Secrets, is_secret_header, references, without_secrets};
 use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 use hls_swarm_client::credentials;
 use hls_swarm_hls::selection;
+use hls_swarm_http::header_policy::HeaderPolicy;
 
 use super::Environment;
 use crate::cli::load::StreamArg;
@@ -29,6 +30,8 @@ pub struct Stream {
     pub no_variant: ProbeFailurePolicy,
     /// Extra request headers, name and value.
     pub headers: Vec<(String, String)>,
+    /// Which hosts may receive those of the headers that are secret.
+    pub header_policy: HeaderPolicy,
     /// User agent; viewer k adds `/client-k`.
     pub user_agent: String,
     /// Network timeout of a viewer.
@@ -102,8 +105,16 @@ pub(crate) fn resolve(
     hosts.sort_unstable();
     hosts.dedup();
     let resolve = network::rules(&args.network.resolve, &hosts)?;
-    network::check_room(&resolve)?;
-    Ok(streams.map(|stream| Stream { resolve: resolve.clone(), ..stream.clone() }))
+    let (_, secret) = headers(args, environment, secrets)?;
+    let urls = streams.iter().map(|stream| &stream.url);
+    // Another player is given no headers.
+    let with_headers = args.viewers.player.is_none();
+    let header_policy = HeaderPolicy::new(&secret, urls, &args.stream.header_hosts, with_headers)?;
+    Ok(streams.map(|stream| Stream {
+        resolve: resolve.clone(),
+        header_policy: header_policy.clone(),
+        ..stream.clone()
+    }))
 }
 
 /// Returns the streams that were named, with --stream or as the single URL.
@@ -153,7 +164,8 @@ fn common(
         address,
         variant: args.stream.variant,
         no_variant: args.stream.probe_failure_policy,
-        headers: headers(args, environment, secrets)?,
+        headers: headers(args, environment, secrets)?.0,
+        header_policy: HeaderPolicy::default(),
         user_agent: user_agent(&args.stream.user_agent)?,
         timeout,
         reconnect_delay: args.stream.reconnect.then_some(reconnect_delay),
@@ -194,12 +206,11 @@ fn addressed(text: &str, secrets: &mut Secrets) -> Result<(Url, String), Failure
     }
 }
 
-fn headers(
-    args: &RunArgs,
-    environment: &Environment,
-    secrets: &mut Secrets,
-) -> Result<Vec<(String, String)>, Failure> {
-    let mut headers = Vec::new();
+/// Request headers, name and value, and the names of those that are secret.
+type Headers = (Vec<(String, String)>, Vec<String>);
+
+fn headers(args: &RunArgs, environment: &Environment, secrets: &mut Secrets) -> Result<Headers, Failure> {
+    let (mut headers, mut names) = (Vec::new(), Vec::new());
     if args.stream.no_cache {
         headers.push(("Cache-Control".to_owned(), "no-cache, no-store, must-revalidate".to_owned()));
         headers.push(("Pragma".to_owned(), "no-cache".to_owned()));
@@ -221,6 +232,9 @@ fn headers(
             return Err(wrong("the value has a control character"));
         }
         let value = value.trim();
+        if secret || is_secret_header(name) || !references(value)?.is_empty() {
+            names.push(name.to_owned());
+        }
         let value = if secret {
             secrets.hide_read(value);
             value.to_owned()
@@ -230,7 +244,7 @@ fn headers(
         secrets.hide_header(name, &value);
         headers.push((name.to_owned(), value));
     }
-    Ok(headers)
+    Ok((headers, names))
 }
 
 fn user_agent(agent: &str) -> Result<String, Failure> {

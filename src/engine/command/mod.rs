@@ -120,8 +120,10 @@ impl PlayerCommand {
         let (path, arguments) = self.command_line(&selection);
         let Concealed { arguments, variables } = conceal(&context.plan.secrets, arguments);
         let mut program = Program::new(path, arguments);
+        program.confinement = Some(context.plan.viewers.confinement.clone());
         program.environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
-        let settings = context.plan.network.probe_settings(&target.stream.resolve, None, viewer);
+        let plan = &context.plan;
+        let settings = plan.network.probe_settings(&target.stream, &plan.target_policy, None, viewer);
         self.probe.attach(&mut program, viewer, generation, settings);
         process::play(context, session, stop, program, started_ns, |_| CommandMonitor::default()).await
     }

@@ -69,7 +69,8 @@ impl Preparation {
             tls: preflight
                 .encrypted()
                 .map(|(_, selection)| conceal(&plan.secrets, self.config.arguments(&selection.address))),
-            network: plan.network.probe_settings(rules, None, 1),
+            confinement: &plan.viewers.confinement,
+            network: plan.network.probe_settings(plan.streams.first(), &plan.target_policy, None, 1),
             resolves: !rules.is_empty(),
             is_unknown: true,
             other_program: OTHER_PROGRAM,

@@ -10,6 +10,9 @@ use super::capability::{Capabilities, Scope};
 use crate::cli::run::FfmpegLevel;
 use crate::config::plan::Stream;
 
+/// The protocols that a stream may lead FFmpeg to.
+const PROTOCOLS: &str = "http,https,tcp,tls,crypto,data";
+
 /// The arguments of viewer `viewer`. `probed`: the probe is the source of requests.
 #[must_use]
 pub fn arguments(
@@ -50,7 +53,7 @@ fn input(
     address: &str,
     viewer: u32,
 ) {
-    transport(args, stream, address, &stream.user_agent_of(viewer));
+    transport(args, stream, config, address, &stream.user_agent_of(viewer));
     if let Some(cookies) = &selection.cookies {
         args.option(Scope::Http, "cookies", cookies);
     }
@@ -88,10 +91,15 @@ fn input(
 
 /// The arguments of a short play of the stream, which shows whether the probe sees into this FFmpeg's TLS library.
 #[must_use]
-pub fn short_play(stream: &Stream, selection: &Selection, can: &Capabilities) -> Vec<String> {
+pub fn short_play(
+    stream: &Stream,
+    config: &Config,
+    selection: &Selection,
+    can: &Capabilities,
+) -> Vec<String> {
     let mut args = Arguments { list: Vec::new(), can };
     args.add(["-hide_banner", "-nostdin", "-loglevel", "error"]);
-    transport(&mut args, stream, &selection.address, &stream.preflight_user_agent());
+    transport(&mut args, stream, config, &selection.address, &stream.preflight_user_agent());
     args.add([
         "-f",
         "hls",
@@ -109,9 +117,13 @@ pub fn short_play(stream: &Stream, selection: &Selection, can: &Capabilities) ->
     args.list
 }
 
-fn transport(args: &mut Arguments<'_>, stream: &Stream, address: &str, user_agent: &str) {
+fn transport(args: &mut Arguments<'_>, stream: &Stream, config: &Config, address: &str, user_agent: &str) {
     args.add(["-rw_timeout", &stream.timeout.as_micros().to_string()]);
     args.add(["-user_agent", user_agent]);
+    // FFmpeg's own list for playlists over HTTP has protocols beyond those that HLS needs. Through a proxy, https is
+    // such a protocol.
+    let proxy = if config.proxied { ",httpproxy" } else { "" };
+    args.option(Scope::Format, "protocol_whitelist", &format!("{PROTOCOLS}{proxy}"));
     args.option(Scope::Http, "icy", "0");
     // The first playlist is requested without a range, too; some servers refuse ranges of playlists.
     args.option(Scope::Http, "seekable", "0");

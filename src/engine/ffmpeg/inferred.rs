@@ -3,11 +3,14 @@
 //! Inferred, not measured: a body counts with the length that the origin announced, and what the
 //! log does not show stays absent.
 
+use hls_swarm_http::header_policy::HeaderPolicy;
+use hls_swarm_http::target_policy::TargetPolicy;
 use hls_swarm_model::classify::{ResponseHints, kind};
-use hls_swarm_model::event::Event;
+use hls_swarm_model::event::{Event, ForbiddenBy};
 use hls_swarm_model::exchange::{Exchange, Outcome};
 use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_probe::record::url_hash;
+use url::Url;
 
 use super::log;
 
@@ -20,6 +23,42 @@ pub struct Author {
     pub generation: u32,
     /// Process id.
     pub pid: u32,
+}
+
+/// The hosts that a viewer may connect to. Without the probe FFmpeg connects anywhere, and the log shows it afterwards.
+#[derive(Clone, Debug, Default)]
+pub struct HostLimits {
+    /// The hosts that may be loaded.
+    pub target_policy: TargetPolicy,
+    /// The hosts that may receive secret headers.
+    pub header_policy: HeaderPolicy,
+}
+
+impl HostLimits {
+    /// The event if `fact` shows a connection that is not allowed.
+    #[must_use]
+    pub fn violated_by(&self, viewer: u32, fact: &log::Event) -> Option<Event> {
+        let (host, by) = match fact {
+            log::Event::Connecting { address } if !self.target_policy.allows_address(*address) => {
+                (address.to_string(), ForbiddenBy::PublicAddress)
+            }
+            log::Event::Exchange(found) => {
+                let host = found.host.as_deref()?;
+                let scheme = if found.secure { "https" } else { "http" };
+                let url = Url::parse(&format!("{scheme}://{host}/")).ok()?;
+                let by = if self.target_policy.check_url(&url).is_err() {
+                    ForbiddenBy::AllowList
+                } else if self.header_policy.check_url(&url).is_err() {
+                    ForbiddenBy::HeaderHosts
+                } else {
+                    return None;
+                };
+                (host.to_owned(), by)
+            }
+            _ => return None,
+        };
+        Some(Event::Forbidden { viewer, host, by })
+    }
 }
 
 /// The event for a fact of the log, if the statistics use it. With a probe (`exchanges` is false) the probe reports
@@ -159,6 +198,39 @@ mod tests {
         };
         assert!(unknown(200, None));
         assert!(!unknown(200, Some(0)) && !unknown(304, None) && !unknown(404, None));
+    }
+
+    #[test]
+    fn hosts_that_are_not_allowed_are_found_in_the_log() {
+        let allowed = ["cdn.example".to_owned()];
+        let secret = ["cookie".to_owned()];
+        let url = Url::parse("http://cdn.example/").unwrap();
+        let limits = HostLimits {
+            target_policy: TargetPolicy::new(&allowed, &[], 1, 1, false).unwrap(),
+            header_policy: HeaderPolicy::new(&secret, [&url], &[], true).unwrap(),
+        };
+        let violated = |host: &str| {
+            let fact = log::Event::Exchange(log::Exchange { host: Some(host.into()), ..found() });
+            match limits.violated_by(3, &fact) {
+                Some(Event::Forbidden { viewer: 3, host: found, by }) => {
+                    assert_eq!(found, host);
+                    Some(by)
+                }
+                None => None,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(violated("cdn.example"), None);
+        assert_eq!(violated("cdn.example:8080"), Some(ForbiddenBy::HeaderHosts));
+        assert_eq!(violated("other.example"), Some(ForbiddenBy::AllowList));
+        let many = HostLimits {
+            target_policy: TargetPolicy::new(&[], &[], 101, 101, false).unwrap(),
+            ..HostLimits::default()
+        };
+        let at = |address: &str| {
+            many.violated_by(1, &log::Event::Connecting { address: address.parse().unwrap() })
+        };
+        assert!(at("203.0.113.5").is_some() && at("10.1.2.3").is_none());
     }
 
     #[test]

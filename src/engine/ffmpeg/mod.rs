@@ -21,7 +21,7 @@ use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::process::Program;
 
 use self::capability::Capabilities;
-use self::inferred::Author;
+use self::inferred::{Author, HostLimits};
 use self::monitor::FfmpegMonitor;
 use super::opening::{self, Opening};
 use super::probe::{Concealed, Probe, conceal};
@@ -42,6 +42,8 @@ pub struct Config {
     pub extra_arguments: Vec<String>,
     /// The log level, where FFmpeg's log is copied to ours.
     pub log_level: Option<FfmpegLevel>,
+    /// Whether FFmpeg finds a proxy in its environment.
+    pub proxied: bool,
     /// How many different reasons from FFmpeg's log are kept per viewer.
     pub reasons_kept: usize,
 }
@@ -101,7 +103,11 @@ impl Ffmpeg {
         let monitor = |pid| {
             let author = Author { viewer, generation, pid };
             let target_duration = target.selection.target_duration;
-            FfmpegMonitor::new(self, author, started_ns, target_duration)
+            let limits = HostLimits {
+                target_policy: context.plan.target_policy.clone(),
+                header_policy: target.stream.header_policy.clone(),
+            };
+            FfmpegMonitor::new(self, author, started_ns, target_duration, limits)
         };
         process::play(context, session, stop, program, started_ns, monitor).await
     }
@@ -123,6 +129,7 @@ impl Ffmpeg {
             None => Concealed { arguments, ..Concealed::default() },
         };
         let mut program = Program::new(path, arguments);
+        program.confinement = Some(plan.viewers.confinement.clone());
         if !plan.proxies.is_empty() {
             let proxies = plan.proxies.for_ffmpeg(&stream.url).into_iter();
             program.environment.extend(proxies.map(|(name, value)| (name.into(), value.into())));
@@ -137,7 +144,7 @@ impl Ffmpeg {
         }
         if let Some(probe) = &self.probe {
             let certificates = Certificates::needed(stream, &self.capabilities);
-            let settings = plan.network.probe_settings(&stream.resolve, certificates, viewer);
+            let settings = plan.network.probe_settings(stream, &plan.target_policy, certificates, viewer);
             probe.attach(&mut program, viewer, generation, settings);
         }
         program

@@ -6,7 +6,7 @@ use hls_swarm_player::buffer::Buffer;
 use hls_swarm_player::playback::{Change, Playback};
 
 use super::Ffmpeg;
-use super::inferred::{self, Author};
+use super::inferred::{self, Author, HostLimits};
 use super::log::Log;
 use super::progress::Parser;
 use crate::engine::ffmpeg::capability::Scope;
@@ -20,6 +20,8 @@ pub(crate) struct FfmpegMonitor {
     author: Author,
     /// The log is the source of requests.
     infers: bool,
+    /// Without a probe: the hosts that the viewer may connect to.
+    limits: Option<HostLimits>,
     progress: Parser,
     log: Log,
     playback: Playback,
@@ -34,7 +36,13 @@ pub(crate) struct FfmpegMonitor {
 
 impl FfmpegMonitor {
     /// A process that has just been started.
-    pub(crate) fn new(ffmpeg: &Ffmpeg, author: Author, started_ns: u64, target_duration: f64) -> Self {
+    pub(crate) fn new(
+        ffmpeg: &Ffmpeg,
+        author: Author,
+        started_ns: u64,
+        target_duration: f64,
+        limits: HostLimits,
+    ) -> Self {
         let segment_ns = (target_duration * 1e9) as u64;
         // Without a probe, its log is the source of requests.
         let infers = ffmpeg.probe.is_none();
@@ -43,6 +51,7 @@ impl FfmpegMonitor {
         Self {
             author,
             infers,
+            limits: infers.then_some(limits),
             progress: Parser::new(),
             log: if retries { log } else { log.without_segment_retries() },
             playback: Playback::new(started_ns, segment_ns),
@@ -93,8 +102,11 @@ impl Monitor for FfmpegMonitor {
         if let Some(copy) = &mut self.copy {
             copy.feed(bytes);
         }
-        let Self { log, events, author, infers, .. } = self;
-        log.feed(now_ns(), bytes, &mut |fact| events.extend(inferred::event(*author, fact, *infers)));
+        let Self { log, events, author, infers, limits, .. } = self;
+        log.feed(now_ns(), bytes, &mut |fact| {
+            events.extend(limits.as_ref().and_then(|limits| limits.violated_by(author.viewer, &fact)));
+            events.extend(inferred::event(*author, fact, *infers));
+        });
     }
 
     fn tick(&mut self) -> Option<Change> {
@@ -130,8 +142,11 @@ impl Monitor for FfmpegMonitor {
             // Playback since the last tick counts.
             self.tick();
         }
-        let Self { log, events, author, infers, .. } = self;
-        log.finish(&mut |fact| events.extend(inferred::event(*author, fact, *infers)));
+        let Self { log, events, author, infers, limits, .. } = self;
+        log.finish(&mut |fact| {
+            events.extend(limits.as_ref().and_then(|limits| limits.violated_by(author.viewer, &fact)));
+            events.extend(inferred::event(*author, fact, *infers));
+        });
         self.count_lines();
     }
 

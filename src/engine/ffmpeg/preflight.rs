@@ -80,7 +80,8 @@ impl Preparation {
             (&self.capabilities, self.config.probe)
         {
             let short_play = preflight.encrypted().map(|(stream, selection)| {
-                let mut playing = conceal(&plan.secrets, argv::short_play(stream, selection, capabilities));
+                let mut playing =
+                    conceal(&plan.secrets, argv::short_play(stream, &self.config, selection, capabilities));
                 let proxies = plan.proxies.for_ffmpeg(&stream.url).into_iter();
                 playing.variables.extend(proxies.map(|(name, value)| (name.to_owned(), value)));
                 playing
@@ -94,7 +95,13 @@ impl Preparation {
                         .to_vec()
                 },
                 tls: short_play,
-                network: plan.network.probe_settings(rules, certificates, 1),
+                confinement: &plan.viewers.confinement,
+                network: plan.network.probe_settings(
+                    plan.streams.first(),
+                    &plan.target_policy,
+                    certificates,
+                    1,
+                ),
                 resolves: !rules.is_empty(),
                 is_unknown: false,
                 other_program: OTHER_BINARY,

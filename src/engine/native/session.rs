@@ -14,7 +14,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_client::{Client, FetchError, Fetched, Progress, Request};
 use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_hls::playlist::media::EncryptionMethod;
-use hls_swarm_model::event::{EndClass, Event};
+use hls_swarm_model::event::{EndClass, Event, ForbiddenBy};
 use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
 use hls_swarm_os::clock::now_ns;
@@ -28,6 +28,7 @@ use url::Url;
 
 use super::body::Body;
 use super::observer::{Recorder, Tag};
+use super::outbox::Outbox;
 use super::shard::{Job, Shared};
 use crate::engine::SessionEnd;
 
@@ -53,6 +54,7 @@ struct Under {
 /// A session.
 struct Viewing {
     player: Player,
+    outbox: Rc<Outbox>,
     client: Rc<Client<Recorder>>,
     under: Vec<Under>,
     wake: Option<Duration>,
@@ -85,6 +87,7 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
     let turn = viewer.saturating_sub(1) as usize;
     let client = Client::new(Rc::clone(&shared.client), recorder, user_agent, source, bits, turn);
     let mut viewing = Viewing {
+        outbox: Rc::clone(&shared.outbox),
         player: Player::new(config, seed(shared.seed, viewer, session.generation)),
         client: Rc::new(client),
         under: Vec::new(),
@@ -294,6 +297,10 @@ impl Viewing {
         let fetched = match result {
             Ok(fetched) => fetched,
             Err(error) => {
+                if let FetchError::Forbidden(why) = &error {
+                    let (viewer, host, by) = (self.viewer, why.clone(), ForbiddenBy::Message);
+                    self.outbox.push(Event::Forbidden { viewer, host, by });
+                }
                 let failure = failure(&error);
                 self.last_error = Some(error.to_string());
                 return self.step(Input::Failed { request, failure, at: self.now() });

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_client as client;
+use hls_swarm_http::header_policy::HeaderPolicy;
 use hls_swarm_http::site_rules;
 use hls_swarm_http::target_policy::TargetPolicy;
 use hls_swarm_model::event::Event;
@@ -89,6 +90,7 @@ struct Settings {
     mark: u32,
     headers: Vec<(String, String)>,
     policy: TargetPolicy,
+    header_policy: HeaderPolicy,
     seed: u64,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
@@ -110,6 +112,7 @@ impl Shards {
                 mark,
                 headers: stream.headers.clone(),
                 policy: context.plan.target_policy.clone(),
+                header_policy: stream.header_policy.clone(),
                 seed: context.plan.seed.unwrap_or(0),
                 events: context.events.clone(),
                 stop: context.stop.clone(),
@@ -194,13 +197,22 @@ async fn watch_timers(outbox: Rc<Outbox>, stop: CancellationToken) {
 impl From<Settings> for client::Settings {
     fn from(settings: Settings) -> Self {
         let Settings {
-            verify_tls, proxies, timeout, resolve, names_per_viewer, mark, headers, policy, ..
+            verify_tls,
+            proxies,
+            timeout,
+            resolve,
+            names_per_viewer,
+            mark,
+            headers,
+            policy,
+            header_policy,
+            ..
         } = settings;
         Self {
             trust: if verify_tls { client::Trust::Verified } else { client::Trust::Anyone },
             proxies,
             timeout,
-            policy: policy_of(policy, resolve.clone()),
+            policy: policy_of(policy, header_policy, resolve.clone()),
             resolve,
             names_per_viewer,
             mark,
@@ -209,10 +221,11 @@ impl From<Settings> for client::Settings {
     }
 }
 
-/// The target policy, asked once per host.
-fn policy_of(policy: TargetPolicy, rules: Vec<Rule>) -> client::Policy {
+/// The target policy, asked once per host, and the policy of secret headers.
+fn policy_of(policy: TargetPolicy, header_policy: HeaderPolicy, rules: Vec<Rule>) -> client::Policy {
     let known = RefCell::new(HashMap::<String, Result<(), String>>::new());
     Box::new(move |url| {
+        header_policy.check_url(url).map_err(|failure| failure.chain())?;
         let host = url.host_str().unwrap_or_default();
         if let Some(answer) = known.borrow().get(host) {
             return answer.clone();

@@ -2,14 +2,15 @@
 //! error only if no other address was tried with success; and a request is matched with the entry of a playlist.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hls_swarm_model::classify::{ResponseHints, kind};
 use hls_swarm_model::content::Content;
-use hls_swarm_model::event::Event;
+use hls_swarm_model::event::{Event, ForbiddenBy};
 use hls_swarm_model::exchange::{Cache, Exchange, Outcome};
 use hls_swarm_model::listed::{Entry, Listed};
-use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, flag, what};
+use hls_swarm_model::metric::counters::Counter;
+use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, flag, forbidden, what};
 
 use super::bodies::Bodies;
 use super::playlists::{Known, SharedPlaylists};
@@ -24,6 +25,9 @@ const NAME_ERRORS: [(u16, &str); 5] = [
 ];
 /// errno of a connect that timed out.
 const ETIMEDOUT: u16 = 110;
+
+/// errno of a connect for which this machine has no local port left, or not the configured address.
+const EADDRNOTAVAIL: u16 = 99;
 
 /// How long after a failed attempt another address may take to answer, nanoseconds.
 const NEXT_ADDRESS_NS: u64 = 2_000_000_000;
@@ -64,7 +68,7 @@ impl Decoder {
         if let Some(failed) = self.failed.remove(&record.pid)
             && !is_retried_successfully(&failed, record)
         {
-            out(connect_failed(&failed));
+            report_failure(&failed, out);
         }
         if record.what == what::HELLO {
             self.bodies.begin(record.viewer, record.generation);
@@ -78,6 +82,7 @@ impl Decoder {
                 handshake_left: false,
             }),
             what::EXCHANGE => self.exchange(record, out),
+            what::FORBIDDEN => out(forbidden_connection(record)),
             what::CONNECT_FAILED => drop(self.failed.insert(record.pid, *record)),
             what::CLOSED => {
                 self.bodies.forget(record.viewer, record.pid, record.connection);
@@ -144,9 +149,18 @@ impl Decoder {
         listed
     }
 
+    /// Passes on the failed attempts that no other address can follow any more at `now_ns`. The process of many has
+    /// ended: nothing else would come from it.
+    pub fn release(&mut self, now_ns: u64, out: &mut impl FnMut(Event)) {
+        let overdue = |_: &u32, failed: &mut Record| {
+            now_ns.saturating_sub(failed.started_ns.saturating_add(failed.idle_ns)) > NEXT_ADDRESS_NS
+        };
+        self.failed.extract_if(overdue).for_each(|(_, failed)| report_failure(&failed, out));
+    }
+
     /// Ends decoding: passes on the events that were held back.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
-        self.failed.drain().for_each(|(_, failed)| out(connect_failed(&failed)));
+        self.failed.drain().for_each(|(_, failed)| report_failure(&failed, out));
     }
 }
 
@@ -166,6 +180,13 @@ fn handshake_failed(record: &Record) -> bool {
         && record.request == 0
 }
 
+fn report_failure(record: &Record, out: &mut impl FnMut(Event)) {
+    if record.error == EADDRNOTAVAIL && record.end == end::NOT_CONNECTED {
+        out(Event::Counted { viewer: record.viewer, counter: Counter::Exhausted, events: 1 });
+    }
+    out(connect_failed(record));
+}
+
 fn connect_failed(record: &Record) -> Event {
     let given_up = record.error == 0 && record.end == end::NOT_CONNECTED;
     Event::ConnectFailed {
@@ -174,6 +195,19 @@ fn connect_failed(record: &Record) -> Event {
         timed_out: record.error == ETIMEDOUT,
         given_up_after_ns: given_up.then_some(record.idle_ns),
         handshake_left: false,
+    }
+}
+
+fn forbidden_connection(record: &Record) -> Event {
+    let name = || text(&record.name, record.name_len);
+    Event::Forbidden {
+        viewer: record.viewer,
+        host: peer(record).map_or_else(name, |(address, port)| SocketAddr::new(address, port).to_string()),
+        by: match record.error {
+            forbidden::LOCAL => ForbiddenBy::PublicAddress,
+            forbidden::ORIGINS => ForbiddenBy::HeaderHosts,
+            _ => ForbiddenBy::AllowList,
+        },
     }
 }
 
@@ -365,6 +399,50 @@ mod tests {
             record.end = end;
             assert_eq!(read(&record).outcome, Outcome::Stale);
         }
+    }
+
+    #[test]
+    fn the_failed_attempt_of_a_dead_process_is_released_in_time() {
+        let mut decoder = Decoder::default();
+        for pid in 0..1000 {
+            let failed = Record {
+                what: what::CONNECT_FAILED,
+                error: 111,
+                pid,
+                started_ns: 5,
+                idle_ns: 7,
+                ..Record::EMPTY
+            };
+            decoder.decode(&Frame::Record(failed), &mut |event| panic!("{event:?}"));
+        }
+        let mut released = 0;
+        decoder.release(12 + NEXT_ADDRESS_NS, &mut |event| panic!("too early: {event:?}"));
+        decoder.release(13 + NEXT_ADDRESS_NS, &mut |_| released += 1);
+        assert_eq!((released, decoder.failed.len()), (1000, 0));
+    }
+
+    #[test]
+    fn forbidden_connections_name_their_host() {
+        let mut by_name = Record { what: what::FORBIDDEN, error: forbidden::HOSTS, ..Record::EMPTY };
+        by_name.name[..3].copy_from_slice(b"cdn");
+        by_name.name_len = 3;
+        let mut by_address = Record { what: what::FORBIDDEN, error: forbidden::LOCAL, ..Record::EMPTY };
+        (by_address.peer_family, by_address.peer_port) = (4, 80);
+        by_address.peer[..4].copy_from_slice(&[203, 0, 113, 5]);
+        let found: Vec<_> = events(&[by_name, by_address])
+            .into_iter()
+            .map(|event| match event {
+                Event::Forbidden { host, by, .. } => (host, by),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("cdn".to_owned(), ForbiddenBy::AllowList),
+                ("203.0.113.5:80".to_owned(), ForbiddenBy::PublicAddress)
+            ]
+        );
     }
 
     #[test]

@@ -9,11 +9,12 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, read};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_model::event::Event;
+use hls_swarm_os::clock::now_ns;
 use hls_swarm_probe::record::{Frame, Record, what};
 
 use super::decode::Decoder;
@@ -22,6 +23,9 @@ use super::playlists::SharedPlaylists;
 /// Size of the pipe, bytes: the most that an unprivileged process may ask for, and room for about 2000
 /// records.
 const CAPACITY: i32 = 1 << 20;
+
+/// How often failed connections are released that no record of their process follows.
+const OVERDUE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Maximum size of one read, bytes.
 const READ_BYTES: usize = 32 << 10;
@@ -179,11 +183,19 @@ impl ProbeReader {
 /// Decodes frames and sends their events until `stop`, then those of the frames that are still in the pipe.
 pub async fn forward(mut pipe: ProbeReader, events: mpsc::Sender<Event>, stop: CancellationToken) {
     let mut decoder = Decoder::sharing(pipe.playlists());
+    let mut overdue = interval(OVERDUE_INTERVAL);
+    overdue.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let batch = tokio::select! {
             biased;
             batch = pipe.next() => batch,
             () = stop.cancelled() => break,
+            _ = overdue.tick() => {
+                let mut found = Vec::new();
+                decoder.release(now_ns(), &mut |event| found.push(event));
+                send(found, &events).await;
+                continue;
+            }
         };
         match batch {
             Ok(batch) => {
@@ -262,7 +274,10 @@ struct Seen {
 impl Seen {
     fn take(&mut self, record: &Record) -> u64 {
         self.awaited.remove(&record.sequence);
-        self.awaited.extend(self.next..record.sequence);
+        // Of a wide gap only the end can still arrive. A record that was forged could open one of four billion.
+        let recent = record.sequence.saturating_sub(OVERTAKEN);
+        self.overdue += u64::from(recent.saturating_sub(self.next));
+        self.awaited.extend(self.next.max(recent)..record.sequence);
         self.next = self.next.max(record.sequence.saturating_add(1));
         let in_time = self.awaited.split_off(&self.next.saturating_sub(OVERTAKEN));
         self.overdue += std::mem::replace(&mut self.awaited, in_time).len() as u64;
@@ -436,6 +451,16 @@ mod tests {
         let records = [0, 2, 1, 3, 6, 5, 4, 7].map(|sequence| record(1, 1, 10, sequence));
         assert_eq!(missing(&mut order, &records), [0; 8]);
         assert_eq!(order.end(), 0);
+    }
+
+    #[test]
+    fn a_forged_sequence_number_is_a_loss_and_takes_no_memory() {
+        let mut order = Order::default();
+        let forged = record(1, 1, 10, u32::MAX);
+        let lost = missing(&mut order, &[record(1, 1, 10, 0), forged]);
+        let (_, processes) = &order.viewers[&1];
+        assert!(processes[&10].awaited.len() <= OVERTAKEN as usize + 1);
+        assert!(lost[1] > u64::from(u32::MAX - 2 * OVERTAKEN), "{lost:?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::listener::UnusedPort;
-use hls_swarm_os::process::{self, Captured, Program, capture, spawn_failed};
+use hls_swarm_os::process::{self, Captured, Confinement, Program, capture, spawn_failed};
 use hls_swarm_probe::record::{Frame, Record, flag, what};
 
 use super::object::ProbeObject;
@@ -50,6 +50,8 @@ pub struct Subject<'a> {
     /// Arguments for a short play of the https stream, where there is one: only that shows whether the probe
     /// sees into the player's TLS library.
     pub tls: Option<Concealed>,
+    /// What viewers may do.
+    pub confinement: &'a Confinement,
     /// The probe's settings for the first viewer.
     pub network: Option<String>,
     /// Whether rules for names are in effect; then the test uses a name, too.
@@ -70,6 +72,7 @@ pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, F
     // Bound and not listening: connections are refused, and no other program gets the port meanwhile.
     let socket = UnusedPort::new()?;
     let mut plain = Program::new(subject.program, (subject.arguments)(&url(&socket.address())));
+    plain.confinement = Some(subject.confinement.clone());
     // The port is on this machine: a proxy would answer in its place.
     plain.environment.push(("no_proxy".into(), "*".into()));
     let shown = subject.program.display();
@@ -105,6 +108,7 @@ pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, F
     }
     if let Some(Concealed { arguments, variables }) = &subject.tls {
         let mut playing = Program::new(subject.program, arguments);
+        playing.confinement = Some(subject.confinement.clone());
         playing.environment.extend(variables.iter().map(|(name, value)| (name.into(), value.into())));
         probe.attach(&mut playing, 0, 1, subject.network.clone());
         // Whether the stream can be played is not the question here.

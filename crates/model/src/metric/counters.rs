@@ -17,6 +17,10 @@ pub enum SeenIn {
     FfmpegLog,
     /// The socket probe.
     Probe,
+    /// This machine, on which the viewers run.
+    Machine,
+    /// A limit of the hosts that viewers may connect to, whatever enforces it.
+    HostLimits,
 }
 
 /// The description of a counter.
@@ -77,6 +81,10 @@ counters! {
     TlsErrors, FfmpegLog, "tls_errors", "TLS errors";
     /// TCP segments that viewers had to send again (tcp_info).
     Retransmits, Probe, "retransmits", "TCP retransmits";
+    /// Times that this machine refused a viewer a process, a descriptor, memory, or a local port.
+    Exhausted, Machine, "generator_exhausted", "refusals by this machine";
+    /// Connections to hosts that are not allowed (--allow-host, --yes, --header-hosts); they were not made.
+    ForbiddenConnections, HostLimits, "forbidden_connections", "forbidden connections";
 }
 
 #[expect(clippy::indexing_slicing, reason = "the macro writes one entry for each counter")]

@@ -288,6 +288,8 @@ pub mod criteria {
     pub const MERGED_RUNS: &str = "merged_runs";
     /// Shards that reported.
     pub const SHARDS_REPORTED: &str = "shards_reported";
+    /// Connections that viewers were led to, and that are not allowed.
+    pub const ALLOWED_HOSTS: &str = "allowed_hosts";
     /// A threshold that failed for too long.
     pub const ABORT_AFTER: &str = "abort_after";
 }
@@ -303,7 +305,12 @@ fn built_in() -> impl Iterator<Item = Metric> {
     let share = share.map(|(name, help)| (name, Unit::Share, help));
     let time =
         (criteria::ABORT_AFTER, Unit::Time, "The run was ended because a threshold had failed for so long.");
-    share.into_iter().chain([time]).map(|(name, unit, help)| Metric {
+    let hosts = (
+        criteria::ALLOWED_HOSTS,
+        Unit::Count,
+        "Connections that the stream led viewers to, and that are not allowed; every one fails the run.",
+    );
+    share.into_iter().chain([time, hosts]).map(|(name, unit, help)| Metric {
         unit,
         ..Metric::new(name, Type::Gauge, help, Read::Nothing).unexported()
     })

@@ -22,6 +22,7 @@ use hls_swarm_base::weighted::WeightedSet;
 
 use crate::event::Event;
 use crate::exchange::{Kind, Outcome};
+use crate::merge::Merge;
 use crate::metric::counters::{Counter, Counters, SeenIn};
 use crate::report::Recording;
 use crate::snapshot::{
@@ -116,7 +117,7 @@ impl Stats {
             manual: Manual::default(),
             insight: insight::InsightCollector::default(),
             sliding_window: None,
-            counters: Counters::zero(SeenIn::FfmpegLog),
+            counters: Counters::zero(SeenIn::FfmpegLog).plus(&Counters::zero(SeenIn::Machine)),
             retransmits: Retransmits::default(),
             played: 0.0,
             due: 0.0,
@@ -136,7 +137,14 @@ impl Stats {
     /// Sets that no FFmpeg is among the viewers, whose log would report events.
     #[must_use]
     pub fn without_ffmpeg_log(self) -> Self {
-        Self { counters: Counters::default(), ..self }
+        Self { counters: Counters::zero(SeenIn::Machine), ..self }
+    }
+
+    /// Sets that viewers may not connect to every host.
+    #[must_use]
+    pub fn with_host_limits(mut self) -> Self {
+        self.counters.merge(&Counters::zero(SeenIn::HostLimits));
+        self
     }
 
     /// Applies one event.
@@ -204,6 +212,12 @@ impl Stats {
                     self.parts.connect_failed(viewer, timed_out, is_repeat);
                     self.exchanges.connect_failed(reason, timed_out, is_repeat);
                 }
+            }
+            Event::Forbidden { viewer, host, by } => {
+                self.counters.add(Counter::ForbiddenConnections, 1);
+                let is_repeat = self.attempts.connect_failed(viewer);
+                self.parts.connect_failed(viewer, false, is_repeat);
+                self.exchanges.connect_failed(by.reason(&host), false, is_repeat);
             }
             Event::Received { viewer, bytes, tls } => {
                 self.exchanges.received(bytes, tls);

@@ -1,13 +1,15 @@
 //! The verdict: whether the run is valid, and whether it met its criteria.
 //!
-//! In this order: no viewer ever played (6), a criterion failed for certain (4), the run proves nothing (5), it was
-//! interrupted (128 + n), a criterion was not met (4), pass (0). Certain is a failure that the load generator's own
-//! condition cannot have caused: a server does not respond with 503 because a viewer is late.
+//! In this order: viewers were led to a host that is not allowed (4), no viewer ever played (6), a criterion failed for
+//! certain (4), the run proves nothing (5), it was interrupted (128 + n), a criterion was not met (4), pass (0). Certain
+//! is a failure that the load generator's own condition cannot have caused: a server does not respond with 503 because a
+//! viewer is late.
 
 use hls_swarm_base::exit::Exit;
 
 use super::threshold::{Threshold, Timings};
 use super::validity;
+use crate::metric::counters::Counter;
 use crate::metric::{self, Scope, Unit, criteria as names};
 use crate::snapshot::Snapshot;
 use crate::verdict::{Criterion, Verdict, VerdictKind};
@@ -42,9 +44,16 @@ pub fn judge(
         warnings,
     };
     let invalid = !verdict.invalid_because.is_empty();
+    let led_astray = snapshot.counters[Counter::ForbiddenConnections].is_some_and(|count| count > 0);
     let (kind, exit) = if let (Some(signal), 0) = (interrupted_by, snapshot.lifetimes.played) {
         (VerdictKind::Aborted, Exit::Signal(signal))
-    } else if snapshot.lifetimes.played == 0 && !(invalid && nothing_failed(snapshot)) {
+    } else if led_astray {
+        // True whatever the figures are worth, and it may be why no viewer played.
+        (VerdictKind::Fail, Exit::Criteria)
+    } else if snapshot.lifetimes.played == 0
+        && validity::exhausted(snapshot) == 0
+        && !(invalid && nothing_failed(snapshot))
+    {
         (VerdictKind::Fail, Exit::NeverPlayed)
     } else if invalid && !verdict.has_certain_failure() {
         (VerdictKind::Invalid, Exit::Invalid)
@@ -139,6 +148,10 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
             snapshot.lifetimes.given_up == 0,
         ),
     ];
+    criteria.extend(snapshot.counters[Counter::ForbiddenConnections].map(|count| {
+        let limit = "viewers connect to allowed hosts only";
+        Criterion::new(names::ALLOWED_HOSTS, limit, Some(count as f64), count == 0)
+    }));
     // A run that ends within its ramp has no settled time to judge.
     criteria.extend(snapshot.active_ratio.map(|ratio| {
         let limit = format!(">= {}", Unit::Share.text(LEAST_ACTIVE));
@@ -210,6 +223,20 @@ pub(super) mod tests {
             s.viewers.push(ViewerRow { media_seconds: 2.0, ..ViewerRow::default() });
         };
         assert_eq!(verdict(unseen, None), (VerdictKind::Invalid, 5));
+        let exhausted = |s: &mut Snapshot| {
+            s.counters[Counter::Exhausted] = Some(1);
+            s.lifetimes.played = 0;
+        };
+        assert_eq!(verdict(exhausted, None), (VerdictKind::Invalid, 5));
+        let led_astray = |s: &mut Snapshot| {
+            s.counters[Counter::ForbiddenConnections] = Some(1);
+            (s.lifetimes.played, s.generator.events_lost) = (0, 1);
+        };
+        assert_eq!(verdict(led_astray, None), (VerdictKind::Fail, 4));
+        assert_eq!(
+            verdict(|s| s.counters[Counter::ForbiddenConnections] = Some(0), None),
+            (VerdictKind::Pass, 0)
+        );
         assert_eq!(verdict(starved, Some(2)), (VerdictKind::Invalid, 5));
     }
 

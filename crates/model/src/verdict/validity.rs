@@ -4,6 +4,7 @@
 //! warning: as long as viewers get a processor when they need one, their figures are right.
 
 use super::threshold::{Threshold, Timings};
+use crate::metric::counters::Counter;
 use crate::metric::{Unit, criteria};
 use crate::snapshot::{Generator, Snapshot};
 
@@ -30,8 +31,20 @@ const LEAST_AGREEMENT: f64 = 0.999;
 /// The reasons why a run proves nothing; empty if it is valid.
 pub(super) fn invalid(snapshot: &Snapshot) -> Vec<String> {
     let mut because = lost(snapshot);
+    let refusals = exhausted(snapshot);
+    if refusals > 0 {
+        because.push(format!(
+            "this machine refused viewers a process, descriptors, memory, or local ports {refusals} times: raise its \
+             limits (hls-swarm tune check), or take fewer viewers or more machines"
+        ));
+    }
     because.extend(starved(snapshot));
     because
+}
+
+/// How often this machine could not give viewers what they need. That is not the stream's fault.
+pub(super) fn exhausted(snapshot: &Snapshot) -> u64 {
+    snapshot.counters[Counter::Exhausted].unwrap_or(0)
 }
 
 /// What was not measured, or not measured consistently.

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_http::server::{self, Page, page};
+use hls_swarm_http::server::{self, Limits, Page, page};
 
 use crate::cli::service::MetricsPort;
 use crate::exporter::{self, Family, kernel, nginx, node, origin};
@@ -67,7 +67,7 @@ impl Exporters {
                     metrics(&request, async { read_blocking(read).await.unwrap_or_default() }).await
                 }
             };
-            server::serve(listener, stop, answer).await;
+            server::serve(listener, Limits::default(), stop, answer).await;
         };
         let nginx = async {
             let Some(listener) = self.nginx else { return };
@@ -83,7 +83,7 @@ impl Exporters {
                     metrics(&request, families).await
                 }
             };
-            server::serve(listener, stop, answer).await;
+            server::serve(listener, Limits::default(), stop, answer).await;
         };
         tokio::join!(node, nginx);
     }

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HOST, ORIGIN};
 use hyper::{Method, Request, StatusCode};
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
-use hls_swarm_http::server::{self, Page, page};
+use hls_swarm_http::server::{self, Limits, Page, page};
 use hls_swarm_os::output;
 
 use crate::cli::service::{FaultAction, FaultArgs};
@@ -54,7 +53,7 @@ impl Control {
             let faults = Arc::clone(&faults);
             async move { answer(&faults, request).await }
         };
-        server::serve(listener, stop, answer).await;
+        server::serve(listener, Limits::default(), stop, answer).await;
     }
 }
 
@@ -87,10 +86,11 @@ async fn answer(faults: &Arc<FaultInjector>, request: Request<Incoming>) -> Page
 }
 
 async fn add(faults: &Arc<FaultInjector>, request: Request<Incoming>) -> Page {
-    let Ok(body) = Limited::new(request.into_body(), MAX_SPEC_BYTES).collect().await else {
-        return refused(StatusCode::PAYLOAD_TOO_LARGE, "the fault is too long", None);
+    let body = match server::body(request, MAX_SPEC_BYTES).await {
+        Ok(body) => body,
+        Err((status, why)) => return refused(status, why.trim(), None),
     };
-    let text = String::from_utf8_lossy(&body.to_bytes()).trim().to_owned();
+    let text = String::from_utf8_lossy(&body).trim().to_owned();
     match text.parse::<Fault>().and_then(|fault| faults.add(fault)) {
         Ok(id) => {
             tracing::info!(id, fault = text, "fault added");

@@ -1,5 +1,7 @@
 //! The facts that the interpreter finds in a log; each is one event.
 
+use std::net::IpAddr;
+
 /// A fact from FFmpeg's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -16,6 +18,11 @@ pub enum Event {
     ConnectFailed {
         /// The error text of the C library.
         error: String,
+    },
+    /// A connection is being made (level `verbose`).
+    Connecting {
+        /// The address.
+        address: IpAddr,
     },
     /// A host name did not resolve.
     NameNotResolved {

@@ -165,6 +165,10 @@ impl Interpreter {
         self.moved_on(out);
         if line.text.starts_with("Successfully connected to ") {
             self.new_connection = true;
+        } else if let Some(rest) = line.text.strip_prefix("Starting connection attempt to ") {
+            if let Some(address) = rest.split(' ').next().and_then(|address| address.parse().ok()) {
+                out(Event::Connecting { address });
+            }
         } else if let Some(rest) = line.text.strip_prefix("Connection to ") {
             if let Some((_, error)) = rest.rsplit_once(" failed: ") {
                 out(Event::ConnectFailed { error: clip(error) });

@@ -2,9 +2,8 @@
 //!
 //! Four times a second, it measures how late a timer of this program fires. Once a second, it samples how busy the
 //! machine is, how long this program and its viewers waited for a processor, whether a control group throttled them,
-//! and which viewers were stopped. A sample reads a few files per viewer, about 60 µs each, so it takes a bounded
-//! number of viewers and continues with the next ones a second later: with 500 viewers, each is sampled every 8 s, and
-//! sampling costs 0.4 % of one processor.
+//! and which viewers were stopped. A sample reads a few files per viewer, so it takes a bounded number of viewers
+//! and continues with the next ones a second later: with 500 viewers, each is sampled every 8 s.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

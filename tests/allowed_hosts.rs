@@ -157,7 +157,7 @@ fn in_a_namespace() {
     let (outcome, followed) = run(&["--allow-host", "10.77.0.1"]);
     assert_eq!(followed, 0, "no connection reaches the stranger");
     led_astray(&outcome, "203.0.113.5:");
-    assert!(outcome.number("/lifetimes/played") > 0.0, "{}", outcome.report);
+    assert!(outcome.number("/viewers/played") > 0.0, "{}", outcome.report);
 
     // Public addresses need a confirmation, wherever they are named.
     let (outcome, followed) = run(&["--shard", "1/60", "--clients", "120"]);

@@ -45,6 +45,8 @@ const VALUES: &[(&str, &str)] = &[
     ("engine", "ffmpeg"),
     ("player", "mpv {url}"),
     ("ffmpeg", "/opt/ffmpeg"),
+    ("preset", "exoplayer"),
+    ("abr", "bola"),
     ("probe", "require"),
     ("stats-buffer", "20"),
     ("stats-loglevel", "trace"),
@@ -79,7 +81,7 @@ const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session"
 /// Flags that always have an effect, or whose effect depends on the stream or the machine
 /// (`unpaced` of a live stream). All others have a rule in `config::plan::unused_options`.
 const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream timeout target-duration insecure resolve \
-    source-ip bandwidth-cap engine player probe header-hosts viewer-memory viewer-env viewer-user \
+    source-ip bandwidth-cap engine player preset header-hosts viewer-memory viewer-env viewer-user \
     collector-token-file max-restarts skip-preflight allow-host error-storm \
     origin-metrics nginx-metrics segment-sizes-url threshold metrics report exchange-log collector tui log-format \
     verbose";
@@ -95,6 +97,7 @@ const SWITCHES: &[&str] = &[
     "stats",
     "ffmpeg-debug",
     "restart-on-stall",
+    "resolve-per-viewer",
     "check",
     "print-cmd",
     "skip-preflight",

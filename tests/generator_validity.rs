@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -10,7 +10,7 @@ use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
 use hls_swarm_test_support::origin::Origin;
 use hls_swarm_test_support::processes;
 use hls_swarm_test_support::server::{Answer, Server, Then};
-use hls_swarm_test_support::stream::{endless, list};
+use hls_swarm_test_support::stream::{endless, served};
 use hls_swarm_test_support::swarm::{Outcome, Running, Swarm};
 
 /// Shells that keep all processors busy.
@@ -64,7 +64,7 @@ fn other_work_on_all_processors_is_a_warning() {
     let arguments = ["--clients", "3", "--duration", "10s", &url];
     assert_valid_beside_hogs(&Swarm::new(&arguments).run());
     if nix::unistd::geteuid().is_root() {
-        let other_user = "chown -R 65534:65534 . && chmod 755 . && \
+        let other_user = "chown -R 65534:65534 . && chmod 755 . && export HOME=\"$PWD\" && \
                       exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"";
         assert_valid_beside_hogs(&Swarm::after(other_user, &arguments).run());
     }
@@ -152,15 +152,16 @@ fn viewers_that_were_stopped_make_the_run_invalid_and_are_not_blamed_on_the_stre
         invalid_because(&outcome)
     );
     let stopped = outcome.number("/generator/waits/viewer_stopped_seconds");
-    assert!((0.4..=2.5).contains(&stopped), "{stopped}");
+    assert!((0.4..=4.0).contains(&stopped), "{stopped}");
 }
 
 #[test]
 fn what_the_server_did_fails_an_invalid_run() {
     // Most responses are 503, which no stopped viewer causes.
-    let server = Server::start(|target, before| match (target, before % 4) {
-        ("/live.m3u8", _) | (_, 0) => list(),
-        _ => Answer::new(&b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"[..], Then::Keep),
+    let began = Instant::now();
+    let server = Server::start(move |target, _| match target {
+        "/a.ts" => Answer::new(&b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"[..], Then::Keep),
+        _ => served(target, began),
     });
     let viewer = "(while :; do curl --silent --noproxy '*' --output /dev/null ${url%/*}/a.ts; sleep 0.2; done) & \
                   play 1000";

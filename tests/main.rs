@@ -39,6 +39,7 @@ mod network;
 mod nix_profiles;
 mod origin;
 mod origin_watch;
+mod playback;
 mod probe;
 mod probe_follower;
 mod probe_media;

@@ -119,13 +119,16 @@ struct OriginStats {
 
 impl OriginStats {
     fn start() -> Self {
-        let origin = Origin::start(&[]);
+        // A ladder, so that there are variants to tell apart.
+        let ladder = ["--video-size=640x360", "--video-bitrate=800", "--ladder=320x180@350"];
+        let origin = Origin::start(&ladder);
         let fact = |name: &str| origin.facts[name].as_str().unwrap().to_owned();
-        let stream = |weight| format!("--stream={weight}:http://127.0.0.1:{}/stream.m3u8", origin.port());
+        let stream = |weight| format!("--stream={weight}:http://127.0.0.1:{}/master.m3u8", origin.port());
         let (node, nginx) = (fact("node_metrics"), fact("nginx_metrics"));
         let running = Swarm::new(&[
             "--stage=2s:3",
             "--stage=1h:3",
+            "--allow-host=127.0.0.1",
             "--metrics",
             "127.0.0.1:0",
             "--origin-metrics-interval=500ms",

@@ -206,7 +206,10 @@ fn a_capped_viewer_is_served_at_its_cap_and_stalls() {
         "15s",
         &url,
     ]);
-    assert!(outcome.number("/viewers/stalled") >= 1.0, "{}", outcome.stderr);
+    // Without a burst at its start, FFmpeg reads a VOD without the buffer of a player, so stalls are not measured.
+    if outcome.report["source"]["playback"] != "unbuffered" {
+        assert!(outcome.number("/viewers/stalled") >= 1.0, "{}", outcome.stderr);
+    }
     let states: Vec<&str> = outcome.report["per_viewer"]
         .as_array()
         .unwrap()

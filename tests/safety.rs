@@ -98,7 +98,7 @@ fn a_high_error_rate_ends_the_run_with_its_reason() {
     let error_rate_limit = criteria.iter().find(|criterion| criterion["name"] == "error_storm").unwrap();
     assert_eq!(
         (&error_rate_limit["limit"], &error_rate_limit["met"]),
-        (&"less than 20% of the requests failed within 3s".into(), &false.into())
+        (&"less than 20% of the requests failed in the last 3s".into(), &false.into())
     );
     assert!(outcome.stdout.contains("error_storm"), "{}", outcome.stdout);
 }

@@ -25,8 +25,6 @@ fn shard(place: u64) -> Report {
         for viewer in (1..=VIEWERS).filter(|viewer| u64::from(*viewer) % 10 == second % 10) {
             stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Playlist, second))));
             stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Segment, second))));
-            let media_us = second * 1_000_000;
-            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.25 });
         }
         stats.tick(second * SECOND);
     }

@@ -41,14 +41,9 @@ fn playing(streams: usize, viewers: u32) -> Stats {
         for at in 1..=SEGMENTS {
             stats.apply(Event::Exchange(Box::new(segment(viewer, at))));
         }
-        stats.apply(progress(viewer, SEGMENTS));
     }
     stats.tick(SEGMENTS * SECOND);
     stats
-}
-
-fn progress(viewer: u32, second: u64) -> Event {
-    Event::Progress { viewer, media_us: second * 1_000_000, speed: Some(1.0), drift_seconds: 0.25 }
 }
 
 /// Feeds events of one viewer after the other.
@@ -75,11 +70,6 @@ fn apply_exchange(bencher: Bencher<'_, '_>, viewers: u32) {
 fn apply_exchange_on_100_streams(bencher: Bencher<'_, '_>, viewers: u32) {
     let event = |viewer| Event::Exchange(Box::new(segment(viewer, 9)));
     apply(bencher, playing(100, viewers), viewers, event);
-}
-
-#[divan::bench(args = VIEWERS)]
-fn apply_progress(bencher: Bencher<'_, '_>, viewers: u32) {
-    apply(bencher, playing(100, viewers), viewers, |viewer| progress(viewer, 9));
 }
 
 /// The work of the aggregator each second: advances the time, and publishes a snapshot.

@@ -15,6 +15,7 @@ use hls_swarm_base::profile_text::Keys;
 use hls_swarm_cli::arguments::switch;
 use hls_swarm_cli::layers::{Given, defaults, ids};
 use hls_swarm_cli::logging::LogFormat;
+use hls_swarm_player::Preset;
 use hls_swarm_profiles::sizing::swarm::CLIENTS;
 
 use super::load::{StageArg, StreamArg};
@@ -299,6 +300,10 @@ pub struct ViewerArgs {
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ffmpeg: Option<PathBuf>,
+    /// Player whose buffer viewers have: when playback begins, when it resumes after a stall, and how far they read
+    /// ahead
+    #[arg(long, value_enum, value_name = "PLAYER", default_value = "hlsjs")]
+    pub preset: PresetArg,
     /// Source of requests and bytes: the socket probe inside FFmpeg, or FFmpeg's log
     #[arg(long, value_enum, value_name = "MODE", default_value = "auto")]
     pub probe: ProbeMode,
@@ -529,6 +534,33 @@ pub enum AbrArg {
     Bola,
     /// The first variant that is listed, always.
     Fixed,
+}
+
+/// Player whose buffer rules viewers follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+#[value(rename_all = "lower")]
+pub enum PresetArg {
+    /// hls.js: begins with the first segment, and reads 30 s ahead.
+    #[default]
+    HlsJs,
+    /// ExoPlayer (Media3): begins with 1 s of media, resumes with 2 s, and reads 50 s ahead.
+    ExoPlayer,
+    /// Shaka Player: begins with the first segment, and reads 10 s ahead.
+    Shaka,
+    /// A player without peculiarities: begins with the first segment, and reads 30 s ahead.
+    Simple,
+}
+
+impl From<PresetArg> for Preset {
+    fn from(preset: PresetArg) -> Self {
+        match preset {
+            PresetArg::HlsJs => Self::HlsJs,
+            PresetArg::ExoPlayer => Self::ExoPlayer,
+            PresetArg::Shaka => Self::Shaka,
+            PresetArg::Simple => Self::Simple,
+        }
+    }
 }
 
 /// Source of requests and bytes.

@@ -24,6 +24,7 @@ use hls_swarm_base::sizing::{Requirements, ViewerSize};
 use hls_swarm_hls::selection::Selection;
 use hls_swarm_model::event::EndClass;
 use hls_swarm_model::exchange::Source;
+use hls_swarm_model::snapshot::PlaybackSource;
 
 use self::command::PlayerCommand;
 use self::ffmpeg::Ffmpeg;
@@ -112,6 +113,8 @@ pub struct SessionEnd {
     pub class: EndClass,
     /// How long it lasted.
     pub uptime: Duration,
+    /// Media that it read ahead of playback: how much longer the viewer plays.
+    pub ahead: Duration,
 }
 
 impl Engine {
@@ -125,9 +128,18 @@ impl Engine {
         }
     }
 
-    /// Whether viewers report how far they have played.
+    /// The source of the figures about playback, where viewers play `selection` of `stream`.
     #[must_use]
-    pub const fn reports_progress(&self) -> bool {
+    pub fn playback_source(&self, stream: &Stream, selection: &Selection) -> PlaybackSource {
+        match self {
+            Self::Ffmpeg(engine) => engine.playback_source(stream, selection),
+            Self::Command(_) | Self::Native(_) => PlaybackSource::Arrivals,
+        }
+    }
+
+    /// Whether a viewer plays all playlists that it reads together, and requests segments one after the other.
+    #[must_use]
+    pub const fn plays_together(&self) -> bool {
         matches!(self, Self::Ffmpeg(_))
     }
 

@@ -14,7 +14,6 @@ use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::process::{Child, Program, StopTimeouts, Stopping};
 use hls_swarm_os::secrets;
-use hls_swarm_player::playback::Change;
 
 use super::viewer::{RunContext, StreamTarget};
 use super::{Session, SessionEnd};
@@ -40,8 +39,8 @@ pub(crate) trait Monitor {
     /// Takes error output of the process.
     fn stderr(&mut self, bytes: &[u8]);
 
-    /// Judges playback, once a second.
-    fn tick(&mut self) -> Option<Change>;
+    /// Called once a second. Returns whether the process stands still: it has read no media for too long.
+    fn tick(&mut self) -> bool;
 
     /// The process is being stopped.
     fn stopping(&mut self);
@@ -54,6 +53,9 @@ pub(crate) trait Monitor {
 
     /// Whether the process played anything; if the engine cannot see that, the exit status decides.
     fn has_played(&self) -> bool;
+
+    /// Media that the process has read, if it reports that.
+    fn media(&self) -> Option<Duration>;
 
     /// The message of the process that explains best why it ended.
     fn complaint(&self) -> Option<&str>;
@@ -81,7 +83,7 @@ pub(crate) async fn play<M: Monitor>(
     monitor: impl FnOnce(u32) -> M,
 ) -> SessionEnd {
     let Session { viewer, generation } = session;
-    let (ending, class, killed, reason) = match program.start(&context.guard) {
+    let (ending, class, killed, reason, media) = match program.start(&context.guard) {
         Ok(child) => {
             let _sampled = context.processes.register(child.pid(), started_ns);
             let mut monitor = monitor(child.pid());
@@ -89,21 +91,28 @@ pub(crate) async fn play<M: Monitor>(
             let target = context.targets.of(viewer);
             let class = class(target, &monitor, &cause, stop, ending).await;
             let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
-            (ending, class, cause.killed, reason(target, &monitor, &cause, class, ending, uptime))
+            (
+                ending,
+                class,
+                cause.killed,
+                reason(target, &monitor, &cause, class, ending, uptime),
+                monitor.media(),
+            )
         }
         Err(error) => {
             if is_exhaustion(&error) {
                 context.record(Event::Counted { viewer, counter: Counter::Exhausted, events: 1 }).await;
             }
             let reason = format!("cannot start {}: {error}", program.path.display());
-            (ProcessExit::Exited(127), EndClass::Failed, false, reason)
+            (ProcessExit::Exited(127), EndClass::Failed, false, reason, None)
         }
     };
     let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
     tracing::debug!(viewer, generation, ?class, %ending, reason, "viewer ended");
     let uptime_seconds = uptime.as_secs_f64();
     context.record(Event::Ended { viewer, class, ending, killed, reason, uptime_seconds }).await;
-    SessionEnd { class, uptime }
+    let ahead = media.map_or(Duration::ZERO, |media| media.saturating_sub(uptime));
+    SessionEnd { class, uptime, ahead }
 }
 
 /// Whether a process could not be started because this machine is at a limit, which is not the fault of the stream.
@@ -135,8 +144,7 @@ async fn attend<M: Monitor>(
             bytes = read(&stderr) => take(&mut stderr, bytes, |bytes| monitor.stderr(bytes)),
             bytes = read(&stdout) => take(&mut stdout, bytes, |bytes| monitor.stdout(bytes)),
             _ = tick.tick() => {
-                let change = monitor.tick();
-                let restart = change == Some(Change::Stalled) && context.plan.viewers.restart_on_stall;
+                let restart = monitor.tick() && context.plan.viewers.restart_on_stall;
                 if restart && stopping.is_none() {
                     cause.stalled = true;
                     begin(&mut stopping, monitor);
@@ -182,7 +190,7 @@ pub(crate) async fn fail(
     let ending = ProcessExit::Exited(u8::from(class == EndClass::Failed).into());
     let uptime_seconds = uptime.as_secs_f64();
     context.record(Event::Ended { viewer, class, ending, killed: false, reason, uptime_seconds }).await;
-    SessionEnd { class, uptime }
+    SessionEnd { class, uptime, ahead: Duration::ZERO }
 }
 
 /// Time from `now_ns` to the next common tick.

@@ -91,8 +91,8 @@ pub async fn run(
                 context.record(Event::Left { viewer }).await;
                 return generation;
             }
-            // After a viewer has played a VOD to its end, the next one starts.
-            EndClass::Finished if session.uptime >= SHORTEST_PLAY => Some(Duration::ZERO),
+            // After a viewer has played a VOD to its end, the next one starts. A process that reads ahead ends before.
+            EndClass::Finished if session.uptime + session.ahead >= SHORTEST_PLAY => Some(session.ahead),
             EndClass::Finished | EndClass::Failed => backoff.after_failure(session.uptime, random()),
         };
         let Some(pause) = pause else {

@@ -26,7 +26,7 @@ pub fn render(report: &Report) -> String {
             point.target,
             point.active,
             point.playing,
-            cell(report.snapshot.has_progress().then_some(point.stalled as f64)),
+            cell(report.snapshot.has_playback().then_some(point.stalled as f64)),
             point.manifests,
             point.segments,
             point.bytes,

@@ -63,7 +63,7 @@ pub fn stages(snapshot: &Snapshot) -> Vec<[String; 10]> {
             clock(row.seconds),
             viewers,
             share(row.active_ratio),
-            if snapshot.has_progress() { count(row.stalled) } else { "-".to_owned() },
+            if snapshot.has_playback() { count(row.stalled) } else { "-".to_owned() },
             share(row.errors.rate),
             p95(row.segment_total),
             bit_rate(row.bytes_per_second() * 8.0),

@@ -170,7 +170,7 @@ fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         lifetimes.given_up,
         lifetimes.killed
     )?;
-    if !snapshot.has_progress() {
+    if !snapshot.has_playback() {
         writeln!(
             out,
             "playback   not measured: this player does not report progress; viewers count as playing while media arrives"

@@ -6,6 +6,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::{PlaybackSource, Sources};
+use hls_swarm_model::stats::playback::PlaybackRules;
 use hls_swarm_model::stats::{Expectation, StagePlan};
 use hls_swarm_os::clock::now_ns;
 
@@ -59,8 +60,7 @@ pub(crate) fn stream_names(plan: &Plan) -> WeightedSet<String> {
 /// Returns the expectation that the statistics compare the run with.
 pub(crate) fn expectation(plan: &Plan, ready: &Ready) -> Expectation {
     // A viewer needs its first segments before it plays; after that it is expected to play.
-    let longest = ready.selections.iter().map(|(_, selection)| selection.target_duration).fold(0.0, f64::max);
-    let start_up = (2.0 * longest).max(5.0);
+    let start_up = (2.0 * longest_segment(ready)).max(5.0);
     let source = ready.engine.source();
     Expectation {
         began_ns: now_ns(),
@@ -68,15 +68,29 @@ pub(crate) fn expectation(plan: &Plan, ready: &Ready) -> Expectation {
         target_clients: plan.load.own_max_viewers(),
         start_up_seconds: start_up,
         timeout_ns: nanos(plan.streams.first().timeout),
-        sources: Sources {
-            requests: source,
-            bytes: source,
-            playback: if ready.engine.reports_progress() {
-                PlaybackSource::Progress
-            } else {
-                PlaybackSource::Media
-            },
-        },
+        sources: Sources { requests: source, bytes: source, playback: playback_source(ready) },
+    }
+}
+
+/// The duration of the longest segment of all streams, seconds.
+fn longest_segment(ready: &Ready) -> f64 {
+    ready.selections.iter().map(|(_, selection)| selection.target_duration).fold(0.0, f64::max)
+}
+
+/// The source of the figures about playback: the worst of all streams.
+fn playback_source(ready: &Ready) -> PlaybackSource {
+    let sources =
+        ready.selections.iter().map(|(stream, selection)| ready.engine.playback_source(stream, selection));
+    sources.max().unwrap_or_default()
+}
+
+/// The rules by which viewers play.
+pub(crate) fn playback_rules(plan: &Plan, ready: &Ready) -> PlaybackRules {
+    PlaybackRules {
+        preset: plan.viewers.preset,
+        together: ready.engine.plays_together(),
+        unlisted_ns: nanos(Duration::from_secs_f64(longest_segment(ready).clamp(0.0, 3600.0))),
+        buffered: playback_source(ready) == PlaybackSource::Arrivals,
     }
 }
 

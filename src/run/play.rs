@@ -53,6 +53,7 @@ pub(crate) async fn play(
     let name = description::run(&plan, &ready, seed);
     let expectation = description::expectation(&plan, &ready);
     let stats = Stats::new(expectation)
+        .playing_by(description::playback_rules(&plan, &ready))
         .watching(plan.watch.window, plan.watch.segments_kept, plan.watch.sizes_counted())
         .with_stages(description::stages(&plan), description::stream_names(&plan), plan.thresholds.clone())
         .with_abort_thresholds(&plan.thresholds, plan.abort_after);

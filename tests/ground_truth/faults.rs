@@ -45,11 +45,11 @@ fn not_found_and_unavailable() {
     let failed = served.iter().filter(|one| one.status >= 400).count() as u64;
     assert_eq!(run.number("/errors/http"), failed);
     assert_eq!(run.number("/viewers/starts"), 3, "FFmpeg continues to play");
-    // A segment that a viewer still retried when it was stopped is not counted as skipped.
+    // A segment that a viewer still retried when it was stopped, or had not reached, is not counted as skipped.
     let refused: BTreeSet<(u32, &str)> =
         served.iter().filter(|one| one.status >= 400).map(|one| (one.viewer, one.target.as_str())).collect();
     let (skipped, refused) = (run.number("/segments_skipped"), refused.len() as u64);
-    assert!(skipped <= refused && refused - skipped <= 3, "{skipped} skipped of {refused} refused");
+    assert!(skipped <= refused && refused - skipped <= 6, "{skipped} skipped of {refused} refused");
     assert!(count(&account, "segment") >= 3 * 8);
 }
 

@@ -7,41 +7,66 @@ only when the last byte of each segment left the server, and how long each segme
 usage: reference_model.py < WHAT_WAS_SENT      prints JSON: startup, played, stalled, longest, stalls, missing (seconds)
        reference_model.py --hlsjs LOG          the same from an event log of hls.js, beside what its video element did
 
-WHAT_WAS_SENT is JSON: {"start": s, "end": s, "segments": [[sequence, duration, last_byte or null], ...]}. A segment
-whose last_byte is null never arrived whole. Times are seconds of one clock; "start" is when the viewer began.
+WHAT_WAS_SENT is JSON: {"start": s, "end": s, "renditions": [[[sequence, duration, last_byte or null], …], …]}. A
+segment whose last_byte is null never arrived whole. Renditions are played together. Times are seconds of one clock;
+"start" is when the viewer began.
 """
 
 import json
 import sys
 
+NOTHING = {"startup": None, "played": 0, "stalled": 0, "longest": 0, "stalls": 0, "missing": 0}
 
-def play(start, end, segments):
-    """Plays whole segments in order. Media that never arrives is left out when the next segment is there."""
-    startup = played = stalled = longest = missing = 0.0
-    stalls = 0
-    free = None  # when the playhead is at the end of what was played so far
-    pending = 0.0  # media that is missing before the next whole segment
+
+def timeline(segments, end):
+    """The pieces of a rendition that can be shown: (begin, duration, last_byte), with positions in seconds."""
+    position, pieces = 0.0, []
     for _, duration, arrived in sorted(segments):
-        if arrived is None or arrived > end:
-            pending += duration
+        if arrived is not None and arrived <= end:
+            pieces.append((position, duration, arrived))
+        elif not pieces:
+            # Media before the first segment that arrived was not chosen.
             continue
-        if free is None:
-            startup = arrived - start
-            free = arrived
-        elif arrived > free:
+        position += duration
+    return pieces
+
+
+def together(renditions, end):
+    """The pieces that can be shown of all renditions: each is there when the last of its parts is."""
+    common = timeline(renditions[0], end)
+    for other in renditions[1:]:
+        both = []
+        for begin, duration, arrived in common:
+            for begin2, duration2, arrived2 in timeline(other, end):
+                first, last = max(begin, begin2), min(begin + duration, begin2 + duration2)
+                if last > first:
+                    both.append((first, last - first, max(arrived, arrived2)))
+        common = both
+    return common
+
+
+def play(start, end, renditions):
+    """Plays whole segments in order. Media that never arrives is left out when the next segment is there."""
+    pieces = together(renditions, end) if renditions else []
+    if not pieces:
+        return NOTHING
+    startup = pieces[0][2] - start
+    played = stalled = longest = missing = 0.0
+    stalls = 0
+    free = pieces[0][2]  # when the playhead is at the end of what was played so far
+    position = pieces[0][0]
+    for begin, duration, arrived in pieces:
+        if free >= end:
+            break
+        if arrived > free:
             stalls += 1
             stalled += arrived - free
             longest = max(longest, arrived - free)
             free = arrived
-        if free >= end:
-            break
-        # Media before the first segment was not chosen; media in between is missing.
-        missing += pending if played > 0 else 0.0
-        pending = 0.0
+        missing += begin - position
         played += min(duration, end - free)
         free += duration
-    if free is None:
-        return {"startup": None, "played": 0, "stalled": 0, "longest": 0, "stalls": 0, "missing": 0}
+        position = begin + duration
     if free < end:
         stalls += 1
         stalled += end - free
@@ -68,7 +93,7 @@ def hlsjs(log):
         elif event["k"] == "media:playing" and waiting is not None:
             real += (event["t"] - waiting) / 1000
             waiting = None
-    model = play(pressed, max(fragments)[2], fragments)
+    model = play(pressed, max(fragments)[2], [fragments])
     return {"model": model, "video_element_stalled": round(real, 3), "first_frame": round(first - pressed, 3)}
 
 
@@ -78,7 +103,7 @@ def main():
             print(json.dumps(hlsjs(json.load(file))))
         return
     sent = json.load(sys.stdin)
-    print(json.dumps(play(sent["start"], sent["end"], sent["segments"])))
+    print(json.dumps(play(sent["start"], sent["end"], sent["renditions"])))
 
 
 if __name__ == "__main__":

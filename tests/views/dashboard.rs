@@ -46,6 +46,12 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
             let answer = Exchange {
                 first_byte_ns: took(40_000),
                 download_ns: took(400_000),
+                // What these viewers load later is not part of the stream.
+                segment: exchange(viewer, kind, second).segment.filter(|_| match viewer {
+                    7 => second <= 20,
+                    13 => second <= 30,
+                    _ => true,
+                }),
                 ..exchange(viewer, kind, second)
             };
             let (name, bandwidth) = LADDER[viewer as usize % LADDER.len()];
@@ -53,19 +59,10 @@ fn at(stats: &mut Stats, second: u64) -> Snapshot {
         };
         stats.apply(Event::Exchange(Box::new(of(Kind::Playlist))));
         stats.apply(Event::Exchange(Box::new(of(Kind::Segment))));
-        let slow = viewer == 7 && second > 20;
-        let (speed, drift_seconds) = if slow { (0.41, 6.5) } else { (1.0, 0.25) };
-        stats.apply(Event::Progress {
-            viewer,
-            media_us: second * 900_000,
-            speed: Some(speed),
-            drift_seconds,
-        });
     }
     origin(stats, second);
     match second {
         20..=22 => stats.apply(Event::Exchange(Box::new(exchange(5, Kind::Segment, second)))),
-        25 => stats.apply(Event::Stalled { viewer: 7 }),
         30..=33 => stats.apply(Event::Exchange(Box::new(Exchange {
             status: Some(if second < 32 { 404 } else { 503 }),
             body_bytes: 153,
@@ -193,7 +190,7 @@ fn the_viewers_that_are_wanted_now_are_shown() {
     let join = |stats: &mut Stats, viewer| {
         stats.apply(Event::Arrived { viewer, at_ns: 0 });
         stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
-        stats.apply(Event::Progress { viewer, media_us: 1, speed: Some(1.0), drift_seconds: 0.0 });
+        stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Segment, 0))));
     };
     join(&mut stats, 1);
     assert!(clients(&stats).contains("1 of 1 play, peak 3"), "{}", clients(&stats));
@@ -241,7 +238,7 @@ fn a_selection_follows_its_viewer_through_orders() {
     assert_eq!(state.selected, 3);
     press(&mut state, "s");
     assert_eq!((state.selected, state.sort), (3, Sort::State));
-    // The stalled viewer comes first, the waiting one second.
+    // Viewers without media come first, by number.
     let _ = state.press(Key::Home);
     assert_eq!(state.selected, 7);
     press(&mut state, "j");

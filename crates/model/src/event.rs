@@ -94,41 +94,16 @@ pub enum Event {
         /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
-    /// The viewer's player does not report how far it has played: it counts as playing from its first whole
-    /// segment on, until no segment has arrived for `silence_ns`.
-    NoProgress {
+    /// A viewer plays several playlists together, such as video and separate audio, and does not learn this from a
+    /// playlist.
+    Renditions {
         /// The viewer.
         viewer: u32,
-        /// Longest time between two segments, nanoseconds; `None` = until its process ends.
-        silence_ns: Option<u64>,
+        /// The number of playlists.
+        count: u8,
     },
-    /// FFmpeg reported how far it has played.
-    Progress {
-        /// The viewer.
-        viewer: u32,
-        /// Media played by this process, microseconds.
-        media_us: u64,
-        /// Media time over wall time in the current window; `None` until the window is full.
-        speed: Option<f64>,
-        /// Its lag behind the wall clock since it began to play, seconds.
-        drift_seconds: f64,
-    },
-    /// Playback of a player with a start buffer of one segment, since the previous event of this kind.
-    PlaybackTime {
-        /// The viewer.
-        viewer: u32,
-        /// Media shown, microseconds.
-        shown_us: u64,
-        /// Time for which its buffer was empty, microseconds.
-        stalled_us: u64,
-    },
-    /// A viewer fell below real time for too long.
-    Stalled {
-        /// The viewer.
-        viewer: u32,
-    },
-    /// A stalled viewer plays again.
-    Recovered {
+    /// The process of a viewer reported for the first time that it has read media.
+    ReadsMedia {
         /// The viewer.
         viewer: u32,
     },

@@ -201,13 +201,17 @@ mod tests {
 
     #[test]
     fn turns_of_this_process_are_counted() {
+        // Threads of other tests that end meanwhile take their turns with them.
+        let turns = || {
+            let before = Waiting::own().unwrap();
+            for _ in 0..3 {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            Waiting::own().unwrap().since(before).turns
+        };
+        assert!((0..50).any(|_| turns() >= 3));
         let before = Waiting::own().unwrap();
-        for _ in 0..3 {
-            std::thread::sleep(std::time::Duration::from_millis(2));
-        }
-        let since = Waiting::own().unwrap().since(before);
-        assert!(since.turns >= 3, "{since:?}");
         assert_eq!(Waiting::of(u32::MAX), None);
-        assert_eq!(before.since(Waiting::own().unwrap()).waited_ns, 0, "times only increase");
+        assert_eq!(Waiting::default().since(before), Waiting::default(), "a difference is never below 0");
     }
 }

@@ -5,11 +5,9 @@
 //! nanoseconds or durations of any clock that only moves forward.
 
 mod abr;
-pub mod buffer;
 mod config;
 mod figures;
 pub mod interface;
-pub mod playback;
 mod player;
 mod playhead;
 mod preset;

@@ -33,7 +33,7 @@ pub struct Viewing {
     pub longest_stall_ns: u64,
     /// The number of stalls.
     pub stalls: u64,
-    /// Media that was jumped over because it was missing.
+    /// Media that was jumped over after the first frame because it was missing.
     pub missing_ns: u64,
     /// The number of segments that were jumped over, over all renditions.
     pub skipped: u64,
@@ -98,6 +98,12 @@ impl Playhead {
         // A rendition that is over holds the others up no more.
         let going = self.needed().filter(|timeline| !timeline.is_over());
         going.map(|timeline| timeline.playable_ns(self.position_ns)).min().unwrap_or(0)
+    }
+
+    /// The number of renditions.
+    #[must_use]
+    pub fn renditions(&self) -> usize {
+        self.renditions.len()
     }
 
     /// Adds a rendition that is played together with the others from now on. Returns its index.
@@ -231,8 +237,11 @@ impl Playhead {
         }
     }
 
+    /// Leaves out media that is missing. What comes before the first frame was not chosen to be played.
     fn jump(&mut self, until_ns: u64) {
-        self.viewing.missing_ns += until_ns.saturating_sub(self.position_ns);
+        if self.state != State::Starting {
+            self.viewing.missing_ns += until_ns.saturating_sub(self.position_ns);
+        }
         self.position_ns = self.position_ns.max(until_ns);
         self.pass();
     }
@@ -245,7 +254,8 @@ impl Playhead {
                     break;
                 }
                 let missing = timeline.pass();
-                self.viewing.skipped += u64::from(missing && *needed);
+                let counts = missing && *needed && self.state != State::Starting;
+                self.viewing.skipped += u64::from(counts);
             }
         }
     }
@@ -334,6 +344,12 @@ mod tests {
         // 2 s of segment 1, the jump, 2 s of segment 3, a stall from 4 to 6, 2 s of segment 4.
         assert_eq!((seconds(viewing.played_ns), seconds(viewing.missing_ns), viewing.skipped), (6, 2, 1));
         assert_eq!((viewing.stalls, seconds(viewing.stalled_ns)), (1, 2));
+    }
+
+    #[test]
+    fn media_that_is_missing_before_the_first_frame_only_delays_it() {
+        let viewing = play(Preset::HlsJs, &[(0, 1, Missing), (1, 2, Whole)], 2).viewing();
+        assert_eq!((viewing.startup_ns, viewing.missing_ns, viewing.skipped), (Some(SECOND), 0, 0));
     }
 
     #[test]
@@ -485,7 +501,7 @@ mod tests {
             prop_assert!(viewing.longest_stall_ns <= viewing.stalled_ns);
             if let Some(startup_ns) = viewing.startup_ns {
                 prop_assert_eq!(startup_ns + viewing.played_ns + viewing.stalled_ns, at - 5);
-                prop_assert!(playhead.position_ns >= viewing.played_ns);
+                prop_assert!(playhead.position_ns >= viewing.played_ns + viewing.missing_ns);
             } else {
                 prop_assert_eq!((viewing.played_ns, viewing.stalled_ns), (0, 0));
             }

@@ -11,8 +11,8 @@ pub struct FakeFfmpeg {
     directory: TempDir,
 }
 
-/// Shell functions for viewers: `fetch` requests the playlist; `play N` requests it and then reports one second of
-/// media per second, N times.
+/// Shell functions for viewers: `ask` requests the playlist alone; `fetch` requests the playlist of [`crate::stream::endless`] and its new segments;
+/// `play N` does so once per second, N times, and reports one second of media each time.
 const VERBS: &str = r#"
 url=
 before=
@@ -20,13 +20,23 @@ for word; do
     [ "$before" = -i ] && url=$word
     before=$word
 done
-fetch() {
+ask() {
     curl --silent --noproxy '*' --output /dev/null "$url"
 }
+newest=0
+fetch() {
+    for segment in $(curl --silent --noproxy '*' "$url" | grep -v '^#'); do
+        number=${segment#s}
+        number=${number%.ts}
+        [ "$number" -gt $newest ] || continue
+        newest=$number
+        curl --silent --noproxy '*' --output /dev/null "${url%/*}/$segment"
+    done
+}
 play() {
-    fetch
     n=0
     while [ $n -lt "$1" ]; do
+        fetch
         n=$((n + 1))
         echo "out_time_us=${n}000000"
         echo progress=continue

@@ -43,8 +43,20 @@ pub fn stats_of(source: Source, target_clients: u32) -> Stats {
         target_clients,
         start_up_seconds: 5.0,
         timeout_ns: 15 * SECOND,
-        sources: Sources { requests: source, bytes: source, playback: PlaybackSource::Progress },
+        sources: Sources { requests: source, bytes: source, playback: PlaybackSource::Arrivals },
     })
+}
+
+/// A segment of 1.1 s, with the second at which it was requested as its number.
+pub const fn listed(sequence: u64) -> SegmentId {
+    SegmentId {
+        playlist: 1,
+        sequence,
+        duration_us: 1_100_000,
+        rendition: Rendition::Main,
+        encrypted: false,
+        from_start: true,
+    }
 }
 
 pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
@@ -72,7 +84,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         announced_bytes: Some(if kind == Kind::Segment { 500_000 } else { 400 }),
         unknown_body: false,
         excess_bytes: 0,
-        segment: None,
+        segment: (kind == Kind::Segment).then_some(listed(at)),
         gap: false,
         variant: None,
         blocking_reload: false,
@@ -106,15 +118,7 @@ pub fn of_variant(exchange: Exchange, name: &str, bandwidth: u64) -> Exchange {
         bandwidth: Some(bandwidth),
         codecs: Some("avc1.64001f,mp4a.40.2".to_owned()),
     };
-    let segment = SegmentId {
-        playlist: bandwidth,
-        sequence: exchange.started_ns / SECOND,
-        duration_us: 2_000_000,
-        rendition: Rendition::Main,
-        encrypted: false,
-        from_start: true,
-    };
-    let segment = Some(segment).filter(|_| exchange.kind == Kind::Segment);
+    let segment = exchange.segment.map(|segment| SegmentId { playlist: bandwidth, ..segment });
     Exchange { variant: Some(Arc::new(label)), segment, ..exchange }
 }
 
@@ -152,8 +156,6 @@ pub fn recorded() -> Stats {
         for viewer in [1, 2] {
             stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Playlist, second))));
             stats.apply(Event::Exchange(Box::new(exchange(viewer, Kind::Segment, second))));
-            let media_us = second * 1_000_000;
-            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.25 });
         }
         stats.apply(Event::Machine { cpu_percent: 40.0, own_cpu_percent: 1.5 });
         stats.apply(Event::Lag { nanos: 1_500_000 });
@@ -232,12 +234,6 @@ pub fn recorded_in_parts() -> (Stats, Vec<Threshold>) {
             };
             stats.apply(Event::Exchange(Box::new(answer(Kind::Playlist))));
             stats.apply(Event::Exchange(Box::new(answer(Kind::Segment))));
-            let media_us = (second + 1) * 1_000_000;
-            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.25 });
-            stats.apply(Event::PlaybackTime { viewer, shown_us: 1_000_000, stalled_us: 0 });
-        }
-        if second == 20 {
-            stats.apply(Event::Stalled { viewer: 2 });
         }
         stats.apply(Event::Machine { cpu_percent: 40.0, own_cpu_percent: 1.5 });
         stats.apply(Event::Lag { nanos: 1_500_000 });

@@ -37,6 +37,7 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Engin
             log_level: viewers.ffmpeg_debug.then_some(viewers.stats_loglevel),
             proxied: environment.proxies.contains_key("http_proxy"),
             reasons_kept: viewers.stats_buffer as usize,
+            preset: viewers.preset.into(),
         })),
     }
 }
@@ -60,7 +61,7 @@ fn native(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Fai
         ))
         .help("leave out one of them"));
     }
-    let preset = Preset::default();
+    let preset = Preset::from(args.viewers.preset);
     let fixed = Variants::Fixed(VariantSelection::First);
     let variants = match args.viewers.abr {
         _ if is_fixed => None,

@@ -18,10 +18,10 @@ use hls_swarm_base::secrets::Secrets;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_client::Proxies;
 use hls_swarm_http::target_policy::{Site, TargetPolicy};
-use hls_swarm_model::metric::NEED_PROGRESS;
 use hls_swarm_model::verdict::error_rate_limit::ErrorRateLimit;
 use hls_swarm_model::verdict::threshold::{InvalidThreshold, Threshold};
 use hls_swarm_os::process::Confinement;
+use hls_swarm_player::Preset;
 
 use crate::cli::run::{EngineKind, ProbeMode, RunArgs};
 use crate::config::presets::preset;
@@ -83,6 +83,8 @@ pub struct Viewers {
     pub engine: EngineConfig,
     /// What its processes may do.
     pub confinement: Confinement,
+    /// The player whose buffer rules viewers follow.
+    pub preset: Preset,
     /// Whether a stalled viewer is stopped and started.
     pub restart_on_stall: bool,
     /// Restarts per viewer; `None` = unlimited.
@@ -160,25 +162,20 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         viewers: Viewers {
             engine: engine::resolve(args, environment)?,
             confinement: confinement::resolve(&args.viewers)?,
+            preset: args.viewers.preset.into(),
             restart_on_stall: args.viewers.restart_on_stall,
             max_restarts: Some(args.viewers.max_restarts).filter(|limit| *limit > 0),
         },
         network,
         proxies: engine::proxies(environment)?,
-        thresholds: thresholds(&args.results.thresholds, without_progress(args))?,
+        thresholds: thresholds(&args.results.thresholds)?,
         abort_after: Some(args.results.abort_after.0).filter(|after| !after.is_zero()),
         skip_preflight: args.viewers.skip_preflight,
         results: results::resolve(args, environment)?,
     })
 }
 
-/// Whether viewers do not report how far they have played.
-fn without_progress(args: &RunArgs) -> bool {
-    args.viewers.player.is_some() || args.viewers.engine == Some(EngineKind::Native)
-}
-
-/// `without_progress`: the player does not report how far it has played.
-fn thresholds(typed: &[String], without_progress: bool) -> Result<Vec<Threshold>, Failure> {
+fn thresholds(typed: &[String]) -> Result<Vec<Threshold>, Failure> {
     let (mut sets, mut single) = (Vec::<Threshold>::new(), Vec::<Threshold>::new());
     for text in typed {
         if let Some(set) = preset(text.trim()) {
@@ -192,15 +189,7 @@ fn thresholds(typed: &[String], without_progress: bool) -> Result<Vec<Threshold>
     }
     // A single threshold overrides those of sets on the same metric.
     sets.retain(|one| single.iter().all(|other| other.metric() != one.metric()));
-    let all: Vec<Threshold> = sets.into_iter().chain(single).collect();
-    let unmeasured = all.iter().find(|one| without_progress && NEED_PROGRESS.contains(&one.metric()));
-    if let Some(unmeasured) = unmeasured {
-        let what = format!("threshold {unmeasured} cannot be judged: these viewers do not report progress");
-        return Err(
-            Failure::usage(what).help("leave it out; in place of a set, pass the thresholds one by one")
-        );
-    }
-    Ok(all)
+    Ok(sets.into_iter().chain(single).collect())
 }
 
 #[cfg(test)]

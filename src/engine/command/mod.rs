@@ -1,14 +1,12 @@
 //! Any dynamically linked player as a viewer, by its command line: `--player 'COMMAND {url}'`.
 //!
-//! The socket probe inside it measures requests and bytes as it does in FFmpeg. Such a player does not report how far
-//! it has played, so everything that needs this is absent: speed, drift, stalls, rebuffering. A viewer counts as
-//! playing while media arrives ([`Event::NoProgress`]).
+//! The socket probe inside it measures requests and bytes as it does in FFmpeg, and playback follows from the segments
+//! that arrive.
 
 pub(crate) mod monitor;
 pub(crate) mod preflight;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -29,10 +27,6 @@ use super::{Session, SessionEnd, process};
 const URL: &str = "{url}";
 /// An example for messages.
 const EXAMPLE: &str = "--player 'gst-launch-1.0 playbin3 uri={url} video-sink=fakesink audio-sink=fakesink'";
-/// A live viewer is silent if no segment has arrived for this number of target durations…
-const SILENT_SEGMENTS: f64 = 3.0;
-/// …and for this time at least.
-const SHORTEST_SILENCE: Duration = Duration::from_secs(10);
 
 /// The resources that one GStreamer needs (`playbin3` with a 1080p stream: 66 MiB, 15 threads); other players may need more.
 pub(crate) const VIEWER_SIZE: ViewerSize =
@@ -114,9 +108,6 @@ impl PlayerCommand {
                 return process::fail(context, session, EndClass::Failed, started_ns, why).await;
             }
         };
-        // A player may read a VOD far ahead, so silence is not a sign of trouble there.
-        let silence_ns = target.selection.live.then(|| silence_ns(target.selection.target_duration));
-        context.record(Event::NoProgress { viewer, silence_ns }).await;
         let (path, arguments) = self.command_line(&selection);
         let Concealed { arguments, variables } = conceal(&context.plan.secrets, arguments);
         let mut program = Program::new(path, arguments);
@@ -127,12 +118,6 @@ impl PlayerCommand {
         self.probe.attach(&mut program, viewer, generation, settings);
         process::play(context, session, stop, program, started_ns, |_| CommandMonitor::default()).await
     }
-}
-
-/// How long a viewer of a live stream may wait for a segment before it counts as silent, nanoseconds.
-pub(crate) fn silence_ns(target_duration: f64) -> u64 {
-    let seconds = (SILENT_SEGMENTS * target_duration).max(SHORTEST_SILENCE.as_secs_f64());
-    (seconds * 1e9) as u64
 }
 
 #[cfg(test)]
@@ -159,10 +144,5 @@ mod tests {
             assert_eq!((failure.exit().code(), failure.to_string().contains(why)), (2, true), "{failure}");
             assert!(failure.help_text().unwrap().contains("--player 'gst-launch-1.0"), "{text}");
         }
-    }
-
-    #[test]
-    fn silence_is_at_least_three_segments_and_ten_seconds() {
-        assert_eq!((silence_ns(2.0), silence_ns(6.0)), (10_000_000_000, 18_000_000_000));
     }
 }

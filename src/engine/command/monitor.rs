@@ -1,7 +1,8 @@
 //! The monitor of a player whose output format is unknown: keeps the line that explains best why the player ended.
 
+use std::time::Duration;
+
 use hls_swarm_model::event::Event;
-use hls_swarm_player::playback::Change;
 
 use crate::engine::process::Monitor;
 
@@ -47,8 +48,8 @@ impl Monitor for CommandMonitor {
         }
     }
 
-    fn tick(&mut self) -> Option<Change> {
-        None
+    fn tick(&mut self) -> bool {
+        false
     }
 
     fn stopping(&mut self) {}
@@ -64,6 +65,10 @@ impl Monitor for CommandMonitor {
     /// Always true: only the exit status shows whether the player worked.
     fn has_played(&self) -> bool {
         true
+    }
+
+    fn media(&self) -> Option<Duration> {
+        None
     }
 
     fn complaint(&self) -> Option<&str> {

@@ -3,6 +3,8 @@
 //! An option that a binary lacks is fatal, so each optional one is looked up in the capabilities. Comments give the
 //! reasons for the options; the measurements are in `docs/ffmpeg.md`.
 
+use std::time::Duration;
+
 use hls_swarm_hls::selection::Selection;
 
 use super::Config;
@@ -12,6 +14,8 @@ use crate::config::plan::Stream;
 
 /// The protocols that a stream may lead FFmpeg to.
 const PROTOCOLS: &str = "http,https,tcp,tls,crypto,data";
+/// The rate at which a buffer that ran empty is filled, in times real time: as fast as the network can.
+const CATCH_UP: &str = "1000";
 
 /// The arguments of viewer `viewer`. `probed`: the probe is the source of requests.
 #[must_use]
@@ -73,8 +77,10 @@ fn input(
     if !selection.live && stream.paced {
         if args.can.has_readrate() {
             args.add(["-readrate", "1"]);
-            // From 8.0 on half a second is read at once, so a VOD would end half a second early. 0 means the default.
-            args.option(Scope::Tool, "readrate_initial_burst", "0.001");
+            // A player reads ahead until its buffer is full, and fills it again as fast as it can.
+            let goal = Duration::from_nanos(config.preset.rules().goal_ns).as_secs_f64();
+            args.option(Scope::Tool, "readrate_initial_burst", &goal.to_string());
+            args.option(Scope::Tool, "readrate_catchup", CATCH_UP);
         } else {
             args.add(["-re"]);
         }

@@ -104,6 +104,12 @@ impl Capabilities {
         self.has(Scope::Tool, "readrate")
     }
 
+    /// Whether a VOD that is paced can be read ahead, as players do (`-readrate_initial_burst`, 6.1 on).
+    #[must_use]
+    pub fn has_burst(&self) -> bool {
+        self.has_readrate() && self.has(Scope::Tool, "readrate_initial_burst")
+    }
+
     /// Whether the binary can play an HLS stream over http, or over https if `secure`, as a viewer whose requests can be
     /// followed.
     ///

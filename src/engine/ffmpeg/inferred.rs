@@ -70,7 +70,6 @@ pub fn event(author: Author, fact: log::Event, exchanges: bool) -> Option<Event>
     match fact {
         log::Event::WillReconnect => counted(Counter::Reconnections, 1),
         log::Event::ReloadFailed => counted(Counter::ReloadFailures, 1),
-        log::Event::SegmentSkipped => counted(Counter::SegmentsSkipped, 1),
         log::Event::FellBehind { segments } => counted(Counter::SegmentsMissed, segments),
         log::Event::TlsFailed => counted(Counter::TlsErrors, 1),
         log::Event::Exchange(found) if exchanges => Some(Event::Exchange(Box::new(exchange(author, &found)))),

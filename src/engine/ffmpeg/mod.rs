@@ -8,6 +8,7 @@ pub mod log;
 pub(crate) mod monitor;
 pub(crate) mod preflight;
 pub mod progress;
+mod watchdog;
 
 use std::path::{Path, PathBuf};
 
@@ -17,8 +18,10 @@ use hls_swarm_base::secrets::Secrets;
 use hls_swarm_hls::selection::Selection;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::exchange::Source;
+use hls_swarm_model::snapshot::PlaybackSource;
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::process::Program;
+use hls_swarm_player::Preset;
 
 use self::capability::Capabilities;
 use self::inferred::{Author, HostLimits};
@@ -46,6 +49,8 @@ pub struct Config {
     pub proxied: bool,
     /// How many different reasons from FFmpeg's log are kept per viewer.
     pub reasons_kept: usize,
+    /// The player whose buffer a viewer has.
+    pub preset: Preset,
 }
 
 /// An FFmpeg that is ready to play.
@@ -68,6 +73,19 @@ impl Ffmpeg {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.capabilities.version
+    }
+
+    /// The source of the figures about playback, where viewers play `selection` of `stream`. A VOD that FFmpeg reads at
+    /// the pace of playback, without the burst that fills a buffer, shows nothing about stalls.
+    #[must_use]
+    pub fn playback_source(&self, stream: &Stream, selection: &Selection) -> PlaybackSource {
+        if self.probe.is_none() {
+            PlaybackSource::Inferred
+        } else if !selection.live && stream.paced && !self.capabilities.has_burst() {
+            PlaybackSource::Unbuffered
+        } else {
+            PlaybackSource::Arrivals
+        }
     }
 
     /// The program and the arguments of a viewer.
@@ -99,6 +117,9 @@ impl Ffmpeg {
                 return process::fail(context, session, EndClass::Failed, started_ns, why).await;
             }
         };
+        if selection.audio.is_some() {
+            context.record(Event::Renditions { viewer, count: 2 }).await;
+        }
         let program = self.program(context, target, &selection, session);
         let monitor = |pid| {
             let author = Author { viewer, generation, pid };

@@ -1,14 +1,15 @@
-//! The monitor of one FFmpeg process: derives the state of playback from its progress and its log.
+//! The monitor of one FFmpeg process: reads its progress and its log.
+
+use std::time::Duration;
 
 use hls_swarm_model::event::Event;
 use hls_swarm_os::clock::now_ns;
-use hls_swarm_player::buffer::Buffer;
-use hls_swarm_player::playback::{Change, Playback};
 
 use super::Ffmpeg;
 use super::inferred::{self, Author, HostLimits};
 use super::log::Log;
 use super::progress::Parser;
+use super::watchdog::Watchdog;
 use crate::engine::ffmpeg::capability::Scope;
 use crate::engine::process::Monitor;
 
@@ -24,10 +25,8 @@ pub(crate) struct FfmpegMonitor {
     limits: Option<HostLimits>,
     progress: Parser,
     log: Log,
-    playback: Playback,
-    buffer: Buffer,
+    watchdog: Watchdog,
     media_us: u64,
-    reported_media_us: u64,
     lines: u64,
     reported_forgotten: u64,
     copy: Option<LineCopy>,
@@ -54,10 +53,8 @@ impl FfmpegMonitor {
             limits: infers.then_some(limits),
             progress: Parser::new(),
             log: if retries { log } else { log.without_segment_retries() },
-            playback: Playback::new(started_ns, segment_ns),
-            buffer: Buffer::new(segment_ns),
+            watchdog: Watchdog::new(started_ns, segment_ns),
             media_us: 0,
-            reported_media_us: 0,
             lines: 0,
             reported_forgotten: 0,
             copy: ffmpeg.config.log_level.map(|_| LineCopy::new(author.viewer)),
@@ -82,18 +79,17 @@ impl Monitor for FfmpegMonitor {
 
     /// Takes `-progress` output.
     fn stdout(&mut self, bytes: &[u8]) {
-        let Self { playback, buffer, media_us, .. } = self;
+        let Self { watchdog, media_us, events, author, .. } = self;
         self.progress.feed(bytes, &mut |progress| {
-            if let Some(played) = progress.media_time_us.and_then(|time| u64::try_from(time).ok()) {
-                *media_us = (*media_us).max(played);
-                playback.report(now_ns(), played);
-                buffer.report(now_ns(), played);
+            let read_us = progress.media_time_us.and_then(|time| u64::try_from(time).ok()).unwrap_or(0);
+            if read_us > *media_us {
+                if *media_us == 0 {
+                    events.push(Event::ReadsMedia { viewer: author.viewer });
+                }
+                *media_us = read_us;
+                watchdog.advanced(now_ns());
             }
         });
-        if self.media_us > 0 && self.reported_media_us == 0 {
-            // Until the next tick the viewer would count as not playing.
-            self.tick();
-        }
     }
 
     /// Takes log output.
@@ -109,28 +105,9 @@ impl Monitor for FfmpegMonitor {
         });
     }
 
-    fn tick(&mut self) -> Option<Change> {
-        let viewer = self.author.viewer;
-        self.reported_media_us = self.media_us;
-        let assessment = self.playback.assess(now_ns());
-        self.events.push(Event::Progress {
-            viewer,
-            media_us: self.media_us,
-            speed: assessment.speed,
-            drift_seconds: assessment.drift_seconds,
-        });
-        self.buffer.advance(now_ns());
-        let (shown_us, stalled_us) = self.buffer.take_elapsed();
-        if shown_us + stalled_us > 0 {
-            self.events.push(Event::PlaybackTime { viewer, shown_us, stalled_us });
-        }
-        match assessment.change {
-            Some(Change::Stalled) => self.events.push(Event::Stalled { viewer }),
-            Some(Change::Recovered) => self.events.push(Event::Recovered { viewer }),
-            None => {}
-        }
+    fn tick(&mut self) -> bool {
         self.count_lines();
-        assessment.change
+        self.watchdog.stands_still(now_ns())
     }
 
     fn stopping(&mut self) {
@@ -138,10 +115,6 @@ impl Monitor for FfmpegMonitor {
     }
 
     fn finish(&mut self) {
-        if self.media_us > self.reported_media_us {
-            // Playback since the last tick counts.
-            self.tick();
-        }
         let Self { log, events, author, infers, limits, .. } = self;
         log.finish(&mut |fact| {
             events.extend(limits.as_ref().and_then(|limits| limits.violated_by(author.viewer, &fact)));
@@ -155,7 +128,11 @@ impl Monitor for FfmpegMonitor {
     }
 
     fn has_played(&self) -> bool {
-        self.playback.has_played()
+        self.media_us > 0
+    }
+
+    fn media(&self) -> Option<Duration> {
+        Some(Duration::from_micros(self.media_us))
     }
 
     fn complaint(&self) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! FFmpeg's `-progress` stream: how far a viewer has played and how fast.
 //!
 //! The parser turns bytes into one [`Progress`] per block. It has no clock; stalls are detected by comparing blocks
-//! over time (`hls_swarm_player::playback`).
+//! over time (`super::watchdog`).
 
 /// Longest line that is parsed, bytes; FFmpeg's own lines are far shorter.
 const LINE_BYTES: usize = 256;

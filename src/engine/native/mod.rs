@@ -25,13 +25,12 @@ use hls_swarm_os::clock::now_ns;
 use hls_swarm_player::{self as player, Preset, Variants};
 
 use self::shard::{Job, Shards};
-use super::command::silence_ns;
 use super::viewer::RunContext;
 use super::{Session, SessionEnd};
 use crate::config::plan::Stream;
 
-/// The resources of one viewer, measured by `make bench-native` and rounded up: two connections with TLS, their
-/// buffers in the kernel, and its player.
+/// The resources of one viewer: an estimate from the sizes of its parts (two connections with TLS, their buffers in the
+/// kernel, and its player), until `make bench-native` has measured them in a release build on a quiet machine.
 pub(crate) const VIEWER_SIZE: ViewerSize =
     ViewerSize { open_files: 1, processes: 0, memory_bytes: 32 << 10, local_ports: 2 };
 
@@ -91,7 +90,6 @@ impl Native {
             source: context.plan.network.source_of(viewer),
             bits: context.plan.network.caps.as_ref().map(|caps| *caps.of(viewer)),
             started_ns,
-            silence_ns: target.selection.live.then(|| silence_ns(target.selection.target_duration)),
             stop,
         };
         if let Some(end) = shards.play(job).await {
@@ -111,6 +109,6 @@ impl Native {
                 uptime_seconds: uptime.as_secs_f64(),
             })
             .await;
-        SessionEnd { class: EndClass::Failed, uptime }
+        SessionEnd { class: EndClass::Failed, uptime, ahead: Duration::ZERO }
     }
 }

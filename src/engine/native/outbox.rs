@@ -70,7 +70,10 @@ mod tests {
             let (outbox, (to, mut received)) = (Outbox::default(), mpsc::channel(16));
             let (reply, mut end) = oneshot::channel();
             (0..BATCH + 1).for_each(|_| outbox.push(Event::Rejected));
-            outbox.ended(reply, SessionEnd { class: EndClass::Finished, uptime: Duration::ZERO });
+            outbox.ended(
+                reply,
+                SessionEnd { class: EndClass::Finished, uptime: Duration::ZERO, ahead: Duration::ZERO },
+            );
             assert!(end.try_recv().is_err());
             outbox.flush(&to).await;
             assert!(end.try_recv().is_ok());

@@ -74,10 +74,9 @@ struct Viewing {
 
 /// Plays until the stream has ended, playback has failed, or the viewer is stopped.
 pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
-    let Job { session, config, user_agent, source, bits, started_ns, silence_ns, stop } = job;
+    let Job { session, config, user_agent, source, bits, started_ns, stop } = job;
     let viewer = session.viewer;
     shared.outbox.push(Event::Started { viewer, generation: session.generation, at_ns: started_ns });
-    shared.outbox.push(Event::NoProgress { viewer, silence_ns });
     let recorder = Rc::new(Recorder {
         session,
         outbox: Rc::clone(&shared.outbox),
@@ -114,7 +113,7 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
     tracing::debug!(viewer, generation = session.generation, ?class, reason, "viewer ended");
     let uptime_seconds = uptime.as_secs_f64();
     shared.outbox.push(Event::Ended { viewer, class, ending, killed: false, reason, uptime_seconds });
-    SessionEnd { class, uptime }
+    SessionEnd { class, uptime, ahead: Duration::ZERO }
 }
 
 /// The chance of one session. Where each viewer has a variant of its own, the number of the viewer decides, so it is

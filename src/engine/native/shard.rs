@@ -57,8 +57,6 @@ pub(super) struct Job {
     /// Bits per second that the viewer may read.
     pub(super) bits: Option<u64>,
     pub(super) started_ns: u64,
-    /// After this time without a segment the viewer no longer counts as playing.
-    pub(super) silence_ns: Option<u64>,
     pub(super) stop: CancellationToken,
 }
 

@@ -50,7 +50,7 @@ pub(super) fn plots(report: &Report) -> Markup {
         curve("target", "three", 1.0, |p| Some(p.target as f64)),
         curve("playing", "one", 1.0, |p| Some(p.playing as f64)),
     ];
-    if report.snapshot.has_progress() {
+    if report.snapshot.has_playback() {
         viewers.push(curve("stalled", "four", 1.0, |p| Some(p.stalled as f64)));
     }
     let requests = vec![

@@ -7,7 +7,7 @@ use ratatui::widgets::{Paragraph, Sparkline};
 
 use hls_swarm_model::exchange::{Kind, Source};
 use hls_swarm_model::snapshot::Snapshot;
-use hls_swarm_player::playback::SLOW;
+use hls_swarm_model::stats::playback::SLOW;
 
 use super::state::{History, Point, all_errors};
 use super::style::{ABSENT, Theme, bar, decimal, milliseconds, percent, scaled};
@@ -102,7 +102,7 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
             false,
         ),
     ];
-    let if_measured = |text: String| if snapshot.has_progress() { text } else { ABSENT.to_owned() };
+    let if_measured = |text: String| if snapshot.has_playback() { text } else { ABSENT.to_owned() };
     let slow = if_measured(format!("{} below {SLOW}", playback.below_realtime));
     let now = playback.stalled_now;
     let health = vec![

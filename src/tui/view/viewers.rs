@@ -9,7 +9,7 @@ use ratatui::widgets::{Paragraph, Wrap};
 
 use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::snapshot::{Snapshot, ViewerRow, ViewerState};
-use hls_swarm_player::playback::SLOW;
+use hls_swarm_model::stats::playback::SLOW;
 
 use super::figures;
 use super::state::State;
@@ -57,7 +57,7 @@ fn columns(theme: Theme) -> Line<'static> {
 
 /// Media time, if the player reports it.
 fn played(snapshot: &Snapshot, row: &ViewerRow) -> String {
-    if snapshot.has_progress() { clock(row.media_seconds) } else { ABSENT.to_owned() }
+    if snapshot.has_playback() { clock(row.media_seconds) } else { ABSENT.to_owned() }
 }
 
 fn line(row: &ViewerRow, played: String, theme: Theme, selected: bool) -> Line<'static> {
@@ -117,7 +117,6 @@ const fn state_name(state: ViewerState) -> &'static str {
         ViewerState::Starting => "starting",
         ViewerState::Playing => "playing",
         ViewerState::Stalled => "STALLED",
-        ViewerState::Silent => "silent",
         ViewerState::Waiting => "waiting",
         ViewerState::Ended => "ended",
     }
@@ -126,7 +125,7 @@ const fn state_name(state: ViewerState) -> &'static str {
 fn state_style(state: ViewerState, theme: Theme) -> ratatui::style::Style {
     match state {
         ViewerState::Playing => theme.good(),
-        ViewerState::Stalled | ViewerState::Silent | ViewerState::Waiting => theme.bad_if(true),
+        ViewerState::Stalled | ViewerState::Waiting => theme.bad_if(true),
         ViewerState::Starting | ViewerState::Ended => theme.label(),
     }
 }
@@ -212,7 +211,7 @@ fn number(value: Option<f64>, last: f64) -> f64 {
 
 const fn urgency(state: ViewerState) -> u8 {
     match state {
-        ViewerState::Stalled | ViewerState::Silent => 0,
+        ViewerState::Stalled => 0,
         ViewerState::Waiting => 1,
         ViewerState::Starting => 2,
         ViewerState::Ended => 3,

@@ -21,6 +21,10 @@ pub enum SeenIn {
     Machine,
     /// A limit of the hosts that viewers may connect to, whatever enforces it.
     HostLimits,
+    /// The bodies of responses, which only the socket probe sees.
+    Bodies,
+    /// The model of playback.
+    Playback,
 }
 
 /// The description of a counter.
@@ -64,7 +68,7 @@ counters! {
     /// Requests into kept connections that the server had closed; sent again, and neither requests nor errors.
     StaleRequests, Requests, "stale_requests", "requests into closed connections, sent again";
     /// Requests for segments that a playlist announces as missing (EXT-X-GAP); their failures are not errors.
-    GapRequests, Probe, "gap_requests", "requests for announced gaps (EXT-X-GAP)";
+    GapRequests, Bodies, "gap_requests", "requests for announced gaps (EXT-X-GAP)";
     /// Responses with a body of unknown length, which no count of bytes includes. Only in figures from FFmpeg's log.
     UnknownBodies, Requests, "unknown_bodies", "bodies of unknown length, whose bytes are not counted";
     /// Requests that viewers sent while they were being stopped at the end of the run; they are among the requests.
@@ -73,8 +77,10 @@ counters! {
     Reconnections, FfmpegLog, "reconnections", "reconnects";
     /// Live playlists that FFmpeg could not reload; its process ends then.
     ReloadFailures, FfmpegLog, "playlist_reload_failures", "failed playlist reloads";
-    /// Segments that a viewer gave up after all its attempts, and skipped.
-    SegmentsSkipped, FfmpegLog, "segments_skipped", "segments skipped";
+    /// Segments that playback jumped over, because they did not arrive whole.
+    SegmentsSkipped, Playback, "segments_skipped", "segments skipped";
+    /// Segments and initialization sections with a successful status whose body was something else, empty, or cut short.
+    SegmentsBadContent, Bodies, "segments_bad_content", "segments with bad content";
     /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.
     SegmentsMissed, FfmpegLog, "segments_missed", "segments missed behind the live window";
     /// Errors that the TLS library of a viewer reported.

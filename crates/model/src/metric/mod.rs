@@ -22,8 +22,8 @@ pub use go_tool::GO_TOOL;
 /// Common prefix of all series.
 pub const PREFIX: &str = "hls_swarm_";
 
-/// Metrics that need players that report how far they have played.
-pub const NEED_PROGRESS: [&str; 4] = ["stalls", "speed", "rebuffering", "throughput_ratio"];
+/// Metrics that need viewers with the buffer of a player.
+pub const NEED_BUFFER: [&str; 4] = ["stalls", "speed", "rebuffering", "throughput_ratio"];
 
 /// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

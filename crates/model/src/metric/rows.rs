@@ -241,7 +241,7 @@ fn stages_and_streams() -> Vec<Metric> {
             |s, _| stages(s, |row| row.active_ratio),
         ),
         rows("stage_stalls_total", Counter, STAGE, "Times that a viewer stalled in a stage.", |s, _| {
-            if s.has_progress() { stages(s, |row| Some(row.stalled as f64)) } else { Vec::new() }
+            if s.has_playback() { stages(s, |row| Some(row.stalled as f64)) } else { Vec::new() }
         }),
         rows("stage_requests_total", Counter, STAGE, "Requests in a stage.", |s, _| {
             stages(s, |row| Some(row.requests.total() as f64))
@@ -361,14 +361,14 @@ fn variants() -> Vec<Metric> {
             |s, _| by_variant(s, |row| row.segment_total.map(|times| times.p95)),
         ),
         rows(
-            "variant_measured_bits_per_second",
+            "variant_measured_bandwidth",
             Gauge,
             VARIANT,
             "Average bit rate of the whole segments of a variant or rendition.",
             |s, _| by_variant(s, |row| row.measured_bits_per_second),
         ),
         rows(
-            "variant_announced_bits_per_second",
+            "variant_announced_bandwidth",
             Gauge,
             VARIANT,
             "BANDWIDTH of a variant: the largest bit rate of a segment, separate audio included.",

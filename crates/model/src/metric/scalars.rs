@@ -64,7 +64,7 @@ fn requests() -> Vec<Metric> {
         .unexported()
         .asked("throughput", Unit::Rate, ">50Mbit", Scope::Window),
         gauge("throughput_ratio", "Media that arrived in time, as a share of the media that was due.", |s| {
-            s.playback_time.throughput_ratio
+            s.playback_time.throughput_ratio.filter(|_| s.has_playback())
         })
         .asked("throughput_ratio", Unit::Share, ">=98%", Scope::Window),
         gauge("cache_hit_ratio", "Cache hits, as a share of the hits and misses that edges reported.", |s| {
@@ -84,6 +84,11 @@ fn errors() -> Vec<Metric> {
             count(s.errors.timeouts)
         })
         .asked("timeouts", Unit::Count, "==0", Scope::Window),
+        counter(
+            "content_errors_total",
+            "Complete responses with a successful status whose body was not what was requested.",
+            |s| count(s.errors.content),
+        ),
         gauge("error_rate", "Requests and connects that failed, as a share of all.", |s| s.errors.rate)
             .asked(criteria::ERROR_RATE, Unit::Share, "<0.1%", Scope::Window),
         gauge(
@@ -103,22 +108,28 @@ fn playback() -> Vec<Metric> {
         gauge("clients_below_realtime", "Viewers below 0.9 x real time.", |s| {
             s.measured_playback().and_then(|playback| count(playback.below_realtime))
         }),
-        gauge("stalled_clients", "Viewers below 0.9 x real time for more than 5 s.", |s| {
+        gauge("stalled_clients", "Viewers whose buffer is empty.", |s| {
             s.measured_playback().and_then(|playback| count(playback.stalled_now))
         }),
-        counter("stalls_total", "Times that a viewer stayed below 0.9 x real time for more than 5 s.", |s| {
-            s.stalls().and_then(count)
-        })
+        counter(
+            "stalls_total",
+            "Times that the playback of a viewer stalled, because its buffer was empty.",
+            |s| s.stalls().and_then(count),
+        )
         .asked("stalls", Unit::Count, "==0", Scope::Window),
-        gauge("average_speed", "Average playback speed now, 1 = real time.", |s| s.playback.average_speed)
-            .asked("speed", Unit::Count, ">=0.95", Scope::Moment),
+        gauge("average_speed", "Average playback speed now, 1 = real time.", |s| {
+            s.measured_playback()?.average_speed
+        })
+        .asked("speed", Unit::Count, ">=0.95", Scope::Moment),
         gauge("high_drift_clients", "Viewers more than 5 s behind the wall clock.", |s| {
             s.measured_playback().and_then(|playback| count(playback.high_drift))
         }),
         gauge("average_drift_seconds", "Average lag behind the wall clock.", |s| {
-            s.playback.average_drift_seconds
+            s.measured_playback()?.average_drift_seconds
         }),
-        gauge("max_drift_seconds", "Largest lag behind the wall clock.", |s| s.playback.max_drift_seconds),
+        gauge("max_drift_seconds", "Largest lag behind the wall clock.", |s| {
+            s.measured_playback()?.max_drift_seconds
+        }),
         gauge(
             "active_ratio",
             "Playing viewers, as a share of the viewers that should play, averaged over time after the ramp.",
@@ -127,10 +138,16 @@ fn playback() -> Vec<Metric> {
         .asked(criteria::ACTIVE_RATIO, Unit::Share, ">=99%", Scope::Window),
         gauge(
             "rebuffering_ratio",
-            "Time in which a player's buffer would have been empty, as a share of the viewing time.",
-            |s| s.playback_time.rebuffering,
+            "Time in which playback stalled after the first frame, as a share of stalled and viewing time.",
+            |s| s.playback_time.rebuffering.filter(|_| s.has_playback()),
         )
         .asked("rebuffering", Unit::Share, "<1%", Scope::Window),
+        counter(
+            "missing_media_seconds_total",
+            "Media that playback jumped over after the first frame, because it did not arrive whole.",
+            |s| Some(s.playback_time.missing_seconds),
+        )
+        .asked("missing_media", Unit::Time, "<1s", Scope::Window),
     ]
 }
 

@@ -72,12 +72,12 @@ impl Report {
         }
         let document = Document { schema: SCHEMA, report: self };
         let inferred = self.snapshot.sources.bytes == Source::Log;
-        if self.snapshot.has_progress() && !inferred {
+        if self.snapshot.has_playback() && !inferred {
             return Ok(serde_json::to_string_pretty(&document)? + "\n");
         }
         let mut document = serde_json::to_value(document)?;
-        if !self.snapshot.has_progress() {
-            leave_out_progress(&mut document);
+        if !self.snapshot.has_playback() {
+            leave_out_stalls(&mut document);
         }
         if inferred {
             leave_out_socket_bytes(&mut document);
@@ -86,14 +86,22 @@ impl Report {
     }
 }
 
-/// Removes figures that were not measured, because only players that report their progress provide them.
-fn leave_out_progress(document: &mut Value) {
+/// Removes figures that were not measured, because they need viewers with the buffer of a player.
+fn leave_out_stalls(document: &mut Value) {
+    fn rows<'a>(document: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
+        document.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
+    }
+    fn remove(of: &mut Value, keys: &[&str]) {
+        if let Some(object) = of.as_object_mut() {
+            keys.iter().for_each(|key| drop(object.remove(*key)));
+        }
+    }
     remove(document, &["playback", "playback_time"]);
     if let Some(viewers) = document.get_mut("viewers") {
         remove(viewers, &["stalled"]);
     }
     for list in ["/stages", "/per_viewer", "/series/points"] {
-        rows(document, list).for_each(|row| remove(row, &["stalled", "media_seconds"]));
+        rows(document, list).for_each(|row| remove(row, &["stalled", "stalled_seconds"]));
     }
 }
 

@@ -166,23 +166,23 @@ mod reasons {
 pub(crate) const UPTIME: &str = "uptime";
 
 impl Snapshot {
-    /// Whether players reported how far they had played. Otherwise `playback`, `playback_time`, stalls and
-    /// the media time of viewers were not measured, and no view may show them.
+    /// Whether stalls were measured. Otherwise `playback`, `playback_time` and stalls say nothing about the stream, and
+    /// no view may show them.
     #[must_use]
-    pub fn has_progress(&self) -> bool {
-        self.sources.playback == PlaybackSource::Progress
+    pub fn has_playback(&self) -> bool {
+        self.sources.playback == PlaybackSource::Arrivals
     }
 
     /// Times that a viewer stalled, if that was measured.
     #[must_use]
     pub fn stalls(&self) -> Option<u64> {
-        self.has_progress().then_some(self.lifetimes.stalled)
+        self.has_playback().then_some(self.lifetimes.stalled)
     }
 
     /// Playback now, if it was measured.
     #[must_use]
     pub fn measured_playback(&self) -> Option<&Playback> {
-        self.has_progress().then_some(&self.playback)
+        self.has_playback().then_some(&self.playback)
     }
 
     /// Visits all order statistics, each with the name of its whole distribution in reports. One that could

@@ -130,6 +130,9 @@ pub struct Errors {
     pub timeouts: u64,
     /// Connections that could not be made.
     pub connect: u64,
+    /// Complete responses with a successful status whose body was not what was requested.
+    #[serde(default)]
+    pub content: u64,
     /// Requests and failed connects: all that can fail.
     pub attempts: u64,
     /// Attempts that failed, each counted once: a connect that timed out is in two of the counts above.
@@ -170,6 +173,7 @@ impl Errors {
             broken: since(|e| e.broken),
             timeouts: since(|e| e.timeouts),
             connect: since(|e| e.connect),
+            content: since(|e| e.content),
             attempts: since(|e| e.attempts),
             failed: since(|e| e.failed),
             rate: None,
@@ -188,6 +192,7 @@ impl Merge for Errors {
             broken,
             timeouts,
             connect,
+            content,
             attempts,
             failed,
             rate: _,
@@ -198,6 +203,7 @@ impl Merge for Errors {
         self.http.merge(http);
         self.broken.merge(broken);
         self.timeouts.merge(timeouts);
+        self.content.merge(content);
         self.connect.merge(connect);
         self.attempts.merge(attempts);
         self.failed.merge(failed);

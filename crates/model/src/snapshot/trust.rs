@@ -17,15 +17,21 @@ pub struct Sources {
     pub playback: PlaybackSource,
 }
 
-/// The evidence that a viewer plays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The source of the figures about playback, the best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlaybackSource {
-    /// The player reports how far it has played.
+    /// The segments that arrived, and their durations in the playlists.
     #[default]
-    Progress,
-    /// Media arrives. Nothing is known of speed, drift, stalls and rebuffering.
-    Media,
+    #[serde(alias = "progress")]
+    Arrivals,
+    /// Segments arrived at the pace of playback, without a buffer: nothing is known of speed, drift, stalls and
+    /// rebuffering.
+    #[serde(alias = "media")]
+    Unbuffered,
+    /// FFmpeg's log shows which segments were requested, but not when they were complete, nor their durations. The same
+    /// figures are unknown, and the media that was played is estimated.
+    Inferred,
 }
 
 /// A value that was inferred in one part is not measured as a whole.
@@ -37,9 +43,7 @@ fn worse(this: &mut Source, other: &Source) {
 
 /// A value that some parts have not measured is not measured as a whole.
 fn less_known(this: &mut PlaybackSource, other: &PlaybackSource) {
-    if *other == PlaybackSource::Media {
-        *this = PlaybackSource::Media;
-    }
+    *this = (*this).max(*other);
 }
 
 merge_fields! { Sources { requests = worse, bytes = worse, playback = less_known } }

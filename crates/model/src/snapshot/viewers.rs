@@ -33,7 +33,7 @@ pub struct Lifetimes {
     pub starts: u64,
     /// Processes started again.
     pub restarts: u64,
-    /// Times that a viewer fell below real time for too long.
+    /// Times that the playback of a viewer stalled, because its buffer was empty.
     #[serde(default)]
     pub stalled: u64,
     /// Viewers that were given up.
@@ -42,13 +42,17 @@ pub struct Lifetimes {
     pub played: u64,
     /// Processes that had to be killed.
     pub killed: u64,
+    /// Viewers whose player read media, although no request of theirs was seen.
+    #[serde(default)]
+    pub unseen: u64,
     /// Ends, by kind.
     pub exits: Exits,
 }
 
 merge_fields! { Exits { success, error, signal } }
 merge_fields! { Lifetimes {
-    arrived, ramped_down, rejected, expected, starts, restarts, stalled, given_up, played, killed, exits,
+    arrived, ramped_down, rejected, expected, starts, restarts, stalled, given_up, played, killed, unseen,
+    exits,
 } }
 
 /// Playback at this moment, over the viewers that play.
@@ -98,16 +102,19 @@ impl Merge for Playback {
     }
 }
 
-/// Playback time of the viewers, as of a player with a start buffer of one segment.
+/// Playback time of the viewers, by the media that arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlaybackTime {
     /// Viewer-seconds in which media was shown.
     pub viewed_seconds: f64,
-    /// Viewer-seconds in which the buffer was empty, after the beginning.
+    /// Viewer-seconds in which playback stalled for lack of media, after the beginning.
     pub stalled_seconds: f64,
+    /// Media that was jumped over because it was missing, seconds.
+    #[serde(default)]
+    pub missing_seconds: f64,
     /// Media that reached viewers in time while they were expected to play, seconds.
     pub expected_media_seconds: f64,
-    /// Stalled time divided by viewing time; absent if nothing was viewed.
+    /// Stalled time divided by stalled and viewing time (CTA-2066); absent if nothing was viewed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rebuffering: Option<f64>,
     /// Media that arrived in time divided by media that was expected. At whatever bit rate it has, that is the
@@ -137,6 +144,7 @@ impl PlaybackTime {
         Self {
             viewed_seconds: self.viewed_seconds - before.viewed_seconds,
             stalled_seconds: self.stalled_seconds - before.stalled_seconds,
+            missing_seconds: self.missing_seconds - before.missing_seconds,
             expected_media_seconds: self.expected_media_seconds - before.expected_media_seconds,
             rebuffering: None,
             throughput_ratio: None,
@@ -150,12 +158,14 @@ impl Merge for PlaybackTime {
         let Self {
             viewed_seconds,
             stalled_seconds,
+            missing_seconds,
             expected_media_seconds,
             rebuffering: _,
             throughput_ratio: _,
         } = other;
         self.viewed_seconds.merge(viewed_seconds);
         self.stalled_seconds.merge(stalled_seconds);
+        self.missing_seconds.merge(missing_seconds);
         self.expected_media_seconds.merge(expected_media_seconds);
         (self.rebuffering, self.throughput_ratio) = (None, None);
     }
@@ -170,10 +180,9 @@ pub enum ViewerState {
     Starting,
     /// It plays.
     Playing,
-    /// It is below real time for too long.
+    /// Its buffer is empty.
+    #[serde(alias = "silent")]
     Stalled,
-    /// Its process is up, but no media has arrived for a while (players that do not report progress).
-    Silent,
     /// Its process has ended; it will be started again.
     Waiting,
     /// Its process has ended and will not be started again.
@@ -189,9 +198,18 @@ pub struct ViewerRow {
     pub state: ViewerState,
     /// Number of starts.
     pub starts: u32,
-    /// Media played by all its processes, seconds.
+    /// Media that it played, seconds.
     #[serde(default)]
     pub media_seconds: f64,
+    /// Time from its start to its first frame, of the latest play of the stream, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub startup_seconds: Option<f64>,
+    /// Time for which its playback stalled after the first frame, seconds.
+    #[serde(default)]
+    pub stalled_seconds: f64,
+    /// Media that it jumped over because it was missing, seconds.
+    #[serde(default)]
+    pub missing_seconds: f64,
     /// Current speed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speed: Option<f64>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::attempts::Attempt;
 use super::distribution::Distribution;
+use crate::content::Defect;
 use crate::exchange::{Cache, Exchange, Kind, Outcome};
 use crate::metric::counters::{Counter, Counters, SeenIn};
 use crate::snapshot::{Buckets, CacheResults, Errors, Latency, PerKind, PerTiming, Timing};
@@ -38,11 +39,12 @@ pub struct Exchanges {
     connect_failures: BTreeMap<String, u64>,
 }
 
-/// Durations of the parts of an exchange, nanoseconds. An error page arrives fast; it must not make the stream
-/// look fast.
+/// Durations of the parts of an exchange, nanoseconds. An error page arrives fast, whatever its status; it must not
+/// make the stream look fast.
 pub(crate) fn durations(exchange: &Exchange) -> impl Iterator<Item = (Timing, u64)> {
     let kind = exchange.kind;
-    let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
+    let served = exchange.status.is_some_and(|status| (200..300).contains(&status));
+    let good = served && exchange.defect().is_none();
     let (ttfb, download) = if good { (exchange.first_byte_ns, exchange.download_ns) } else { (None, None) };
     // A response that the server delays on request does not make it slow.
     let ttfb = ttfb.filter(|_| !exchange.blocking_reload);
@@ -71,6 +73,14 @@ pub enum Fault {
     Broken,
     /// The viewer gave it up after its time-out.
     TimedOut,
+    /// It arrived whole, but its body is not what was requested.
+    Content(Defect),
+}
+
+/// Whether the body of a successful response is wrong, or was interrupted.
+fn is_bad_body(exchange: &Exchange, fault: Option<Fault>) -> bool {
+    let served = matches!(exchange.status, Some(200 | 206));
+    matches!(fault, Some(Fault::Content(_))) || (served && fault == Some(Fault::Broken))
 }
 
 /// Requests and connects that were tried, and how they failed.
@@ -93,14 +103,15 @@ impl Failures {
         self.timeout_ns.saturating_sub(100_000_000)
     }
 
-    /// The failure of an exchange, if it failed. One that was in flight when its viewer was stopped did not.
+    /// The failure of an exchange, if it failed. One that was in flight when its viewer was stopped did not, and what a
+    /// playlist announces as missing (EXT-X-GAP) cannot fail.
     pub(crate) fn fault(&self, exchange: &Exchange) -> Option<Fault> {
         let given_up = exchange.idle_ns.is_some_and(|idle| idle >= self.give_up_ns());
         match exchange.outcome {
             // The stream is as its playlist announces it.
             _ if exchange.gap => None,
             _ if exchange.status.is_some_and(|status| status >= 400) => Some(Fault::Http),
-            Outcome::Complete => None,
+            Outcome::Complete => exchange.defect().map(Fault::Content),
             Outcome::ClosedByPeer | Outcome::SocketError(_) => Some(Fault::Broken),
             _ => given_up.then_some(Fault::TimedOut),
         }
@@ -116,6 +127,7 @@ impl Failures {
             Fault::Http => &mut errors.http,
             Fault::Broken => &mut errors.broken,
             Fault::TimedOut => &mut errors.timeouts,
+            Fault::Content(_) => &mut errors.content,
         } += 1;
         errors.failed += 1;
         errors.objects_failed += u64::from(!is_repeat);
@@ -203,6 +215,10 @@ impl Exchanges {
             Some(Cache::Hit) => self.cache.hits += 1,
             Some(Cache::Miss) => self.cache.misses += 1,
             Some(Cache::Other) | None => {}
+        }
+        let media = matches!(exchange.kind, Kind::Segment | Kind::Init);
+        if media && is_bad_body(exchange, attempt.fault) {
+            self.counters.add(Counter::SegmentsBadContent, 1);
         }
         self.failures.add(attempt);
         if attempt.fault.is_none()

@@ -8,6 +8,7 @@ pub(crate) mod insight;
 pub(crate) mod lookup;
 pub(crate) mod origin;
 pub(crate) mod parts;
+pub mod playback;
 pub(crate) mod rates;
 pub(crate) mod retransmits;
 pub mod series;
@@ -21,7 +22,7 @@ pub(crate) mod window;
 use hls_swarm_base::weighted::WeightedSet;
 
 use crate::event::Event;
-use crate::exchange::{Kind, Outcome};
+use crate::exchange::{Kind, Outcome, Source};
 use crate::merge::Merge;
 use crate::metric::counters::{Counter, Counters, SeenIn};
 use crate::report::Recording;
@@ -37,6 +38,7 @@ use exchanges::Exchanges;
 use generator::Condition;
 use origin::OriginStats;
 use parts::Parts;
+use playback::PlaybackRules;
 use rates::Recent;
 use retransmits::Retransmits;
 use series::{History, Totals};
@@ -69,6 +71,16 @@ pub struct Expectation {
 const ORIGIN_WINDOW_NS: u64 = 30_000_000_000;
 /// The default number of segments whose published size is remembered.
 const SEGMENTS_KEPT: usize = 300;
+
+/// Zero for the counters whose events are seen, whatever the viewers are.
+fn measured(sources: &Sources) -> Counters {
+    let probe =
+        if sources.requests != Source::Log { Counters::zero(SeenIn::Bodies) } else { Counters::default() };
+    Counters::zero(SeenIn::Playback).plus(&probe)
+}
+
+/// The time for which an arrival may be on its way from the viewer to the statistics, nanoseconds.
+const ARRIVALS_LATE_NS: u64 = 500_000_000;
 
 /// All figures of a run.
 #[derive(Clone, Debug)]
@@ -117,7 +129,9 @@ impl Stats {
             manual: Manual::default(),
             insight: insight::InsightCollector::default(),
             sliding_window: None,
-            counters: Counters::zero(SeenIn::FfmpegLog).plus(&Counters::zero(SeenIn::Machine)),
+            counters: Counters::zero(SeenIn::FfmpegLog)
+                .plus(&Counters::zero(SeenIn::Machine))
+                .plus(&measured(&expectation.sources)),
             retransmits: Retransmits::default(),
             played: 0.0,
             due: 0.0,
@@ -137,7 +151,7 @@ impl Stats {
     /// Sets that no FFmpeg is among the viewers, whose log would report events.
     #[must_use]
     pub fn without_ffmpeg_log(self) -> Self {
-        Self { counters: Counters::zero(SeenIn::Machine), ..self }
+        Self { counters: Counters::zero(SeenIn::Machine).plus(&measured(&self.expectation.sources)), ..self }
     }
 
     /// Sets that viewers may not connect to every host.
@@ -147,17 +161,20 @@ impl Stats {
         self
     }
 
+    /// Sets the rules by which viewers play.
+    #[must_use]
+    pub const fn playing_by(mut self, rules: PlaybackRules) -> Self {
+        self.viewers.play_by(rules);
+        self
+    }
+
     /// Applies one event.
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Batch(events) => events.into_iter().for_each(|event| self.apply(event)),
             Event::Started { viewer, generation, at_ns } => self.viewers.started(viewer, generation, at_ns),
-            Event::NoProgress { viewer, silence_ns } => self.viewers.no_progress(viewer, silence_ns),
-            Event::Progress { viewer, media_us, speed, drift_seconds } => {
-                self.viewers.progress(viewer, media_us, speed, drift_seconds);
-            }
-            Event::Stalled { viewer } => self.viewers.stalled(viewer),
-            Event::Recovered { viewer } => self.viewers.recovered(viewer),
+            Event::Renditions { viewer, count } => self.viewers.expects(viewer, count.into()),
+            Event::ReadsMedia { viewer } => self.viewers.reads(viewer),
             Event::Ended { viewer, class, ending, killed, reason, uptime_seconds } => {
                 self.viewers.ended(viewer, class, ending, killed, reason, uptime_seconds);
                 if self.closed.is_none() {
@@ -188,11 +205,11 @@ impl Stats {
                 if let Some(nanos) = self.exchanges.add(&exchange, attempt) {
                     self.history.segment(nanos);
                 }
-                let startup = self.viewers.exchange(&exchange);
+                let startup = self.viewers.exchange(&exchange, self.closed.is_none());
                 if let Some(sliding_window) = &mut self.sliding_window {
                     sliding_window.exchange(&exchange);
-                    startup.into_iter().for_each(|nanos| sliding_window.startup(nanos));
                 }
+                self.played(startup);
                 self.origin_stats.exchange(&exchange);
             }
             Event::CutShort { viewer, kind, counted_bytes, arrived_bytes } => {
@@ -201,8 +218,12 @@ impl Stats {
                 self.parts.cut_short(viewer, kind, counted_bytes, arrived_bytes);
                 self.viewers.cut_short(viewer, kind, missing);
             }
-            // The model of playback is to follow from these.
-            Event::Playlist { .. } => {}
+            Event::Playlist { viewer, playlist, rendition, said, at_ns, .. } => {
+                if self.closed.is_none() {
+                    let startup = self.viewers.playlist(viewer, at_ns, playlist, rendition, &said);
+                    self.played(startup);
+                }
+            }
             Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
                 let stopped = self.closed.is_some() || self.viewers.is_ramped_down(viewer);
                 let given_up_after_ns = if handshake_left && stopped { Some(0) } else { given_up_after_ns };
@@ -233,12 +254,8 @@ impl Stats {
             Event::Rejected => self.viewers.rejected += 1,
             Event::Stage { stage, at_ns } => self.stage(stage, at_ns),
             Event::ManualChange { command, at_ns } => self.manual_changes(command, at_ns),
-            Event::PlaybackTime { viewer, shown_us, stalled_us } if self.closed.is_none() => {
-                self.viewers.watched(viewer, shown_us, stalled_us);
-            }
-            Event::PlaybackTime { .. } => {}
             Event::Closing { at_ns } => {
-                self.tick(at_ns);
+                self.settle(at_ns);
                 self.stage_ends(at_ns);
                 self.history.close(self.elapsed(at_ns), self.totals());
                 self.closed = Some((at_ns, self.viewers.playback(), self.viewers.playing()));
@@ -255,8 +272,29 @@ impl Stats {
         }
     }
 
-    /// Advances the time to `at_ns`. Call it a few times per second.
+    /// Notes what the playback of a viewer has led to.
+    fn played(&mut self, startup_ns: Option<u64>) {
+        if let (Some(sliding_window), Some(nanos)) = (&mut self.sliding_window, startup_ns) {
+            sliding_window.startup(nanos);
+        }
+        match self.viewers.take_skipped() {
+            0 => {}
+            skipped => self.counters.add(Counter::SegmentsSkipped, skipped),
+        }
+    }
+
+    /// Advances the time to `at_ns`. Call it a few times per second. Playheads follow a little later, because what
+    /// arrived by then may still be on its way here.
     pub fn tick(&mut self, at_ns: u64) {
+        self.pass(at_ns, at_ns.saturating_sub(ARRIVALS_LATE_NS));
+    }
+
+    /// Advances the time to `at_ns`, playheads included, because what comes later belongs to another part of the run.
+    pub(crate) fn settle(&mut self, at_ns: u64) {
+        self.pass(at_ns, at_ns);
+    }
+
+    fn pass(&mut self, at_ns: u64, played_until_ns: u64) {
         let elapsed = self.elapsed(at_ns);
         self.condition.tick();
         self.recent.advance(elapsed as u64);
@@ -266,7 +304,8 @@ impl Stats {
         let step = at_ns.saturating_sub(self.ticked_ns) as f64 / 1e9;
         self.ticked_ns = at_ns;
         if self.closed.is_none() {
-            let (due, played) = self.viewers.pass(at_ns, self.start_up_ns());
+            let (due, played) = self.viewers.pass(at_ns, played_until_ns, self.start_up_ns());
+            self.played(None);
             self.due += step * due as f64;
             self.played += step * played as f64;
             self.update_window(at_ns);

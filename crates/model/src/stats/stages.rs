@@ -66,7 +66,7 @@ impl Stats {
 
     /// Begins a stage, and ends the one before.
     pub(crate) fn stage(&mut self, place: usize, at_ns: u64) {
-        self.tick(at_ns);
+        self.settle(at_ns);
         self.stage_ends(at_ns);
         self.parts.begin(place, self.counted(at_ns));
     }

@@ -7,6 +7,7 @@ use crate::command::Command;
 use crate::content::Content;
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind, Outcome, Source};
+use crate::listed::{Rendition, SegmentId};
 use crate::snapshot::{PlaybackSource, ViewerState};
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -21,9 +22,32 @@ pub(crate) fn stats(target_clients: u32) -> Stats {
         sources: Sources {
             requests: Source::Probe,
             bytes: Source::Probe,
-            playback: PlaybackSource::Progress,
+            playback: PlaybackSource::Arrivals,
         },
     })
+}
+
+/// A segment of 10 s in a playlist.
+pub(crate) const fn listed(sequence: u64) -> SegmentId {
+    SegmentId {
+        playlist: 1,
+        sequence,
+        duration_us: 10_000_000,
+        rendition: Rendition::Main,
+        encrypted: false,
+        from_start: true,
+    }
+}
+
+/// A listed segment that is complete at `at_ns`.
+pub(crate) fn arrived(viewer: u32, sequence: u64, at_ns: u64) -> Exchange {
+    Exchange {
+        segment: Some(listed(sequence)),
+        started_ns: at_ns,
+        first_byte_ns: Some(0),
+        download_ns: Some(0),
+        ..segment(viewer)
+    }
 }
 
 pub(crate) fn segment(viewer: u32) -> Exchange {
@@ -241,10 +265,13 @@ fn an_error_page_does_not_make_the_stream_look_fast() {
 fn the_first_whole_segment_is_the_start_up() {
     let mut stats = stats(1);
     stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: SECOND / 2 });
-    apply(&mut stats, Exchange { status: Some(403), started_ns: SECOND / 2, ..segment(1) });
+    apply(
+        &mut stats,
+        Exchange { status: Some(403), started_ns: SECOND / 2, segment: Some(listed(1)), ..segment(1) },
+    );
     assert_eq!(stats.snapshot(SECOND).latency[Timing::Startup], None, "an error page is not a segment");
-    apply(&mut stats, segment(1));
-    apply(&mut stats, Exchange { started_ns: 9 * SECOND, ..segment(1) });
+    apply(&mut stats, Exchange { segment: Some(listed(1)), ..segment(1) });
+    apply(&mut stats, Exchange { started_ns: 9 * SECOND, segment: Some(listed(2)), ..segment(1) });
     let startup = stats.snapshot(SECOND).latency[Timing::Startup].unwrap();
     assert_eq!(startup.count, 1);
     assert!((startup.max - 0.552).abs() < 0.001, "{startup:?}");
@@ -258,7 +285,7 @@ fn lifetimes_are_counted_and_reasons_grouped() {
         stats.apply(failed(viewer, "Connection refused"));
     }
     stats.apply(Event::Started { viewer: 1, generation: 2, at_ns: 0 });
-    stats.apply(Event::Progress { viewer: 1, media_us: 2_000_000, speed: Some(1.0), drift_seconds: 0.0 });
+    apply(&mut stats, arrived(1, 1, 0));
     let snapshot = stats.snapshot(SECOND);
     assert_eq!(snapshot.exit_reasons, [("Connection refused".to_owned(), 2)]);
     assert_eq!(
@@ -289,17 +316,19 @@ fn the_active_ratio_is_a_mean_over_time_after_the_ramp() {
     }
     for viewer in [1, 2] {
         stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
-        stats.apply(Event::Progress { viewer, media_us: 1, speed: None, drift_seconds: 0.0 });
+        apply(&mut stats, arrived(viewer, 1, 0));
     }
+    apply(&mut stats, arrived(1, 2, 0));
     for second in 1..=9 {
         stats.tick(second * SECOND);
     }
+    // It shows what it has buffered until second 10.
     stats.apply(failed(2, "gone"));
     for second in 10..=14 {
         stats.tick(second * SECOND);
     }
     let ratio = stats.snapshot(14 * SECOND).active_ratio.unwrap();
-    assert!((ratio - 0.75).abs() < 1e-9, "{ratio}");
+    assert!((ratio - 0.8).abs() < 1e-9, "{ratio}");
 }
 
 #[test]
@@ -307,7 +336,8 @@ fn stopping_viewers_is_not_part_of_the_run() {
     let mut stats = stats(1);
     stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
     stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
-    stats.apply(Event::Progress { viewer: 1, media_us: 1, speed: Some(1.0), drift_seconds: 0.0 });
+    apply(&mut stats, arrived(1, 1, 0));
+    apply(&mut stats, arrived(1, 2, SECOND));
     stats.tick(10 * SECOND);
     stats.apply(Event::Closing { at_ns: 11 * SECOND });
     stats.apply(Event::Ended {
@@ -333,9 +363,7 @@ fn hold(stats: &mut Stats, from: u64, viewers: u32, nth: u32) {
         for viewer in 1..=viewers {
             let fails = nth > 0 && viewer % nth == 0;
             apply(stats, Exchange { status: Some(if fails { 503 } else { 200 }), ..segment(viewer) });
-            let media_us = (second + 1) * 1_000_000;
-            stats.apply(Event::Progress { viewer, media_us, speed: Some(1.0), drift_seconds: 0.0 });
-            stats.apply(Event::PlaybackTime { viewer, shown_us: 900_000, stalled_us: 100_000 });
+            let _ = stats.viewers.exchange(&arrived(viewer, second, second * SECOND), true);
         }
         stats.tick((second + 1) * SECOND);
     }
@@ -379,8 +407,8 @@ fn each_stage_has_its_own_figures_and_verdict() {
     assert!(sentence.starts_with("holds 2 viewers, fails at 4 (error_rate 25 %"), "{sentence}");
     // The parts add up to the whole.
     assert_eq!(rows.iter().map(|row| row.1).sum::<u64>(), snapshot.requests[Kind::Segment]);
-    assert!((snapshot.playback_time.rebuffering.unwrap() - 0.1).abs() < 1e-9);
-    assert!((snapshot.playback_time.throughput_ratio.unwrap() - 0.9).abs() < 0.01);
+    assert_eq!(snapshot.playback_time.rebuffering, Some(0.0));
+    assert!((snapshot.playback_time.throughput_ratio.unwrap() - 1.0).abs() < 0.05);
 }
 
 #[test]
@@ -434,7 +462,7 @@ fn a_viewer_that_was_ramped_down_is_neither_expected_nor_a_failure() {
     stats.apply(Event::Started { viewer: 2, generation: 2, at_ns: 20 * SECOND });
     stats.apply(Event::RampedDown { viewer: 2, at_ns: 21 * SECOND });
     // What it plays while it is being stopped is not counted.
-    stats.apply(Event::Progress { viewer: 2, media_us: 1_000_000, speed: None, drift_seconds: 0.0 });
+    apply(&mut stats, arrived(2, 1, 21 * SECOND));
     let lifetimes = stats.snapshot(21 * SECOND).lifetimes;
     assert_eq!((lifetimes.arrived, lifetimes.restarts, lifetimes.expected, lifetimes.played), (3, 0, 2, 2));
 }
@@ -452,31 +480,4 @@ fn a_pause_moves_the_planned_end_and_is_reported() {
     let descriptions: Vec<_> =
         changed.manual_changes.first.iter().map(|change| change.change.as_str()).collect();
     assert_eq!(descriptions, ["paused", "resumed", "10 more"]);
-}
-
-#[test]
-fn without_progress_a_viewer_plays_while_media_arrives() {
-    let mut stats = stats(1);
-    stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
-    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
-    stats.apply(Event::NoProgress { viewer: 1, silence_ns: Some(10 * SECOND) });
-    let state = |stats: &Stats| stats.snapshot(0).viewers[0].state;
-    let segment = |stats: &mut Stats, second: u64, status: u16| {
-        apply(stats, Exchange { started_ns: second * SECOND, status: Some(status), ..segment(1) });
-    };
-    segment(&mut stats, 1, 404);
-    assert_eq!(state(&stats), ViewerState::Starting, "an error page is not media");
-    segment(&mut stats, 2, 200);
-    assert_eq!((state(&stats), stats.snapshot(0).lifetimes.played), (ViewerState::Playing, 1));
-    stats.tick(12 * SECOND);
-    assert_eq!(state(&stats), ViewerState::Playing);
-    stats.tick(14 * SECOND);
-    assert_eq!((state(&stats), stats.snapshot(0).playing_clients), (ViewerState::Silent, 0));
-    segment(&mut stats, 15, 200);
-    assert_eq!((state(&stats), stats.snapshot(0).lifetimes.played), (ViewerState::Playing, 1));
-    stats.apply(Event::Started { viewer: 1, generation: 2, at_ns: 20 * SECOND });
-    stats.apply(Event::NoProgress { viewer: 1, silence_ns: None });
-    segment(&mut stats, 21, 200);
-    stats.tick(600 * SECOND);
-    assert_eq!(state(&stats), ViewerState::Playing, "a VOD may be read far ahead");
 }

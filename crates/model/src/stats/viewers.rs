@@ -1,14 +1,19 @@
 //! Statistics of the viewers' life cycles: one row per viewer, and totals.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_hls::playlist::Playlist;
+use hls_swarm_player::{State, Viewing};
 
 use super::distribution::Distribution;
 use super::exchanges::LATENCY_BOUNDS;
+use super::playback::{PlaybackRules, SLOW, ViewerPlayback};
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind};
+use crate::listed::Rendition;
 use crate::snapshot::{Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
 
 /// Bounds of the uptime histogram, seconds.
@@ -24,6 +29,7 @@ const LAST_ERROR_LENGTH: usize = 300;
 #[derive(Clone, Debug)]
 pub struct Viewers {
     rows: BTreeMap<u32, Viewer>,
+    rules: PlaybackRules,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) active: u64,
     pub(crate) peak: u64,
@@ -31,19 +37,15 @@ pub struct Viewers {
     pub(crate) wanted: u64,
     /// The largest number of viewers that were expected at the same time.
     pub(crate) most_wanted: u64,
-    /// Viewers that play now and are not being stopped.
-    playing: u64,
-    /// Viewers that are stalled now.
-    stalled: u64,
-    /// The assignment of viewers to streams.
-    streams: WeightedSet<()>,
-    on_streams: Vec<OnStream>,
+    counts: Counts,
     /// Viewers that were rejected because the limit was reached.
     pub(crate) rejected: u64,
     /// Viewers that have left and should have played before.
     expected_before: u64,
     /// Playback time of the viewers.
     pub(crate) playback_time: PlaybackTime,
+    /// Segments that playback jumped over and that were not yet passed on.
+    skipped: u64,
     pub(crate) startup: Distribution,
     pub(crate) uptime: Distribution,
     reasons: BTreeMap<String, u64>,
@@ -56,6 +58,83 @@ pub(crate) struct OnStream {
     pub(crate) wanted: u64,
     /// The expected viewers that play.
     pub(crate) playing: u64,
+}
+
+/// Counts of viewers by their state. A walk over all viewers for each change would be one walk per stream and second.
+#[derive(Clone, Debug)]
+struct Counts {
+    /// Viewers that play now and are not being stopped.
+    playing: u64,
+    /// Viewers that are stalled now.
+    stalled: u64,
+    /// The assignment of viewers to streams.
+    streams: WeightedSet<()>,
+    on_streams: Vec<OnStream>,
+}
+
+impl Counts {
+    /// Counts a viewer in another state.
+    fn change(&mut self, number: u32, before: Standing, after: Standing) {
+        if before != after {
+            self.count(number, before, false);
+            self.count(number, after, true);
+        }
+    }
+
+    /// Adds a state to the counts, or removes it.
+    fn count(&mut self, number: u32, standing: Standing, more: bool) {
+        let step = |count: &mut u64, holds: bool| {
+            let by = u64::from(holds);
+            *count = if more { *count + by } else { count.saturating_sub(by) };
+        };
+        step(&mut self.playing, standing.plays() && !standing.ramped_down);
+        step(&mut self.stalled, standing.state == ViewerState::Stalled);
+        if let Some(stream) = self.on_streams.get_mut(self.streams.index_of(number)) {
+            step(&mut stream.wanted, standing.wanted);
+            step(&mut stream.playing, standing.wanted && standing.plays());
+        }
+    }
+}
+
+/// The figures of all viewers to which one viewer's playback is added.
+struct Tally<'a> {
+    buffered: bool,
+    counts: &'a mut Counts,
+    lifetimes: &'a mut Lifetimes,
+    time: &'a mut PlaybackTime,
+    skipped: &'a mut u64,
+    startup: &'a mut Distribution,
+}
+
+impl Tally<'_> {
+    /// Adds what a viewer has played since the last time. Returns its startup time in nanoseconds, if playback began.
+    fn add(&mut self, number: u32, viewer: &mut Viewer) -> Option<u64> {
+        let before = viewer.standing();
+        let took = viewer.playback.as_mut()?.take();
+        viewer.row.state = viewer.state(self.buffered);
+        self.counts.change(number, before, viewer.standing());
+        let Viewing { startup_ns, played_ns, stalled_ns, stalls, missing_ns, skipped, .. } = took?;
+        let seconds = |ns: u64| ns as f64 / 1e9;
+        viewer.shown_ns += played_ns;
+        viewer.row.media_seconds += seconds(played_ns);
+        viewer.row.stalled_seconds += seconds(stalled_ns);
+        viewer.row.missing_seconds += seconds(missing_ns);
+        if let Some(playback) = viewer.playback.as_ref().filter(|_| self.buffered) {
+            viewer.row.speed = playback.speed();
+            viewer.row.drift_seconds = playback.drift_seconds();
+        }
+        self.time.viewed_seconds += seconds(played_ns);
+        self.time.stalled_seconds += seconds(stalled_ns);
+        self.time.missing_seconds += seconds(missing_ns);
+        self.lifetimes.stalled += stalls;
+        *self.skipped += skipped;
+        if let Some(startup_ns) = startup_ns {
+            self.startup.add_ns(startup_ns);
+            viewer.row.startup_seconds = Some(seconds(startup_ns));
+            self.lifetimes.played += u64::from(!std::mem::replace(&mut viewer.played, true));
+        }
+        startup_ns
+    }
 }
 
 /// The state in which a viewer is counted.
@@ -80,33 +159,46 @@ struct Viewer {
     arrived_ns: Option<u64>,
     /// Whether it is being stopped, or was.
     ramped_down: bool,
-    /// Media that a player would have shown since time last passed, seconds.
-    shown_seconds: f64,
+    /// Media that was shown since time last passed, nanoseconds.
+    shown_ns: u64,
     /// It came in place of another one, and has not been started yet.
     fresh: bool,
     /// Whether it watched a live stream to its end: then it is no longer expected to play.
     left: bool,
     failed: bool,
-    /// Media seconds of the processes before the present one.
-    played_before: f64,
     played: bool,
     /// Whether its last process played the stream to its end.
     finished: bool,
-    awaits_first_segment: bool,
-    /// The evidence that it plays, if its player does not report progress.
-    media: Option<MediaArrival>,
-}
-
-/// The arrival of media at a viewer whose player does not report progress.
-#[derive(Clone, Copy, Debug)]
-struct MediaArrival {
-    /// Time when the last whole segment arrived.
-    last_ns: u64,
-    /// After this time without a segment the viewer no longer plays.
-    silence_ns: Option<u64>,
+    /// Whether its process is up.
+    up: bool,
+    /// Whether it will not be started again.
+    over: bool,
+    /// Whether its process has read media.
+    reads: bool,
+    playback: Option<ViewerPlayback>,
 }
 
 impl Viewer {
+    /// The playback of a viewer that still plays; what it does while it is being stopped does not count.
+    fn playing(&mut self) -> Option<&mut ViewerPlayback> {
+        let plays = !self.over && !self.ramped_down;
+        self.playback.as_mut().filter(|_| plays)
+    }
+
+    /// Its state, by its process and its playhead. `buffered`: an empty buffer is a stall.
+    fn state(&self, buffered: bool) -> ViewerState {
+        let playhead = self.playback.as_ref().map_or(State::Starting, ViewerPlayback::state);
+        match playhead {
+            _ if self.over => ViewerState::Ended,
+            State::Playing => ViewerState::Playing,
+            State::Stalled if buffered => ViewerState::Stalled,
+            // After a VOD was shown to its end, it begins again.
+            State::Stalled | State::Ended if self.up || self.finished => ViewerState::Playing,
+            _ if self.up => ViewerState::Starting,
+            _ => ViewerState::Waiting,
+        }
+    }
+
     fn standing(&self) -> Standing {
         Standing { state: self.row.state, wanted: self.arrived_ns.is_some(), ramped_down: self.ramped_down }
     }
@@ -128,18 +220,22 @@ impl Default for Viewers {
     fn default() -> Self {
         Self {
             rows: BTreeMap::new(),
+            rules: PlaybackRules::default(),
             lifetimes: Lifetimes::default(),
             active: 0,
             peak: 0,
             wanted: 0,
             most_wanted: 0,
-            playing: 0,
-            stalled: 0,
-            streams: WeightedSet::one(()),
-            on_streams: vec![OnStream::default()],
+            counts: Counts {
+                playing: 0,
+                stalled: 0,
+                streams: WeightedSet::one(()),
+                on_streams: vec![OnStream::default()],
+            },
             rejected: 0,
             expected_before: 0,
             playback_time: PlaybackTime::default(),
+            skipped: 0,
             startup: Distribution::with_buckets(&LATENCY_BOUNDS),
             uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
             reasons: BTreeMap::new(),
@@ -154,43 +250,46 @@ impl Viewers {
         viewer
     }
 
-    /// Changes what a viewer is counted as, and the counts with it. A walk over all viewers for each of
-    /// them would be one walk per stream and second.
+    /// Changes a viewer, and the counts with it.
     fn change<T>(&mut self, number: u32, change: impl FnOnce(&mut Viewer) -> T) -> T {
-        let viewer = self.viewer(number);
+        let viewer = self.rows.entry(number).or_default();
+        viewer.row.viewer = number;
         let before = viewer.standing();
         let result = change(viewer);
-        let after = viewer.standing();
-        if before != after {
-            self.count(number, before, false);
-            self.count(number, after, true);
-        }
+        self.counts.change(number, before, viewer.standing());
         result
     }
 
-    /// Adds a state to the counts, or removes it.
-    fn count(&mut self, number: u32, standing: Standing, more: bool) {
-        let step = |count: &mut u64, holds: bool| {
-            let by = u64::from(holds);
-            *count = if more { *count + by } else { count.saturating_sub(by) };
-        };
-        step(&mut self.playing, standing.plays() && !standing.ramped_down);
-        step(&mut self.stalled, standing.state == ViewerState::Stalled);
-        if let Some(stream) = self.on_streams.get_mut(self.streams.index_of(number)) {
-            step(&mut stream.wanted, standing.wanted);
-            step(&mut stream.playing, standing.wanted && standing.plays());
-        }
+    /// Sets the rules by which viewers play.
+    pub(crate) const fn play_by(&mut self, rules: PlaybackRules) {
+        self.rules = rules;
+    }
+
+    /// The viewers, and the figures to which their playback is added.
+    const fn split(&mut self) -> (&mut BTreeMap<u32, Viewer>, Tally<'_>) {
+        let Self { rows, rules, counts, lifetimes, playback_time, skipped, startup, .. } = self;
+        let buffered = rules.buffered;
+        (rows, Tally { buffered, counts, lifetimes, time: playback_time, skipped, startup })
+    }
+
+    /// Changes the playback of a viewer, unless it is being stopped. Returns its startup time in nanoseconds, if
+    /// playback began.
+    fn play(&mut self, number: u32, change: impl FnOnce(&mut ViewerPlayback)) -> Option<u64> {
+        let (rows, mut tally) = self.split();
+        let viewer = rows.get_mut(&number)?;
+        change(viewer.playing()?);
+        tally.add(number, viewer)
     }
 
     /// Counts viewers by the stream that each is on, from the first viewer on.
     pub(crate) fn count_by_stream(&mut self, streams: &WeightedSet<String>) {
-        self.streams = streams.map(|_| ());
-        self.on_streams = vec![OnStream::default(); streams.count()];
+        self.counts.streams = streams.map(|_| ());
+        self.counts.on_streams = vec![OnStream::default(); streams.count()];
     }
 
     /// The viewers of each stream.
     pub(crate) fn on_streams(&self) -> &[OnStream] {
-        &self.on_streams
+        &self.counts.on_streams
     }
 
     /// A viewer is expected from now on; its number may have belonged to another one before.
@@ -207,6 +306,7 @@ impl Viewers {
 
     /// A viewer is no longer expected.
     pub fn ramped_down(&mut self, number: u32, at_ns: u64, start_up_ns: u64) {
+        let _ = self.play(number, |playback| playback.advance(at_ns));
         let (arrived, expected) = self.change(number, |viewer| {
             let expected = viewer.is_expected(at_ns, start_up_ns);
             viewer.ramped_down = true;
@@ -225,32 +325,29 @@ impl Viewers {
         self.rows.get(&number).is_some_and(|viewer| viewer.ramped_down)
     }
 
-    /// Time passes: viewers that have had the time to begin by now, and how many of them play. What
-    /// reached them in time is noted.
-    pub fn pass(&mut self, at_ns: u64, start_up_ns: u64) -> (u64, u64) {
+    /// Time passes: viewers that have had the time to begin by `at_ns`, and how many of them play. Playheads
+    /// move to `played_until_ns`.
+    pub fn pass(&mut self, at_ns: u64, played_until_ns: u64, start_up_ns: u64) -> (u64, u64) {
         let (mut due, mut playing) = (0, 0);
-        for viewer in self.rows.values_mut() {
-            let shown = std::mem::take(&mut viewer.shown_seconds);
-            if let Some(MediaArrival { last_ns, silence_ns: Some(silence_ns) }) = viewer.media
-                && viewer.row.state == ViewerState::Playing
-                && at_ns.saturating_sub(last_ns) > silence_ns
-            {
-                viewer.row.state = ViewerState::Silent;
+        let (rows, mut tally) = self.split();
+        for (number, viewer) in rows {
+            if let Some(playback) = viewer.playing() {
+                playback.advance(played_until_ns);
+                let _ = tally.add(*number, viewer);
             }
+            let shown_ns = std::mem::take(&mut viewer.shown_ns);
             if viewer.is_due(at_ns, start_up_ns) {
                 due += 1;
                 playing += u64::from(viewer.row.state == ViewerState::Playing);
-                self.playback_time.expected_media_seconds += shown;
+                tally.time.expected_media_seconds += shown_ns as f64 / 1e9;
             }
         }
         (due, playing)
     }
 
-    /// Adds the media that a player would have shown.
-    pub fn watched(&mut self, number: u32, shown_us: u64, stalled_us: u64) {
-        self.viewer(number).shown_seconds += shown_us as f64 / 1e6;
-        self.playback_time.viewed_seconds += shown_us as f64 / 1e6;
-        self.playback_time.stalled_seconds += stalled_us as f64 / 1e6;
+    /// Segments that playback jumped over since the last call.
+    pub(crate) const fn take_skipped(&mut self) -> u64 {
+        std::mem::replace(&mut self.skipped, 0)
     }
 
     /// Life cycles so far.
@@ -258,20 +355,30 @@ impl Viewers {
     pub fn lifetimes(&self, at_ns: u64, start_up_ns: u64) -> Lifetimes {
         let expected =
             self.rows.values().filter(|viewer| viewer.is_expected(at_ns, start_up_ns)).count() as u64;
-        Lifetimes { expected: self.expected_before + expected, rejected: self.rejected, ..self.lifetimes }
+        let unseen = |viewer: &&Viewer| viewer.reads && viewer.row.requests.total() == 0;
+        Lifetimes {
+            expected: self.expected_before + expected,
+            rejected: self.rejected,
+            unseen: self.rows.values().filter(unseen).count() as u64,
+            ..self.lifetimes
+        }
     }
 
-    /// A process was started.
+    /// A process was started. A viewer whose process failed goes on where it was.
     pub fn started(&mut self, number: u32, generation: u32, at_ns: u64) {
+        let _ = self.play(number, |playback| playback.advance(at_ns));
+        let rules = self.rules;
         let first = self.change(number, |viewer| {
-            // A viewer that plays a VOD again continues playback; if it cannot, it stalls.
-            if !viewer.finished {
-                viewer.row.state = ViewerState::Starting;
+            let fresh = std::mem::take(&mut viewer.fresh);
+            let again = std::mem::take(&mut viewer.finished);
+            if fresh || again || viewer.playback.is_none() {
+                viewer.playback = Some(ViewerPlayback::new(rules, 1, at_ns));
+                viewer.started_ns = at_ns;
             }
+            (viewer.up, viewer.over) = (true, false);
             viewer.row.starts = generation;
-            viewer.started_ns = at_ns;
-            viewer.awaits_first_segment = true;
-            std::mem::take(&mut viewer.fresh)
+            viewer.row.state = viewer.state(rules.buffered);
+            fresh
         });
         self.lifetimes.starts += 1;
         self.lifetimes.restarts += u64::from(generation > 1 && !first);
@@ -279,37 +386,31 @@ impl Viewers {
         self.peak = self.peak.max(self.active);
     }
 
-    /// The player of a viewer that has just been started does not report progress.
-    pub fn no_progress(&mut self, number: u32, silence_ns: Option<u64>) {
-        let viewer = self.viewer(number);
-        viewer.media = Some(MediaArrival { last_ns: viewer.started_ns, silence_ns });
-    }
-
-    /// Records the playback position that FFmpeg reported.
-    pub fn progress(&mut self, number: u32, media_us: u64, speed: Option<f64>, drift: f64) {
-        let played_first = self.change(number, |viewer| {
-            viewer.row.speed = speed;
-            viewer.row.drift_seconds = Some(drift);
-            viewer.row.media_seconds = viewer.played_before + media_us as f64 / 1e6;
-            if media_us > 0 && viewer.row.state == ViewerState::Starting {
-                viewer.row.state = ViewerState::Playing;
+    /// A viewer that was started plays this number of playlists together.
+    pub fn expects(&mut self, number: u32, renditions: usize) {
+        self.change(number, |viewer| {
+            let started_ns = viewer.started_ns;
+            if let Some(playback) = &mut viewer.playback {
+                playback.expect(renditions, started_ns);
             }
-            // Playback while FFmpeg is being stopped does not count: a viewer that was stopped before its first
-            // frame was not expected to play.
-            media_us > 0 && !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true)
         });
-        self.lifetimes.played += u64::from(played_first);
     }
 
-    /// A viewer fell below real time for too long.
-    pub fn stalled(&mut self, number: u32) {
-        self.change(number, |viewer| viewer.row.state = ViewerState::Stalled);
-        self.lifetimes.stalled += 1;
+    /// The process of a viewer has read media.
+    pub fn reads(&mut self, number: u32) {
+        self.change(number, |viewer| viewer.reads = true);
     }
 
-    /// A stalled viewer plays again.
-    pub fn recovered(&mut self, number: u32) {
-        self.change(number, |viewer| viewer.row.state = ViewerState::Playing);
+    /// A viewer has read a media playlist.
+    pub fn playlist(
+        &mut self,
+        number: u32,
+        at_ns: u64,
+        playlist: u64,
+        rendition: Rendition,
+        said: &Arc<Playlist>,
+    ) -> Option<u64> {
+        self.play(number, |playback| playback.playlist(at_ns, playlist, rendition, said))
     }
 
     /// A process has ended.
@@ -322,20 +423,21 @@ impl Viewers {
         reason: String,
         uptime_seconds: f64,
     ) {
+        let buffered = self.rules.buffered;
         let counts = self.change(number, |viewer| {
             // The words of a viewer that played to the end of the run are of no interest.
             let is_failure = class == EndClass::Failed || killed;
             let in_trouble = !viewer.played || viewer.row.state == ViewerState::Stalled;
             let counts = is_failure || (class == EndClass::Stopped && in_trouble && !reason.is_empty());
-            viewer.played_before = viewer.row.media_seconds;
-            (viewer.row.speed, viewer.row.drift_seconds) = (None, None);
             viewer.finished = class == EndClass::Finished;
             viewer.failed |= class == EndClass::Failed;
-            viewer.row.state = match class {
-                EndClass::Stopped => ViewerState::Ended,
-                EndClass::Finished => ViewerState::Playing,
-                EndClass::Failed => ViewerState::Waiting,
-            };
+            (viewer.up, viewer.over) = (false, class == EndClass::Stopped);
+            if viewer.finished
+                && let Some(playback) = &mut viewer.playback
+            {
+                playback.finished();
+            }
+            viewer.row.state = viewer.state(buffered);
             if counts {
                 viewer.row.last_error = Some(reason.chars().take(LAST_ERROR_LENGTH).collect());
             }
@@ -362,22 +464,23 @@ impl Viewers {
     pub fn left(&mut self, number: u32) {
         self.change(number, |viewer| {
             viewer.row.state = ViewerState::Ended;
-            viewer.left = true;
+            (viewer.left, viewer.over) = (true, true);
         });
     }
 
     /// A viewer will not be started again.
     pub fn given_up(&mut self, number: u32) {
-        self.change(number, |viewer| viewer.row.state = ViewerState::Ended);
+        self.change(number, |viewer| {
+            viewer.row.state = ViewerState::Ended;
+            viewer.over = true;
+        });
         self.lifetimes.given_up += 1;
     }
 
-    /// Credits an exchange to its viewer; returns the time to its first segment in nanoseconds, if it brought
-    /// one.
-    pub fn exchange(&mut self, exchange: &Exchange) -> Option<u64> {
-        let viewer = self.rows.entry(exchange.viewer).or_default();
-        viewer.row.viewer = exchange.viewer;
-        let row = &mut viewer.row;
+    /// Credits an exchange to its viewer. `counts`: the run is not over, so it counts as playback. Returns the
+    /// startup time in nanoseconds, if playback began.
+    pub fn exchange(&mut self, exchange: &Exchange, counts: bool) -> Option<u64> {
+        let row = &mut self.viewer(exchange.viewer).row;
         row.requests[exchange.kind] += 1;
         row.bytes[exchange.kind] += exchange.body_bytes;
         row.head_bytes += exchange.head_bytes;
@@ -385,25 +488,10 @@ impl Viewers {
         if let Some(status) = exchange.status {
             *row.http_status.entry(status).or_default() += 1;
         }
-        // The page that comes with an error is not a segment, however quickly it comes.
-        let good = exchange.status.is_some_and(|status| (200..300).contains(&status));
-        let whole = exchange.first_byte_ns.zip(exchange.download_ns).filter(|_| good);
-        let segment = whole.filter(|_| exchange.kind == Kind::Segment);
-        let arrived_ns = segment.map(|(ttfb, download)| exchange.started_ns + ttfb + download);
-        if let (Some(arrived_ns), Some(media)) = (arrived_ns, &mut viewer.media) {
-            media.last_ns = media.last_ns.max(arrived_ns);
-            if matches!(row.state, ViewerState::Starting | ViewerState::Silent) {
-                row.state = ViewerState::Playing;
-            }
-            let is_first = !viewer.ramped_down && !std::mem::replace(&mut viewer.played, true);
-            self.lifetimes.played += u64::from(is_first);
+        if !counts {
+            return None;
         }
-        let startup = arrived_ns?.saturating_sub(viewer.started_ns);
-        if std::mem::take(&mut viewer.awaits_first_segment) {
-            self.startup.add_ns(startup);
-            return Some(startup);
-        }
-        None
+        self.play(exchange.viewer, |playback| playback.exchange(exchange))
     }
 
     /// Takes back bytes of a body that did not arrive whole.
@@ -420,13 +508,13 @@ impl Viewers {
     /// Viewers that play now.
     #[must_use]
     pub const fn playing(&self) -> u64 {
-        self.playing
+        self.counts.playing
     }
 
     /// Viewers that are stalled now.
     #[must_use]
     pub const fn stalled_now(&self) -> u64 {
-        self.stalled
+        self.counts.stalled
     }
 
     /// Playback over all viewers.
@@ -434,10 +522,10 @@ impl Viewers {
     pub fn playback(&self) -> Playback {
         let (mut speeds, mut drifts) = (Mean::default(), Mean::default());
         let (mut below, mut high_drift, mut max_drift) = (0, 0, None);
-        for row in self.rows.values().map(|viewer| &viewer.row) {
+        for row in self.rows.values().filter(|viewer| !viewer.over).map(|viewer| &viewer.row) {
             if let Some(speed) = row.speed {
                 speeds.add(speed);
-                below += u64::from(speed < hls_swarm_player::playback::SLOW);
+                below += u64::from(speed < SLOW);
             }
             if let Some(drift) = row.drift_seconds {
                 drifts.add(drift);
@@ -448,7 +536,7 @@ impl Viewers {
         Playback {
             above_realtime: speeds.count - below,
             below_realtime: below,
-            stalled_now: self.stalled,
+            stalled_now: self.counts.stalled,
             average_speed: speeds.value(),
             high_drift,
             average_drift_seconds: drifts.value(),
@@ -494,6 +582,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::listed::SegmentId;
+    use crate::stats::tests::{arrived, listed};
 
     const START_UP_NS: u64 = 5;
 
@@ -505,15 +595,22 @@ mod tests {
         let plays = |viewer: &Viewer| viewer.row.state == ViewerState::Playing;
         let on_stream = |place| {
             let wanted = |viewer: &Viewer| {
-                viewer.arrived_ns.is_some() && viewers.streams.index_of(viewer.row.viewer) == place
+                viewer.arrived_ns.is_some() && viewers.counts.streams.index_of(viewer.row.viewer) == place
             };
             OnStream { wanted: count(&wanted), playing: count(&|viewer| wanted(viewer) && plays(viewer)) }
         };
         (
             count(&|viewer| plays(viewer) && !viewer.ramped_down),
             count(&|viewer| viewer.row.state == ViewerState::Stalled),
-            (0..viewers.streams.count()).map(on_stream).collect(),
+            (0..viewers.counts.streams.count()).map(on_stream).collect(),
         )
+    }
+
+    /// A segment of 3 ns that arrives at `at_ns`.
+    fn media(viewer: u32, at_ns: u64) -> Exchange {
+        let (sequence, duration_us) = (at_ns / 3, 0);
+        let segment = SegmentId { duration_us, ..listed(sequence) };
+        Exchange { segment: Some(segment), ..arrived(viewer, sequence, at_ns) }
     }
 
     /// One of all the things that may happen to a viewer, in any order.
@@ -525,15 +622,18 @@ mod tests {
             0 => viewers.arrived(viewer, at_ns),
             1 => viewers.ramped_down(viewer, at_ns, START_UP_NS),
             2 => viewers.started(viewer, 1, at_ns),
-            3 | 4 => viewers.progress(viewer, at_ns, Some(1.0), 0.0),
-            5 => viewers.stalled(viewer),
-            6 => viewers.recovered(viewer),
+            3..=5 => {
+                let _ = viewers.exchange(&media(viewer, at_ns), true);
+            }
+            6 => {
+                let _ = viewers.pass(at_ns, at_ns, START_UP_NS);
+            }
             7 => end(viewers, EndClass::Failed),
             8 => end(viewers, EndClass::Finished),
             9 => end(viewers, EndClass::Stopped),
             10 => viewers.left(viewer),
             11 => viewers.given_up(viewer),
-            12 => viewers.watched(viewer, 1, 1),
+            12 => viewers.expects(viewer, 2),
             _ => viewers.received(viewer, 1),
         }
     }

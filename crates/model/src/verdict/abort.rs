@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn only_a_failure_without_a_break_counts_and_only_while_there_are_figures() {
         let sources =
-            Sources { requests: Source::Probe, bytes: Source::Probe, playback: PlaybackSource::Progress };
+            Sources { requests: Source::Probe, bytes: Source::Probe, playback: PlaybackSource::Arrivals };
         let expectation = Expectation {
             began_ns: 0,
             planned_seconds: None,

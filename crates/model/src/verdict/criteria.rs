@@ -173,13 +173,13 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
 pub(super) mod tests {
     use super::*;
     use crate::exchange::Source;
-    use crate::snapshot::{PlaybackSource, Sources, ViewerRow};
+    use crate::snapshot::{PlaybackSource, Sources};
     use crate::stats::{Expectation, Stats};
     use crate::verdict::error_rate_limit::{ErrorRateLimit, Exceeded};
 
     pub(in crate::verdict) fn good() -> Snapshot {
         let sources =
-            Sources { requests: Source::Probe, bytes: Source::Probe, playback: PlaybackSource::Progress };
+            Sources { requests: Source::Probe, bytes: Source::Probe, playback: PlaybackSource::Arrivals };
         let expectation = Expectation {
             began_ns: 0,
             planned_seconds: Some(60.0),
@@ -219,10 +219,7 @@ pub(super) mod tests {
         assert_eq!(verdict(|s| s.generator.max_lag_ms = 2900.0, None), (VerdictKind::Pass, 0));
         assert_eq!(verdict(|s| s.generator.max_lag_ms = 9800.0, None), (VerdictKind::Invalid, 5));
         assert_eq!(verdict(|s| s.agreement.kernel_bytes = Some(0.99), None), (VerdictKind::Invalid, 5));
-        let unseen = |s: &mut Snapshot| {
-            s.viewers.push(ViewerRow { media_seconds: 2.0, ..ViewerRow::default() });
-        };
-        assert_eq!(verdict(unseen, None), (VerdictKind::Invalid, 5));
+        assert_eq!(verdict(|s| s.lifetimes.unseen = 1, None), (VerdictKind::Invalid, 5));
         let exhausted = |s: &mut Snapshot| {
             s.counters[Counter::Exhausted] = Some(1);
             s.lifetimes.played = 0;

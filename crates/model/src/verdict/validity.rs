@@ -54,8 +54,7 @@ fn lost(snapshot: &Snapshot) -> Vec<String> {
     if records > 0 {
         because.push(format!("{records} records of the probe were lost"));
     }
-    let unseen =
-        snapshot.viewers.iter().filter(|row| row.media_seconds > 0.0 && row.requests.total() == 0).count();
+    let unseen = snapshot.lifetimes.unseen;
     if unseen > 0 {
         because.push(format!("{unseen} viewers played without a single request being seen"));
     }

@@ -32,8 +32,6 @@ impl InsightCollector {
         old.into_iter().flatten().for_each(|address| self.edges.old_playlist(address));
         if let Some(fault) = fault {
             self.objects.failed(exchange, fault);
-        } else if let Some(defect) = exchange.defect() {
-            self.objects.defective(exchange, defect);
         }
         if let Some(age) = exchange.age_s {
             self.ages.entry(exchange.kind).or_default().add_ns(u64::from(age).saturating_mul(1_000_000_000));

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::content::Defect;
 use crate::exchange::{Exchange, Kind};
 use crate::snapshot::FailedObject;
 use crate::stats::exchanges::Fault;
@@ -19,22 +18,18 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// Counts a failure. Playlists have counts of their own.
+    /// Counts a failure. Playlists that could not be loaded have counts of their own.
     pub fn failed(&mut self, exchange: &Exchange, fault: Fault) {
-        if exchange.kind == Kind::Playlist {
+        if exchange.kind == Kind::Playlist && !matches!(fault, Fault::Content(_)) {
             return;
         }
         let what = match (fault, exchange.status) {
             (Fault::Http, Some(status)) => status.to_string(),
             (Fault::Http | Fault::Broken, _) => "interrupted".to_owned(),
             (Fault::TimedOut, _) => "timed out".to_owned(),
+            (Fault::Content(defect), _) => defect.to_string(),
         };
         self.count(exchange, what);
-    }
-
-    /// Counts a complete response with a defect.
-    pub fn defective(&mut self, exchange: &Exchange, defect: Defect) {
-        self.count(exchange, defect.to_string());
     }
 
     fn count(&mut self, exchange: &Exchange, what: String) {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::tests::{SECOND, segment, stats};
+use super::super::tests::{SECOND, arrived, segment, stats};
 use super::*;
 use crate::event::Event;
 use crate::metric::counters::Counter;
@@ -79,7 +79,6 @@ fn failures_that_are_far_apart_do_not_add_up() {
 #[test]
 fn counters_and_shares_are_those_of_the_window() {
     let (_, mut stats) = given_up("stalls==0", 30, 20, |second| broken(second <= 5));
-    stats.apply(Event::Stalled { viewer: 1 });
     for second in 21..=60 {
         stats.tick(second * SECOND);
     }
@@ -88,18 +87,20 @@ fn counters_and_shares_are_those_of_the_window() {
         let before = stats.sliding_window.as_ref().unwrap().slices[0].began;
         mark.since(&before, stats.whole(second * SECOND))
     };
-    // It stalled once, long before the window, and has not recovered.
+    // Each stalled once, after its only segment, long before the window, and has not recovered.
     let window = at(&stats, 60);
-    assert_eq!((window.lifetimes.stalled, window.errors.rate, window.bytes.total()), (1, None, 0));
+    assert_eq!((window.lifetimes.stalled, window.errors.rate, window.bytes.total()), (2, None, 0));
     assert_eq!((window.elapsed_seconds, window.active_ratio), (10.0, Some(0.0)));
     assert!(stats.snapshot(60 * SECOND).aborted_by.is_some());
-    stats.apply(Event::Recovered { viewer: 1 });
+    for (viewer, sequence) in [(1, 2), (1, 3), (2, 2), (2, 3)] {
+        let _ = stats.viewers.exchange(&arrived(viewer, sequence, 61 * SECOND), true);
+    }
     for second in 61..=75 {
         stats.tick(second * SECOND);
     }
     assert_eq!(at(&stats, 75).lifetimes.stalled, 0);
     // The figures of the whole run differ.
-    assert_eq!(stats.snapshot(75 * SECOND).lifetimes.stalled, 1);
+    assert_eq!(stats.snapshot(75 * SECOND).lifetimes.stalled, 2);
 }
 
 #[test]

@@ -1,0 +1,394 @@
+//! The playback of one viewer: what reached it, in the terms of the playhead.
+//!
+//! The playlists that the viewer read determine its renditions, the durations of segments, and which segments
+//! it left out; the exchanges show which segments arrived whole. One playhead covers all processes of a viewer.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use hls_swarm_hls::playlist::{Media, Playlist};
+use hls_swarm_player::{Arrival, Playhead, Preset, State, Viewing};
+
+use crate::exchange::{Exchange, Kind, Outcome};
+use crate::listed::{Rendition, SegmentId};
+
+/// A viewer below this speed is too slow.
+pub const SLOW: f64 = 0.9;
+/// The shortest time over which speed is measured, nanoseconds; the longest is twice as long.
+const SPEED_WINDOW_NS: u64 = 5_000_000_000;
+/// A rendition is not played if others got this many of its segments' durations since it was last heard of.
+const IDLE_SEGMENTS: f64 = 4.0;
+/// A live playlist may be older than another one by this many segments.
+const MOST_STALE: u64 = 3;
+/// The maximum number of segments in a row that are noted as left out.
+const MOST_LEFT_OUT: u64 = 10_000;
+
+/// The rules by which viewers play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlaybackRules {
+    /// The player whose buffer rules they follow.
+    pub preset: Preset,
+    /// Whether a viewer plays all playlists that it reads together, and requests segments one after the other,
+    /// as FFmpeg does. Otherwise, playlists of the same kind are variants of one rendition.
+    pub together: bool,
+    /// The duration of a segment that no playlist lists, nanoseconds: an estimate.
+    pub unlisted_ns: u64,
+    /// Whether viewers hold a buffer as players do. Otherwise an empty buffer shows nothing about the stream, and
+    /// no viewer counts as stalled.
+    pub buffered: bool,
+}
+
+impl Default for PlaybackRules {
+    fn default() -> Self {
+        Self { preset: Preset::default(), together: true, unlisted_ns: 2_000_000_000, buffered: true }
+    }
+}
+
+/// A rendition that the viewer plays.
+#[derive(Clone, Debug)]
+struct Track {
+    /// The playlist that was read last: hash of its URL.
+    playlist: u64,
+    kind: Rendition,
+    /// The playlists that were read last, the latest first.
+    said: [Option<Arc<Playlist>>; 2],
+    /// Time when the latest was read.
+    read_ns: u64,
+    /// The media sequence number that follows all those that were requested or left out.
+    next: Option<u64>,
+    /// Whether the latest playlist ends before the one that was read earlier: it is old, or numbers restarted.
+    regressed: bool,
+    /// Media that reached other renditions since this one was last heard of, nanoseconds.
+    idle_ns: u64,
+}
+
+impl Track {
+    const fn new(playlist: u64, kind: Rendition) -> Self {
+        Self { playlist, kind, said: [None, None], read_ns: 0, next: None, regressed: false, idle_ns: 0 }
+    }
+
+    fn latest(&self) -> Option<&Media> {
+        media(self.said.first()?.as_ref()?)
+    }
+
+    /// The duration of a segment that was never requested, nanoseconds.
+    fn duration_ns(&self, sequence: u64) -> u64 {
+        let listed = self.said.iter().flatten().filter_map(|said| media(said)).find_map(|media| {
+            let index = sequence.checked_sub(media.media_sequence)?.checked_sub(media.skipped)?;
+            media.segments.get(usize::try_from(index).ok()?)
+        });
+        let usual = || self.latest().map_or(0.0, usual_duration);
+        nanos(listed.map_or_else(usual, |segment| segment.duration))
+    }
+
+    /// Whether the name of a segment is that of the latest playlist.
+    fn lists(&self, sequence: u64, name: &str) -> bool {
+        self.latest().is_some_and(|media| {
+            media.segments.iter().any(|one| one.sequence == sequence && one.url.path().ends_with(name))
+        })
+    }
+}
+
+fn media(playlist: &Arc<Playlist>) -> Option<&Media> {
+    match &**playlist {
+        Playlist::Media(media) => Some(media),
+        Playlist::Multivariant(_) => None,
+    }
+}
+
+/// The average duration of the segments that a playlist lists, seconds.
+fn usual_duration(media: &Media) -> f64 {
+    let count = media.segments.len();
+    if count == 0 { media.longest_segment() } else { media.duration() / count as f64 }
+}
+
+fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9).round() as u64
+}
+
+/// The playback of one viewer.
+#[derive(Clone, Debug)]
+pub(crate) struct ViewerPlayback {
+    rules: PlaybackRules,
+    playhead: Playhead,
+    /// Renditions, in the order of those of the playhead.
+    tracks: Vec<Track>,
+    /// The latest initialization section or key could not be used.
+    bad: Unusable,
+    /// The number of segments that no playlist listed, and the latest of them: hash of its URL.
+    unlisted: u64,
+    latest: Option<u64>,
+    /// What was taken so far.
+    taken: Viewing,
+    speed: SpeedWindow,
+}
+
+/// Objects without which segments cannot be decoded, and whose latest response was not usable.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unusable {
+    init: bool,
+    key: bool,
+}
+
+impl ViewerPlayback {
+    /// A viewer that pressed "play" at `started_ns`, and plays at least `renditions` playlists together.
+    pub(crate) fn new(rules: PlaybackRules, renditions: usize, started_ns: u64) -> Self {
+        Self {
+            rules,
+            playhead: Playhead::new(rules.preset.rules(), renditions, started_ns),
+            tracks: Vec::new(),
+            bad: Unusable::default(),
+            unlisted: 0,
+            latest: None,
+            taken: Viewing::default(),
+            speed: SpeedWindow::default(),
+        }
+    }
+
+    /// The state of the playhead.
+    pub(crate) const fn state(&self) -> State {
+        self.playhead.state()
+    }
+
+    /// The viewer is known to play this number of playlists together.
+    pub(crate) fn expect(&mut self, renditions: usize, started_ns: u64) {
+        if self.tracks.is_empty() && self.playhead.state() == State::Starting {
+            self.playhead = Playhead::new(self.rules.preset.rules(), renditions, started_ns);
+        }
+    }
+
+    /// Moves the playhead to `at_ns`.
+    pub(crate) fn advance(&mut self, at_ns: u64) {
+        self.playhead.advance(at_ns);
+    }
+
+    /// Records that the viewer has played the stream to its end, and will request nothing more of it.
+    pub(crate) fn finished(&mut self) {
+        for rendition in 0..self.tracks.len().max(1) {
+            self.playhead.end_of_rendition(0, rendition);
+        }
+    }
+
+    /// The change since the last call; `None` if there is none.
+    pub(crate) fn take(&mut self) -> Option<Viewing> {
+        let now = self.playhead.viewing();
+        if now == self.taken {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.taken, now);
+        self.speed.note(&now);
+        Some(Viewing {
+            startup_ns: now.startup_ns.filter(|_| before.startup_ns.is_none()),
+            played_ns: now.played_ns - before.played_ns,
+            stalled_ns: now.stalled_ns - before.stalled_ns,
+            longest_stall_ns: now.longest_stall_ns,
+            stalls: now.stalls - before.stalls,
+            missing_ns: now.missing_ns - before.missing_ns,
+            skipped: now.skipped - before.skipped,
+        })
+    }
+
+    /// Media shown per time of the last seconds; absent until some have passed since the first frame.
+    pub(crate) fn speed(&self) -> Option<f64> {
+        self.speed.value(&self.taken)
+    }
+
+    /// Lag behind a viewer who never stalled, seconds. Media that was jumped over catches up.
+    pub(crate) fn drift_seconds(&self) -> Option<f64> {
+        let Viewing { startup_ns, stalled_ns, missing_ns, .. } = self.taken;
+        startup_ns.map(|_| stalled_ns.saturating_sub(missing_ns) as f64 / 1e9)
+    }
+
+    /// Records that the viewer read a media playlist at `at_ns`.
+    pub(crate) fn playlist(&mut self, at_ns: u64, playlist: u64, kind: Rendition, said: &Arc<Playlist>) {
+        let Some(new) = media(said).filter(|_| kind != Rendition::Subtitles) else { return };
+        let index = self.track_of(playlist, kind);
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let same =
+            track.said.first().and_then(Option::as_ref).is_some_and(|latest| Arc::ptr_eq(latest, said));
+        let elapsed_ns = at_ns.saturating_sub(std::mem::replace(&mut track.read_ns, at_ns));
+        track.idle_ns = 0;
+        if same {
+            return;
+        }
+        let other = std::mem::replace(&mut track.playlist, playlist) != playlist;
+        let first = new.media_sequence.saturating_add(new.skipped);
+        if let Some(old) = track.latest() {
+            let regressed = !other && new.next_sequence() < old.next_sequence();
+            let behind = other && new.is_live() && new.next_sequence() + MOST_STALE < old.next_sequence();
+            // More media than time has passed since: numbers did not go on, they restarted.
+            let ahead_ns = nanos(first.saturating_sub(old.next_sequence()) as f64 * usual_duration(old));
+            let ahead = new.is_live() && ahead_ns > elapsed_ns + nanos(old.duration());
+            track.regressed = regressed;
+            if behind || ahead {
+                track.next = None;
+                self.playhead.sequence_began_anew(at_ns, index);
+            }
+        }
+        if !other {
+            // Segments that left the playlist before they were requested.
+            self.leave_out(at_ns, index, first);
+        }
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let [latest, earlier] = &mut track.said;
+        *earlier = latest.replace(Arc::clone(said));
+        let new_from = earlier.as_ref().and_then(media).map(Media::next_sequence);
+        for gap in
+            new.segments.iter().rev().take_while(|one| new_from.is_some_and(|from| one.sequence >= from))
+        {
+            if gap.gap {
+                let duration_ns = nanos(gap.duration);
+                self.playhead.segment(at_ns, index, gap.sequence, duration_ns, Arrival::Missing);
+            }
+        }
+        if new.ended && !new.segments.is_empty() {
+            self.playhead.ends_after(at_ns, index, new.next_sequence() - 1);
+        }
+    }
+
+    /// Records an exchange of the viewer.
+    pub(crate) fn exchange(&mut self, exchange: &Exchange) {
+        let redirected = exchange.status.is_some_and(|status| (300..400).contains(&status));
+        if redirected {
+            return;
+        }
+        match exchange.kind {
+            Kind::Init => self.bad.init = !is_whole(exchange),
+            Kind::Key => self.bad.key = !is_whole(exchange),
+            Kind::Segment => {
+                if let Some(segment) = exchange.segment {
+                    self.segment(exchange, &segment);
+                } else if self.tracks.is_empty() {
+                    self.unlisted(exchange);
+                }
+            }
+            Kind::Playlist | Kind::Other => {}
+        }
+    }
+
+    /// Records a segment of a viewer whose playlists are not seen, as without a probe. Segments are requested in order.
+    fn unlisted(&mut self, exchange: &Exchange) {
+        if !is_whole(exchange) || self.latest == Some(exchange.url_hash) {
+            return;
+        }
+        self.latest = Some(exchange.url_hash);
+        self.unlisted += 1;
+        let at_ns = exchange.started_ns.saturating_add(exchange.first_byte_ns.unwrap_or(0));
+        self.playhead.segment(at_ns, 0, self.unlisted, self.rules.unlisted_ns, Arrival::Whole);
+    }
+
+    fn segment(&mut self, exchange: &Exchange, segment: &SegmentId) {
+        if segment.rendition == Rendition::Subtitles {
+            return;
+        }
+        let index = self.track_of_segment(segment, &exchange.name);
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let took = exchange.first_byte_ns.unwrap_or(0).saturating_add(exchange.download_ns.unwrap_or(0));
+        let at_ns = exchange.started_ns.saturating_add(took);
+        let sequence = segment.sequence;
+        track.idle_ns = 0;
+        if track.regressed && track.next.is_some_and(|next| sequence < next) {
+            (track.regressed, track.next) = (false, None);
+            self.playhead.sequence_began_anew(at_ns, index);
+        }
+        // A viewer that requests several at a time may still get the one before.
+        let left_out = if self.rules.together { sequence } else { sequence.saturating_sub(1) };
+        self.leave_out(at_ns, index, left_out);
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        track.next = Some(track.next.unwrap_or(0).max(sequence.saturating_add(1)));
+        let known_ns = Some(segment.duration_us * 1000).filter(|duration_ns| *duration_ns > 0);
+        let duration_ns = known_ns.unwrap_or_else(|| track.duration_ns(sequence));
+        let unusable = self.bad.init || (segment.encrypted && self.bad.key);
+        let arrival = if !unusable && is_whole(exchange) { Arrival::Whole } else { Arrival::Missing };
+        self.playhead.set_needed(at_ns, index, true);
+        self.playhead.segment(at_ns, index, sequence, duration_ns, arrival);
+        if arrival == Arrival::Whole {
+            self.others_are_idle(at_ns, index, duration_ns);
+        }
+    }
+
+    /// Counts media of a rendition as idle time of the others. Viewers read the playlists of renditions that they do
+    /// not play.
+    fn others_are_idle(&mut self, at_ns: u64, index: usize, duration_ns: u64) {
+        for (place, track) in self.tracks.iter_mut().enumerate().filter(|(place, _)| *place != index) {
+            track.idle_ns = track.idle_ns.saturating_add(duration_ns);
+            let longest = track.latest().map_or(0.0, Media::longest_segment);
+            if track.idle_ns > nanos(IDLE_SEGMENTS * longest) {
+                self.playhead.set_needed(at_ns, place, false);
+            }
+        }
+    }
+
+    /// Notes that the viewer will not request the segments before `until`.
+    fn leave_out(&mut self, at_ns: u64, index: usize, until: u64) {
+        let Some(track) = self.tracks.get_mut(index) else { return };
+        let Some(next) = track.next.filter(|next| *next < until) else { return };
+        track.next = Some(until);
+        for sequence in next..until.min(next.saturating_add(MOST_LEFT_OUT)) {
+            let duration_ns = track.duration_ns(sequence);
+            self.playhead.segment(at_ns, index, sequence, duration_ns, Arrival::Missing);
+        }
+    }
+
+    /// The index of the rendition of a playlist, which is added if it is new.
+    fn track_of(&mut self, playlist: u64, kind: Rendition) -> usize {
+        let together = self.rules.together;
+        let known = self
+            .tracks
+            .iter()
+            .position(|track| if together { track.playlist == playlist } else { track.kind == kind });
+        known.unwrap_or_else(|| {
+            self.tracks.push(Track::new(playlist, kind));
+            let index = self.tracks.len() - 1;
+            if index < self.playhead.renditions() { index } else { self.playhead.add_rendition() }
+        })
+    }
+
+    /// The index of the rendition of a segment. Playlists with different addresses may list the same segment; then the
+    /// playlist that another viewer read may be the one that is known.
+    fn track_of_segment(&mut self, segment: &SegmentId, name: &str) -> usize {
+        if let Some(index) = self.tracks.iter().position(|track| track.playlist == segment.playlist) {
+            return index;
+        }
+        let mut alike = self.tracks.iter().enumerate().filter(|(_, track)| track.kind == segment.rendition);
+        match (alike.next(), alike.next()) {
+            (Some((index, _)), None) => index,
+            (Some((first, _)), Some(_)) => {
+                let lists = |track: &Track| track.lists(segment.sequence, name);
+                self.tracks.iter().position(lists).unwrap_or(first)
+            }
+            (None, _) => self.track_of(segment.playlist, segment.rendition),
+        }
+    }
+}
+
+/// Whether an object arrived whole and is what was requested.
+fn is_whole(exchange: &Exchange) -> bool {
+    let served = matches!(exchange.status, Some(200 | 206));
+    served && exchange.outcome == Outcome::Complete && exchange.defect().is_none()
+}
+
+/// Playback at two earlier moments, from which speed is measured.
+#[derive(Clone, Copy, Debug, Default)]
+struct SpeedWindow {
+    /// Time since the first frame and media shown, nanoseconds.
+    older: (u64, u64),
+    newer: (u64, u64),
+}
+
+impl SpeedWindow {
+    fn note(&mut self, viewing: &Viewing) {
+        let elapsed_ns = viewing.played_ns + viewing.stalled_ns;
+        if elapsed_ns.saturating_sub(self.newer.0) >= SPEED_WINDOW_NS {
+            self.older = std::mem::replace(&mut self.newer, (elapsed_ns, viewing.played_ns));
+        }
+    }
+
+    fn value(&self, viewing: &Viewing) -> Option<f64> {
+        let elapsed_ns = (viewing.played_ns + viewing.stalled_ns).saturating_sub(self.older.0);
+        let played_ns = viewing.played_ns.saturating_sub(self.older.1);
+        (elapsed_ns >= SPEED_WINDOW_NS / 2).then(|| played_ns as f64 / elapsed_ns as f64)
+    }
+}

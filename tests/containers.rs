@@ -171,17 +171,26 @@ impl ShardPlan {
         let folder = reports();
         let join = format!("--network={}", network.name);
         let mount = format!("--volume={}:/reports", folder.path().display());
-        let collect = ["collect", "--shards=4", "--report=merged.json", "--ready-timeout=60s"];
+        // Readable for the user of the containers.
+        std::fs::write(folder.path().join("token"), "a-token-of-this-test\n").unwrap();
+        let collect = [
+            "collect",
+            "--shards=4",
+            "--report=merged.json",
+            "--ready-timeout=60s",
+            "--token-file=/reports/token",
+        ];
         let options = [&join, "--network-alias=collector", &mount, "--no-healthcheck"];
         let collector = Container::start(&options, &image("swarm"), &collect);
         let shard = |index| {
             let extra = format!(
-                "--env=EXTRA_ARGS=--shard {index}/4 --collector http://collector:17092 --duration {seconds}s \
+                "--env=EXTRA_ARGS=--shard {index}/4 --collector http://collector:17092 \
+                 --collector-token-file /reports/token --duration {seconds}s \
                  --ramp-rate 40 --ramp-jitter 0s {}",
                 more(index)
             );
             let stream = "--env=STREAM_URL=http://origin:17080/stream.m3u8";
-            Container::start(&[&join, stream, "--env=CLIENTS=8", &extra], &image("swarm"), &[])
+            Container::start(&[&join, &mount, stream, "--env=CLIENTS=8", &extra], &image("swarm"), &[])
         };
         let shards = (0..4).map(shard).collect();
         Self { collector, shards, folder }

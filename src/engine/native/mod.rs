@@ -1,7 +1,7 @@
 //! Native viewers: players without a process. A viewer is a task that carries out what a [`hls_swarm_player::Player`]
 //! asks for, with the project's own HTTP client; nothing is decoded.
 //!
-//! Viewers are divided over threads ([`shard`]), which share nothing. A session runs wholly on its thread; the main
+//! Viewers are divided over threads (`shard`), which share nothing. A session runs wholly on its thread; the main
 //! thread only waits for its end, as it does for a process.
 
 mod body;

@@ -116,7 +116,7 @@ pub enum ExchangeEnd {
     Unanswered,
     /// FFmpeg sent the request into a kept connection that had ended, and immediately sent it again on a new one
     /// (RFC 9112, 9.3.1). The log does not show when the server closed it: a server that closes a kept connection
-    /// within [`STALE_WITHIN_NS`] of a request, because of that request, looks the same.
+    /// within `STALE_WITHIN_NS` of a request, because of that request, looks the same.
     Stale,
     /// The viewer stopped, or the log ended, before a response head arrived.
     InFlight,

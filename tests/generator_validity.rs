@@ -1,49 +1,23 @@
 //! The validity of a run: whether the load generator was able to measure, by the evidence of its own processes.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
 use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::other_work::OtherWork;
 use hls_swarm_test_support::processes;
 use hls_swarm_test_support::server::{Answer, Server, Then};
 use hls_swarm_test_support::stream::{endless, served};
 use hls_swarm_test_support::swarm::{Outcome, Running, Swarm};
 
-/// Shells that keep all processors busy.
-struct Hogs(Vec<Child>);
-
-impl Hogs {
-    fn start(nice: u8) -> Self {
-        let processors = std::thread::available_parallelism().unwrap().get();
-        let hog = || {
-            // The time limit is for a test that is killed.
-            let mut command = Command::new("nice");
-            command.args(["-n", &nice.to_string(), "timeout", "120", "sh", "-c", "while :; do :; done"]);
-            command.spawn().unwrap()
-        };
-        Self((0..processors).map(|_| hog()).collect())
-    }
-}
-
-impl Drop for Hogs {
-    fn drop(&mut self) {
-        for hog in &mut self.0 {
-            // `timeout` passes the signal on.
-            processes::send(hog.id(), Signal::SIGTERM);
-            drop(hog.wait());
-        }
-    }
-}
-
 fn invalid_because(outcome: &Outcome) -> String {
     outcome.report["invalid_because"].to_string()
 }
 
-fn assert_valid_beside_hogs(outcome: &Outcome) {
+fn assert_valid_beside_other_work(outcome: &Outcome) {
     outcome.assert_judged(0, "pass");
     assert!(outcome.number("/generator/saturated_seconds") > 0.0, "the processors were not busy");
     assert!(outcome.code() == 5 || outcome.stdout.contains("! warning: "), "{}", outcome.stdout);
@@ -60,13 +34,13 @@ fn assert_valid_beside_hogs(outcome: &Outcome) {
 fn other_work_on_all_processors_is_a_warning() {
     let origin = Origin::start(&["--embedded"]);
     let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
-    let _hogs = Hogs::start(19);
+    let _other_work = OtherWork::on_all_processors(19);
     let arguments = ["--clients", "3", "--duration", "10s", &url];
-    assert_valid_beside_hogs(&Swarm::new(&arguments).run());
+    assert_valid_beside_other_work(&Swarm::new(&arguments).run());
     if nix::unistd::geteuid().is_root() {
         let other_user = "chown -R 65534:65534 . && chmod 755 . && export HOME=\"$PWD\" && \
                       exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"";
-        assert_valid_beside_hogs(&Swarm::after(other_user, &arguments).run());
+        assert_valid_beside_other_work(&Swarm::after(other_user, &arguments).run());
     }
 }
 

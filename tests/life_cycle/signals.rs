@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use hls_swarm_test_support::fake_ffmpeg::FakeFfmpeg;
 use hls_swarm_test_support::origin::Origin;
+use hls_swarm_test_support::other_work::OtherWork;
 use hls_swarm_test_support::stream::endless;
 use hls_swarm_test_support::swarm::{Running, Swarm};
 use hls_swarm_test_support::waiting::eventually;
@@ -114,8 +115,7 @@ fn a_starved_run_ends_after_a_second_signal() {
     let running = Swarm::new(&["--clients", "60", "--ffmpeg", &fake.path(), &url]).start();
     running.wait_for_line("playing 60/60");
     // From now on, everything shares one processor with a program of higher priority.
-    let mut hog = std::process::Command::new("timeout");
-    let mut hog = hog.args(["60", "taskset", "-c", "0", "sh", "-c", "while :; do :; done"]).spawn().unwrap();
+    let other_work = OtherWork::on_the_first_processor();
     let viewers = running.family().into_iter().filter(|one| one.name != "hls-guard");
     let all = viewers.map(|one| one.pid).chain([running.pid()]);
     for pid in all.map(|pid| pid.to_string()) {
@@ -130,7 +130,7 @@ fn a_starved_run_ends_after_a_second_signal() {
     let insisted = Instant::now();
     running.signal(Signal::SIGTERM);
     let outcome = running.end();
-    drop((hog.kill(), hog.wait()));
+    drop(other_work);
     assert!(insisted.elapsed() < Duration::from_secs(45), "{:?}", insisted.elapsed());
     assert!([143, 5].contains(&outcome.code()), "{}", outcome.stderr);
 }

@@ -17,6 +17,7 @@ pub mod hls;
 pub mod http;
 pub mod nginx;
 pub mod origin;
+pub mod other_work;
 pub mod processes;
 pub mod program;
 pub mod recorded;

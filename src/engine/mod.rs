@@ -8,6 +8,7 @@
 pub mod command;
 pub(crate) mod confinement;
 pub mod ffmpeg;
+pub(crate) mod measured;
 pub mod native;
 pub(crate) mod opening;
 pub mod probe;

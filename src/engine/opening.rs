@@ -7,20 +7,19 @@
 
 use tokio_util::sync::CancellationToken;
 
-use hls_swarm_client::head::CacheResult;
-use hls_swarm_client::{ConnectFailure, End, Transfer};
+use hls_swarm_client::{ConnectFailure, Transfer};
 use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_hls::request_target::RequestTarget;
 use hls_swarm_hls::selection::Selection;
 use hls_swarm_model::content::Content;
 use hls_swarm_model::event::Event;
-use hls_swarm_model::exchange::{Cache, Exchange, Kind, Outcome};
+use hls_swarm_model::exchange::{Exchange, Kind};
 use hls_swarm_model::listed::Rendition;
 use hls_swarm_probe::record::url_hash;
 
-use super::Session;
 use super::probe::playlists::SharedPlaylists;
 use super::viewer::{RunContext, StreamTarget};
+use super::{Session, measured};
 use crate::stream_check::{self, Choice};
 
 /// What came of the beginning of a session.
@@ -102,63 +101,13 @@ pub(crate) async fn open(
 /// A measured request for a playlist as an exchange of the statistics.
 fn exchange(viewer: u32, transfer: &Transfer) -> Exchange {
     let request = RequestTarget::from(&transfer.url);
-    let head = transfer.head.as_deref();
-    let is_complete = transfer.end == End::Complete;
-    let name = transfer.url.path().rsplit('/').next().unwrap_or_default();
+    let hash = url_hash(request.target.as_bytes(), request.host.as_bytes());
+    // No process of its own made the request.
+    let measured = measured::exchange(Session { viewer, generation: 1 }, 0, Kind::Playlist, hash, transfer);
     Exchange {
-        viewer,
-        generation: 1,
-        // No process of its own made the request.
-        pid: 0,
         // Numbered from the other end, because the player's process numbers its own connections from 1.
         connection: u32::MAX - transfer.connection,
-        kind: Kind::Playlist,
-        name: name.into(),
-        url_hash: url_hash(request.target.as_bytes(), request.host.as_bytes()),
-        status: head.map(|head| head.status),
-        outcome: match transfer.end {
-            End::Complete => Outcome::Complete,
-            End::ClosedByViewer | End::TimedOut => Outcome::ClosedByViewer,
-            End::ClosedByPeer | End::Malformed => Outcome::ClosedByPeer,
-            End::SocketError(errno) => Outcome::SocketError(errno),
-            End::Stale => Outcome::Stale,
-        },
-        started_ns: transfer.started_ns,
-        dns_ns: transfer.dns_ns,
-        connect_ns: transfer.connect_ns,
-        tls_ns: transfer.tls_ns,
-        first_byte_ns: transfer.first_byte_ns,
-        download_ns: transfer
-            .last_byte_ns
-            .zip(transfer.first_byte_ns)
-            .map(|(last, first)| last.saturating_sub(first))
-            .filter(|_| is_complete),
-        idle_ns: (!is_complete).then_some(transfer.idle_ns),
-        head_bytes: transfer.head_bytes,
-        body_bytes: transfer.body_bytes,
-        content: None,
-        cut_short: false,
-        announced_bytes: head.and_then(|head| head.announced),
-        unknown_body: false,
-        excess_bytes: transfer.excess_bytes,
-        segment: None,
-        gap: false,
-        variant: None,
         blocking_reload: request.is_blocking_reload(),
-        received_bytes: transfer.received_bytes,
-        tls: transfer.tls,
-        retransmits: transfer.retransmits,
-        rtt_us: transfer.rtt_us,
-        min_rtt_us: transfer.min_rtt_us,
-        cache: head.and_then(|head| head.cache).map(|result| match result {
-            CacheResult::Hit => Cache::Hit,
-            CacheResult::Miss => Cache::Miss,
-            CacheResult::Other => Cache::Other,
-        }),
-        age_s: head.and_then(|head| head.age_s),
-        edge: head.and_then(|head| head.edge.clone()),
-        playlist: None,
-        peer: Some((transfer.peer.ip(), transfer.peer.port())),
-        local_port: transfer.local_port,
+        ..measured
     }
 }

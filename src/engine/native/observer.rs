@@ -4,11 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hls_swarm_client::head::CacheResult;
 use hls_swarm_client::{ConnectFailure, End, Observer, Transfer};
 use hls_swarm_model::content::{Content, Defect};
 use hls_swarm_model::event::Event;
-use hls_swarm_model::exchange::{Cache, Exchange, Kind, Outcome};
+use hls_swarm_model::exchange::{Exchange, Kind, Outcome};
 use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
 use hls_swarm_probe::record::url_hash;
 use url::{Position, Url};
@@ -16,10 +15,7 @@ use url::{Position, Url};
 use super::body::Body;
 use super::outbox::Outbox;
 use super::playlists::{Known, Playlists};
-use crate::engine::Session;
-
-/// errno of what is not HTTP.
-const EPROTO: u16 = 71;
+use crate::engine::{Session, measured};
 
 /// What a viewer knows of a request, and gets to know of its response.
 #[derive(Debug)]
@@ -100,75 +96,24 @@ impl Recorder {
         known: Option<&Known>,
     ) -> Exchange {
         let is_complete = transfer.end == End::Complete;
-        let head = transfer.head.as_deref();
         let content = match known {
             Some(_) => Some(Content::Playlist),
             None if is_complete && transfer.body_bytes == 0 && body.is_served => Some(Content::Empty),
             None => body.content(),
         };
-        let name = transfer.url.path().rsplit('/').next().unwrap_or_default();
+        let measured = measured::exchange(self.session, self.pid, tag.kind, url_hash, transfer);
+        let is_abandoned = measured.outcome == Outcome::ClosedByViewer && tag.is_abandoned.get();
         Exchange {
-            viewer: self.session.viewer,
-            generation: self.session.generation,
-            pid: self.pid,
-            connection: transfer.connection,
-            kind: tag.kind,
-            name: name.into(),
-            url_hash,
-            status: head.map(|head| head.status),
-            outcome: outcome(transfer.end, tag.is_abandoned.get()),
-            started_ns: transfer.started_ns,
-            dns_ns: transfer.dns_ns,
-            connect_ns: transfer.connect_ns,
-            tls_ns: transfer.tls_ns,
-            first_byte_ns: transfer.first_byte_ns,
-            download_ns: transfer
-                .last_byte_ns
-                .zip(transfer.first_byte_ns)
-                .filter(|_| is_complete)
-                .map(|(last, first)| last.saturating_sub(first)),
-            idle_ns: (!is_complete).then_some(transfer.idle_ns),
-            head_bytes: transfer.head_bytes,
-            body_bytes: transfer.body_bytes,
+            outcome: if is_abandoned { Outcome::Abandoned } else { measured.outcome },
             content,
             cut_short: is_complete && body.is_cut_short(),
-            announced_bytes: head.and_then(|head| head.announced),
-            unknown_body: false,
-            excess_bytes: transfer.excess_bytes,
             segment: tag.segment,
-            // Native viewers do not request them.
-            gap: false,
+            // A gap stays false: native viewers do not request announced gaps.
             variant: tag.variant.clone(),
             blocking_reload: tag.is_blocking_reload,
-            received_bytes: transfer.received_bytes,
-            tls: transfer.tls,
-            retransmits: transfer.retransmits,
-            rtt_us: transfer.rtt_us,
-            min_rtt_us: transfer.min_rtt_us,
-            cache: head.and_then(|head| head.cache).map(|cache| match cache {
-                CacheResult::Hit => Cache::Hit,
-                CacheResult::Miss => Cache::Miss,
-                CacheResult::Other => Cache::Other,
-            }),
-            age_s: head.and_then(|head| head.age_s),
-            edge: head.and_then(|head| head.edge.clone()),
             playlist: known.and_then(|known| known.state),
-            peer: Some((transfer.peer.ip(), transfer.peer.port())),
-            local_port: transfer.local_port,
+            ..measured
         }
-    }
-}
-
-fn outcome(end: End, is_abandoned: bool) -> Outcome {
-    match end {
-        End::Complete => Outcome::Complete,
-        End::ClosedByViewer if is_abandoned => Outcome::Abandoned,
-        // A viewer that waited for as long as it does counts as timed out by its idle time.
-        End::ClosedByViewer | End::TimedOut => Outcome::ClosedByViewer,
-        End::ClosedByPeer => Outcome::ClosedByPeer,
-        End::SocketError(errno) => Outcome::SocketError(errno),
-        End::Malformed => Outcome::SocketError(EPROTO),
-        End::Stale => Outcome::Stale,
     }
 }
 

@@ -1,0 +1,84 @@
+//! From a transfer that the client of this program measured to an exchange of the statistics.
+
+use hls_swarm_client::head::CacheResult;
+use hls_swarm_client::{End, Transfer};
+use hls_swarm_model::exchange::{Cache, Exchange, Kind, Outcome};
+
+use super::Session;
+
+/// errno of what is not HTTP.
+const EPROTO: u16 = 71;
+
+/// The exchange of a transfer, with what the transfer itself shows. What only the caller knows is left open: the
+/// content, and what a playlist says about the object.
+pub(crate) fn exchange(
+    session: Session,
+    pid: u32,
+    kind: Kind,
+    url_hash: u64,
+    transfer: &Transfer,
+) -> Exchange {
+    let head = transfer.head.as_deref();
+    let is_complete = transfer.end == End::Complete;
+    let name = transfer.url.path().rsplit('/').next().unwrap_or_default();
+    Exchange {
+        viewer: session.viewer,
+        generation: session.generation,
+        pid,
+        connection: transfer.connection,
+        kind,
+        name: name.into(),
+        url_hash,
+        status: head.map(|head| head.status),
+        outcome: outcome(transfer.end),
+        started_ns: transfer.started_ns,
+        dns_ns: transfer.dns_ns,
+        connect_ns: transfer.connect_ns,
+        tls_ns: transfer.tls_ns,
+        first_byte_ns: transfer.first_byte_ns,
+        download_ns: transfer
+            .last_byte_ns
+            .zip(transfer.first_byte_ns)
+            .filter(|_| is_complete)
+            .map(|(last, first)| last.saturating_sub(first)),
+        idle_ns: (!is_complete).then_some(transfer.idle_ns),
+        head_bytes: transfer.head_bytes,
+        body_bytes: transfer.body_bytes,
+        unknown_body: false,
+        content: None,
+        cut_short: false,
+        announced_bytes: head.and_then(|head| head.announced),
+        excess_bytes: transfer.excess_bytes,
+        segment: None,
+        gap: false,
+        variant: None,
+        blocking_reload: false,
+        received_bytes: transfer.received_bytes,
+        tls: transfer.tls,
+        retransmits: transfer.retransmits,
+        rtt_us: transfer.rtt_us,
+        min_rtt_us: transfer.min_rtt_us,
+        cache: head.and_then(|head| head.cache).map(|cache| match cache {
+            CacheResult::Hit => Cache::Hit,
+            CacheResult::Miss => Cache::Miss,
+            CacheResult::Other => Cache::Other,
+        }),
+        age_s: head.and_then(|head| head.age_s),
+        edge: head.and_then(|head| head.edge.clone()),
+        playlist: None,
+        peer: Some((transfer.peer.ip(), transfer.peer.port())),
+        local_port: transfer.local_port,
+    }
+}
+
+const fn outcome(end: End) -> Outcome {
+    match end {
+        End::Complete => Outcome::Complete,
+        // A viewer that waited for as long as it does counts as timed out by its idle time.
+        End::ClosedByViewer | End::TimedOut => Outcome::ClosedByViewer,
+        End::ClosedByPeer => Outcome::ClosedByPeer,
+        End::SocketError(errno) => Outcome::SocketError(errno),
+        End::Malformed => Outcome::SocketError(EPROTO),
+        End::Stale => Outcome::Stale,
+    }
+}

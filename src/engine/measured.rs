@@ -9,8 +9,8 @@ use super::Session;
 /// errno of what is not HTTP.
 const EPROTO: u16 = 71;
 
-/// The exchange of a transfer, with what the transfer itself shows. What only the caller knows is left open: the
-/// content, and what a playlist says about the object.
+/// The exchange of a transfer, with what the transfer itself shows. The caller adds the content, and how a playlist lists
+/// the object.
 pub(crate) fn exchange(
     session: Session,
     pid: u32,

@@ -92,6 +92,13 @@ impl Playhead {
         self.viewing
     }
 
+    /// The place in the media that is shown next, nanoseconds after the first segment that the viewer chose. What was
+    /// missing before the first frame counts too, although it was neither played nor skipped.
+    #[must_use]
+    pub const fn position_ns(&self) -> u64 {
+        self.position_ns
+    }
+
     /// Media that could be shown from now on without a break, nanoseconds.
     #[must_use]
     pub fn buffered_ns(&self) -> u64 {

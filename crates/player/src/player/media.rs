@@ -56,10 +56,7 @@ impl Player {
     }
 
     pub(super) fn position_ns(&self) -> u64 {
-        self.playhead.as_ref().map_or(0, |playhead| {
-            let viewing = playhead.viewing();
-            viewing.played_ns.saturating_add(viewing.missing_ns)
-        })
+        self.playhead.as_ref().map_or(0, Playhead::position_ns)
     }
 
     /// Media that may be loaded ahead of the playhead, nanoseconds.
@@ -211,10 +208,12 @@ impl Player {
             return;
         }
         let is_main = track.role == Role::Main;
+        if is_main || self.playhead.is_none() {
+            self.watch.first_media.get_or_insert(finished);
+        }
         if is_main {
             let first_byte = transfer.first_byte.saturating_sub(self.began);
             self.figures.first_media_byte.get_or_insert(first_byte);
-            self.watch.first_media.get_or_insert(finished);
             self.adapt(|abr, view| abr.segment_done(transfer, view));
             self.choose = true;
             self.begin_stretch(index, &load);

@@ -16,10 +16,11 @@ use crate::playhead::Viewing;
 pub(crate) struct Watch {
     /// Up to when.
     pub(crate) at: Duration,
-    /// When the first segment was complete.
+    /// When the first segment was complete: of the main rendition, or of any where nothing is played.
     pub(crate) first_media: Option<Duration>,
     state: State,
     viewing: Viewing,
+    position_ns: u64,
     buffered_ns: u64,
     /// When the stall under way began, its time before that, and what its end was waited for.
     stall: Option<Box<Stall>>,
@@ -56,6 +57,7 @@ impl Default for Watch {
             first_media: None,
             state: State::Starting,
             viewing: Viewing::default(),
+            position_ns: 0,
             buffered_ns: 0,
             stall: None,
             stretches: VecDeque::new(),
@@ -132,8 +134,7 @@ impl Player {
         };
         let (state, viewing, buffered_ns) = (playhead.state(), playhead.viewing(), playhead.buffered_ns());
         let before = self.watch.viewing;
-        let from_ns = before.played_ns + before.missing_ns;
-        let to_ns = viewing.played_ns + viewing.missing_ns;
+        let (from_ns, to_ns) = (self.watch.position_ns, playhead.position_ns());
         let played_ns = viewing.played_ns - before.played_ns;
         if played_ns > 0 && to_ns > from_ns {
             let share = played_ns as f64 / (to_ns - from_ns) as f64;
@@ -152,6 +153,7 @@ impl Player {
         self.watch.at = self.watch.at.max(at);
         self.watch.state = state;
         self.watch.viewing = viewing;
+        self.watch.position_ns = to_ns;
         self.watch.buffered_ns = buffered_ns;
         self.figures.played = Duration::from_nanos(viewing.played_ns);
         self.figures.skipped = Duration::from_nanos(viewing.missing_ns);

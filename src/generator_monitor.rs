@@ -22,6 +22,8 @@ use hls_swarm_os::waiting::{Change, Waiting, changes_of_children, pressure_ns, t
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two samples.
 const TICKS_PER_SAMPLE: u32 = 4;
+/// The time that a viewer needs to start: it loads its libraries and opens the stream, and many start together.
+const STARTING_NS: u64 = 5_000_000_000;
 /// The largest number of viewers in one sample.
 const VIEWERS_PER_SAMPLE: usize = 64;
 
@@ -100,6 +102,7 @@ struct Processes {
 /// A process at its last sample.
 #[derive(Debug)]
 struct Process {
+    began_ns: u64,
     at_ns: u64,
     waiting: Waiting,
     /// How long it waited between the two samples before, nanoseconds.
@@ -118,7 +121,8 @@ pub struct Registration<'a> {
 impl ViewerProcesses {
     /// Registers a process that was started at `at_ns`.
     pub fn register(&self, pid: u32, at_ns: u64) -> Registration<'_> {
-        let process = Process { at_ns, waiting: Waiting::default(), interval_ns: 0, stopped_ns: None };
+        let waiting = Waiting::default();
+        let process = Process { began_ns: at_ns, at_ns, waiting, interval_ns: 0, stopped_ns: None };
         self.processes().by_pid.insert(pid, process);
         Registration { processes: self, pid }
     }
@@ -157,8 +161,13 @@ impl ViewerProcesses {
             *cursor = pid;
             let Some((process, now)) = by_pid.get_mut(&pid).zip(read(pid)) else { continue };
             let since = now.since(process.waiting);
-            waited.viewers_elapsed_ns += now_ns.saturating_sub(process.at_ns);
+            let elapsed_ns = now_ns.saturating_sub(process.at_ns);
+            waited.viewers_elapsed_ns += elapsed_ns;
             waited.viewers_ns += since.waited_ns;
+            if process.at_ns >= process.began_ns.saturating_add(STARTING_NS) {
+                waited.started_elapsed_ns += elapsed_ns;
+                waited.started_ns += since.waited_ns;
+            }
             waited.viewers_turns += since.turns;
             // A duration that is shorter than the time between two samples may reach into both.
             waited.longest_ns = waited.longest_ns.max(since.waited_ns + process.interval_ns);
@@ -198,6 +207,19 @@ mod tests {
         assert_eq!((second.viewers_ns, second.longest_ns), (36 * 300 + 28 * 200, 300));
         drop(registered);
         assert_eq!(sample(3, 900), Waited::default());
+    }
+
+    #[test]
+    fn the_start_of_a_viewer_is_told_from_the_rest_of_its_life() {
+        let processes = ViewerProcesses::default();
+        let _registered = processes.register(7, 0);
+        let mut sum = (0, 0);
+        for (second, waited_ns) in [(1, 900), (5, 950), (6, 1000), (8, 1007)] {
+            let read = |_| Some(Waiting { waited_ns, turns: 1 });
+            let sample = processes.sample(Waited::default(), second * SECOND, read, &[]);
+            sum = (sum.0 + sample.started_elapsed_ns / SECOND, sum.1 + sample.started_ns);
+        }
+        assert_eq!(sum, (3, 57));
     }
 
     #[test]

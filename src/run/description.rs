@@ -2,12 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::{PlaybackSource, Sources};
 use hls_swarm_model::stats::playback::PlaybackRules;
-use hls_swarm_model::stats::{Expectation, StagePlan};
+use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
+use hls_swarm_model::verdict::absent::Absent;
 use hls_swarm_os::clock::now_ns;
 
 use crate::config::plan::Plan;
@@ -82,6 +84,31 @@ fn playback_source(ready: &Ready) -> PlaybackSource {
     let sources =
         ready.selections.iter().map(|(stream, selection)| ready.engine.playback_source(stream, selection));
     sources.max().unwrap_or_default()
+}
+
+/// The statistics of a run that has not begun.
+pub(crate) fn stats(plan: &Plan, ready: &Ready, expectation: Expectation) -> Stats {
+    let stats = Stats::new(expectation)
+        .playing_by(playback_rules(plan, ready))
+        .watching(plan.watch.window, plan.watch.segments_kept, plan.watch.sizes_counted())
+        .with_stages(stages(plan), stream_names(plan), plan.thresholds.clone())
+        .with_abort_thresholds(&plan.thresholds, plan.abort_after);
+    let stats = if ready.engine.ffmpeg_version().is_some() { stats } else { stats.without_ffmpeg_log() };
+    if plan.limits_hosts() { stats.with_host_limits() } else { stats }
+}
+
+/// Refuses thresholds on figures that the run will not have.
+///
+/// # Errors
+/// A preflight failure that names the threshold and the reason.
+pub(crate) fn check_thresholds(plan: &Plan, ready: &Ready) -> Result<(), Failure> {
+    let expectation = expectation(plan, ready);
+    let initial = stats(plan, ready, expectation).snapshot(expectation.began_ns);
+    let absent = plan.thresholds.iter().find_map(|one| one.absent(&initial).map(|absent| (one, absent)));
+    absent.map_or(Ok(()), |(threshold, Absent { because, help })| {
+        let what = format!("--threshold {threshold} cannot be evaluated in this run: {because}");
+        Err(Failure::preflight(what).help(help))
+    })
 }
 
 /// The rules by which viewers play.

@@ -141,6 +141,7 @@ async fn run(
     if print_command {
         return print::command(&plan, &ready);
     }
+    description::check_thresholds(&plan, &ready)?;
     let identity = collect::Identity::of(&plan);
     tokio::select! {
         waited = waiting::wait(&plan, identity.as_ref()) => waited?,

@@ -12,7 +12,6 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::Snapshot;
-use hls_swarm_model::stats::Stats;
 use hls_swarm_model::verdict::criteria::{aborted_by, judge};
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
@@ -52,13 +51,7 @@ pub(crate) async fn play(
     let seed = plan.seed.unwrap_or_else(|| fastrand::u64(..));
     let name = description::run(&plan, &ready, seed);
     let expectation = description::expectation(&plan, &ready);
-    let stats = Stats::new(expectation)
-        .playing_by(description::playback_rules(&plan, &ready))
-        .watching(plan.watch.window, plan.watch.segments_kept, plan.watch.sizes_counted())
-        .with_stages(description::stages(&plan), description::stream_names(&plan), plan.thresholds.clone())
-        .with_abort_thresholds(&plan.thresholds, plan.abort_after);
-    let stats = if name.ffmpeg.is_some() { stats } else { stats.without_ffmpeg_log() };
-    let stats = if plan.limits_hosts() { stats.with_host_limits() } else { stats };
+    let stats = description::stats(&plan, &ready, expectation);
     let initial = Arc::new(stats.snapshot(expectation.began_ns));
     let (publish, snapshots) = watch::channel(initial);
     let (events, inbox) = mpsc::channel(aggregator::EVENT_QUEUE);

@@ -291,6 +291,10 @@ pub struct Waited {
     pub viewers_elapsed_ns: u64,
     /// Time that they waited for a processor, nanoseconds, added over viewers.
     pub viewers_ns: u64,
+    /// Life of the sampled viewers without the first seconds, in which they start, nanoseconds, added over viewers.
+    pub started_elapsed_ns: u64,
+    /// Time that they waited for a processor in it, nanoseconds, added over viewers.
+    pub started_ns: u64,
     /// How many times they got a processor.
     pub viewers_turns: u64,
     /// The longest time that one of them waited, since the sample before its last one, nanoseconds.

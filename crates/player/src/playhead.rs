@@ -37,6 +37,10 @@ pub struct Viewing {
     pub missing_ns: u64,
     /// The number of segments that were jumped over, over all renditions.
     pub skipped: u64,
+    /// The part of the missing media that the server did not have.
+    pub unavailable_ns: u64,
+    /// The number of skipped segments that the server did not have.
+    pub unavailable: u64,
 }
 
 /// One of the renditions that are played together.
@@ -213,7 +217,7 @@ impl Playhead {
                 self.viewing.played_ns += step;
                 self.pass();
             }
-            Media::Gap { until_ns } => self.jump(until_ns),
+            Media::Gap { until_ns, unavailable } => self.jump(until_ns, unavailable),
             Media::Awaited if self.is_over() => self.state = State::Ended,
             Media::Awaited => {
                 self.state = State::Stalled;
@@ -232,22 +236,24 @@ impl Playhead {
                 Media::Playable { until_ns } => {
                     common = Some(common.map_or(until_ns, |common: u64| common.min(until_ns)));
                 }
-                Media::Gap { until_ns } => gap = gap.max(Some(until_ns)),
+                Media::Gap { until_ns, unavailable } => gap = gap.max(Some((until_ns, unavailable))),
                 Media::Awaited if rendition.is_over() && !self.is_over() => {}
                 Media::Awaited => return Media::Awaited,
             }
         }
         match (gap, common) {
-            (Some(until_ns), _) => Media::Gap { until_ns },
+            (Some((until_ns, unavailable)), _) => Media::Gap { until_ns, unavailable },
             (None, Some(until_ns)) => Media::Playable { until_ns },
             (None, None) => Media::Awaited,
         }
     }
 
     /// Leaves out media that is missing. What comes before the first frame was not chosen to be played.
-    fn jump(&mut self, until_ns: u64) {
+    fn jump(&mut self, until_ns: u64, unavailable: bool) {
         if self.state != State::Starting {
-            self.viewing.missing_ns += until_ns.saturating_sub(self.position_ns);
+            let missing_ns = until_ns.saturating_sub(self.position_ns);
+            self.viewing.missing_ns += missing_ns;
+            self.viewing.unavailable_ns += if unavailable { missing_ns } else { 0 };
         }
         self.position_ns = self.position_ns.max(until_ns);
         self.pass();
@@ -256,13 +262,14 @@ impl Playhead {
     /// Leaves the segments behind that the playhead has passed.
     fn pass(&mut self) {
         for Rendition { timeline, needed } in &mut self.renditions {
-            while let Media::Playable { until_ns } | Media::Gap { until_ns } = timeline.at_front() {
+            while let Media::Playable { until_ns } | Media::Gap { until_ns, .. } = timeline.at_front() {
                 if until_ns > self.position_ns {
                     break;
                 }
-                let missing = timeline.pass();
-                let counts = missing && *needed && self.state != State::Starting;
-                self.viewing.skipped += u64::from(counts);
+                let passed = timeline.pass().filter(|_| *needed && self.state != State::Starting);
+                let unavailable = passed == Some(Arrival::Unavailable);
+                self.viewing.skipped += u64::from(unavailable || passed == Some(Arrival::Missing));
+                self.viewing.unavailable += u64::from(unavailable);
             }
         }
     }
@@ -277,8 +284,8 @@ impl Playhead {
             State::Stalled => self.rules.resume_ns,
             State::Playing | State::Ended => return,
         };
-        while let Media::Gap { until_ns } = self.media() {
-            self.jump(until_ns);
+        while let Media::Gap { until_ns, unavailable } = self.media() {
+            self.jump(until_ns, unavailable);
         }
         if self.is_over() {
             if self.state == State::Stalled {
@@ -310,7 +317,7 @@ mod tests {
 
     use super::*;
     use crate::preset::Preset;
-    use crate::timeline::Arrival::{Missing, Whole};
+    use crate::timeline::Arrival::{Missing, Unavailable, Whole};
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -361,8 +368,18 @@ mod tests {
 
     #[test]
     fn a_failed_segment_that_arrives_in_time_after_all_is_played() {
-        let viewing = play(Preset::HlsJs, &[(0, 1, Whole), (1, 2, Missing), (2, 2, Whole)], 4).viewing();
-        assert_eq!((seconds(viewing.played_ns), viewing.missing_ns, viewing.stalls), (4, 0, 0));
+        for failed in [Missing, Unavailable] {
+            let viewing = play(Preset::HlsJs, &[(0, 1, Whole), (1, 2, failed), (2, 2, Whole)], 4).viewing();
+            assert_eq!((seconds(viewing.played_ns), viewing.missing_ns, viewing.stalls), (4, 0, 0));
+        }
+    }
+
+    #[test]
+    fn what_the_server_did_not_have_is_a_part_of_what_is_missing() {
+        let arrivals = [(0, 1, Whole), (1, 2, Unavailable), (1, 3, Missing), (1, 4, Whole)];
+        let viewing = play(Preset::HlsJs, &arrivals, 4).viewing();
+        assert_eq!((seconds(viewing.missing_ns), viewing.skipped), (4, 2));
+        assert_eq!((seconds(viewing.unavailable_ns), viewing.unavailable), (2, 1));
     }
 
     #[test]

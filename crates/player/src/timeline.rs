@@ -14,8 +14,10 @@ const MOST_SEGMENTS: usize = 100_000;
 pub enum Arrival {
     /// All of it arrived, and it is media.
     Whole,
-    /// It failed, was cut, holds something else than media, or was never requested.
+    /// It failed, was cut, or was never requested.
     Missing,
+    /// The server responded with an error, or with something else than media, although it had just listed the segment.
+    Unavailable,
 }
 
 /// The media at a position of a timeline.
@@ -30,6 +32,8 @@ pub(crate) enum Media {
     Gap {
         /// The end of the gap, nanoseconds.
         until_ns: u64,
+        /// Whether the server did not have it.
+        unavailable: bool,
     },
     /// Nothing yet.
     Awaited,
@@ -87,7 +91,7 @@ impl Timeline {
         }
         self.usual_ns = duration_ns;
         let segment = self.segments.entry(sequence).or_insert(Segment { duration_ns, arrival });
-        if arrival == Arrival::Whole && segment.arrival == Arrival::Missing {
+        if arrival == Arrival::Whole && segment.arrival != Arrival::Whole {
             *segment = Segment { duration_ns, arrival };
         }
     }
@@ -138,10 +142,11 @@ impl Timeline {
                 Media::Playable { until_ns: self.front_ns + segment.duration_ns }
             }
             Some(segment) if self.ended || self.arrived_after(front) => {
-                Media::Gap { until_ns: self.front_ns + segment.duration_ns }
+                let unavailable = segment.arrival == Arrival::Unavailable;
+                Media::Gap { until_ns: self.front_ns + segment.duration_ns, unavailable }
             }
             None if self.segments.range(front + PARALLEL_REQUESTS..).next().is_some() => {
-                Media::Gap { until_ns: self.front_ns + self.usual_ns }
+                Media::Gap { until_ns: self.front_ns + self.usual_ns, unavailable: false }
             }
             _ => Media::Awaited,
         }
@@ -178,12 +183,12 @@ impl Timeline {
         end_ns.saturating_sub(position_ns)
     }
 
-    /// Forgets the front segment, because playback has reached its end. Returns whether it was missing.
-    pub(crate) fn pass(&mut self) -> bool {
-        let Some(front) = self.front else { return false };
+    /// Forgets the front segment, because playback has reached its end. Returns its outcome; `None` = there is none.
+    pub(crate) fn pass(&mut self) -> Option<Arrival> {
+        let front = self.front?;
         let passed = self.segments.remove(&front);
         self.front_ns += passed.map_or(self.usual_ns, |segment| segment.duration_ns);
         self.front = front.checked_add(1);
-        passed.is_none_or(|segment| segment.arrival == Arrival::Missing)
+        Some(passed.map_or(Arrival::Missing, |segment| segment.arrival))
     }
 }

@@ -1,6 +1,10 @@
-//! Other work that keeps processors of this machine busy.
+//! Other work that keeps processors of this machine busy, and how long this process waits for them.
 
 use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -23,6 +27,36 @@ impl OtherWork {
     /// A loop that shares the first processor with what is bound to it.
     pub fn on_the_first_processor() -> Self {
         Self(vec![endless(&["taskset", "-c", "0"])])
+    }
+}
+
+/// A thread of this process that does nothing but sleep, and measures by how much it wakes up too late.
+pub struct Sleeper {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<f64>,
+}
+
+impl Sleeper {
+    pub fn start() -> Self {
+        const SLEEP: Duration = Duration::from_millis(10);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let (began, mut late) = (Instant::now(), Duration::ZERO);
+            while !stopped.load(Ordering::Relaxed) {
+                let asleep = Instant::now();
+                std::thread::sleep(SLEEP);
+                late += asleep.elapsed().saturating_sub(SLEEP);
+            }
+            late.as_secs_f64() / began.elapsed().as_secs_f64()
+        });
+        Self { stop, thread }
+    }
+
+    /// The share of its life in which it should have been awake, and was not.
+    pub fn end(self) -> f64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
     }
 }
 

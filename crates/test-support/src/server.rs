@@ -1,7 +1,7 @@
 //! A TCP server that answers by a script and records exactly what it received and sent: the ground truth.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -77,7 +77,7 @@ impl Served {
 type Script = dyn Fn(&str, &str, usize) -> Answer + Send + Sync;
 
 pub struct Server {
-    address: Ipv4Addr,
+    address: IpAddr,
     pub port: u16,
     served: Arc<Mutex<Vec<Served>>>,
     stop: Arc<AtomicBool>,
@@ -92,7 +92,7 @@ impl Server {
 
     /// The same at another address of this machine.
     pub fn start_at(
-        address: Ipv4Addr,
+        address: impl Into<IpAddr>,
         script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
         Self::start_with(address, move |target, _, before| script(target, before))
@@ -104,9 +104,10 @@ impl Server {
     }
 
     fn start_with(
-        address: Ipv4Addr,
+        address: impl Into<IpAddr>,
         script: impl Fn(&str, &str, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        let address = address.into();
         let listener = TcpListener::bind((address, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let served = Arc::new(Mutex::new(Vec::new()));
@@ -129,7 +130,7 @@ impl Server {
     }
 
     pub fn url(&self, target: &str) -> String {
-        format!("http://{}:{}{target}", self.address, self.port)
+        format!("http://{}{target}", SocketAddr::new(self.address, self.port))
     }
 
     /// Stops the server and returns the requests that it served, in order.

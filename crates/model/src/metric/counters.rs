@@ -79,6 +79,9 @@ counters! {
     ReloadFailures, FfmpegLog, "playlist_reload_failures", "failed playlist reloads";
     /// Segments that playback jumped over, because they did not arrive whole.
     SegmentsSkipped, Playback, "segments_skipped", "segments skipped";
+    /// Segments that playback jumped over because the server had just listed them and did not have them: its response was
+    /// an error, or something else than media.
+    SegmentsUnavailable, Playback, "segments_unavailable", "segments skipped that the server did not have";
     /// Segments and initialization sections with a successful status whose body was something else, empty, or cut short.
     SegmentsBadContent, Bodies, "segments_bad_content", "segments with bad content";
     /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.

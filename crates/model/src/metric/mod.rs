@@ -23,7 +23,10 @@ pub use go_tool::GO_TOOL;
 pub const PREFIX: &str = "hls_swarm_";
 
 /// Metrics that need viewers with the buffer of a player.
-pub const NEED_BUFFER: [&str; 4] = ["stalls", "speed", "rebuffering", "throughput_ratio"];
+pub(crate) const NEED_BUFFER: [&str; 4] = ["stalls", "speed", "rebuffering", "throughput_ratio"];
+
+/// Metrics that need the playlists that viewers read.
+pub(crate) const NEED_PLAYLISTS: [&str; 3] = ["missing_media", "segments_skipped", "segments_unavailable"];
 
 /// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -145,7 +145,7 @@ fn playback() -> Vec<Metric> {
         counter(
             "missing_media_seconds_total",
             "Media that playback jumped over after the first frame, because it did not arrive whole.",
-            |s| Some(s.playback_time.missing_seconds),
+            |s| s.knows_missing_media().then_some(s.playback_time.missing_seconds),
         )
         .asked("missing_media", Unit::Time, "<1s", Scope::Window),
     ]

@@ -173,6 +173,12 @@ impl Snapshot {
         self.sources.playback == PlaybackSource::Arrivals
     }
 
+    /// Whether it was measured which media was missing.
+    #[must_use]
+    pub fn knows_missing_media(&self) -> bool {
+        self.sources.playback != PlaybackSource::Inferred
+    }
+
     /// Times that a viewer stalled, if that was measured.
     #[must_use]
     pub fn stalls(&self) -> Option<u64> {

@@ -164,6 +164,13 @@ impl Errors {
         }
     }
 
+    /// Failures that the load generator's condition cannot have caused: a server does not respond with 503, or with an
+    /// HTML page, because a viewer is late.
+    #[must_use]
+    pub const fn certain(&self) -> u64 {
+        self.http + self.content
+    }
+
     /// The difference from `before`, an earlier moment of the same run.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {

@@ -92,6 +92,12 @@ pub struct Waits {
     /// The part of the viewers' lives in which their waiting was measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub viewer_sampled_seconds: Option<f64>,
+    /// The part of this time that is not in the first 5 s of a viewer, in which it starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_wait_seconds: Option<f64>,
+    /// The part of the sampled lives that is not in the first 5 s of a viewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_sampled_seconds: Option<f64>,
     /// Time for which the control group was throttled because of its CPU quota, added over processors; absent without
     /// a quota.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,8 +113,8 @@ pub struct Waits {
 
 merge_fields! {
     Waits {
-        own_wait_seconds, viewer_wait_seconds, viewer_sampled_seconds, throttled_seconds, cpu_pressure_seconds,
-        viewer_stops, viewer_stopped_seconds,
+        own_wait_seconds, viewer_wait_seconds, viewer_sampled_seconds, started_wait_seconds, started_sampled_seconds,
+        throttled_seconds, cpu_pressure_seconds, viewer_stops, viewer_stopped_seconds,
     }
 }
 
@@ -118,6 +124,13 @@ impl Waits {
     pub fn of_viewers(&self) -> Option<f64> {
         let sampled = self.viewer_sampled_seconds.filter(|seconds| *seconds > 0.0)?;
         Some(self.viewer_wait_seconds? / sampled)
+    }
+
+    /// The same after the first seconds of each viewer, in which it starts; where no viewer lived longer, of all.
+    #[must_use]
+    pub fn of_started_viewers(&self) -> Option<f64> {
+        let sampled = self.started_sampled_seconds.filter(|seconds| *seconds > 0.0);
+        sampled.map_or_else(|| self.of_viewers(), |sampled| Some(self.started_wait_seconds? / sampled))
     }
 }
 

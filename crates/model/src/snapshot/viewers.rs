@@ -112,6 +112,9 @@ pub struct PlaybackTime {
     /// Media that was jumped over because it was missing, seconds.
     #[serde(default)]
     pub missing_seconds: f64,
+    /// Media among this that the server did not have, seconds.
+    #[serde(default)]
+    pub unavailable_seconds: f64,
     /// Media that reached viewers in time while they were expected to play, seconds.
     pub expected_media_seconds: f64,
     /// Stalled time divided by stalled and viewing time (CTA-2066); absent if nothing was viewed.
@@ -145,6 +148,7 @@ impl PlaybackTime {
             viewed_seconds: self.viewed_seconds - before.viewed_seconds,
             stalled_seconds: self.stalled_seconds - before.stalled_seconds,
             missing_seconds: self.missing_seconds - before.missing_seconds,
+            unavailable_seconds: self.unavailable_seconds - before.unavailable_seconds,
             expected_media_seconds: self.expected_media_seconds - before.expected_media_seconds,
             rebuffering: None,
             throughput_ratio: None,
@@ -159,6 +163,7 @@ impl Merge for PlaybackTime {
             viewed_seconds,
             stalled_seconds,
             missing_seconds,
+            unavailable_seconds,
             expected_media_seconds,
             rebuffering: _,
             throughput_ratio: _,
@@ -166,6 +171,7 @@ impl Merge for PlaybackTime {
         self.viewed_seconds.merge(viewed_seconds);
         self.stalled_seconds.merge(stalled_seconds);
         self.missing_seconds.merge(missing_seconds);
+        self.unavailable_seconds.merge(unavailable_seconds);
         self.expected_media_seconds.merge(expected_media_seconds);
         (self.rebuffering, self.throughput_ratio) = (None, None);
     }

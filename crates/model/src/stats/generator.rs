@@ -97,6 +97,9 @@ impl Condition {
             own_wait_seconds: waited.own_ns.map(seconds),
             viewer_wait_seconds: sampled(waited.viewers_ns),
             viewer_sampled_seconds: sampled(waited.viewers_elapsed_ns),
+            started_wait_seconds: (waited.started_elapsed_ns > 0).then(|| seconds(waited.started_ns)),
+            started_sampled_seconds: (waited.started_elapsed_ns > 0)
+                .then(|| seconds(waited.started_elapsed_ns)),
             throttled_seconds: waited.throttled_ns.map(seconds),
             cpu_pressure_seconds: waited.pressure_ns.map(seconds),
             viewer_stops: waited.stops,

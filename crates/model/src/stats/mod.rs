@@ -27,7 +27,8 @@ use crate::merge::Merge;
 use crate::metric::counters::{Counter, Counters, SeenIn};
 use crate::report::Recording;
 use crate::snapshot::{
-    Agreement, Insight, Latency, Origin, PerTiming, Playback, Snapshot, Sources, Timing, UPTIME,
+    Agreement, Insight, Latency, Origin, PerTiming, Playback, PlaybackSource, Snapshot, Sources, Timing,
+    UPTIME,
 };
 use crate::stats::stages::Manual;
 use crate::stats::window::SlidingWindow;
@@ -74,9 +75,9 @@ const SEGMENTS_KEPT: usize = 300;
 
 /// Zero for the counters whose events are seen, whatever the viewers are.
 fn measured(sources: &Sources) -> Counters {
-    let probe =
-        if sources.requests != Source::Log { Counters::zero(SeenIn::Bodies) } else { Counters::default() };
-    Counters::zero(SeenIn::Playback).plus(&probe)
+    let zero = |measured: bool, seen_in| if measured { Counters::zero(seen_in) } else { Counters::default() };
+    let playback = zero(sources.playback != PlaybackSource::Inferred, SeenIn::Playback);
+    playback.plus(&zero(sources.requests != Source::Log, SeenIn::Bodies))
 }
 
 /// The time for which an arrival may be on its way from the viewer to the statistics, nanoseconds.
@@ -277,10 +278,7 @@ impl Stats {
         if let (Some(sliding_window), Some(nanos)) = (&mut self.sliding_window, startup_ns) {
             sliding_window.startup(nanos);
         }
-        match self.viewers.take_skipped() {
-            0 => {}
-            skipped => self.counters.add(Counter::SegmentsSkipped, skipped),
-        }
+        self.counters.merge(&self.viewers.take_skipped());
     }
 
     /// Advances the time to `at_ns`. Call it a few times per second. Playheads follow a little later, because what

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::criteria::held;
 use super::threshold::{Threshold, Timings};
 use crate::metric::criteria;
 use crate::snapshot::Snapshot;
@@ -23,8 +24,17 @@ const LONGEST: f64 = 60.0;
 #[derive(Clone, Debug)]
 pub struct AbortPolicy {
     after: f64,
-    watched: Vec<(Threshold, Option<f64>)>,
+    watched: Vec<(Threshold, Option<Failing>)>,
     looked: f64,
+}
+
+/// How a threshold has been failing without a break.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    /// For how long, seconds.
+    seconds: f64,
+    /// Whether it failed each time for a reason that the load generator cannot have caused.
+    certain: bool,
 }
 
 impl AbortPolicy {
@@ -52,22 +62,23 @@ impl AbortPolicy {
     pub fn evaluate(&mut self, second: f64, window: &Snapshot, timings: &dyn Timings) -> Option<Criterion> {
         let step = second - std::mem::replace(&mut self.looked, second);
         for (threshold, failing) in &mut self.watched {
-            match threshold.measure(window, timings).map(|value| threshold.holds(value)) {
-                Some(true) => *failing = None,
-                Some(false) => *failing = Some(failing.map_or(0.0, |so_far| so_far + step)),
-                None => {}
-            }
+            let Criterion { value: Some(_), met, certain, .. } = held(threshold, window, timings) else {
+                continue;
+            };
+            let (seconds, before) =
+                failing.map_or((0.0, true), |so_far| (so_far.seconds + step, so_far.certain));
+            *failing = (!met).then_some(Failing { seconds, certain: before && certain });
         }
-        let failed = self.watched.iter().find_map(|(threshold, failing)| {
-            failing.filter(|failing| *failing >= self.after).map(|failing| (threshold, failing))
+        let (threshold, failing) = self.watched.iter().find_map(|(threshold, failing)| {
+            failing.filter(|failing| failing.seconds >= self.after).map(|failing| (threshold, failing))
         })?;
         let limit = format!(
-            "{}, over {:.0} s each time, fails for less than {} s",
-            failed.0,
+            "{threshold}, over {:.0} s each time, fails for less than {} s",
             self.window(),
             self.after
         );
-        Some(Criterion::new(criteria::ABORT_AFTER, limit, Some(failed.1), false))
+        let criterion = Criterion::new(criteria::ABORT_AFTER, limit, Some(failing.seconds), false);
+        Some(criterion.certain(failing.certain))
     }
 }
 
@@ -75,8 +86,9 @@ impl AbortPolicy {
 mod tests {
     use super::*;
     use crate::exchange::Source;
-    use crate::snapshot::{PlaybackSource, Sources};
+    use crate::snapshot::{Errors, PlaybackSource, Sources};
     use crate::stats::{Expectation, Stats};
+    use crate::verdict::criteria::tests::good;
 
     #[test]
     fn only_a_failure_without_a_break_counts_and_only_while_there_are_figures() {
@@ -112,6 +124,23 @@ mod tests {
         let failed = look(68, Some(0.5)).unwrap();
         assert_eq!((failed.value, failed.met), (Some(3.0), false));
         assert!(failed.limit.contains("error_rate<1%"), "{}", failed.limit);
+    }
+
+    #[test]
+    fn a_failure_is_certain_if_it_was_each_time() {
+        let last = |http: [u64; 3]| {
+            let mut abort_policy =
+                AbortPolicy::new(&["error_rate<1%".parse().unwrap()], Duration::from_secs(2));
+            let looks = http.into_iter().zip(0_u32..).map(|(http, second)| {
+                let mut snapshot = good();
+                snapshot.errors =
+                    Errors { attempts: 100, failed: 50, http, broken: 50 - http, ..Errors::default() }
+                        .with_rate();
+                abort_policy.evaluate(second.into(), &snapshot, &())
+            });
+            looks.last().unwrap().unwrap().certain
+        };
+        assert_eq!([last([50, 50, 50]), last([50, 0, 50])], [true, false]);
     }
 
     #[test]

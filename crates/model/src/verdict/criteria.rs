@@ -2,8 +2,8 @@
 //!
 //! In this order: viewers were led to a host that is not allowed (4), no viewer ever played (6), a criterion failed for
 //! certain (4), the run proves nothing (5), it was interrupted (128 + n), a criterion was not met (4), pass (0). Certain
-//! is a failure that the load generator's own condition cannot have caused: a server does not respond with 503 because a
-//! viewer is late.
+//! is a failure that the load generator's own condition cannot have caused: a server does not respond with 503, or with
+//! an HTML page, because a viewer is late.
 
 use hls_swarm_base::exit::Exit;
 
@@ -113,6 +113,7 @@ pub fn stage_criteria(
 fn levels(snapshot: &Snapshot) -> Option<Criterion> {
     let judged: Vec<bool> = snapshot.stages.iter().filter_map(|row| row.met).collect();
     let met = judged.iter().filter(|met| **met).count();
+    let certain = snapshot.stages.iter().flat_map(|row| &row.failed_criteria).any(|failed| failed.certain);
     (!judged.is_empty()).then(|| {
         Criterion::new(
             names::STAGES,
@@ -120,15 +121,16 @@ fn levels(snapshot: &Snapshot) -> Option<Criterion> {
             Some(met as f64 / judged.len() as f64),
             met == judged.len(),
         )
+        .certain(certain)
     })
 }
 
-fn held(threshold: &Threshold, snapshot: &Snapshot, timings: &dyn Timings) -> Criterion {
+pub(super) fn held(threshold: &Threshold, snapshot: &Snapshot, timings: &dyn Timings) -> Criterion {
     let value = threshold.measure(snapshot, timings);
     // A criterion that was not measured is not met.
     let met = value.is_some_and(|value| threshold.holds(value));
     let certain = validity::certain_value(threshold.metric(), snapshot);
-    let certain = certain.is_some_and(|least| threshold.holds(0.0) && !threshold.holds(least));
+    let certain = certain.is_some_and(|least| threshold.fails_from(least, snapshot));
     Criterion::new(threshold.metric(), threshold.to_string(), value, met).certain(certain)
 }
 
@@ -150,7 +152,7 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
     ];
     criteria.extend(snapshot.counters[Counter::ForbiddenConnections].map(|count| {
         let limit = "viewers connect to allowed hosts only";
-        Criterion::new(names::ALLOWED_HOSTS, limit, Some(count as f64), count == 0)
+        Criterion::new(names::ALLOWED_HOSTS, limit, Some(count as f64), count == 0).certain(true)
     }));
     // A run that ends within its ramp has no settled time to judge.
     criteria.extend(snapshot.active_ratio.map(|ratio| {
@@ -173,7 +175,7 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
 pub(super) mod tests {
     use super::*;
     use crate::exchange::Source;
-    use crate::snapshot::{PlaybackSource, Sources};
+    use crate::snapshot::{Errors, PlaybackSource, Sources, StageRow};
     use crate::stats::{Expectation, Stats};
     use crate::verdict::error_rate_limit::{ErrorRateLimit, Exceeded};
 
@@ -267,6 +269,70 @@ pub(super) mod tests {
         let judged = |threshold: &str| judge(&snapshot, &(), &[threshold.parse().unwrap()], None).exit_code;
         assert_eq!([judged("error_rate<10%"), judged("error_rate<50%"), judged("error_rate>90%")], [4, 5, 5]);
         assert!(!judge(&snapshot, &(), &[], None).invalid_because.is_empty(), "both are listed");
+    }
+
+    #[test]
+    fn wrong_content_and_missing_segments_fail_an_invalid_run() {
+        type Change = fn(&mut Snapshot);
+        let certain: [(&str, Change); 8] = [
+            ("error_rate<1%", |s| s.errors.content = 30),
+            ("object_error_rate<1%", |s| (s.errors.http, s.errors.objects_failed) = (30, 30)),
+            ("segments_bad_content==0", |s| s.counters[Counter::SegmentsBadContent] = Some(3)),
+            ("segments_bad_content:rate<0.01", |s| s.counters[Counter::SegmentsBadContent] = Some(3)),
+            ("segments_skipped==0", |s| s.counters[Counter::SegmentsUnavailable] = Some(3)),
+            ("segments_unavailable<3", |s| s.counters[Counter::SegmentsUnavailable] = Some(3)),
+            ("missing_media<1s", |s| s.playback_time.unavailable_seconds = 1.5),
+            ("forbidden_connections==0", |s| s.counters[Counter::ForbiddenConnections] = Some(1)),
+        ];
+        // A viewer that is late may interrupt a response, miss a segment, or wait too long for one.
+        let not_certain: [(&str, Change); 5] = [
+            ("error_rate<1%", |s| s.errors.broken = 30),
+            ("object_error_rate<1%", |s| (s.errors.timeouts, s.errors.objects_failed) = (30, 30)),
+            ("segments_bad_content<3", |s| {
+                (s.counters[Counter::SegmentsBadContent], s.errors.broken) = (Some(30), 28);
+            }),
+            ("segments_skipped<3", |s| s.counters[Counter::SegmentsUnavailable] = Some(2)),
+            ("missing_media<2s", |s| s.playback_time.unavailable_seconds = 1.5),
+        ];
+        let judged = |(threshold, change): (&str, Change)| {
+            let mut snapshot = good();
+            starved(&mut snapshot);
+            snapshot.elapsed_seconds = 60.0;
+            (snapshot.errors.attempts, snapshot.errors.objects) = (100, 100);
+            change(&mut snapshot);
+            let Errors { http, broken, timeouts, content, .. } = snapshot.errors;
+            snapshot.errors.failed = http + broken + timeouts + content;
+            snapshot.errors = snapshot.errors.with_rate();
+            snapshot.counters[Counter::SegmentsSkipped] = Some(40);
+            snapshot.playback_time.missing_seconds = 80.0;
+            // Only the criterion in question.
+            let lenient = ["error_rate<100%".parse().unwrap(), threshold.parse().unwrap()];
+            let thresholds = if threshold.starts_with("error_rate") { &lenient[1..] } else { &lenient };
+            let verdict = judge(&snapshot, &(), thresholds, None);
+            let criterion = verdict.criteria.iter().find(|one| one.limit == threshold).unwrap();
+            assert!(!criterion.met, "{threshold} is listed as failed: {criterion:?}");
+            assert!(!verdict.invalid_because.is_empty(), "{threshold}");
+            verdict.exit_code
+        };
+        for case in certain {
+            assert_eq!(judged(case), 4, "{}", case.0);
+        }
+        for case in not_certain {
+            assert_eq!(judged(case), 5, "{}", case.0);
+        }
+    }
+
+    #[test]
+    fn a_stage_that_failed_for_certain_fails_an_invalid_run() {
+        let with = |certain: bool| {
+            let mut snapshot = good();
+            starved(&mut snapshot);
+            let failed = Criterion::new(names::ERROR_RATE, "<= 1%", Some(0.5), false).certain(certain);
+            snapshot.stages =
+                vec![StageRow { met: Some(false), failed_criteria: vec![failed], ..StageRow::default() }];
+            judge(&snapshot, &(), &[], None).exit_code
+        };
+        assert_eq!([with(true), with(false)], [4, 5]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl ErrorRateLimit {
 pub struct Exceeded {
     /// Failed requests and connects over all.
     pub rate: f64,
-    /// Responses with a status of 400 or above over all: failures that the load generator cannot have caused.
+    /// Failures that the load generator cannot have caused ([`Errors::certain`]) over all.
     pub certain: f64,
 }
 
@@ -112,7 +112,7 @@ impl ErrorRateWatcher {
         let all = errors.since(before);
         let rate = all.rate?;
         let exceeded = *at <= begin && all.attempts >= LEAST && rate >= limit && first_part >= limit;
-        exceeded.then(|| Exceeded { rate, certain: all.http as f64 / all.attempts as f64 })
+        exceeded.then(|| Exceeded { rate, certain: all.certain() as f64 / all.attempts as f64 })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The verdict on a run, as views show it; [`criteria`] makes it.
 
 pub mod abort;
+pub mod absent;
 pub mod criteria;
 pub mod error_rate_limit;
 pub mod threshold;

@@ -107,6 +107,11 @@ impl Threshold {
         &self.metric.id
     }
 
+    /// The reader of its metric.
+    pub(super) const fn read(&self) -> Read {
+        self.metric.read
+    }
+
     /// The scope of its value.
     #[must_use]
     pub fn scope(&self) -> metric::Scope {
@@ -135,6 +140,17 @@ impl Threshold {
             }
             _ => self.metric.scalar(snapshot),
         }
+    }
+
+    /// Whether the limit is exceeded for certain, if the metric is at least `least`.
+    pub(super) fn fails_from(&self, least: f64, snapshot: &Snapshot) -> bool {
+        let seconds = snapshot.elapsed_seconds;
+        let least = match self.statistic {
+            Statistic::Rate if seconds > 0.0 => least / seconds,
+            Statistic::Rate => return false,
+            _ => least,
+        };
+        self.holds(0.0) && !self.holds(least)
     }
 
     /// Whether `value` is within the limit.

@@ -83,6 +83,12 @@ impl Track {
         nanos(listed.map_or_else(usual, |segment| segment.duration))
     }
 
+    /// The duration of the media that the latest playlist lists, nanoseconds. For so long, and for its own duration, a
+    /// segment stays available after it has left the playlist (RFC 8216, 6.2.2).
+    fn lists_ns(&self) -> u64 {
+        self.latest().map_or(0, |media| nanos(media.duration()))
+    }
+
     /// Whether the name of a segment is that of the latest playlist.
     fn lists(&self, sequence: u64, name: &str) -> bool {
         self.latest().is_some_and(|media| {
@@ -115,8 +121,7 @@ pub(crate) struct ViewerPlayback {
     playhead: Playhead,
     /// Renditions, in the order of those of the playhead.
     tracks: Vec<Track>,
-    /// The latest initialization section or key could not be used.
-    bad: Unusable,
+    needed: Needed,
     /// The number of segments that no playlist listed, and the latest of them: hash of its URL.
     unlisted: u64,
     latest: Option<u64>,
@@ -125,11 +130,11 @@ pub(crate) struct ViewerPlayback {
     speed: SpeedWindow,
 }
 
-/// Objects without which segments cannot be decoded, and whose latest response was not usable.
-#[derive(Clone, Copy, Debug, Default)]
-struct Unusable {
-    init: bool,
-    key: bool,
+/// Objects without which segments cannot be decoded, and the outcome of the latest request for each.
+#[derive(Clone, Copy, Debug)]
+struct Needed {
+    init: Arrival,
+    key: Arrival,
 }
 
 impl ViewerPlayback {
@@ -139,7 +144,7 @@ impl ViewerPlayback {
             rules,
             playhead: Playhead::new(rules.preset.rules(), renditions, started_ns),
             tracks: Vec::new(),
-            bad: Unusable::default(),
+            needed: Needed { init: Arrival::Whole, key: Arrival::Whole },
             unlisted: 0,
             latest: None,
             taken: Viewing::default(),
@@ -187,6 +192,8 @@ impl ViewerPlayback {
             stalls: now.stalls - before.stalls,
             missing_ns: now.missing_ns - before.missing_ns,
             skipped: now.skipped - before.skipped,
+            unavailable_ns: now.unavailable_ns - before.unavailable_ns,
+            unavailable: now.unavailable - before.unavailable,
         })
     }
 
@@ -255,8 +262,8 @@ impl ViewerPlayback {
             return;
         }
         match exchange.kind {
-            Kind::Init => self.bad.init = !is_whole(exchange),
-            Kind::Key => self.bad.key = !is_whole(exchange),
+            Kind::Init => self.needed.init = arrival(exchange),
+            Kind::Key => self.needed.key = arrival(exchange),
             Kind::Segment => {
                 if let Some(segment) = exchange.segment {
                     self.segment(exchange, &segment);
@@ -300,8 +307,15 @@ impl ViewerPlayback {
         track.next = Some(track.next.unwrap_or(0).max(sequence.saturating_add(1)));
         let known_ns = Some(segment.duration_us * 1000).filter(|duration_ns| *duration_ns > 0);
         let duration_ns = known_ns.unwrap_or_else(|| track.duration_ns(sequence));
-        let unusable = self.bad.init || (segment.encrypted && self.bad.key);
-        let arrival = if !unusable && is_whole(exchange) { Arrival::Whole } else { Arrival::Missing };
+        let listed_ns = track.read_ns.saturating_add(track.lists_ns()).saturating_add(duration_ns);
+        let key = if segment.encrypted { self.needed.key } else { Arrival::Whole };
+        let failed =
+            [arrival(exchange), self.needed.init, key].into_iter().find(|one| *one != Arrival::Whole);
+        let arrival = match failed {
+            None => Arrival::Whole,
+            Some(Arrival::Unavailable) if exchange.started_ns <= listed_ns => Arrival::Unavailable,
+            Some(_) => Arrival::Missing,
+        };
         self.playhead.set_needed(at_ns, index, true);
         self.playhead.segment(at_ns, index, sequence, duration_ns, arrival);
         if arrival == Arrival::Whole {
@@ -361,6 +375,16 @@ impl ViewerPlayback {
             }
             (None, _) => self.track_of(segment.playlist, segment.rendition),
         }
+    }
+}
+
+/// The outcome of a request. What a playlist announces as missing is not blamed on the server.
+fn arrival(exchange: &Exchange) -> Arrival {
+    let refused = exchange.status.is_some_and(|status| status >= 400) || exchange.defect().is_some();
+    match (is_whole(exchange), refused && !exchange.gap) {
+        (true, _) => Arrival::Whole,
+        (false, true) => Arrival::Unavailable,
+        (false, false) => Arrival::Missing,
     }
 }
 

@@ -64,6 +64,29 @@ fn a_segment_that_is_not_whole_is_not_played() {
 }
 
 #[test]
+fn what_the_server_did_not_have_is_told_from_what_the_viewer_missed() {
+    type Change = fn(&mut Exchange);
+    let unavailable = |at: u64, change: Change| {
+        let mut viewer = viewer();
+        reads(&mut viewer, 0, &live(1..=4, ""));
+        viewer.exchange(&whole(0, 1));
+        let mut bad = whole(at, 2);
+        change(&mut bad);
+        viewer.exchange(&bad);
+        viewer.exchange(&whole(at, 3));
+        assert_eq!(viewer.playhead.viewing().skipped, 1);
+        viewer.playhead.viewing().unavailable
+    };
+    let gone: Change = |one| one.status = Some(404);
+    assert_eq!(unavailable(3, gone), 1);
+    // The server must keep it for the duration of the playlist and of the segment; later, the viewer is too late.
+    assert_eq!([unavailable(10, gone), unavailable(11, gone)], [1, 0]);
+    assert_eq!(unavailable(3, |one| one.content = Some(Content::Html)), 1);
+    assert_eq!(unavailable(3, |one| one.outcome = Outcome::ClosedByPeer), 0);
+    assert_eq!(unavailable(3, |one| (one.status, one.gap) = (Some(404), true)), 0, "announced");
+}
+
+#[test]
 fn nothing_can_be_played_without_its_initialization_section_or_key() {
     for kind in [Kind::Init, Kind::Key] {
         let mut viewer = viewer();

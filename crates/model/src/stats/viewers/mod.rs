@@ -14,6 +14,7 @@ use super::playback::{PlaybackRules, SLOW, ViewerPlayback};
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind};
 use crate::listed::Rendition;
+use crate::metric::counters::{Counter, Counters};
 use crate::snapshot::{Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
 
 /// Bounds of the uptime histogram, seconds.
@@ -45,7 +46,7 @@ pub struct Viewers {
     /// Playback time of the viewers.
     pub(crate) playback_time: PlaybackTime,
     /// Segments that playback jumped over and that were not yet passed on.
-    skipped: u64,
+    skipped: Counters,
     pub(crate) startup: Distribution,
     pub(crate) uptime: Distribution,
     reasons: BTreeMap<String, u64>,
@@ -102,7 +103,7 @@ struct Tally<'a> {
     counts: &'a mut Counts,
     lifetimes: &'a mut Lifetimes,
     time: &'a mut PlaybackTime,
-    skipped: &'a mut u64,
+    skipped: &'a mut Counters,
     startup: &'a mut Distribution,
 }
 
@@ -113,7 +114,8 @@ impl Tally<'_> {
         let took = viewer.playback.as_mut()?.take();
         viewer.row.state = viewer.state(self.buffered);
         self.counts.change(number, before, viewer.standing());
-        let Viewing { startup_ns, played_ns, stalled_ns, stalls, missing_ns, skipped, .. } = took?;
+        let took = took?;
+        let Viewing { startup_ns, played_ns, stalled_ns, stalls, missing_ns, .. } = took;
         let seconds = |ns: u64| ns as f64 / 1e9;
         viewer.shown_ns += played_ns;
         viewer.row.media_seconds += seconds(played_ns);
@@ -126,8 +128,12 @@ impl Tally<'_> {
         self.time.viewed_seconds += seconds(played_ns);
         self.time.stalled_seconds += seconds(stalled_ns);
         self.time.missing_seconds += seconds(missing_ns);
+        self.time.unavailable_seconds += seconds(took.unavailable_ns);
         self.lifetimes.stalled += stalls;
-        *self.skipped += skipped;
+        if took.skipped > 0 {
+            self.skipped.add(Counter::SegmentsSkipped, took.skipped);
+            self.skipped.add(Counter::SegmentsUnavailable, took.unavailable);
+        }
         if let Some(startup_ns) = startup_ns {
             self.startup.add_ns(startup_ns);
             viewer.row.startup_seconds = Some(seconds(startup_ns));
@@ -235,7 +241,7 @@ impl Default for Viewers {
             rejected: 0,
             expected_before: 0,
             playback_time: PlaybackTime::default(),
-            skipped: 0,
+            skipped: Counters::default(),
             startup: Distribution::with_buckets(&LATENCY_BOUNDS),
             uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
             reasons: BTreeMap::new(),
@@ -346,8 +352,8 @@ impl Viewers {
     }
 
     /// Segments that playback jumped over since the last call.
-    pub(crate) const fn take_skipped(&mut self) -> u64 {
-        std::mem::replace(&mut self.skipped, 0)
+    pub(crate) fn take_skipped(&mut self) -> Counters {
+        std::mem::take(&mut self.skipped)
     }
 
     /// Life cycles so far.

@@ -437,6 +437,31 @@ fn tls_messages_do_not_end_a_pending_response() {
     assert!(exchange.secure && !exchange.kept_connection && exchange.content_length == Some(197));
 }
 
+/// FFmpeg 9.0.2 reports the end of a kept connection before it sends the request again.
+#[test]
+fn a_kept_connection_that_ended_is_told_from_a_server_that_does_not_respond() {
+    let request =
+        "[http @ 0x4] [debug] request: GET /3.ts HTTP/1.1\r\nConnection: keep-alive\r\nHost: h\r\n\r\n\n";
+    let ended = "[http @ 0x4] [error] Error reading HTTP response: End of file\n\
+        [AVIOContext @ 0x5] [verbose] Statistics: 294784 bytes read, 0 seeks\n\
+        [http @ 0x4] [debug] Statistics: 1 connection, 2 requests, 0 retries, 0 reconnections, 0 redirects\n";
+    let again = "[in#0/hls @ 0x1] [info] Opening 'http://h/3.ts' for reading\n";
+    let other = "[in#0/hls @ 0x1] [info] Opening 'http://h/4.ts' for reading\n";
+    let connected = "[tcp @ 0x2] [verbose] Successfully connected to 127.0.0.1 port 80\n";
+    for (said, expected) in [
+        ([request, ended, again].concat(), ExchangeEnd::Stale),
+        ([request, ended, other].concat(), ExchangeEnd::Unanswered),
+        ([connected, request, ended, again].concat(), ExchangeEnd::Unanswered),
+    ] {
+        let (events, _) = events(&[said.as_bytes()]);
+        let ends = events.iter().filter_map(|event| match event {
+            Event::Exchange(exchange) => Some(exchange.ending),
+            _ => None,
+        });
+        assert_eq!(ends.collect::<Vec<_>>(), [expected], "{said}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

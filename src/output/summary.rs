@@ -255,7 +255,7 @@ fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     if let Some(sessions) = load::sessions(&snapshot.lifetimes) {
         writeln!(out, "sessions   {sessions}")?;
     }
-    if let Some(share) = snapshot.playback_time.rebuffering {
+    if let Some(share) = snapshot.playback_time.rebuffering.filter(|_| snapshot.has_playback()) {
         writeln!(out, "buffering  {:.3} % of the viewing time", share * 100.0)?;
     }
     if let Some(changed) = load::manual_changes(&snapshot.manual_changes) {

@@ -117,7 +117,17 @@ impl Interpreter {
         } else if text.starts_with("Will reconnect at ") {
             self.moved_on(out);
             out(Event::WillReconnect);
-        } else if text.starts_with("Error reading HTTP response: ") || text.starts_with("Opening '") {
+        } else if let Some(error) = text.strip_prefix("Error reading HTTP response: ") {
+            // FFmpeg 9 reports this before the demuxer sends the request again ([`Self::sent_again`]).
+            let closed = ["End of file", "Broken pipe", "Connection reset"];
+            let closed = closed.iter().any(|reason| error.starts_with(reason));
+            let may_be_stale = |(stage, exchange): &(Stage, Exchange)| {
+                *stage == Stage::Awaiting && exchange.kept_connection && closed
+            };
+            if !found.and_then(|index| self.open.get(index)).is_some_and(may_be_stale) {
+                self.moved_on(out);
+            }
+        } else if text.starts_with("Opening '") {
             self.moved_on(out);
         } else if let Some(rest) = text.strip_prefix("Stream ends prematurely at ")
             && let Some((arrived, _)) = rest.split_once(',')

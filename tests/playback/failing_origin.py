@@ -19,6 +19,7 @@ import time
 SECONDS = 2
 LISTED = 6  # segments in a playlist
 BEFORE = 6  # segments that there are when the origin starts
+VOD = 40  # segments of a VOD
 
 FOLDER = pathlib.Path(sys.argv[2])
 BEGAN = time.monotonic()
@@ -49,6 +50,11 @@ SITUATIONS = {
     "outage": lambda number, place: {},
     "capped": lambda number, place: {"spread": 3.2},
     "audio": lambda number, place: {},
+    "vod": lambda number, place: {},
+    "vod_late": lambda number, place: {"delay": 9} if place == 8 else {},
+    "vod_missing": lambda number, place: {"status": 404} if every_fourth(number) else {},
+    "vod_html": lambda number, place: {"body": HTML} if every_fourth(number) else {},
+    "vod_capped": lambda number, place: {"spread": 3.2},
 }
 
 
@@ -60,13 +66,14 @@ def newest():
     return int(age() / SECONDS) + BEFORE
 
 
-def media_playlist():
-    last = newest()
-    first = last - LISTED + 1
+def media_playlist(name):
+    vod = name.startswith("vod")
+    last = VOD - 1 if vod else newest()
+    first = 0 if vod else last - LISTED + 1
     lines = ["#EXTM3U", "#EXT-X-VERSION:3", f"#EXT-X-TARGETDURATION:{SECONDS}", f"#EXT-X-MEDIA-SEQUENCE:{first}"]
     for number in range(first, last + 1):
         lines += [f"#EXTINF:{SECONDS}.000,", f"seg{number}.ts"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + ["#EXT-X-ENDLIST"] * vod) + "\n"
 
 
 MULTIVARIANT = """#EXTM3U
@@ -106,7 +113,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if is_out(name, stream["start"]):
             self.close_connection = True
         elif file == "live.m3u8":
-            text = MULTIVARIANT if name == "audio" and rendition is None else media_playlist()
+            text = MULTIVARIANT if name == "audio" and rendition is None else media_playlist(name)
             self.reply("application/vnd.apple.mpegurl", text.encode())
         else:
             self.segment(name, rendition or "", int(number), viewer)

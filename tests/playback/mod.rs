@@ -14,12 +14,16 @@ use serde_json::{Value, json};
 use hls_swarm_test_support::fake_ffmpeg::{FakeFfmpeg, real};
 use hls_swarm_test_support::http::ask;
 use hls_swarm_test_support::program::{Companion, program};
+use hls_swarm_test_support::server::{Answer, Server};
+use hls_swarm_test_support::stream::vod;
 use hls_swarm_test_support::swarm::{Outcome, Swarm};
 use hls_swarm_test_support::waiting::eventually;
 
 /// The streams of the origin.
 const SITUATIONS: [&str; 9] =
     ["clean", "late", "missing", "cut", "html", "empty", "outage", "capped", "audio"];
+/// The same where the whole stream is there from the beginning.
+const VODS: [&str; 5] = ["vod", "vod_late", "vod_missing", "vod_html", "vod_capped"];
 /// Media that the origin has, seconds.
 const MEDIA: &str = "80";
 
@@ -81,8 +85,8 @@ struct Run {
     starts: BTreeMap<String, f64>,
 }
 
-/// One viewer on each stream for `seconds`.
-fn run(seconds: u32) -> Run {
+/// One viewer on each of the streams `names` for `seconds`.
+fn run(names: &[&str], seconds: u32) -> Run {
     let folder = tempfile::tempdir().unwrap();
     segments(folder.path());
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
@@ -95,9 +99,10 @@ fn run(seconds: u32) -> Run {
         "read up _ </proc/uptime; echo \"$up $*\" >>\"$(dirname \"$0\")/starts\"; exec {} \"$@\"",
         real().display()
     ));
-    let streams = SITUATIONS.map(|name| format!("http://127.0.0.1:{port}/{name}/live.m3u8"));
+    let streams: Vec<String> =
+        names.iter().map(|name| format!("http://127.0.0.1:{port}/{name}/live.m3u8")).collect();
     let streams: Vec<&str> = streams.iter().flat_map(|url| ["--stream", url]).collect();
-    let (clients, duration, path) = (SITUATIONS.len().to_string(), format!("{seconds}s"), fake.path());
+    let (clients, duration, path) = (names.len().to_string(), format!("{seconds}s"), fake.path());
     let load = ["--clients", &clients, "--ramp-rate", "50", "--ramp-jitter", "0s", "--duration", &duration];
     let more = ["--error-storm", "off", "--ffmpeg", &path];
     let outcome = Swarm::new(&[&load[..], &more, &streams].concat()).run();
@@ -106,19 +111,17 @@ fn run(seconds: u32) -> Run {
     Run { outcome, sent, starts: starts(&fake) }
 }
 
-#[test]
-fn figures_equal_those_of_a_model_that_knows_only_what_was_sent() {
-    let Run { outcome, sent, starts } = run(22);
+/// Asserts that the figures `fields` of each viewer, and the media that it missed, equal those of the model.
+fn assert_equal_to_the_model(Run { outcome, sent, starts }: &Run, names: &[&str], fields: &[&str]) {
     let began = starts.values().copied().fold(f64::INFINITY, f64::min);
     let end = began + outcome.number("/elapsed_seconds");
     let mut wrong = Vec::new();
-    for (place, name) in SITUATIONS.iter().enumerate() {
+    for (place, name) in names.iter().enumerate() {
         let model = model(&sent[name], starts[*name], end);
         let viewer = |field: &str| outcome.number(&format!("/per_viewer/{place}/{field}_seconds"));
-        for (field, reported) in
-            [("startup", viewer("startup")), ("stalled", viewer("stalled")), ("played", viewer("media"))]
-        {
-            let truth = model[field].as_f64().unwrap();
+        for field in fields {
+            let reported = viewer(if *field == "played" { "media" } else { field });
+            let truth = model[*field].as_f64().unwrap();
             println!("{name} {field}: {reported:.3} reported, {truth:.3} sent");
             if (reported - truth).abs() > (0.05 * truth).max(0.3) {
                 wrong.push(format!("{name}: {field} {reported} instead of {truth}"));
@@ -131,6 +134,46 @@ fn figures_equal_those_of_a_model_that_knows_only_what_was_sent() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", outcome.stdout);
+}
+
+#[test]
+fn a_vod_is_played_with_the_buffer_of_a_player_or_its_stalls_are_not_judged() {
+    let mut ffmpeg = program("ffmpeg");
+    let help = ffmpeg.args(["-hide_banner", "-h", "full"]).output().unwrap().stdout;
+    let run = run(&VODS, 22);
+    if String::from_utf8_lossy(&help).contains("-readrate_initial_burst") {
+        assert_equal_to_the_model(&run, &VODS, &["startup", "stalled", "played"]);
+        // 16 s of media are there when a segment is 9 s late.
+        assert_eq!(run.outcome.number("/per_viewer/1/stalled_seconds"), 0.0, "{}", run.outcome.stdout);
+        return;
+    }
+    assert_equal_to_the_model(&run, &VODS, &["startup"]);
+    assert_eq!(run.outcome.report["source"]["playback"], "unbuffered");
+    for threshold in ["rebuffering<1%", "stalls==0", "throughput_ratio>=98%"] {
+        let folder = tempfile::tempdir().unwrap();
+        vod(folder.path(), 3);
+        let www = folder.path().join("www");
+        let server = Server::start(move |target, _| {
+            let kind = if target.ends_with(".ts") { "video/mp2t" } else { "application/vnd.apple.mpegurl" };
+            Answer::ok(kind, &std::fs::read(www.join(&target[1..])).unwrap())
+        });
+        let url = server.url("/vod.m3u8");
+        let outcome = Swarm::new(&["--duration", "4s", "--threshold", threshold, &url]).run();
+        assert_eq!(outcome.code(), 3, "{}", outcome.stderr);
+        let message = outcome.stderr.rsplit_once("error: ").unwrap().1;
+        for words in [threshold, "without the buffer of a player", "-readrate_initial_burst", "\n  help: "] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+        let viewers = server.served().iter().filter(|one| one.head.contains("/client-")).count();
+        assert_eq!(viewers, 0, "nothing was started");
+    }
+}
+
+#[test]
+fn figures_equal_those_of_a_model_that_knows_only_what_was_sent() {
+    let run = run(&SITUATIONS, 22);
+    assert_equal_to_the_model(&run, &SITUATIONS, &["startup", "stalled", "played"]);
+    let outcome = &run.outcome;
     // Whatever FFmpeg made of it, the viewers of bad content lost media, and the counts say so.
     assert!(outcome.number("/segments_bad_content") >= 6.0, "{}", outcome.stdout);
     assert!(outcome.number("/errors/content") >= 4.0, "{}", outcome.stdout);

@@ -85,7 +85,7 @@ lint: rust cc ## check formatting, lints and documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
 .PHONY: deny msrv latest-stable
-deny: rust ## licences, sources and duplicates of dependencies, by deny.toml
+deny: rust ## licenses, sources and duplicates of dependencies, by deny.toml
 	scripts/deny
 
 msrv: rust cc ## the oldest Rust that Cargo.toml promises; prints what this machine cannot check

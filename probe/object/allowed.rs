@@ -95,12 +95,12 @@ fn with<R>(work: impl FnOnce(&mut Names) -> R) -> Option<R> {
     Some(result)
 }
 
-/// Keeps the addresses that a look-up of `node` gave.
+/// Keeps the addresses that a lookup of `node` gave.
 ///
 /// # Safety
-/// `node` is zero-terminated, and `list` is the list that `getaddrinfo` returned.
+/// `node` is NUL-terminated, and `list` is the list that `getaddrinfo` returned.
 pub(crate) unsafe fn keep(node: *const c_char, list: *const Addrinfo) {
-    // SAFETY: the caller guarantees that it is zero-terminated.
+    // SAFETY: the caller guarantees that it is NUL-terminated.
     let name = without_dot(unsafe { CStr::from_ptr(node) }.to_bytes());
     let Some(length) = u8::try_from(name.len()).ok().filter(|_| name.len() <= NAME_ROOM) else { return };
     let mut next = list;
@@ -137,18 +137,18 @@ impl Named {
 /// The reason why `node` must not be looked up, if there is one. An address in digits is checked later.
 ///
 /// # Safety
-/// Both are null or zero-terminated.
+/// Both are null or NUL-terminated.
 pub(crate) unsafe fn refuses_name(node: *const c_char, service: *const c_char) -> Option<u16> {
     // SAFETY: the caller guarantees it.
     if !by_name() || !unsafe { lookups::is_name(node) } {
         return None;
     }
-    // SAFETY: a name is not null, and zero-terminated.
+    // SAFETY: a name is not null, and NUL-terminated.
     let name = without_dot(unsafe { CStr::from_ptr(node) }.to_bytes());
     let port = if service.is_null() {
         None
     } else {
-        // SAFETY: the caller guarantees that it is zero-terminated.
+        // SAFETY: the caller guarantees that it is NUL-terminated.
         number(unsafe { CStr::from_ptr(service) }.to_bytes())
     };
     settings().find_map(|(key, value)| match key {
@@ -189,9 +189,9 @@ pub(crate) fn refuses(peer: &Peer) -> Option<u16> {
 /// Reports a name that was not looked up.
 ///
 /// # Safety
-/// `node` is zero-terminated.
+/// `node` is NUL-terminated.
 pub(crate) unsafe fn report_name(node: *const c_char, why: u16) {
-    // SAFETY: the caller guarantees that it is zero-terminated.
+    // SAFETY: the caller guarantees that it is NUL-terminated.
     let name = unsafe { CStr::from_ptr(node) }.to_bytes();
     let mut record = refusal(why);
     let length = name.len().min(record.name.len());

@@ -43,9 +43,9 @@ pub(crate) fn restore() {
 }
 
 /// # Safety
-/// `arguments` points to `count` zero-terminated texts.
+/// `arguments` points to `count` NUL-terminated texts.
 unsafe fn each(arguments: *mut *mut c_char, count: usize) {
-    // SAFETY: there is a second argument, zero-terminated.
+    // SAFETY: there is a second argument, NUL-terminated.
     if count < 2 || unsafe { CStr::from_ptr(*arguments.add(1)) } != FIRST {
         return;
     }
@@ -73,7 +73,7 @@ fn value_of(word: &[u8]) -> *mut c_char {
     // One byte less: the name ends in a zero byte.
     for (to, from) in name.iter_mut().take(NAME.wrapping_sub(1)).zip(inside) {
         if *from == end {
-            // SAFETY: the name is zero-terminated.
+            // SAFETY: the name is NUL-terminated.
             return unsafe { sys::getenv(name.as_ptr().cast()) }.cast_mut();
         }
         *to = *from;

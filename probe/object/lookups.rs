@@ -1,4 +1,4 @@
-//! Durations of the latest name look-ups, kept until their connection is established.
+//! Durations of the latest name lookups, kept until their connection is established.
 //!
 //! Matched by address, not by thread: some programs resolve names in threads of their own.
 
@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::peer::Peer;
 use crate::sys::Addrinfo;
 
-/// Look-ups kept; the oldest one goes first.
+/// Lookups kept; the oldest one goes first.
 const KEPT: usize = 8;
-/// Addresses kept of one look-up.
+/// Addresses kept of one lookup.
 const ADDRESSES: usize = 8;
 
 struct Lookup {
@@ -48,7 +48,7 @@ fn with<R>(work: impl FnOnce(&mut [Lookup; KEPT]) -> R) -> Option<R> {
     Some(result)
 }
 
-/// Keeps a look-up that took `duration_ns`.
+/// Keeps a lookup that took `duration_ns`.
 ///
 /// # Safety
 /// `list` is the list that `getaddrinfo` returned.
@@ -73,7 +73,7 @@ pub(crate) unsafe fn keep(duration_ns: u64, list: *const Addrinfo) {
     });
 }
 
-/// The latest look-up that gave this peer: its duration and its ticket.
+/// The latest lookup that gave this peer: its duration and its ticket.
 pub(crate) fn find(peer: &Peer) -> Option<(u64, u32)> {
     let same = |kept: &Peer| {
         kept.family == peer.family
@@ -89,7 +89,7 @@ pub(crate) fn find(peer: &Peer) -> Option<(u64, u32)> {
     })?
 }
 
-/// Notes that a look-up led to a connection; `false` if another connection was quicker.
+/// Notes that a lookup led to a connection; `false` if another connection was quicker.
 pub(crate) fn take(ticket: u32) -> bool {
     with(|lookups| match lookups.iter_mut().find(|lookup| ticket != 0 && lookup.ticket == ticket) {
         Some(lookup) => {
@@ -104,18 +104,18 @@ pub(crate) fn take(ticket: u32) -> bool {
 /// Whether `node` is a name, that is, neither missing nor an address in digits.
 ///
 /// # Safety
-/// `node` is null or zero-terminated.
+/// `node` is null or NUL-terminated.
 pub(crate) unsafe fn is_name(node: *const c_char) -> bool {
     if node.is_null() {
         return false;
     }
-    // SAFETY: the caller guarantees that it is zero-terminated.
+    // SAFETY: the caller guarantees that it is NUL-terminated.
     let text = unsafe { core::ffi::CStr::from_ptr(node) }.to_bytes();
     let digits = text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     !digits && !text.contains(&b':')
 }
 
-/// A look-up failed: `code` is what `getaddrinfo` returned.
+/// A lookup failed: `code` is what `getaddrinfo` returned.
 pub(crate) fn failed(code: c_int, started_ns: u64, now: u64) {
     use crate::wire::{Record, end, flag, what};
     let mut record = Record::EMPTY;

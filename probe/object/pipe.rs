@@ -161,7 +161,7 @@ fn pipe_inode(fd: c_int) -> Option<u64> {
     const S_IFIFO: u64 = 0o010_000;
     // `struct statx` has 256 bytes; the mode is at offset 28 (16 bits), the inode at 32 (64 bits).
     let mut facts = [0_u64; 32];
-    // SAFETY: the path is an empty, zero-terminated text and `facts` has the room that statx fills.
+    // SAFETY: the path is an empty, NUL-terminated text and `facts` has the room that statx fills.
     let result = unsafe {
         sys::statx(fd, c"".as_ptr(), AT_EMPTY_PATH, STATX_TYPE_AND_INO, facts.as_mut_ptr().cast::<c_void>())
     };
@@ -175,12 +175,12 @@ fn pipe_inode(fd: c_int) -> Option<u64> {
 fn environment() -> Option<[u32; 3]> {
     const NAME: &core::ffi::CStr = c"HLS_SWARM_PROBE_PIPE";
     const _: () = assert!(wire::ENVIRONMENT.len() == NAME.count_bytes());
-    // SAFETY: the name is zero-terminated.
+    // SAFETY: the name is NUL-terminated.
     let value = unsafe { sys::getenv(NAME.as_ptr()) };
     if value.is_null() {
         return None;
     }
-    // SAFETY: getenv returns a zero-terminated text.
+    // SAFETY: getenv returns a NUL-terminated text.
     let value = unsafe { core::ffi::CStr::from_ptr(value) }.to_bytes();
     let mut parts = value.split(|&byte| byte == b':');
     let numbers = [number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?];

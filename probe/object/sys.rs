@@ -98,7 +98,7 @@ pub(crate) fn thread() -> usize {
 
 /// One real function, looked up at its first use.
 pub(crate) struct Real {
-    /// Zero-terminated.
+    /// NUL-terminated.
     name: &'static str,
     found: AtomicPtr<c_void>,
 }
@@ -116,7 +116,7 @@ impl Real {
             return found;
         }
         let errno = errno();
-        // SAFETY: the name is zero-terminated (see `new`).
+        // SAFETY: the name is NUL-terminated (see `new`).
         let mut found = unsafe { dlsym(RTLD_NEXT, self.name.as_ptr().cast()) };
         if found.is_null() {
             found = self.in_private_library();
@@ -138,10 +138,10 @@ impl Real {
             &[]
         };
         for library in libraries {
-            // SAFETY: RTLD_NOLOAD only finds what is loaded already; the name is zero-terminated.
+            // SAFETY: RTLD_NOLOAD only finds what is loaded already; the name is NUL-terminated.
             let handle = unsafe { dlopen(library.as_ptr().cast(), RTLD_LAZY | RTLD_NOLOAD) };
             if !handle.is_null() {
-                // SAFETY: the handle is valid, the name is zero-terminated.
+                // SAFETY: the handle is valid, the name is NUL-terminated.
                 let found = unsafe { dlsym(handle, self.name.as_ptr().cast()) };
                 if !found.is_null() {
                     return found;

@@ -171,8 +171,8 @@ pub mod end {
 
 /// `Record::flags`: which of the optional facts were measured, and how.
 pub mod flag {
-    /// `dns_ns` was measured: this connection was the first one that a name look-up led to. Never set
-    /// for an address in digits, which needs no look-up. DNS, CONNECT and TLS_HANDSHAKE are set in the
+    /// `dns_ns` was measured: this connection was the first one that a name lookup led to. Never set
+    /// for an address in digits, which needs no lookup. DNS, CONNECT and TLS_HANDSHAKE are set in the
     /// first record about a connection: its first exchange, or CLOSED if there was none.
     pub const DNS: u16 = 1;
     /// `connect_ns` was measured.
@@ -254,7 +254,7 @@ pub struct Record {
     pub status: u16,
     /// Time when the first byte of the request was passed to the kernel (or the connect was begun).
     pub started_ns: u64,
-    /// Duration of the name look-up (`getaddrinfo()`) that led to this connection.
+    /// Duration of the name lookup (`getaddrinfo()`) that led to this connection.
     pub dns_ns: u64,
     /// From `connect()` to the moment the viewer learned that the connection is established.
     pub connect_ns: u64,

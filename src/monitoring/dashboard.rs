@@ -167,10 +167,10 @@ pub fn rows() -> Vec<Row> {
                     [("{{status_code}}", rate_by("status_code", "http_responses_total"))],
                 ),
                 panel(
-                    "Time-outs, failed connects, interruptions",
+                    "Timeouts, failed connects, interruptions",
                     "short",
                     [
-                        ("time-outs", increase("timeouts_total")),
+                        ("timeouts", increase("timeouts_total")),
                         ("connects failed", increase("connect_errors_total")),
                         ("interrupted", increase("broken_exchanges_total")),
                     ],

@@ -168,7 +168,7 @@ pub enum Event {
         viewer: u32,
         /// The operating system's message.
         reason: String,
-        /// Whether the operating system reported a time-out.
+        /// Whether the operating system reported a timeout.
         timed_out: bool,
         /// Time that the viewer had waited when it gave up without a response, nanoseconds.
         given_up_after_ns: Option<u64>,

@@ -86,7 +86,7 @@ fn input(
         }
     }
     // Nothing is decoded, so frames need no parsing; timestamps must be filled in all the same, or FFmpeg does not
-    // know how far it has played. Not nobuffer: it discards what FFmpeg reads to analyse the stream, up to five
+    // know how far it has played. Not nobuffer: it discards what FFmpeg reads to analyze the stream, up to five
     // seconds of media, which are then neither paced nor counted as played. A short VOD would be lost whole.
     args.add(["-fflags", "+noparse"]);
     args.add(["-threads", "1"]);

@@ -246,7 +246,7 @@ async fn send(found: Vec<Event>, events: &mpsc::Sender<Event>) {
 }
 
 /// How many later records of a process may overtake one. Its threads take a number and write in two separate
-/// steps, so neighbouring numbers may arrive in the wrong order.
+/// steps, so neighboring numbers may arrive in the wrong order.
 const OVERTAKEN: u32 = 64;
 
 /// Finds the records of each process that are missing.

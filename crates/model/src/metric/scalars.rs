@@ -80,7 +80,7 @@ fn errors() -> Vec<Metric> {
             count(s.errors.broken)
         }),
         counter("connect_errors_total", "Connections that could not be made.", |s| count(s.errors.connect)),
-        counter("timeouts_total", "Connects and exchanges given up after the time-out.", |s| {
+        counter("timeouts_total", "Connects and exchanges given up after the timeout.", |s| {
             count(s.errors.timeouts)
         })
         .asked("timeouts", Unit::Count, "==0", Scope::Window),

@@ -18,7 +18,7 @@ pub enum Timing {
     Total(Kind),
     /// TCP connect.
     Connect,
-    /// Name look-up.
+    /// Name lookup.
     Dns,
     /// TLS handshake.
     TlsHandshake,

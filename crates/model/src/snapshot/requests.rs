@@ -126,7 +126,7 @@ pub struct Errors {
     pub http: u64,
     /// Exchanges that the peer or the network interrupted.
     pub broken: u64,
-    /// Exchanges and connects given up after the time-out.
+    /// Exchanges and connects given up after the timeout.
     pub timeouts: u64,
     /// Connections that could not be made.
     pub connect: u64,

@@ -71,7 +71,7 @@ pub enum Fault {
     Http,
     /// The peer or the network interrupted it.
     Broken,
-    /// The viewer gave it up after its time-out.
+    /// The viewer gave it up after its timeout.
     TimedOut,
     /// It arrived whole, but its body is not what was requested.
     Content(Defect),
@@ -86,18 +86,18 @@ fn is_bad_body(exchange: &Exchange, fault: Option<Fault>) -> bool {
 /// Requests and connects that were tried, and how they failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failures {
-    /// An exchange that the viewer closed after this much silence ran into its time-out.
+    /// An exchange that the viewer closed after this much silence ran into its timeout.
     timeout_ns: u64,
     errors: Errors,
 }
 
 impl Failures {
-    /// None yet; `timeout_ns` is the viewers' network time-out.
+    /// None yet; `timeout_ns` is the viewers' network timeout.
     pub(crate) fn new(timeout_ns: u64) -> Self {
         Self { timeout_ns, errors: Errors::default() }
     }
 
-    /// Time without data after which a viewer gives up: FFmpeg checks its time-out every 100 ms, so it may
+    /// Time without data after which a viewer gives up: FFmpeg checks its timeout every 100 ms, so it may
     /// give up that much earlier.
     const fn give_up_ns(&self) -> u64 {
         self.timeout_ns.saturating_sub(100_000_000)
@@ -182,7 +182,7 @@ struct KernelBytes {
 }
 
 impl Exchanges {
-    /// Nothing counted yet; `timeout_ns` is the viewers' network time-out.
+    /// Nothing counted yet; `timeout_ns` is the viewers' network timeout.
     #[must_use]
     pub fn new(timeout_ns: u64) -> Self {
         Self {

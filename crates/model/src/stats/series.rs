@@ -2,7 +2,7 @@
 
 use crate::series::{Percentiles, Point, Series};
 
-/// Points kept; past that, neighbours are joined and the step doubles.
+/// Points kept; past that, neighbors are joined and the step doubles.
 pub const MOST: usize = 3600;
 
 /// Counts since the run began, and gauges at this moment, as the statistics have them.

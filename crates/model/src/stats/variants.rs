@@ -123,7 +123,7 @@ impl Figures {
 }
 
 impl Variants {
-    /// None yet; `timeout_ns` is the viewers' network time-out.
+    /// None yet; `timeout_ns` is the viewers' network timeout.
     pub(crate) fn new(timeout_ns: u64) -> Self {
         Self {
             timeout_ns,

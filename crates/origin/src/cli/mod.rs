@@ -267,7 +267,7 @@ const VARIABLES: &[(&str, &str)] = &[
         "LOGS_DIRECTORY",
         "Where the access log is written if it has no path; systemd's LogsDirectory= sets it.",
     ),
-    ("NO_COLOR", "If set, no colours are used."),
+    ("NO_COLOR", "If set, no colors are used."),
 ];
 
 const EXIT_STATUSES: &[(&str, &str)] = &[

@@ -332,7 +332,7 @@ fn peer(record: &Record) -> Option<(IpAddr, u16)> {
 fn connect_failure(record: &Record) -> String {
     if record.end == end::NAME_NOT_RESOLVED {
         let known = NAME_ERRORS.iter().find(|(code, _)| *code == record.error);
-        return format!("name look-up: {}", known.map_or("failed", |(_, text)| text));
+        return format!("name lookup: {}", known.map_or("failed", |(_, text)| text));
     }
     match record.error {
         0 => "connect: given up without an answer".into(),

@@ -18,7 +18,7 @@ use crate::wire::{Record, forbidden, what};
 use crate::{lookups, pipe};
 
 /// Names kept with an address that they gave; the oldest one goes first.
-const KEPT: usize = 128;
+const MAX_NAMES: usize = 128;
 /// Longest name of a host (RFC 1035, 2.3.4).
 const NAME_ROOM: usize = 255;
 
@@ -30,7 +30,7 @@ struct Named {
 }
 
 struct Names {
-    list: [Named; KEPT],
+    list: [Named; MAX_NAMES],
     next: usize,
 }
 
@@ -45,7 +45,7 @@ unsafe impl Sync for Kept {}
 static NAMES: Kept = Kept {
     busy: AtomicBool::new(false),
     names: UnsafeCell::new(Names {
-        list: [Named { peer: Peer::NONE, length: 0, name: [0; NAME_ROOM] }; KEPT],
+        list: [Named { peer: Peer::NONE, length: 0, name: [0; NAME_ROOM] }; MAX_NAMES],
         next: 0,
     }),
 };
@@ -116,7 +116,7 @@ pub(crate) unsafe fn keep(node: *const c_char, list: *const Addrinfo) {
                 return;
             }
             let place = names.next;
-            names.next = place.wrapping_add(1) % KEPT;
+            names.next = place.wrapping_add(1) % MAX_NAMES;
             if let Some(kept) = names.list.get_mut(place) {
                 kept.peer = peer;
                 kept.length = length;

@@ -12,7 +12,7 @@ use crate::wire::{SECRET, SECRET_END};
 /// not get the secrets: it would put them into FFmpeg's command line.
 const FIRST: &CStr = c"-hide_banner";
 /// Longest command line that is searched, in words.
-const MOST: usize = 4096;
+const MAX_ARGUMENTS: usize = 4096;
 /// The kernel puts pointers and texts onto one stack, the texts behind; texts that are farther away have
 /// been moved.
 const FAR: usize = 32 << 20;
@@ -31,7 +31,7 @@ pub(crate) fn restore() {
         return;
     }
     // Before the variables: the arguments, each a pointer, a null pointer, and before them their number.
-    for count in 0..MOST {
+    for count in 0..MAX_ARGUMENTS {
         // SAFETY: going back from the variables, every word up to the number of arguments is the stack's.
         let place = unsafe { environment.sub(count.wrapping_add(2)) };
         // SAFETY: as above.

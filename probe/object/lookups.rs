@@ -10,20 +10,20 @@ use crate::peer::Peer;
 use crate::sys::Addrinfo;
 
 /// Lookups kept; the oldest one goes first.
-const KEPT: usize = 8;
+const MAX_LOOKUPS: usize = 8;
 /// Addresses kept of one lookup.
-const ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 8;
 
 struct Lookup {
     duration_ns: u64,
     /// 0 = taken or empty.
     ticket: u32,
-    peers: [Peer; ADDRESSES],
+    peers: [Peer; MAX_ADDRESSES],
 }
 
 struct Kept {
     busy: AtomicBool,
-    lookups: UnsafeCell<[Lookup; KEPT]>,
+    lookups: UnsafeCell<[Lookup; MAX_LOOKUPS]>,
 }
 
 // SAFETY: `lookups` is only touched while `busy` is held, see `with`.
@@ -32,12 +32,12 @@ unsafe impl Sync for Kept {}
 static KEPT_LOOKUPS: Kept = Kept {
     busy: AtomicBool::new(false),
     lookups: UnsafeCell::new(
-        [const { Lookup { duration_ns: 0, ticket: 0, peers: [Peer::NONE; ADDRESSES] } }; KEPT],
+        [const { Lookup { duration_ns: 0, ticket: 0, peers: [Peer::NONE; MAX_ADDRESSES] } }; MAX_LOOKUPS],
     ),
 };
 static TICKETS: AtomicU32 = AtomicU32::new(0);
 
-fn with<R>(work: impl FnOnce(&mut [Lookup; KEPT]) -> R) -> Option<R> {
+fn with<R>(work: impl FnOnce(&mut [Lookup; MAX_LOOKUPS]) -> R) -> Option<R> {
     if KEPT_LOOKUPS.busy.swap(true, Ordering::Acquire) {
         // Another thread, or the code that this signal handler interrupted, is at it.
         return None;
@@ -53,7 +53,7 @@ fn with<R>(work: impl FnOnce(&mut [Lookup; KEPT]) -> R) -> Option<R> {
 /// # Safety
 /// `list` is the list that `getaddrinfo` returned.
 pub(crate) unsafe fn keep(duration_ns: u64, list: *const Addrinfo) {
-    let mut peers = [Peer::NONE; ADDRESSES];
+    let mut peers = [Peer::NONE; MAX_ADDRESSES];
     let mut next = list;
     for place in &mut peers {
         // SAFETY: every element of the list is valid until its owner frees it, after this call.

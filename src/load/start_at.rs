@@ -8,7 +8,7 @@ use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan, Zoned};
 
 /// How late a run may still begin: shards do not come up in the same second.
-const LATE: Duration = Duration::from_secs(300);
+const MAX_DELAY: Duration = Duration::from_secs(300);
 
 /// When a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl StartAt {
         let ahead = moment.duration_since(now.timestamp());
         match (Duration::try_from(ahead), ahead.unsigned_abs()) {
             (Ok(ahead), _) => Wait::For(ahead),
-            (Err(_), late) if late <= LATE => Wait::Late(late),
+            (Err(_), late) if late <= MAX_DELAY => Wait::Late(late),
             (Err(_), late) => Wait::Missed(late),
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// these has been played to its end: viewers request in order, so the segment was left out.
 const PARALLEL_REQUESTS: u64 = 2;
 /// Segments that are remembered beyond the playhead. More than any live window and buffer hold.
-const MOST_SEGMENTS: usize = 100_000;
+const MAX_SEGMENTS: usize = 100_000;
 
 /// The outcome of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Timeline {
             }
             self.front = Some(sequence);
         }
-        if self.segments.len() >= MOST_SEGMENTS && !self.segments.contains_key(&sequence) {
+        if self.segments.len() >= MAX_SEGMENTS && !self.segments.contains_key(&sequence) {
             return;
         }
         self.usual_ns = duration_ns;

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::processes;
 
 /// How long the work goes on if the test is killed, seconds.
-const LONGEST: &str = "120";
+const MAX_SECONDS: &str = "120";
 
 /// Endless loops, which end with this value.
 pub struct OtherWork(Vec<Child>);
@@ -29,7 +29,7 @@ impl OtherWork {
 /// Starts an endless loop with this command in front.
 fn endless(with: &[&str]) -> Child {
     let mut command = Command::new(with[0]);
-    command.args(&with[1..]).args(["timeout", LONGEST, "sh", "-c", "while :; do :; done"]);
+    command.args(&with[1..]).args(["timeout", MAX_SECONDS, "sh", "-c", "while :; do :; done"]);
     command.spawn().unwrap()
 }
 

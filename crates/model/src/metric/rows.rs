@@ -8,7 +8,7 @@ use crate::snapshot::{
 };
 
 /// Stages, streams and variants that have series of their own.
-const MOST: usize = 100;
+const MAX_SERIES_ROWS: usize = 100;
 /// A stage by its index, from 1, and its name.
 const STAGE: &[&str] = &["stage", "name"];
 /// A stream by its index, from 1, and its address; the same address may occur twice.
@@ -300,12 +300,12 @@ fn stages_and_streams() -> Vec<Metric> {
 }
 
 fn stages(snapshot: &Snapshot, of: fn(&StageRow) -> Option<f64>) -> Vec<Row> {
-    let rows = snapshot.stages.iter().take(MOST);
+    let rows = snapshot.stages.iter().take(MAX_SERIES_ROWS);
     rows.filter_map(|row| Some((vec![row.stage.to_string(), row.title()], of(row)?))).collect()
 }
 
 fn streams(snapshot: &Snapshot, of: fn(&StreamRow) -> Option<f64>) -> Vec<Row> {
-    let rows = (1_usize..).zip(&snapshot.streams).take(MOST);
+    let rows = (1_usize..).zip(&snapshot.streams).take(MAX_SERIES_ROWS);
     rows.filter_map(|(place, row)| Some((vec![place.to_string(), row.stream.clone()], of(row)?))).collect()
 }
 
@@ -378,7 +378,7 @@ fn variants() -> Vec<Metric> {
 }
 
 fn by_variant(snapshot: &Snapshot, of: fn(&VariantRow) -> Option<f64>) -> Vec<Row> {
-    let rows = snapshot.variants.iter().take(MOST);
+    let rows = snapshot.variants.iter().take(MAX_SERIES_ROWS);
     rows.filter_map(|row| Some((vec![row.name.clone()], of(row)?))).collect()
 }
 

@@ -8,7 +8,7 @@ use crate::recent::Recent;
 
 /// The maximum number of failed attempts that are remembered, over all viewers. A retry of an older one counts as a new
 /// attempt.
-const MOST: usize = 100_000;
+const MAX_ATTEMPTS: usize = 100_000;
 
 /// A request, as a part of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) struct Attempts {
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { failed: Recent::new(MOST) }
+        Self { failed: Recent::new(MAX_ATTEMPTS) }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::series::{Percentiles, Point, Series};
 
 /// Points kept; past that, neighbors are joined and the step doubles.
-pub const MOST: usize = 3600;
+pub const MAX_POINTS: usize = 3600;
 
 /// Counts since the run began, and gauges at this moment, as the statistics have them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +65,7 @@ impl History {
         self.series.points.push(self.point(now));
         self.before = now;
         self.latencies.clear();
-        if self.series.points.len() > MOST {
+        if self.series.points.len() > MAX_POINTS {
             self.series = halved(&self.series);
         }
         self.step = self.step_at(elapsed);
@@ -238,7 +238,11 @@ mod tests {
         }
         let series = history.series(totals(86_400));
         assert_eq!(series.step_seconds, 32);
-        assert!(series.points.len() <= MOST && series.points.len() > MOST / 2, "{}", series.points.len());
+        assert!(
+            series.points.len() <= MAX_POINTS && series.points.len() > MAX_POINTS / 2,
+            "{}",
+            series.points.len()
+        );
         assert_eq!(series.points.iter().map(|point| point.segments).sum::<u64>(), 2 * 86_400);
         assert!(series.points.windows(2).all(|pair| pair[1].second == pair[0].second + 32));
     }

@@ -13,11 +13,11 @@ use crate::verdict::Criterion;
 
 /// Length of the window as a part of the time after which the run is ended. A failure that lasts for less
 /// than the rest of that time never ends a run: it stays in the window for the window's length after its end.
-const PART: f64 = 1.0 / 3.0;
+const WINDOW_SHARE: f64 = 1.0 / 3.0;
 /// Figures come once per second.
-const SHORTEST: f64 = 1.0;
+const MIN_WINDOW_SECONDS: f64 = 1.0;
 /// Single durations are kept for as long as the window is.
-const LONGEST: f64 = 60.0;
+const MAX_WINDOW_SECONDS: f64 = 60.0;
 
 /// The time for which each threshold has been failing.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ impl AbortPolicy {
     /// Length of the window over which thresholds are evaluated, seconds.
     #[must_use]
     pub fn window(&self) -> f64 {
-        (self.after * PART).clamp(SHORTEST, LONGEST)
+        (self.after * WINDOW_SHARE).clamp(MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS)
     }
 
     /// Whether a threshold concerns single durations.

@@ -12,7 +12,7 @@ use crate::snapshot::Errors;
 use crate::verdict::Criterion;
 
 /// Below this number of requests in the window, the limit does not apply.
-const LEAST: u64 = 50;
+const MIN_REQUESTS: u64 = 50;
 /// The first part of the window, in which the limit has to be exceeded as well.
 const FIRST_PART: f64 = 0.1;
 
@@ -111,7 +111,7 @@ impl ErrorRateWatcher {
             .find_map(|(_, errors)| errors.since(before).rate)?;
         let all = errors.since(before);
         let rate = all.rate?;
-        let exceeded = *at <= begin && all.attempts >= LEAST && rate >= limit && first_part >= limit;
+        let exceeded = *at <= begin && all.attempts >= MIN_REQUESTS && rate >= limit && first_part >= limit;
         exceeded.then(|| Exceeded { rate, certain: all.http as f64 / all.attempts as f64 })
     }
 }

@@ -11,12 +11,12 @@ use super::rules::Rules;
 /// seconds.
 const TOLERANCE: f64 = 0.25;
 /// The shortest time between two loads of a playlist, whatever it promises.
-const LEAST_RELOAD: Duration = Duration::from_millis(250);
-const LONGEST: f64 = 86_400.0;
+const MIN_RELOAD: Duration = Duration::from_millis(250);
+const MAX_SECONDS: f64 = 86_400.0;
 
 /// A duration of a playlist, nanoseconds.
 pub(crate) fn to_ns(seconds: f64) -> u64 {
-    (seconds.clamp(0.0, LONGEST) * 1e9).round() as u64
+    (seconds.clamp(0.0, MAX_SECONDS) * 1e9).round() as u64
 }
 
 /// A place in a playlist.
@@ -212,7 +212,7 @@ fn differs(before: &Media, after: &Media) -> bool {
 /// of the playlist, seconds.
 pub(crate) fn reload_after(media: &Media, changed: bool, rules: &Rules, to_edge: f64) -> Duration {
     let target = media.longest_segment();
-    let target = if target > 0.0 { target.min(LONGEST) } else { 2.0 };
+    let target = if target > 0.0 { target.min(MAX_SECONDS) } else { 2.0 };
     let seconds = if changed {
         let last = media.segments.last().map_or(target, |last| last.duration);
         let near = to_edge < 4.0 * target;
@@ -220,7 +220,7 @@ pub(crate) fn reload_after(media: &Media, changed: bool, rules: &Rules, to_edge:
     } else {
         target / 2.0
     };
-    Duration::from_nanos(to_ns(seconds)).max(LEAST_RELOAD)
+    Duration::from_nanos(to_ns(seconds)).max(MIN_RELOAD)
 }
 
 #[cfg(test)]

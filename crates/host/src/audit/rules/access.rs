@@ -88,10 +88,11 @@ fn rate_example(starts: Option<&Location<'_>>) -> String {
 }
 
 fn places_of(locations: &[&Location<'_>]) -> String {
-    const MOST: usize = 3;
-    let mut places: Vec<String> = locations.iter().take(MOST).map(|location| location.head.place()).collect();
-    if locations.len() > MOST {
-        places.push(format!("and {} more", locations.len() - MOST));
+    const MAX_PLACES: usize = 3;
+    let mut places: Vec<String> =
+        locations.iter().take(MAX_PLACES).map(|location| location.head.place()).collect();
+    if locations.len() > MAX_PLACES {
+        places.push(format!("and {} more", locations.len() - MAX_PLACES));
     }
     places.join(", ")
 }

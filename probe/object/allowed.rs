@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::network::{address, halves, number, settings};
 use crate::peer::Peer;
 use crate::sys::{self, Addrinfo};
-use crate::wire::{Record, forbidden, what};
+use crate::wire::{Record, forbidden, kind};
 use crate::{lookups, pipe};
 
 /// Names kept with an address that they gave; the oldest one goes first.
@@ -213,7 +213,7 @@ pub(crate) fn report(peer: &Peer, why: u16) {
 
 fn refusal(why: u16) -> Record {
     let mut record = Record::EMPTY;
-    record.what = what::FORBIDDEN;
+    record.kind = kind::FORBIDDEN;
     record.error = why;
     record.started_ns = sys::now();
     record

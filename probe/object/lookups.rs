@@ -117,9 +117,9 @@ pub(crate) unsafe fn is_name(node: *const c_char) -> bool {
 
 /// A lookup failed: `code` is what `getaddrinfo` returned.
 pub(crate) fn failed(code: c_int, started_ns: u64, now: u64) {
-    use crate::wire::{Record, end, flag, what};
+    use crate::wire::{Record, end, flag, kind};
     let mut record = Record::EMPTY;
-    record.what = what::CONNECT_FAILED;
+    record.kind = kind::CONNECT_FAILED;
     record.end = end::NAME_NOT_RESOLVED;
     record.error = u16::try_from(code.unsigned_abs()).unwrap_or(u16::MAX);
     record.started_ns = started_ns;

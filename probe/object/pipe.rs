@@ -5,7 +5,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use crate::sys;
-use crate::wire::{self, BodyChunk, Record, what};
+use crate::wire::{self, BodyChunk, Record, kind};
 
 /// The pipe's descriptor plus one; 0 = the probe is off.
 static PIPE: AtomicI32 = AtomicI32::new(0);
@@ -44,7 +44,7 @@ pub(crate) fn open() {
     TICK.store(sys::tick(), Ordering::Relaxed);
     PIPE.store(number.wrapping_add(1), Ordering::Release);
     let mut hello = Record::EMPTY;
-    hello.what = what::HELLO;
+    hello.kind = kind::HELLO;
     hello.started_ns = sys::now();
     if !crate::network::is_readable() {
         hello.error = wire::BAD_NETWORK;
@@ -94,7 +94,7 @@ pub(crate) fn write_piece(piece: &mut BodyChunk) -> bool {
     if full {
         return false;
     }
-    (piece.magic, piece.version, piece.what) = (wire::MAGIC, wire::VERSION, what::BODY);
+    (piece.magic, piece.version, piece.kind) = (wire::MAGIC, wire::VERSION, kind::BODY);
     piece.viewer = VIEWER.load(Ordering::Relaxed);
     piece.generation = GENERATION.load(Ordering::Relaxed);
     piece.pid = sys::pid();

@@ -51,8 +51,8 @@ pub const BODY_LIMIT: u64 = 1 << 20;
 /// Bytes of a [`BodyChunk`] before its piece of the body.
 const BODY_HEADER_BYTES: usize = 9 * 4;
 
-/// `Record::what`: the subject of a record.
-pub mod what {
+/// `Record::kind`: the subject of a record.
+pub mod kind {
     /// The probe was loaded into a process. Only the common fields and `started_ns` hold. `sequence`
     /// counts from here: a process that executes another program keeps its pid and writes another HELLO.
     /// `error` is [`super::BAD_NETWORK`] if [`super::NETWORK_ENVIRONMENT`] could not be read.
@@ -221,7 +221,7 @@ pub mod cache {
     pub const OTHER: u8 = 3;
 }
 
-/// One fact from inside one viewer. Fields that `what` and `flags` do not mark as valid are 0.
+/// One fact from inside one viewer. Fields that `kind` and `flags` do not mark as valid are 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -229,8 +229,8 @@ pub struct Record {
     pub magic: u32,
     /// [`VERSION`].
     pub version: u16,
-    /// One of [`what`].
-    pub what: u8,
+    /// One of [`kind`].
+    pub kind: u8,
     /// One of [`end`].
     pub end: u8,
     /// Viewer number, from 1 (0 = the self-test at the start).
@@ -339,7 +339,7 @@ impl Record {
     pub const EMPTY: Self = Self {
         magic: MAGIC,
         version: VERSION,
-        what: 0,
+        kind: 0,
         end: 0,
         viewer: 0,
         generation: 0,
@@ -450,8 +450,8 @@ pub struct BodyChunk {
     pub magic: u32,
     /// [`VERSION`].
     pub version: u16,
-    /// [`what::BODY`].
-    pub what: u8,
+    /// [`kind::BODY`].
+    pub kind: u8,
     /// Keeps the header free of padding.
     pub reserved: u8,
     /// As in [`Record`].
@@ -477,7 +477,7 @@ impl BodyChunk {
     pub const EMPTY: Self = Self {
         magic: 0,
         version: 0,
-        what: 0,
+        kind: 0,
         reserved: 0,
         viewer: 0,
         generation: 0,
@@ -546,7 +546,7 @@ impl<'a> Frame<'a> {
         if u32::from_ne_bytes([m0, m1, m2, m3]) != MAGIC || u16::from_ne_bytes([v0, v1]) != VERSION {
             return Err(NotAFrame);
         }
-        if kind != what::BODY {
+        if kind != kind::BODY {
             let Some(bytes) = bytes.get(..RECORD_BYTES) else { return Ok(None) };
             let record = Record::from_bytes(bytes).ok_or(NotAFrame)?;
             return Ok(Some((Self::Record(record), RECORD_BYTES)));

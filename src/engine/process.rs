@@ -58,7 +58,7 @@ pub(crate) trait Monitor {
     fn media(&self) -> Option<Duration>;
 
     /// The message of the process that explains best why it ended.
-    fn complaint(&self) -> Option<&str>;
+    fn last_error(&self) -> Option<&str>;
 }
 
 /// Why a process ended, as far as this program caused it.
@@ -259,8 +259,8 @@ fn reason<M: Monitor>(
         EndClass::Failed if ending.is_success() => "ended without playing anything (exit code 0)".to_owned(),
         _ => ending.to_string(),
     };
-    match monitor.complaint().map(secrets::redact) {
-        Some(complaint) => format!("{complaint}; {how}"),
+    match monitor.last_error().map(secrets::redact) {
+        Some(last_error) => format!("{last_error}; {how}"),
         None if class == EndClass::Failed => format!("{} printed no error; {how}", M::PLAYER),
         None if cause.killed => how,
         None if class == EndClass::Stopped && !monitor.has_played() && uptime >= LONGEST_START => {

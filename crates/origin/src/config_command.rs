@@ -41,9 +41,9 @@ fn show(output: ShowArgs, args: &OriginArgs) -> Result<(), Failure> {
 
 /// The stream of a profile, and what follows from it.
 fn resolved(profile: &Profile) -> Result<(Stream, Derived), Failure> {
-    let stream = Stream::of(profile)?;
-    Serving::of(profile)?;
-    let derived = Derived::of(&stream);
+    let stream = Stream::from_profile(profile)?;
+    Serving::from_profile(profile)?;
+    let derived = Derived::from_stream(&stream);
     Ok((stream, derived))
 }
 

@@ -170,8 +170,8 @@ impl Detection {
             let stdout = String::from_utf8_lossy(stdout);
             self.answer = Some(Ok(read(&stdout, &stderr, !self.refused_datetime)));
         } else if self.refused_datetime {
-            let complaint = stderr.lines().map(str::trim).find(|line| !line.is_empty());
-            self.answer = Some(Err(complaint.unwrap_or("nothing").chars().take(300).collect()));
+            let message = stderr.lines().map(str::trim).find(|line| !line.is_empty());
+            self.answer = Some(Err(message.unwrap_or("nothing").chars().take(300).collect()));
         } else {
             self.refused_datetime = true;
         }

@@ -135,7 +135,7 @@ impl Monitor for FfmpegMonitor {
         Some(Duration::from_micros(self.media_us))
     }
 
-    fn complaint(&self) -> Option<&str> {
+    fn last_error(&self) -> Option<&str> {
         self.log.reasons().cause().map(|cause| cause.text.as_str())
     }
 }

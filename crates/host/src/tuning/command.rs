@@ -8,7 +8,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_os::output;
 
-use crate::tuning::args::{PersistArgs, TableFormat, TuneArgs, TuneCommand, WhatArgs};
+use crate::tuning::args::{PersistArgs, SelectionArgs, TableFormat, TuneArgs, TuneCommand};
 use crate::tuning::comparison::{Comparison, Selection, Setting, State, compare};
 use crate::tuning::profile::{self, Profile};
 use crate::tuning::{apply, output as view, persist, sysctl};
@@ -19,30 +19,30 @@ use crate::tuning::{apply, output as view, persist, sysctl};
 /// There is no such profile, or a setting or file cannot be read or written.
 pub fn run(args: TuneArgs) -> Result<Exit, Failure> {
     match args.command() {
-        TuneCommand::Show(what) => show(&what),
-        TuneCommand::Check(what) => check(&what),
-        TuneCommand::Diff(what) => diff(&what),
+        TuneCommand::Show(selection) => show(&selection),
+        TuneCommand::Check(selection) => check(&selection),
+        TuneCommand::Diff(selection) => diff(&selection),
         TuneCommand::Apply(change) => apply::apply(&change),
         TuneCommand::Persist(args) => persist(&args),
         TuneCommand::Undo(args) => apply::undo(&args),
     }
 }
 
-fn show(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = compare_host(what)?;
-    output::print(&print(&table, what.format, |_| true)?)?;
+fn show(selection: &SelectionArgs) -> Result<Exit, Failure> {
+    let (_, table) = compare_host(selection)?;
+    output::print(&print(&table, selection.format, |_| true)?)?;
     Ok(Exit::Pass)
 }
 
-fn check(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = compare_host(what)?;
-    output::print(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
+fn check(selection: &SelectionArgs) -> Result<Exit, Failure> {
+    let (_, table) = compare_host(selection)?;
+    output::print(&print(&table, selection.format, |setting| setting.state != State::Good)?)?;
     Ok(if table.settings.iter().any(Setting::differs) { Exit::Criteria } else { Exit::Pass })
 }
 
-fn diff(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = compare_host(what)?;
-    match what.format {
+fn diff(selection: &SelectionArgs) -> Result<Exit, Failure> {
+    let (_, table) = compare_host(selection)?;
+    match selection.format {
         TableFormat::Text => output::print(&view::diff(&table)),
         TableFormat::Json => output::print(&view::json(&table)?),
     }?;
@@ -66,13 +66,16 @@ pub(super) fn print_done(text: &str) {
 }
 
 /// Reads the selected profile and compares this machine with it.
-pub(super) fn compare_host(what: &WhatArgs) -> Result<(Profile, Comparison), Failure> {
-    let profile = read_profile(&what.profile, what.variant.as_deref())?;
+pub(super) fn compare_host(selection: &SelectionArgs) -> Result<(Profile, Comparison), Failure> {
+    let profile = read_profile(&selection.profile, selection.variant.as_deref())?;
     let machine = sysctl::machine(profile.key.keys());
-    let variant = what.variant.iter().map(|variant| format!("-{variant}"));
-    let name = std::iter::once(what.profile.clone()).chain(variant).collect();
-    let table =
-        compare(&profile, &Selection { profile: name, clients: what.clients, only: &what.only }, &machine);
+    let variant = selection.variant.iter().map(|variant| format!("-{variant}"));
+    let name = std::iter::once(selection.profile.clone()).chain(variant).collect();
+    let table = compare(
+        &profile,
+        &Selection { profile: name, clients: selection.clients, only: &selection.only },
+        &machine,
+    );
     Ok((profile, table))
 }
 
@@ -88,7 +91,7 @@ fn read_profile(name: &str, variant: Option<&str>) -> Result<Profile, Failure> {
     profile::parse(name, profile::built_in(name)?, variant)
 }
 
-pub(super) fn make_folder(folder: &Path) -> Result<(), Failure> {
+pub(super) fn create_directory(folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder).map_err(|error| {
         Failure::usage(format!("cannot create the directory {}", folder.display()))
             .caused_by(error)
@@ -97,9 +100,9 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
-    let what = &args.what;
-    let profile = read_profile(&what.profile, what.variant.as_deref())?;
-    let name = Path::new(&what.profile).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let selection = &args.selection;
+    let profile = read_profile(&selection.profile, selection.variant.as_deref())?;
+    let name = Path::new(&selection.profile).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     if args.remove {
         let mut removed = 0;
         for path in persist::paths(&name).iter().map(|path| args.root.join(path)).filter(|path| path.exists())
@@ -116,10 +119,10 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Pass);
     }
     let existing = existing(&args.root, &name, &profile)?;
-    for file in persist::files(&name, &profile, what.clients, &what.only, &existing) {
+    for file in persist::files(&name, &profile, selection.clients, &selection.only, &existing) {
         let path = args.root.join(&file.path);
         if let Some(folder) = path.parent() {
-            make_folder(folder)?;
+            create_directory(folder)?;
         }
         output::write_file(&path, &file.text)?;
         print_done(&format!("wrote: {}\n", path.display()));

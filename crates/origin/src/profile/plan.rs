@@ -49,12 +49,12 @@ impl Plan {
         };
         let mut profile = with_flags(&before, args)?;
         profile.adapt(&before, args)?;
-        let (stream, mut serving) = (Stream::of(&profile)?, Serving::of(&profile)?);
+        let (stream, mut serving) = (Stream::from_profile(&profile)?, Serving::from_profile(&profile)?);
         if args.service.faulty() || args.service.embedded {
             // This program then writes lines of its own, as text, so nginx has to write text too.
             serving.log.gzip_level = 0;
         }
-        let derived = Derived::of(&stream);
+        let derived = Derived::from_stream(&stream);
         let unused_options = unused_options::check(args, &profile);
         Ok(Self { profile, stream, serving, derived, unused_options })
     }

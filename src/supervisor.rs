@@ -35,7 +35,7 @@ pub enum StopReason {
     Elapsed,
     /// A signal or the user asked it to end.
     Asked,
-    /// Every viewer had played the stream to its end, or been given up.
+    /// Every viewer had played the stream to its end or failed permanently.
     AllGone,
     /// No viewer had played, and it was clear that none would.
     NothingPlays,

@@ -17,7 +17,7 @@ use crate::sys::{self, Addrinfo};
 use crate::wire::{Record, forbidden, kind};
 use crate::{lookups, pipe};
 
-/// Names kept with an address that they gave; the oldest one goes first.
+/// Number of names that are kept, each with an address that it resolved to; a new one replaces the oldest.
 const MAX_NAMES: usize = 128;
 /// Longest name of a host (RFC 1035, 2.3.4).
 const NAME_ROOM: usize = 255;
@@ -95,7 +95,7 @@ fn with<R>(work: impl FnOnce(&mut Names) -> R) -> Option<R> {
     Some(result)
 }
 
-/// Keeps the addresses that a lookup of `node` gave.
+/// Keeps the addresses that a lookup of `node` returned.
 ///
 /// # Safety
 /// `node` is NUL-terminated, and `list` is the list that `getaddrinfo` returned.
@@ -107,7 +107,7 @@ pub(crate) unsafe fn keep(node: *const c_char, list: *const Addrinfo) {
     // SAFETY: every element of the list is valid until its owner frees it, after this call.
     while let Some(entry) = unsafe { next.as_ref() } {
         next = entry.next;
-        // SAFETY: the element names its address and the length of that.
+        // SAFETY: the element holds its address and that address's length.
         let Some(peer) = (unsafe { Peer::read(entry.addr.cast(), entry.addrlen) }) else { continue };
         let peer = Peer { port: 0, ..peer.canonical() };
         with(|names| {

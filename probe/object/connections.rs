@@ -1,7 +1,7 @@
 //! The wrappers around the C library's calls that make and end connections.
 //!
-//! Each calls the real function first (`close` and `shutdown` last), and then looks at what came of
-//! it, if it is about a TCP socket.
+//! Each calls the real function first (`close` and `shutdown` last), and then handles the
+//! result if the descriptor is a TCP socket.
 
 use core::ffi::{c_char, c_int, c_void};
 

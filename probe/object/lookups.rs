@@ -1,6 +1,6 @@
 //! Durations of the latest name lookups, kept until their connection is established.
 //!
-//! Matched by address, not by thread: some programs resolve names in threads of their own.
+//! They are matched by address, not by thread, because some programs resolve names in threads of their own.
 
 use core::cell::UnsafeCell;
 use core::ffi::{c_char, c_int};
@@ -9,9 +9,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::peer::Peer;
 use crate::sys::Addrinfo;
 
-/// Lookups kept; the oldest one goes first.
+/// Number of lookups that are kept; a new one replaces the oldest.
 const MAX_LOOKUPS: usize = 8;
-/// Addresses kept of one lookup.
+/// Number of addresses that are kept of one lookup.
 const MAX_ADDRESSES: usize = 8;
 
 struct Lookup {
@@ -39,7 +39,7 @@ static TICKETS: AtomicU32 = AtomicU32::new(0);
 
 fn with<R>(work: impl FnOnce(&mut [Lookup; MAX_LOOKUPS]) -> R) -> Option<R> {
     if KEPT_LOOKUPS.busy.swap(true, Ordering::Acquire) {
-        // Another thread, or the code that this signal handler interrupted, is at it.
+        // Another thread, or the code that this signal handler interrupted, is using the list.
         return None;
     }
     // SAFETY: `busy` was free and is ours until it is released below.
@@ -58,7 +58,7 @@ pub(crate) unsafe fn keep(duration_ns: u64, list: *const Addrinfo) {
     for place in &mut peers {
         // SAFETY: every element of the list is valid until its owner frees it, after this call.
         let Some(entry) = (unsafe { next.as_ref() }) else { break };
-        // SAFETY: the element names its address and the length of that.
+        // SAFETY: the element holds its address and that address's length.
         if let Some(peer) = unsafe { Peer::read(entry.addr.cast(), entry.addrlen) } {
             *place = peer;
         }
@@ -73,7 +73,7 @@ pub(crate) unsafe fn keep(duration_ns: u64, list: *const Addrinfo) {
     });
 }
 
-/// The latest lookup that gave this peer: its duration and its ticket.
+/// Finds the latest lookup that returned this address: its duration and its ticket.
 pub(crate) fn find(peer: &Peer) -> Option<(u64, u32)> {
     let same = |kept: &Peer| {
         kept.family == peer.family
@@ -89,7 +89,7 @@ pub(crate) fn find(peer: &Peer) -> Option<(u64, u32)> {
     })?
 }
 
-/// Notes that a lookup led to a connection; `false` if another connection was quicker.
+/// Marks a lookup as used by a connection; `false` if another connection has already used it.
 pub(crate) fn take(ticket: u32) -> bool {
     with(|lookups| match lookups.iter_mut().find(|lookup| ticket != 0 && lookup.ticket == ticket) {
         Some(lookup) => {
@@ -115,7 +115,7 @@ pub(crate) unsafe fn is_name(node: *const c_char) -> bool {
     !digits && !text.contains(&b':')
 }
 
-/// A lookup failed: `code` is what `getaddrinfo` returned.
+/// Reports a failed lookup; `code` is what `getaddrinfo` returned.
 pub(crate) fn failed(code: c_int, started_ns: u64, now: u64) {
     use crate::wire::{Record, end, flag, kind};
     let mut record = Record::EMPTY;

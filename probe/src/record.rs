@@ -51,7 +51,7 @@ pub const BODY_LIMIT: u64 = 1 << 20;
 /// Bytes of a [`BodyChunk`] before its piece of the body.
 const BODY_HEADER_BYTES: usize = 9 * 4;
 
-/// `Record::kind`: the subject of a record.
+/// `Record::kind`: the kind of event that a record reports.
 pub mod kind {
     /// The probe was loaded into a process. Only the common fields and `started_ns` hold. `sequence`
     /// counts from here: a process that executes another program keeps its pid and writes another HELLO.
@@ -60,7 +60,7 @@ pub mod kind {
     /// A request and its response (or the lack of it) are over. Interim (1xx) responses are skipped;
     /// a redirect is an exchange of its own.
     pub const EXCHANGE: u8 = 2;
-    /// A connection could not be made: name not resolved, connect refused, timed out or given up.
+    /// A connection could not be made: name not resolved, connection refused, timed out, or abandoned.
     /// One record per attempt: of the addresses of a name some may fail while another one works.
     /// `idle_ns` is the time until it failed.
     pub const CONNECT_FAILED: u8 = 3;
@@ -91,11 +91,11 @@ pub mod forbidden {
 
 /// `Record::body`: whether the body of the response was sent in [`BodyChunk`]s.
 pub mod body {
-    /// It was not: it is not a playlist, or the exchange ended before its response was whole.
+    /// Not sent: the body is not a playlist, or the exchange ended before its response was whole.
     pub const NONE: u8 = 0;
-    /// All of it was.
+    /// All of it was sent.
     pub const WHOLE: u8 = 1;
-    /// Its first [`super::BODY_LIMIT`] bytes were.
+    /// Its first [`super::BODY_LIMIT`] bytes were sent.
     pub const CUT: u8 = 2;
     /// A piece of it is missing, because the pipe was too full for it.
     pub const LOST: u8 = 3;
@@ -165,7 +165,7 @@ pub mod end {
     pub const PROCESS_EXIT: u8 = 6;
     /// The name did not resolve (`error` holds getaddrinfo's EAI code, positive).
     pub const NAME_NOT_RESOLVED: u8 = 7;
-    /// The connection was refused, timed out or given up (`error` holds the errno, 0 = given up).
+    /// The connection was refused, timed out, or abandoned (`error` holds the errno, 0 = abandoned).
     pub const NOT_CONNECTED: u8 = 8;
 }
 
@@ -627,7 +627,7 @@ pub struct TargetHash {
     place: Place,
     /// Bytes of [`DIRECTIVE`] that are held back, besides the `?` or `&` before them.
     held: u8,
-    /// A parameter went into the hash: the next one follows a `&`, even if a directive came first.
+    /// Whether a parameter was hashed: the next one follows a `&`, even if a directive came first.
     parameters: bool,
 }
 

@@ -58,7 +58,7 @@ pub fn command() -> Command {
     Cli::command()
 }
 
-/// The properties of the program that its start-up needs.
+/// The properties of the program that its startup needs.
 #[must_use]
 pub fn program() -> Program {
     Program {

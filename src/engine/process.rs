@@ -39,7 +39,7 @@ pub(crate) trait Monitor {
     /// Takes error output of the process.
     fn stderr(&mut self, bytes: &[u8]);
 
-    /// Called once a second. Returns whether the process stands still: it has read no media for too long.
+    /// Called once a second. Returns whether the process makes no progress: it has read no media for too long.
     fn tick(&mut self) -> bool;
 
     /// The process is being stopped.
@@ -64,11 +64,11 @@ pub(crate) trait Monitor {
 /// Why a process ended, as far as this program caused it.
 #[derive(Debug, Default)]
 struct Cause {
-    /// The session was over.
+    /// Whether the session was over.
     stopped: bool,
-    /// The viewer had stalled and was to be restarted.
+    /// Whether the viewer had stalled and was to be restarted.
     stalled: bool,
-    /// It did not stop when it was asked to.
+    /// Whether it had to be killed, because it did not stop when it was asked to.
     killed: bool,
 }
 

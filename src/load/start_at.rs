@@ -19,10 +19,10 @@ pub enum StartAt {
     Time(Time),
 }
 
-/// How long to wait.
+/// The wait until the start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// This long.
+    /// Wait for this time.
     For(Duration),
     /// Not at all: the time passed recently.
     Late(Duration),
@@ -31,7 +31,7 @@ pub enum Wait {
 }
 
 impl StartAt {
-    /// How long to wait at `now`.
+    /// Returns the wait at `now`.
     #[must_use]
     pub fn wait(self, now: &Zoned) -> Wait {
         let moment = match self {

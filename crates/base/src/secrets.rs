@@ -83,7 +83,7 @@ pub struct Secrets {
     found: BTreeMap<Reference, String>,
     /// Every text that must not be shown, the longest first.
     hidden: Vec<String>,
-    /// Any came from a file or the environment.
+    /// Whether any came from a file or the environment.
     read: bool,
     /// Whether a configuration is only shown: then secrets that were not read are replaced by placeholders.
     made_up: bool,

@@ -14,7 +14,7 @@ use hls_swarm_os::{output, pid1, secrets};
 use crate::layers::{self, Environment, Given};
 use crate::{arguments, clap_error};
 
-/// A program, as its start-up needs to know it.
+/// The properties of a program that its startup needs.
 #[derive(Debug)]
 pub struct Program {
     /// Its command line, with all commands.

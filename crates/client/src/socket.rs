@@ -161,7 +161,7 @@ impl Socket {
     /// The kernel's facts; `None` before Linux 4.6.
     ///
     /// The kernel notes the state before it locks the socket to read its counters: a FIN that arrives in between
-    /// is counted as a byte while the state knows nothing of it. Where the state shows no FIN and a second read
+    /// is counted as a byte while the state does not show it yet. Where the state shows no FIN and a second read
     /// finds the same count, the state is younger than the first count and shows whether it includes one.
     pub(crate) fn info(&self) -> Option<TcpInfo> {
         const LOOKS: u32 = 4;

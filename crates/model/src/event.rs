@@ -117,7 +117,7 @@ pub enum Event {
         ending: ProcessExit,
         /// Whether it had to be killed.
         killed: bool,
-        /// The reason, as a text that is the same for equal causes; empty if it was stopped without a complaint.
+        /// The reason, as a text that is the same for equal causes; empty if it was stopped and had reported no error.
         reason: String,
         /// Seconds from its start.
         uptime_seconds: f64,

@@ -32,7 +32,7 @@ fn value(reference: &Reference) -> Result<String, Failure> {
         Reference::File(path) => std::fs::read_to_string(path).map_err(|error| {
             Failure::usage(format!("{reference}: the secret does not exist"))
                 .caused_by(error)
-                .help("name a text file that you may read, with an absolute path")
+                .help("name a text file that you can read, with an absolute path")
         })?,
     };
     let value = value.strip_suffix('\n').map_or(value.as_str(), |line| line.trim_end_matches('\r'));

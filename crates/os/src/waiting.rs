@@ -66,7 +66,7 @@ fn schedstat(line: &str) -> Option<Waiting> {
 /// A child of this process that was stopped (SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU), or continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It stands still.
+    /// It is stopped.
     Stopped(u32),
     /// It runs again. The kernel drops the report of a stop if the child was continued before it was read.
     Continued(u32),

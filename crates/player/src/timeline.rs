@@ -14,7 +14,7 @@ const MAX_SEGMENTS: usize = 100_000;
 pub enum Arrival {
     /// All of it arrived, and it is media.
     Whole,
-    /// It failed, was cut, holds something else than media, or was never requested.
+    /// It failed, was cut, does not contain media, or was never requested.
     Missing,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Timeline {
     front_ns: u64,
     /// The duration of the segment before, for those whose own is not known.
     usual_ns: u64,
-    /// The first number after a restart of the media sequence numbers is still to come.
+    /// Whether the first number after a restart of the media sequence numbers has not been seen yet.
     restarts: bool,
     /// What is added to media sequence numbers since such a restart, modulo 2^64.
     shift: u64,

@@ -6,21 +6,21 @@ use nix::sys::signal::Signal;
 
 use crate::processes;
 
-/// How long the work goes on if the test is killed, seconds.
+/// Time after which the work ends if the test is killed, seconds.
 const MAX_SECONDS: &str = "120";
 
 /// Endless loops, which end with this value.
 pub struct OtherWork(Vec<Child>);
 
 impl OtherWork {
-    /// A loop for each processor, at this niceness.
+    /// Starts a loop for each processor, at this niceness.
     pub fn on_all_processors(niceness: u8) -> Self {
         let processors = std::thread::available_parallelism().unwrap().get();
         let niceness = niceness.to_string();
         Self((0..processors).map(|_| endless(&["nice", "-n", &niceness])).collect())
     }
 
-    /// A loop that shares the first processor with what is bound to it.
+    /// Starts a loop on the first processor, which it shares with the processes that are bound to it.
     pub fn on_the_first_processor() -> Self {
         Self(vec![endless(&["taskset", "-c", "0"])])
     }

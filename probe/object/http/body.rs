@@ -70,7 +70,7 @@ impl Body {
         }
     }
 
-    /// The body begins: `may` it be a playlist, or is it one whatever it begins with (`must`)?
+    /// Begins a body: `may` it be a playlist, and `must` it be one regardless of its first bytes?
     pub(super) fn begin_body(&mut self, may: bool, must: bool) {
         self.host(b"");
         self.address = self.chunk.length as usize;

@@ -70,7 +70,7 @@ pub enum TlsBackend {
 pub struct Capabilities {
     /// The version as the binary prints it (`5.1.9-0+deb12u1`); for display, never for decisions.
     pub version: String,
-    /// `-loglevel datetime+…` is understood.
+    /// Whether it supports `-loglevel datetime+…`.
     pub log_datetime: bool,
     /// The TLS library, as configured.
     pub tls: TlsBackend,

@@ -63,7 +63,8 @@ pub(super) fn plots(report: &Report) -> Markup {
         curve("p95", "three", 1000.0, |p| Some(p.latency?.p95)),
         curve("p50", "one", 1000.0, |p| Some(p.latency?.p50)),
     ];
-    let errors = vec![curve("failed requests and connects", "four", 1.0 / step, |p| Some(p.errors as f64))];
+    let errors =
+        vec![curve("failed requests and connections", "four", 1.0 / step, |p| Some(p.errors as f64))];
     let load = vec![
         curve("all processors busy", "three", 1.0, |p| p.cpu_percent),
         curve("this program, of one processor", "one", 1.0, |p| p.own_cpu_percent),

@@ -119,7 +119,7 @@ pub(super) fn responses(Report { snapshot, .. }: &Report) -> Markup {
     let others = [
         ("interrupted by the peer or the network", errors.broken),
         ("timed out", errors.timeouts),
-        ("connects failed", errors.connect),
+        ("failed connections", errors.connect),
     ];
     let others = others.into_iter().chain(events(snapshot));
     let others = others.map(|(label, times)| named_figure(label, &count(times)));
@@ -210,7 +210,7 @@ pub(super) fn viewers(Report { snapshot, .. }: &Report) -> Markup {
         ("processes started", count(lifetimes.starts)),
         ("of these, restarts", count(lifetimes.restarts)),
         ("viewers that played", count(lifetimes.played)),
-        ("viewers given up", count(lifetimes.given_up)),
+        ("viewers that failed permanently", count(lifetimes.given_up)),
         ("exited successfully", count(lifetimes.exits.success)),
         ("exited with an error", count(lifetimes.exits.error)),
         ("ended by a signal", count(lifetimes.exits.signal)),

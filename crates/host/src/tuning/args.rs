@@ -11,7 +11,7 @@ pub struct TuneArgs {
     /// The command; without one the settings are shown.
     #[command(subcommand)]
     pub command: Option<TuneCommand>,
-    /// The same as flags.
+    /// The command written as flags.
     #[command(flatten)]
     pub flags: TuneFlags,
 }
@@ -110,7 +110,7 @@ pub struct SelectionArgs {
     pub format: TableFormat,
 }
 
-/// `apply`.
+/// The arguments of `apply`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ChangeArgs {
     /// The selected settings.
@@ -121,7 +121,7 @@ pub struct ChangeArgs {
     pub state: Option<PathBuf>,
 }
 
-/// `undo`.
+/// The arguments of `undo`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct UndoArgs {
     /// File in which `apply` kept the former values
@@ -129,7 +129,7 @@ pub struct UndoArgs {
     pub state: Option<PathBuf>,
 }
 
-/// `persist`.
+/// The arguments of `persist`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct PersistArgs {
     /// The selected settings.

@@ -13,7 +13,7 @@ use crate::tuning::comparison::{Comparison, Selection, Setting, State, compare};
 use crate::tuning::profile::{self, Profile};
 use crate::tuning::{apply, output as view, persist, sysctl};
 
-/// Shows, checks, changes or reverts the settings of this machine.
+/// Shows, checks, changes, or reverts the settings of this machine.
 ///
 /// # Errors
 /// There is no such profile, or a setting or file cannot be read or written.
@@ -91,9 +91,9 @@ fn read_profile(name: &str, variant: Option<&str>) -> Result<Profile, Failure> {
     profile::parse(name, profile::built_in(name)?, variant)
 }
 
-pub(super) fn create_directory(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(|error| {
-        Failure::usage(format!("cannot create the directory {}", folder.display()))
+pub(super) fn create_directory(directory: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(directory).map_err(|error| {
+        Failure::usage(format!("cannot create the directory {}", directory.display()))
             .caused_by(error)
             .help("run it as root, or name another directory (--root DIR, --state FILE)")
     })
@@ -121,21 +121,21 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
     let existing = existing(&args.root, &name, &profile)?;
     for file in persist::files(&name, &profile, selection.clients, &selection.only, &existing) {
         let path = args.root.join(&file.path);
-        if let Some(folder) = path.parent() {
-            create_directory(folder)?;
+        if let Some(directory) = path.parent() {
+            create_directory(directory)?;
         }
         output::write_file(&path, &file.text)?;
         print_done(&format!("wrote: {}\n", path.display()));
     }
     if args.root == Path::new("/") {
         print_done(
-            "in effect at the next boot; now: sysctl --system, systemctl daemon-reload, a new login\n",
+            "in effect from the next boot; to apply them now: sysctl --system, systemctl daemon-reload, and a new login\n",
         );
     }
     Ok(Exit::Pass)
 }
 
-/// Reads what the files must not make worse; nothing for the files of an image.
+/// Reads the current settings, which the new files must not make worse. For an image there are none.
 fn existing(root: &Path, name: &str, profile: &Profile) -> Result<persist::Existing, Failure> {
     if root != Path::new("/") {
         return Ok(persist::Existing::default());

@@ -83,7 +83,7 @@ mod tests {
         assert!(!requested(1, 1, 7, true));
         assert!(!requested(1, 1, 8, false), "another object");
         assert!(!requested(2, 1, 7, true), "another viewer");
-        assert!(!requested(1, 2, 7, true), "another process, which tries anew");
+        assert!(!requested(1, 2, 7, true), "another process, which tries for the first time");
         assert!(requested(1, 1, 7, true) && requested(1, 1, 7, false));
         assert!(!requested(1, 1, 7, false), "it had succeeded");
     }

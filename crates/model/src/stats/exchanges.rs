@@ -83,7 +83,7 @@ fn is_bad_body(exchange: &Exchange, fault: Option<Fault>) -> bool {
     matches!(fault, Some(Fault::Content(_))) || (served && fault == Some(Fault::Broken))
 }
 
-/// Requests and connects that were tried, and how they failed.
+/// Counts of requests and connection attempts, and of how they failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failures {
     /// An exchange that the viewer closed after this much silence ran into its timeout.
@@ -163,7 +163,7 @@ impl Failures {
     }
 }
 
-/// The number of different reasons of failed connects that are counted separately.
+/// The number of different reasons for failed connections that are counted separately.
 const REASONS: usize = 50;
 
 /// Bytes that the kernel counted, and those of them that viewers read.
@@ -305,7 +305,7 @@ impl Exchanges {
         (expected > 0).then(|| self.kernel.plain_read as f64 / expected as f64)
     }
 
-    /// Reasons of failed connects, by the operating system's messages.
+    /// Reasons for failed connections, by the operating system's messages.
     #[must_use]
     pub fn connect_failures(&self) -> Vec<(String, u64)> {
         self.connect_failures.iter().map(|(reason, count)| (reason.clone(), *count)).collect()
@@ -328,7 +328,7 @@ impl Exchanges {
         self.times.iter().filter_map(|(timing, times)| Some((timing, times.as_deref()?)))
     }
 
-    /// Latencies so far; the start-up time is the caller's.
+    /// Latencies so far; the startup time is the caller's.
     #[must_use]
     pub fn latency(&self) -> Latency {
         let mut latency = Latency::default();

@@ -102,8 +102,8 @@ impl History {
         }
     }
 
-    /// The series up to now; the step that is going on is its last point if anything came in it. What
-    /// little came in the first half of a last step counts for the one before.
+    /// The series up to now. The current step is its last point if it has any events; events in the first half of a
+    /// last step count for the step before.
     #[must_use]
     pub fn series(&self, now: Totals) -> Series {
         let mut series = self.series.clone();

@@ -23,7 +23,7 @@ pub(crate) struct Variants {
     figures: Vec<Figures>,
     /// The indices of the figures, by name.
     places: HashMap<String, usize>,
-    /// What belongs to none of them.
+    /// Figures of requests that belong to none of them.
     other: Box<Figures>,
     /// By viewer: what it has received.
     received: HashMap<u32, Vec<Received>>,

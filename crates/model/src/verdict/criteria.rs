@@ -137,13 +137,13 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
     let mut criteria = vec![
         Criterion::new(
             names::VIEWERS_PLAYED,
-            "every viewer that had the time has played",
+            "every expected viewer has played",
             Some(played),
             played >= 1.0,
         ),
         Criterion::new(
             names::GIVEN_UP,
-            "no viewer was given up",
+            "no viewer failed permanently",
             Some(snapshot.lifetimes.given_up as f64),
             snapshot.lifetimes.given_up == 0,
         ),

@@ -45,7 +45,7 @@ impl ErrorRateLimit {
 /// The error rates of the window in which the limit was exceeded, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Exceeded {
-    /// Failed requests and connects over all.
+    /// The share of requests and connection attempts that failed.
     pub rate: f64,
     /// Responses with a status of 400 or above over all: failures that the load generator cannot have caused.
     pub certain: f64,

@@ -12,20 +12,20 @@ use crate::snapshot::{Generator, Snapshot};
 /// processors: at 0.08 to 0.15 the media that played was within 1 % of the media that was due, as without any waiting;
 /// at 0.38 it was 30 % less, and a healthy stream failed.
 const MAX_WAITING: f64 = 0.2;
-/// From this share on, latencies and startup times are visibly too long, but playback is not.
+/// Share of waiting from which latencies and startup times are visibly too long, although playback is not affected.
 const SOME_WAITING: f64 = 0.05;
-/// The longest time that one viewer may wait: longer than this, and a live stream runs out of what a viewer buffers.
-/// Also the longest time that this program may stand still: it evaluates viewers too late, and
-/// may count its own pauses as stalls. Seconds.
+/// The longest time that one viewer may wait for a processor, seconds: a longer wait uses up what a viewer of a live
+/// stream buffers. Also the longest pause of this program itself, after which it would evaluate viewers too late and could
+/// count its own pauses as stalls.
 const LONGEST_PAUSE: f64 = 3.0;
 /// The largest share of the run for which the control group may be throttled. Beyond 1 %, the 99th percentile of a
 /// latency measures the quota.
 const MAX_THROTTLED: f64 = 0.01;
 /// Timers that fire later than this (99th percentile) make the program's own figures inaccurate, milliseconds.
 const MAX_LAG_MS: f64 = 500.0;
-/// Share of the seconds with busy processors from which on a warning is given.
+/// Share of seconds with busy processors from which a warning is given.
 const MOSTLY_SATURATED: f64 = 0.5;
-/// Kernel and probe have to agree on bytes this well.
+/// Minimum agreement between the byte counts of the probe and the kernel.
 const MIN_AGREEMENT: f64 = 0.999;
 
 /// The reasons why a run proves nothing; empty if it is valid.
@@ -42,12 +42,12 @@ pub(super) fn invalid(snapshot: &Snapshot) -> Vec<String> {
     because
 }
 
-/// How often this machine could not give viewers what they need. That is not the stream's fault.
+/// The number of times that this machine refused a viewer a resource, which is not the fault of the stream.
 pub(super) fn exhausted(snapshot: &Snapshot) -> u64 {
     snapshot.counters[Counter::Exhausted].unwrap_or(0)
 }
 
-/// What was not measured, or not measured consistently.
+/// The reasons why figures are incomplete or contradict each other.
 fn lost(snapshot: &Snapshot) -> Vec<String> {
     let mut because = Vec::new();
     let records = snapshot.generator.events_lost;
@@ -66,7 +66,7 @@ fn lost(snapshot: &Snapshot) -> Vec<String> {
     because
 }
 
-/// How the processes of this run were kept from running.
+/// The reasons why processes of this run could not run when they needed to.
 fn starved(snapshot: &Snapshot) -> Vec<String> {
     let generator = &snapshot.generator;
     let waits = &generator.waits;
@@ -138,7 +138,7 @@ pub(super) fn undecided(snapshot: &Snapshot, timings: &dyn Timings, thresholds: 
     because.collect()
 }
 
-/// What makes figures less exact, but not invalid.
+/// The warnings: conditions that make figures less exact but not invalid.
 pub(super) fn warnings(snapshot: &Snapshot) -> Vec<String> {
     let Generator { saturated_seconds, sampled_seconds, waits, .. } = &snapshot.generator;
     let waiting = waits.of_viewers();

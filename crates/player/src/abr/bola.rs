@@ -20,7 +20,7 @@ const FAST: f64 = 3.0;
 const SLOW: f64 = 8.0;
 const SAFETY: f64 = 0.9;
 const DEFAULT_BITS: f64 = 1_000_000.0;
-/// A segment is looked at after this many seconds, and given up if it takes this many times its duration.
+/// Seconds after which a segment's progress is checked, and the multiple of its duration above which it is abandoned.
 pub(crate) const GRACE: f64 = 0.5;
 const ABANDON: f64 = 1.8;
 

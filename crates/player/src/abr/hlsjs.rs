@@ -92,7 +92,7 @@ pub(crate) struct HlsJs {
     estimator: Estimator,
     /// Seconds that the last playlist took from its first byte on.
     playlist: f64,
-    /// The level that a segment was given up for; it is kept until one of its segments has arrived.
+    /// The level for which a segment was abandoned; it is kept until one of its segments has arrived.
     forced: Option<usize>,
 }
 

@@ -173,7 +173,7 @@ pub(crate) enum Change {
     Changed,
     /// An older playlist than the last one, as from a cache that is behind.
     Older,
-    /// Media sequence numbers that begin anew.
+    /// Media sequence numbers that start over.
     Restarted,
 }
 
@@ -181,7 +181,7 @@ pub(crate) enum Change {
 pub(crate) fn change(before: &Media, after: &Media) -> Change {
     let (old_end, new_end) = (before.next_sequence(), after.next_sequence());
     if new_end > old_end || (new_end == old_end && after.ended != before.ended) {
-        // Numbers may also have been reached again by an encoder that began anew.
+        // Numbers may also have been reached again by an encoder that was restarted.
         return if differs(before, after) { Change::Restarted } else { Change::Changed };
     }
     let same_begin = after.media_sequence >= before.media_sequence;
@@ -191,7 +191,7 @@ pub(crate) fn change(before: &Media, after: &Media) -> Change {
     if new_end == old_end || (same_begin && after.segments.is_empty()) {
         return Change::Unchanged;
     }
-    // Without a common segment, a smaller number is that of an encoder that began anew.
+    // Without a common segment, a smaller number is that of an encoder that was restarted.
     let apart = new_end <= before.media_sequence && !after.segments.is_empty();
     if apart { Change::Restarted } else { Change::Older }
 }

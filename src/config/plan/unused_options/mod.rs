@@ -18,16 +18,17 @@ use hls_swarm_cli::layers::{Given, filtered};
 use crate::cli::run::{EngineKind, ProbeMode, RunArgs, VariantSelection};
 use crate::config::layers;
 
-/// The cause for which a value has no effect.
+/// The reason why a value has no effect, as the key of another value and an explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// Another value (its key in profiles) that contradicts it.
+    /// The other value contradicts it.
     ContradictedBy(&'static str, &'static str),
-    /// Another value that makes it useless, but that is often added to a command line that contains it.
+    /// The other value makes it pointless, but is often added to a command line that contains this one, so it is not an
+    /// error.
     PointlessWith(&'static str, &'static str),
-    /// Another value with the same meaning that overrides it.
+    /// The other value has the same meaning and overrides it.
     OverriddenBy(&'static str, &'static str),
-    /// A value that is missing.
+    /// The other value is required and missing.
     Missing(&'static str, &'static str),
 }
 
@@ -35,7 +36,7 @@ use Cause::{ContradictedBy, Missing, OverriddenBy, PointlessWith};
 
 type Rule = fn(&RunArgs) -> Option<Cause>;
 
-/// Each value that may have no effect; the first cause that applies is reported.
+/// The values that may have no effect, each with a rule; the first cause that applies is reported.
 const RULES: &[(&str, Rule)] = &[
     ("ffmpeg", of_ffmpeg),
     ("ffmpeg_arg", of_ffmpeg),
@@ -106,7 +107,7 @@ const RULES: &[(&str, Rule)] = &[
         log.then_some(ContradictedBy("probe", "requests are read from FFmpeg's log, which needs trace"))
     }),
     ("stats_loglevel", |a| {
-        (!a.viewers.ffmpeg_debug).then_some(Missing("ffmpeg_debug", "FFmpeg's log is not copied to ours"))
+        (!a.viewers.ffmpeg_debug).then_some(Missing("ffmpeg_debug", "FFmpeg's log is not copied"))
     }),
     ("origin_metrics_node_port", |a| a.origin.origin_metrics.as_ref().map(|_| OWN_NODE_PORT)),
     ("origin_metrics_node_port", no_host),
@@ -118,7 +119,7 @@ const RULES: &[(&str, Rule)] = &[
             && a.origin.segment_sizes_url.is_some();
         all.then_some(ContradictedBy(
             "origin_metrics",
-            "and --nginx-metrics and --segment-sizes-url override it",
+            "together with --nginx-metrics and --segment-sizes-url, it overrides every address",
         ))
     }),
     ("origin_metrics_interval", no_exporter),
@@ -178,7 +179,7 @@ fn no_host(args: &RunArgs) -> Option<Cause> {
         .then_some(Missing("origin_metrics_host", "it is a port on that host"))
 }
 
-/// Whether an address of the origin is scraped: set itself, or by the host.
+/// Whether an exporter is scraped: through its own address, or through the host's.
 fn asked(named: Option<&String>, args: &RunArgs) -> bool {
     named.map_or(args.origin.origin_metrics_host.is_some(), |address| address != "off")
 }
@@ -201,8 +202,8 @@ fn never_aborts(args: &RunArgs) -> Option<Cause> {
     }
     let staged = args.load.stages.iter().map(|stage| stage.duration.0).sum::<Duration>();
     match length(args) {
-        Some(length) if after >= length => Some(ContradictedBy("duration", "the run ends before")),
-        None if !staged.is_zero() && after >= staged => Some(ContradictedBy("stage", "the run ends before")),
+        Some(length) if after >= length => Some(ContradictedBy("duration", "the run ends earlier")),
+        None if !staged.is_zero() && after >= staged => Some(ContradictedBy("stage", "the run ends earlier")),
         _ => None,
     }
 }

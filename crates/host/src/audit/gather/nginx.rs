@@ -36,7 +36,7 @@ pub(crate) struct Master {
     pub(crate) command: String,
     /// The program.
     pub(crate) program: PathBuf,
-    /// It runs in another mount namespace, such as that of a container.
+    /// Whether it runs in another mount namespace, such as that of a container.
     pub(crate) contained: bool,
 }
 
@@ -210,7 +210,7 @@ fn note_real_path(root: &Root, name: &str, files: &mut Files) {
 pub(crate) struct Source {
     /// The file system.
     pub(crate) root: Root,
-    /// The files are those of another machine: only files beside the main file belong to it.
+    /// Whether the files are those of another machine: then only files beside the main file belong to it.
     pub(crate) other_machine: bool,
 }
 

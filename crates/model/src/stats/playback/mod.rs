@@ -120,7 +120,7 @@ pub(crate) struct ViewerPlayback {
     /// The number of segments that no playlist listed, and the latest of them: hash of its URL.
     unlisted: u64,
     latest: Option<u64>,
-    /// What was taken so far.
+    /// The figures that were already added to the totals.
     taken: Viewing,
     speed: SpeedWindow,
 }

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_of_a_viewer_is_told_from_the_rest_of_its_life() {
+    fn the_start_of_a_viewer_is_separate_from_the_rest_of_its_life() {
         let processes = ViewerProcesses::default();
         let _registered = processes.register(7, 0);
         let mut sum = (0, 0);

@@ -439,7 +439,7 @@ fn tls_messages_do_not_end_a_pending_response() {
 
 /// FFmpeg 9.0.2 reports the end of a kept connection before it sends the request again.
 #[test]
-fn a_kept_connection_that_ended_is_told_from_a_server_that_does_not_respond() {
+fn a_kept_connection_that_ended_differs_from_a_server_that_does_not_respond() {
     let request =
         "[http @ 0x4] [debug] request: GET /3.ts HTTP/1.1\r\nConnection: keep-alive\r\nHost: h\r\n\r\n\n";
     let ended = "[http @ 0x4] [error] Error reading HTTP response: End of file\n\

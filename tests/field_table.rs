@@ -32,7 +32,7 @@ const LIVE: [Row; 19] = [
     ("/slate.m3u8", Plays::Whole, "one name for all segments"),
     ("/one.m3u8", Plays::Whole, "one segment in the playlist"),
     ("/two.m3u8", Plays::Whole, "two segments in the playlist"),
-    ("/get.php?master", Plays::Whole, "addresses that are a query alone"),
+    ("/get.php?list", Plays::Whole, "addresses that are a query alone"),
     ("/strokes.m3u8", Plays::Whole, "addresses that begin with //host"),
     ("/no-end.m3u8", Plays::Stalls, "a VOD without EXT-X-ENDLIST"),
     ("/6-of-1.m3u8", Plays::Whole, "segments of 6 s with a target duration of 1 s"),
@@ -49,7 +49,7 @@ const LIVE: [Row; 19] = [
 ];
 
 const VODS: [Row; 8] = [
-    ("/ads-vod.m3u8", Plays::Whole, "advertisements: time stamps and picture size jump at discontinuities"),
+    ("/ads-vod.m3u8", Plays::Whole, "advertisements: time stamps and video size jump at discontinuities"),
     ("/wrap.m3u8", Plays::Whole, "time stamps wrap at 33 bits"),
     ("/range-ts.m3u8", Plays::Whole, "byte ranges of one file, before EXTINF and without offsets"),
     ("/range-mp4.m3u8", Plays::Whole, "byte ranges of one file, initialization section included"),
@@ -61,14 +61,14 @@ const VODS: [Row; 8] = [
 
 /// Segments of one second, and the initialization section of MP4.
 struct Media {
-    film: Vec<Vec<u8>>,
+    content: Vec<Vec<u8>>,
     advertisement: Vec<Vec<u8>>,
     wraps: Vec<Vec<u8>>,
     mp4: Vec<Vec<u8>>,
     init: Vec<u8>,
 }
 
-const FILM: usize = 60;
+const SECONDS: usize = 60;
 
 fn encoded(arguments: &[&str], name: &str, last: &[&str]) -> (Vec<Vec<u8>>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -93,7 +93,7 @@ impl Media {
         let names = ["-hls_segment_filename", "%d.m4s", "list.m3u8"];
         let (mp4, folder) = encoded(&codec, "%d.m4s", &[&list[..], &names].concat());
         Self {
-            film: ts("testsrc=size=160x90:rate=10", &FILM.to_string(), &[]),
+            content: ts("testsrc=size=160x90:rate=10", &SECONDS.to_string(), &[]),
             advertisement: ts("testsrc2=size=320x240:rate=10", "9", &[]),
             // The clock of 90 kHz wraps after 95443.7 s.
             wraps: ts("testsrc=size=160x90:rate=10", "20", &["-output_ts_offset", "95439"]),
@@ -148,11 +148,11 @@ fn live(
     )
 }
 
-/// Three segments of film, three of an advertisement, and so on.
+/// Three segments of content, three of an advertisement, and so on.
 fn with_breaks(first: usize, end: usize) -> String {
     let entry = |number: usize| {
         let tag = if number > first && number.is_multiple_of(3) { "#EXT-X-DISCONTINUITY\n" } else { "" };
-        let kind = if (number / 3).is_multiple_of(2) { "film" } else { "ad" };
+        let kind = if (number / 3).is_multiple_of(2) { "content" } else { "ad" };
         format!("{tag}#EXTINF:1,\n{kind}/{number}.ts\n")
     };
     (first..end).map(entry).collect()
@@ -168,11 +168,11 @@ fn tags(age: f64) -> String {
             10 + number % 20
         )
     };
-    let entry = |number: usize| format!("{}film/{number}.ts   ", dated(number));
+    let entry = |number: usize| format!("{}content/{number}.ts   ", dated(number));
     live(age, 6, (1, 1), entry).replace("#EXTINF:1,\n", "#EXTINF:1,Ti,tle \"x\" #EXTINF:9\n\n")
 }
 
-const TAGGED: &str = "#EXTM3U\n\n## made by hand\n#EXT-X-SESSION-DATA:DATA-ID=\"t\",VALUE=\"A, = #C\"\n\
+const TAGGED: &str = "#EXTM3U\n\n## made manually\n#EXT-X-SESSION-DATA:DATA-ID=\"t\",VALUE=\"A, = #C\"\n\
     #EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"nokey\"\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"/s?a=1\",PATHWAY-ID=\"A\"\n\
     #EXT-X-START:TIME-OFFSET=-6.5,PRECISE=YES\n#EXT-X-STREAM-INF:BANDWIDTH=200000,CODECS=\"mp2v\",PATHWAY-ID=\"A\",\
     NAME=\"lo=w, yes\"\n\n# between\ntagged.m3u8\n#ext-x-stream-inf:bandwidth=1\n";
@@ -201,15 +201,15 @@ fn ranged(head: &str, file: &[u8]) -> Answer {
 /// Serves all streams from now on.
 fn origin(media: Media) -> impl Fn(&str, &str, usize) -> Answer + Send + Sync {
     let (began, reloads) = (Instant::now(), AtomicUsize::new(0));
-    let ts: Vec<&[u8]> = media.film.iter().take(20).map(Vec::as_slice).collect();
+    let ts: Vec<&[u8]> = media.content.iter().take(20).map(Vec::as_slice).collect();
     let (one_ts, in_ts) = ranges(&ts);
     let mp4: Vec<&[u8]> = std::iter::once(&media.init).chain(&media.mp4).map(Vec::as_slice).collect();
     let (one_mp4, in_mp4) = ranges(&mp4);
     move |target, head, _| {
         let age = began.elapsed().as_secs_f64();
-        let film = |number: usize| format!("film/{number}.ts");
-        let timed = |number: usize| format!("#EXTINF:1,\nfilm/{number}.ts");
-        let at = |prefix: String| move |number: usize| format!("{prefix}/film/{number}.ts");
+        let content = |number: usize| format!("content/{number}.ts");
+        let timed = |number: usize| format!("#EXTINF:1,\ncontent/{number}.ts");
+        let at = |prefix: String| move |number: usize| format!("{prefix}/content/{number}.ts");
         let host = head.lines().find_map(|line| line.strip_prefix("Host: ")).unwrap();
         let port = host.rsplit(':').next().unwrap();
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -217,7 +217,7 @@ fn origin(media: Media) -> impl Fn(&str, &str, usize) -> Answer + Send + Sync {
         let variants: String =
             (1..13).map(|one| format!("#EXT-X-STREAM-INF:BANDWIDTH={one}00000\nv/{one}.m3u8\n")).collect();
         match path {
-            "/ads-vod.m3u8" => list(&format!("{HEAD}{}#EXT-X-ENDLIST\n", with_breaks(0, FILM))),
+            "/ads-vod.m3u8" => list(&format!("{HEAD}{}#EXT-X-ENDLIST\n", with_breaks(0, SECONDS))),
             "/ads-live.m3u8" => {
                 let end = 4 + age as usize;
                 let first = end.saturating_sub(6);
@@ -245,19 +245,19 @@ fn origin(media: Media) -> impl Fn(&str, &str, usize) -> Answer + Send + Sync {
             "/one.mp4" => ranged(head, &one_mp4),
             "/ladder.m3u8" => list(&format!("#EXTM3U\n{variants}")),
             path if path.starts_with("/v/") => list(&live(age, 6, (1, 1), at(String::new()))),
-            "/slate.m3u8" => list(&live(age, 5, (1, 1), |_| "#EXT-X-DISCONTINUITY\nfilm/7.ts".to_owned())),
-            "/one.m3u8" => list(&live(age, 1, (1, 1), film)),
-            "/two.m3u8" => list(&live(age, 2, (1, 1), film)),
+            "/slate.m3u8" => list(&live(age, 5, (1, 1), |_| "#EXT-X-DISCONTINUITY\ncontent/7.ts".to_owned())),
+            "/one.m3u8" => list(&live(age, 1, (1, 1), content)),
+            "/two.m3u8" => list(&live(age, 2, (1, 1), content)),
             "/tags.m3u8" => list(TAGGED),
             "/tagged.m3u8" => list(&tags(age)),
             "/short.m3u8" => list(&vod(3, timed)),
             "/tiny.m3u8" => list(&vod(1, timed)),
-            "/hole.m3u8" => list(&vod(FILM, timed).replace("film/4.ts", "film/gone.ts")),
-            "/get.php" if query == "master" => list("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=200000\n?list\n"),
-            "/get.php" if query == "list" => list(&live(age, 6, (1, 1), |number| format!("?seg={number}"))),
-            "/get.php" => {
-                segment(&media.film[query.strip_prefix("seg=").unwrap().parse::<usize>().unwrap() % FILM])
-            }
+            "/hole.m3u8" => list(&vod(SECONDS, timed).replace("content/4.ts", "content/gone.ts")),
+            "/get.php" if query == "list" => list("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=200000\n?media\n"),
+            "/get.php" if query == "media" => list(&live(age, 6, (1, 1), |number| format!("?seg={number}"))),
+            "/get.php" => segment(
+                &media.content[query.strip_prefix("seg=").unwrap().parse::<usize>().unwrap() % SECONDS],
+            ),
             "/strokes.m3u8" => list(&live(age, 6, (1, 1), at(format!("//127.0.0.1:{port}")))),
             "/no-end.m3u8" => list(&vod(20, timed).replace("#EXT-X-ENDLIST\n", "")),
             "/vod-type.m3u8" => {
@@ -272,7 +272,7 @@ fn origin(media: Media) -> impl Fn(&str, &str, usize) -> Answer + Send + Sync {
                 refused(kind, "403 Forbidden")
             }
             "/expired.m3u8" => list(&live(age, 6, (1, 1), |number| format!("signed.ts?n={number}&sig=a"))),
-            "/signed.ts" => segment(&media.film[7]),
+            "/signed.ts" => segment(&media.content[7]),
             "/elsewhere.m3u8" => list(&live(age, 6, (1, 1), at(format!("http://localhost:{port}")))),
             "/moved.m3u8" => {
                 let to = format!("Location: http://localhost:{port}/moved-to.m3u8\r\n");
@@ -280,13 +280,13 @@ fn origin(media: Media) -> impl Fn(&str, &str, usize) -> Answer + Send + Sync {
             }
             "/tokens.m3u8" => {
                 let token = (age * 1000.0) as u64;
-                list(&live(age, 6, (1, 1), |number| format!("film/{number}.ts?t={token}")))
+                list(&live(age, 6, (1, 1), |number| format!("content/{number}.ts?t={token}")))
             }
             "/idn.m3u8" if !host.starts_with("xn--bcher-kva.example") => {
                 refused("manifest", "421 Misdirected Request")
             }
             "/busy.m3u8" | "/moved-to.m3u8" | "/fragment.m3u8" | "/idn.m3u8" | "/six.m3u8" => {
-                list(&live(age, 6, (1, 1), film))
+                list(&live(age, 6, (1, 1), content))
             }
             path if path.contains("-of-") => {
                 let (seconds, target) = path[1..].split_once("-of-").unwrap();
@@ -299,12 +299,12 @@ fn origin(media: Media) -> impl Fn(&str, &str, usize) -> Answer + Send + Sync {
                 let first = number(path).unwrap() * seconds;
                 segment(
                     &(first..first + seconds)
-                        .flat_map(|one| media.film[one % FILM].clone())
+                        .flat_map(|one| media.content[one % SECONDS].clone())
                         .collect::<Vec<u8>>(),
                 )
             }
             path => match (path.split('/').nth(1), number(path)) {
-                (Some("film"), Some(number)) => segment(&media.film[number % FILM]),
+                (Some("content"), Some(number)) => segment(&media.content[number % SECONDS]),
                 (Some("ad"), Some(number)) => segment(&media.advertisement[number % 3]),
                 (Some("wrap"), Some(number)) => segment(&media.wraps[number]),
                 _ => refused("segment", "404 Not Found"),
@@ -430,7 +430,7 @@ fn an_ipv6_address_is_played_as_it_is_written() {
             return list(&live(began.elapsed().as_secs_f64(), 6, (1, 1), |number| format!("{number}.ts")));
         }
         let number: usize = target[1..].trim_end_matches(".ts").parse().unwrap();
-        segment(&media.film[number % FILM])
+        segment(&media.content[number % SECONDS])
     });
     let url = server.url("/live.m3u8");
     assert!(url.starts_with("http://[::1]:"), "{url}");
@@ -449,7 +449,7 @@ fn a_vod_without_its_end_is_reported_as_standing_still() {
             let text = vod(20, |number| format!("#EXTINF:1,\n{number}.ts"));
             list(&text.replace("#EXT-X-ENDLIST\n", ""))
         }
-        target => segment(&media.film[target[1..].trim_end_matches(".ts").parse::<usize>().unwrap()]),
+        target => segment(&media.content[target[1..].trim_end_matches(".ts").parse::<usize>().unwrap()]),
     });
     let url = server.url("/no-end.m3u8");
     let (outcome, _) = play(server, &[url], &["--duration", "14s"]);

@@ -101,7 +101,7 @@ fn a_cpu_quota_that_throttles_makes_the_run_invalid() {
     let origin = Origin::start(&["--embedded"]);
     let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
     let join = format!("echo $$ > {}/cgroup.procs", quota.0.display());
-    // The start of so many viewers alone takes more than the quota of the whole run.
+    // The start of all these viewers alone takes more than the quota of the whole run.
     let load = ["--clients", "60", "--ramp-rate", "20", "--ramp-jitter", "0s", "--duration", "12s"];
     let outcome = Swarm::after(&join, &[&load[..], &[&url]].concat()).run();
     assert_eq!(outcome.code(), 5, "{}\n{}", outcome.stdout, outcome.stderr);

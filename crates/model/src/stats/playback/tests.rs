@@ -64,7 +64,7 @@ fn a_segment_that_is_not_whole_is_not_played() {
 }
 
 #[test]
-fn what_the_server_did_not_have_is_told_from_what_the_viewer_missed() {
+fn what_the_server_did_not_have_differs_from_what_the_viewer_missed() {
     type Change = fn(&mut Exchange);
     let unavailable = |at: u64, change: Change| {
         let mut viewer = viewer();

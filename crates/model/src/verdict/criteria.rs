@@ -35,6 +35,7 @@ pub fn judge(
     criteria.extend(levels(snapshot));
     let mut invalid_because = validity::invalid(snapshot);
     invalid_because.extend(validity::undecided(snapshot, timings, thresholds));
+    invalid_because.extend(validity::failed_while_waiting(snapshot, &criteria));
     let warnings = validity::warnings(snapshot);
     let mut verdict = Verdict {
         kind: VerdictKind::Pass,
@@ -320,6 +321,21 @@ pub(super) mod tests {
         for case in not_certain {
             assert_eq!(judged(case), 5, "{}", case.0);
         }
+    }
+
+    #[test]
+    fn viewers_that_waited_while_they_started_do_not_fail_a_run() {
+        let judged = |stalled: u64, http: u64| {
+            let mut snapshot = good();
+            starved(&mut snapshot);
+            let waits = &mut snapshot.generator.waits;
+            (waits.started_wait_seconds, waits.started_sampled_seconds) = (Some(1.0), Some(80.0));
+            snapshot.lifetimes.stalled = stalled;
+            (snapshot.errors.attempts, snapshot.errors.http, snapshot.errors.failed) = (100, http, http);
+            snapshot.errors = snapshot.errors.with_rate();
+            judge(&snapshot, &(), &["stalls==0".parse().unwrap()], None).exit_code
+        };
+        assert_eq!([judged(0, 0), judged(1, 0), judged(1, 50)], [0, 5, 4]);
     }
 
     #[test]

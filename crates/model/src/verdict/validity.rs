@@ -7,6 +7,7 @@ use super::threshold::{Threshold, Timings};
 use crate::metric::counters::Counter;
 use crate::metric::{Unit, criteria};
 use crate::snapshot::{Generator, Snapshot};
+use crate::verdict::Criterion;
 
 /// The largest share of their lives for which viewers may wait for a processor, without their first seconds: when many
 /// start together, they wait for each other. That makes startup times too long, and is a warning. Measured with 6 to 35
@@ -137,6 +138,25 @@ pub(super) fn undecided(snapshot: &Snapshot, timings: &dyn Timings, thresholds: 
         })
     });
     because.collect()
+}
+
+/// The criteria that failed although late viewers may have caused that, in a run whose viewers had to wait while they
+/// started. If all criteria are met, that waiting did no harm.
+pub(super) fn failed_while_waiting(snapshot: &Snapshot, criteria: &[Criterion]) -> Option<String> {
+    let waits = &snapshot.generator.waits;
+    let share = waits.of_viewers().filter(|share| *share > MAX_WAITING)?;
+    // Otherwise the run is invalid anyway.
+    waits.of_started_viewers().filter(|share| *share <= MAX_WAITING)?;
+    let failed = criteria.iter().filter(|criterion| !criterion.met && !criterion.certain);
+    let failed: Vec<&str> = failed.map(|criterion| criterion.name.as_str()).collect();
+    (!failed.is_empty()).then(|| {
+        format!(
+            "{} failed, and viewers waited for a processor in {:.0} % of their time, mostly while they started: lower \
+             --ramp-rate, end what else runs here, or take fewer viewers or more machines",
+            failed.join(", "),
+            share * 100.0
+        )
+    })
 }
 
 /// The warnings: conditions that make figures less exact but not invalid.

@@ -27,7 +27,7 @@ pub(super) fn render(compared: &Compared<'_>) -> String {
 
 fn header(compared: &Compared<'_>) -> Markup {
     let judged = !compared.conditions.is_empty();
-    // Without conditions there is no verdict, and no colour of one.
+    // Without conditions there is no verdict, and no color of one.
     let (class, word) =
         if judged { (compared.verdict(), compared.verdict()) } else { ("aborted", "A and B") };
     html! {

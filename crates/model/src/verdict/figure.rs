@@ -13,7 +13,7 @@ use crate::snapshot::{Snapshot, Timing};
 /// The value of a metric that is compared with a limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistic {
-    /// Its one value.
+    /// The metric's only value.
     Value,
     /// Events per second.
     Rate,

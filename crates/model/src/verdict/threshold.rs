@@ -32,7 +32,7 @@ const OPERATORS: [(&str, Operator); 5] = [
 /// A threshold.
 #[derive(Clone)]
 pub struct Threshold {
-    /// As it was typed, without spaces.
+    /// The text on the command line, without spaces.
     text: String,
     figure: Figure,
     operator: Operator,
@@ -64,7 +64,7 @@ impl Threshold {
         self.figure.metric.asked.map_or(metric::Scope::WholeRun, |asked| asked.scope)
     }
 
-    /// Whether it concerns single durations.
+    /// Whether it is about durations, which are kept one by one.
     #[must_use]
     pub const fn is_of_times(&self) -> bool {
         self.figure.metric.is_distribution()
@@ -100,7 +100,7 @@ impl fmt::Display for Threshold {
     }
 }
 
-/// The reason why a text is not a threshold, and how to write it.
+/// The reason why a text is not a threshold, and a text to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidThreshold {
     why: String,

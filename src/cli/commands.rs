@@ -84,8 +84,8 @@ pub enum ReportCommand {
         /// JSON report to compare with it
         #[arg(value_name = "B.json")]
         after: PathBuf,
-        /// Exit with code 4 if a figure changed like this from A to B: METRIC[:STATISTIC] OP CHANGE, for example
-        /// 'segment_ttfb:p95>+20%' or 'throughput<-5%'; may be repeated
+        /// Exit with code 4 if a figure changed from A to B as in 'segment_ttfb:p95>+20%' or 'throughput<-5%'; may be
+        /// repeated
         #[arg(long, value_name = "CONDITION")]
         fail_if: Vec<String>,
         /// Write the comparison to a file: .html (with the plots of both runs), .md, .txt; may be repeated

@@ -1,6 +1,6 @@
 //! Comparison of two runs: which figures are better or worse in the second one, by a rule that knows noise.
 //!
-//! A figure has changed if the difference is larger than what chance explains ([`noise`]), and large enough to matter:
+//! A figure has changed if the difference is larger than what chance explains (`noise`), and large enough to matter:
 //! at least [`NOTICEABLE`] of the first value, and 1 ms or the time that viewers waited for a processor, for durations.
 
 pub mod condition;

@@ -59,8 +59,8 @@ impl Threshold {
     }
 
     /// The reader of its metric.
-    pub(super) const fn read(&self) -> Read {
-        self.metric.read
+    pub(super) const fn read(&self) -> metric::Read {
+        self.figure.metric.read
     }
 
     /// The scope of its value.
@@ -89,7 +89,7 @@ impl Threshold {
     /// Whether the limit is exceeded for certain, if the metric is at least `least`.
     pub(super) fn fails_from(&self, least: f64, snapshot: &Snapshot) -> bool {
         let seconds = snapshot.elapsed_seconds;
-        let least = match self.statistic {
+        let least = match self.figure.statistic {
             Statistic::Rate if seconds > 0.0 => least / seconds,
             Statistic::Rate => return false,
             _ => least,

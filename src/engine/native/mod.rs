@@ -32,7 +32,7 @@ use crate::config::plan::Stream;
 /// The resources of one viewer: an estimate from the sizes of its parts (two connections with TLS, their buffers in the
 /// kernel, and its player), until `make bench-native` has measured them in a release build on a quiet machine.
 pub(crate) const VIEWER_SIZE: ViewerSize =
-    ViewerSize { open_files: 1, processes: 0, memory_bytes: 32 << 10, local_ports: 2 };
+    ViewerSize { open_files: 2, least_open_files: 1, processes: 0, memory_bytes: 32 << 10, local_ports: 2 };
 
 /// The planned configuration of native viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -103,7 +103,7 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let errors = &snapshot.errors;
     writeln!(
         out,
-        "errors     {} HTTP, {} interrupted, {} timed out, {} connects failed{}",
+        "errors     {} HTTP, {} interrupted, {} timed out, {} connection failures{}",
         errors.http,
         errors.broken,
         errors.timeouts,
@@ -162,7 +162,7 @@ fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let lifetimes = &snapshot.lifetimes;
     writeln!(
         out,
-        "\nviewers    {} started, {} restarts, {} played, {}{} given up, {} killed",
+        "\nviewers    {} started, {} restarts, {} played, {}{} failed permanently, {} killed",
         lifetimes.starts,
         lifetimes.restarts,
         lifetimes.played,
@@ -198,7 +198,7 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         let [name, requests, bytes, errors, connects, ttfb, hits, old] = edge_row(edge);
         writeln!(
             out,
-            "{word:<10} {name}: {requests} requests, {bytes}, {errors} errors, {connects} connects, \
+            "{word:<10} {name}: {requests} requests, {bytes}, {errors} errors, {connects} connections, \
              ttfb p95 {ttfb}, cache hits {hits}, old playlists {old}"
         )?;
     }
@@ -256,7 +256,7 @@ fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         writeln!(out, "sessions   {sessions}")?;
     }
     if let Some(share) = snapshot.playback_time.rebuffering {
-        writeln!(out, "buffering  {:.3} % of the viewing time", share * 100.0)?;
+        writeln!(out, "stalled    {:.3} % of the viewing time (rebuffering)", share * 100.0)?;
     }
     if let Some(changed) = load::manual_changes(&snapshot.manual_changes) {
         writeln!(out, "manual     {changed}")?;

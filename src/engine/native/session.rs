@@ -33,7 +33,7 @@ use super::shard::{Job, Shared};
 use crate::engine::SessionEnd;
 
 /// A timer that fires later than this keeps the viewer waiting.
-const LATE: Duration = Duration::from_millis(5);
+const LATE_AFTER: Duration = Duration::from_millis(5);
 
 /// What a media playlist is to the player: its role, and the index of its variant.
 type Place = (Role, u16);
@@ -167,7 +167,7 @@ impl Viewing {
     fn timer(&mut self) {
         let wake = self.wake.take();
         let now = self.now();
-        if let Some(by) = wake.and_then(|wake| now.checked_sub(wake)).filter(|by| *by > LATE) {
+        if let Some(by) = wake.and_then(|wake| now.checked_sub(wake)).filter(|by| *by > LATE_AFTER) {
             self.step(Input::Late { by });
         }
         let progress: Vec<Input> = self

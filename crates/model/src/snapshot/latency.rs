@@ -18,7 +18,7 @@ pub enum Timing {
     Total(Kind),
     /// TCP connect.
     Connect,
-    /// Name look-up.
+    /// Name lookup.
     Dns,
     /// TLS handshake.
     TlsHandshake,
@@ -89,7 +89,7 @@ impl Timing {
     pub fn title(self) -> String {
         match self {
             Self::TlsHandshake => "tls".to_owned(),
-            Self::Startup => "start-up".to_owned(),
+            Self::Startup => "startup".to_owned(),
             Self::MinRtt => "smallest rtt".to_owned(),
             _ => self.name().replace('.', " "),
         }

@@ -36,7 +36,7 @@ pub struct Lifetimes {
     /// Times that the playback of a viewer stalled, because its buffer was empty.
     #[serde(default)]
     pub stalled: u64,
-    /// Viewers that were given up.
+    /// Viewers that failed permanently: they are not started again.
     pub given_up: u64,
     /// Viewers that played at least once.
     pub played: u64,

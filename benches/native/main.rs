@@ -35,7 +35,7 @@ fn main() {
     let nginx: Nginx = site::serve(folder.path());
     machine();
     downloads(&nginx);
-    crowds(&nginx, folder.path());
+    many_viewers(&nginx, folder.path());
     ffmpeg(&nginx, folder.path());
     machine();
 }
@@ -67,7 +67,7 @@ fn downloads(nginx: &Nginx) {
 }
 
 /// The cost of many viewers, plain and over TLS.
-fn crowds(nginx: &Nginx, folder: &Path) {
+fn many_viewers(nginx: &Nginx, folder: &Path) {
     let publisher = Publisher::start(&folder.join("www"), SEGMENT, SEGMENT_BYTES);
     let urls = [
         ("plain", format!("http://127.0.0.1:{}/live.m3u8", nginx.plain)),

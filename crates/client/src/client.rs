@@ -193,8 +193,8 @@ impl<O: Observer> Client<O> {
         error
     }
 
-    /// A kept connection to the origin of `url`: the one that was used last, as in browsers, so that one which is no
-    /// longer needed becomes old enough for its peer to close it. Those that their peers have closed are dropped.
+    /// A kept connection to the origin of `url`: the one that was used last, as in browsers, so that the others
+    /// become old enough for their peers to close them. Those that their peers have closed are dropped.
     fn take_idle(&self, url: &Url) -> Option<Connection<O>> {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|connection| connection.socket.is_quiet());
@@ -378,6 +378,8 @@ impl<'a, O: Observer> Flight<'a, O> {
         let shard = &self.client.shard;
         let has_room = idle.is_empty() || shard.connections.get() <= shard.settings.most_connections;
         if head.keep_alive && self.excess_bytes == 0 && has_room {
+            // Vectors grow to four at first, and most viewers have one.
+            idle.reserve_exact(1);
             idle.push(connection);
         }
         drop(idle);

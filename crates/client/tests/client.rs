@@ -242,7 +242,7 @@ fn a_request_on_a_closed_connection_is_sent_again() {
     });
 }
 
-/// Answers every request on every connection, and says when a connection is closed.
+/// Answers every request on every connection, and reports each connection that is closed.
 fn serve_many() -> (SocketAddr, mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

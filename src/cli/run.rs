@@ -289,7 +289,7 @@ pub struct ViewerArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub player: Option<String>,
     /// How native viewers choose among the variants: as this player does, or fixed, which stays with the first
-    /// one; not used with --variant. Without it as hls.js does
+    /// one; not used with --variant. Without it as the player of --preset does
     #[arg(long, value_enum, value_name = "ALGORITHM")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abr: Option<AbrArg>,

@@ -63,6 +63,12 @@ fn figures(report: &Report) -> Vec<Figure> {
         ("throughput, Mbit/s", per_second(snapshot.bytes.total(), 8e-6)),
         ("error rate", snapshot.errors.rate),
         ("stalls", snapshot.stalls().and_then(count)),
+        ("rebuffering", snapshot.playback_time.rebuffering.filter(|_| snapshot.has_playback())),
+        ("viewers without a stall", snapshot.share_without_stall()),
+        (
+            "bitrate played, Mbit/s",
+            snapshot.quality.as_ref().and_then(|quality| quality.bitrate_played).map(|bits| bits / 1e6),
+        ),
         ("restarts", count(snapshot.lifetimes.restarts)),
         ("processors busy, %", snapshot.generator.cpu_percent),
     ]

@@ -1,4 +1,4 @@
-//! The playback of FFmpeg viewers, compared with a model in Python that knows only what the origin sent. The origin
+//! The playback of FFmpeg viewers and of native viewers, compared with a model in Python that knows only what the origin sent. The origin
 //! fails on purpose: each viewer plays a stream that fails in its own way. ffmpeg and python3 must be installed:
 //! without them these tests fail, they do not skip.
 
@@ -81,8 +81,27 @@ struct Run {
     starts: BTreeMap<String, f64>,
 }
 
-/// One viewer on each stream for `seconds`.
+/// One FFmpeg viewer on each stream for `seconds`.
 fn run(seconds: u32) -> Run {
+    let fake = FakeFfmpeg::playing(&format!(
+        "read up _ </proc/uptime; echo \"$up $*\" >>\"$(dirname \"$0\")/starts\"; exec {} \"$@\"",
+        real().display()
+    ));
+    let (outcome, sent) = play(seconds, &["--ffmpeg", &fake.path()]);
+    Run { outcome, sent, starts: starts(&fake) }
+}
+
+/// One native viewer on each stream for `seconds`. It sends its first request when it starts. A simple player begins with
+/// whole segments, as the model does; others begin at an exact position.
+fn run_native(seconds: u32) -> Run {
+    let (outcome, sent) = play(seconds, &["--engine", "native", "--preset", "simple"]);
+    let start = |name: &str| (name.to_owned(), sent[name]["start"].as_f64().unwrap());
+    let starts = SITUATIONS.iter().map(|name| start(name)).collect();
+    Run { outcome, sent, starts }
+}
+
+/// What viewers saw, and what they were sent.
+fn play(seconds: u32, engine: &[&str]) -> (Outcome, Value) {
     let folder = tempfile::tempdir().unwrap();
     segments(folder.path());
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
@@ -91,24 +110,20 @@ fn run(seconds: u32) -> Run {
         Companion::start(python.arg(script("failing_origin.py")).arg(port.to_string()).arg(folder.path()));
     let log = || ask(port, "GET", "/log").ok();
     eventually("the origin answers", Duration::from_secs(20), || log().map(drop));
-    let fake = FakeFfmpeg::playing(&format!(
-        "read up _ </proc/uptime; echo \"$up $*\" >>\"$(dirname \"$0\")/starts\"; exec {} \"$@\"",
-        real().display()
-    ));
     let streams = SITUATIONS.map(|name| format!("http://127.0.0.1:{port}/{name}/live.m3u8"));
     let streams: Vec<&str> = streams.iter().flat_map(|url| ["--stream", url]).collect();
-    let (clients, duration, path) = (SITUATIONS.len().to_string(), format!("{seconds}s"), fake.path());
+    let (clients, duration) = (SITUATIONS.len().to_string(), format!("{seconds}s"));
     let load = ["--clients", &clients, "--ramp-rate", "50", "--ramp-jitter", "0s", "--duration", &duration];
-    let more = ["--error-storm", "off", "--ffmpeg", &path];
-    let outcome = Swarm::new(&[&load[..], &more, &streams].concat()).run();
+    let outcome = Swarm::new(&[&load[..], &["--error-storm", "off"], engine, &streams].concat()).run();
     let sent = serde_json::from_slice(&log().unwrap().body).unwrap();
     drop(origin);
-    Run { outcome, sent, starts: starts(&fake) }
+    (outcome, sent)
 }
 
-#[test]
-fn figures_equal_those_of_a_model_that_knows_only_what_was_sent() {
-    let Run { outcome, sent, starts } = run(22);
+/// Compares the figures of each viewer with those of the model. Returns what the model says.
+fn compared(run: &Run) -> BTreeMap<&'static str, Value> {
+    let Run { outcome, sent, starts } = run;
+    let mut models = BTreeMap::new();
     let began = starts.values().copied().fold(f64::INFINITY, f64::min);
     let end = began + outcome.number("/elapsed_seconds");
     let mut wrong = Vec::new();
@@ -125,12 +140,58 @@ fn figures_equal_those_of_a_model_that_knows_only_what_was_sent() {
             }
         }
         let (reported, truth) = (viewer("missing"), model["missing"].as_f64().unwrap());
+        models.insert(*name, model);
         println!("{name} missing: {reported:.3} reported, {truth:.3} sent");
         if (reported - truth).abs() > 0.001 {
             wrong.push(format!("{name}: {reported} s missing instead of {truth}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", outcome.stdout);
+    models
+}
+
+/// What the players themselves report: stalls, their reasons, and what follows from them.
+#[test]
+fn native_viewers_report_what_a_model_finds_that_knows_only_what_was_sent() {
+    let run = run_native(24);
+    let models = compared(&run);
+    let outcome = &run.outcome;
+    let place = |name: &str| SITUATIONS.iter().position(|one| *one == name).unwrap();
+    for name in ["clean", "late", "outage", "audio"] {
+        let viewer = |field: &str| outcome.number(&format!("/per_viewer/{}/{field}", place(name)));
+        let (stalls, longest) = (viewer("stalls"), viewer("longest_stall_seconds"));
+        println!("{name}: {stalls} stalls, the longest of {longest} s; {}", models[name]);
+        assert_eq!(stalls, models[name]["stalls"].as_f64().unwrap(), "{name}\n{}", outcome.stdout);
+        assert!((longest - models[name]["longest"].as_f64().unwrap()).abs() < 0.3, "{name}: {longest}");
+    }
+    let stalls = |reason: &str| outcome.report.pointer(&format!("/quality/stalls/{reason}")).cloned();
+    println!("{}", outcome.report["quality"]);
+    assert!(stalls("slow-body").is_some() && stalls("connection").is_some(), "{}", outcome.stdout);
+    // Those that do not count are told apart, and there is no other source of stalls.
+    let reasons = outcome.report["quality"]["stalls"].as_object().unwrap();
+    let all: f64 = reasons.values().map(|count| count.as_f64().unwrap()).sum();
+    assert_eq!(
+        all,
+        outcome.number("/viewers/stalled") + outcome.number("/stalls_excluded"),
+        "{}",
+        outcome.stdout
+    );
+    assert_eq!(outcome.report["source"]["playback"], "players");
+    let stalled_viewers = outcome.number("/viewers/stalled_viewers");
+    let expected = models.values().filter(|model| model["stalls"].as_f64() > Some(0.0)).count();
+    assert!((stalled_viewers - expected as f64).abs() <= 1.0, "{stalled_viewers} instead of {expected}");
+    // A live viewer begins three target durations behind the edge, and a segment of it is complete at once.
+    let behind = outcome.number("/latency_seconds/latency_by_edge/p50");
+    assert!((4.0..=14.0).contains(&behind), "{behind}");
+    assert!(outcome.number("/latency_seconds/first_media_byte/count") >= 8.0, "{}", outcome.stdout);
+    assert!(outcome.number("/latency_seconds/buffer/max") <= 14.0, "{}", outcome.stdout);
+}
+
+#[test]
+fn figures_equal_those_of_a_model_that_knows_only_what_was_sent() {
+    let run = run(22);
+    compared(&run);
+    let outcome = &run.outcome;
     // Whatever FFmpeg made of it, the viewers of bad content lost media, and the counts say so.
     assert!(outcome.number("/segments_bad_content") >= 6.0, "{}", outcome.stdout);
     assert!(outcome.number("/errors/content") >= 4.0, "{}", outcome.stdout);

@@ -11,6 +11,7 @@ use super::exchange::{Exchange, Kind};
 use crate::listed::Rendition;
 use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
+use crate::seen::Seen;
 
 /// The reason why a viewer's process ended, from the point of view of its life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +162,16 @@ pub enum Event {
         said: Arc<Playlist>,
         /// Time when its last byte arrived, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
+    },
+    /// The player of a viewer reports what it has seen. From its first report on, nothing about the viewer's playback is
+    /// derived from what arrived.
+    Seen {
+        /// The viewer.
+        viewer: u32,
+        /// Time of the report, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+        /// What it has seen in this session.
+        seen: Box<Seen>,
     },
     /// A connection could not be made.
     ConnectFailed {

@@ -14,6 +14,7 @@ pub mod origin_sample;
 pub mod recent;
 pub mod report;
 pub mod run;
+pub mod seen;
 pub mod series;
 pub mod snapshot;
 pub mod stats;

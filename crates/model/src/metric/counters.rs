@@ -25,6 +25,8 @@ pub enum SeenIn {
     Bodies,
     /// The model of playback.
     Playback,
+    /// Players that report what they see.
+    Players,
 }
 
 /// The description of a counter.
@@ -79,6 +81,12 @@ counters! {
     ReloadFailures, FfmpegLog, "playlist_reload_failures", "failed playlist reloads";
     /// Segments that playback jumped over, because they did not arrive whole.
     SegmentsSkipped, Playback, "segments_skipped", "segments skipped";
+    /// Switches of viewers to a variant of higher BANDWIDTH.
+    SwitchesUp, Players, "switches_up", "switches up";
+    /// Switches of viewers to a variant of lower BANDWIDTH.
+    SwitchesDown, Players, "switches_down", "switches down";
+    /// Stalls that would not have been without the lateness of this program; they are not among the stalls.
+    StallsExcluded, Players, "stalls_excluded", "stalls because this program was late, excluded";
     /// Segments and initialization sections with a successful status whose body was something else, empty, or cut short.
     SegmentsBadContent, Bodies, "segments_bad_content", "segments with bad content";
     /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.

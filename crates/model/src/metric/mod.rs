@@ -22,9 +22,6 @@ pub use go_tool::GO_TOOL;
 /// Common prefix of all series.
 pub const PREFIX: &str = "hls_swarm_";
 
-/// Metrics that need viewers with the buffer of a player.
-pub const NEED_BUFFER: [&str; 4] = ["stalls", "speed", "rebuffering", "throughput_ratio"];
-
 /// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -248,6 +245,22 @@ fn timing(timing: Timing) -> Metric {
             "Round-trip times of connections as the kernel smooths them, at the end of each exchange",
             ":p95<100ms",
         ),
+        Timing::FirstMediaByte => {
+            ("first_media_byte", "From the start of a viewer to the first byte of a segment", ":p95<1s")
+        }
+        Timing::LatencyByEdge => (
+            "live_latency_by_edge",
+            "Live latency: from the playhead to the live edge by the playlist and its age, about once a second",
+            ":p95<10s",
+        ),
+        Timing::LatencyByDate => (
+            "live_latency_by_date",
+            "Live latency: from EXT-X-PROGRAM-DATE-TIME at the playhead to now, about once a second",
+            ":p95<10s",
+        ),
+        Timing::Buffer => {
+            ("buffer_length", "Media that a viewer had ahead of the playhead, about once a second", ":p5>2s")
+        }
         Timing::MinRtt => (
             "min_rtt",
             "The smallest round-trip time of the connection, at the end of each exchange",

@@ -171,7 +171,7 @@ impl Parts {
             clients: plan.clients.into(),
             expected_viewer_seconds: due,
             active_ratio: (due > 0.0).then(|| (now.played - before.played) / due),
-            stalled: now.stalled - before.stalled,
+            stalled: now.stalled.saturating_sub(before.stalled),
             requests: part.requests,
             bytes: part.bytes,
             errors: part.errors(),

@@ -21,6 +21,7 @@ mod dashboard_keys;
 mod ffmpeg_capability;
 mod ffmpeg_log;
 mod field;
+mod find_limit;
 mod first_process;
 mod flags;
 mod generator_validity;

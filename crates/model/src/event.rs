@@ -12,6 +12,7 @@ use crate::listed::Rendition;
 use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
 use crate::seen::Seen;
+use crate::stats::StagePlan;
 
 /// The reason why a viewer's process ended, from the point of view of its life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,6 +249,13 @@ pub enum Event {
     Stage {
         /// Its index, from 0.
         stage: usize,
+        /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
+    /// A level of a search for the limit of the load begins; `None` = the one that is under way ends.
+    Level {
+        /// What is planned.
+        level: Option<StagePlan>,
         /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },

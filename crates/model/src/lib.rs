@@ -7,6 +7,7 @@ pub mod command;
 pub mod content;
 pub mod event;
 pub mod exchange;
+pub mod limit;
 pub mod listed;
 pub(crate) mod merge;
 pub mod metric;

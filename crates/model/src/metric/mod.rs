@@ -295,6 +295,8 @@ pub mod criteria {
     pub const ERROR_RATE: &str = "error_rate";
     /// Stages that held a level and met the criteria.
     pub const STAGES: &str = "stages";
+    /// The most viewers that hold (`--find-limit`).
+    pub const LIMIT: &str = "limit";
     /// The error-rate limit.
     pub const ERROR_STORM: &str = "error_storm";
     /// Merged runs that passed.
@@ -323,7 +325,9 @@ fn built_in() -> impl Iterator<Item = Metric> {
         Unit::Count,
         "Connections that the stream led viewers to, and that are not allowed; every one fails the run.",
     );
-    share.into_iter().chain([time, hosts]).map(|(name, unit, help)| Metric {
+    let limit =
+        (criteria::LIMIT, Unit::Count, "The most viewers with which all criteria were met (--find-limit).");
+    share.into_iter().chain([time, hosts, limit]).map(|(name, unit, help)| Metric {
         unit,
         ..Metric::new(name, Type::Gauge, help, Read::Nothing).unexported()
     })

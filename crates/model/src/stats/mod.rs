@@ -273,6 +273,7 @@ impl Stats {
             }
             Event::Rejected => self.viewers.rejected += 1,
             Event::Stage { stage, at_ns } => self.stage(stage, at_ns),
+            Event::Level { level, at_ns } => self.level(level, at_ns),
             Event::ManualChange { command, at_ns } => self.manual_changes(command, at_ns),
             Event::Closing { at_ns } => {
                 self.settle(at_ns);

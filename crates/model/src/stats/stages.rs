@@ -69,6 +69,16 @@ impl Stats {
         self.parts.begin(place, self.counted(at_ns));
     }
 
+    /// Begins a stage that was not planned before, and ends the one before; `None` only ends it.
+    pub(crate) fn level(&mut self, level: Option<StagePlan>, at_ns: u64) {
+        self.settle(at_ns);
+        self.stage_ends(at_ns);
+        if let Some(level) = level {
+            let place = self.parts.plan_another(level);
+            self.parts.begin(place, self.counted(at_ns));
+        }
+    }
+
     /// Ends the current stage, if there is one.
     pub(crate) fn stage_ends(&mut self, at_ns: u64) {
         let Some(current) = self.parts.current.take() else { return };

@@ -37,14 +37,14 @@ pub(crate) async fn search(
     let start_up = Duration::from_secs_f64((2.0 * longest).clamp(0.0, 3600.0)).max(LEAST_START_UP);
     let mut search = Search::new(plan.first(), plan.cap);
     let mut rates = BTreeMap::new();
-    let (mut present, mut trials) = (0, 0);
+    let (mut present, mut attempts) = (0, 0);
     while let Next::Try(viewers) = search.next() {
         change(present, viewers, plan.per_second, &commands).await;
         present = viewers;
         sleep(start_up + context.plan.load.jitter).await;
-        trials += 1;
+        attempts += 1;
         let level = StagePlan {
-            name: Some(format!("trial {trials}")),
+            name: Some(format!("attempt {attempts}")),
             seconds: plan.hold.as_secs_f64(),
             from: viewers,
             clients: viewers,
@@ -52,9 +52,9 @@ pub(crate) async fn search(
         context.record(Event::Level { level: Some(level), at_ns: now_ns() }).await;
         sleep(plan.hold).await;
         context.record(Event::Level { level: None, at_ns: now_ns() }).await;
-        let Some((row, invalid)) = judged(&mut snapshots, trials).await else { break };
+        let Some((row, invalid)) = judged(&mut snapshots, attempts).await else { break };
         let outcome = outcome(&row, &invalid);
-        tracing::info!(viewers, ?outcome, "trial {trials} of the search");
+        tracing::info!(viewers, ?outcome, "attempt {attempts} of the search");
         if row.seconds > 0.0 {
             rates.insert(viewers, row.bytes.total() as f64 * 8.0 / row.seconds);
         }
@@ -84,19 +84,19 @@ async fn change(from: u32, to: u32, per_second: f64, commands: &mpsc::Sender<Com
     }
 }
 
-/// The row of a trial once it is judged, and why the run is invalid by then.
+/// The row of a attempt once it is judged, and why the run is invalid by then.
 async fn judged(
     snapshots: &mut watch::Receiver<Arc<Snapshot>>,
-    trial: u64,
+    attempt: u64,
 ) -> Option<(StageRow, Vec<String>)> {
     let of = |snapshot: &Snapshot| {
-        snapshot.stages.iter().find(|row| row.stage == trial && row.met.is_some()).cloned()
+        snapshot.stages.iter().find(|row| row.stage == attempt && row.met.is_some()).cloned()
     };
     let snapshot = snapshots.wait_for(|snapshot| of(snapshot).is_some()).await.ok()?;
     Some((of(&snapshot)?, invalid_because(&snapshot)))
 }
 
-/// How a trial went. What servers did fails it whatever our own condition was.
+/// How a attempt went. What servers did fails it whatever our own condition was.
 fn outcome(row: &StageRow, invalid: &[String]) -> Outcome {
     let failed = |certain: bool| row.failed_criteria.iter().find(|one| one.certain || !certain);
     if let Some(ours) = invalid.first()

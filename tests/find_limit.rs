@@ -32,11 +32,11 @@ fn the_limit_of_a_server_is_found_and_the_cap_never_exceeded() {
     let said = outcome.report["end_reason"].as_str().unwrap();
     println!("{said}\n{}", outcome.stdout);
     assert!(said.starts_with("holds 5 viewers (") && said.contains("fails at 6 because"), "{said}");
-    assert!(said.contains("held in 2 of 2 trials, failed in 2 of 2 trials"), "{said}");
+    assert!(said.contains("held in 2 of 2 attempts, failed in 2 of 2 attempts"), "{said}");
     assert_eq!((outcome.code(), &outcome.report["verdict"]), (4, &"fail".into()), "{}", outcome.stdout);
     let criterion = &outcome.report["criteria"][0];
     assert_eq!((&criterion["name"], &criterion["value"]), (&"limit".into(), &5.0.into()), "{criterion}");
-    // Each trial is a stage, and says what it failed by.
+    // Each attempt is a stage, and shows what it failed by.
     let stages = outcome.report["stages"].as_array().unwrap();
     for stage in stages {
         assert_eq!(stage["met"], stage["clients"].as_u64() <= Some(5), "{stage}");

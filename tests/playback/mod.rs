@@ -120,7 +120,7 @@ fn play(seconds: u32, engine: &[&str]) -> (Outcome, Value) {
     (outcome, sent)
 }
 
-/// Compares the figures of each viewer with those of the model. Returns what the model says.
+/// Compares the figures of each viewer with those of the model. Returns what the model finds.
 fn compared(run: &Run) -> BTreeMap<&'static str, Value> {
     let Run { outcome, sent, starts } = run;
     let mut models = BTreeMap::new();
@@ -167,7 +167,7 @@ fn native_viewers_report_what_a_model_finds_that_knows_only_what_was_sent() {
     let stalls = |reason: &str| outcome.report.pointer(&format!("/quality/stalls/{reason}")).cloned();
     println!("{}", outcome.report["quality"]);
     assert!(stalls("slow-body").is_some() && stalls("connection").is_some(), "{}", outcome.stdout);
-    // Those that do not count are told apart, and there is no other source of stalls.
+    // Those that do not count are counted apart, and there is no other source of stalls.
     let reasons = outcome.report["quality"]["stalls"].as_object().unwrap();
     let all: f64 = reasons.values().map(|count| count.as_f64().unwrap()).sum();
     assert_eq!(

@@ -1,19 +1,19 @@
 //! The search for the largest load that holds (`--find-limit`).
 //!
-//! Whoever drives the search tries the levels that it asks for, and reports how each went. Levels are doubled until one
-//! fails, and then the gap is halved until it is small. Both ends are tried twice; where two trials of a level
+//! A driver tries the levels that the search asks for, and reports how each went. Levels are doubled until one
+//! fails, and then the gap is halved until it is small. Both ends are tried twice; where two attempts of a level
 //! disagree, a third decides.
 
 use std::fmt;
 
 /// The gap between the level that holds and the one that fails, as a share of the first.
 const RESOLUTION: f64 = 0.05;
-/// The most trials. Without contradictions, a search up to ten million viewers needs 35.
-const MOST_TRIALS: usize = 60;
+/// The most attempts. Without contradictions, a search up to ten million viewers needs 35.
+const MOST_ATTEMPTS: usize = 60;
 /// How often the ends are tried.
 const CONFIRMATIONS: usize = 2;
 
-/// How a trial went.
+/// How a attempt went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All criteria were met.
@@ -38,10 +38,10 @@ pub enum Next {
 pub struct Search {
     first: u32,
     cap: u32,
-    trials: Vec<(u32, Outcome)>,
+    attempts: Vec<(u32, Outcome)>,
 }
 
-/// The trials of one level.
+/// The attempts of one level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Level {
     held: usize,
@@ -49,7 +49,7 @@ struct Level {
 }
 
 impl Level {
-    const fn trials(self) -> usize {
+    const fn attempts(self) -> usize {
         self.held + self.failed
     }
 }
@@ -59,17 +59,17 @@ impl Search {
     #[must_use]
     pub fn new(first: u32, cap: u32) -> Self {
         let cap = cap.max(1);
-        Self { first: first.clamp(1, cap), cap, trials: Vec::new() }
+        Self { first: first.clamp(1, cap), cap, attempts: Vec::new() }
     }
 
-    /// Notes how a trial went.
+    /// Notes how a attempt went.
     pub fn tried(&mut self, viewers: u32, outcome: Outcome) {
-        self.trials.push((viewers, outcome));
+        self.attempts.push((viewers, outcome));
     }
 
     fn level(&self, viewers: u32) -> Level {
         let mut level = Level::default();
-        for (_, outcome) in self.trials.iter().filter(|(tried, _)| *tried == viewers) {
+        for (_, outcome) in self.attempts.iter().filter(|(tried, _)| *tried == viewers) {
             match outcome {
                 Outcome::Held => level.held += 1,
                 Outcome::Failed(_) => level.failed += 1,
@@ -80,7 +80,7 @@ impl Search {
     }
 
     fn levels(&self) -> impl Iterator<Item = (u32, Level)> {
-        self.trials.iter().map(|(viewers, _)| (*viewers, self.level(*viewers)))
+        self.attempts.iter().map(|(viewers, _)| (*viewers, self.level(*viewers)))
     }
 
     /// The smallest level that fails.
@@ -96,7 +96,7 @@ impl Search {
     }
 
     fn was_ours(&self) -> Option<&str> {
-        self.trials.iter().find_map(|(_, outcome)| match outcome {
+        self.attempts.iter().find_map(|(_, outcome)| match outcome {
             Outcome::Ours(why) => Some(why.as_str()),
             Outcome::Held | Outcome::Failed(_) => None,
         })
@@ -105,13 +105,13 @@ impl Search {
     /// What to do next.
     #[must_use]
     pub fn next(&self) -> Next {
-        if self.was_ours().is_some() || self.trials.len() >= MOST_TRIALS {
+        if self.was_ours().is_some() || self.attempts.len() >= MOST_ATTEMPTS {
             return Next::Over;
         }
         if let Some((tied, _)) = self.levels().find(|(_, level)| level.held == level.failed) {
             return Next::Try(tied);
         }
-        let unconfirmed = |viewers: u32| self.level(viewers).trials() < CONFIRMATIONS;
+        let unconfirmed = |viewers: u32| self.level(viewers).attempts() < CONFIRMATIONS;
         match (self.holds(), self.fails()) {
             (None, None) => Next::Try(self.first),
             (Some(holds), None) if holds == self.cap => Next::Over,
@@ -139,10 +139,10 @@ impl Search {
     pub fn found(&self) -> Found {
         let bound = |viewers: u32, agree: fn(Level) -> usize| {
             let level = self.level(viewers);
-            Bound { viewers, agree: agree(level), trials: level.trials() }
+            Bound { viewers, agree: agree(level), attempts: level.attempts() }
         };
         let fails = self.fails();
-        let because = self.trials.iter().rev().find_map(|(viewers, outcome)| match outcome {
+        let because = self.attempts.iter().rev().find_map(|(viewers, outcome)| match outcome {
             Outcome::Failed(why) if Some(*viewers) == fails => Some(why.clone()),
             _ => None,
         });
@@ -152,7 +152,7 @@ impl Search {
             fails: fails.map(|viewers| bound(viewers, |level| level.failed)),
             because,
             ours: self.was_ours().map(str::to_owned),
-            is_over: self.next() == Next::Over && self.trials.len() < MOST_TRIALS,
+            is_over: self.next() == Next::Over && self.attempts.len() < MOST_ATTEMPTS,
         }
     }
 }
@@ -162,15 +162,15 @@ impl Search {
 pub struct Bound {
     /// Viewers.
     pub viewers: u32,
-    /// How many of its trials agree.
+    /// How many of its attempts agree.
     pub agree: usize,
-    /// Its trials.
-    pub trials: usize,
+    /// Its attempts.
+    pub attempts: usize,
 }
 
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {}", self.agree, self.trials)
+        write!(f, "{} of {}", self.agree, self.attempts)
     }
 }
 
@@ -220,7 +220,7 @@ impl Found {
         }
         let sure: Vec<String> = [("held", self.holds), ("failed", self.fails)]
             .into_iter()
-            .filter_map(|(word, bound)| Some(format!("{word} in {} trials", bound?)))
+            .filter_map(|(word, bound)| Some(format!("{word} in {} attempts", bound?)))
             .collect();
         if !sure.is_empty() {
             parts.push(sure.join(", "));
@@ -241,7 +241,7 @@ mod tests {
         let mut tried = Vec::new();
         while let Next::Try(viewers) = search.next() {
             tried.push(viewers);
-            assert!(tried.len() <= MOST_TRIALS, "{tried:?}");
+            assert!(tried.len() <= MOST_ATTEMPTS, "{tried:?}");
             search.tried(viewers, origin(viewers));
         }
         (search.found(), tried)
@@ -255,10 +255,10 @@ mod tests {
     fn a_limit_is_found_and_confirmed() {
         let (found, tried) = search(4, 100, limited(20));
         assert_eq!(tried, [4, 8, 16, 32, 24, 20, 22, 21, 21, 20]);
-        assert_eq!(found.holds, Some(Bound { viewers: 20, agree: 2, trials: 2 }));
+        assert_eq!(found.holds, Some(Bound { viewers: 20, agree: 2, attempts: 2 }));
         assert_eq!(
             found.text(Some(0.5e9)),
-            "holds 20 viewers (0.500 Gb/s); fails at 21 because errors; held in 2 of 2 trials, failed in 2 of 2 trials"
+            "holds 20 viewers (0.500 Gb/s); fails at 21 because errors; held in 2 of 2 attempts, failed in 2 of 2 attempts"
         );
     }
 
@@ -282,8 +282,8 @@ mod tests {
     }
 
     #[test]
-    fn a_third_trial_decides_between_two() {
-        // The first trial of 32 fails by accident.
+    fn a_third_attempt_decides_between_two() {
+        // The first attempt of 32 fails by accident.
         let mut accident = true;
         let (found, tried) = search(16, 64, |viewers| match viewers {
             32 if std::mem::take(&mut accident) => Outcome::Failed("accident".into()),
@@ -330,7 +330,7 @@ mod tests {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 if random >> 63 == 0 { Outcome::Held } else { Outcome::Failed("chance".into()) }
             });
-            prop_assert!(tried.len() <= MOST_TRIALS && tried.iter().all(|viewers| *viewers <= cap));
+            prop_assert!(tried.len() <= MOST_ATTEMPTS && tried.iter().all(|viewers| *viewers <= cap));
             prop_assert!(found.holds.zip(found.fails).is_none_or(|(holds, fails)| holds.viewers < fails.viewers));
         }
     }

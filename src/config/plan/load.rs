@@ -68,7 +68,7 @@ fn refuse_with_search(args: &RunArgs) -> Result<(), Failure> {
         );
     }
     if load.hold.0 < SHORTEST_HOLD {
-        let what = format!("invalid value \"{}\" for --hold: a level that short says nothing", load.hold);
+        let what = format!("invalid value \"{}\" for --hold: a level that short shows nothing", load.hold);
         return Err(Failure::usage(what).help("pass at least 1s; 30s or more for a live stream"));
     }
     match load.at_least.filter(|least| *least > load.clients) {

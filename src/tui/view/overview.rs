@@ -115,7 +115,7 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
             now > 0,
         ),
         match snapshot.quality.as_ref().and_then(|quality| quality.bitrate_played) {
-            // What players report says more.
+            // What players report shows more.
             Some(bits) => row("bitrate", format!("{}bit/s", scaled(bits)), behind(snapshot), false),
             None => row(
                 "drift s",

@@ -70,7 +70,7 @@ fn what_players_report_is_their_playback() {
     let time = snapshot.playback_time;
     assert_eq!((time.viewed_seconds, time.stalled_seconds, time.longest_stall_seconds), (20.0, 3.0, 3.0));
     assert_eq!((snapshot.stalls(), snapshot.share_without_stall()), (Some(0), Some(1.0)));
-    // It was ours: it does not count, and is told.
+    // It was ours: it does not count, and is counted apart.
     let own = seen(|seen| {
         seen.figures.stalled_own = std::time::Duration::from_secs(3);
         seen.figures.stalls[StallReason::OwnLateness.index()] = 1;

@@ -24,7 +24,7 @@ const MOST_THROTTLED: f64 = 0.01;
 /// Timers that fire later than this (99th percentile) make the program's own figures inaccurate, milliseconds.
 const MOST_LAG_MS: f64 = 500.0;
 /// The largest share of the viewing time in which viewers may stall because this program was late. Such stalls count
-/// for nothing, so beyond it too much of the run says nothing about the stream.
+/// for nothing, so beyond it too much of the run shows nothing about the stream.
 const MOST_EXCLUDED: f64 = 0.01;
 /// Share of the seconds with busy processors from which on a warning is given.
 const MOSTLY_SATURATED: f64 = 0.5;

@@ -11,7 +11,7 @@ pub(crate) struct Reported {
     at_ns: u64,
     seen: Seen,
     viewing: Viewing,
-    /// The reason of the stall under way, once it counts although nobody knows its end.
+    /// The reason of the stall under way, once it counts although its end is not known.
     unended: Option<StallReason>,
 }
 

@@ -50,7 +50,7 @@ dev: ## open a shell with everything the project needs (Nix); without Nix, like 
 	@if command -v nix >/dev/null 2>&1 && nix flake metadata >/dev/null 2>&1; then exec nix develop; \
 	else $(MAKE) --no-print-directory dev-run; fi
 
-dev-run: rust cc
+dev-run: rust cc ## load test URL=… with an unoptimized build (FLAGS=… for more flags)
 	$(CARGO) run --bin hls-swarm -- $(FLAGS) $(URL)
 
 demo: rust demo-tools build ## test origin, 20 real viewers for 30 s, summary and report; installs missing tools
@@ -85,7 +85,7 @@ lint: rust cc ## check formatting, lints and documentation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 
 .PHONY: deny msrv latest-stable
-deny: rust ## licences, sources and duplicates of dependencies, by deny.toml
+deny: rust ## licenses, sources and duplicates of dependencies, by deny.toml
 	scripts/deny
 
 msrv: rust cc ## the oldest Rust that Cargo.toml promises; prints what this machine cannot check

@@ -18,7 +18,7 @@ use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::machine::CpuTimes;
 use hls_swarm_os::waiting::{Change, Waiting, changes_of_children, pressure_ns, throttled_ns};
 
-/// How often a timer is tested.
+/// Interval between tests of a timer.
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two samples.
 const TICKS_PER_SAMPLE: u32 = 4;
@@ -55,7 +55,7 @@ pub async fn monitor(viewers: Arc<ViewerProcesses>, events: mpsc::Sender<Event>,
     }
 }
 
-/// What the kernel has counted so far of this program, its control group, and the machine.
+/// The kernel's counters for this program, its control group, and the machine.
 struct Sample {
     at_ns: u64,
     own: Option<Waiting>,
@@ -102,9 +102,9 @@ struct Processes {
 struct Process {
     at_ns: u64,
     waiting: Waiting,
-    /// How long it waited between the two samples before, nanoseconds.
+    /// The time that it waited between the previous two samples, nanoseconds.
     interval_ns: u64,
-    /// Since when it stands still.
+    /// The time at which it was stopped.
     stopped_ns: Option<u64>,
 }
 

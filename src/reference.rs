@@ -90,7 +90,7 @@ fn shown(program: &Command) -> impl Iterator<Item = &Arg> {
     program.get_arguments().filter(|argument| !argument.is_hide_set())
 }
 
-/// A flag as it is typed.
+/// A flag as it is written on the command line.
 fn typed(argument: &Arg) -> String {
     let value = argument.get_value_names().and_then(|names| names.first()).map(|name| name.to_string());
     let short = argument.get_short().map(|short| format!("`-{short}`, ")).unwrap_or_default();

@@ -24,7 +24,7 @@ use crate::config::plan::Stream;
 use crate::fetch::cookies::Cookies;
 use crate::fetch::{self, Answer, Ask, Fetcher, Page};
 
-/// Longest fetch. Invalid input has to be reported within seconds, whatever the viewers' time-out is.
+/// Longest fetch. Invalid input has to be reported within seconds, whatever the viewers' timeout is.
 const MAX_FETCH: Duration = Duration::from_secs(10);
 /// Longest fetch while a viewer waits to be restarted.
 const SHORT_FETCH: Duration = Duration::from_secs(3);

@@ -27,7 +27,7 @@ use crate::load::controller::{Action, LoadController};
 
 /// Failed sessions after which a run in which nothing has ever played is ended.
 const FAILURES_WITHOUT_PLAYBACK: u64 = 5;
-/// How much longer than the network time-out the first media may take.
+/// How much longer than the network timeout the first media may take.
 const STARTUP_MARGIN: Duration = Duration::from_secs(10);
 
 /// Why the run ended.
@@ -37,7 +37,7 @@ pub enum StopReason {
     Elapsed,
     /// A signal or the user asked it to end.
     Asked,
-    /// Every viewer had played the stream to its end, or been given up.
+    /// Every viewer had played the stream to its end or failed permanently.
     AllGone,
     /// No viewer had played, and it was clear that none would.
     NothingPlays,

@@ -5,7 +5,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, forbidden, what};
+use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, forbidden, kind};
 use hls_swarm_test_support::program::program;
 use hls_swarm_test_support::server::{Answer, Server, Then};
 use hls_swarm_test_support::stream::vod;
@@ -27,7 +27,7 @@ fn refusals(run: &Run) -> Vec<(u16, String, u16)> {
     let one = |record: &hls_swarm_probe::record::Record| {
         (record.error, String::from_utf8_lossy(record.name()).into_owned(), record.peer_port)
     };
-    run.of(what::FORBIDDEN).iter().map(one).collect()
+    run.of(kind::FORBIDDEN).iter().map(one).collect()
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn another_port_is_another_origin() {
     let run = curl(&settings, &["--location", &first.url("/x")]);
     assert_eq!(run.output.status.code(), Some(7), "curl's code for a refused connection");
     assert_eq!(refusals(&run), [(forbidden::ORIGINS, String::new(), other.port)]);
-    assert!(run.of(what::CONNECT_FAILED).is_empty(), "it is counted once");
+    assert!(run.of(kind::CONNECT_FAILED).is_empty(), "it is counted once");
     let run = curl("origins=127.0.0.1/0", &["--location", &first.url("/x")]);
     assert!(run.output.status.success());
     assert_eq!((first.served().len(), other.served().len()), (2, 1));

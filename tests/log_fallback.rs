@@ -66,8 +66,8 @@ fn requests_of_each_viewer_equal_the_origins_access_log() {
     }
 }
 
-/// A static program that behaves as FFmpeg without a dynamic linker. As a viewer, it crashes like real static
-/// builds if it may load character sets.
+/// A statically linked program that runs FFmpeg without the probe. As a viewer, it crashes unless GCONV_PATH is
+/// set, like real static builds, which crash when they load character sets.
 fn static_ffmpeg(directory: &Path) -> PathBuf {
     let (source, made) = (directory.join("static.c"), directory.join("static-ffmpeg"));
     let code = format!(
@@ -98,7 +98,10 @@ fn a_static_ffmpeg_is_refused_where_the_probe_is_required_and_inferred_otherwise
         assert!(message.contains(word), "no {word:?} in {message}");
     }
 
-    assert!(!message.contains("inferred,") && !message.contains("is the source"), "nothing is: {message}");
+    assert!(
+        !message.contains("inferred,") && !message.contains("is the source"),
+        "a run that does not start infers nothing: {message}"
+    );
 
     let arguments = ["--clients", "1", "--duration", "4s", "--ffmpeg", ffmpeg, &url];
     let outcome = Swarm::new(&arguments).run();
@@ -108,7 +111,7 @@ fn a_static_ffmpeg_is_refused_where_the_probe_is_required_and_inferred_otherwise
     assert!(outcome.number("/requests/segment") > 0.0);
 }
 
-/// Serves a VOD of six segments as `serve` decides by the name and content of each.
+/// Serves a VOD of six segments; `serve` makes the response from a segment's name and content.
 fn vod_server(folder: &Path, serve: impl Fn(&str, &[u8]) -> Answer + Send + Sync + 'static) -> Server {
     vod(folder, 6);
     let www = folder.join("www");
@@ -122,7 +125,7 @@ fn vod_server(folder: &Path, serve: impl Fn(&str, &[u8]) -> Answer + Send + Sync
     })
 }
 
-/// Plays it once by two viewers without the probe; returns the outcome and what the server sent to viewers.
+/// Plays the VOD once with two viewers without the probe; returns the outcome and what the server sent to viewers.
 fn played(server: Server) -> (Outcome, Vec<Served>) {
     let url = server.url("/vod.m3u8");
     let arguments = [
@@ -153,7 +156,7 @@ fn assert_requests_equal(outcome: &Outcome, served: &[Served]) {
 #[test]
 fn a_server_that_closes_idle_connections_is_healthy() {
     let folder = TempDir::new().unwrap();
-    // It announces nothing, so that viewers send their next requests into closed connections.
+    // It sends no `Connection: close`, so viewers send their next requests on closed connections.
     let server =
         vod_server(folder.path(), |_, body| Answer { then: Then::Close, ..Answer::ok("video/mp2t", body) });
     let (outcome, served) = played(server);

@@ -7,7 +7,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,
-    reason = "a test may stop at the first surprise, its helpers too, and starts its own processes"
+    reason = "tests and their helpers may stop at the first surprise, and they start their own processes"
 )]
 
 mod allowed_hosts;

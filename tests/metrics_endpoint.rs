@@ -27,12 +27,12 @@ fn scrape(port: u16) -> Exposition {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let scraped = read(&String::from_utf8(answer.body).unwrap());
-    assert_in_the_table(&scraped);
+    assert_in_catalogue(&scraped);
     scraped
 }
 
 /// Checks that names, types, and help texts are those of the metric catalogue.
-fn assert_in_the_table(scraped: &Exposition) {
+fn assert_in_catalogue(scraped: &Exposition) {
     for (name, family) in scraped {
         let short = name.strip_prefix(PREFIX).unwrap();
         if short == "info" {
@@ -190,13 +190,14 @@ fn stages_and_streams_have_series_that_end_at_the_values_of_the_report() {
         format!("{{stream=\"{stream}\",url=\"{url}\"}}")
     };
     let stages = ["{stage=\"1\",name=\"up to 3\"}", "{stage=\"2\",name=\"3 viewers\"}"];
-    let last = eventually("all have asked, and the level is held", Duration::from_secs(30), || {
-        let scraped = ask(port, "GET", "/metrics").is_ok().then(|| scrape(port))?;
-        let asked = sample(&scraped, "manifest_requests_total");
-        let late =
-            sample(&scraped, &format!("stage_seconds{}", stages[1])).is_some_and(|lasted| lasted > 3.0);
-        (asked == Some(3.0) && late).then_some(scraped)
-    });
+    let last =
+        eventually("all have requested the playlist, and the level is held", Duration::from_secs(30), || {
+            let scraped = ask(port, "GET", "/metrics").is_ok().then(|| scrape(port))?;
+            let requested = sample(&scraped, "manifest_requests_total");
+            let late =
+                sample(&scraped, &format!("stage_seconds{}", stages[1])).is_some_and(|lasted| lasted > 3.0);
+            (requested == Some(3.0) && late).then_some(scraped)
+        });
     running.signal(Signal::SIGINT);
     let outcome = running.end();
     let scraped = |name: &str| sample(&last, name);
@@ -214,7 +215,7 @@ fn stages_and_streams_have_series_that_end_at_the_values_of_the_report() {
         let (label, reported) =
             (label(place), |field: &str| outcome.number(&format!("/streams/{}/{field}", place - 1)));
         assert_eq!(scraped(&format!("stream_clients{label}")), Some(clients));
-        // They have not got any media.
+        // They have received no media.
         assert_eq!(scraped(&format!("stream_playing_clients{label}")), Some(0.0));
         assert_eq!(scraped(&format!("stream_requests_total{label}")), Some(clients));
         assert_eq!(reported("requests/manifest"), clients);

@@ -350,7 +350,7 @@ fn heads_longer_than_the_line_buffer_are_followed() {
 #[test]
 fn only_records_are_decoded_from_the_pipe() {
     let mut record = Record::EMPTY;
-    record.what = wire::what::EXCHANGE;
+    record.kind = wire::kind::EXCHANGE;
     record.name[0] = b'a';
     record.received = u64::MAX;
     let bytes = record.as_bytes();
@@ -566,7 +566,7 @@ fn regressing_playlist(target: impl Fn(u64) -> String) -> hls_swarm_model::snaps
         let mut piece = BodyChunk {
             magic: wire::MAGIC,
             version: wire::VERSION,
-            what: wire::what::BODY,
+            kind: wire::kind::BODY,
             viewer: 1,
             ..BodyChunk::EMPTY
         };
@@ -574,7 +574,7 @@ fn regressing_playlist(target: impl Fn(u64) -> String) -> hls_swarm_model::snaps
         piece.length = body.len() as u32;
         piece.bytes[..body.len()].copy_from_slice(body);
         let mut record = *connection.only();
-        (record.what, record.end, record.viewer) = (wire::what::EXCHANGE, end::COMPLETE, 1);
+        (record.kind, record.end, record.viewer) = (wire::kind::EXCHANGE, end::COMPLETE, 1);
         record.started_ns = second * SECOND;
         for bytes in [piece.as_bytes(), record.as_bytes()] {
             let (frame, _) = hls_swarm_probe::record::Frame::first(bytes).unwrap().unwrap();
@@ -853,7 +853,7 @@ fn frames_are_read_from_the_pipe_unchanged_however_it_is_split() {
     let mut piece = BodyChunk {
         magic: wire::MAGIC,
         version: wire::VERSION,
-        what: wire::what::BODY,
+        kind: wire::kind::BODY,
         viewer: 1,
         generation: 2,
         pid: 3,
@@ -864,7 +864,7 @@ fn frames_are_read_from_the_pipe_unchanged_however_it_is_split() {
         ..BodyChunk::EMPTY
     };
     piece.bytes[..3].copy_from_slice(b"abc");
-    let record = Record { what: wire::what::EXCHANGE, received: u64::MAX, ..Record::EMPTY };
+    let record = Record { kind: wire::kind::EXCHANGE, received: u64::MAX, ..Record::EMPTY };
     let all = [piece.as_bytes(), record.as_bytes()].concat();
     let expected =
         BodyPiece { viewer: 1, generation: 2, pid: 3, connection: 4, request: 5, offset: 6, bytes: b"abc" };

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, body, content, encoding, end, flag, what};
+use hls_swarm_probe::record::{NETWORK_ENVIRONMENT, Record, body, content, encoding, end, flag, kind};
 use hls_swarm_test_support::nginx::Nginx;
 use hls_swarm_test_support::program::program;
 
@@ -168,7 +168,7 @@ fn curl_refuses_the_certificate() {
     let run = run(&mut command);
     assert_eq!(run.output.status.code(), Some(60));
     assert!(run.exchanges().is_empty());
-    let closed = run.of(what::CLOSED);
+    let closed = run.of(kind::CLOSED);
     assert_eq!((closed.len(), closed[0].request), (1, 0));
     assert!(closed[0].has(flag::TLS | flag::CONNECT) && !closed[0].has(flag::TLS_HANDSHAKE));
     assert!(closed[0].received > 0, "the certificate was received");

@@ -4,14 +4,14 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 
 use hls_swarm::engine::probe::decode::Decoder;
-use hls_swarm_probe::record::{BodyChunk, Frame, MAGIC, Record, VERSION, body, end, flag, what};
+use hls_swarm_probe::record::{BodyChunk, Frame, MAGIC, Record, VERSION, body, end, flag, kind};
 
 /// Records of one read.
 const RECORDS: usize = 64;
 
 fn record(sequence: u32) -> Record {
     let mut record = Record {
-        what: what::EXCHANGE,
+        kind: kind::EXCHANGE,
         end: end::COMPLETE,
         viewer: 1 + sequence % 16,
         generation: 1,
@@ -75,7 +75,7 @@ fn decode_playlists(bencher: Bencher<'_, '_>) {
         let mut piece = BodyChunk {
             magic: MAGIC,
             version: VERSION,
-            what: what::BODY,
+            kind: kind::BODY,
             viewer: record.viewer,
             generation: record.generation,
             pid: record.pid,

@@ -14,11 +14,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use crate::network::{address, halves, number, settings};
 use crate::peer::Peer;
 use crate::sys::{self, Addrinfo};
-use crate::wire::{Record, forbidden, what};
+use crate::wire::{Record, forbidden, kind};
 use crate::{lookups, pipe};
 
-/// Names kept with an address that they gave; the oldest one goes first.
-const KEPT: usize = 128;
+/// Number of names that are kept, each with an address that it resolved to; a new one replaces the oldest.
+const MAX_NAMES: usize = 128;
 /// Longest name of a host (RFC 1035, 2.3.4).
 const NAME_ROOM: usize = 255;
 
@@ -30,7 +30,7 @@ struct Named {
 }
 
 struct Names {
-    list: [Named; KEPT],
+    list: [Named; MAX_NAMES],
     next: usize,
 }
 
@@ -45,7 +45,7 @@ unsafe impl Sync for Kept {}
 static NAMES: Kept = Kept {
     busy: AtomicBool::new(false),
     names: UnsafeCell::new(Names {
-        list: [Named { peer: Peer::NONE, length: 0, name: [0; NAME_ROOM] }; KEPT],
+        list: [Named { peer: Peer::NONE, length: 0, name: [0; NAME_ROOM] }; MAX_NAMES],
         next: 0,
     }),
 };
@@ -95,19 +95,19 @@ fn with<R>(work: impl FnOnce(&mut Names) -> R) -> Option<R> {
     Some(result)
 }
 
-/// Keeps the addresses that a look-up of `node` gave.
+/// Keeps the addresses that a lookup of `node` returned.
 ///
 /// # Safety
-/// `node` is zero-terminated, and `list` is the list that `getaddrinfo` returned.
+/// `node` is NUL-terminated, and `list` is the list that `getaddrinfo` returned.
 pub(crate) unsafe fn keep(node: *const c_char, list: *const Addrinfo) {
-    // SAFETY: the caller guarantees that it is zero-terminated.
+    // SAFETY: the caller guarantees that it is NUL-terminated.
     let name = without_dot(unsafe { CStr::from_ptr(node) }.to_bytes());
     let Some(length) = u8::try_from(name.len()).ok().filter(|_| name.len() <= NAME_ROOM) else { return };
     let mut next = list;
     // SAFETY: every element of the list is valid until its owner frees it, after this call.
     while let Some(entry) = unsafe { next.as_ref() } {
         next = entry.next;
-        // SAFETY: the element names its address and the length of that.
+        // SAFETY: the element holds its address and that address's length.
         let Some(peer) = (unsafe { Peer::read(entry.addr.cast(), entry.addrlen) }) else { continue };
         let peer = Peer { port: 0, ..peer.canonical() };
         with(|names| {
@@ -116,7 +116,7 @@ pub(crate) unsafe fn keep(node: *const c_char, list: *const Addrinfo) {
                 return;
             }
             let place = names.next;
-            names.next = place.wrapping_add(1) % KEPT;
+            names.next = place.wrapping_add(1) % MAX_NAMES;
             if let Some(kept) = names.list.get_mut(place) {
                 kept.peer = peer;
                 kept.length = length;
@@ -137,18 +137,18 @@ impl Named {
 /// The reason why `node` must not be looked up, if there is one. An address in digits is checked later.
 ///
 /// # Safety
-/// Both are null or zero-terminated.
+/// Both are null or NUL-terminated.
 pub(crate) unsafe fn refuses_name(node: *const c_char, service: *const c_char) -> Option<u16> {
     // SAFETY: the caller guarantees it.
     if !by_name() || !unsafe { lookups::is_name(node) } {
         return None;
     }
-    // SAFETY: a name is not null, and zero-terminated.
+    // SAFETY: a name is not null, and NUL-terminated.
     let name = without_dot(unsafe { CStr::from_ptr(node) }.to_bytes());
     let port = if service.is_null() {
         None
     } else {
-        // SAFETY: the caller guarantees that it is zero-terminated.
+        // SAFETY: the caller guarantees that it is NUL-terminated.
         number(unsafe { CStr::from_ptr(service) }.to_bytes())
     };
     settings().find_map(|(key, value)| match key {
@@ -189,9 +189,9 @@ pub(crate) fn refuses(peer: &Peer) -> Option<u16> {
 /// Reports a name that was not looked up.
 ///
 /// # Safety
-/// `node` is zero-terminated.
+/// `node` is NUL-terminated.
 pub(crate) unsafe fn report_name(node: *const c_char, why: u16) {
-    // SAFETY: the caller guarantees that it is zero-terminated.
+    // SAFETY: the caller guarantees that it is NUL-terminated.
     let name = unsafe { CStr::from_ptr(node) }.to_bytes();
     let mut record = refusal(why);
     let length = name.len().min(record.name.len());
@@ -213,7 +213,7 @@ pub(crate) fn report(peer: &Peer, why: u16) {
 
 fn refusal(why: u16) -> Record {
     let mut record = Record::EMPTY;
-    record.what = what::FORBIDDEN;
+    record.kind = kind::FORBIDDEN;
     record.error = why;
     record.started_ns = sys::now();
     record

@@ -12,7 +12,7 @@ use crate::wire::{SECRET, SECRET_END};
 /// not get the secrets: it would put them into FFmpeg's command line.
 const FIRST: &CStr = c"-hide_banner";
 /// Longest command line that is searched, in words.
-const MOST: usize = 4096;
+const MAX_ARGUMENTS: usize = 4096;
 /// The kernel puts pointers and texts onto one stack, the texts behind; texts that are farther away have
 /// been moved.
 const FAR: usize = 32 << 20;
@@ -31,7 +31,7 @@ pub(crate) fn restore() {
         return;
     }
     // Before the variables: the arguments, each a pointer, a null pointer, and before them their number.
-    for count in 0..MOST {
+    for count in 0..MAX_ARGUMENTS {
         // SAFETY: going back from the variables, every word up to the number of arguments is the stack's.
         let place = unsafe { environment.sub(count.wrapping_add(2)) };
         // SAFETY: as above.
@@ -43,9 +43,9 @@ pub(crate) fn restore() {
 }
 
 /// # Safety
-/// `arguments` points to `count` zero-terminated texts.
+/// `arguments` points to `count` NUL-terminated texts.
 unsafe fn each(arguments: *mut *mut c_char, count: usize) {
-    // SAFETY: there is a second argument, zero-terminated.
+    // SAFETY: there is a second argument, NUL-terminated.
     if count < 2 || unsafe { CStr::from_ptr(*arguments.add(1)) } != FIRST {
         return;
     }
@@ -73,7 +73,7 @@ fn value_of(word: &[u8]) -> *mut c_char {
     // One byte less: the name ends in a zero byte.
     for (to, from) in name.iter_mut().take(NAME.wrapping_sub(1)).zip(inside) {
         if *from == end {
-            // SAFETY: the name is zero-terminated.
+            // SAFETY: the name is NUL-terminated.
             return unsafe { sys::getenv(name.as_ptr().cast()) }.cast_mut();
         }
         *to = *from;

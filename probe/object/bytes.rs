@@ -80,7 +80,7 @@ unsafe fn receives(
     const MSG_OOB: c_int = 1;
     const MSG_ERRQUEUE: c_int = 0x2000;
     const MSG_WAITALL: c_int = 0x100;
-    // The latter two are about something else than the stream.
+    // The latter two are about something other than the stream.
     if !watches(fd) || flags & (MSG_OOB | MSG_ERRQUEUE) != 0 {
         return call(usize::MAX);
     }

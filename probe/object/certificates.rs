@@ -29,7 +29,7 @@ unsafe extern "C" fn gnutls_certificate_set_x509_system_trust(credentials: *mut 
     match network::authorities() {
         // SAFETY: the caller's argument goes to the real function.
         None => unsafe { library::gnutls_certificate_set_x509_system_trust(credentials) },
-        // SAFETY: the same, and the name is zero-terminated.
+        // SAFETY: the same, and the name is NUL-terminated.
         Some(file) => unsafe {
             library::gnutls_certificate_set_x509_trust_file(credentials, file.as_ptr(), PEM)
         },

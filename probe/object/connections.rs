@@ -1,7 +1,7 @@
 //! The wrappers around the C library's calls that make and end connections.
 //!
-//! Each calls the real function first (`close` and `shutdown` last), and then looks at what came of
-//! it, if it is about a TCP socket.
+//! Each calls the real function first (`close` and `shutdown` last), and then handles the
+//! result if the descriptor is a TCP socket.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -28,7 +28,7 @@ unsafe extern "C" fn getaddrinfo(
     // hints are null or valid.
     let (is_name, flags) = unsafe { (lookups::is_name(node), hints.as_ref().map_or(0, |hints| hints.flags)) };
     if flags & AI_NUMERICHOST == 0 {
-        // SAFETY: they are null or zero-terminated, as the real function wants them.
+        // SAFETY: they are null or NUL-terminated, as the real function wants them.
         if let Some(why) = unsafe { allowed::refuses_name(node, service) } {
             let errno = sys::errno();
             // SAFETY: a name that is refused is not null.
@@ -36,17 +36,17 @@ unsafe extern "C" fn getaddrinfo(
             sys::set_errno(errno);
             return EAI_FAIL;
         }
-        // SAFETY: node and service are null or zero-terminated, as the real function wants them.
+        // SAFETY: node and service are null or NUL-terminated, as the real function wants them.
         let instead = unsafe { network::stands_for(node, service, pipe::viewer().saturating_sub(1)) };
         if let Some(instead) = instead {
-            // SAFETY: as below; the text is zero-terminated. Nothing is looked up, so nothing is timed.
+            // SAFETY: as below; the text is NUL-terminated. Nothing is looked up, so nothing is timed.
             let code = unsafe { sys::getaddrinfo(instead.as_ptr().cast(), service, hints, result) };
             // SAFETY: on success the real function stored its list there.
             unsafe { keep_name(node, code, result) };
             return code;
         }
     }
-    // FFmpeg checks in this way whether a text is a numeric address; that is not a look-up.
+    // FFmpeg checks in this way whether a text is a numeric address; that is not a lookup.
     if !pipe::is_open() || !is_name || flags & AI_NUMERICHOST != 0 {
         // SAFETY: as above.
         let code = unsafe { sys::getaddrinfo(node, service, hints, result) };
@@ -73,10 +73,10 @@ unsafe extern "C" fn getaddrinfo(
     code
 }
 
-/// Keeps the name of the addresses that a look-up gave, for connections to them.
+/// Keeps the name of the addresses that a lookup gave, for connections to them.
 ///
 /// # Safety
-/// `node` is null or zero-terminated; if `code` is 0, `result` is null or points to a list of addresses.
+/// `node` is null or NUL-terminated; if `code` is 0, `result` is null or points to a list of addresses.
 unsafe fn keep_name(node: *const c_char, code: c_int, result: *mut *mut Addrinfo) {
     if code == 0 && !node.is_null() && !result.is_null() && allowed::by_name() {
         let errno = sys::errno();

@@ -95,13 +95,13 @@ pub struct Follower {
     target: TargetHash,
     response: Response,
     in_flight: bool,
-    /// A byte of the awaited response was taken.
+    /// Whether a byte of the awaited response was taken.
     started: bool,
-    /// The request named its host (once is enough).
+    /// Whether a request has named its host (once is enough).
     host_seen: bool,
-    /// The response's transfer coding ends in `chunked`.
+    /// Whether the response's transfer coding ends in `chunked`.
     chunked: bool,
-    /// The response has a transfer coding that does not.
+    /// Whether the response has a transfer coding that does not end in `chunked`.
     other_coding: bool,
     /// Size digits of the current chunk.
     digits: u8,

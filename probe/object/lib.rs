@@ -13,7 +13,7 @@
 //!
 //! * [`sys`]: the C library: declarations, the real functions, clock, errno.
 //! * [`http`]: follows HTTP/1.1 in both directions; pure, tested outside the probe.
-//! * [`lookups`]: durations of the latest name look-ups.
+//! * [`lookups`]: durations of the latest name lookups.
 //! * [`network`]: the settings, and what they change.
 //! * [`allowed`]: the hosts that the settings allow connections to.
 //! * [`socket`]: one connection: what happened on it, and its records.

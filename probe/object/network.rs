@@ -29,19 +29,19 @@ static UNREADABLE: AtomicBool = AtomicBool::new(false);
 static RATE: AtomicU64 = AtomicU64::new(0);
 /// The time at which the bytes read so far fit the rate, nanoseconds; see [`Pace`].
 static PAID_NS: AtomicU64 = AtomicU64::new(0);
-/// Connections that could not be made: the next look-up gives the next address.
+/// Connections that could not be made: the next lookup gives the next address.
 static FAILED: AtomicU32 = AtomicU32::new(0);
 
 /// Reads the settings from the environment.
 pub(crate) fn open() {
     const NAME: &CStr = c"HLS_SWARM_NETWORK";
     const _: () = assert!(wire::NETWORK_ENVIRONMENT.len() == NAME.count_bytes());
-    // SAFETY: the name is zero-terminated.
+    // SAFETY: the name is NUL-terminated.
     let value = unsafe { sys::getenv(NAME.as_ptr()) };
     if value.is_null() {
         return;
     }
-    // SAFETY: getenv returns a zero-terminated text.
+    // SAFETY: getenv returns a NUL-terminated text.
     let value = unsafe { CStr::from_ptr(value) }.to_bytes();
     // SAFETY: nothing else uses it yet, see `Settings`.
     let kept = unsafe { &mut *SETTINGS.0.get() };
@@ -136,7 +136,7 @@ pub(crate) fn address(text: &[u8]) -> Option<(Address, Peer)> {
     }
     let mut peer = Peer::NONE;
     for (family, mark) in [(sys::AF_INET, 4), (sys::AF_INET6, 6)] {
-        // SAFETY: the text is zero-terminated and 16 bytes take an address of either family.
+        // SAFETY: the text is NUL-terminated and 16 bytes take an address of either family.
         let read = unsafe {
             sys::inet_pton(c_int::from(family), ended.as_ptr().cast(), peer.address.as_mut_ptr().cast())
         };
@@ -152,7 +152,7 @@ pub(crate) fn address(text: &[u8]) -> Option<(Address, Peer)> {
 /// assigned round-robin, and a failed connection advances to the next one.
 ///
 /// # Safety
-/// Both are null or zero-terminated.
+/// Both are null or NUL-terminated.
 pub(crate) unsafe fn stands_for(
     node: *const c_char,
     service: *const c_char,
@@ -161,7 +161,7 @@ pub(crate) unsafe fn stands_for(
     if node.is_null() || LENGTH.load(Ordering::Relaxed) == 0 {
         return None;
     }
-    // SAFETY: the caller guarantees that it is zero-terminated.
+    // SAFETY: the caller guarantees that it is NUL-terminated.
     let host = unsafe { CStr::from_ptr(node) }.to_bytes();
     let port = if service.is_null() {
         None
@@ -217,9 +217,9 @@ pub(crate) fn is_unverified() -> bool {
 /// The file of the authorities that replace the system's, if configured.
 pub(crate) fn authorities() -> Option<&'static CStr> {
     settings().find(|(key, _)| *key == b"trust")?;
-    // SAFETY: the name is zero-terminated, and nothing changes the environment while FFmpeg runs.
+    // SAFETY: the name is NUL-terminated, and nothing changes the environment while FFmpeg runs.
     let file = unsafe { sys::getenv(c"SSL_CERT_FILE".as_ptr()) };
-    // SAFETY: getenv returns a zero-terminated text or null.
+    // SAFETY: getenv returns a NUL-terminated text or null.
     (!file.is_null()).then(|| unsafe { CStr::from_ptr(file) })
 }
 

@@ -5,7 +5,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use crate::sys;
-use crate::wire::{self, BodyChunk, Record, what};
+use crate::wire::{self, BodyChunk, Record, kind};
 
 /// The pipe's descriptor plus one; 0 = the probe is off.
 static PIPE: AtomicI32 = AtomicI32::new(0);
@@ -44,7 +44,7 @@ pub(crate) fn open() {
     TICK.store(sys::tick(), Ordering::Relaxed);
     PIPE.store(number.wrapping_add(1), Ordering::Release);
     let mut hello = Record::EMPTY;
-    hello.what = what::HELLO;
+    hello.kind = kind::HELLO;
     hello.started_ns = sys::now();
     if !crate::network::is_readable() {
         hello.error = wire::BAD_NETWORK;
@@ -94,7 +94,7 @@ pub(crate) fn write_piece(piece: &mut BodyChunk) -> bool {
     if full {
         return false;
     }
-    (piece.magic, piece.version, piece.what) = (wire::MAGIC, wire::VERSION, what::BODY);
+    (piece.magic, piece.version, piece.kind) = (wire::MAGIC, wire::VERSION, kind::BODY);
     piece.viewer = VIEWER.load(Ordering::Relaxed);
     piece.generation = GENERATION.load(Ordering::Relaxed);
     piece.pid = sys::pid();
@@ -161,7 +161,7 @@ fn pipe_inode(fd: c_int) -> Option<u64> {
     const S_IFIFO: u64 = 0o010_000;
     // `struct statx` has 256 bytes; the mode is at offset 28 (16 bits), the inode at 32 (64 bits).
     let mut facts = [0_u64; 32];
-    // SAFETY: the path is an empty, zero-terminated text and `facts` has the room that statx fills.
+    // SAFETY: the path is an empty, NUL-terminated text and `facts` has the room that statx fills.
     let result = unsafe {
         sys::statx(fd, c"".as_ptr(), AT_EMPTY_PATH, STATX_TYPE_AND_INO, facts.as_mut_ptr().cast::<c_void>())
     };
@@ -175,12 +175,12 @@ fn pipe_inode(fd: c_int) -> Option<u64> {
 fn environment() -> Option<[u32; 3]> {
     const NAME: &core::ffi::CStr = c"HLS_SWARM_PROBE_PIPE";
     const _: () = assert!(wire::ENVIRONMENT.len() == NAME.count_bytes());
-    // SAFETY: the name is zero-terminated.
+    // SAFETY: the name is NUL-terminated.
     let value = unsafe { sys::getenv(NAME.as_ptr()) };
     if value.is_null() {
         return None;
     }
-    // SAFETY: getenv returns a zero-terminated text.
+    // SAFETY: getenv returns a NUL-terminated text.
     let value = unsafe { core::ffi::CStr::from_ptr(value) }.to_bytes();
     let mut parts = value.split(|&byte| byte == b':');
     let numbers = [number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?];

@@ -43,21 +43,21 @@ pub(crate) struct Socket {
     dns_ns: u64,
     connect_started: u64,
     connect_ns: u64,
-    /// Bytes on this socket are TLS.
+    /// Whether bytes on this socket are TLS.
     tls: bool,
-    /// It came without a call of a TLS library that the probe knows.
+    /// Whether TLS appeared without a call of a library that the probe knows.
     hidden: bool,
     tls_started: u64,
     tls_ns: u64,
-    /// The viewer read up to the end of the stream.
+    /// Whether the viewer has read up to the end of the stream.
     ended: bool,
-    /// A FIN came in, which the kernel counts as a byte.
+    /// Whether a FIN has arrived, which the kernel counts as a byte.
     fin: bool,
-    /// The FIN came in before the request in flight was sent.
+    /// Whether the FIN arrived before the request in flight was sent.
     stale: bool,
-    /// The viewer shut down its reading side: an end of stream is not a FIN.
+    /// Whether the viewer has shut down its reading side: then an end of stream is not a FIN.
     reading_ended: bool,
-    /// The viewer shut down its writing side: after the peer's FIN the connection no longer exists.
+    /// Whether the viewer has shut down its writing side: after the peer's FIN the connection no longer exists.
     writing_ended: bool,
     /// The errno that ended the connection, 0 = none.
     error: c_int,
@@ -65,7 +65,7 @@ pub(crate) struct Socket {
     reported_received: u64,
     /// Bytes that were read with the end of a response and are beyond it, until they are reported.
     excess: u32,
-    /// A request did not wait for the response before it: what comes is not one response after the other.
+    /// Whether a request did not wait for the previous response, so that responses do not arrive one after the other.
     superseded: bool,
     /// Of the exchange in flight: first byte sent; first and last byte received, 0 = none.
     started: u64,
@@ -196,7 +196,7 @@ impl Socket {
         }
     }
 
-    /// Bytes passed: a viewer that never asked is connected all the same.
+    /// Handles transferred bytes, which prove that the socket is connected even if the viewer never checked.
     fn passed(&mut self, fd: c_int) {
         if self.state == State::Connecting {
             self.established(fd, None);

@@ -1,6 +1,6 @@
 //! The C library as the probe sees it: types, the real functions behind the wrappers, clock, errno.
 //!
-//! Only what every C library has under one name for ever is imported; the rest is looked up with
+//! Only what every C library has under one name forever is imported; the rest is looked up with
 //! `dlsym(RTLD_NEXT)` at its first use. Numbers are those of Linux on x86-64 and AArch64.
 
 use core::ffi::{c_char, c_int, c_void};
@@ -98,7 +98,7 @@ pub(crate) fn thread() -> usize {
 
 /// One real function, looked up at its first use.
 pub(crate) struct Real {
-    /// Zero-terminated.
+    /// NUL-terminated.
     name: &'static str,
     found: AtomicPtr<c_void>,
 }
@@ -116,7 +116,7 @@ impl Real {
             return found;
         }
         let errno = errno();
-        // SAFETY: the name is zero-terminated (see `new`).
+        // SAFETY: the name is NUL-terminated (see `new`).
         let mut found = unsafe { dlsym(RTLD_NEXT, self.name.as_ptr().cast()) };
         if found.is_null() {
             found = self.in_private_library();
@@ -138,10 +138,10 @@ impl Real {
             &[]
         };
         for library in libraries {
-            // SAFETY: RTLD_NOLOAD only finds what is loaded already; the name is zero-terminated.
+            // SAFETY: RTLD_NOLOAD only finds what is loaded already; the name is NUL-terminated.
             let handle = unsafe { dlopen(library.as_ptr().cast(), RTLD_LAZY | RTLD_NOLOAD) };
             if !handle.is_null() {
-                // SAFETY: the handle is valid, the name is zero-terminated.
+                // SAFETY: the handle is valid, the name is NUL-terminated.
                 let found = unsafe { dlsym(handle, self.name.as_ptr().cast()) };
                 if !found.is_null() {
                     return found;
@@ -330,7 +330,7 @@ pub(crate) fn is_bound(fd: c_int) -> bool {
 pub(crate) struct TcpInfo {
     /// State of the connection, see the constants.
     pub(crate) state: u8,
-    /// Since the last data packet came in, milliseconds.
+    /// Time since the last data packet arrived, milliseconds.
     pub(crate) last_data_received_ms: u32,
     pub(crate) rtt_us: u32,
     pub(crate) min_rtt_us: u32,
@@ -347,10 +347,10 @@ impl TcpInfo {
     const LAST_ACK: u8 = 9;
     const CLOSING: u8 = 11;
 
-    /// Asks the kernel. `None` before Linux 4.6, which did not have all of it yet.
+    /// Asks the kernel; `None` before Linux 4.6, which did not have all fields yet.
     ///
-    /// The kernel notes the state before it locks the socket to read the counters: a FIN that comes in
-    /// between is counted as a byte while the state knows nothing of it. Where the state does not show
+    /// The kernel notes the state before it locks the socket to read the counters: a FIN that arrives in
+    /// between is counted as a byte while the state does not show it yet. Where the state does not show
     /// a FIN and a second read finds the same count, the second state, which is younger than the
     /// first count, shows whether it includes one.
     pub(crate) fn of(fd: c_int) -> Option<Self> {
@@ -401,7 +401,7 @@ impl TcpInfo {
         matches!(self.state, Self::SYN_SENT | Self::SYN_RECEIVED)
     }
 
-    /// Whether the state proves that a FIN came in.
+    /// Whether the state proves that a FIN has arrived.
     pub(crate) const fn has_fin(&self) -> bool {
         matches!(self.state, Self::CLOSE_WAIT | Self::LAST_ACK | Self::CLOSING)
     }

@@ -115,7 +115,7 @@ pub(crate) fn follow(fd: c_int) -> bool {
     true
 }
 
-/// The descriptor is about to be closed. In a forked child only its own sockets are let go.
+/// Ends the socket of a descriptor that is about to be closed. A forked child does this only for its own sockets.
 pub(crate) fn close(fd: c_int) {
     with(fd, |socket| {
         if socket.is_own() {

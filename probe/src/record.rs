@@ -51,8 +51,8 @@ pub const BODY_LIMIT: u64 = 1 << 20;
 /// Bytes of a [`BodyChunk`] before its piece of the body.
 const BODY_HEADER_BYTES: usize = 9 * 4;
 
-/// `Record::what`: the subject of a record.
-pub mod what {
+/// `Record::kind`: the kind of event that a record reports.
+pub mod kind {
     /// The probe was loaded into a process. Only the common fields and `started_ns` hold. `sequence`
     /// counts from here: a process that executes another program keeps its pid and writes another HELLO.
     /// `error` is [`super::BAD_NETWORK`] if [`super::NETWORK_ENVIRONMENT`] could not be read.
@@ -60,7 +60,7 @@ pub mod what {
     /// A request and its response (or the lack of it) are over. Interim (1xx) responses are skipped;
     /// a redirect is an exchange of its own.
     pub const EXCHANGE: u8 = 2;
-    /// A connection could not be made: name not resolved, connect refused, timed out or given up.
+    /// A connection could not be made: name not resolved, connection refused, timed out, or abandoned.
     /// One record per attempt: of the addresses of a name some may fail while another one works.
     /// `idle_ns` is the time until it failed.
     pub const CONNECT_FAILED: u8 = 3;
@@ -91,11 +91,11 @@ pub mod forbidden {
 
 /// `Record::body`: whether the body of the response was sent in [`BodyChunk`]s.
 pub mod body {
-    /// It was not: it is not a playlist, or the exchange ended before its response was whole.
+    /// Not sent: the body is not a playlist, or the exchange ended before its response was whole.
     pub const NONE: u8 = 0;
-    /// All of it was.
+    /// All of it was sent.
     pub const WHOLE: u8 = 1;
-    /// Its first [`super::BODY_LIMIT`] bytes were.
+    /// Its first [`super::BODY_LIMIT`] bytes were sent.
     pub const CUT: u8 = 2;
     /// A piece of it is missing, because the pipe was too full for it.
     pub const LOST: u8 = 3;
@@ -165,14 +165,14 @@ pub mod end {
     pub const PROCESS_EXIT: u8 = 6;
     /// The name did not resolve (`error` holds getaddrinfo's EAI code, positive).
     pub const NAME_NOT_RESOLVED: u8 = 7;
-    /// The connection was refused, timed out or given up (`error` holds the errno, 0 = given up).
+    /// The connection was refused, timed out, or abandoned (`error` holds the errno, 0 = abandoned).
     pub const NOT_CONNECTED: u8 = 8;
 }
 
 /// `Record::flags`: which of the optional facts were measured, and how.
 pub mod flag {
-    /// `dns_ns` was measured: this connection was the first one that a name look-up led to. Never set
-    /// for an address in digits, which needs no look-up. DNS, CONNECT and TLS_HANDSHAKE are set in the
+    /// `dns_ns` was measured: this connection was the first one that a name lookup led to. Never set
+    /// for an address in digits, which needs no lookup. DNS, CONNECT and TLS_HANDSHAKE are set in the
     /// first record about a connection: its first exchange, or CLOSED if there was none.
     pub const DNS: u16 = 1;
     /// `connect_ns` was measured.
@@ -221,7 +221,7 @@ pub mod cache {
     pub const OTHER: u8 = 3;
 }
 
-/// One fact from inside one viewer. Fields that `what` and `flags` do not mark as valid are 0.
+/// One fact from inside one viewer. Fields that `kind` and `flags` do not mark as valid are 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -229,8 +229,8 @@ pub struct Record {
     pub magic: u32,
     /// [`VERSION`].
     pub version: u16,
-    /// One of [`what`].
-    pub what: u8,
+    /// One of [`kind`].
+    pub kind: u8,
     /// One of [`end`].
     pub end: u8,
     /// Viewer number, from 1 (0 = the self-test at the start).
@@ -254,7 +254,7 @@ pub struct Record {
     pub status: u16,
     /// Time when the first byte of the request was passed to the kernel (or the connect was begun).
     pub started_ns: u64,
-    /// Duration of the name look-up (`getaddrinfo()`) that led to this connection.
+    /// Duration of the name lookup (`getaddrinfo()`) that led to this connection.
     pub dns_ns: u64,
     /// From `connect()` to the moment the viewer learned that the connection is established.
     pub connect_ns: u64,
@@ -339,7 +339,7 @@ impl Record {
     pub const EMPTY: Self = Self {
         magic: MAGIC,
         version: VERSION,
-        what: 0,
+        kind: 0,
         end: 0,
         viewer: 0,
         generation: 0,
@@ -450,8 +450,8 @@ pub struct BodyChunk {
     pub magic: u32,
     /// [`VERSION`].
     pub version: u16,
-    /// [`what::BODY`].
-    pub what: u8,
+    /// [`kind::BODY`].
+    pub kind: u8,
     /// Keeps the header free of padding.
     pub reserved: u8,
     /// As in [`Record`].
@@ -477,7 +477,7 @@ impl BodyChunk {
     pub const EMPTY: Self = Self {
         magic: 0,
         version: 0,
-        what: 0,
+        kind: 0,
         reserved: 0,
         viewer: 0,
         generation: 0,
@@ -546,7 +546,7 @@ impl<'a> Frame<'a> {
         if u32::from_ne_bytes([m0, m1, m2, m3]) != MAGIC || u16::from_ne_bytes([v0, v1]) != VERSION {
             return Err(NotAFrame);
         }
-        if kind != what::BODY {
+        if kind != kind::BODY {
             let Some(bytes) = bytes.get(..RECORD_BYTES) else { return Ok(None) };
             let record = Record::from_bytes(bytes).ok_or(NotAFrame)?;
             return Ok(Some((Self::Record(record), RECORD_BYTES)));
@@ -627,7 +627,7 @@ pub struct TargetHash {
     place: Place,
     /// Bytes of [`DIRECTIVE`] that are held back, besides the `?` or `&` before them.
     held: u8,
-    /// A parameter went into the hash: the next one follows a `&`, even if a directive came first.
+    /// Whether a parameter was hashed: the next one follows a `&`, even if a directive came first.
     parameters: bool,
 }
 

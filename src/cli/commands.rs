@@ -154,7 +154,7 @@ pub struct PlanArgs {
     /// Viewers started per second, of all pods together
     #[arg(short, long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub ramp_rate: u32,
-    /// Stream to play; without it the one of the test origin in kubernetes/base
+    /// Stream to play; by default the one of the test origin in kubernetes/base
     #[arg(long, value_name = "URL")]
     pub stream_url: Option<String>,
     /// Length of the run, including the ramp

@@ -58,7 +58,7 @@ pub fn command() -> Command {
     Cli::command()
 }
 
-/// The properties of the program that its start-up needs.
+/// The properties of the program that its startup needs.
 #[must_use]
 pub fn program() -> Program {
     Program {
@@ -293,7 +293,7 @@ const FILES: &[(&str, &str)] = &[
 const VARIABLES: &[(&str, &str)] = &[
     ("EXTRA_ARGS", "More arguments, split as a shell does it; they follow those on the command line."),
     ("SSL_CERT_FILE", "Certificate authorities to trust instead of the system's."),
-    ("NO_COLOR", "If set, no colours are used."),
+    ("NO_COLOR", "If set, no colors are used."),
     ("XDG_RUNTIME_DIR, TMPDIR", "Where the socket probe is unpacked."),
 ];
 

@@ -190,7 +190,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "I/N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
-    /// Seed of all random choices, to repeat a run; without it a random one, which the report shows
+    /// Seed of all random choices, to repeat a run; by default a random one, which the report shows
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -245,7 +245,7 @@ pub struct StreamArgs {
     /// Longest delay between reconnections, in seconds
     #[arg(long, alias = "reconnect-delay-max", value_name = "SECONDS", default_value_t = 5)]
     pub reconnect_delay: u32,
-    /// How often FFmpeg retries a segment
+    /// Number of times that FFmpeg retries a segment
     #[arg(long, alias = "seg-max-retry", value_name = "N", default_value_t = 3)]
     pub seg_retry: u32,
     /// Expected segment duration, used until a playlist is known
@@ -289,8 +289,8 @@ pub struct NetworkArgs {
 #[command(next_help_heading = "Viewers")]
 #[serde(default)]
 pub struct ViewerArgs {
-    /// What plays: FFmpeg, the command line of --player, which implies command, or native viewers, thousands of
-    /// which run in one process
+    /// Engine that plays: FFmpeg, the command line of --player (which implies command), or native viewers, of which
+    /// thousands run in one process
     #[arg(long, value_enum, value_name = "ENGINE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<EngineKind>,
@@ -298,19 +298,19 @@ pub struct ViewerArgs {
     #[arg(long, value_name = "COMMAND")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub player: Option<String>,
-    /// How native viewers choose among the variants: as this player does, or fixed, which stays with the first
-    /// one; not used with --variant. Without it as the player of --preset does
+    /// Algorithm by which native viewers choose among the variants: that of a player, or fixed, which stays with
+    /// the first one; not used with --variant. By default that of --preset
     #[arg(long, value_enum, value_name = "ALGORITHM")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abr: Option<AbrArg>,
     /// Let each native viewer look names up itself, instead of once for all viewers of a thread
     #[arg(long)]
     pub resolve_per_viewer: bool,
-    /// FFmpeg program; without it ffmpeg from PATH, or the small FFmpeg for viewers where it is installed
+    /// FFmpeg program; by default the small FFmpeg for viewers if it is installed, and otherwise ffmpeg from PATH
     #[arg(long, value_name = "PATH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ffmpeg: Option<PathBuf>,
-    /// Player whose buffer viewers have: when playback begins, when it resumes after a stall, and how far they read
+    /// Player whose buffer rules viewers follow: when playback begins, when it resumes after a stall, and how far they read
     /// ahead
     #[arg(long, value_enum, value_name = "PLAYER", default_value = "hlsjs")]
     pub preset: PresetArg,
@@ -332,19 +332,19 @@ pub struct ViewerArgs {
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub viewer_env: Vec<String>,
-    /// How many different FFmpeg messages to keep per viewer
+    /// Number of different FFmpeg messages to keep per viewer
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub stats_buffer: u32,
     /// FFmpeg's log level with --ffmpeg-debug; reading requests from the log always needs trace
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "debug")]
     pub stats_loglevel: FfmpegLevel,
-    /// Copy every line of FFmpeg's log to our own log
+    /// Copy every line of FFmpeg's log to the log of hls-swarm
     #[arg(long)]
     pub ffmpeg_debug: bool,
     /// Restart a stalled viewer
     #[arg(long)]
     pub restart_on_stall: bool,
-    /// How often a failed viewer is restarted; 0 is without limit
+    /// Maximum number of restarts of a failed viewer; 0 = no limit
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub max_restarts: u32,
     /// Additional FFmpeg argument, placed before -i; may be repeated
@@ -361,7 +361,7 @@ pub struct ViewerArgs {
 #[command(next_help_heading = "Safety")]
 #[serde(default)]
 pub struct SafetyArgs {
-    /// Host that may be loaded, a name or *.example.com; may be repeated. Without it any host, after
+    /// Host that may be loaded, a name or *.example.com; may be repeated. By default any host, after
     /// confirmation
     #[arg(long = "allow-host", value_name = "HOST")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -410,7 +410,7 @@ pub struct OriginMetricsArgs {
     /// Upper bound of the random delay added to each fetch
     #[arg(long, value_name = "DURATION", default_value = "500ms")]
     pub segment_sizes_jitter: GoDuration,
-    /// How many segment sizes to remember
+    /// Number of segment sizes to remember
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub segment_cache_window: u32,
 }
@@ -454,7 +454,7 @@ pub struct ResultArgs {
     /// Show a live dashboard; without a terminal, or with TERM=dumb, log lines are written instead
     #[arg(long, default_value_t = true)]
     pub tui: bool,
-    /// Log format; without it text on a terminal, and JSON otherwise
+    /// Log format; by default text on a terminal, and JSON otherwise
     #[arg(long, value_enum, value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_format: Option<LogFormat>,
@@ -481,7 +481,7 @@ pub enum ProbeFailurePolicy {
     Fail,
 }
 
-/// FFmpeg's log level, where its log is copied to ours.
+/// FFmpeg's log level, if its log is copied to that of hls-swarm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum FfmpegLevel {
@@ -489,9 +489,9 @@ pub enum FfmpegLevel {
     Error,
     /// Problems.
     Warning,
-    /// What it does.
+    /// The main steps.
     Info,
-    /// What it does, in detail.
+    /// The steps in detail.
     Verbose,
     /// Every request.
     #[default]
@@ -515,7 +515,7 @@ impl FfmpegLevel {
     }
 }
 
-/// What plays a stream.
+/// The engine that plays a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
@@ -528,7 +528,7 @@ pub enum EngineKind {
     Native,
 }
 
-/// How native viewers choose among the variants of a stream.
+/// Algorithms by which native viewers choose among the variants of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum AbrArg {

@@ -13,7 +13,7 @@ use crate::cli::run::VariantSelection;
 
 /// Longest time for which a collector waits for a load, seconds: a week. A shard that plans more, or until it is
 /// stopped, does not make it wait longer.
-const LONGEST: f64 = 7.0 * 24.0 * 3600.0;
+const MAX_PLANNED_SECONDS: f64 = 7.0 * 24.0 * 3600.0;
 /// A shard that has not asked for this time before the start, seconds, may be replaced by another process. A shard
 /// asks every 20 s.
 const ABSENT: f64 = 45.0;
@@ -124,7 +124,7 @@ impl Collection {
     /// or plans more.
     #[must_use]
     pub fn planned_seconds(&self) -> f64 {
-        self.planned.map_or(LONGEST, |planned| planned.min(LONGEST))
+        self.planned.map_or(MAX_PLANNED_SECONDS, |planned| planned.min(MAX_PLANNED_SECONDS))
     }
 
     /// Takes the JSON report of a shard from the process that said it was ready (`nonce`). A report that is sent again,
@@ -260,7 +260,7 @@ mod tests {
         }
         let mut collection = Collection::new(2);
         collection.ready(ready(0, 2, Some(1e300))).unwrap();
-        assert_eq!(collection.planned_seconds(), LONGEST);
+        assert_eq!(collection.planned_seconds(), MAX_PLANNED_SECONDS);
     }
 
     #[test]
@@ -302,7 +302,7 @@ mod tests {
         let mut collection = Collection::new(2);
         collection.ready(ready(0, 2, None)).unwrap();
         collection.ready(ready(1, 2, Some(30.0))).unwrap();
-        assert_eq!(collection.planned_seconds(), LONGEST);
+        assert_eq!(collection.planned_seconds(), MAX_PLANNED_SECONDS);
     }
 
     #[test]

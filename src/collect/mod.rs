@@ -96,7 +96,7 @@ pub fn token(file: &Path) -> Result<String, Failure> {
     Ok(token)
 }
 
-/// What a shard has to tell its collector with each request.
+/// The data that a shard sends to its collector with each request.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The collector.

@@ -39,7 +39,7 @@ struct CollectorState {
     started: CancellationToken,
     /// Reports are read one after the other, so that memory is bounded.
     uploading: tokio::sync::Mutex<()>,
-    /// What requests have to know.
+    /// The token that requests must contain.
     token: Option<String>,
     began: Instant,
 }

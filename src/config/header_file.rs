@@ -12,7 +12,7 @@ pub fn read(path: &Path) -> Result<Vec<String>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         Failure::usage(format!("--header-file {}: cannot be read", path.display()))
             .caused_by(error)
-            .help("name a file that you may read, with one \"Name: value\" per line")
+            .help("name a file that you can read, with one \"Name: value\" per line")
     })?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(str::to_owned).collect())

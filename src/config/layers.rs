@@ -79,7 +79,7 @@ fn unwritable(error: impl std::error::Error + Send + Sync + 'static) -> Failure 
     Failure::internal("cannot write the configuration as TOML").caused_by(error)
 }
 
-/// The text of a profile or scenario: one that comes with the program, or a file.
+/// The text of a profile or scenario: a built-in one, or a file.
 fn named(
     what: &str,
     name: &str,
@@ -101,7 +101,7 @@ fn named(
 const PROXIES: [&str; 7] =
     ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "REQUEST_METHOD"];
 
-/// What else a plan depends on; secrets are left out, because not every command needs them.
+/// Reads the environment of a plan. Secrets are left out, because not every command needs them.
 ///
 /// # Errors
 /// A usage failure: the file of session lengths cannot be read.
@@ -208,7 +208,7 @@ mod tests {
         assert!(failure.help_text().unwrap().contains("did you mean progressive?"));
     }
 
-    /// The plan of a profile or scenario that comes with the program.
+    /// The plan of a built-in profile or scenario.
     fn built_in(text: &str) -> Plan {
         let args = typed_over(&[], |_| {}, text).unwrap();
         if args.stream.streams.is_empty() {

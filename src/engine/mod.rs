@@ -107,19 +107,19 @@ pub struct Session {
     pub generation: u32,
 }
 
-/// How a session ended.
+/// The end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionEnd {
-    /// Why it ended.
+    /// The reason for the end.
     pub class: EndClass,
-    /// How long it lasted.
+    /// The duration of the session.
     pub uptime: Duration,
-    /// Media that it read ahead of playback: how much longer the viewer plays.
+    /// Media that was read ahead of playback, which the viewer still plays.
     pub ahead: Duration,
 }
 
 impl Engine {
-    /// Where requests and bytes come from.
+    /// The source of requests and bytes.
     #[must_use]
     pub const fn source(&self) -> Source {
         match self {
@@ -139,7 +139,7 @@ impl Engine {
         }
     }
 
-    /// Whether a viewer plays all playlists that it reads together, and requests segments one after the other.
+    /// Whether a viewer plays all playlists that it reads at the same time, and requests their segments sequentially.
     #[must_use]
     pub const fn plays_together(&self) -> bool {
         matches!(self, Self::Ffmpeg(_))

@@ -22,7 +22,7 @@ use super::viewer::{RunContext, StreamTarget};
 use super::{Session, measured};
 use crate::stream_check::{self, Choice};
 
-/// What came of the beginning of a session.
+/// The result of opening a session.
 #[derive(Debug)]
 pub(crate) enum Opening {
     /// The viewer plays this.
@@ -33,7 +33,7 @@ pub(crate) enum Opening {
     Failed(String),
 }
 
-/// Lets a viewer select what it plays. `playlists` learns what the multivariant playlist lists.
+/// Lets a viewer select what it plays. What the multivariant playlist lists is added to `playlists`.
 pub(crate) async fn open(
     context: &RunContext,
     session: Session,

@@ -39,7 +39,7 @@ pub(crate) trait Monitor {
     /// Takes error output of the process.
     fn stderr(&mut self, bytes: &[u8]);
 
-    /// Called once a second. Returns whether the process stands still: it has read no media for too long.
+    /// Called once a second. Returns whether the process makes no progress: it has read no media for too long.
     fn tick(&mut self) -> bool;
 
     /// The process is being stopped.
@@ -58,17 +58,17 @@ pub(crate) trait Monitor {
     fn media(&self) -> Option<Duration>;
 
     /// The message of the process that explains best why it ended.
-    fn complaint(&self) -> Option<&str>;
+    fn last_error(&self) -> Option<&str>;
 }
 
 /// Why a process ended, as far as this program caused it.
 #[derive(Debug, Default)]
 struct Cause {
-    /// The session was over.
+    /// Whether the session was over.
     stopped: bool,
-    /// The viewer had stalled and was to be restarted.
+    /// Whether the viewer had stalled and was to be restarted.
     stalled: bool,
-    /// It did not stop when it was asked to.
+    /// Whether it had to be killed, because it did not stop when it was asked to.
     killed: bool,
 }
 
@@ -259,8 +259,8 @@ fn reason<M: Monitor>(
         EndClass::Failed if ending.is_success() => "ended without playing anything (exit code 0)".to_owned(),
         _ => ending.to_string(),
     };
-    match monitor.complaint().map(secrets::redact) {
-        Some(complaint) => format!("{complaint}; {how}"),
+    match monitor.last_error().map(secrets::redact) {
+        Some(last_error) => format!("{last_error}; {how}"),
         None if class == EndClass::Failed => format!("{} printed no error; {how}", M::PLAYER),
         None if cause.killed => how,
         None if class == EndClass::Stopped && !monitor.has_played() && uptime >= LONGEST_START => {

@@ -35,7 +35,7 @@ const BACKOFF: BackoffPolicy = BackoffPolicy {
 pub struct StreamTarget {
     /// The stream, as planned.
     pub stream: Stream,
-    /// What viewers play of it.
+    /// The part of it that viewers play.
     pub selection: Selection,
     /// Whether it has ended, if it is live.
     pub end: StreamEnd,
@@ -43,12 +43,12 @@ pub struct StreamTarget {
     pub fetcher: Fetcher,
 }
 
-/// What all viewers share.
+/// The state that all viewers share.
 #[derive(Debug)]
 pub struct RunContext {
     /// The plan.
     pub plan: Plan,
-    /// What viewers play.
+    /// The streams that viewers play.
     pub targets: WeightedSet<StreamTarget>,
     /// The engine that plays it.
     pub engine: Engine,
@@ -71,7 +71,7 @@ impl RunContext {
     }
 }
 
-/// Plays one session after the other until `stop`, or until the viewer has left or is given up. The first session has
+/// Plays one session after the other until `stop`, or until the viewer has left or failed permanently. The first session has
 /// number `generation`; returns the number of the last one. `random` yields numbers from 0 to 1.
 pub async fn run(
     context: Arc<RunContext>,

@@ -25,7 +25,7 @@ pub(super) fn unfetched(url: &Url, error: &FetchError, proxy: Option<&str>) -> F
         (_, Some(proxy)) if is_of_proxy => format!(
             "check the proxy {proxy} (http_proxy, https_proxy), or name {host} in no_proxy to go without it"
         ),
-        (FetchError::NotConnected(_), _) if text.starts_with("name look-up") => {
+        (FetchError::NotConnected(_), _) if text.starts_with("name lookup") => {
             format!("check the name {host:?} and the resolver of this machine")
         }
         (FetchError::NotConnected(_), _) if text.contains("refused") => {

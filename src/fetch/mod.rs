@@ -61,7 +61,7 @@ pub struct Ask {
     pub turn: usize,
     /// Cookies of earlier responses.
     pub cookies: Cookies,
-    /// Limit for the whole request; the client's time-out limits each wait for data.
+    /// Limit for the whole request; the client's timeout limits each wait for data.
     pub limit: Duration,
     /// Ends the request.
     pub stop: CancellationToken,
@@ -155,7 +155,7 @@ impl Fetcher {
         let work = move || {
             let Ok(runtime) = runtime::single_threaded() else { return };
             LocalSet::new().block_on(&runtime, serve(settings(&stream, policy, proxies), inbox));
-            // A look-up that hangs in the resolver must not delay the end.
+            // A lookup that hangs in the resolver must not delay the end.
             runtime.shutdown_background();
         };
         std::thread::Builder::new().name("fetch".into()).spawn(work)?;

@@ -1,6 +1,6 @@
 //! Impairments of a link: the keys of a TOML file, and the arguments of tc that follow from them.
 //!
-//! netem affects what a device sends, so a delay applies to one direction: round trips, connects and times to first
+//! netem affects what a device sends, so a delay applies to one direction: round trips, connection setup, and times to first
 //! byte all grow by it once.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::profile_text;
 
-/// The impairments that come with the program: name and text.
+/// The built-in impairments: name and text.
 pub use hls_swarm_profiles::IMPAIRMENT as BUILT_IN;
 
 /// Packets that may wait in netem: its own 1000 are less than 50 ms of a fast link and would drop.
@@ -36,7 +36,7 @@ pub struct Impairment {
     pub queue_packets: Option<u32>,
 }
 
-/// The text of an impairment that comes with the program.
+/// Returns the text of a built-in impairment.
 ///
 /// # Errors
 /// A usage failure that lists the built-in impairments.

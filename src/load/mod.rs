@@ -20,13 +20,13 @@ pub struct Load {
     pub shape: Shape,
     /// Upper bound of the random delay of each start.
     pub jitter: Duration,
-    /// The share of the run that this process has.
+    /// The share of the run that this process carries out.
     pub shard: Shard,
     /// Length of the run; `None` = until stopped.
     pub length: Option<Duration>,
 }
 
-/// How the number of viewers changes.
+/// The way in which the number of viewers changes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
     /// Along a schedule.
@@ -75,7 +75,7 @@ impl Load {
         self.shard.own(self.max_viewers())
     }
 
-    /// When the last planned viewer has started at the latest; zero for an arrival process, which has no such time.
+    /// The time by which the last planned viewer has started; zero for an arrival process, which has no last viewer.
     #[must_use]
     pub fn last_start(&self) -> Duration {
         match &self.shape {
@@ -84,7 +84,7 @@ impl Load {
         }
     }
 
-    /// The stages that the user asked for, in order: when each begins, and the number of viewers then.
+    /// The stages that the user requested, in order: the start of each, and the number of viewers at that time.
     #[must_use]
     pub fn stages(&self) -> Vec<(Duration, u32, schedule::Stage)> {
         match &self.shape {

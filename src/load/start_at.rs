@@ -8,7 +8,7 @@ use jiff::civil::Time;
 use jiff::{Timestamp, ToSpan, Zoned};
 
 /// How late a run may still begin: shards do not come up in the same second.
-const LATE: Duration = Duration::from_secs(300);
+const MAX_DELAY: Duration = Duration::from_secs(300);
 
 /// When a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +19,10 @@ pub enum StartAt {
     Time(Time),
 }
 
-/// How long to wait.
+/// The wait until the start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// This long.
+    /// Wait for this time.
     For(Duration),
     /// Not at all: the time passed recently.
     Late(Duration),
@@ -31,7 +31,7 @@ pub enum Wait {
 }
 
 impl StartAt {
-    /// How long to wait at `now`.
+    /// Returns the wait at `now`.
     #[must_use]
     pub fn wait(self, now: &Zoned) -> Wait {
         let moment = match self {
@@ -50,7 +50,7 @@ impl StartAt {
         let ahead = moment.duration_since(now.timestamp());
         match (Duration::try_from(ahead), ahead.unsigned_abs()) {
             (Ok(ahead), _) => Wait::For(ahead),
-            (Err(_), late) if late <= LATE => Wait::Late(late),
+            (Err(_), late) if late <= MAX_DELAY => Wait::Late(late),
             (Err(_), late) => Wait::Missed(late),
         }
     }

@@ -147,9 +147,9 @@ pub fn rows() -> Vec<Row> {
             ],
         ),
         (
-            "Start-up and connections, whole run",
+            "Startup and connections, whole run",
             vec![
-                panel("Start-up", "s", whole_run("startup_seconds")),
+                panel("Startup", "s", whole_run("startup_seconds")),
                 panel("TCP connect", "s", whole_run("connect_seconds")),
             ],
         ),
@@ -196,11 +196,11 @@ pub fn rows() -> Vec<Row> {
                     [("{{status_code}}", rate_by("status_code", "http_responses_total"))],
                 ),
                 panel(
-                    "Time-outs, failed connects, interruptions",
+                    "Timeouts, failed connections, interruptions",
                     "short",
                     [
-                        ("time-outs", increase("timeouts_total")),
-                        ("connects failed", increase("connect_errors_total")),
+                        ("timeouts", increase("timeouts_total")),
+                        ("failed connections", increase("connect_errors_total")),
                         ("interrupted", increase("broken_exchanges_total")),
                     ],
                 ),

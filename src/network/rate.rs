@@ -3,7 +3,7 @@
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::{MAX_WEIGHT, WeightedSet};
 
-/// The lowest cap, bits per second: below it, FFmpeg would wait for a byte for longer than its time-out.
+/// The lowest cap, bits per second: below it, FFmpeg would wait for a byte for longer than its timeout.
 pub const MIN_RATE: u64 = 10_000;
 
 /// Parses `3M` or `3M,2*8M`.

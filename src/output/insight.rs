@@ -6,7 +6,7 @@ use super::figures::{bytes, count, milliseconds, percent};
 
 /// Column heads of the table of edges.
 pub const EDGE_HEAD: [&str; 8] =
-    ["", "Requests", "Bytes", "Errors", "Connects", "TTFB p95", "Cache hits", "Old playlists"];
+    ["", "Requests", "Bytes", "Errors", "Connections", "TTFB p95", "Cache hits", "Old playlists"];
 
 /// One edge as the cells of a table.
 #[must_use]
@@ -57,7 +57,7 @@ pub fn playlists(insight: &Insight) -> Vec<String> {
     let stale = seconds(faults.longest_stale_seconds, "at the longest");
     let behind = seconds(faults.farthest_behind_seconds, "at the most");
     let sentences = [
-        (faults.stale, format!("stood still for more than 1.5 x target duration{stale}")),
+        (faults.stale, format!("not updated for more than 1.5 x target duration{stale}")),
         (faults.regressed, "regressed".to_owned()),
         (faults.skipped, "segments skipped, which no playlist listed".to_owned()),
         (

@@ -103,7 +103,7 @@ fn requests(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let errors = &snapshot.errors;
     writeln!(
         out,
-        "errors     {} HTTP, {} interrupted, {} timed out, {} connects failed{}",
+        "errors     {} HTTP, {} interrupted, {} timed out, {} connection failures{}",
         errors.http,
         errors.broken,
         errors.timeouts,
@@ -162,7 +162,7 @@ fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     let lifetimes = &snapshot.lifetimes;
     writeln!(
         out,
-        "\nviewers    {} started, {} restarts, {} played, {}{} given up, {} killed",
+        "\nviewers    {} started, {} restarts, {} played, {}{} failed permanently, {} killed",
         lifetimes.starts,
         lifetimes.restarts,
         lifetimes.played,
@@ -201,7 +201,7 @@ fn insight(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
         let [name, requests, bytes, errors, connects, ttfb, hits, old] = edge_row(edge);
         writeln!(
             out,
-            "{word:<10} {name}: {requests} requests, {bytes}, {errors} errors, {connects} connects, \
+            "{word:<10} {name}: {requests} requests, {bytes}, {errors} errors, {connects} connections, \
              ttfb p95 {ttfb}, cache hits {hits}, old playlists {old}"
         )?;
     }

@@ -94,7 +94,7 @@ pub struct Preflight<'a> {
     pub selections: WeightedSet<(Stream, Selection)>,
     report: &'a mut dyn FnMut(&Finding),
     failed: Vec<Finding>,
-    /// A failed check may not be skipped.
+    /// Whether a failed check must not be skipped.
     is_binding: bool,
 }
 

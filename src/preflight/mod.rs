@@ -30,7 +30,7 @@ const OTHER_VARIANT: &str =
     "pass a --variant that exists, or --probe-failure-policy fail to stop here in such a case";
 
 /// Help if FFmpeg cannot play a stream.
-const UNPLAYABLE: &str = "pass a stream that FFmpeg can play; --skip-preflight starts viewers all the same";
+const UNPLAYABLE: &str = "pass a stream that FFmpeg can play; --skip-preflight starts viewers anyway";
 /// Help if there are subtitles.
 const SUBTITLES: &str =
     "compare the requests in the report: without segments of subtitles, they were not loaded";

@@ -115,7 +115,7 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     let guard = Arc::new(Guard::start()?);
     let runtime = runtime::single_threaded()?;
     let exit = runtime.block_on(self::run(plan, print_command, guard, tui));
-    // A look-up that hangs in the resolver must not delay the exit.
+    // A lookup that hangs in the resolver must not delay the exit.
     runtime.shutdown_background();
     exit
 }

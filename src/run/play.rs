@@ -182,7 +182,7 @@ fn describe(stop_reason: &StopReason) -> String {
     let text = match stop_reason {
         StopReason::Elapsed => "it reached its planned length",
         StopReason::Asked => "stopped on request",
-        StopReason::AllGone => "all viewers had ended or were given up",
+        StopReason::AllGone => "all viewers had ended or failed permanently",
         StopReason::NothingPlays => "no viewer ever played",
         StopReason::LimitFound(found) => return found.0.text(found.1),
         StopReason::ThresholdFailed(criterion) => {

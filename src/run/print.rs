@@ -29,11 +29,12 @@ pub(crate) fn command(plan: &Plan, ready: &Ready) -> Result<ExitCode, Failure> {
     };
     let arguments = std::iter::once(program.as_os_str()).chain(arguments.iter().map(AsRef::as_ref));
     let line = arguments.map(quote).collect::<Vec<String>>().join(" ");
-    // Secrets that are part of the command line are shown, so that the command can be tried.
+    // Secrets that the user typed are shown, so that the command can be tried. Those that were read from a file or the
+    // environment are not.
     let line = if plan.secrets.were_read() { secrets::redact(&line).into_owned() } else { line };
     output::print(&format!("{line}\n"))?;
     if ready.engine.source() == Source::Probe {
-        drop(writeln!(std::io::stderr(), "(the socket probe is added by LD_PRELOAD when it runs)"));
+        drop(writeln!(std::io::stderr(), "(a run also loads the socket probe, through LD_PRELOAD)"));
     }
     Ok(Exit::Pass.into())
 }

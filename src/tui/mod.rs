@@ -62,7 +62,7 @@ impl Tui {
                 return None;
             }
         };
-        let theme = Theme { colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
+        let theme = Theme { color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
         let view = Dashboard { state: State::default(), run: run.clone(), log: self.log, theme, commands };
         Some(tokio::spawn(event_loop::run(screen, view, snapshots, shutdown, done)))
     }

@@ -12,7 +12,7 @@ use super::waiting::eventually;
 /// Size and rate of each rendition, best first.
 const RENDITIONS: [(&str, &str); 3] = [("320x180", "300k"), ("256x144", "150k"), ("160x90", "80k")];
 /// Maximum duration of a live stream in seconds, in case a test does not stop it.
-const LONGEST: &str = "180";
+const MAX_SECONDS: &str = "180";
 
 /// The loop of a rendition: 12 s, a key frame every second.
 fn source(rendition: usize) -> PathBuf {
@@ -100,7 +100,7 @@ impl Live {
     }
 
     fn write(mut ffmpeg: Command, www: &Path, arguments: &[&str], playlist: &str, awaited: &str) -> Self {
-        ffmpeg.args(["-t", LONGEST, "-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "5"]);
+        ffmpeg.args(["-t", MAX_SECONDS, "-c", "copy", "-f", "hls", "-hls_time", "1", "-hls_list_size", "5"]);
         ffmpeg.args(["-hls_delete_threshold", "8", "-hls_flags", "delete_segments+temp_file"]);
         ffmpeg.args(arguments).arg(www.join(playlist)).stdout(Stdio::null());
         let live = Self { _ffmpeg: Companion::start(&mut ffmpeg) };

@@ -59,7 +59,7 @@ fn assert_played(run: &Run, account: &Account<'_>, clients: u32) {
 #[test]
 fn native_live_ts() {
     let (run, served) = native("live TS", Site::start("", live), "/s.m3u8", 4, 12, &[]);
-    // Bodies are discarded in the kernel, and counted all the same.
+    // Bodies are discarded in the kernel but still counted.
     let bytes: u64 = served.iter().map(|one| one.body_bytes).sum();
     assert!(run.number("/bytes/total") <= bytes && run.number("/bytes/total") > bytes / 2);
     let connections: BTreeSet<_> = served.iter().map(|one| (one.viewer, one.connection)).collect();
@@ -149,7 +149,7 @@ fn native_aes_128() {
     assert!(run.number("/requests/key") >= 3);
 }
 
-/// Playlists travel compressed, and their bytes are those that travelled.
+/// Playlists travel compressed, and their bytes are those that traveled.
 #[test]
 fn native_compressed_playlists() {
     let server = "gzip on; gzip_min_length 1; gzip_types application/vnd.apple.mpegurl;";

@@ -20,7 +20,7 @@ pub(crate) struct Served {
     pub(crate) head_bytes: u64,
     /// Bytes of the body that were passed to the kernel: nginx's `$body_bytes_sent`.
     pub(crate) body_bytes: u64,
-    /// The whole response was passed to the kernel.
+    /// Whether the whole response was passed to the kernel.
     pub(crate) whole: bool,
     /// The viewer's port.
     pub(crate) port: u16,

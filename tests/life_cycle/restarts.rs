@@ -86,7 +86,7 @@ fn viewers_that_fail_too_often_are_given_up() {
         } else {
             assert_eq!(outcome.code(), 6, "{}\n{}", outcome.stdout, outcome.stderr);
         }
-        assert_eq!(outcome.report["end_reason"], "all viewers had ended or were given up");
+        assert_eq!(outcome.report["end_reason"], "all viewers had ended or failed permanently");
         for (name, value) in [("starts", 4.0), ("restarts", 2.0), ("given_up", 2.0), ("played", played)] {
             assert_eq!(outcome.number(&format!("/viewers/{name}")), value, "{name}");
         }

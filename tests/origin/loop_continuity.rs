@@ -48,7 +48,7 @@ fn assert_continuous(profile: &str, segment_seconds: u32, fps: u32) {
         "--video-bitrate=100".to_owned(),
     ];
     let stream = Stream::of_flags(&flags.each_ref().map(String::as_str)).unwrap();
-    let derived = Derived::of(&stream);
+    let derived = Derived::from_stream(&stream);
     let seconds = stream.loop_seconds;
     let (_, warnings) = run("ffmpeg", &argv::encode_loop(&stream, &derived, &file));
     assert_eq!(warnings, "");

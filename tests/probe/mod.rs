@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hls_swarm_probe::record::{BODY_BYTES, Record, body, content, end, flag, url_hash, what};
+use hls_swarm_probe::record::{BODY_BYTES, Record, body, content, end, flag, kind, url_hash};
 use hls_swarm_test_support::program::program;
 use hls_swarm_test_support::server::{Answer, Served, Server, Then};
 
@@ -39,7 +39,7 @@ fn curl() -> Command {
 
 /// Checks for a complete exchange, byte for byte.
 fn assert_whole(record: &Record, served: &Served) {
-    assert_eq!((record.what, record.end, record.error), (what::EXCHANGE, end::COMPLETE, 0));
+    assert_eq!((record.kind, record.end, record.error), (kind::EXCHANGE, end::COMPLETE, 0));
     assert_eq!(record.name(), served.name().as_bytes());
     assert_eq!(record.head_bytes, served.head_bytes(), "{}", served.target);
     assert_eq!(record.body_bytes, served.body_bytes(), "{}", served.target);
@@ -73,7 +73,7 @@ fn curl_two_files_on_one_connection() {
         assert_eq!(record.has(flag::CONNECT), request == 1, "once per connection");
         assert!(!record.has(flag::DNS), "a numeric address needs no name lookup");
     }
-    let closed = run.of(what::CLOSED);
+    let closed = run.of(kind::CLOSED);
     assert_eq!(closed.len(), 1);
     assert_eq!((closed[0].request, closed[0].received, closed[0].end), (2, 0, end::CLOSED_BY_VIEWER));
 }
@@ -165,7 +165,7 @@ fn curl_bodies_cut_by_fin_and_by_rst() {
         assert_eq!((record.end, record.error, record.status), (how, error, 200));
         assert_eq!((record.head_bytes, record.body_bytes), (served.head_bytes(), served.body_bytes()));
         assert_eq!((record.content_length, record.received), (1000, 500), "a FIN is not a byte");
-        let closed = run.of(what::CLOSED);
+        let closed = run.of(kind::CLOSED);
         assert_eq!((closed.len(), closed[0].received, closed[0].end), (1, 0, how));
     }
 }
@@ -202,7 +202,7 @@ fn failed_connections_are_recorded() {
     drop(listener);
     let refused = run(curl().arg(format!("http://127.0.0.1:{port}/")));
     assert_eq!(refused.output.status.code(), Some(7));
-    let failed = refused.of(what::CONNECT_FAILED);
+    let failed = refused.of(kind::CONNECT_FAILED);
     assert_eq!(failed.len(), 1);
     assert_eq!((failed[0].end, failed[0].error), (end::NOT_CONNECTED, ECONNREFUSED));
     assert_eq!((failed[0].peer_port, failed[0].peer_family), (port, 4));
@@ -212,7 +212,7 @@ fn failed_connections_are_recorded() {
     let name = "x".repeat(64);
     let unknown = run(curl().arg(format!("http://{name}.invalid/")));
     assert_eq!(unknown.output.status.code(), Some(6));
-    let failed = unknown.of(what::CONNECT_FAILED);
+    let failed = unknown.of(kind::CONNECT_FAILED);
     assert!(!failed.is_empty());
     assert!(failed.iter().all(|record| record.end == end::NAME_NOT_RESOLVED && record.error != 0));
     assert!(failed.iter().all(|record| record.has(flag::DNS) && record.idle_ns == record.dns_ns));
@@ -274,8 +274,8 @@ fn bodies_leave_half_of_the_pipe_to_records() {
     assert!(output.status.success(), "{output:?}");
     let (records, pieces) = Pipe::read(&pipe.drain()[filler.len()..]);
     assert!(pieces.is_empty());
-    let received: Vec<_> = records.iter().map(|record| (record.what, record.sequence, record.lost)).collect();
-    assert_eq!(received, [(what::HELLO, 0, 0), (what::EXCHANGE, 1, 0), (what::CLOSED, 2, 0)]);
+    let received: Vec<_> = records.iter().map(|record| (record.kind, record.sequence, record.lost)).collect();
+    assert_eq!(received, [(kind::HELLO, 0, 0), (kind::EXCHANGE, 1, 0), (kind::CLOSED, 2, 0)]);
     assert_eq!((records[1].body, records[1].content), (body::LOST, content::PLAYLIST));
     drop(server);
 }
@@ -316,7 +316,7 @@ fn requests_in_flight_at_the_end_of_the_process_are_counted() {
     let run = run(&mut own_viewer("leave-in-flight", server.port));
     let record = run.exchange();
     assert_eq!((record.end, record.head_bytes + record.body_bytes), (end::PROCESS_EXIT, 50));
-    let closed = run.of(what::CLOSED);
+    let closed = run.of(kind::CLOSED);
     assert_eq!((closed.len(), closed[0].end), (1, end::PROCESS_EXIT));
     let received = record.received + closed[0].received;
     assert!((50..=server.served()[0].sent.len() as u64).contains(&received));
@@ -379,10 +379,10 @@ fn a_child_of_the_viewer_has_its_own_records() {
     assert!(output.status.success(), "{output:?}");
     let records = pipe.records();
     let names = |pid: u32| {
-        let own = records.iter().filter(move |record| record.pid == pid && record.what == what::EXCHANGE);
+        let own = records.iter().filter(move |record| record.pid == pid && record.kind == kind::EXCHANGE);
         own.map(|record| String::from_utf8_lossy(record.name()).into_owned()).collect::<Vec<_>>()
     };
-    let hellos: Vec<_> = records.iter().filter(|record| record.what == what::HELLO).collect();
+    let hellos: Vec<_> = records.iter().filter(|record| record.kind == kind::HELLO).collect();
     assert_eq!(hellos.len(), 2);
     assert_eq!((names(hellos[0].pid), names(hellos[1].pid)), (vec!["a.ts".into()], vec!["child.ts".into()]));
     assert!(hellos.iter().all(|hello| hello.sequence == 0));
@@ -396,7 +396,7 @@ fn tls_that_the_probe_cannot_observe_is_named() {
     });
     let run = run(&mut own_viewer("hidden-tls", server.port));
     assert!(run.exchanges().is_empty());
-    let closed = run.of(what::CLOSED);
+    let closed = run.of(kind::CLOSED);
     assert_eq!((closed.len(), closed[0].request, closed[0].received), (1, 0, 12));
     assert!(closed[0].has(flag::TLS | flag::HIDDEN) && !closed[0].has(flag::TLS_HANDSHAKE));
     drop(server);
@@ -410,7 +410,7 @@ fn many_threads_and_a_reader_and_a_writer_on_each_socket() {
     assert!(output.status.success(), "{output:?}");
     let served = server.served();
     let records = pipe.records();
-    let exchanges: Vec<_> = records.iter().filter(|record| record.what == what::EXCHANGE).collect();
+    let exchanges: Vec<_> = records.iter().filter(|record| record.kind == kind::EXCHANGE).collect();
     assert_eq!((exchanges.len(), served.len()), (80, 80));
     for record in exchanges {
         // Ports may be reused, but all responses are the same.
@@ -438,7 +438,7 @@ fn a_full_pipe_never_stops_the_viewer_and_lost_records_are_counted() {
     let output = run_into(&mut own_viewer("two-requests", server.port), &pipe);
     assert!(output.status.success(), "{output:?}");
     let records = pipe.records();
-    assert_eq!(records.iter().map(|record| record.what).collect::<Vec<_>>(), [what::EXCHANGE, what::CLOSED]);
+    assert_eq!(records.iter().map(|record| record.kind).collect::<Vec<_>>(), [kind::EXCHANGE, kind::CLOSED]);
     assert_eq!((records[0].name(), records[0].sequence, records[0].lost), (&b"b.ts"[..], 2, 2));
     drop(server);
 }
@@ -514,7 +514,7 @@ fn programs_behave_the_same_with_and_without_the_probe() {
     assert_eq!(plain.iter().map(|(code, ..)| *code).collect::<Vec<_>>(), [0, 18, 56, 22, 7].map(Some));
     let pipe = Pipe::new();
     assert_eq!(situations(&|command| run_into(command, &pipe)), plain, "under the probe");
-    assert_eq!(pipe.records().iter().filter(|record| record.what == what::HELLO).count(), 5);
+    assert_eq!(pipe.records().iter().filter(|record| record.kind == kind::HELLO).count(), 5);
 
     // A pipe without a reader causes no SIGPIPE in the viewer.
     let Pipe { reader, writer } = Pipe::new();

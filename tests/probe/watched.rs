@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
 use hls_swarm::engine::probe::object::ProbeObject;
-use hls_swarm_probe::record::{ENVIRONMENT, Frame, Record, what};
+use hls_swarm_probe::record::{ENVIRONMENT, Frame, Record, kind};
 
 /// Descriptors in the child.
 const OBJECT_FD: i32 = 200;
@@ -123,7 +123,7 @@ pub fn run(command: &mut Command) -> Run {
     let output = run_into(command, &pipe);
     let (records, pieces) = pipe.frames();
     let hello = records.first().unwrap_or_else(|| panic!("no record of {command:?}: {output:?}"));
-    assert_eq!(hello.what, what::HELLO);
+    assert_eq!(hello.kind, kind::HELLO);
     for (sequence, record) in (0..).zip(&records) {
         assert_eq!((record.viewer, record.generation, record.pid), (VIEWER, GENERATION, hello.pid));
         assert_eq!((record.sequence, record.lost), (sequence, 0));
@@ -132,13 +132,13 @@ pub fn run(command: &mut Command) -> Run {
 }
 
 impl Run {
-    pub fn of(&self, what: u8) -> Vec<Record> {
-        self.records.iter().filter(|record| record.what == what).copied().collect()
+    pub fn of(&self, kind: u8) -> Vec<Record> {
+        self.records.iter().filter(|record| record.kind == kind).copied().collect()
     }
 
     /// The finished exchanges, in order.
     pub fn exchanges(&self) -> Vec<Record> {
-        self.of(what::EXCHANGE)
+        self.of(kind::EXCHANGE)
     }
 
     /// The body that an exchange passed on, preceded by the requested URL.

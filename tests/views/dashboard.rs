@@ -123,9 +123,9 @@ fn state(snapshots: Vec<Snapshot>) -> State {
     state
 }
 
-fn frame(state: &State, (width, height): (u16, u16), colour: bool) -> Buffer {
+fn frame(state: &State, (width, height): (u16, u16), color: bool) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, state, &run(), Theme { colour })).unwrap();
+    terminal.draw(|frame| draw(frame, state, &run(), Theme { color })).unwrap();
     terminal.backend().buffer().clone()
 }
 
@@ -164,7 +164,7 @@ fn the_pages() {
             let mut state = state(series());
             press(&mut state, keys);
             let shown = text(&frame(&state, size, true));
-            assert_eq!(shown, text(&frame(&state, size, false)), "colour changes the text");
+            assert_eq!(shown, text(&frame(&state, size, false)), "color changes the text");
             insta::assert_snapshot!(format!("dashboard_{name}_{}x{}", size.0, size.1), shown);
         }
     }
@@ -207,8 +207,8 @@ fn no_color_disables_colors() {
         press(&mut state, keys);
         let buffer = frame(&state, (80, 24), false);
         assert!(buffer.content.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
-        let colourful = frame(&state, (80, 24), true);
-        assert!(colourful.content.iter().any(|cell| cell.fg != Color::Reset));
+        let colorful = frame(&state, (80, 24), true);
+        assert!(colorful.content.iter().any(|cell| cell.fg != Color::Reset));
     }
 }
 
@@ -349,14 +349,14 @@ proptest! {
             Key::PageDown, Key::Home, Key::End, Key::Escape, Key::Char('x'),
         ]), 0..24),
         seen in 0_usize..=40,
-        colour: bool,
+        color: bool,
     ) {
         let mut snapshots = series();
         snapshots.truncate(seen);
         let mut state = state(snapshots);
         for key in keys {
             let _ = state.press(key);
-            frame(&state, (width, height), colour);
+            frame(&state, (width, height), color);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::error::Failure;
 /// The replacement for a secret in output.
 pub const SHOWN: &str = "***";
 /// Length of the shortest secret: a shorter text could occur anywhere.
-pub const SHORTEST: usize = 4;
+pub const MIN_SECRET_BYTES: usize = 4;
 /// Values written in the open are only hidden if they are at least this long.
 const SHORTEST_TYPED: usize = 8;
 /// A piece of a secret that is at least this long is redacted, too: a name may have been cut before it was printed.
@@ -83,7 +83,7 @@ pub struct Secrets {
     found: BTreeMap<Reference, String>,
     /// Every text that must not be shown, the longest first.
     hidden: Vec<String>,
-    /// Any came from a file or the environment.
+    /// Whether any came from a file or the environment.
     read: bool,
     /// Whether a configuration is only shown: then secrets that were not read are replaced by placeholders.
     made_up: bool,
@@ -182,7 +182,7 @@ impl Secrets {
             .map(str::to_owned)
             .collect();
         for form in [Some(text.to_owned()), query, path, Some(json)].into_iter().flatten().chain(pieces) {
-            if form.len() >= SHORTEST && !self.hidden.contains(&form) {
+            if form.len() >= MIN_SECRET_BYTES && !self.hidden.contains(&form) {
                 self.hidden.push(form);
             }
         }

@@ -25,7 +25,7 @@ pub fn read(file: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(file).map_err(|error| {
         Failure::usage(format!("{}: cannot be read", file.display()))
             .caused_by(error)
-            .help("name a TOML file that you may read")
+            .help("name a TOML file that you can read")
     })
 }
 

@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// The address to request.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct HealthArgs {
-    /// Address to ask; without it the program's own, at the port that the environment sets
+    /// Address to ask; by default the program's own, at the port that the environment sets
     #[arg(value_name = "URL")]
     pub url: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! The common part of the command lines of `hls-swarm` and `hls-origin`.
 
 pub mod arguments;
-pub mod complaint;
+pub mod clap_error;
 pub mod config;
 pub mod health;
 pub mod help;

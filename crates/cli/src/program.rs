@@ -12,9 +12,9 @@ use hls_swarm_base::exit::Exit;
 use hls_swarm_os::{output, pid1, secrets};
 
 use crate::layers::{self, Environment, Given};
-use crate::{arguments, complaint};
+use crate::{arguments, clap_error};
 
-/// A program, as its start-up needs to know it.
+/// The properties of a program that its startup needs.
 #[derive(Debug)]
 pub struct Program {
     /// Its command line, with all commands.
@@ -105,7 +105,7 @@ pub fn parse<C: FromArgMatches>(
             ErrorKind::DisplayHelp
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Stop::Asked(error),
-            _ => Stop::Failed(complaint::failure(&error, inner, variable)),
+            _ => Stop::Failed(clap_error::failure(&error, inner, variable)),
         })
     };
     let mut matches = read(&line.words, None)?;
@@ -122,7 +122,7 @@ pub fn parse<C: FromArgMatches>(
         given.environment = set.into_iter().map(|(id, variable, _)| (id, variable)).collect();
     }
     let parsed = C::from_arg_matches(&matches);
-    Ok((parsed.map_err(|error| complaint::failure(&error, inner, None))?, given))
+    Ok((parsed.map_err(|error| clap_error::failure(&error, inner, None))?, given))
 }
 
 /// The matches of the innermost command.

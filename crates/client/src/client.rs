@@ -24,7 +24,7 @@ use crate::shard::Shard;
 use crate::transfer::{ConnectFailure, End, Observer, Transfer};
 
 /// The maximum number of redirects (as browsers, RFC 9110, 15.4).
-const MOST_REDIRECTS: usize = 20;
+const MAX_REDIRECTS: usize = 20;
 /// How often bytes below the low-water mark are looked for.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -143,7 +143,7 @@ impl<O: Observer> Client<O> {
         mut sink: O::Sink,
     ) -> Result<Fetched<O::Sink>, FetchError> {
         let mut url = request.url.clone();
-        for _ in 0..=MOST_REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             (self.shard.settings.policy)(&url).map_err(FetchError::Forbidden)?;
             let arrived = self.exchange(&request, &url, &tag, &mut sink).await?;
             self.cookies.take(&url, &arrived.head.cookies);

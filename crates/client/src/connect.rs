@@ -51,7 +51,7 @@ impl<O: Observer> Client<O> {
         let answer = names
             .of(target, &settings.resolve, turn)
             .await
-            .map_err(|failure| failed(format!("name look-up: {}", failure.reason)))?;
+            .map_err(|failure| failed(format!("name lookup: {}", failure.reason)))?;
         let port = target.port_or_known_default().unwrap_or(80);
         let connecting_ns = now_ns();
         let origin = Origin { source: self.source, receive_buffer: self.pace.receive_buffer() };

@@ -5,7 +5,7 @@ use std::fmt;
 /// The longest head, bytes. Browsers accept 256 KiB; no server of streams comes near.
 pub const LONGEST_HEAD: usize = 128 << 10;
 /// The maximum number of fields in a head.
-const MOST_FIELDS: usize = 128;
+const MAX_FIELDS: usize = 128;
 
 /// How the end of a body is recognized (RFC 9112, 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ pub enum Parsed {
 /// # Errors
 /// [`Malformed`], with the reason.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, Malformed> {
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
     // As players do: some servers fold fields, or write a blank before the colon.
     let mut tolerant = httparse::ParserConfig::default();

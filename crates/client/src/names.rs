@@ -19,28 +19,28 @@ const FRESH_NS: u64 = 30_000_000_000;
 /// How long a failure is used, nanoseconds: viewers that ask at the same time fail together.
 const FRESH_FAILURE_NS: u64 = 1_000_000_000;
 
-/// The answer to a look-up.
+/// The answer to a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The addresses, in the system's order (RFC 6724); never empty.
     pub(crate) addresses: Rc<[IpAddr]>,
-    /// The time that the look-up took, where this call made one.
+    /// The time that the lookup took, where this call made one.
     pub(crate) took_ns: Option<u64>,
 }
 
-/// A look-up that failed.
+/// A lookup that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LookupFailure {
     /// The C library's message.
     pub(crate) reason: Rc<str>,
-    /// Whether this call made the look-up.
+    /// Whether this call made the lookup.
     pub(crate) is_own: bool,
 }
 
 #[derive(Debug)]
 struct Known {
     cell: OnceCell<Result<Rc<[IpAddr]>, Rc<str>>>,
-    /// When the look-up began.
+    /// When the lookup began.
     since_ns: u64,
 }
 

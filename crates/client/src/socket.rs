@@ -14,7 +14,7 @@ use tokio::net::{TcpSocket, TcpStream};
 /// Below this, a low-water mark saves no wake-up, bytes.
 const SMALLEST_MARK: u64 = 8 << 10;
 /// The most bytes of one system call that discards, so that other viewers get their turn.
-const MOST_DISCARDED: u64 = 4 << 20;
+const MAX_DISCARDED: u64 = 4 << 20;
 
 /// How a connection leaves this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,7 +105,7 @@ impl Socket {
     /// # Errors
     /// As [`Self::receive`].
     pub(crate) fn discard(&self, most: u64) -> io::Result<u64> {
-        let length = usize::try_from(most.min(MOST_DISCARDED)).unwrap_or(usize::MAX);
+        let length = usize::try_from(most.min(MAX_DISCARDED)).unwrap_or(usize::MAX);
         // SAFETY: with MSG_TRUNC, the kernel writes nothing for a stream socket (tcp(7)).
         let discarded = self.noting_short(length, || unsafe {
             receive(self.fd(), ptr::null_mut(), length, libc::MSG_TRUNC)
@@ -161,7 +161,7 @@ impl Socket {
     /// The kernel's facts; `None` before Linux 4.6.
     ///
     /// The kernel notes the state before it locks the socket to read its counters: a FIN that arrives in between
-    /// is counted as a byte while the state knows nothing of it. Where the state shows no FIN and a second read
+    /// is counted as a byte while the state does not show it yet. Where the state shows no FIN and a second read
     /// finds the same count, the state is younger than the first count and shows whether it includes one.
     pub(crate) fn info(&self) -> Option<TcpInfo> {
         const LOOKS: u32 = 4;

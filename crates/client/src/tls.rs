@@ -78,7 +78,7 @@ pub(crate) struct Session {
     incoming: Vec<u8>,
     /// Ciphertext to be sent.
     outgoing: Vec<u8>,
-    /// The peer ended the session.
+    /// Whether the peer has ended the session.
     is_ended: bool,
 }
 

@@ -44,7 +44,7 @@ pub struct Transfer {
     pub tls: bool,
     /// When the request was sent.
     pub started_ns: u64,
-    /// Name look-up, if this viewer made one for the connection.
+    /// Name lookup, if this viewer made one for the connection.
     pub dns_ns: Option<u64>,
     /// TCP connect, on the first exchange of a connection.
     pub connect_ns: Option<u64>,
@@ -81,7 +81,7 @@ pub struct Transfer {
 pub struct ConnectFailure {
     /// Why, in the operating system's words.
     pub reason: String,
-    /// Whether the operating system reported a time-out.
+    /// Whether the operating system reported a timeout.
     pub timed_out: bool,
     /// How long the viewer had waited when it gave up or was stopped without an answer.
     pub given_up_after_ns: Option<u64>,

@@ -22,12 +22,12 @@ use crate::target_policy::TargetPolicy;
 /// Largest body in bytes: half a million segments with long addresses fit, so a larger one is not a playlist.
 const LARGEST: u64 = 64 << 20;
 /// ureq's array of addresses has this much room.
-const MOST_ADDRESSES: usize = 16;
+const MAX_ADDRESSES: usize = 16;
 /// The maximum number of redirects.
-const MOST_REDIRECTS: usize = 5;
+const MAX_REDIRECTS: usize = 5;
 
 /// Longest time of an exchange with a collector, which may delay its response.
-const LONGEST: Duration = Duration::from_secs(60);
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The parameters of a request.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Resolver for Names {
         };
         let mut found = self.empty();
         // As many as the connector takes; it tries one after the other.
-        for address in rule.addresses.iter().take(MOST_ADDRESSES) {
+        for address in rule.addresses.iter().take(MAX_ADDRESSES) {
             found.push(SocketAddr::new(*address, port));
         }
         Ok(found)
@@ -121,7 +121,7 @@ pub fn get_now(request: &Request) -> Result<Response, Failure> {
     let names = Names { rules: request.resolve.clone(), system: DefaultResolver::default() };
     let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), names);
     let mut url = request.url.clone();
-    for _ in 0..=MOST_REDIRECTS {
+    for _ in 0..=MAX_REDIRECTS {
         site_rules::check(&request.target_policy, &url, &request.resolve)?;
         let mut get = agent.get(url.as_str());
         for (name, value) in
@@ -230,7 +230,7 @@ pub async fn send(
             // The token is for this server.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_global(Some(LONGEST))
+            .timeout_global(Some(EXCHANGE_TIMEOUT))
             .build()
             .into();
         let mut request = ureq::http::Request::builder().method(method).uri(url.as_str());

@@ -14,7 +14,7 @@ pub struct HeaderPolicy {
     secret: Vec<String>,
     origins: Vec<Origin>,
     hosts: Vec<Pattern>,
-    /// Viewers send all headers with each request, so they must not connect to other hosts at all.
+    /// Whether viewers send all headers with each request, so that they must not connect to other hosts at all.
     all_or_nothing: bool,
 }
 

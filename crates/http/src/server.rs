@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Pause after a failed `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What clients of a server may take.
+/// Limits for the clients of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections that are open at the same time; additional clients wait in the listen queue. Every descriptor they

@@ -45,7 +45,7 @@ pub enum Content {
 const CIPHER_BLOCK: u64 = 16;
 
 impl Content {
-    /// The description in messages: "what came was …".
+    /// The description in messages, such as "MPEG-TS" or "a playlist".
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

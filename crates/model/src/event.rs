@@ -119,7 +119,7 @@ pub enum Event {
         ending: ProcessExit,
         /// Whether it had to be killed.
         killed: bool,
-        /// The reason, as a text that is the same for equal causes; empty if it was stopped without a complaint.
+        /// The reason, as a text that is the same for equal causes; empty if it was stopped and had reported no error.
         reason: String,
         /// Seconds from its start.
         uptime_seconds: f64,
@@ -180,7 +180,7 @@ pub enum Event {
         viewer: u32,
         /// The operating system's message.
         reason: String,
-        /// Whether the operating system reported a time-out.
+        /// Whether the operating system reported a timeout.
         timed_out: bool,
         /// Time that the viewer had waited when it gave up without a response, nanoseconds.
         given_up_after_ns: Option<u64>,

@@ -150,7 +150,7 @@ pub struct Exchange {
     pub outcome: Outcome,
     /// Time when the request was sent.
     pub started_ns: u64,
-    /// Name look-up, on the first exchange after one.
+    /// Name lookup, on the first exchange after one.
     pub dns_ns: Option<u64>,
     /// TCP connect, on the first exchange of a connection.
     pub connect_ns: Option<u64>,

@@ -12,7 +12,7 @@ use crate::recent::Recent;
 
 /// The maximum number of known addresses. At 1000 viewers with addresses of their own, and a segment every 2 s,
 /// these are the last three minutes; where viewers share addresses, hours.
-const MOST: usize = 200_000;
+const MAX_ADDRESSES: usize = 200_000;
 
 /// A segment, as a media playlist lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -157,7 +157,7 @@ pub struct ListedUrls {
 
 impl Default for ListedUrls {
     fn default() -> Self {
-        Self { known: Recent::new(MOST) }
+        Self { known: Recent::new(MAX_ADDRESSES) }
     }
 }
 
@@ -243,11 +243,11 @@ mod tests {
     #[test]
     fn the_latest_addresses_are_known_however_many_are_listed() {
         let mut urls = ListedUrls::default();
-        for number in 0..3 * MOST as u64 {
+        for number in 0..3 * MAX_ADDRESSES as u64 {
             list(&mut urls, number, None, Listed::Key);
         }
         assert_eq!(urls.find(0, 0), None);
-        let latest = 3 * MOST as u64 - MOST as u64 / 2;
-        assert!((latest..3 * MOST as u64).all(|number| urls.find(number, 0).is_some()));
+        let latest = 3 * MAX_ADDRESSES as u64 - MAX_ADDRESSES as u64 / 2;
+        assert!((latest..3 * MAX_ADDRESSES as u64).all(|number| urls.find(number, 0).is_some()));
     }
 }

@@ -1,6 +1,6 @@
 //! Samples of the origin's exporters.
 
-/// A target of scrapes.
+/// A scrape target at the origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// The node exporter: the origin's machine.
@@ -45,7 +45,7 @@ pub struct NginxSample {
     pub active: f64,
     /// Connections accepted.
     pub accepted: f64,
-    /// Connections handled; fewer than accepted ones where a limit was reached.
+    /// Connections handled; fewer than were accepted if a limit was reached.
     pub handled: f64,
     /// Requests.
     pub requests: f64,

@@ -25,7 +25,7 @@ pub struct Point {
     pub segments: u64,
     /// Body bytes of all kinds.
     pub bytes: u64,
-    /// Requests and connects that failed.
+    /// Requests and connection attempts that failed.
     pub errors: u64,
     /// Segments, from the request to the last byte, seconds; absent if none arrived.
     #[serde(skip_serializing_if = "Option::is_none")]

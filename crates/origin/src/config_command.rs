@@ -1,4 +1,4 @@
-//! `hls-origin config`: what the origin would serve, and what follows from it.
+//! `hls-origin config`: what the origin would serve, and the values that are derived from it.
 
 use std::path::Path;
 
@@ -39,11 +39,11 @@ fn show(output: ShowArgs, args: &OriginArgs) -> Result<(), Failure> {
     .print(output)
 }
 
-/// The stream of a profile, and what follows from it.
+/// Returns the stream of a profile and the values that are derived from it.
 fn resolved(profile: &Profile) -> Result<(Stream, Derived), Failure> {
-    let stream = Stream::of(profile)?;
-    Serving::of(profile)?;
-    let derived = Derived::of(&stream);
+    let stream = Stream::from_profile(profile)?;
+    Serving::from_profile(profile)?;
+    let derived = Derived::from_stream(&stream);
     Ok((stream, derived))
 }
 

@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_unit() {
         let profile = profile::parse("stress", profile::built_in("stress").unwrap()).unwrap();
-        let derived = Derived::of(&Stream::of(&profile).unwrap());
+        let derived = Derived::from_stream(&Stream::from_profile(&profile).unwrap());
         let arguments = ["--profile", "stress", "--access-log", "/var/log/my log"].map(str::to_owned);
         let unit = Unit {
             program: "/usr/bin/hls-origin",

@@ -195,7 +195,7 @@ impl CpuTimes {
 /// State of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Storage {
-    /// It is a tmpfs: what is written there never reaches a disk other than swap.
+    /// Whether it is a tmpfs: what is written there never reaches a disk other than swap.
     pub in_memory: bool,
     /// Bytes that this user may still write.
     pub available_bytes: u64,

@@ -1,7 +1,7 @@
 //! Readiness notification of the service manager (systemd's `sd_notify` protocol): one datagram to the socket
 //! that NOTIFY_SOCKET names. Without the variable, nothing is sent.
 //!
-//! The crate `sd-notify` (0.5) does not replace this: it takes an abstract socket (`@name`) for a path, so that
+//! The crate `sd-notify` (0.5) does not replace this: it treats an abstract socket (`@name`) as a path, so that
 //! notifications fail in the containers and user managers that use one.
 
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Reports that the program is ready; `status` is a description for people.
+/// Reports that the program is ready; `status` describes its state in words.
 ///
 /// # Errors
 /// The socket does not exist or refuses the datagram.
@@ -18,7 +18,7 @@ pub fn ready(status: &str) -> io::Result<()> {
     send(std::env::var_os("NOTIFY_SOCKET").as_deref(), &format!("READY=1\nSTATUS={status}\n"))
 }
 
-/// Reports that the program is about to end.
+/// Reports that the program is about to stop.
 ///
 /// # Errors
 /// The socket does not exist or refuses the datagram.

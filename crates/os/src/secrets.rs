@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::secrets::{Reference, SHORTEST, Secrets};
+use hls_swarm_base::secrets::{MIN_SECRET_BYTES, Reference, Secrets};
 
 /// A longer text does not fit into the head of a request, bytes.
-const LONGEST: usize = 8 << 10;
+const MAX_SECRET_BYTES: usize = 8 << 10;
 
 /// The secrets of the run of this process.
 static REGISTERED: OnceLock<Secrets> = OnceLock::new();
@@ -32,7 +32,7 @@ fn value(reference: &Reference) -> Result<String, Failure> {
         Reference::File(path) => std::fs::read_to_string(path).map_err(|error| {
             Failure::usage(format!("{reference}: the secret does not exist"))
                 .caused_by(error)
-                .help("name a text file that you may read, with an absolute path")
+                .help("name a text file that you can read, with an absolute path")
         })?,
     };
     let value = value.strip_suffix('\n').map_or(value.as_str(), |line| line.trim_end_matches('\r'));
@@ -41,11 +41,11 @@ fn value(reference: &Reference) -> Result<String, Failure> {
         _ if value.chars().any(char::is_control) => {
             invalid("it contains a line break or another control character", "keep the secret on one line")
         }
-        length if length < SHORTEST => invalid(
+        length if length < MIN_SECRET_BYTES => invalid(
             &format!("{length} bytes are too short for a secret"),
             "write it directly where it is used, or use one of 4 bytes or more",
         ),
-        length if length > LONGEST => {
+        length if length > MAX_SECRET_BYTES => {
             invalid(&format!("{length} bytes are too long for a request"), "pass 8 KiB or less")
         }
         _ => Ok(value.to_owned()),
@@ -82,7 +82,7 @@ mod tests {
         for (reference, expected) in [
             (file("two", "a\nbcdef\n"), "line break"),
             (file("short", "abc\n"), "too short"),
-            (file("long", &"x".repeat(LONGEST + 1)), "too long"),
+            (file("long", &"x".repeat(MAX_SECRET_BYTES + 1)), "too long"),
             (Reference::File("/nonexistent/token".into()), "secret does not exist"),
             (Reference::Variable("HLS_SWARM_NO_SUCH_VARIABLE".into()), "secret does not exist"),
         ] {

@@ -106,7 +106,7 @@ const SIGKILL_NUMBER: u8 = 9;
 /// the main thread, and the guard what remains.
 fn end_by_force(code: u8) -> ! {
     terminal::restore();
-    // `eprintln!` would wait for a lock, and a pipe whose reader no longer reads for ever.
+    // `eprintln!` would wait for a lock, and a pipe whose reader no longer reads forever.
     let stderr = File::options().append(true).custom_flags(nix::libc::O_NONBLOCK).open("/proc/self/fd/2");
     if let Ok(mut stderr) = stderr {
         let message = b"error: the program did not end after the second signal, and was ended by force\n";

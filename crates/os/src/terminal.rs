@@ -1,11 +1,11 @@
 //! The terminal of the program: acquired for full-screen drawing, and restored whatever happens.
 //!
 //! It is opened again as /dev/tty, so that non-blocking mode applies to this file description only and not to
-//! the processes that share our standard streams: a terminal that accepts no bytes (a dead ssh connection)
+//! the processes that share the program's standard streams: a terminal that accepts no bytes (a dead ssh connection)
 //! must not stop the run. ISIG stays on: Ctrl+C is a signal here as everywhere.
 //!
 //! crossterm (0.29) does not replace this. Its `EventStream` reads standard input if that is a terminal, loops
-//! for ever when the terminal has been closed (its reader retries at the end of the file and on EIO, so that
+//! forever when the terminal has been closed (its reader retries at the end of the file and on EIO, so that
 //! the run could not end), and may start `tput` on each change of size.
 
 use std::fs::{File, OpenOptions};
@@ -164,7 +164,7 @@ pub(crate) fn restore() {
     write_all(&tty, LEAVE);
     // A background job would be stopped by SIGTTOU; its shell has set the terminal up again.
     if in_foreground(&tty) {
-        // Not TCSADRAIN, which waits for ever on a dead terminal. Keys that were typed for the dashboard are
+        // Not TCSADRAIN, which waits forever on a dead terminal. Keys that were typed for the dashboard are
         // not for the shell. Both fail if the terminal has been closed, which is harmless.
         let _ = tcsetattr(&tty, SetArg::TCSANOW, &before);
         let _ = tcflush(&tty, FlushArg::TCIFLUSH);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 /// Stops and continuations that are taken in one call. More stay with the kernel until the next one.
-const MOST_CHANGES: usize = 4096;
+const MAX_CHANGES: usize = 4096;
 
 /// How long the threads of a process waited for a processor since they began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ fn schedstat(line: &str) -> Option<Waiting> {
 /// A child of this process that was stopped (SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU), or continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// It stands still.
+    /// It is stopped.
     Stopped(u32),
     /// It runs again. The kernel drops the report of a stop if the child was continued before it was read.
     Continued(u32),
@@ -78,7 +78,7 @@ pub enum Change {
 pub fn changes_of_children() -> Vec<Change> {
     let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED | WaitPidFlag::WNOHANG;
     let mut changes = Vec::new();
-    while changes.len() < MOST_CHANGES {
+    while changes.len() < MAX_CHANGES {
         let change = match waitid(Id::All, flags) {
             Ok(WaitStatus::Stopped(pid, _)) => Change::Stopped(pid.as_raw().unsigned_abs()),
             Ok(WaitStatus::Continued(pid)) => Change::Continued(pid.as_raw().unsigned_abs()),

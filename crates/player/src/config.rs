@@ -56,7 +56,7 @@ impl Algorithm {
     /// All algorithms.
     pub const ALL: [Self; 4] = [Self::HlsJs, Self::ExoPlayer, Self::Shaka, Self::Bola];
 
-    /// The name as it is typed.
+    /// The name on the command line and in profiles.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -74,7 +74,7 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// The error for a text that names no algorithm.
+/// The error for a text that is not the name of an algorithm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidAlgorithm(String);
 

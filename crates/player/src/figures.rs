@@ -43,7 +43,7 @@ pub struct Figures {
     pub observed: Duration,
     /// Requests that failed, retries included.
     pub failures: u32,
-    /// Segments that were given up for a lower variant while they were under way.
+    /// Segments that were abandoned for a lower variant during their download.
     pub abandoned: u32,
 }
 

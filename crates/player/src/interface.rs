@@ -83,7 +83,7 @@ pub enum Input {
     /// counts for what arrives or begins within the next 10 ms. The player sees by itself how late a timer is, and an
     /// answer whose `finished` is before `now`; the greater of both counts.
     Late {
-        /// How late.
+        /// The delay.
         by: Duration,
     },
 }
@@ -185,7 +185,7 @@ pub struct SegmentInfo {
     pub sequence: u64,
     /// EXTINF.
     pub duration: Duration,
-    /// EXT-X-DISCONTINUITY before it.
+    /// Whether EXT-X-DISCONTINUITY precedes it.
     pub discontinuity: bool,
     /// How it is encrypted.
     pub key: Option<Arc<Key>>,
@@ -208,7 +208,7 @@ pub enum EventKind {
         /// The time since the viewer pressed "play".
         startup: Duration,
     },
-    /// The playhead stands still for lack of media.
+    /// The playhead stopped for lack of media.
     Stalled {
         /// What playback waits for, as far as it is known when the stall begins.
         reason: StallReason,
@@ -236,7 +236,7 @@ pub enum EventKind {
         /// Why.
         cause: SkipCause,
     },
-    /// The media sequence numbers began anew, as after an encoder's restart. Playback goes on with what is listed.
+    /// The media sequence numbers started over, as after an encoder's restart. Playback goes on with what is listed.
     Restarted,
     /// The end of the stream was shown.
     Ended,

@@ -23,7 +23,7 @@ impl Preset {
     /// All presets, the default first.
     pub const ALL: [Self; 4] = [Self::HlsJs, Self::ExoPlayer, Self::Shaka, Self::Simple];
 
-    /// The name as it is typed.
+    /// The name on the command line and in profiles.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Preset {
         }
     }
 
-    /// The rules of its buffer.
+    /// The player's buffer rules.
     #[must_use]
     pub const fn rules(self) -> BufferRules {
         match self {
@@ -53,7 +53,7 @@ impl fmt::Display for Preset {
     }
 }
 
-/// The error for a text that names no preset.
+/// The error for a text that is not the name of a preset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidPreset(String);
 

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 /// these has been played to its end: viewers request in order, so the segment was left out.
 const PARALLEL_REQUESTS: u64 = 2;
 /// Segments that are remembered beyond the playhead. More than any live window and buffer hold.
-const MOST_SEGMENTS: usize = 100_000;
+const MAX_SEGMENTS: usize = 100_000;
 
 /// The outcome of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// All of it arrived, and it is media.
     Whole,
-    /// It failed, was cut, holds something else than media, or was never requested.
+    /// It failed, was cut, does not contain media, or was never requested.
     Missing,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Timeline {
     front_ns: u64,
     /// The duration of the segment before, for those whose own is not known.
     usual_ns: u64,
-    /// The first number after a restart of the media sequence numbers is still to come.
+    /// Whether the first number after a restart of the media sequence numbers has not been seen yet.
     restarts: bool,
     /// What is added to media sequence numbers since such a restart, modulo 2^64.
     shift: u64,
@@ -82,7 +82,7 @@ impl Timeline {
             }
             self.front = Some(sequence);
         }
-        if self.segments.len() >= MOST_SEGMENTS && !self.segments.contains_key(&sequence) {
+        if self.segments.len() >= MAX_SEGMENTS && !self.segments.contains_key(&sequence) {
             return;
         }
         self.usual_ns = duration_ns;

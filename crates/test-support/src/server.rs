@@ -51,7 +51,7 @@ pub struct Served {
     pub head: String,
     /// Head and body of the answer.
     pub sent: Vec<u8>,
-    /// The viewer disconnected before all of it could be passed to the kernel.
+    /// Whether the viewer disconnected before all of it could be passed to the kernel.
     pub unsent: bool,
     /// The viewer's port, which identifies the connection.
     pub port: u16,

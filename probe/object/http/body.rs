@@ -9,7 +9,7 @@ use super::super::wire::{BODY_BYTES, BODY_LIMIT, BodyChunk, SNIFF_BYTES, body};
 /// scripts write blank lines before it.
 const BLANKS: usize = 64;
 /// Maximum length of target and host in bytes; the first piece has room for the beginning of the body, too.
-const MOST_ADDRESS: usize = BODY_BYTES - BLANKS - SNIFF_BYTES;
+const MAX_ADDRESS: usize = BODY_BYTES - BLANKS - SNIFF_BYTES;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -52,7 +52,7 @@ impl Body {
 
     /// One more byte of the request's target.
     pub(super) fn target(&mut self, byte: u8) {
-        if self.state == State::Target && !self.push(byte, MOST_ADDRESS) {
+        if self.state == State::Target && !self.push(byte, MAX_ADDRESS) {
             self.state = State::Off;
         }
     }
@@ -61,16 +61,16 @@ impl Body {
     pub(super) fn host(&mut self, host: &[u8]) {
         if self.state == State::Target {
             self.state = State::Host;
-            let fits = self.push(b'\n', MOST_ADDRESS)
-                && host.iter().all(|&byte| self.push(byte, MOST_ADDRESS))
-                && self.push(b'\n', MOST_ADDRESS);
+            let fits = self.push(b'\n', MAX_ADDRESS)
+                && host.iter().all(|&byte| self.push(byte, MAX_ADDRESS))
+                && self.push(b'\n', MAX_ADDRESS);
             if !fits {
                 self.state = State::Off;
             }
         }
     }
 
-    /// The body begins: `may` it be a playlist, or is it one whatever it begins with (`must`)?
+    /// Begins a body: `may` it be a playlist, and `must` it be one regardless of its first bytes?
     pub(super) fn begin_body(&mut self, may: bool, must: bool) {
         self.host(b"");
         self.address = self.chunk.length as usize;

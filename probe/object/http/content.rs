@@ -18,7 +18,7 @@ pub(super) struct Content {
     pub(super) all: u64,
     /// The same, up to the last place that matters.
     pub(super) seen: u16,
-    /// By place: came by, and was a sync byte.
+    /// One bit per place: whether it has passed, and whether it held a sync byte.
     came: u8,
     sync: u8,
     /// First bytes of the entity.
@@ -37,7 +37,7 @@ pub(super) struct Boxes {
     /// Its header, as far as it has come.
     header: [u8; 16],
     pub(super) header_len: u8,
-    /// The sizes are invalid, or the last box extends to the end of the body.
+    /// Whether boxes can no longer be followed: a size is invalid, or the last box extends to the end of the body.
     pub(super) lost: bool,
 }
 
@@ -155,7 +155,7 @@ impl Content {
         }
     }
 
-    /// The kind of packets of which a sync byte was at every place that came by, the first included.
+    /// The kind of packets that have a sync byte at every place that has passed, including the first one.
     fn packets(&self) -> Option<(u64, [u8; 3])> {
         let bit = |place: u8| 1_u8.wrapping_shl(u32::from(place));
         PACKETS.into_iter().find(|(_, places)| {

@@ -5,11 +5,11 @@ use core::ffi::c_int;
 use super::{Socket, State};
 use crate::{network, pipe};
 use crate::sys::TcpInfo;
-use crate::wire::{Record, end, flag, what};
+use crate::wire::{Record, end, flag, kind};
 
 impl Socket {
     pub(super) fn not_connected(&mut self, error: c_int, how: u8, now: u64) {
-        let mut record = self.identified(what::CONNECT_FAILED, how);
+        let mut record = self.identified(kind::CONNECT_FAILED, how);
         record.error = errno_field(error);
         record.started_ns = self.connect_started;
         record.idle_ns = now.saturating_sub(self.connect_started);
@@ -24,7 +24,7 @@ impl Socket {
         if how == end::COMPLETE {
             self.pass_piece(true);
         }
-        let mut record = self.identified(what::EXCHANGE, how);
+        let mut record = self.identified(kind::EXCHANGE, how);
         record.error = errno_field(error);
         record.started_ns = self.started;
         self.add_connection(&mut record);
@@ -59,7 +59,7 @@ impl Socket {
     }
 
     pub(super) fn closed(&mut self, info: Option<TcpInfo>, how: u8, now: u64) {
-        let mut record = self.identified(what::CLOSED, how);
+        let mut record = self.identified(kind::CLOSED, how);
         record.error = errno_field(self.error);
         record.started_ns = self.connect_started;
         self.add_connection(&mut record);
@@ -69,9 +69,9 @@ impl Socket {
     }
 
     /// A record that identifies its connection and request, with the facts of HTTP for an exchange.
-    pub(super) fn identified(&self, what: u8, how: u8) -> Record {
-        let mut record = if what == self::what::EXCHANGE { self.follower.facts() } else { Record::EMPTY };
-        record.what = what;
+    pub(super) fn identified(&self, kind: u8, how: u8) -> Record {
+        let mut record = if kind == self::kind::EXCHANGE { self.follower.facts() } else { Record::EMPTY };
+        record.kind = kind;
         record.end = how;
         record.connection = self.connection;
         record.request = self.requests;

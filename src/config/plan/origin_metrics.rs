@@ -13,9 +13,9 @@ use crate::cli::run::RunArgs;
 /// Port of `hls-origin`, for the list of segment sizes.
 const ORIGIN_PORT: u16 = 17_080;
 /// Shortest interval between scrapes.
-const SHORTEST: Duration = Duration::from_millis(100);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 /// Longest window of percentiles.
-const LONGEST: Duration = Duration::from_secs(300);
+const MAX_WINDOW: Duration = Duration::from_secs(300);
 
 /// The exporters that are scraped, and how often.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,11 +78,11 @@ pub(crate) fn resolve(args: &RunArgs, stream: &Url) -> Result<OriginMetrics, Fai
     let files_port = if same_host { stream.port_or_known_default() } else { None }.unwrap_or(ORIGIN_PORT);
     let interval = time("--origin-metrics-interval", args.origin.origin_metrics_interval)?;
     let window = args.origin.origin_metrics_window.0;
-    if window < interval || window > LONGEST {
+    if window < interval || window > MAX_WINDOW {
         return Err(Failure::usage(format!(
             "invalid value \"{window:?}\" for --origin-metrics-window: it is out of range"
         ))
-        .help(format!("pass a duration from the interval ({interval:?}) to {LONGEST:?}")));
+        .help(format!("pass a duration from the interval ({interval:?}) to {MAX_WINDOW:?}")));
     }
     let sizes =
         given("--segment-sizes-url", &args.origin.segment_sizes_url, on_host(files_port, "/files/json/"))?;
@@ -111,11 +111,11 @@ pub(crate) fn resolve(args: &RunArgs, stream: &Url) -> Result<OriginMetrics, Fai
 }
 
 fn time(flag: &str, GoDuration(time): GoDuration) -> Result<Duration, Failure> {
-    if time < SHORTEST {
+    if time < MIN_INTERVAL {
         return Err(Failure::usage(format!(
             "invalid value \"{time:?}\" for {flag}: such frequent requests would add to the load"
         ))
-        .help(format!("pass at least {SHORTEST:?}")));
+        .help(format!("pass at least {MIN_INTERVAL:?}")));
     }
     Ok(time)
 }

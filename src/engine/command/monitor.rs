@@ -71,7 +71,7 @@ impl Monitor for CommandMonitor {
         None
     }
 
-    fn complaint(&self) -> Option<&str> {
+    fn last_error(&self) -> Option<&str> {
         self.error.as_deref().or(self.last.as_deref())
     }
 }
@@ -80,18 +80,21 @@ impl Monitor for CommandMonitor {
 mod tests {
     use super::*;
 
-    fn complaint(portions: &[&str]) -> Option<String> {
+    fn last_error(portions: &[&str]) -> Option<String> {
         let mut monitor = CommandMonitor::default();
         portions.iter().for_each(|portion| monitor.stderr(portion.as_bytes()));
         monitor.finish();
-        monitor.complaint().map(str::to_owned)
+        monitor.last_error().map(str::to_owned)
     }
 
     #[test]
     fn the_first_error_is_preferred_to_the_last_line() {
-        assert_eq!(complaint(&["hello\n", "ERROR: no ro", "ute\nbye\n"]).as_deref(), Some("ERROR: no route"));
-        assert_eq!(complaint(&["hello\nbye"]).as_deref(), Some("bye"));
-        assert_eq!(complaint(&["\n  \r\n"]), None);
+        assert_eq!(
+            last_error(&["hello\n", "ERROR: no ro", "ute\nbye\n"]).as_deref(),
+            Some("ERROR: no route")
+        );
+        assert_eq!(last_error(&["hello\nbye"]).as_deref(), Some("bye"));
+        assert_eq!(last_error(&["\n  \r\n"]), None);
     }
 
     #[test]
@@ -99,6 +102,6 @@ mod tests {
         let mut monitor = CommandMonitor::default();
         (0..1000).for_each(|_| monitor.stderr(&[b'x'; 4096]));
         monitor.finish();
-        assert_eq!(monitor.complaint().unwrap().len(), LINE_BYTES);
+        assert_eq!(monitor.last_error().unwrap().len(), LINE_BYTES);
     }
 }

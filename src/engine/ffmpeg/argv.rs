@@ -43,7 +43,7 @@ pub fn arguments(
     }
     args.add(["-ignore_unknown", "-c", "copy"]);
     // Without parsing no frame of MPEG-TS is recognized as a key frame, and FFmpeg would wait for one before it
-    // plays: for ever, if there is no audio.
+    // plays: forever, if there is no audio.
     args.add(["-copyinkf", "-f", "null", "-"]);
     args.list
 }
@@ -85,8 +85,8 @@ fn input(
             args.add(["-re"]);
         }
     }
-    // Nothing is decoded, so frames need no parsing; timestamps must be filled in all the same, or FFmpeg does not
-    // know how far it has played. Not nobuffer: it discards what FFmpeg reads to analyse the stream, up to five
+    // Nothing is decoded, so frames need no parsing; timestamps must be filled in nevertheless, or FFmpeg does not
+    // know how far it has played. Not nobuffer: it discards what FFmpeg reads to analyze the stream, up to five
     // seconds of media, which are then neither paced nor counted as played. A short VOD would be lost whole.
     args.add(["-fflags", "+noparse"]);
     args.add(["-threads", "1"]);
@@ -142,7 +142,7 @@ fn transport(args: &mut Arguments<'_>, stream: &Stream, config: &Config, address
         // These only act while the first playlist is opened; later failures end FFmpeg, and the
         // supervisor starts it again. Neither `reconnect` nor `reconnect_streamed`: they take the end of a
         // playlist that came without a length for a failure, and ask for it again, hundreds of times per
-        // second and for ever.
+        // second and forever.
         args.option(Scope::Http, "reconnect_on_network_error", "1");
         args.option(Scope::Http, "reconnect_delay_max", &delay.as_secs().to_string());
     }

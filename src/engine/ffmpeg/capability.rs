@@ -70,7 +70,7 @@ pub enum TlsBackend {
 pub struct Capabilities {
     /// The version as the binary prints it (`5.1.9-0+deb12u1`); for display, never for decisions.
     pub version: String,
-    /// `-loglevel datetime+…` is understood.
+    /// Whether it supports `-loglevel datetime+…`.
     pub log_datetime: bool,
     /// The TLS library, as configured.
     pub tls: TlsBackend,
@@ -170,8 +170,8 @@ impl Detection {
             let stdout = String::from_utf8_lossy(stdout);
             self.answer = Some(Ok(read(&stdout, &stderr, !self.refused_datetime)));
         } else if self.refused_datetime {
-            let complaint = stderr.lines().map(str::trim).find(|line| !line.is_empty());
-            self.answer = Some(Err(complaint.unwrap_or("nothing").chars().take(300).collect()));
+            let message = stderr.lines().map(str::trim).find(|line| !line.is_empty());
+            self.answer = Some(Err(message.unwrap_or("nothing").chars().take(300).collect()));
         } else {
             self.refused_datetime = true;
         }

@@ -90,7 +90,7 @@ pub fn event(author: Author, fact: log::Event, exchanges: bool) -> Option<Event>
             })
         }
         log::Event::NameNotResolved { error } if exchanges => {
-            let reason = format!("name look-up: {error}");
+            let reason = format!("name lookup: {error}");
             Some(Event::ConnectFailed {
                 viewer,
                 reason,

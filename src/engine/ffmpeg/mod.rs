@@ -43,7 +43,7 @@ pub struct Config {
     pub probe: ProbeMode,
     /// Extra arguments before `-i`.
     pub extra_arguments: Vec<String>,
-    /// The log level, where FFmpeg's log is copied to ours.
+    /// FFmpeg's log level, if its log is copied to that of hls-swarm.
     pub log_level: Option<FfmpegLevel>,
     /// Whether FFmpeg finds a proxy in its environment.
     pub proxied: bool,

@@ -19,7 +19,7 @@ const LONGEST_LINE: usize = 64 << 10;
 /// The monitor of one FFmpeg process.
 pub(crate) struct FfmpegMonitor {
     author: Author,
-    /// The log is the source of requests.
+    /// Whether requests are inferred from the log.
     infers: bool,
     /// Without a probe: the hosts that the viewer may connect to.
     limits: Option<HostLimits>,
@@ -135,7 +135,7 @@ impl Monitor for FfmpegMonitor {
         Some(Duration::from_micros(self.media_us))
     }
 
-    fn complaint(&self) -> Option<&str> {
+    fn last_error(&self) -> Option<&str> {
         self.log.reasons().cause().map(|cause| cause.text.as_str())
     }
 }

@@ -121,7 +121,7 @@ impl Preparation {
             }
         }
         if needed.is_some() && self.probe.is_none() {
-            // Without the probe, viewers would connect to other addresses than the user asked for.
+            // Without the probe, viewers would connect to addresses other than those that the user requested.
             preflight.make_binding();
         }
         Ok(())

@@ -13,11 +13,11 @@ pub struct Progress {
     pub media_time_us: Option<i64>,
     /// Speed relative to real time since the start (1.0 = real time); `None` while FFmpeg prints `N/A`.
     pub speed: Option<f64>,
-    /// This is the last block (`progress=end`): FFmpeg left its main loop normally.
+    /// Whether this is the last block (`progress=end`), which means that FFmpeg left its main loop normally.
     pub end: bool,
 }
 
-/// Incremental reader of the progress stream: bytes in any portions, at most one line of memory.
+/// Incremental parser of the progress stream. It accepts pieces of any size and keeps at most one line.
 #[derive(Debug, Default)]
 pub struct Parser {
     line: Vec<u8>,
@@ -59,7 +59,7 @@ impl Parser {
         let value = value.trim();
         match key.trim() {
             "out_time_us" => self.out_time_us = microseconds(value),
-            // FFmpeg's name for it is wrong: this value is in microseconds, too.
+            // FFmpeg's name for this key is wrong: its value is in microseconds, too.
             "out_time_ms" => self.out_time_ms = microseconds(value),
             "speed" => self.speed = speed(value),
             "progress" => {
@@ -77,7 +77,7 @@ impl Parser {
     }
 }
 
-/// `N/A` and `AV_NOPTS_VALUE` (the smallest integer, which some versions print) mean: not known.
+/// Parses a time; `None` for `N/A` and for `AV_NOPTS_VALUE` (the smallest integer), which some versions print.
 fn microseconds(value: &str) -> Option<i64> {
     value.parse().ok().filter(|&time| time != i64::MIN)
 }

@@ -1,4 +1,4 @@
-//! Detects an FFmpeg process that stands still: it has read no media for too long.
+//! Detects an FFmpeg process that makes no progress: it has read no media for too long.
 //!
 //! This is about the process, which can be started again. Whether its viewer has stalled follows from the segments
 //! that arrived.
@@ -25,7 +25,7 @@ impl Watchdog {
         self.advanced_ns = at_ns;
     }
 
-    /// Whether the process stands still at `at_ns`.
+    /// Whether the process makes no progress at `at_ns`.
     pub(crate) const fn stands_still(&self, at_ns: u64) -> bool {
         at_ns.saturating_sub(self.advanced_ns) > self.longest_ns
     }

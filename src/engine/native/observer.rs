@@ -1,4 +1,4 @@
-//! From what the client measured to the events of a run, and to what the player has to know.
+//! From what the client measured to the events of a run, and to what the player needs to know.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

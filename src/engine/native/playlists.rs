@@ -15,7 +15,7 @@ use hls_swarm_model::exchange::MediaPlaylist;
 use crate::engine::probe::playlists::state;
 
 /// Bodies that are kept per address: with caches in between, viewers see an old one and a new one in turn.
-const KEPT: usize = 3;
+const MAX_BODIES: usize = 3;
 /// Addresses that are kept. With an address for each viewer, more would only cost memory.
 const ADDRESSES: usize = 2_000;
 /// Maximum size of a decoded body, bytes.
@@ -52,7 +52,7 @@ impl Playlists {
         }
         let known = parsed(url, body, coding);
         bodies.insert(0, (body.into(), known.clone()));
-        bodies.truncate(KEPT);
+        bodies.truncate(MAX_BODIES);
         known
     }
 }

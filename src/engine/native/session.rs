@@ -34,7 +34,7 @@ use super::shard::{Job, Shared};
 use crate::engine::SessionEnd;
 
 /// A timer that fires later than this keeps the viewer waiting.
-const LATE: Duration = Duration::from_millis(5);
+const LATE_AFTER: Duration = Duration::from_millis(5);
 /// How often a viewer reports what it sees, if it wakes up anyway. Changes of its state are reported at once.
 const REPORTS: Duration = Duration::from_secs(1);
 
@@ -178,7 +178,7 @@ impl Viewing {
     fn timer(&mut self) {
         let wake = self.wake.take();
         let now = self.now();
-        if let Some(by) = wake.and_then(|wake| now.checked_sub(wake)).filter(|by| *by > LATE) {
+        if let Some(by) = wake.and_then(|wake| now.checked_sub(wake)).filter(|by| *by > LATE_AFTER) {
             self.step(Input::Late { by });
         }
         let progress: Vec<Input> = self

@@ -175,7 +175,7 @@ fn run(settings: Settings, mut jobs: mpsc::UnboundedReceiver<(Job, oneshot::Send
         outbox.flush(&events).await;
     });
     drop(shared);
-    // A look-up that hangs in the resolver must not delay the end.
+    // A lookup that hangs in the resolver must not delay the end.
     runtime.shutdown_background();
 }
 

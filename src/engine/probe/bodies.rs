@@ -6,7 +6,7 @@ use hls_swarm_hls::request_target::RequestTarget;
 use hls_swarm_probe::record::{BodyPiece, Record, body};
 
 /// Maximum size of all unfinished bodies, bytes. A body is unfinished until its response is complete.
-const MOST_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// A body as a viewer read it, with its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Bodies {
         let bytes = piece.bytes;
         if piece.offset == 0 {
             self.forget(piece.viewer, piece.pid, piece.connection);
-            if self.bytes.saturating_add(bytes.len()) <= MOST_BYTES {
+            if self.bytes.saturating_add(bytes.len()) <= MAX_BYTES {
                 self.bytes += bytes.len();
                 self.under_way.entry(piece.viewer).or_default().push(UnderWay {
                     generation: piece.generation,
@@ -54,7 +54,7 @@ impl Bodies {
             }
             return;
         }
-        let room = self.bytes.saturating_add(bytes.len()) <= MOST_BYTES;
+        let room = self.bytes.saturating_add(bytes.len()) <= MAX_BYTES;
         let Some(body) = self.under_way.get_mut(&piece.viewer).and_then(|bodies| {
             bodies.iter_mut().find(|body| (body.pid, body.connection) == (piece.pid, piece.connection))
         }) else {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::error::Failure;
 use hls_swarm_model::event::Event;
 use hls_swarm_os::clock::now_ns;
-use hls_swarm_probe::record::{Frame, Record, what};
+use hls_swarm_probe::record::{Frame, Record, kind};
 
 use super::decode::Decoder;
 use super::playlists::SharedPlaylists;
@@ -246,7 +246,7 @@ async fn send(found: Vec<Event>, events: &mpsc::Sender<Event>) {
 }
 
 /// How many later records of a process may overtake one. Its threads take a number and write in two separate
-/// steps, so neighbouring numbers may arrive in the wrong order.
+/// steps, so neighboring numbers may arrive in the wrong order.
 const OVERTAKEN: u32 = 64;
 
 /// Finds the records of each process that are missing.
@@ -316,7 +316,7 @@ impl Order {
         }
         let seen = processes.entry(record.pid).or_default();
         // A wrapper that calls exec sends another hello with the same pid and counts from 0.
-        if record.what == what::HELLO && record.sequence == 0 {
+        if record.kind == kind::HELLO && record.sequence == 0 {
             missing += std::mem::take(seen).end();
         }
         missing + seen.take(record)
@@ -349,7 +349,7 @@ mod tests {
             let (pipe, mut reader) = ProbePipe::new().unwrap();
             let record = record(1, 1, 10, 0);
             let mut piece =
-                BodyChunk { magic: MAGIC, version: VERSION, what: what::BODY, ..BodyChunk::EMPTY };
+                BodyChunk { magic: MAGIC, version: VERSION, kind: kind::BODY, ..BodyChunk::EMPTY };
             for length in (1..=100).map(|number| number * BODY_BYTES as u32 / 100) {
                 piece.length = length;
                 write(&pipe, piece.as_bytes());
@@ -416,8 +416,8 @@ mod tests {
     }
 
     fn record(viewer: u32, generation: u32, pid: u32, sequence: u32) -> Record {
-        let kind = if sequence == 0 { what::HELLO } else { what::EXCHANGE };
-        Record { viewer, generation, pid, sequence, what: kind, ..Record::EMPTY }
+        let kind = if sequence == 0 { kind::HELLO } else { kind::EXCHANGE };
+        Record { viewer, generation, pid, sequence, kind, ..Record::EMPTY }
     }
 
     fn missing(order: &mut Order, records: &[Record]) -> Vec<u64> {

@@ -27,7 +27,7 @@ const MAX_DECODED_BYTES: u64 = 16 << 20;
 /// A playlist that viewers read.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// What the playlist carries.
+    /// The content of the playlist.
     pub rendition: Rendition,
     /// The parsed playlist.
     pub said: Arc<Playlist>,
@@ -35,7 +35,7 @@ pub struct Known {
     pub state: Option<MediaPlaylist>,
     /// Whether its end is missing, because it is too long.
     pub is_cut: bool,
-    /// What it lists, and the generation of the known addresses that contains it.
+    /// The addresses that it lists, and the generation of the known addresses that contains them.
     lists: Arc<[ListedUrl]>,
     listed_in: Option<u32>,
 }

@@ -13,7 +13,7 @@ use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::listener::UnusedPort;
 use hls_swarm_os::process::{self, Captured, Confinement, Program, capture, spawn_failed};
-use hls_swarm_probe::record::{Frame, Record, flag, what};
+use hls_swarm_probe::record::{Frame, Record, flag, kind};
 
 use super::object::ProbeObject;
 use super::pipe::{ProbePipe, ProbeReader};
@@ -101,7 +101,7 @@ pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, F
     let answer = ask_briefly(&probed, guard, REFUSAL_TIMEOUT).await;
     let records = records(&mut reader).await;
     let refused =
-        |record: &Record| record.what == what::CONNECT_FAILED && record.peer_port == socket.address().port();
+        |record: &Record| record.kind == kind::CONNECT_FAILED && record.peer_port == socket.address().port();
     if !records.iter().any(refused) {
         let why = why_unseen(subject.program, answer.as_ref().ok(), &records);
         return Ok(subject.without_probe(&plain, guard, why).await);
@@ -118,7 +118,7 @@ pub async fn run(subject: Subject<'_>, guard: &Arc<Guard>) -> Result<SelfTest, F
             let why = format!("the socket probe cannot see into the TLS library linked into {shown}");
             return Ok(subject.unavailable(why));
         }
-        let seen = |record: &Record| record.what == what::EXCHANGE && record.has(flag::TLS);
+        let seen = |record: &Record| record.kind == kind::EXCHANGE && record.has(flag::TLS);
         if subject.is_unknown && !records.iter().any(seen) {
             let why = format!(
                 "the socket probe saw no request of {shown} over https: the player cannot open the stream (does it \
@@ -176,7 +176,7 @@ async fn records(reader: &mut ProbeReader) -> Vec<Record> {
 
 fn why_unseen(program: &Path, answer: Option<&Captured>, records: &[Record]) -> String {
     let program = program.display();
-    if records.iter().any(|record| record.what == what::HELLO) {
+    if records.iter().any(|record| record.kind == kind::HELLO) {
         return format!(
             "the socket probe does not see what {program} does: does a wrapper start a statically linked binary?"
         );

@@ -40,9 +40,9 @@ struct Slot {
     starts: Option<Duration>,
     /// When the viewer's session ends; `None` = it has no end of its own.
     until: Option<Duration>,
-    /// The viewer was asked to stop and has not ended yet.
+    /// Whether the viewer was asked to stop and has not ended yet.
     leaving: bool,
-    /// The viewer's task has ended by itself: the stream was over, or the viewer was given up.
+    /// Whether the viewer's task has ended by itself: the stream was over, or the viewer failed permanently.
     ended: bool,
 }
 

@@ -14,10 +14,10 @@ use crate::output::figures::length;
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 100.0;
 
-/// A curve: its name, its colour class, and its points as (second of the run, value).
+/// A curve: its name, its color class, and its points as (second of the run, value).
 struct Curve {
     name: &'static str,
-    colour: &'static str,
+    color: &'static str,
     points: Vec<(u64, f64)>,
 }
 
@@ -36,9 +36,9 @@ pub(super) fn plots(report: &Report) -> Markup {
     let series = &report.recording.series;
     let Some(last) = series.points.last() else { return html! {} };
     let step = series.step_seconds as f64;
-    let curve = |name, colour, scale: f64, value: Value| Curve {
+    let curve = |name, color, scale: f64, value: Value| Curve {
         name,
-        colour,
+        color,
         points: series
             .points
             .iter()
@@ -63,7 +63,8 @@ pub(super) fn plots(report: &Report) -> Markup {
         curve("p95", "three", 1000.0, |p| Some(p.latency?.p95)),
         curve("p50", "one", 1000.0, |p| Some(p.latency?.p50)),
     ];
-    let errors = vec![curve("failed requests and connects", "four", 1.0 / step, |p| Some(p.errors as f64))];
+    let errors =
+        vec![curve("failed requests and connections", "four", 1.0 / step, |p| Some(p.errors as f64))];
     let load = vec![
         curve("all processors busy", "three", 1.0, |p| p.cpu_percent),
         curve("this program, of one processor", "one", 1.0, |p| p.own_cpu_percent),
@@ -109,7 +110,7 @@ fn figure(plot: &Plot) -> Markup {
         figure {
             figcaption { (plot.title) }
             ul.legend {
-                @for curve in &plot.curves { li class=(curve.colour) { (curve.name) } }
+                @for curve in &plot.curves { li class=(curve.color) { (curve.name) } }
             }
             div.plot {
                 div.y {
@@ -121,7 +122,7 @@ fn figure(plot: &Plot) -> Markup {
                     aria-label=(description) {
                     path.grid d={ "M0 0H" (WIDTH) "M0 " (HEIGHT / 2.0) "H" (WIDTH) "M0 " (HEIGHT) "H" (WIDTH) } {}
                     @for curve in &plot.curves {
-                        path class=(curve.colour) d=(path(&curve.points, plot.end, top)) {}
+                        path class=(curve.color) d=(path(&curve.points, plot.end, top)) {}
                     }
                 }
                 div.x {

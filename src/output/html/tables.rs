@@ -10,7 +10,7 @@ use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, play
 use crate::output::{events, generator, load, quality};
 
 /// Largest number of reasons and of edges that a table lists.
-const MOST_ROWS: usize = 30;
+const MAX_ROWS: usize = 30;
 /// Columns of text, which are aligned to the left; figures are aligned to the right.
 const TEXT_COLUMNS: [&str; 3] = ["Limit", "Reason", "Observation"];
 
@@ -125,7 +125,7 @@ pub(super) fn responses(Report { snapshot, .. }: &Report) -> Markup {
     let others = [
         ("interrupted by the peer or the network", errors.broken),
         ("timed out", errors.timeouts),
-        ("connects failed", errors.connect),
+        ("failed connections", errors.connect),
     ];
     let others = others.into_iter().chain(events(snapshot));
     let others = others.map(|(label, times)| named_figure(label, &count(times)));
@@ -157,9 +157,9 @@ pub(super) fn latencies(Report { snapshot, .. }: &Report) -> Markup {
 
 /// Reasons, most frequent first.
 pub(super) fn reasons(title: &str, reasons: &[(String, u64)]) -> Markup {
-    let listed = reasons.iter().take(MOST_ROWS);
+    let listed = reasons.iter().take(MAX_ROWS);
     let listed = listed.map(|(reason, times)| vec![figure(&count(*times)), prose(reason)]);
-    let more = reasons.len().checked_sub(MOST_ROWS).filter(|more| *more > 0);
+    let more = reasons.len().checked_sub(MAX_ROWS).filter(|more| *more > 0);
     let more = more.map(|more| vec![figure("…"), prose(&format!("and {more} more reasons"))]);
     table(title, &["Count", "Reason"], listed.chain(more))
 }
@@ -167,8 +167,8 @@ pub(super) fn reasons(title: &str, reasons: &[(String, u64)]) -> Markup {
 /// Edges, failed objects, and observations about caches and live playlists.
 pub(super) fn insight(Report { snapshot, .. }: &Report) -> Markup {
     let found = &snapshot.insight;
-    let edges = found.edges.iter().take(MOST_ROWS).map(|edge| named_figures(&edge_row(edge)));
-    let edges = edges.chain(additional_edges(found, MOST_ROWS).map(|more| vec![name(&more)]));
+    let edges = found.edges.iter().take(MAX_ROWS).map(|edge| named_figures(&edge_row(edge)));
+    let edges = edges.chain(additional_edges(found, MAX_ROWS).map(|more| vec![name(&more)]));
     let failed = found.failed.iter().map(|object| {
         vec![figure(&count(object.count)), prose(&format!("{}: {}", object.name, object.what))]
     });
@@ -216,7 +216,7 @@ pub(super) fn viewers(Report { snapshot, .. }: &Report) -> Markup {
         ("processes started", count(lifetimes.starts)),
         ("of these, restarts", count(lifetimes.restarts)),
         ("viewers that played", count(lifetimes.played)),
-        ("viewers given up", count(lifetimes.given_up)),
+        ("viewers that failed permanently", count(lifetimes.given_up)),
         ("exited successfully", count(lifetimes.exits.success)),
         ("exited with an error", count(lifetimes.exits.error)),
         ("ended by a signal", count(lifetimes.exits.signal)),

@@ -50,7 +50,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme
         &[
             ("starts", lifetimes.starts.to_string(), false),
             ("restarts", lifetimes.restarts.to_string(), lifetimes.restarts > 0),
-            ("given up", lifetimes.given_up.to_string(), lifetimes.given_up > 0),
+            ("failed", lifetimes.given_up.to_string(), lifetimes.given_up > 0),
             ("killed", lifetimes.killed.to_string(), lifetimes.killed > 0),
             ("exits in error", exits.error.to_string(), exits.error > 0),
             ("by signal", exits.signal.to_string(), exits.signal > 0),
@@ -58,7 +58,7 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme
         theme,
     ));
     counted(&mut lines, "why viewers ended", &snapshot.exit_reasons, theme);
-    counted(&mut lines, "why connects failed", &snapshot.connect_failures, theme);
+    counted(&mut lines, "why connections failed", &snapshot.connect_failures, theme);
     // Reasons are FFmpeg's own messages, and long.
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
 }

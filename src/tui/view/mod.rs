@@ -112,7 +112,7 @@ fn draw_tabs(frame: &mut Frame<'_>, area: Rect, state: &State, theme: Theme) {
     let mut spans = Vec::new();
     let mut before = " ";
     for (number, page) in (1..).zip(Page::ALL) {
-        // Brackets, because a screen without colour may not show reversed text either.
+        // Brackets, because a screen without color may not show reversed text either.
         let (text, style, after) = if page == state.page {
             (format!("[{number} {}]", page.name()), theme.heading().add_modifier(Modifier::REVERSED), "")
         } else {

@@ -1,4 +1,4 @@
-//! The pages about the server side: the origin's own figures and their agreement with ours; edges, caches and
+//! The pages about the server side: the origin's own figures and their agreement with the viewers'; edges, caches and
 //! playlists.
 
 use ratatui::Frame;

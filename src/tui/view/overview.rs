@@ -127,7 +127,7 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
         row(
             "restarts",
             lifetimes.restarts.to_string(),
-            format!("{} given up", lifetimes.given_up),
+            format!("{} failed", lifetimes.given_up),
             lifetimes.restarts + lifetimes.given_up > 0,
         ),
     ];
@@ -166,7 +166,7 @@ pub(crate) fn error_line(snapshot: &Snapshot, theme: Theme) -> Line<'static> {
 
 fn draw_latencies(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Theme) {
     let [_, area] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
-    let wanted = ["manifest ttfb", "segment ttfb", "segment total", "start-up"];
+    let wanted = ["manifest ttfb", "segment ttfb", "segment total", "startup"];
     let rows: Vec<_> =
         latency::rows(snapshot).into_iter().filter(|(name, _)| wanted.contains(&name.as_str())).collect();
     latency::draw_table(frame, area, &rows, theme);

@@ -103,13 +103,13 @@ pub struct State {
     frozen: Option<Box<Figures>>,
     /// The current page.
     pub page: Page,
-    /// Whether help covers it.
+    /// Whether the help covers the page.
     pub help: bool,
     /// The order of viewers.
     pub sort: Sort,
     /// The number of the selected viewer; 0 = the first of the order.
     pub selected: u32,
-    /// Number of log lines below the page.
+    /// Number of log lines that the log page is scrolled back by.
     pub log_back: usize,
     /// Whether the run is being stopped.
     pub stopping: bool,
@@ -234,7 +234,7 @@ pub struct Point {
     pub segment_mean: Option<f64>,
     /// 95th percentile of segment latency since the start, seconds.
     pub segment_p95: Option<f64>,
-    /// The same, 99th percentile.
+    /// 99th percentile of segment latency since the start, seconds.
     pub segment_p99: Option<f64>,
 }
 
@@ -258,7 +258,7 @@ struct Counters {
 const SEGMENT: Timing = Timing::Total(Kind::Segment);
 
 impl History {
-    /// Adds a snapshot, unless it is no later than the last one.
+    /// Adds a snapshot if it is newer than the last one.
     pub fn add(&mut self, snapshot: &Snapshot) {
         let now = Counters {
             at: snapshot.elapsed_seconds,
@@ -306,8 +306,8 @@ impl History {
     }
 }
 
-/// Returns the number of failed requests and connects. Each counts once, although a connect that timed out is
-/// in two counters.
+/// Returns the number of failed requests and connection attempts. Each counts once, although an attempt that timed
+/// out is in two counters.
 #[must_use]
 pub fn all_errors(snapshot: &Snapshot) -> u64 {
     let attempts = snapshot.requests.total() + snapshot.errors.connect;

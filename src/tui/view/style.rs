@@ -1,4 +1,4 @@
-//! Styles and number formats. No information is in colour alone, so that all colour can be left out
+//! Styles and number formats. No information is in color alone, so that all color can be left out
 //! (NO_COLOR).
 
 use ratatui::style::{Color, Modifier, Style};
@@ -6,13 +6,13 @@ use ratatui::style::{Color, Modifier, Style};
 /// The styles of the dashboard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Theme {
-    /// Whether colour is used.
-    pub colour: bool,
+    /// Whether color is used.
+    pub color: bool,
 }
 
 impl Theme {
-    fn tint(self, colour: Color) -> Style {
-        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    fn tint(self, color: Color) -> Style {
+        if self.color { Style::new().fg(color) } else { Style::new() }
     }
 
     /// Returns the style of headings.
@@ -42,14 +42,14 @@ impl Theme {
     /// Returns the style of labels.
     #[must_use]
     pub fn label(self) -> Style {
-        if self.colour { Style::new().fg(Color::DarkGray) } else { Style::new() }
+        if self.color { Style::new().fg(Color::DarkGray) } else { Style::new() }
     }
 
     /// Returns the style of the curve with this index.
     #[must_use]
     pub fn line(self, index: usize) -> Style {
-        let colours = [Color::Green, Color::Yellow, Color::Magenta];
-        self.tint(colours.get(index % colours.len()).copied().unwrap_or(Color::Green))
+        let colors = [Color::Green, Color::Yellow, Color::Magenta];
+        self.tint(colors.get(index % colors.len()).copied().unwrap_or(Color::Green))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use hls_swarm_os::{secrets, terminal};
 
 /// The number of lines that are kept; older ones are dropped.
-const KEPT: usize = 500;
+const MAX_LINES: usize = 500;
 
 /// Lines that cannot be written to standard error now, as they are to be written there.
 static HELD: Mutex<VecDeque<Vec<u8>>> = Mutex::new(VecDeque::new());
@@ -75,7 +75,7 @@ fn shown(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn keep<T>(lines: &mut VecDeque<T>, line: T) {
-    if lines.len() >= KEPT {
+    if lines.len() >= MAX_LINES {
         lines.pop_front();
     }
     lines.push_back(line);
@@ -88,13 +88,13 @@ mod tests {
     #[test]
     fn recent_lines_are_bounded_and_plain() {
         let mut recent = Recent::default();
-        for number in 0..KEPT + 3 {
+        for number in 0..MAX_LINES + 3 {
             recent.write_all(format!("line {number}\n").as_bytes()).unwrap();
         }
         recent.write_all(b"last\n").unwrap();
         let lines = recent.lines();
-        assert_eq!(lines.len(), KEPT);
-        assert_eq!(&*lines[KEPT - 1], "last");
-        assert_eq!(&*lines[KEPT - 2], format!("line {}", KEPT + 2));
+        assert_eq!(lines.len(), MAX_LINES);
+        assert_eq!(&*lines[MAX_LINES - 1], "last");
+        assert_eq!(&*lines[MAX_LINES - 2], format!("line {}", MAX_LINES + 2));
     }
 }

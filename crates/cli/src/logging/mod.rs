@@ -20,7 +20,7 @@ use lines::{Recent, StandardError};
 pub enum LogFormat {
     /// One JSON object per line.
     Json,
-    /// Plain text, coloured on a terminal.
+    /// Plain text, colored on a terminal.
     Text,
 }
 
@@ -41,10 +41,10 @@ pub fn start(
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let layer = fmt::layer().with_writer(StandardError::default).with_target(false);
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+    let color = terminal && std::env::var_os("NO_COLOR").is_none();
     let layer = match format {
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
-        LogFormat::Text => layer.with_ansi(colour).boxed(),
+        LogFormat::Text => layer.with_ansi(color).boxed(),
     };
     let recent = recent
         .map(|recent| fmt::layer().with_writer(move || recent.clone()).with_target(false).with_ansi(false));

@@ -75,7 +75,7 @@ pub enum PlaylistType {
 pub struct Start {
     /// TIME-OFFSET, seconds; from the end if it is negative.
     pub time_offset: f64,
-    /// PRECISE: samples before it are not to be shown.
+    /// PRECISE: whether samples before it are not to be shown.
     pub precise: bool,
 }
 
@@ -83,7 +83,7 @@ pub struct Start {
 /// the playlist to begin (RFC 8216bis, 4.4.3.8).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ServerControl {
-    /// CAN-BLOCK-RELOAD: a request for a playlist may wait for the next update.
+    /// CAN-BLOCK-RELOAD: whether a request for a playlist may wait for the next update.
     pub can_block_reload: bool,
     /// HOLD-BACK, seconds.
     pub hold_back: Option<f64>,
@@ -104,9 +104,9 @@ pub struct Segment {
     pub duration: f64,
     /// EXT-X-BYTERANGE: the part of the resource that it is.
     pub byte_range: Option<ByteRange>,
-    /// EXT-X-DISCONTINUITY before it.
+    /// Whether EXT-X-DISCONTINUITY precedes it.
     pub discontinuity: bool,
-    /// EXT-X-GAP: it is not there, and players do not load it.
+    /// EXT-X-GAP: whether it is missing, so that players do not load it.
     pub gap: bool,
     /// EXT-X-KEY: how it is encrypted.
     pub key: Option<Arc<Key>>,

@@ -78,9 +78,9 @@ pub struct Rendition {
     pub uri: Option<String>,
     /// The same, resolved.
     pub url: Option<Url>,
-    /// DEFAULT: what plays unless the user chose another one.
+    /// DEFAULT: whether it plays unless the user has chosen another one.
     pub default: bool,
-    /// AUTOSELECT: it may play without the user having chosen it.
+    /// AUTOSELECT: whether it may play without the user having chosen it.
     pub autoselect: bool,
 }
 

@@ -19,20 +19,20 @@ pub struct AuditArgs {
     /// Audit this configuration instead of a running nginx
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// nginx's prefix, for relative paths in --config; without it the directory of that file
+    /// nginx's prefix, for relative paths in --config; by default the directory of that file
     #[arg(long, value_name = "DIR", requires = "config")]
     pub prefix: Option<PathBuf>,
     /// Additional folder with playlists and segments; may be repeated
     #[arg(long = "folder", value_name = "DIR")]
     pub folders: Vec<PathBuf>,
-    /// Redis to audit: HOST:PORT, a redis.conf, or off; without it the one that runs here
+    /// Redis to audit: HOST:PORT, a redis.conf, or off; by default the one that runs on this machine
     #[arg(long, value_name = "WHERE")]
     pub redis: Option<String>,
     /// Ignore this machine: the configuration is another machine's. Folders are read only if --folder
     /// names them, and included files only beside --config
     #[arg(long)]
     pub no_host: bool,
-    /// Number of processors of the audited machine; without it and without --no-host those of this machine
+    /// Number of processors of the audited machine; by default those of this machine, except with --no-host
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub processors: Option<u32>,
     /// Output format

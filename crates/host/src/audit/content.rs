@@ -11,9 +11,9 @@ use super::nginx_conf::{Directive, absolute};
 pub(crate) enum Content {
     /// Playlists, segments, or both.
     Media {
-        /// Requests for playlists come here.
+        /// Whether requests for playlists match it.
         playlists: bool,
-        /// Requests for segments come here.
+        /// Whether requests for segments match it.
         segments: bool,
     },
     /// Something else.
@@ -184,7 +184,7 @@ fn by_ending(modifier: Option<&str>, pattern: &str) -> Content {
     let has = |endings: &[&str]| endings.iter().any(|ending| words.contains(ending));
     let regex = matches!(modifier, Some("~" | "~*"));
     let file = pattern.rsplit('/').next().unwrap_or_default();
-    // Some patterns have a dot without a backslash, which matches all the same.
+    // Some patterns have a dot without a backslash, which matches as well.
     let endings = has(&PLAYLIST_ENDINGS) || has(&SEGMENT_ENDINGS);
     let names_files =
         regex && (pattern.contains("\\.") || endings) || modifier == Some("=") && file.contains('.');

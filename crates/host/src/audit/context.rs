@@ -47,7 +47,7 @@ impl<'a> Context<'a> {
         &self.facts.configuration.files
     }
 
-    /// Returns the reason why a directive that was not found may exist all the same.
+    /// Returns the reason why a directive that was not found may exist nevertheless.
     pub(crate) fn may_exist_elsewhere(&self, scope: Scope) -> Option<String> {
         if self.facts.configuration.fragment {
             return Some("this file is only a part of a configuration; audit the main nginx.conf".into());

@@ -12,7 +12,7 @@ pub struct Facts {
     pub subject: String,
     /// nginx's configuration.
     pub configuration: Configuration,
-    /// nginx's prefix, to which its relative paths are relative.
+    /// nginx's prefix, below which it looks for relative paths.
     pub prefix: String,
     /// Version of nginx and its build options, where known.
     pub build: Option<Build>,
@@ -38,8 +38,8 @@ pub struct Facts {
     pub mount_namespace: Option<u32>,
     /// Master process in a network namespace of its own.
     pub network_namespace: Option<u32>,
-    /// nginx has another root directory than this machine: a container, whose limits and mounts belong to
-    /// whatever starts it.
+    /// Whether nginx runs in a container, that is, has a root directory of its own. Its limits and mounts then
+    /// belong to the program that starts the container.
     pub container: bool,
     /// Notes about the subject, such as a container.
     pub notes: Vec<String>,
@@ -67,7 +67,7 @@ pub struct Process {
     pub open_now: Option<u64>,
 }
 
-/// A process beside nginx.
+/// A process other than nginx.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// Process id.
@@ -87,13 +87,13 @@ pub struct Service {
 pub struct Folder {
     /// Path, as the audited nginx sees it.
     pub path: String,
-    /// What this machine puts before the path, such as `/proc/PID/root`; empty where nothing differs.
+    /// Prefix of the path on this machine, such as `/proc/PID/root`; empty if nginx sees the same files.
     pub root: String,
     /// Whether its file system is in memory.
     pub in_memory: bool,
     /// Segments, playlists, and other files.
     pub files: Vec<File>,
-    /// There were more files than the program reads.
+    /// Whether there were more files than the program reads.
     pub truncated: bool,
 }
 
@@ -108,9 +108,9 @@ pub struct File {
     pub age_seconds: u64,
     /// Its text, if it is a playlist.
     pub text: Option<String>,
-    /// Its content begins like a segment: MPEG-TS packets, a fragment of MP4, ADTS, or WebVTT.
+    /// Whether its content begins like a segment: MPEG-TS packets, a fragment of MP4, ADTS, or WebVTT.
     pub media: bool,
-    /// It is a symbolic link.
+    /// Whether it is a symbolic link.
     pub link: bool,
 }
 

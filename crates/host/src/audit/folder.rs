@@ -21,9 +21,9 @@ const SEGMENTS: [&str; 4] = ["ts", "m4s", "aac", "vtt"];
 pub(crate) struct Stream {
     /// Path of the playlist.
     pub(crate) path: String,
-    /// It grows: it has no EXT-X-ENDLIST and was written recently.
+    /// Whether it grows: it has no EXT-X-ENDLIST and was written recently.
     pub(crate) live: bool,
-    /// Segments have left the list already, so it has its full length.
+    /// Whether segments have left the playlist already, so that it has reached its full length.
     pub(crate) full: bool,
     /// EXT-X-TARGETDURATION, seconds.
     pub(crate) target_seconds: f64,
@@ -42,7 +42,7 @@ pub(crate) struct Stream {
 pub(crate) struct Contents {
     /// Media playlists.
     pub(crate) streams: Vec<Stream>,
-    /// A complete or replayable stream (EXT-X-ENDLIST, EXT-X-PLAYLIST-TYPE) is in the folder.
+    /// Whether a complete or replayable stream (EXT-X-ENDLIST, EXT-X-PLAYLIST-TYPE) is in the folder.
     pub(crate) has_vod: bool,
     /// Number of segments.
     pub(crate) segments: usize,
@@ -220,7 +220,7 @@ fn uris(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Decodes `%20` and the like.
+/// Decodes percent-encoding, such as `%20`.
 fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -305,8 +305,8 @@ mod tests {
         let complete =
             "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttp://cdn.example/vod/7/f0.ts\n#EXT-X-ENDLIST\n";
         for (files, why) in [
-            (vec![file("live/x.d.ts", 9000, None)], "a declaration of TypeScript"),
-            (vec![File { media: false, ..file("live/main.ts", 9000, None) }], "a source of TypeScript"),
+            (vec![file("live/x.d.ts", 9000, None)], "a TypeScript declaration file"),
+            (vec![File { media: false, ..file("live/main.ts", 9000, None) }], "a TypeScript source file"),
             (vec![file("live/trailer.mp4", 9000, None)], "a download"),
             (vec![file("vod/a.ts", 9000, None)], "a folder without a playlist"),
             (vec![File { link: true, ..file("live/old.ts", 9000, None) }], "a symbolic link"),

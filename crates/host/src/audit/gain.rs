@@ -1,7 +1,7 @@
 //! What the fix of each check and each kernel setting brings: the ratio that `make bench-tuning` measured, or the
 //! reason why there is none.
 //!
-//! A fix that was measured and brought nothing is advice in words and never part of a patch. The tables in
+//! A fix that was measured and had no effect is advice in words and never part of a patch. The tables in
 //! docs/audit.md and docs/tuning.md are written from these.
 
 use std::fmt::Write;
@@ -43,7 +43,7 @@ const OF_THE_HOST: &str = "belongs to the host, and the benchmark changes only i
 const DROPPED: Figure = figure("connections dropped, 6000 viewers at once", 1836.0, 0.0);
 const PORTS: Gain = Gain::Nothing(
     &[figure("proxied requests without a local port, 512 ports", 0.0, 0.0)],
-    "an upstream closes each connection first, so its own port waits in TIME_WAIT and none of this host",
+    "an upstream closes each connection first, so the ports in TIME_WAIT are the upstream's, not those of this host",
 );
 
 /// The gain of each check's fix, in the order of the checks.
@@ -264,7 +264,7 @@ fn tables(of: &str, gains: &[(&str, Gain)]) -> String {
         let figures: &[Figure] = match gain {
             Gain::Measured(figures) => figures,
             Gain::Nothing(figures, why) => {
-                let _ = writeln!(nothing, "\n`{name}` brought nothing: {why}.");
+                let _ = writeln!(nothing, "\n`{name}` had no measurable effect: {why}.");
                 figures
             }
             Gain::NotMeasured(why) => {

@@ -124,7 +124,7 @@ pub(crate) struct Nginx<'a> {
     pub(crate) http: Option<&'a Directive>,
     /// Servers and locations.
     pub(crate) locations: Vec<Location<'a>>,
-    /// Nothing shows where media is, so locations that may serve it are taken to do so.
+    /// Whether nothing shows where media is, so that every location that may serve it is assumed to do so.
     pub(crate) assumed: bool,
 }
 

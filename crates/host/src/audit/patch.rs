@@ -231,8 +231,8 @@ fn hunks(original: &str, edits: &[&Edit], out: &mut String) {
             let kept = copy(at, edit.after, ' ', &mut body);
             let gone = copy(edit.after, edit.after + edit.remove, '-', &mut body);
             // New lines end like the line before them, or after them.
-            let neighbour = lines.get(edit.after.saturating_sub(1));
-            let end = if neighbour.is_some_and(|line| line.ends_with('\r')) { "\r" } else { "" };
+            let neighbor = lines.get(edit.after.saturating_sub(1));
+            let end = if neighbor.is_some_and(|line| line.ends_with('\r')) { "\r" } else { "" };
             for line in &edit.lines {
                 let _ = writeln!(body, "+{line}{end}");
             }

@@ -13,7 +13,7 @@ use hls_swarm_base::exit::Exit;
 use hls_swarm_os::output;
 
 use super::args::{ChangeArgs, UndoArgs};
-use super::command::{compare_host, make_folder, print_done};
+use super::command::{compare_host, create_directory, print_done};
 use super::comparison::Change;
 use super::comparison::HostSettings;
 use super::comparison::KeyState;
@@ -40,7 +40,7 @@ fn only_root(what: &str) -> Result<(), Failure> {
 
 pub(super) fn apply(change: &ChangeArgs) -> Result<Exit, Failure> {
     only_root("apply")?;
-    let (_, table) = compare_host(&change.what)?;
+    let (_, table) = compare_host(&change.selection)?;
     let file = state_file(change.state.as_ref());
     let wanted: BTreeMap<&str, &str> = table
         .settings
@@ -146,7 +146,7 @@ fn read_state(file: &Path) -> Result<Option<Saved>, Failure> {
 
 fn write_state(file: &Path, saved: &Saved) -> Result<(), Failure> {
     if let Some(folder) = file.parent() {
-        make_folder(folder)?;
+        create_directory(folder)?;
     }
     output::write_file(file, &saved.text()?)
 }

@@ -11,7 +11,7 @@ pub struct TuneArgs {
     /// The command; without one the settings are shown.
     #[command(subcommand)]
     pub command: Option<TuneCommand>,
-    /// The same as flags.
+    /// The command written as flags.
     #[command(flatten)]
     pub flags: TuneFlags,
 }
@@ -21,7 +21,7 @@ pub struct TuneArgs {
 pub struct TuneFlags {
     /// The selected settings.
     #[command(flatten)]
-    pub what: WhatArgs,
+    pub selection: SelectionArgs,
     /// The same as the command `show`
     #[arg(long, hide = true, group = "action")]
     pub show: bool,
@@ -56,15 +56,15 @@ impl TuneArgs {
     #[must_use]
     pub fn command(self) -> TuneCommand {
         let Self { command, flags } = self;
-        let TuneFlags { what, state, root, remove, .. } = flags;
+        let TuneFlags { selection, state, root, remove, .. } = flags;
         match command {
             Some(command) => command,
-            None if flags.check => TuneCommand::Check(what),
-            None if flags.diff => TuneCommand::Diff(what),
-            None if flags.apply => TuneCommand::Apply(ChangeArgs { what, state }),
-            None if flags.persist => TuneCommand::Persist(PersistArgs { what, root, remove }),
+            None if flags.check => TuneCommand::Check(selection),
+            None if flags.diff => TuneCommand::Diff(selection),
+            None if flags.apply => TuneCommand::Apply(ChangeArgs { selection, state }),
+            None if flags.persist => TuneCommand::Persist(PersistArgs { selection, root, remove }),
             None if flags.undo => TuneCommand::Undo(UndoArgs { state }),
-            None => TuneCommand::Show(what),
+            None => TuneCommand::Show(selection),
         }
     }
 }
@@ -77,11 +77,11 @@ Exit codes: 0 as recommended, or done; 4 `check` found a difference; 2 usage; 1 
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum TuneCommand {
     /// Print every setting with its value, the recommended value, and the reason
-    Show(WhatArgs),
+    Show(SelectionArgs),
     /// Print settings that differ; exit code 4 if there are any
-    Check(WhatArgs),
+    Check(SelectionArgs),
     /// Print settings that differ, in the format of a diff
-    Diff(WhatArgs),
+    Diff(SelectionArgs),
     /// Change settings that differ until the next boot (as root); `undo` reverts it
     Apply(ChangeArgs),
     /// Write files that apply the settings at each boot: sysctl.d, limits.d, a drop-in for nginx, a udev rule
@@ -92,7 +92,7 @@ pub enum TuneCommand {
 
 /// Selects settings.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-pub struct WhatArgs {
+pub struct SelectionArgs {
     /// Profile: client (a host of viewers), origin (a host that serves), or a TOML file
     #[arg(long, default_value = "client", value_name = "NAME|FILE")]
     pub profile: String,
@@ -110,18 +110,18 @@ pub struct WhatArgs {
     pub format: TableFormat,
 }
 
-/// `apply`.
+/// The arguments of `apply`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ChangeArgs {
     /// The selected settings.
     #[command(flatten)]
-    pub what: WhatArgs,
+    pub selection: SelectionArgs,
     /// File that keeps the former values for `undo`
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
 }
 
-/// `undo`.
+/// The arguments of `undo`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct UndoArgs {
     /// File in which `apply` kept the former values
@@ -129,12 +129,12 @@ pub struct UndoArgs {
     pub state: Option<PathBuf>,
 }
 
-/// `persist`.
+/// The arguments of `persist`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct PersistArgs {
     /// The selected settings.
     #[command(flatten)]
-    pub what: WhatArgs,
+    pub selection: SelectionArgs,
     /// Write below this directory instead of /, for images
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,

@@ -8,41 +8,41 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_os::output;
 
-use crate::tuning::args::{PersistArgs, TableFormat, TuneArgs, TuneCommand, WhatArgs};
+use crate::tuning::args::{PersistArgs, SelectionArgs, TableFormat, TuneArgs, TuneCommand};
 use crate::tuning::comparison::{Comparison, Selection, Setting, State, compare};
 use crate::tuning::profile::{self, Profile};
 use crate::tuning::{apply, output as view, persist, sysctl};
 
-/// Shows, checks, changes or reverts the settings of this machine.
+/// Shows, checks, changes, or reverts the settings of this machine.
 ///
 /// # Errors
 /// There is no such profile, or a setting or file cannot be read or written.
 pub fn run(args: TuneArgs) -> Result<Exit, Failure> {
     match args.command() {
-        TuneCommand::Show(what) => show(&what),
-        TuneCommand::Check(what) => check(&what),
-        TuneCommand::Diff(what) => diff(&what),
+        TuneCommand::Show(selection) => show(&selection),
+        TuneCommand::Check(selection) => check(&selection),
+        TuneCommand::Diff(selection) => diff(&selection),
         TuneCommand::Apply(change) => apply::apply(&change),
         TuneCommand::Persist(args) => persist(&args),
         TuneCommand::Undo(args) => apply::undo(&args),
     }
 }
 
-fn show(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = compare_host(what)?;
-    output::print(&print(&table, what.format, |_| true)?)?;
+fn show(selection: &SelectionArgs) -> Result<Exit, Failure> {
+    let (_, table) = compare_host(selection)?;
+    output::print(&print(&table, selection.format, |_| true)?)?;
     Ok(Exit::Pass)
 }
 
-fn check(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = compare_host(what)?;
-    output::print(&print(&table, what.format, |setting| setting.state != State::Good)?)?;
+fn check(selection: &SelectionArgs) -> Result<Exit, Failure> {
+    let (_, table) = compare_host(selection)?;
+    output::print(&print(&table, selection.format, |setting| setting.state != State::Good)?)?;
     Ok(if table.settings.iter().any(Setting::differs) { Exit::Criteria } else { Exit::Pass })
 }
 
-fn diff(what: &WhatArgs) -> Result<Exit, Failure> {
-    let (_, table) = compare_host(what)?;
-    match what.format {
+fn diff(selection: &SelectionArgs) -> Result<Exit, Failure> {
+    let (_, table) = compare_host(selection)?;
+    match selection.format {
         TableFormat::Text => output::print(&view::diff(&table)),
         TableFormat::Json => output::print(&view::json(&table)?),
     }?;
@@ -66,13 +66,16 @@ pub(super) fn print_done(text: &str) {
 }
 
 /// Reads the selected profile and compares this machine with it.
-pub(super) fn compare_host(what: &WhatArgs) -> Result<(Profile, Comparison), Failure> {
-    let profile = read_profile(&what.profile, what.variant.as_deref())?;
+pub(super) fn compare_host(selection: &SelectionArgs) -> Result<(Profile, Comparison), Failure> {
+    let profile = read_profile(&selection.profile, selection.variant.as_deref())?;
     let machine = sysctl::machine(profile.key.keys());
-    let variant = what.variant.iter().map(|variant| format!("-{variant}"));
-    let name = std::iter::once(what.profile.clone()).chain(variant).collect();
-    let table =
-        compare(&profile, &Selection { profile: name, clients: what.clients, only: &what.only }, &machine);
+    let variant = selection.variant.iter().map(|variant| format!("-{variant}"));
+    let name = std::iter::once(selection.profile.clone()).chain(variant).collect();
+    let table = compare(
+        &profile,
+        &Selection { profile: name, clients: selection.clients, only: &selection.only },
+        &machine,
+    );
     Ok((profile, table))
 }
 
@@ -88,18 +91,18 @@ fn read_profile(name: &str, variant: Option<&str>) -> Result<Profile, Failure> {
     profile::parse(name, profile::built_in(name)?, variant)
 }
 
-pub(super) fn make_folder(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(|error| {
-        Failure::usage(format!("cannot create the directory {}", folder.display()))
+pub(super) fn create_directory(directory: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(directory).map_err(|error| {
+        Failure::usage(format!("cannot create the directory {}", directory.display()))
             .caused_by(error)
             .help("run it as root, or name another directory (--root DIR, --state FILE)")
     })
 }
 
 fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
-    let what = &args.what;
-    let profile = read_profile(&what.profile, what.variant.as_deref())?;
-    let name = Path::new(&what.profile).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let selection = &args.selection;
+    let profile = read_profile(&selection.profile, selection.variant.as_deref())?;
+    let name = Path::new(&selection.profile).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     if args.remove {
         let mut removed = 0;
         for path in persist::paths(&name).iter().map(|path| args.root.join(path)).filter(|path| path.exists())
@@ -116,23 +119,23 @@ fn persist(args: &PersistArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Pass);
     }
     let existing = existing(&args.root, &name, &profile)?;
-    for file in persist::files(&name, &profile, what.clients, &what.only, &existing) {
+    for file in persist::files(&name, &profile, selection.clients, &selection.only, &existing) {
         let path = args.root.join(&file.path);
-        if let Some(folder) = path.parent() {
-            make_folder(folder)?;
+        if let Some(directory) = path.parent() {
+            create_directory(directory)?;
         }
         output::write_file(&path, &file.text)?;
         print_done(&format!("wrote: {}\n", path.display()));
     }
     if args.root == Path::new("/") {
         print_done(
-            "in effect at the next boot; now: sysctl --system, systemctl daemon-reload, a new login\n",
+            "in effect from the next boot; to apply them now: sysctl --system, systemctl daemon-reload, and a new login\n",
         );
     }
     Ok(Exit::Pass)
 }
 
-/// Reads what the files must not make worse; nothing for the files of an image.
+/// Reads the current settings, which the new files must not make worse. For an image there are none.
 fn existing(root: &Path, name: &str, profile: &Profile) -> Result<persist::Existing, Failure> {
     if root != Path::new("/") {
         return Ok(persist::Existing::default());

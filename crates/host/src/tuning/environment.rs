@@ -9,9 +9,9 @@ pub struct Environment {
     pub kernel: String,
     /// Kind of the container, if this is one.
     pub container: Option<String>,
-    /// The kernel runs in a virtual machine.
+    /// Whether the kernel runs in a virtual machine.
     pub virtual_machine: bool,
-    /// The network namespace is not the kernel's first.
+    /// Whether the network namespace is not the initial one.
     pub own_network: bool,
 }
 

@@ -140,7 +140,7 @@ pub struct Disk {
     pub reason: String,
 }
 
-/// The text of a profile that comes with the program.
+/// The text of a built-in profile.
 ///
 /// # Errors
 /// A usage failure that lists the available ones.

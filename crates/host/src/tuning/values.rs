@@ -89,7 +89,7 @@ pub(crate) fn ports(text: &str) -> BTreeSet<u16> {
     ranges.flatten().collect()
 }
 
-/// Writes ports as the kernel does: neighbours as ranges.
+/// Writes ports as the kernel does: neighbors as ranges.
 pub(crate) fn port_list(ports: &BTreeSet<u16>) -> String {
     let mut ranges: Vec<(u16, u16)> = Vec::new();
     for port in ports {

@@ -67,7 +67,7 @@ counters! {
     Unanswered, Requests, "unanswered", "requests without a response";
     /// Exchanges that were in flight when a viewer stopped.
     InFlightAtStop, Requests, "in_flight_at_stop", "exchanges in flight when a viewer stopped";
-    /// Requests into kept connections that the server had closed; sent again, and neither requests nor errors.
+    /// Requests on kept connections that the server had already closed; they are sent again and count neither as requests nor as errors.
     StaleRequests, Requests, "stale_requests", "requests into closed connections, sent again";
     /// Requests for segments that a playlist announces as missing (EXT-X-GAP); their failures are not errors.
     GapRequests, Bodies, "gap_requests", "requests for announced gaps (EXT-X-GAP)";
@@ -75,7 +75,7 @@ counters! {
     UnknownBodies, Requests, "unknown_bodies", "bodies of unknown length, whose bytes are not counted";
     /// Requests that viewers sent while they were being stopped at the end of the run; they are among the requests.
     RequestsAfterEnd, Requests, "requests_after_end", "requests by viewers that were being stopped";
-    /// Reconnects that FFmpeg announced.
+    /// Reconnections that FFmpeg logged.
     Reconnections, FfmpegLog, "reconnections", "reconnects";
     /// Live playlists that FFmpeg could not reload; its process ends then.
     ReloadFailures, FfmpegLog, "playlist_reload_failures", "failed playlist reloads";

@@ -102,7 +102,7 @@ pub(super) fn metrics() -> Vec<Metric> {
             "stats_lines_dropped_total",
             Type::Counter,
             &["stream"],
-            "Lines of FFmpeg whose reason went past the bound and was not kept.",
+            "Lines of FFmpeg whose reason was not kept, because the limit was reached.",
             |s, _| vec![(vec!["stderr".to_owned()], s.generator.lines_dropped as f64)],
         ),
         gauge("stats_drop_rate", "Share of FFmpeg's lines whose reason was not kept, 0 to 1.", |s| {
@@ -114,7 +114,7 @@ pub(super) fn metrics() -> Vec<Metric> {
             "Largest share of FFmpeg's lines of one second whose reason was not kept, 0 to 1.",
             |s| s.generator.peak_drop_rate,
         ),
-        gauge("stats_clients_degraded", "Viewers of which a reason was not kept.", |s| {
+        gauge("stats_clients_degraded", "Viewers for which a reason was not kept.", |s| {
             count(s.generator.clients_degraded)
         }),
     ]);

@@ -236,8 +236,8 @@ fn timing(timing: Timing) -> Metric {
         Timing::Ttfb(_) => ("request_ttfb", "From the request to the first byte", ":p95<500ms"),
         Timing::Download(_) => ("request_download", "From the first to the last byte", ":p95<1s"),
         Timing::Total(_) => ("request_duration", "From the request to the last byte", ":p95<1s"),
-        Timing::Connect => ("connect", "TCP connects", ":p95<100ms"),
-        Timing::Dns => ("dns", "Name look-ups", ":p95<100ms"),
+        Timing::Connect => ("connect", "TCP connection times", ":p95<100ms"),
+        Timing::Dns => ("dns", "Name lookups", ":p95<100ms"),
         Timing::TlsHandshake => ("tls_handshake", "TLS handshakes", ":p95<200ms"),
         Timing::Startup => ("startup", "From the start of a viewer to its first whole segment", ":p99<2s"),
         Timing::Rtt => (

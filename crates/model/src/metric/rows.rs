@@ -8,7 +8,7 @@ use crate::snapshot::{
 };
 
 /// Stages, streams and variants that have series of their own.
-const MOST: usize = 100;
+const MAX_SERIES_ROWS: usize = 100;
 /// A stage by its index, from 1, and its name.
 const STAGE: &[&str] = &["stage", "name"];
 /// A stream by its index, from 1, and its address; the same address may occur twice.
@@ -77,7 +77,7 @@ fn insight() -> Vec<Metric> {
     vec![
         counter(
             "playlist_stale_total",
-            "Times that a viewer's live playlist stood still for more than 1.5 x target duration.",
+            "Times that a viewer's live playlist was not updated for more than 1.5 x target duration.",
             |s| faults(s, |faults| faults.stale),
         ),
         counter(
@@ -92,7 +92,7 @@ fn insight() -> Vec<Metric> {
         ),
         counter(
             "playlist_disagreements_total",
-            "Live playlists older than what another viewer had got a target duration before, or with other segments.",
+            "Live playlists that were older than the one that another viewer got a target duration earlier, or had other segments.",
             |s| faults(s, |faults| faults.disagreed),
         ),
         rows(
@@ -106,7 +106,7 @@ fn insight() -> Vec<Metric> {
             "object_age_seconds",
             Gauge,
             &["kind", "percentile"],
-            "How old objects were by their Age header, whole run.",
+            "Age of objects by their Age header, whole run.",
             |s, _| {
                 let rows = s.insight.ages.iter().flat_map(|ages| {
                     let q = ages.seconds;
@@ -213,7 +213,7 @@ fn origin() -> Vec<Metric> {
         }),
         counter(
             "segment_size_mismatches_total",
-            "Of these, segments that had another size than the published one.",
+            "Of these, segments that had a size other than the published one.",
             |s| sizes(s, |sizes| sizes.found.saturating_sub(sizes.equal)),
         ),
     ]
@@ -240,7 +240,7 @@ fn stages_and_streams() -> Vec<Metric> {
             "Viewers that a stage leads to (the first 100 stages).",
             |s, _| stages(s, |row| Some(row.clients as f64)),
         ),
-        rows("stage_seconds", Gauge, STAGE, "How long a stage has lasted.", |s, _| {
+        rows("stage_seconds", Gauge, STAGE, "Time that a stage has lasted.", |s, _| {
             stages(s, |row| Some(row.seconds))
         }),
         rows(
@@ -310,12 +310,12 @@ fn stages_and_streams() -> Vec<Metric> {
 }
 
 fn stages(snapshot: &Snapshot, of: fn(&StageRow) -> Option<f64>) -> Vec<Row> {
-    let rows = snapshot.stages.iter().take(MOST);
+    let rows = snapshot.stages.iter().take(MAX_SERIES_ROWS);
     rows.filter_map(|row| Some((vec![row.stage.to_string(), row.title()], of(row)?))).collect()
 }
 
 fn streams(snapshot: &Snapshot, of: fn(&StreamRow) -> Option<f64>) -> Vec<Row> {
-    let rows = (1_usize..).zip(&snapshot.streams).take(MOST);
+    let rows = (1_usize..).zip(&snapshot.streams).take(MAX_SERIES_ROWS);
     rows.filter_map(|(place, row)| Some((vec![place.to_string(), row.stream.clone()], of(row)?))).collect()
 }
 
@@ -388,7 +388,7 @@ fn variants() -> Vec<Metric> {
 }
 
 fn by_variant(snapshot: &Snapshot, of: fn(&VariantRow) -> Option<f64>) -> Vec<Row> {
-    let rows = snapshot.variants.iter().take(MOST);
+    let rows = snapshot.variants.iter().take(MAX_SERIES_ROWS);
     rows.filter_map(|row| Some((vec![row.name.clone()], of(row)?))).collect()
 }
 

@@ -81,7 +81,7 @@ fn errors() -> Vec<Metric> {
             count(s.errors.broken)
         }),
         counter("connect_errors_total", "Connections that could not be made.", |s| count(s.errors.connect)),
-        counter("timeouts_total", "Connects and exchanges given up after the time-out.", |s| {
+        counter("timeouts_total", "Connection attempts and exchanges that ran into the timeout.", |s| {
             count(s.errors.timeouts)
         })
         .asked("timeouts", Unit::Count, "==0", Scope::Window),
@@ -90,7 +90,7 @@ fn errors() -> Vec<Metric> {
             "Complete responses with a successful status whose body was not what was requested.",
             |s| count(s.errors.content),
         ),
-        gauge("error_rate", "Requests and connects that failed, as a share of all.", |s| s.errors.rate)
+        gauge("error_rate", "Requests and connection attempts that failed, as a share of all.", |s| s.errors.rate)
             .asked(criteria::ERROR_RATE, Unit::Share, "<0.1%", Scope::Window),
         gauge(
             "object_error_rate",
@@ -187,7 +187,7 @@ fn lifetimes() -> Vec<Metric> {
             .asked(criteria::GIVEN_UP, Unit::Count, "==0", Scope::Stage),
         gauge(
             "viewers_played_ratio",
-            "Viewers that played, as a share of those that had the time to.",
+            "Viewers that played, as a share of those that had enough time to begin.",
             |s| Some(s.lifetimes.played as f64 / s.lifetimes.expected.max(1) as f64),
         )
         .asked(criteria::VIEWERS_PLAYED, Unit::Share, ">=100%", Scope::WholeRun),

@@ -13,7 +13,7 @@ use crate::run::Run;
 use crate::series::{Point, Series};
 use crate::snapshot::Snapshot;
 use crate::stats::LAG;
-use crate::stats::series::{MOST, added, halved};
+use crate::stats::series::{MAX_POINTS, added, halved};
 use crate::verdict::criteria::judge;
 use crate::verdict::threshold::Threshold;
 use crate::verdict::{Criterion, Verdict, VerdictKind};
@@ -171,7 +171,7 @@ fn series(reports: &[&Report], began: u64) -> Series {
         }
     }
     let mut series = Series { step_seconds: step, points: joined.into_values().collect() };
-    while series.points.len() > MOST {
+    while series.points.len() > MAX_POINTS {
         series = halved(&series);
     }
     series

@@ -37,11 +37,11 @@ pub fn read(name: &str, text: &str) -> Result<Report, Failure> {
 }
 
 /// A count above that of any run (a pebibyte, for bytes); the sum over ten thousand shards fits into 64 bits.
-const MOST: u64 = 1 << 50;
+const MAX_COUNT: u64 = 1 << 50;
 /// The only number that is not a count, and may have any value.
 const SEED: &str = "seed";
 
-/// A value all of whose numbers are at most [`MOST`]. Reading it keeps nothing of it.
+/// A value all of whose numbers are at most [`MAX_COUNT`]. Reading it keeps nothing of it.
 struct Countable;
 
 impl<'de> Deserialize<'de> for Countable {
@@ -68,7 +68,7 @@ impl<'de> Visitor<'de> for Numbers {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Countable, E> {
-        if number.abs() > MOST as f64 {
+        if number.abs() > MAX_COUNT as f64 {
             return Err(E::custom(format_args!("{number:e} is more than any run measures")));
         }
         Ok(Countable)
@@ -83,7 +83,7 @@ impl<'de> Visitor<'de> for Numbers {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Countable, E> {
-        if number > MOST {
+        if number > MAX_COUNT {
             return Err(E::custom(format_args!("{number} is more than any run counts")));
         }
         Ok(Countable)

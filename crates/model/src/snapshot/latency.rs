@@ -18,7 +18,7 @@ pub enum Timing {
     Total(Kind),
     /// TCP connect.
     Connect,
-    /// Name look-up.
+    /// Name lookup.
     Dns,
     /// TLS handshake.
     TlsHandshake,
@@ -115,7 +115,7 @@ impl Timing {
     pub fn title(self) -> String {
         match self {
             Self::TlsHandshake => "tls".to_owned(),
-            Self::Startup => "start-up".to_owned(),
+            Self::Startup => "startup".to_owned(),
             Self::MinRtt => "smallest rtt".to_owned(),
             Self::FirstMediaByte => "first media byte".to_owned(),
             Self::LatencyByEdge => "latency by edge".to_owned(),

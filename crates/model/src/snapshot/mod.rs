@@ -98,7 +98,7 @@ pub struct Snapshot {
     pub playback: Playback,
     /// Errors.
     pub errors: Errors,
-    /// Reasons of failed connects, with their counts.
+    /// Reasons for failed connections, with their counts.
     #[serde(with = "reasons")]
     pub connect_failures: Vec<(String, u64)>,
     /// Life cycles.

@@ -54,7 +54,7 @@ pub struct Origin {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<Gauge>,
     /// Requests that nginx counted from the first scrape to the last, this program's own scrapes and
-    /// look-ups left out.
+    /// lookups left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
     /// Requests of the viewers in the same time.

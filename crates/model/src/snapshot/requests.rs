@@ -126,7 +126,7 @@ pub struct Errors {
     pub http: u64,
     /// Exchanges that the peer or the network interrupted.
     pub broken: u64,
-    /// Exchanges and connects given up after the time-out.
+    /// Exchanges and connection attempts that ran into the timeout.
     pub timeouts: u64,
     /// Connections that could not be made.
     pub connect: u64,
@@ -141,7 +141,7 @@ pub struct Errors {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
     /// Objects that viewers requested. A viewer that requests an object again because the request before failed still
-    /// requests the same object; connects that fail in a row count as one object.
+    /// requests the same object; connection attempts that fail in a row count as one object.
     #[serde(default)]
     pub objects: u64,
     /// Of these, objects whose request failed at least once.

@@ -10,7 +10,7 @@ use crate::listed::Rendition;
 use crate::merge::{self, Merge};
 
 /// The largest number of variants and renditions with rows of their own. A multivariant playlist may list thousands.
-pub(crate) const MOST: usize = 50;
+pub(crate) const MAX_ROWS: usize = 50;
 
 /// The name of the row for everything else: multivariant playlists, keys, and variants beyond the limit.
 pub const OTHER: &str = "other";

@@ -39,7 +39,7 @@ pub struct Lifetimes {
     /// Viewers that stalled at least once.
     #[serde(default)]
     pub stalled_viewers: u64,
-    /// Viewers that were given up.
+    /// Viewers that failed permanently: they are not started again.
     pub given_up: u64,
     /// Viewers that played at least once.
     pub played: u64,

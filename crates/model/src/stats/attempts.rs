@@ -8,7 +8,7 @@ use crate::recent::Recent;
 
 /// The maximum number of failed attempts that are remembered, over all viewers. A retry of an older one counts as a new
 /// attempt.
-const MOST: usize = 100_000;
+const MAX_ATTEMPTS: usize = 100_000;
 
 /// A request, as a part of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(crate) struct Attempts {
 
 impl Default for Attempts {
     fn default() -> Self {
-        Self { failed: Recent::new(MOST) }
+        Self { failed: Recent::new(MAX_ATTEMPTS) }
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
         assert!(!requested(1, 1, 7, true));
         assert!(!requested(1, 1, 8, false), "another object");
         assert!(!requested(2, 1, 7, true), "another viewer");
-        assert!(!requested(1, 2, 7, true), "another process, which tries anew");
+        assert!(!requested(1, 2, 7, true), "another process, which tries for the first time");
         assert!(requested(1, 1, 7, true) && requested(1, 1, 7, false));
         assert!(!requested(1, 1, 7, false), "it had succeeded");
     }

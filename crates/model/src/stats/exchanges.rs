@@ -71,7 +71,7 @@ pub enum Fault {
     Http,
     /// The peer or the network interrupted it.
     Broken,
-    /// The viewer gave it up after its time-out.
+    /// The viewer gave it up after its timeout.
     TimedOut,
     /// It arrived whole, but its body is not what was requested.
     Content(Defect),
@@ -83,21 +83,21 @@ fn is_bad_body(exchange: &Exchange, fault: Option<Fault>) -> bool {
     matches!(fault, Some(Fault::Content(_))) || (served && fault == Some(Fault::Broken))
 }
 
-/// Requests and connects that were tried, and how they failed.
+/// Counts of requests and connection attempts, and of how they failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failures {
-    /// An exchange that the viewer closed after this much silence ran into its time-out.
+    /// An exchange that the viewer closed after this much silence ran into its timeout.
     timeout_ns: u64,
     errors: Errors,
 }
 
 impl Failures {
-    /// None yet; `timeout_ns` is the viewers' network time-out.
+    /// None yet; `timeout_ns` is the viewers' network timeout.
     pub(crate) fn new(timeout_ns: u64) -> Self {
         Self { timeout_ns, errors: Errors::default() }
     }
 
-    /// Time without data after which a viewer gives up: FFmpeg checks its time-out every 100 ms, so it may
+    /// Time without data after which a viewer gives up: FFmpeg checks its timeout every 100 ms, so it may
     /// give up that much earlier.
     const fn give_up_ns(&self) -> u64 {
         self.timeout_ns.saturating_sub(100_000_000)
@@ -163,7 +163,7 @@ impl Failures {
     }
 }
 
-/// The number of different reasons of failed connects that are counted separately.
+/// The number of different reasons for failed connections that are counted separately.
 const REASONS: usize = 50;
 
 /// Bytes that the kernel counted, and those of them that viewers read.
@@ -182,7 +182,7 @@ struct KernelBytes {
 }
 
 impl Exchanges {
-    /// Nothing counted yet; `timeout_ns` is the viewers' network time-out.
+    /// Nothing counted yet; `timeout_ns` is the viewers' network timeout.
     #[must_use]
     pub fn new(timeout_ns: u64) -> Self {
         Self {
@@ -305,7 +305,7 @@ impl Exchanges {
         (expected > 0).then(|| self.kernel.plain_read as f64 / expected as f64)
     }
 
-    /// Reasons of failed connects, by the operating system's messages.
+    /// Reasons for failed connections, by the operating system's messages.
     #[must_use]
     pub fn connect_failures(&self) -> Vec<(String, u64)> {
         self.connect_failures.iter().map(|(reason, count)| (reason.clone(), *count)).collect()
@@ -328,7 +328,7 @@ impl Exchanges {
         self.times.iter().filter_map(|(timing, times)| Some((timing, times.as_deref()?)))
     }
 
-    /// Latencies so far; the start-up time is the caller's.
+    /// Latencies so far; the startup time is the caller's.
     #[must_use]
     pub fn latency(&self) -> Latency {
         let mut latency = Latency::default();

@@ -8,7 +8,7 @@ use crate::snapshot::SegmentSizes;
 /// The longest time that a segment waits for its size to be published, nanoseconds.
 const MAX_WAIT_NS: u64 = 10_000_000_000;
 /// The maximum number of waiting segments; beyond it, the oldest are given up.
-const MOST_WAITING: usize = 100_000;
+const MAX_WAITING: usize = 100_000;
 
 /// The sizes of the newest segments, by name, and the results of looking them up.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Lookup {
             Some(size) => found(&mut self.counts, *size, exchange.body_bytes),
             None => {
                 self.waiting.push_back((exchange.started_ns, exchange.name.clone(), exchange.body_bytes));
-                if self.waiting.len() > MOST_WAITING {
+                if self.waiting.len() > MAX_WAITING {
                     self.waiting.pop_front();
                 }
             }

@@ -63,7 +63,7 @@ pub struct Expectation {
     pub target_clients: u32,
     /// Seconds that a viewer has to begin to play; after that it is expected to play.
     pub start_up_seconds: f64,
-    /// The viewers' network time-out, nanoseconds.
+    /// The viewers' network timeout, nanoseconds.
     pub timeout_ns: u64,
     /// The source of requests and bytes.
     pub sources: Sources,

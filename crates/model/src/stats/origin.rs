@@ -8,7 +8,7 @@ use crate::exchange::Exchange;
 use crate::origin_sample::{NginxSample, NodeSample, Scraped, Target};
 use crate::snapshot::{Gauge, Origin};
 
-/// The newest values of a gauge.
+/// The values of a gauge in a sliding window.
 #[derive(Clone, Debug, Default)]
 struct Window {
     /// `(time, value)`, oldest first.
@@ -29,7 +29,7 @@ impl Window {
         let (_, now) = *self.values.back()?;
         let mut sorted: Vec<f64> = self.values.iter().map(|(_, value)| *value).collect();
         sorted.sort_by(f64::total_cmp);
-        // The smallest value with at least that share of all values at or below it.
+        // The nearest-rank percentile, because a few samples do not justify interpolation.
         let rank =
             |share: f64| sorted[((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len()) - 1];
         Some(Gauge { now, p50: rank(0.5), p95: rank(0.95), max: self.max })
@@ -70,7 +70,7 @@ pub struct OriginStats {
     accepted: Counted,
     handled: Counted,
     /// Requests of the viewers at the first and at the last sample of nginx.
-    viewers_asked: Option<(u64, u64)>,
+    viewer_requests: Option<(u64, u64)>,
     /// Requests that the scrapes themselves made since the first sample of nginx.
     own_requests: u64,
     /// Whether nginx counts the requests for sizes.
@@ -82,7 +82,7 @@ pub struct OriginStats {
 }
 
 impl OriginStats {
-    /// Nothing is known yet. `window_ns`: what percentiles cover; `sizes_kept`: see [`Lookup`];
+    /// Creates empty statistics. `window_ns`: the time that percentiles cover; `sizes_kept`: see [`Lookup`];
     /// `sizes_counted`: whether nginx counts the requests for sizes among its requests.
     pub(crate) fn new(window_ns: u64, sizes_kept: usize, sizes_counted: bool) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl OriginStats {
             requests: Counted::default(),
             accepted: Counted::default(),
             handled: Counted::default(),
-            viewers_asked: None,
+            viewer_requests: None,
             own_requests: 0,
             sizes_counted,
             sizes: Lookup::new(sizes_kept),
@@ -114,8 +114,8 @@ impl OriginStats {
         self.sizes.exchange(exchange);
     }
 
-    /// Adds the result of a scrape. `asked`: requests of the viewers so far; `over`: the run has ended,
-    /// and this sample only completes the counts.
+    /// Adds the result of a scrape. `asked`: number of requests of the viewers so far; `over`: the run
+    /// has ended, and this sample only completes the counts.
     pub(crate) fn scraped(&mut self, at_ns: u64, scraped: Scraped, asked: u64, over: bool) {
         let target = match &scraped {
             Scraped::Node(_) => Target::Node,
@@ -133,7 +133,7 @@ impl OriginStats {
             Scraped::Node(sample) => self.node(at_ns, sample, over),
             Scraped::Nginx(sample) => self.nginx(at_ns, sample, asked, over),
             Scraped::Sizes(list) => {
-                self.own_requests += u64::from(self.sizes_counted && self.viewers_asked.is_some());
+                self.own_requests += u64::from(self.sizes_counted && self.viewer_requests.is_some());
                 self.sizes.published(at_ns, list);
             }
             Scraped::Failed(..) => {}
@@ -144,7 +144,7 @@ impl OriginStats {
         let Some((before_ns, before)) = self.node.replace((at_ns, sample)).filter(|_| !over) else { return };
         let seconds = at_ns.saturating_sub(before_ns) as f64 / 1e9;
         let all = sample.all_seconds - before.all_seconds;
-        // A machine that was restarted counts from 0: the next scrape has a difference again.
+        // After a reboot the machine counts from 0; the next scrape has a valid difference again.
         if all <= 0.0 || seconds <= 0.0 {
             return;
         }
@@ -173,10 +173,10 @@ impl OriginStats {
         let grew = self.requests.increase(sample.requests);
         self.accepted.increase(sample.accepted);
         self.handled.increase(sample.handled);
-        // The exporter asked nginx for its status; the first time is what counting starts from.
-        self.own_requests += u64::from(self.viewers_asked.is_some());
-        let (first, _) = self.viewers_asked.unwrap_or((asked, asked));
-        self.viewers_asked = Some((first, asked));
+        // The exporter itself made a request to read nginx's status. The first sample is the baseline.
+        self.own_requests += u64::from(self.viewer_requests.is_some());
+        let (first, _) = self.viewer_requests.unwrap_or((asked, asked));
+        self.viewer_requests = Some((first, asked));
         if over {
             return;
         }
@@ -192,13 +192,14 @@ impl OriginStats {
         (newest(&self.cpu), newest(&self.transmit))
     }
 
-    /// All figures, or `None` if nothing was scraped. `asked`: as in [`Self::scraped`]; `over`: all that
-    /// viewers asked is known, so that the last sample of nginx is compared with the whole of it.
+    /// All figures, or `None` if nothing was scraped. `asked`: as in [`Self::scraped`]; `over`: all
+    /// requests of viewers are known, so the last sample of nginx is compared with all of them.
     pub(crate) fn origin(&self, asked: u64, over: bool) -> Option<Origin> {
         if self.scrapes == 0 && self.failures.is_empty() {
             return None;
         }
-        let counted = self.viewers_asked.map(|(first, last)| if over { asked - first } else { last - first });
+        let counted =
+            self.viewer_requests.map(|(first, last)| if over { asked - first } else { last - first });
         let sampled_twice = self.nginx_samples > 1;
         Some(Origin {
             cpu_percent: self.cpu.gauge(),

@@ -6,7 +6,7 @@ use crate::exchange::Kind;
 use crate::snapshot::{Rates, THROUGHPUT_WINDOWS};
 
 /// The longest window, seconds.
-const KEPT: usize = 300;
+const MAX_WINDOW_SECONDS: usize = 300;
 /// Window of the rates per second: long enough for several segments, short enough to be live.
 const SHORT: usize = 10;
 
@@ -46,7 +46,7 @@ impl Recent {
         while self.second < second {
             self.done.push_back(std::mem::take(&mut self.current));
             self.second += 1;
-            if self.done.len() > KEPT {
+            if self.done.len() > MAX_WINDOW_SECONDS {
                 self.done.pop_front();
             }
         }

@@ -4,8 +4,8 @@ use super::quality::OverTime;
 use crate::merge::average;
 use crate::series::{Percentiles, Point, Series};
 
-/// Points kept; past that, neighbours are joined and the step doubles.
-pub const MOST: usize = 3600;
+/// Points kept; past that, neighbors are joined and the step doubles.
+pub const MAX_POINTS: usize = 3600;
 
 /// Counts since the run began, and gauges at this moment, as the statistics have them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,7 +69,7 @@ impl History {
         self.series.points.push(self.point(now));
         self.before = now;
         self.latencies.clear();
-        if self.series.points.len() > MOST {
+        if self.series.points.len() > MAX_POINTS {
             self.series = halved(&self.series);
         }
         self.step = self.step_at(elapsed);
@@ -115,8 +115,8 @@ impl History {
         }
     }
 
-    /// The series up to now; the step that is going on is its last point if anything came in it. What
-    /// little came in the first half of a last step counts for the one before.
+    /// The series up to now. The current step is its last point if it has any events; events in the first half of a
+    /// last step count for the step before.
     #[must_use]
     pub fn series(&self, now: Totals) -> Series {
         let mut series = self.series.clone();
@@ -261,7 +261,11 @@ mod tests {
         }
         let series = history.series(totals(86_400));
         assert_eq!(series.step_seconds, 32);
-        assert!(series.points.len() <= MOST && series.points.len() > MOST / 2, "{}", series.points.len());
+        assert!(
+            series.points.len() <= MAX_POINTS && series.points.len() > MAX_POINTS / 2,
+            "{}",
+            series.points.len()
+        );
         assert_eq!(series.points.iter().map(|point| point.segments).sum::<u64>(), 2 * 86_400);
         assert!(series.points.windows(2).all(|pair| pair[1].second == pair[0].second + 32));
     }

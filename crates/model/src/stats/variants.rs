@@ -8,7 +8,7 @@ use super::distribution::Distribution;
 use super::exchanges::{Failures, durations};
 use crate::exchange::{Exchange, Kind};
 use crate::listed::{SegmentId, VariantLabel};
-use crate::snapshot::variant::{self, MOST, OTHER, VariantRow};
+use crate::snapshot::variant::{self, MAX_ROWS, OTHER, VariantRow};
 use crate::snapshot::{PerKind, Timing};
 
 /// How long a viewer plays a variant after its last segment, at least, nanoseconds.
@@ -23,7 +23,7 @@ pub(crate) struct Variants {
     figures: Vec<Figures>,
     /// The indices of the figures, by name.
     places: HashMap<String, usize>,
-    /// What belongs to none of them.
+    /// Figures of requests that belong to none of them.
     other: Box<Figures>,
     /// By viewer: what it has received.
     received: HashMap<u32, Vec<Received>>,
@@ -123,7 +123,7 @@ impl Figures {
 }
 
 impl Variants {
-    /// None yet; `timeout_ns` is the viewers' network time-out.
+    /// None yet; `timeout_ns` is the viewers' network timeout.
     pub(crate) fn new(timeout_ns: u64) -> Self {
         Self {
             timeout_ns,
@@ -137,7 +137,7 @@ impl Variants {
     /// The index of a variant; `None` if there is no room for it.
     fn place(&mut self, label: &Arc<VariantLabel>) -> Option<usize> {
         let known = self.places.get(&label.name).copied();
-        if known.is_some() || self.figures.len() >= MOST {
+        if known.is_some() || self.figures.len() >= MAX_ROWS {
             return known;
         }
         let place = self.figures.len();
@@ -294,9 +294,12 @@ mod tests {
         }
         variants.add(&Exchange { variant: None, ..of("", 1, 1) }, GOOD);
         let rows = variants.rows(SECOND);
-        assert_eq!((rows.len(), variants.figures.len(), variants.places.len()), (MOST + 1, MOST, MOST));
+        assert_eq!(
+            (rows.len(), variants.figures.len(), variants.places.len()),
+            (MAX_ROWS + 1, MAX_ROWS, MAX_ROWS)
+        );
         let other = rows.last().unwrap();
-        assert_eq!((other.name.as_str(), other.requests.total()), (OTHER, 1001 - MOST as u64));
+        assert_eq!((other.name.as_str(), other.requests.total()), (OTHER, 1001 - MAX_ROWS as u64));
         assert_eq!(other.viewers, 951, "viewer 1 has a row of its own, and the rest");
     }
 
@@ -319,7 +322,7 @@ mod tests {
                 variants.add(&Exchange { variant, ..exchange }, GOOD);
             }
             let rows = variants.rows(SECOND);
-            prop_assert!(rows.len() <= MOST + 1);
+            prop_assert!(rows.len() <= MAX_ROWS + 1);
             if seen.iter().any(|(_, _, named)| *named) {
                 let requests: u64 = rows.iter().map(|row| row.requests.total()).sum();
                 let bytes: u64 = rows.iter().map(|row| row.bytes.total()).sum();

@@ -1,8 +1,8 @@
 //! The abort policy: for how long a threshold may fail before the run is ended (`--abort-after`).
 //!
 //! Thresholds are evaluated over the last seconds (`stats::window`), not over the whole run: a good first
-//! hour does not hide that nothing works now, and a bad beginning is forgiven. Time in which nothing was
-//! measured counts neither as failing nor as holding; at the end of the run it does.
+//! hour does not hide that nothing works now, and a bad beginning is forgiven. Seconds in which nothing was
+//! measured neither add to a failure nor end it; only the verdict at the end of the run fails what was not measured.
 
 use std::time::Duration;
 
@@ -11,46 +11,46 @@ use crate::metric::criteria;
 use crate::snapshot::Snapshot;
 use crate::verdict::Criterion;
 
-/// Length of the window as a part of the time after which the run is ended. A failure that lasts for less
-/// than the rest of that time never ends a run: it stays in the window for the window's length after its end.
-const PART: f64 = 1.0 / 3.0;
-/// Figures come once per second.
-const SHORTEST: f64 = 1.0;
-/// Single durations are kept for as long as the window is.
-const LONGEST: f64 = 60.0;
+/// Length of the window as a share of `--abort-after`. A failure counts until it has left the window, so one that
+/// lasts for less than the other two thirds of `--abort-after` never ends a run.
+const WINDOW_SHARE: f64 = 1.0 / 3.0;
+/// Length of the shortest window, seconds: figures are computed once per second.
+const MIN_WINDOW_SECONDS: f64 = 1.0;
+/// Length of the longest window, seconds: every duration that was measured within it is kept in memory.
+const MAX_WINDOW_SECONDS: f64 = 60.0;
 
 /// The time for which each threshold has been failing.
 #[derive(Clone, Debug)]
 pub struct AbortPolicy {
     after: f64,
     watched: Vec<(Threshold, Option<f64>)>,
-    looked: f64,
+    evaluated_at: f64,
 }
 
 impl AbortPolicy {
-    /// Ends the run once a threshold has failed for `after`.
+    /// Creates a policy that ends the run once a threshold has failed for `after`.
     #[must_use]
     pub fn new(thresholds: &[Threshold], after: Duration) -> Self {
         let watched = thresholds.iter().map(|threshold| (threshold.clone(), None)).collect();
-        Self { after: after.as_secs_f64(), watched, looked: 0.0 }
+        Self { after: after.as_secs_f64(), watched, evaluated_at: 0.0 }
     }
 
     /// Length of the window over which thresholds are evaluated, seconds.
     #[must_use]
     pub fn window(&self) -> f64 {
-        (self.after * PART).clamp(SHORTEST, LONGEST)
+        (self.after * WINDOW_SHARE).clamp(MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS)
     }
 
-    /// Whether a threshold concerns single durations.
+    /// Whether a threshold is about durations, which are kept one by one for the window.
     #[must_use]
     pub fn needs_times(&self) -> bool {
         self.watched.iter().any(|(threshold, _)| threshold.is_of_times())
     }
 
-    /// Evaluates the figures of the window that ends now, `second` of the run, later than the time before.
-    /// The threshold that has failed for too long, as a criterion that was not met.
+    /// Evaluates the figures of the window that ends `second` seconds into the run. Each call must be later than the
+    /// previous one. Returns the threshold that has failed for too long, as a criterion that was not met.
     pub fn evaluate(&mut self, second: f64, window: &Snapshot, timings: &dyn Timings) -> Option<Criterion> {
-        let step = second - std::mem::replace(&mut self.looked, second);
+        let step = second - std::mem::replace(&mut self.evaluated_at, second);
         for (threshold, failing) in &mut self.watched {
             match threshold.measure(window, timings).map(|value| threshold.holds(value)) {
                 Some(true) => *failing = None,
@@ -62,7 +62,7 @@ impl AbortPolicy {
             failing.filter(|failing| *failing >= self.after).map(|failing| (threshold, failing))
         })?;
         let limit = format!(
-            "{}, over {:.0} s each time, fails for less than {} s",
+            "{}, over the last {:.0} s, fails for less than {} s",
             failed.0,
             self.window(),
             self.after

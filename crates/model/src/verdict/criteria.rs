@@ -17,9 +17,9 @@ use crate::verdict::{Criterion, Verdict, VerdictKind};
 
 /// Least share of the viewers that should play which has to play, over time. Below it the field's
 /// alert "active < 90 % of target" fires.
-const LEAST_ACTIVE: f64 = 0.9;
+const MIN_ACTIVE: f64 = 0.9;
 /// Largest error rate. Above it the field's alert "error rate > 1 %" fires.
-const MOST_ERRORS: f64 = 0.01;
+const MAX_ERRORS: f64 = 0.01;
 
 /// Evaluates a run by its last snapshot. A threshold replaces the built-in criterion about the
 /// same metric. `interrupted_by` is the signal that ended the run before its planned end.
@@ -169,13 +169,13 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
     let mut criteria = vec![
         Criterion::new(
             names::VIEWERS_PLAYED,
-            "every viewer that had the time has played",
+            "every expected viewer has played",
             Some(played),
             played >= 1.0,
         ),
         Criterion::new(
             names::GIVEN_UP,
-            "no viewer was given up",
+            "no viewer failed permanently",
             Some(snapshot.lifetimes.given_up as f64),
             snapshot.lifetimes.given_up == 0,
         ),
@@ -186,17 +186,17 @@ fn built_in(snapshot: &Snapshot) -> Vec<Criterion> {
     }));
     // A run that ends within its ramp has no settled time to judge.
     criteria.extend(snapshot.active_ratio.map(|ratio| {
-        let limit = format!(">= {}", Unit::Share.text(LEAST_ACTIVE));
-        Criterion::new(names::ACTIVE_RATIO, limit, Some(ratio), ratio >= LEAST_ACTIVE)
+        let limit = format!(">= {}", Unit::Share.text(MIN_ACTIVE));
+        Criterion::new(names::ACTIVE_RATIO, limit, Some(ratio), ratio >= MIN_ACTIVE)
     }));
     criteria.push(
         Criterion::new(
             names::ERROR_RATE,
-            format!("<= {}", Unit::Share.text(MOST_ERRORS)),
+            format!("<= {}", Unit::Share.text(MAX_ERRORS)),
             snapshot.errors.rate,
-            snapshot.errors.rate.is_some_and(|rate| rate <= MOST_ERRORS),
+            snapshot.errors.rate.is_some_and(|rate| rate <= MAX_ERRORS),
         )
-        .certain(validity::certain_value(names::ERROR_RATE, snapshot).is_some_and(|rate| rate > MOST_ERRORS)),
+        .certain(validity::certain_value(names::ERROR_RATE, snapshot).is_some_and(|rate| rate > MAX_ERRORS)),
     );
     criteria
 }

@@ -12,7 +12,7 @@ use crate::snapshot::Errors;
 use crate::verdict::Criterion;
 
 /// Below this number of requests in the window, the limit does not apply.
-const LEAST: u64 = 50;
+const MIN_REQUESTS: u64 = 50;
 /// The first part of the window, in which the limit has to be exceeded as well.
 const FIRST_PART: f64 = 0.1;
 
@@ -45,7 +45,7 @@ impl ErrorRateLimit {
 /// The error rates of the window in which the limit was exceeded, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Exceeded {
-    /// Failed requests and connects over all.
+    /// The share of requests and connection attempts that failed.
     pub rate: f64,
     /// Responses with a status of 400 or above over all: failures that the load generator cannot have caused.
     pub certain: f64,
@@ -111,7 +111,7 @@ impl ErrorRateWatcher {
             .find_map(|(_, errors)| errors.since(before).rate)?;
         let all = errors.since(before);
         let rate = all.rate?;
-        let exceeded = *at <= begin && all.attempts >= LEAST && rate >= limit && first_part >= limit;
+        let exceeded = *at <= begin && all.attempts >= MIN_REQUESTS && rate >= limit && first_part >= limit;
         exceeded.then(|| Exceeded { rate, certain: all.http as f64 / all.attempts as f64 })
     }
 }

@@ -32,7 +32,7 @@ const OPERATORS: [(&str, Operator); 5] = [
 /// The value of a metric that is compared with the limit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Statistic {
-    /// Its one value.
+    /// The metric's only value.
     Value,
     /// Events per second.
     Rate,
@@ -80,7 +80,7 @@ impl Timings for () {
 /// A threshold.
 #[derive(Clone)]
 pub struct Threshold {
-    /// As it was typed, without spaces.
+    /// The text on the command line, without spaces.
     text: String,
     metric: &'static Metric,
     statistic: Statistic,
@@ -113,7 +113,7 @@ impl Threshold {
         self.metric.asked.map_or(metric::Scope::WholeRun, |asked| asked.scope)
     }
 
-    /// Whether it concerns single durations.
+    /// Whether it is about durations, which are kept one by one.
     #[must_use]
     pub const fn is_of_times(&self) -> bool {
         self.metric.is_distribution()
@@ -156,7 +156,7 @@ impl fmt::Display for Threshold {
     }
 }
 
-/// The reason why a text is not a threshold, and how to write it.
+/// The reason why a text is not a threshold, and a text to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidThreshold {
     why: String,

@@ -11,25 +11,25 @@ use crate::snapshot::{Generator, Snapshot};
 /// The largest share of their lives for which viewers may wait for a processor. Measured with 6 to 35 viewers on two
 /// processors: at 0.08 to 0.15 the media that played was within 1 % of the media that was due, as without any waiting;
 /// at 0.38 it was 30 % less, and a healthy stream failed.
-const MOST_WAITING: f64 = 0.2;
-/// From this share on, latencies and startup times are visibly too long, but playback is not.
+const MAX_WAITING: f64 = 0.2;
+/// Share of waiting from which latencies and startup times are visibly too long, although playback is not affected.
 const SOME_WAITING: f64 = 0.05;
-/// The longest time that one viewer may wait: longer than this, and a live stream runs out of what a viewer buffers.
-/// Also the longest time that this program may stand still: it evaluates viewers too late, and
-/// may count its own pauses as stalls. Seconds.
+/// The longest time that one viewer may wait for a processor, seconds: a longer wait uses up what a viewer of a live
+/// stream buffers. Also the longest pause of this program itself, after which it would evaluate viewers too late and could
+/// count its own pauses as stalls.
 const LONGEST_PAUSE: f64 = 3.0;
 /// The largest share of the run for which the control group may be throttled. Beyond 1 %, the 99th percentile of a
 /// latency measures the quota.
-const MOST_THROTTLED: f64 = 0.01;
+const MAX_THROTTLED: f64 = 0.01;
 /// Timers that fire later than this (99th percentile) make the program's own figures inaccurate, milliseconds.
-const MOST_LAG_MS: f64 = 500.0;
+const MAX_LAG_MS: f64 = 500.0;
 /// The largest share of the viewing time in which viewers may stall because this program was late. Such stalls count
 /// for nothing, so beyond it too much of the run shows nothing about the stream.
-const MOST_EXCLUDED: f64 = 0.01;
-/// Share of the seconds with busy processors from which on a warning is given.
+const MAX_EXCLUDED: f64 = 0.01;
+/// Share of seconds with busy processors from which a warning is given.
 const MOSTLY_SATURATED: f64 = 0.5;
-/// Kernel and probe have to agree on bytes this well.
-const LEAST_AGREEMENT: f64 = 0.999;
+/// Minimum agreement between the byte counts of the probe and the kernel.
+const MIN_AGREEMENT: f64 = 0.999;
 
 /// The reasons why a run proves nothing; empty if it is valid.
 pub(super) fn invalid(snapshot: &Snapshot) -> Vec<String> {
@@ -45,12 +45,12 @@ pub(super) fn invalid(snapshot: &Snapshot) -> Vec<String> {
     because
 }
 
-/// How often this machine could not give viewers what they need. That is not the stream's fault.
+/// The number of times that this machine refused a viewer a resource, which is not the fault of the stream.
 pub(super) fn exhausted(snapshot: &Snapshot) -> u64 {
     snapshot.counters[Counter::Exhausted].unwrap_or(0)
 }
 
-/// What was not measured, or not measured consistently.
+/// The reasons why figures are incomplete or contradict each other.
 fn lost(snapshot: &Snapshot) -> Vec<String> {
     let mut because = Vec::new();
     let records = snapshot.generator.events_lost;
@@ -62,24 +62,24 @@ fn lost(snapshot: &Snapshot) -> Vec<String> {
         because.push(format!("{unseen} viewers played without a single request being seen"));
     }
     if let Some(agreement) = snapshot.agreement.kernel_bytes
-        && !(LEAST_AGREEMENT..=2.0 - LEAST_AGREEMENT).contains(&agreement)
+        && !(MIN_AGREEMENT..=2.0 - MIN_AGREEMENT).contains(&agreement)
     {
         because.push(format!("viewers read {agreement:.4} of the bytes that the kernel received for them"));
     }
     because
 }
 
-/// How the processes of this run were kept from running.
+/// The reasons why processes of this run could not run when they needed to.
 fn starved(snapshot: &Snapshot) -> Vec<String> {
     let generator = &snapshot.generator;
     let waits = &generator.waits;
     let mut because = Vec::new();
-    if let Some(share) = waits.of_viewers().filter(|share| *share > MOST_WAITING) {
+    if let Some(share) = waits.of_viewers().filter(|share| *share > MAX_WAITING) {
         because.push(format!(
             "viewers waited for a processor in {:.0} % of their time, more than {:.0} %: end what else runs here, or \
              take fewer viewers or more machines",
             share * 100.0,
-            MOST_WAITING * 100.0
+            MAX_WAITING * 100.0
         ));
     }
     if let Some(error) = snapshot.latency_error.filter(|error| error.max > LONGEST_PAUSE) {
@@ -90,12 +90,12 @@ fn starved(snapshot: &Snapshot) -> Vec<String> {
         ));
     }
     if let Some(throttled) = waits.throttled_seconds
-        && throttled > MOST_THROTTLED * snapshot.elapsed_seconds
+        && throttled > MAX_THROTTLED * snapshot.elapsed_seconds
     {
         because.push(format!(
             "the CPU quota of the control group throttled this run for {throttled:.1} s, more than {:.0} % of it: raise \
              the quota (cpu.max, CPUQuota=, limits.cpu, --cpus), or take fewer viewers",
-            MOST_THROTTLED * 100.0
+            MAX_THROTTLED * 100.0
         ));
     }
     if waits.viewer_stops > 0 {
@@ -105,15 +105,15 @@ fn starved(snapshot: &Snapshot) -> Vec<String> {
             waits.viewer_stops, waits.viewer_stopped_seconds
         ));
     }
-    if let Some(share) = snapshot.excluded_share().filter(|share| *share > MOST_EXCLUDED) {
+    if let Some(share) = snapshot.excluded_share().filter(|share| *share > MAX_EXCLUDED) {
         because.push(format!(
             "viewers stalled for {:.2} % of the viewing time because this program was late, more than {:.0} %: end what \
              else runs here, or take fewer viewers or more machines",
             share * 100.0,
-            MOST_EXCLUDED * 100.0
+            MAX_EXCLUDED * 100.0
         ));
     }
-    if generator.p99_lag_ms > MOST_LAG_MS {
+    if generator.p99_lag_ms > MAX_LAG_MS {
         because.push(format!(
             "this program itself was {:.0} ms late in 1 of 100 cases: the machine is overloaded",
             generator.p99_lag_ms
@@ -149,13 +149,13 @@ pub(super) fn undecided(snapshot: &Snapshot, timings: &dyn Timings, thresholds: 
     because.collect()
 }
 
-/// What makes figures less exact, but not invalid.
+/// The warnings: conditions that make figures less exact but not invalid.
 pub(super) fn warnings(snapshot: &Snapshot) -> Vec<String> {
     let Generator { saturated_seconds, sampled_seconds, waits, .. } = &snapshot.generator;
     let waiting = waits.of_viewers();
     let percent =
         |share: f64| format!("viewers waited for a processor in {:.1} % of their time", share * 100.0);
-    if let Some(share) = waiting.filter(|share| (SOME_WAITING..=MOST_WAITING).contains(share)) {
+    if let Some(share) = waiting.filter(|share| (SOME_WAITING..=MAX_WAITING).contains(share)) {
         return vec![format!("{}: latencies and startup times are longer by that waiting", percent(share))];
     }
     if *saturated_seconds as f64 <= MOSTLY_SATURATED * *sampled_seconds as f64 {

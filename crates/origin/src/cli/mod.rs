@@ -68,10 +68,10 @@ pub struct OriginArgs {
     /// Print the profile with all flags applied as TOML, which is a valid profile, and exit
     #[arg(long)]
     pub dry_run: bool,
-    /// Directory for segments and nginx's files; without it a tmpfs if there is one
+    /// Directory for segments and nginx's files; by default on a tmpfs if there is one
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Directory of the cached loops; without it hls-swarm below XDG_CACHE_HOME or ~/.cache
+    /// Directory of the cached loops; by default hls-swarm below XDG_CACHE_HOME or ~/.cache
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Directory that keeps the media sequence number, so that the next start continues where the last one
@@ -143,7 +143,7 @@ pub fn command() -> Command {
     Cli::command()
 }
 
-/// The program, as its start-up needs to know it.
+/// The properties of the program that its startup needs.
 #[must_use]
 pub fn program() -> Program {
     Program {
@@ -267,7 +267,7 @@ const VARIABLES: &[(&str, &str)] = &[
         "LOGS_DIRECTORY",
         "Where the access log is written if it has no path; systemd's LogsDirectory= sets it.",
     ),
-    ("NO_COLOR", "If set, no colours are used."),
+    ("NO_COLOR", "If set, no colors are used."),
 ];
 
 const EXIT_STATUSES: &[(&str, &str)] = &[

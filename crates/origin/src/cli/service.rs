@@ -17,15 +17,15 @@ pub struct ServiceArgs {
     #[arg(long = "fault", value_name = "FAULT", help_heading = "Faults and testing")]
     pub fault: Vec<String>,
 
-    /// Allow faults to be enabled while it runs (see `hls-origin fault`); --fault does so, too
+    /// Allow faults to be enabled while the origin runs (see `hls-origin fault`); --fault implies this
     #[arg(long, help_heading = "Faults and testing")]
     pub faults: bool,
 
-    /// Seed of random faults: the same seed and the same requests give the same faults; without it a random one
+    /// Seed of random faults: the same seed and the same requests give the same faults; by default a random one
     #[arg(long, value_name = "NUMBER", help_heading = "Faults and testing")]
     pub fault_seed: Option<u64>,
 
-    /// Port on loopback to enable and disable faults; 0 uses a free one. Without it 17081, or a free one with
+    /// Port on loopback to enable and disable faults; 0 uses a free one. By default 17081, or a free one with
     /// --port 0
     #[arg(long, value_name = "PORT", help_heading = "Faults and testing")]
     pub control_port: Option<u16>,

@@ -33,7 +33,7 @@ pub(crate) async fn serve(
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
     check_supported(stream, serving)?;
-    let derived = Derived::of(stream);
+    let derived = Derived::from_stream(stream);
     let socket = listener::listen(SocketAddr::new(serving.serve.listen, serving.serve.port))?;
     let address = socket
         .local_addr()

@@ -254,7 +254,7 @@ mod tests {
 
     fn planned(flags: &[&str]) -> (Stream, Derived, Vec<Rendition>) {
         let stream = Stream::of_flags(flags).unwrap();
-        let (derived, renditions) = (Derived::of(&stream), layout::renditions(&stream));
+        let (derived, renditions) = (Derived::from_stream(&stream), layout::renditions(&stream));
         (stream, derived, renditions)
     }
 

@@ -47,7 +47,7 @@ pub struct Derived {
 impl Derived {
     /// Computes the values.
     #[must_use]
-    pub fn of(stream: &Stream) -> Self {
+    pub fn from_stream(stream: &Stream) -> Self {
         let segment = u64::from(stream.segment_seconds);
         let variants = u32::try_from(stream.variants.len()).unwrap_or(u32::MAX);
         let streams = 1 + u32::try_from(stream.additional_streams.len()).unwrap_or(u32::MAX);
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn values_of_the_default_profile() {
-        let derived = Derived::of(&stream(&[]));
+        let derived = Derived::from_stream(&stream(&[]));
         assert_eq!(derived.gop_frames, 60);
         assert_eq!(derived.segment_bytes, 1_547_700, "5628 kbit/s * 2 s / 8 * 1.1");
         assert_eq!((derived.window_seconds, derived.lifetime_seconds), (20, 30));
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn variants_streams_and_renditions_are_counted() {
-        let derived = Derived::of(&stream(&["--profile=4k-abr", "--streams=b", "--subtitles"]));
+        let derived = Derived::from_stream(&stream(&["--profile=4k-abr", "--streams=b", "--subtitles"]));
         let set = (16_500 + 5500 + 2200 + 1100 + 550 + 5 * 128) * 125 * 11 / 10 * 2;
         assert_eq!((derived.segment_bytes, derived.window_bytes), (set, set * 10 * 2));
         assert_eq!(derived.files, 2 * 6 * 17);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_vod_is_stored_once_and_completely() {
-        let derived = Derived::of(&stream(&["--vod=61"]));
+        let derived = Derived::from_stream(&stream(&["--vod=61"]));
         assert_eq!((derived.window_seconds, derived.window_bytes), (62, 31 * derived.segment_bytes));
         assert_eq!(derived.storage_bytes, derived.window_bytes + 4 * derived.segment_bytes + (64 << 20));
     }
@@ -142,7 +142,7 @@ mod tests {
                 format!("--video-bitrate={kbps}"),
             ];
             let stream = stream(&flags.each_ref().map(String::as_str));
-            let derived = Derived::of(&stream);
+            let derived = Derived::from_stream(&stream);
             prop_assert_eq!(derived.gop_frames, fps * segment);
             prop_assert!(derived.lifetime_seconds > derived.window_seconds);
             prop_assert!(derived.storage_bytes > derived.segment_bytes * u64::from(derived.files));

@@ -37,43 +37,46 @@ impl Plan {
     /// There is no such profile, it cannot be read, or values do not fit together.
     pub(crate) fn resolve(args: &OriginArgs) -> Result<Self, Failure> {
         let name = &args.profile;
-        let before = if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
+        let base = if name.contains('/') || Path::new(name).extension().is_some_and(|end| end == "toml") {
             let text = std::fs::read_to_string(name).map_err(|error| {
                 Failure::usage(format!("cannot read the profile {name}"))
                     .caused_by(error)
-                    .help("name a TOML file that you may read, or a profile that comes with the program")
+                    .help("name a TOML file that you can read, or a built-in profile")
             })?;
             profile::parse(name, &text)?
         } else {
             profile::parse(name, profile::built_in(name)?)?
         };
-        let mut profile = with_flags(&before, args)?;
-        profile.adapt(&before, args)?;
-        let (stream, mut serving) = (Stream::of(&profile)?, Serving::of(&profile)?);
+        let mut profile = with_flags(&base, args)?;
+        profile.adapt(&base, args)?;
+        let (stream, mut serving) = (Stream::from_profile(&profile)?, Serving::from_profile(&profile)?);
         if args.service.faulty() || args.service.embedded {
-            // This program then writes lines of its own, as text, so nginx has to write text too.
+            // The fault proxy appends lines of plain text to nginx's log, so nginx must not compress it.
             serving.log.gzip_level = 0;
         }
-        let derived = Derived::of(&stream);
+        let derived = Derived::from_stream(&stream);
         let unused_options = unused_options::check(args, &profile);
         Ok(Self { profile, stream, serving, derived, unused_options })
     }
 
-    /// Resolves flags as they would be typed, without the environment.
+    /// Resolves flags as if they had been typed, without the environment.
     ///
     /// # Errors
     /// As [`Plan::resolve`], or the flags are not valid.
     pub(crate) fn of_flags(flags: &[&str]) -> Result<Self, Failure> {
-        let words = ["hls-origin"].iter().chain(flags).map(OsString::from).collect();
-        match program::parse::<Cli>(&cli::program(), words, &|_| None) {
+        let arguments = ["hls-origin"].iter().chain(flags).map(OsString::from).collect();
+        match program::parse::<Cli>(&cli::program(), arguments, &|_| None) {
             Ok((Cli { origin, .. }, given)) => Self::resolve(&OriginArgs { given, ..*origin }),
             Err(Stop::Failed(failure)) => Err(failure),
-            Err(Stop::Asked(_)) => Err(Failure::usage("help is not a plan").help("pass flags of the origin")),
+            Err(Stop::Asked(_)) => {
+                Err(Failure::usage("--help and --version describe no origin")
+                    .help("pass flags of the origin"))
+            }
         }
     }
 }
 
-/// The profile with the keys on top that flags or the environment have set.
+/// Returns the profile, overridden by the keys that flags or the environment have set.
 fn with_flags(profile: &Profile, args: &OriginArgs) -> Result<Profile, Failure> {
     let unwritable =
         |error: toml::ser::Error| Failure::internal("cannot write the profile as TOML").caused_by(error);

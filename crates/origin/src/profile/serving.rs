@@ -21,7 +21,7 @@ impl Serving {
     ///
     /// # Errors
     /// A value is out of its range.
-    pub(crate) fn of(profile: &Profile) -> Result<Self, Failure> {
+    pub(crate) fn from_profile(profile: &Profile) -> Result<Self, Failure> {
         let Profile { serve, log, limits, .. } = profile;
         within("buffer_kb", log.buffer_kb, 0, 64 << 10)?;
         within("flush_seconds", log.flush_seconds, 1, 3600)?;
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn every_built_in_profile_can_be_served() {
         for (name, text) in profile::BUILT_IN {
-            Serving::of(&profile::parse(name, text).unwrap()).unwrap();
+            Serving::from_profile(&profile::parse(name, text).unwrap()).unwrap();
         }
     }
 
@@ -83,7 +83,7 @@ mod tests {
             ("[log]\ngzip_level = 4", "a compressed access log needs a buffer"),
             ("[log]\ngzip_level = 10", "invalid gzip_level 10: out of range"),
         ] {
-            let failure = Serving::of(&profile::parse("mine", text).unwrap()).unwrap_err();
+            let failure = Serving::from_profile(&profile::parse("mine", text).unwrap()).unwrap_err();
             assert_eq!(failure.chain(), complaint);
         }
     }

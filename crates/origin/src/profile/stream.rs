@@ -82,7 +82,7 @@ impl Stream {
     ///
     /// # Errors
     /// A value is out of range, or values are invalid together.
-    pub fn of(profile: &Profile) -> Result<Self, Failure> {
+    pub fn from_profile(profile: &Profile) -> Result<Self, Failure> {
         let Profile { video, audio, encoder, .. } = profile;
         let segment_seconds = within("segment-seconds", profile.segment_seconds, 1, 60)?;
         if (profile.format, profile.encryption) == (Format::Fmp4, Encryption::Aes128) {
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_profile_without_flags_is_the_stream() {
-        let stream = Stream::of(&profile("default")).unwrap();
+        let stream = Stream::from_profile(&profile("default")).unwrap();
         let size = Size { width: 1920, height: 1080 };
         assert_eq!(stream.variants, [Variant { size, kbps: 5000, max_kbps: 5500 }]);
         assert_eq!((stream.source, stream.loop_seconds, stream.tune), (Source::Loop, 8, None));
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_maximum_bitrates_of_a_ladder_are_in_proportion() {
-        let stream = Stream::of(&profile("4k-abr")).unwrap();
+        let stream = Stream::from_profile(&profile("4k-abr")).unwrap();
         let rates: Vec<_> = stream.variants.iter().map(|one| (one.kbps, one.max_kbps)).collect();
         assert_eq!(rates, [(15000, 16500), (5000, 5500), (2000, 2200), (1000, 1100), (500, 550)]);
     }
@@ -236,7 +236,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Profile)| {
             let mut profile = profile("default");
             change(&mut profile);
-            Stream::of(&profile).unwrap_err().chain()
+            Stream::from_profile(&profile).unwrap_err().chain()
         };
         let both = |profile: &mut Profile| {
             (profile.format, profile.encryption) = (Format::Fmp4, Encryption::Aes128);

@@ -92,12 +92,12 @@ pub struct Profile {
 #[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Metrics")]
 pub struct Metrics {
-    /// Port of the host's metrics, named as node_exporter names them; 0 uses a free one, off none. Without it
+    /// Port of the host's metrics, with node_exporter's names; 0 = a free one, off = none. By default
     /// 9100, or a free one with --port 0
     #[arg(id = "metrics.node_port", long = "node-metrics-port", value_name = "PORT|off")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_port: Option<MetricsPort>,
-    /// Port of nginx's metrics and the origin's own (hls_origin_…); 0 uses a free one, off none. Without it
+    /// Port of nginx's metrics and the origin's own (hls_origin_…); 0 = a free one, off = none. By default
     /// 9113, or a free one with --port 0
     #[arg(id = "metrics.nginx_port", long = "nginx-metrics-port", value_name = "PORT|off")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -207,23 +207,23 @@ pub struct Log {
     pub gzip_level: u32,
 }
 
-/// Limits of rate and of connections; 0 is without a limit.
+/// Limits of rate and of connections; 0 = no limit.
 #[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Requests per second allowed per address; 0 is without a limit
+    /// Requests per second allowed per address; 0 = no limit
     #[arg(id = "limits.address_requests_per_second", long = "address-requests-per-second", value_name = "N")]
     pub address_requests_per_second: u32,
-    /// Connections allowed per address (with HTTP/2: concurrent requests); 0 is without a limit
+    /// Connections allowed per address (with HTTP/2: concurrent requests); 0 = no limit
     #[arg(id = "limits.address_connections", long = "address-connections", value_name = "N")]
     pub address_connections: u32,
-    /// Requests per second allowed per token; 0 is without a limit
+    /// Requests per second allowed per token; 0 = no limit
     #[arg(id = "limits.token_requests_per_second", long = "token-requests-per-second", value_name = "N")]
     pub token_requests_per_second: u32,
-    /// Connections allowed per token (with HTTP/2: concurrent requests); 0 is without a limit
+    /// Connections allowed per token (with HTTP/2: concurrent requests); 0 = no limit
     #[arg(id = "limits.token_connections", long = "token-connections", value_name = "N")]
     pub token_connections: u32,
-    /// Query argument that contains a viewer's token; the header Authorization does, too
+    /// Query argument that contains a viewer's token; the header Authorization can contain it as well
     #[arg(id = "limits.token_argument", long = "token-argument", value_name = "NAME")]
     pub token_argument: String,
     /// Requests above the rate that are still answered

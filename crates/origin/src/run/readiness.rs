@@ -167,7 +167,7 @@ impl ReadyMessage {
         if let Err(error) = notify::ready(&url) {
             tracing::warn!(%error, "cannot notify systemd that the origin is ready");
         }
-        // Standard output may be closed; the stream is available all the same.
+        // Standard output may be closed; the stream is available nevertheless.
         drop(writeln!(std::io::stdout(), "READY {url}\n{message}"));
         Ok(())
     }

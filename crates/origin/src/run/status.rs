@@ -20,7 +20,7 @@ use crate::exporter::nginx::StubStatus;
 use crate::exporter::origin::{OriginSnapshot, PlaylistSnapshot, ProcessSnapshot};
 use crate::fault::injector::FaultInjector;
 
-/// nginx answers immediately or not at all.
+/// Time limit for nginx's answer, which arrives immediately or not at all.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_STATUS_BYTES: u64 = 4 << 10;
 /// Maximum depth of stream directories below the served directory.
@@ -55,7 +55,7 @@ pub(crate) enum MediaStore {
 }
 
 impl OriginStatus {
-    /// `server` is the address of the server that viewers connect to.
+    /// Creates the status of an origin that starts now; `server` is the address that viewers connect to.
     pub(crate) fn new(media: MediaStore, server: SocketAddr, faults: Option<Arc<FaultInjector>>) -> Self {
         Self { started: epoch(SystemTime::now()), media, server, processes: Mutex::default(), faults }
     }
@@ -119,18 +119,18 @@ fn scan_directory(www: &Path, directory: &Path, depth: usize, snapshot: &mut Ori
     let Ok(entries) = std::fs::read_dir(directory) else { return };
     for entry in entries.filter_map(Result::ok) {
         // The file may have been deleted meanwhile.
-        let Ok(found) = entry.metadata() else { continue };
+        let Ok(metadata) = entry.metadata() else { continue };
         let (path, name) = (entry.path(), entry.file_name());
-        if found.is_dir() && depth > 0 {
+        if metadata.is_dir() && depth > 0 {
             scan_directory(www, &path, depth - 1, snapshot);
         }
         match classify::kind(ResponseHints { name: &name.to_string_lossy(), ..ResponseHints::default() }) {
-            Kind::Segment if found.is_file() => {
+            Kind::Segment if metadata.is_file() => {
                 snapshot.segment_files += 1;
-                snapshot.segment_bytes += found.len();
+                snapshot.segment_bytes += metadata.len();
             }
             Kind::Playlist => {
-                let written = found.modified().map(epoch).unwrap_or_default();
+                let written = metadata.modified().map(epoch).unwrap_or_default();
                 snapshot.playlists.extend(media_playlist(www, &path, written));
             }
             _ => {}
@@ -146,7 +146,7 @@ fn media_playlist(www: &Path, path: &Path, written: f64) -> Option<PlaylistSnaps
     let playlist::Playlist::Media(media) = playlist::parse(&text, &base).ok()? else { return None };
     let segment = |segment: &Segment| {
         let file = www.join(segment.url.path().trim_start_matches('/'));
-        (segment.duration, std::fs::metadata(file).and_then(|found| found.modified()).ok().map(epoch))
+        (segment.duration, std::fs::metadata(file).and_then(|metadata| metadata.modified()).ok().map(epoch))
     };
     let segments = media.segments.iter().map(segment).collect();
     Some(PlaylistSnapshot { name, written, media_sequence: media.media_sequence, segments })

@@ -9,7 +9,7 @@ use crate::interface::Transfer;
 
 /// The buffer from which on BOLA would rather wait than load a segment of the lowest level, and what each level adds to
 /// the goal; seconds.
-const LEAST_BUFFER: f64 = 10.0;
+const MIN_BUFFER: f64 = 10.0;
 const BUFFER_PER_LEVEL: f64 = 2.0;
 /// dash.js's goal of the buffer, seconds.
 const BUFFER: f64 = 18.0;
@@ -20,7 +20,7 @@ const FAST: f64 = 3.0;
 const SLOW: f64 = 8.0;
 const SAFETY: f64 = 0.9;
 const DEFAULT_BITS: f64 = 1_000_000.0;
-/// A segment is looked at after this many seconds, and given up if it takes this many times its duration.
+/// Seconds after which a segment's progress is checked, and the multiple of its duration above which it is abandoned.
 pub(crate) const GRACE: f64 = 0.5;
 const ABANDON: f64 = 1.8;
 
@@ -61,9 +61,9 @@ impl Parameters {
     /// `None` if there is only one bitrate.
     fn of(view: &View<'_>) -> Option<Self> {
         let top = utility(view, view.levels.len().saturating_sub(1));
-        let buffer = BUFFER.max(LEAST_BUFFER + BUFFER_PER_LEVEL * view.levels.len() as f64);
-        let gp = (top - 1.0) / (buffer / LEAST_BUFFER - 1.0);
-        (gp > 0.0 && gp.is_finite()).then(|| Self { v: LEAST_BUFFER / gp, gp })
+        let buffer = BUFFER.max(MIN_BUFFER + BUFFER_PER_LEVEL * view.levels.len() as f64);
+        let gp = (top - 1.0) / (buffer / MIN_BUFFER - 1.0);
+        (gp > 0.0 && gp.is_finite()).then(|| Self { v: MIN_BUFFER / gp, gp })
     }
 
     /// The level of the best score for a buffer of this many seconds.

@@ -3,20 +3,23 @@
 use super::View;
 use crate::interface::Transfer;
 
-/// The estimate before the first one, bits per second: that of a network of which nothing is known.
+/// The initial estimate, bits per second, as ExoPlayer has it for an unknown network.
 const DEFAULT_BITS: f64 = 1_000_000.0;
-/// The part of the estimate that a level may need.
-const FRACTION: f64 = 0.7;
-/// It goes up only with this much media buffered, and down only with less than that; seconds.
-const UP_FROM: f64 = 10.0;
-const DOWN_BELOW: f64 = 25.0;
-/// Near the live edge that much buffer cannot be had: this part of what there is suffices to go up.
+/// The share of the estimate that a level may need.
+const BANDWIDTH_FRACTION: f64 = 0.7;
+/// Minimum buffer for switching up, seconds.
+const MIN_FOR_INCREASE: f64 = 10.0;
+/// Buffer with which it no longer switches down, seconds.
+const MAX_FOR_DECREASE: f64 = 25.0;
+/// Near the live edge, a player cannot buffer that much. There, this share of the available media is enough to switch
+/// up.
 const LIVE_FRACTION: f64 = 0.75;
-/// The sum of the weights in the window; a segment weighs the square root of its bytes.
-const WINDOW: f64 = 2000.0;
-/// The estimate is renewed only after this many seconds of transfers, or bytes.
-const ENOUGH_SECONDS: f64 = 2.0;
-const ENOUGH_BYTES: u64 = 512 * 1024;
+/// The sum of the weights in the window; the weight of a segment is the square root of its bytes.
+const WINDOW_WEIGHT: f64 = 2000.0;
+/// Duration of transfers from which the estimate is updated, seconds.
+const MIN_SECONDS: f64 = 2.0;
+/// Size of transfers from which the estimate is updated, even if they were faster.
+const MIN_BYTES: u64 = 512 * 1024;
 
 /// The state of adaptation.
 #[derive(Clone, Debug, Default)]
@@ -39,15 +42,15 @@ impl ExoPlayer {
         let bytes = transfer.bytes as f64;
         self.samples.push((bytes.sqrt().floor() as f32, (bytes * 8.0 / seconds) as f32));
         self.shrink();
-        if self.seconds >= ENOUGH_SECONDS || self.bytes >= ENOUGH_BYTES {
+        if self.seconds >= MIN_SECONDS || self.bytes >= MIN_BYTES {
             self.estimate = self.median();
         }
     }
 
-    /// Takes weight off the oldest samples until the window is right.
+    /// Removes weight from the oldest samples until all samples fit into the window.
     fn shrink(&mut self) {
         let total: f64 = self.samples.iter().map(|(weight, _)| f64::from(*weight)).sum();
-        let mut excess = total - WINDOW;
+        let mut excess = total - WINDOW_WEIGHT;
         let mut gone = 0;
         for (weight, _) in &mut self.samples {
             if excess <= 0.0 {
@@ -77,9 +80,9 @@ impl ExoPlayer {
         found.or(sorted.last()).map(|(_, bits)| f64::from(*bits))
     }
 
-    /// The level for the throughput alone.
+    /// The level that the throughput alone suggests.
     pub(crate) fn ideal(&self, view: &View<'_>) -> usize {
-        view.highest_within(self.estimate.unwrap_or(DEFAULT_BITS) * FRACTION)
+        view.highest_within(self.estimate.unwrap_or(DEFAULT_BITS) * BANDWIDTH_FRACTION)
     }
 
     pub(crate) fn next(&self, view: &View<'_>) -> usize {
@@ -88,9 +91,9 @@ impl ExoPlayer {
             return ideal;
         }
         let live = view.available.map(|available| (available - view.duration).max(0.0) * LIVE_FRACTION);
-        let up_from = live.map_or(UP_FROM, |live| live.min(UP_FROM));
+        let up_from = live.map_or(MIN_FOR_INCREASE, |live| live.min(MIN_FOR_INCREASE));
         let keep = (ideal > view.current && view.buffer < up_from)
-            || (ideal < view.current && view.buffer >= DOWN_BELOW);
+            || (ideal < view.current && view.buffer >= MAX_FOR_DECREASE);
         if keep { view.current } else { ideal }
     }
 

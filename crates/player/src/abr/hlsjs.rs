@@ -9,10 +9,10 @@ const FAST: f64 = 3.0;
 const SLOW: f64 = 9.0;
 /// The estimate before the first segment, bits per second, and its maximum where it follows BANDWIDTH.
 const DEFAULT_BITS: f64 = 500_000.0;
-const MOST_DEFAULT_BITS: f64 = 5_000_000.0;
+const MAX_DEFAULT_BITS: f64 = 5_000_000.0;
 const DEFAULT_TTFB_MS: f64 = 100.0;
 /// The shortest time that a body is taken to have taken, milliseconds.
-const LEAST_MS: f64 = 50.0;
+const MIN_MS: f64 = 50.0;
 /// The part of the estimate that a level may need: one that is lower or the same, and one that is higher.
 const DOWN: f64 = 0.95;
 const UP: f64 = 0.7;
@@ -61,7 +61,7 @@ impl Estimator {
             return;
         }
         let bytes = bytes as f64;
-        let seconds = ms.max(LEAST_MS) / 1000.0;
+        let seconds = ms.max(MIN_MS) / 1000.0;
         let bits = bytes * 8.0 / seconds;
         self.fast.sample(seconds, bits);
         self.slow.sample(seconds, bits);
@@ -92,7 +92,7 @@ pub(crate) struct HlsJs {
     estimator: Estimator,
     /// Seconds that the last playlist took from its first byte on.
     playlist: f64,
-    /// The level that a segment was given up for; it is kept until one of its segments has arrived.
+    /// The level for which a segment was abandoned; it is kept until one of its segments has arrived.
     forced: Option<usize>,
 }
 
@@ -112,7 +112,7 @@ struct Search {
 impl HlsJs {
     pub(crate) fn first(&mut self, view: &View<'_>, listed_first: usize) -> usize {
         // The author of the playlist put it first; it counts as a hint about what viewers can have.
-        let hint = view.bits(listed_first).min(MOST_DEFAULT_BITS);
+        let hint = view.bits(listed_first).min(MAX_DEFAULT_BITS);
         if hint > DEFAULT_BITS {
             self.estimator.default_bits = hint;
         }

@@ -172,7 +172,7 @@ impl Abr {
         }
     }
 
-    /// The playhead stands still.
+    /// Notes that the playhead has stalled.
     pub(crate) fn stalled(&mut self) {
         if let Self::Bola(state) = self {
             state.buffer_empty();

@@ -11,10 +11,10 @@ const FAST: f64 = 2.0;
 const SLOW: f64 = 5.0;
 /// The estimate until enough bytes have arrived, bits per second.
 const DEFAULT_BITS: f64 = 1_000_000.0;
-const ENOUGH_BYTES: u64 = 128_000;
+const MIN_TOTAL_BYTES: u64 = 128_000;
 /// Smaller transfers do not count, and faster ones are taken for answers of a cache.
-const LEAST_BYTES: u64 = 16_000;
-const LEAST_TIME: Duration = Duration::from_millis(5);
+const MIN_SAMPLE_BYTES: u64 = 16_000;
+const MIN_SAMPLE_TIME: Duration = Duration::from_millis(5);
 /// The part of the estimate that a level may need: its own, and that of the next higher one.
 const DOWN: f64 = 0.95;
 const UP: f64 = 0.85;
@@ -40,7 +40,7 @@ impl Default for Shaka {
 impl Shaka {
     pub(crate) fn sample(&mut self, transfer: &Transfer) {
         let time = transfer.finished.saturating_sub(transfer.started);
-        if time < LEAST_TIME || transfer.bytes < LEAST_BYTES {
+        if time < MIN_SAMPLE_TIME || transfer.bytes < MIN_SAMPLE_BYTES {
             return;
         }
         let bits = transfer.bytes as f64 * 8.0 / time.as_secs_f64();
@@ -80,7 +80,7 @@ impl Shaka {
     }
 
     pub(crate) fn measured(&self) -> Option<f64> {
-        (self.bytes >= ENOUGH_BYTES).then(|| self.fast.estimate().min(self.slow.estimate()))
+        (self.bytes >= MIN_TOTAL_BYTES).then(|| self.fast.estimate().min(self.slow.estimate()))
     }
 }
 

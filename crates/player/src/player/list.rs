@@ -11,12 +11,12 @@ use super::rules::Rules;
 /// seconds.
 const TOLERANCE: f64 = 0.25;
 /// The shortest time between two loads of a playlist, whatever it promises.
-const LEAST_RELOAD: Duration = Duration::from_millis(250);
-const LONGEST: f64 = 86_400.0;
+const MIN_RELOAD: Duration = Duration::from_millis(250);
+const MAX_SECONDS: f64 = 86_400.0;
 
 /// A duration of a playlist, nanoseconds.
 pub(crate) fn to_ns(seconds: f64) -> u64 {
-    (seconds.clamp(0.0, LONGEST) * 1e9).round() as u64
+    (seconds.clamp(0.0, MAX_SECONDS) * 1e9).round() as u64
 }
 
 /// A place in a playlist.
@@ -173,7 +173,7 @@ pub(crate) enum Change {
     Changed,
     /// An older playlist than the last one, as from a cache that is behind.
     Older,
-    /// Media sequence numbers that begin anew.
+    /// Media sequence numbers that start over.
     Restarted,
 }
 
@@ -181,7 +181,7 @@ pub(crate) enum Change {
 pub(crate) fn change(before: &Media, after: &Media) -> Change {
     let (old_end, new_end) = (before.next_sequence(), after.next_sequence());
     if new_end > old_end || (new_end == old_end && after.ended != before.ended) {
-        // Numbers may also have been reached again by an encoder that began anew.
+        // Numbers may also have been reached again by an encoder that was restarted.
         return if differs(before, after) { Change::Restarted } else { Change::Changed };
     }
     let same_begin = after.media_sequence >= before.media_sequence;
@@ -191,7 +191,7 @@ pub(crate) fn change(before: &Media, after: &Media) -> Change {
     if new_end == old_end || (same_begin && after.segments.is_empty()) {
         return Change::Unchanged;
     }
-    // Without a common segment, a smaller number is that of an encoder that began anew.
+    // Without a common segment, a smaller number is that of an encoder that was restarted.
     let apart = new_end <= before.media_sequence && !after.segments.is_empty();
     if apart { Change::Restarted } else { Change::Older }
 }
@@ -212,7 +212,7 @@ fn differs(before: &Media, after: &Media) -> bool {
 /// of the playlist, seconds.
 pub(crate) fn reload_after(media: &Media, changed: bool, rules: &Rules, to_edge: f64) -> Duration {
     let target = media.longest_segment();
-    let target = if target > 0.0 { target.min(LONGEST) } else { 2.0 };
+    let target = if target > 0.0 { target.min(MAX_SECONDS) } else { 2.0 };
     let seconds = if changed {
         let last = media.segments.last().map_or(target, |last| last.duration);
         let near = to_edge < 4.0 * target;
@@ -220,7 +220,7 @@ pub(crate) fn reload_after(media: &Media, changed: bool, rules: &Rules, to_edge:
     } else {
         target / 2.0
     };
-    Duration::from_nanos(to_ns(seconds)).max(LEAST_RELOAD)
+    Duration::from_nanos(to_ns(seconds)).max(MIN_RELOAD)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub(crate) fn ns(time: Duration) -> u64 {
 }
 
 impl Player {
-    /// A viewer that has not begun. `seed` is all the chance there is for it: equal seeds and equal inputs give equal
+    /// A viewer that has not begun. `seed` is its only source of randomness: equal seeds and equal inputs give equal
     /// outputs. Where each viewer has a variant of its own (`each`), it is the seed modulo the number of variants.
     #[must_use]
     pub fn new(config: Arc<Config>, seed: u64) -> Self {
@@ -230,7 +230,7 @@ impl Player {
         due.extend(self.look_at());
         due.extend((0..self.tracks.len()).filter_map(|index| self.room_at(index)));
         let playing = self.playhead.as_ref().filter(|playhead| playhead.state() == State::Playing);
-        // A nanosecond later, the playhead stands still or has reached the end.
+        // A nanosecond later, the playhead is stalled or has reached the end.
         due.extend(playing.map(|playhead| self.now + Duration::from_nanos(playhead.buffered_ns() + 1)));
         let wake = due.into_iter().filter(|due| *due > self.now).min();
         if let Some(at) = wake.filter(|_| wake != self.wake) {

@@ -97,7 +97,7 @@ impl Player {
         }
     }
 
-    /// Goes on in a playlist whose numbers began anew: at the same date, or else where playback would begin.
+    /// Continues in a playlist whose numbers have started over: at the same date, or else where playback would begin.
     fn restart(&mut self, index: usize, before: Option<&Arc<Playlist>>, outputs: &mut Vec<Output>) {
         let (rules, yielded) = (self.rules, self.yielded);
         let track = &mut self.tracks[index];

@@ -10,11 +10,11 @@ use crate::preset::Preset;
 /// The rules of a player.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// It begins to play at the exact position, not at the beginning of the segment there.
+    /// Whether it begins to play at the exact position, not at the beginning of the segment there.
     pub(crate) precise_start: bool,
-    /// It stays one second farther from the live edge after each stall, up to one target duration.
+    /// Whether it stays one second farther from the live edge after each stall, up to one target duration.
     pub(crate) yields_after_stalls: bool,
-    /// It takes the duration of the last segment for the target duration where that is shorter.
+    /// Whether it uses the duration of the last segment instead of the target duration if that is shorter.
     pub(crate) reloads_by_last_segment: bool,
     /// Its buffer holds this many bytes where that is more media than its goal.
     pub(crate) buffer_bytes: Option<u64>,
@@ -27,13 +27,13 @@ pub(crate) struct Rules {
 /// How a player repeats requests that failed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Retry {
-    /// How often.
+    /// Maximum number of repetitions.
     pub(crate) times: u8,
     /// The wait before the first repetition, and the longest one.
     pub(crate) first: Duration,
     pub(crate) longest: Duration,
     pub(crate) growth: Growth,
-    /// Up to which part of it the wait is changed by chance.
+    /// The largest share of the wait by which it is randomly changed.
     pub(crate) fuzz: f64,
     /// Whether 4xx are repeated.
     pub(crate) repeats_client_errors: bool,

@@ -146,9 +146,9 @@ pub(crate) enum Upcoming {
     Gap(usize),
     /// The segment has left the playlist; the first one listed has this number.
     Left(u64),
-    /// Nothing yet.
+    /// Nothing at present; more segments are expected.
     Awaited,
-    /// Nothing any more.
+    /// Nothing: the track is complete.
     Over,
 }
 
@@ -331,7 +331,7 @@ impl Track {
         }
     }
 
-    /// What is waited for at `now`; `None` if nothing is.
+    /// The cause for which playback waits at `now`; `None` if it does not wait.
     pub(crate) fn waiting_for(&self, from: Duration, now: Duration) -> Option<StallReason> {
         let failed = self.waits.failure.map(reason_of);
         if self.load.is_some() {

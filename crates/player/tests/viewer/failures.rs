@@ -1,4 +1,4 @@
-//! What goes wrong: slow and missing media, playlists that stand still or go backward, restarts of the origin.
+//! What goes wrong: slow and missing media, playlists that are not updated or go backward, restarts of the origin.
 
 use hls_swarm_player::interface::{FetchFailure, PlaybackFailure, SkipCause, StallReason};
 use hls_swarm_player::{EventKind, Preset};

@@ -45,7 +45,7 @@ fn playlists_are_reloaded_as_rfc_8216bis_says() {
     let waits: Vec<_> = reloads.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(waits.iter().all(|wait| near(*wait, 2.0, 0.01) || near(*wait, 1.0, 0.01)), "{waits:?}");
     assert_eq!(reloads.len(), 15, "once per target duration in the long run: {reloads:?}");
-    // A playlist that stands still: every half target duration.
+    // A playlist that has not changed is reloaded every half target duration.
     let still = World::new(Box::new(|_, _| Some(live_text(13, 6, 2.0, "")))).play(Preset::HlsJs, 30.0);
     assert!((28..=30).contains(&still.reloads().len()), "{:?}", still.reloads());
 }

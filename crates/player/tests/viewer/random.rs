@@ -133,7 +133,7 @@ const MAIN: &str = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",D
     #EXT-X-STREAM-INF:BANDWIDTH=500000,AUDIO=\"a\",SUBTITLES=\"s\"\nv0.m3u8\n\
     #EXT-X-STREAM-INF:BANDWIDTH=1500000,AUDIO=\"a\",SUBTITLES=\"s\"\nv1.m3u8\n";
 
-/// An engine that does what chance decides.
+/// An engine that acts at random.
 struct Engine {
     player: Player,
     base: Url,

@@ -137,7 +137,7 @@ fn video_and_separate_audio_are_both_needed() {
             run.requests.iter().filter(|(_, fetch)| fetch.role == role && fetch.segment.is_some()).count();
         assert!((24..36).contains(&count), "{role:?}: {count}");
     }
-    // Without audio nothing begins, and with late audio playback stands still.
+    // Without audio, playback does not begin; with late audio, it stalls.
     let gone = Effect::Fails(FetchFailure::Status(503));
     let run = World::new(renditions()).fault("/audio/1", 0.0..100.0, gone).run(with_subtitles(), 10.0);
     assert_eq!(run.player.snapshot().state, Some(State::Starting));

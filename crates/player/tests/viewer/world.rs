@@ -59,7 +59,7 @@ pub struct World {
     pub reports_lateness: bool,
 }
 
-/// What became of a viewer.
+/// The result of a simulated viewer.
 pub struct Run {
     pub player: Player,
     /// When which request began.

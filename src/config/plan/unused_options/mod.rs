@@ -18,24 +18,25 @@ use hls_swarm_cli::layers::{Given, filtered};
 use crate::cli::run::{EngineKind, ProbeMode, RunArgs, VariantSelection};
 use crate::config::layers;
 
-/// The cause for which a value has no effect.
+/// The reason why a value has no effect, as the key of another value and an explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
-    /// Another value (its key in profiles) that contradicts it.
-    Against(&'static str, &'static str),
-    /// Another value that makes it useless, but that is often added to a command line that contains it.
-    Beside(&'static str, &'static str),
-    /// Another value with the same meaning that overrides it.
-    Over(&'static str, &'static str),
-    /// A value that is missing.
-    Without(&'static str, &'static str),
+    /// The other value contradicts it.
+    ContradictedBy(&'static str, &'static str),
+    /// The other value makes it pointless, but is often added to a command line that contains this one, so it is not an
+    /// error.
+    PointlessWith(&'static str, &'static str),
+    /// The other value has the same meaning and overrides it.
+    OverriddenBy(&'static str, &'static str),
+    /// The other value is required and missing.
+    Missing(&'static str, &'static str),
 }
 
-use Cause::{Against, Beside, Over, Without};
+use Cause::{ContradictedBy, Missing, OverriddenBy, PointlessWith};
 
 type Rule = fn(&RunArgs) -> Option<Cause>;
 
-/// Each value that may have no effect; the first cause that applies is reported.
+/// The values that may have no effect, each with a rule; the first cause that applies is reported.
 const RULES: &[(&str, Rule)] = &[
     ("ffmpeg", of_ffmpeg),
     ("ffmpeg_arg", of_ffmpeg),
@@ -48,7 +49,7 @@ const RULES: &[(&str, Rule)] = &[
     ("seg_retry", of_ffmpeg),
     ("unpaced", of_ffmpeg),
     ("restart_on_stall", of_ffmpeg),
-    ("probe", |a| is_native(a).then_some(Against("engine", "native viewers measure themselves"))),
+    ("probe", |a| is_native(a).then_some(ContradictedBy("engine", "native viewers measure themselves"))),
     ("abr", of_native),
     ("resolve_per_viewer", of_native),
     ("header", not_sent),
@@ -63,23 +64,25 @@ const RULES: &[(&str, Rule)] = &[
     ("session", checked),
     ("start_at", checked),
     ("shard", checked),
-    ("clients", |a| staged(a).then_some(Against("stage", "each stage has its own number of viewers"))),
-    ("ramp_rate", |a| staged(a).then_some(Against("stage", "a stage ramps linearly over its duration"))),
+    ("clients", |a| staged(a).then_some(ContradictedBy("stage", "each stage has its own number of viewers"))),
+    ("ramp_rate", |a| {
+        staged(a).then_some(ContradictedBy("stage", "a stage ramps linearly over its duration"))
+    }),
     ("ramp_rate", comes_and_goes),
     ("ramp_jitter", |a| if a.load.ramp_jitter.0.is_zero() { None } else { comes_and_goes(a) }),
     ("duration", |a| {
         let endless = a.load.duration.0.is_zero();
         // Images and wrappers pass 0 for "until stopped".
-        (endless && staged(a)).then_some(Beside("stage", "the run ends with its last stage"))
+        (endless && staged(a)).then_some(PointlessWith("stage", "the run ends with its last stage"))
     }),
     ("stage", |a| {
         let cut = never_begins(a);
-        cut.then_some(Beside("duration", "the run ends before the last stage begins"))
+        cut.then_some(PointlessWith("duration", "the run ends before the last stage begins"))
     }),
     ("variant", |a| {
         let own =
             !a.stream.streams.is_empty() && a.stream.streams.iter().all(|stream| stream.variant.is_some());
-        own.then_some(Beside("stream", "each stream has its own variant"))
+        own.then_some(PointlessWith("stream", "each stream has its own variant"))
     }),
     ("probe_failure_policy", |a| {
         let common = a.stream.variant;
@@ -89,32 +92,35 @@ const RULES: &[(&str, Rule)] = &[
         } else {
             variants.any(|v| v != VariantSelection::All)
         };
-        (!chosen).then_some(Without("variant", "all variants are played"))
+        (!chosen).then_some(Missing("variant", "all variants are played"))
     }),
     ("reconnect_delay", |a| {
         (a.stream.reconnect_delay > 0 && !a.stream.reconnect)
-            .then_some(Against("reconnect", "FFmpeg does not reconnect"))
+            .then_some(ContradictedBy("reconnect", "FFmpeg does not reconnect"))
     }),
     ("dangerous", |a| {
         (a.stream.dangerous && !a.stream.insecure)
-            .then_some(Without("insecure", "TLS certificates are verified"))
+            .then_some(Missing("insecure", "TLS certificates are verified"))
     }),
     ("stats_loglevel", |a| {
         let log = a.viewers.probe == ProbeMode::Off;
-        log.then_some(Against("probe", "requests are read from FFmpeg's log, which needs trace"))
+        log.then_some(ContradictedBy("probe", "requests are read from FFmpeg's log, which needs trace"))
     }),
     ("stats_loglevel", |a| {
-        (!a.viewers.ffmpeg_debug).then_some(Without("ffmpeg_debug", "FFmpeg's log is not copied to ours"))
+        (!a.viewers.ffmpeg_debug).then_some(Missing("ffmpeg_debug", "FFmpeg's log is not copied"))
     }),
-    ("origin_metrics_node_port", |a| a.origin.origin_metrics.as_ref().map(|_| AGAINST_NODE)),
+    ("origin_metrics_node_port", |a| a.origin.origin_metrics.as_ref().map(|_| OWN_NODE_PORT)),
     ("origin_metrics_node_port", no_host),
-    ("origin_metrics_nginx_port", |a| a.origin.nginx_metrics.as_ref().map(|_| AGAINST_NGINX)),
+    ("origin_metrics_nginx_port", |a| a.origin.nginx_metrics.as_ref().map(|_| OWN_NGINX_PORT)),
     ("origin_metrics_nginx_port", no_host),
     ("origin_metrics_host", |a| {
         let all = a.origin.origin_metrics.is_some()
             && a.origin.nginx_metrics.is_some()
             && a.origin.segment_sizes_url.is_some();
-        all.then_some(Against("origin_metrics", "and --nginx-metrics and --segment-sizes-url override it"))
+        all.then_some(ContradictedBy(
+            "origin_metrics",
+            "together with --nginx-metrics and --segment-sizes-url, it overrides every address",
+        ))
     }),
     ("origin_metrics_interval", no_exporter),
     ("origin_metrics_window", no_exporter),
@@ -126,36 +132,38 @@ const RULES: &[(&str, Rule)] = &[
     ("hold", no_search),
     ("prom_client_metrics", |a| {
         let off = a.results.prom_client_metrics && a.results.metrics == "off";
-        off.then_some(Against("metrics", "nothing is exported"))
+        off.then_some(ContradictedBy("metrics", "nothing is exported"))
     }),
-    ("log_level", |a| a.results.verbose.then_some(Over("verbose", "it is the same as --log-level debug"))),
+    ("log_level", |a| {
+        a.results.verbose.then_some(OverriddenBy("verbose", "it is the same as --log-level debug"))
+    }),
 ];
 
-const AGAINST_NODE: Cause = Against("origin_metrics", "that address has its own port");
-const AGAINST_NGINX: Cause = Against("nginx_metrics", "that address has its own port");
+const OWN_NODE_PORT: Cause = ContradictedBy("origin_metrics", "that address has its own port");
+const OWN_NGINX_PORT: Cause = ContradictedBy("nginx_metrics", "that address has its own port");
 
 fn is_native(args: &RunArgs) -> bool {
     args.viewers.engine == Some(EngineKind::Native)
 }
 
 fn no_search(args: &RunArgs) -> Option<Cause> {
-    (!args.load.find_limit).then_some(Without("find_limit", "no limit is searched"))
+    (!args.load.find_limit).then_some(Missing("find_limit", "no limit is searched"))
 }
 
 fn of_native(args: &RunArgs) -> Option<Cause> {
-    (!is_native(args)).then_some(Without("engine", "it is an option of native viewers"))
+    (!is_native(args)).then_some(Missing("engine", "it is an option of native viewers"))
 }
 
 fn of_ffmpeg(args: &RunArgs) -> Option<Cause> {
     if is_native(args) {
-        return Some(Against("engine", "it is an option of FFmpeg viewers"));
+        return Some(ContradictedBy("engine", "it is an option of FFmpeg viewers"));
     }
-    args.viewers.player.as_ref().map(|_| Beside("player", "it is an option of FFmpeg viewers"))
+    args.viewers.player.as_ref().map(|_| PointlessWith("player", "it is an option of FFmpeg viewers"))
 }
 
 fn not_sent(args: &RunArgs) -> Option<Cause> {
     let why = "the player sends its own headers, so pass them in its command line";
-    args.viewers.player.as_ref().map(|_| Beside("player", why))
+    args.viewers.player.as_ref().map(|_| PointlessWith("player", why))
 }
 
 fn staged(args: &RunArgs) -> bool {
@@ -163,21 +171,21 @@ fn staged(args: &RunArgs) -> bool {
 }
 
 fn checked(args: &RunArgs) -> Option<Cause> {
-    args.action.check.then_some(Beside("check", "it plays one viewer for 10 s"))
+    args.action.check.then_some(PointlessWith("check", "it plays one viewer for 10 s"))
 }
 
 fn comes_and_goes(args: &RunArgs) -> Option<Cause> {
-    args.load.arrival_rate.map(|_| Against("arrival_rate", "viewers arrive at random"))
+    args.load.arrival_rate.map(|_| ContradictedBy("arrival_rate", "viewers arrive at random"))
 }
 
 fn no_host(args: &RunArgs) -> Option<Cause> {
     args.origin
         .origin_metrics_host
         .is_none()
-        .then_some(Without("origin_metrics_host", "it is a port on that host"))
+        .then_some(Missing("origin_metrics_host", "it is a port on that host"))
 }
 
-/// Whether an address of the origin is scraped: set itself, or by the host.
+/// Whether an exporter is scraped: through its own address, or through the host's.
 fn asked(named: Option<&String>, args: &RunArgs) -> bool {
     named.map_or(args.origin.origin_metrics_host.is_some(), |address| address != "off")
 }
@@ -185,23 +193,23 @@ fn asked(named: Option<&String>, args: &RunArgs) -> bool {
 fn no_exporter(args: &RunArgs) -> Option<Cause> {
     let asked =
         asked(args.origin.origin_metrics.as_ref(), args) || asked(args.origin.nginx_metrics.as_ref(), args);
-    (!asked).then_some(Without("origin_metrics_host", "no exporter is scraped"))
+    (!asked).then_some(Missing("origin_metrics_host", "no exporter is scraped"))
 }
 
 fn no_sizes(args: &RunArgs) -> Option<Cause> {
     let asked = asked(args.origin.segment_sizes_url.as_ref(), args);
-    (!asked).then_some(Without("segment_sizes_url", "no sizes are fetched"))
+    (!asked).then_some(Missing("segment_sizes_url", "no sizes are fetched"))
 }
 
 fn never_aborts(args: &RunArgs) -> Option<Cause> {
     let after = Some(args.results.abort_after.0).filter(|after| !after.is_zero())?;
     if args.results.thresholds.is_empty() {
-        return Some(Without("threshold", "no threshold can fail"));
+        return Some(Missing("threshold", "no threshold can fail"));
     }
     let staged = args.load.stages.iter().map(|stage| stage.duration.0).sum::<Duration>();
     match length(args) {
-        Some(length) if after >= length => Some(Against("duration", "the run ends before")),
-        None if !staged.is_zero() && after >= staged => Some(Against("stage", "the run ends before")),
+        Some(length) if after >= length => Some(ContradictedBy("duration", "the run ends earlier")),
+        None if !staged.is_zero() && after >= staged => Some(ContradictedBy("stage", "the run ends earlier")),
         _ => None,
     }
 }
@@ -255,15 +263,15 @@ pub fn check(args: &RunArgs) -> Result<Vec<String>, Failure> {
         let Some((value, cause)) = values.get(id).zip(rule(args)) else { continue };
         let typed_both = |other: &str| given.flags.contains(id) && given.flags.contains(other);
         let silent = match cause {
-            Without(..) => false,
-            Against(..) | Beside(..) => !given.is_direct(id),
-            Over(other, _) => !typed_both(other),
+            Missing(..) => false,
+            ContradictedBy(..) | PointlessWith(..) => !given.is_direct(id),
+            OverriddenBy(other, _) => !typed_both(other),
         };
         if silent || !seen.insert(*key) {
             continue;
         }
         let shown = shown(key, value, given);
-        if let Against(other, why) = cause
+        if let ContradictedBy(other, why) = cause
             && typed_both(other)
         {
             return Err(Failure::usage(format!("{shown} has no effect with {}: {why}", flag(other)))
@@ -301,8 +309,8 @@ fn shown(key: &str, value: &Value, given: &Given) -> String {
 
 fn reason(cause: Cause, given: &Given) -> String {
     match cause {
-        Without(other, why) => format!("without {}: {why}", flag(other)),
-        Against(other, why) | Beside(other, why) | Over(other, why) => {
+        Missing(other, why) => format!("without {}: {why}", flag(other)),
+        ContradictedBy(other, why) | PointlessWith(other, why) | OverriddenBy(other, why) => {
             let place = if given.files.contains(other) { " (profile or scenario)" } else { "" };
             format!("with {}{place}: {why}", flag(other))
         }

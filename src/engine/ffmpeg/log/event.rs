@@ -35,7 +35,7 @@ pub enum Event {
     WillReconnect,
     /// A live playlist could not be reloaded; once per process, which ends then.
     ReloadFailed,
-    /// A segment was given up after all retries.
+    /// A segment failed after all retries.
     SegmentSkipped,
     /// The viewer fell behind the live window.
     FellBehind {
@@ -50,9 +50,9 @@ pub enum Event {
 pub struct Exchange {
     /// The address of FFmpeg's object that made the request; FFmpeg reuses it for other objects.
     pub context: u64,
-    /// The request went over https.
+    /// Whether the request used HTTPS.
     pub secure: bool,
-    /// The request went over a connection that had served another one before.
+    /// Whether the request used a connection that had served another one before.
     pub kept_connection: bool,
     /// `GET`; empty if the request line was not seen.
     pub method: String,
@@ -96,7 +96,7 @@ impl Exchange {
 pub struct Chunks {
     /// Sum of the chunk sizes, framing not included.
     pub bytes: u64,
-    /// The last chunk (size 0) was read.
+    /// Whether the last chunk (size 0) was read.
     pub whole: bool,
     /// From the request line to the line of the newest chunk, nanoseconds.
     pub last_ns: u64,

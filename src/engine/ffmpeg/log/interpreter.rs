@@ -134,7 +134,7 @@ impl Interpreter {
             return;
         }
         let ended = if let Some(rest) = line.text.strip_prefix("keepalive request failed for ") {
-            // After a time-out, a server that was there has not responded.
+            // After a timeout, a server that was there has not responded.
             let error = rest.rsplit_once("with error: '").map_or("", |(_, error)| error);
             ["Broken pipe", "Connection reset"].iter().any(|reset| error.starts_with(reset)).then_some(true)
         } else if let Some(rest) = line.text.strip_prefix("Opening '") {

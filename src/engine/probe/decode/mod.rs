@@ -10,7 +10,7 @@ use hls_swarm_model::event::{Event, ForbiddenBy};
 use hls_swarm_model::exchange::{Cache, Exchange, Outcome};
 use hls_swarm_model::listed::{Entry, Listed};
 use hls_swarm_model::metric::counters::Counter;
-use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, flag, forbidden, what};
+use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, flag, forbidden, kind};
 
 use super::bodies::Bodies;
 use super::playlists::{Known, SharedPlaylists};
@@ -70,21 +70,21 @@ impl Decoder {
         {
             report_failure(&failed, out);
         }
-        if record.what == what::HELLO {
+        if record.kind == kind::HELLO {
             self.bodies.begin(record.viewer, record.generation);
         }
-        match record.what {
-            what::HELLO if record.error == BAD_NETWORK => out(Event::ConnectFailed {
+        match record.kind {
+            kind::HELLO if record.error == BAD_NETWORK => out(Event::ConnectFailed {
                 viewer: record.viewer,
                 reason: "the probe could not parse its network settings".into(),
                 timed_out: false,
                 given_up_after_ns: None,
                 handshake_left: false,
             }),
-            what::EXCHANGE => self.exchange(record, out),
-            what::FORBIDDEN => out(forbidden_connection(record)),
-            what::CONNECT_FAILED => drop(self.failed.insert(record.pid, *record)),
-            what::CLOSED => {
+            kind::EXCHANGE => self.exchange(record, out),
+            kind::FORBIDDEN => out(forbidden_connection(record)),
+            kind::CONNECT_FAILED => drop(self.failed.insert(record.pid, *record)),
+            kind::CLOSED => {
                 self.bodies.forget(record.viewer, record.pid, record.connection);
                 if record.received > 0 {
                     out(Event::Received {
@@ -166,7 +166,7 @@ impl Decoder {
 
 /// Whether `next`, of the same process, is a connection to another address made right after.
 fn is_retried_successfully(failed: &Record, next: &Record) -> bool {
-    let connected = matches!(next.what, what::EXCHANGE | what::CLOSED) && next.has(flag::CONNECT);
+    let connected = matches!(next.kind, kind::EXCHANGE | kind::CLOSED) && next.has(flag::CONNECT);
     let began = next.started_ns.saturating_sub(next.connect_ns).saturating_sub(next.tls_ns);
     let same_port = next.peer_port == failed.peer_port && next.peer != failed.peer;
     connected && same_port && began.saturating_sub(failed.started_ns) < NEXT_ADDRESS_NS
@@ -332,7 +332,7 @@ fn peer(record: &Record) -> Option<(IpAddr, u16)> {
 fn connect_failure(record: &Record) -> String {
     if record.end == end::NAME_NOT_RESOLVED {
         let known = NAME_ERRORS.iter().find(|(code, _)| *code == record.error);
-        return format!("name look-up: {}", known.map_or("failed", |(_, text)| text));
+        return format!("name lookup: {}", known.map_or("failed", |(_, text)| text));
     }
     match record.error {
         0 => "connect: given up without an answer".into(),

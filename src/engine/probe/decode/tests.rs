@@ -8,7 +8,7 @@ use hls_swarm_probe::record::{BodyPiece, body, encoding, url_hash};
 use super::*;
 
 fn record() -> Record {
-    let mut record = Record { what: what::EXCHANGE, end: end::COMPLETE, ..Record::EMPTY };
+    let mut record = Record { kind: kind::EXCHANGE, end: end::COMPLETE, ..Record::EMPTY };
     record.name[..6].copy_from_slice(b"seg.ts");
     record.name_len = 6;
     record.status = 200;
@@ -56,7 +56,7 @@ fn the_failed_attempt_of_a_dead_process_is_released_in_time() {
     let mut decoder = Decoder::default();
     for pid in 0..1000 {
         let failed = Record {
-            what: what::CONNECT_FAILED,
+            kind: kind::CONNECT_FAILED,
             error: 111,
             pid,
             started_ns: 5,
@@ -73,10 +73,10 @@ fn the_failed_attempt_of_a_dead_process_is_released_in_time() {
 
 #[test]
 fn forbidden_connections_name_their_host() {
-    let mut by_name = Record { what: what::FORBIDDEN, error: forbidden::HOSTS, ..Record::EMPTY };
+    let mut by_name = Record { kind: kind::FORBIDDEN, error: forbidden::HOSTS, ..Record::EMPTY };
     by_name.name[..3].copy_from_slice(b"cdn");
     by_name.name_len = 3;
-    let mut by_address = Record { what: what::FORBIDDEN, error: forbidden::LOCAL, ..Record::EMPTY };
+    let mut by_address = Record { kind: kind::FORBIDDEN, error: forbidden::LOCAL, ..Record::EMPTY };
     (by_address.peer_family, by_address.peer_port) = (4, 80);
     by_address.peer[..4].copy_from_slice(&[203, 0, 113, 5]);
     let found: Vec<_> = events(&[by_name, by_address])
@@ -115,14 +115,14 @@ fn wrong_lengths_do_not_panic() {
 
 #[test]
 fn hello_and_empty_connections_yield_no_events() {
-    assert!(events(&[Record { what: what::HELLO, ..Record::EMPTY }]).is_empty());
-    assert!(events(&[Record { what: what::CLOSED, ..Record::EMPTY }]).is_empty());
+    assert!(events(&[Record { kind: kind::HELLO, ..Record::EMPTY }]).is_empty());
+    assert!(events(&[Record { kind: kind::CLOSED, ..Record::EMPTY }]).is_empty());
 }
 
 #[test]
 fn a_refusal_is_not_an_error_if_another_address_accepts() {
     let refused = Record {
-        what: what::CONNECT_FAILED,
+        kind: kind::CONNECT_FAILED,
         end: end::NOT_CONNECTED,
         error: 111,
         peer_port: 80,
@@ -146,7 +146,7 @@ fn a_refusal_is_not_an_error_if_another_address_accepts() {
 
 #[test]
 fn an_unfinished_handshake_is_an_error() {
-    let closed = Record { what: what::CLOSED, flags: flag::TLS, ..Record::EMPTY };
+    let closed = Record { kind: kind::CLOSED, flags: flag::TLS, ..Record::EMPTY };
     let left = |record| match events(&[record])[..] {
         [Event::ConnectFailed { handshake_left, .. }] => Some(handshake_left),
         _ => None,
@@ -174,7 +174,7 @@ impl Viewer {
     fn record(&mut self, target: &str) -> Record {
         self.request += 1;
         Record {
-            what: what::EXCHANGE,
+            kind: kind::EXCHANGE,
             end: end::COMPLETE,
             viewer: self.viewer,
             generation: 1,

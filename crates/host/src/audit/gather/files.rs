@@ -12,12 +12,12 @@ use crate::audit::facts::{File, Folder};
 use crate::tuning::comparison::Disk;
 
 /// Files that are read per folder.
-const MOST_FILES: usize = 50_000;
+const MAX_FILES: usize = 50_000;
 const DEEPEST: usize = 12;
 /// Size of the longest playlist that is read, bytes.
 const LONGEST_PLAYLIST: u64 = 4 << 20;
 /// Symbolic links on one path, as in the kernel.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// The root of a file system: `/`, or that of a container as seen from here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Root {
                 continue;
             }
             match fs::read_link(self.outer(&next)) {
-                Ok(target) if links < MOST_LINKS => {
+                Ok(target) if links < MAX_LINKS => {
                     links += 1;
                     if target.is_absolute() {
                         found = PathBuf::from("/");
@@ -104,7 +104,7 @@ pub(crate) fn scan(root: &Root, path: &Path) -> Option<Folder> {
 
 fn walk(root: &Path, at: &Path, depth: usize, now: SystemTime, folder: &mut Folder) {
     for entry in fs::read_dir(at).into_iter().flatten().flatten() {
-        if folder.files.len() >= MOST_FILES {
+        if folder.files.len() >= MAX_FILES {
             folder.truncated = true;
             return;
         }

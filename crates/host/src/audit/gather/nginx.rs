@@ -23,7 +23,7 @@ use crate::audit::nginx_conf::{Files, absolute, dump, glob, includes, parse};
 const ANSWER_BYTES: usize = 8 << 20;
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// More files than any configuration has.
-const MOST_FILES: usize = 2000;
+const MAX_FILES: usize = 2000;
 /// Size of the largest program that is searched for its version, bytes.
 const LARGEST_PROGRAM: u64 = 256 << 20;
 
@@ -36,7 +36,7 @@ pub(crate) struct Master {
     pub(crate) command: String,
     /// The program.
     pub(crate) program: PathBuf,
-    /// It runs in another mount namespace, such as that of a container.
+    /// Whether it runs in another mount namespace, such as that of a container.
     pub(crate) contained: bool,
 }
 
@@ -210,7 +210,7 @@ fn note_real_path(root: &Root, name: &str, files: &mut Files) {
 pub(crate) struct Source {
     /// The file system.
     pub(crate) root: Root,
-    /// The files are those of another machine: only files beside the main file belong to it.
+    /// Whether the files are those of another machine: then only files beside the main file belong to it.
     pub(crate) other_machine: bool,
 }
 
@@ -228,7 +228,7 @@ pub(crate) fn read(source: &Source, main: &Path) -> Result<Files, Failure> {
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
     let mut waiting = vec![real];
     while let Some(path) = waiting.pop() {
-        if files.texts.len() >= MOST_FILES || !seen.insert(path.clone()) {
+        if files.texts.len() >= MAX_FILES || !seen.insert(path.clone()) {
             continue;
         }
         let key = path.display().to_string();
@@ -305,7 +305,7 @@ fn expand(root: &Root, pattern: &str) -> Vec<PathBuf> {
                 let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
                 names.filter(|name| glob::matches(part, name)).map(|name| folder.join(name)).collect()
             })
-            .take(MOST_FILES)
+            .take(MAX_FILES)
             .collect();
     }
     found.retain(|path| root.resolve(path).is_some_and(|real| root.outer(&real).is_file()));

@@ -255,7 +255,7 @@ pub struct Configuration {
     pub main: String,
     /// Number of inclusions of each file.
     pub inclusions: BTreeMap<String, usize>,
-    /// The main file is only a part of a configuration, and was read as if inside of `http`.
+    /// Whether the main file is only a part of a configuration, which was read as if it were inside `http`.
     pub fragment: bool,
 }
 

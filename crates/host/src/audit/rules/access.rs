@@ -47,14 +47,14 @@ pub(super) fn rate(context: &Context<'_>) -> Outcome {
     Draft::new(if proxied.is_some() { Severity::Moderate } else { Severity::Low }, "requests per address are not limited")
         .evidence(evidence)
         .effect(format!(
-            "one client that misbehaves takes what {} viewers share{}",
+            "one misbehaving client can take the capacity that {} viewers share{}",
             context.viewers,
-            if starts.is_some() { ", and can start streams until the processes of the machine are used up" } else { "" }
+            if starts.is_some() { ", and can start streams until the machine runs out of processes" } else { "" }
         ))
         .fix(format!(
-            "limit_req and limit_conn where media is served, with limits of their own for an API: a viewer makes about 2 requests per segment; \
+            "limit_req and limit_conn where media is served, with separate limits for an API: a viewer makes about 2 requests per segment; \
              allow for homes and offices behind one address, and exempt the machines of a load test; {note}. \
-             With tokens, limit by token ($arg_token). The limits answer 429, so there is no patch"
+             With tokens, limit by token ($arg_token). No patch is offered, because a limit that is too low answers viewers with 429"
         ))
         .example(rate_example(starts))
         .absent(Scope::Http)
@@ -65,7 +65,7 @@ pub(super) fn rate(context: &Context<'_>) -> Outcome {
 fn rate_example(starts: Option<&Location<'_>>) -> String {
     let strict = starts.map_or_else(String::new, |location| {
         format!(
-            "    # {} starts work in an application (such as FFmpeg processes): few per viewer.\n    \
+            "    # {} starts work in an application (such as FFmpeg processes); a viewer needs few requests to it.\n    \
              limit_req_zone $limit_key zone=starts:10m rate=2r/s;\n    \
              # in {}:\n    #     limit_req zone=starts burst=5 nodelay;\n",
             location.head.arguments.join(" "),
@@ -74,9 +74,9 @@ fn rate_example(starts: Option<&Location<'_>>) -> String {
     });
     format!(
         "http {{\n    \
-         # The empty key of a load test's machines is not limited.\n    \
+         # Requests with an empty key, here those of a load test's machines, are not limited.\n    \
          geo $limited {{ default 1; 10.0.0.0/8 0; }}\n    \
-         # With tokens: 1 $arg_token\n    \
+         # With tokens, write: 1 $arg_token\n    \
          map $limited $limit_key {{ 1 $binary_remote_addr; default \"\"; }}\n    \
          limit_req_zone $limit_key zone=streams:10m rate=30r/s;\n    \
          limit_req_zone $limit_key zone=api:10m rate=10r/s;\n    \
@@ -88,10 +88,11 @@ fn rate_example(starts: Option<&Location<'_>>) -> String {
 }
 
 fn places_of(locations: &[&Location<'_>]) -> String {
-    const MOST: usize = 3;
-    let mut places: Vec<String> = locations.iter().take(MOST).map(|location| location.head.place()).collect();
-    if locations.len() > MOST {
-        places.push(format!("and {} more", locations.len() - MOST));
+    const MAX_PLACES: usize = 3;
+    let mut places: Vec<String> =
+        locations.iter().take(MAX_PLACES).map(|location| location.head.place()).collect();
+    if locations.len() > MAX_PLACES {
+        places.push(format!("and {} more", locations.len() - MAX_PLACES));
     }
     places.join(", ")
 }
@@ -114,7 +115,7 @@ pub(super) fn secure_link(context: &Context<'_>) -> Outcome {
         })
         .collect();
     if open.is_empty() {
-        return Outcome::Good("all playlists are protected where some are".into());
+        return Outcome::Good("every server that protects a playlist protects all of its playlists".into());
     }
     Draft::new(Severity::Moderate, "some playlists are served without a token")
         .evidence(
@@ -232,10 +233,10 @@ pub(super) fn monitoring(context: &Context<'_>) -> Outcome {
         .and_then(|(server, _)| into_block(server.head, &status_lines(server), context.files()));
     let url =
         server.filter(|_| edit.is_some()).map(|(_, port)| format!("http://127.0.0.1:{port}/nginx_status"));
-    let draft = Draft::new(Severity::Low, "no figures of nginx are available")
+    let draft = Draft::new(Severity::Low, "nginx publishes no metrics")
         .evidence(["no stub_status or similar module in nginx's configuration".to_owned()])
         .evidence(lacks_module.then(|| "nginx was built without --with-http_stub_status_module".to_owned()))
-        .effect(format!("you notice that {} viewers approach a limit only when viewers are gone", context.viewers))
+        .effect(format!("with {} viewers, you notice a limit only after viewers have left", context.viewers))
         .fix(match &url {
             Some(url) => format!("stub_status for this machine alone (then: curl {url}), an exporter (nginx-prometheus-exporter, node_exporter), and alerts (`hls-swarm monitoring`)"),
             None => "stub_status for this machine alone, an exporter (nginx-prometheus-exporter, node_exporter), and alerts (`hls-swarm monitoring`)".to_owned(),
@@ -247,7 +248,7 @@ pub(super) fn monitoring(context: &Context<'_>) -> Outcome {
 
 fn status_lines(server: &Location<'_>) -> Vec<&'static str> {
     let mut lines = vec!["location = /nginx_status {", "    stub_status;", "    access_log off;"];
-    // The addresses below are the restriction here.
+    // Access is restricted by address, and scrapers have no credentials.
     if server.in_effect("auth_basic").is_some() {
         lines.push("    auth_basic off;");
     }
@@ -258,7 +259,7 @@ fn status_lines(server: &Location<'_>) -> Vec<&'static str> {
     lines
 }
 
-/// Returns the address and port of a `listen` in one spelling.
+/// Returns the address and port of a `listen` in normalized form.
 pub(super) fn socket(listen: &Directive) -> (String, String) {
     let value = listen.value();
     let (host, port) = match value.rsplit_once(':') {
@@ -295,7 +296,7 @@ fn status_server<'c, 'a>(context: &'c Context<'a>) -> Option<(&'c Location<'a>, 
         listens(server).find_map(|listen| {
             let (host, port) = socket(listen);
             let has = |word: &str| listen.arguments.iter().any(|argument| argument == word);
-            // A server for the address itself takes local requests from the one for all addresses.
+            // A server that listens on 127.0.0.1 itself gets local requests before one that listens on all addresses.
             let shadowed = host == "*"
                 && all().any(|(_, other)| socket(other) == ("127.0.0.1".to_owned(), port.clone()));
             if has("proxy_protocol")

@@ -203,9 +203,9 @@ pub(super) fn gzip_playlists(context: &Context<'_>) -> Outcome {
     if playlists.is_empty() {
         return Outcome::NotApplicable;
     }
-    const SMALL: u64 = 1000;
+    const SMALL_PLAYLIST_BYTES: u64 = 1000;
     let largest = context.live().map(|stream| stream.bytes).max();
-    if let Some(largest) = largest.filter(|largest| *largest < SMALL) {
+    if let Some(largest) = largest.filter(|largest| *largest < SMALL_PLAYLIST_BYTES) {
         return Outcome::Good(format!(
             "the largest live playlist has {largest} bytes; compression would not pay"
         ));

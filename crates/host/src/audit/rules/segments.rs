@@ -10,12 +10,12 @@ use crate::audit::patch::shell_quote;
 /// Longest recommended segment of a live stream, seconds.
 const RECOMMENDED_SECONDS: f64 = 2.5;
 /// Least number of listed segments, and the recommended one.
-const LEAST_LISTED: usize = 3;
+const MIN_LISTED: usize = 3;
 const RECOMMENDED_LISTED: usize = 6;
 /// Number of stale segments that is critical.
 const MANY: usize = 100;
 /// Number of files that a command names.
-const MOST_NAMED: usize = 12;
+const MAX_NAMED: usize = 12;
 
 pub(super) fn stale(context: &Context<'_>) -> Outcome {
     if context.folders.is_empty() {
@@ -62,7 +62,7 @@ pub(super) fn stale(context: &Context<'_>) -> Outcome {
         places.iter().map(|place| format!(" --folder {}", shell_quote(place))).collect();
     let list = format!("hls-swarm audit{} --format stale --no-host | xargs -0 -r rm -f --", folders.concat());
     let mut commands = Vec::new();
-    if files.len() <= MOST_NAMED {
+    if files.len() <= MAX_NAMED {
         let names: Vec<String> = files.iter().map(|name| shell_quote(name)).collect();
         commands.push(format!("rm -f -- {}", names.join(" ")));
     } else {
@@ -186,7 +186,7 @@ pub(super) fn list_size(context: &Context<'_>) -> Outcome {
     if listed >= RECOMMENDED_LISTED {
         return Outcome::Good(format!("{listed} segments, {seconds:.0} s"));
     }
-    let severity = if listed < LEAST_LISTED { Severity::Moderate } else { Severity::Low };
+    let severity = if listed < MIN_LISTED { Severity::Moderate } else { Severity::Low };
     Draft::new(severity, format!("the playlist lists {}", count(listed, "segment")))
         .evidence([evidence])
         .effect(format!(

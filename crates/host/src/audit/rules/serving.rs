@@ -253,7 +253,7 @@ struct LiveDirectory {
     streams: usize,
     /// Size of the listed segments, bytes.
     bytes: f64,
-    /// It holds nothing but files of live streams, so that a tmpfs may cover it.
+    /// Whether it holds only files of live streams, so that a tmpfs may cover it.
     only_live: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Live media playlists as viewers see them change: which stand still, regress, skip segments, are older than what
+//! Live media playlists as viewers see them change: which are not updated, regress, skip segments, are older than what
 //! another viewer got before, or name other segments under the same numbers (RFC 8216, 6.2.1 and 6.2.2).
 //!
 //! Edges disagree only if both versions go on. An encoder that is restarted begins a new version, too, and the one
@@ -75,7 +75,7 @@ impl Playlists {
         }
         let key = (exchange.url_hash, exchange.viewer);
         if list.ended {
-            // From here on it may stand still.
+            // From here on it need not be updated.
             self.copies.remove(&key);
             return Vec::new();
         }

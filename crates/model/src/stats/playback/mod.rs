@@ -25,9 +25,9 @@ const SPEED_WINDOW_NS: u64 = 5_000_000_000;
 /// A rendition is not played if others got this many of its segments' durations since it was last heard of.
 const IDLE_SEGMENTS: f64 = 4.0;
 /// A live playlist may be older than another one by this many segments.
-const MOST_STALE: u64 = 3;
+const MAX_STALE: u64 = 3;
 /// The maximum number of segments in a row that are noted as left out.
-const MOST_LEFT_OUT: u64 = 10_000;
+const MAX_LEFT_OUT: u64 = 10_000;
 
 /// The rules by which viewers play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ pub(crate) struct ViewerPlayback {
     /// The number of segments that no playlist listed, and the latest of them: hash of its URL.
     unlisted: u64,
     latest: Option<u64>,
-    /// What was taken so far.
+    /// The figures that were already added to the totals.
     taken: Viewing,
     speed: SpeedWindow,
 }
@@ -274,7 +274,7 @@ impl ViewerPlayback {
         let first = new.media_sequence.saturating_add(new.skipped);
         if let Some(old) = track.latest() {
             let regressed = !other && new.next_sequence() < old.next_sequence();
-            let behind = other && new.is_live() && new.next_sequence() + MOST_STALE < old.next_sequence();
+            let behind = other && new.is_live() && new.next_sequence() + MAX_STALE < old.next_sequence();
             // More media than time has passed since: numbers did not go on, they restarted.
             let ahead_ns = nanos(first.saturating_sub(old.next_sequence()) as f64 * usual_duration(old));
             let ahead = new.is_live() && ahead_ns > elapsed_ns + nanos(old.duration());
@@ -383,7 +383,7 @@ impl ViewerPlayback {
         let Some(track) = self.tracks.get_mut(index) else { return };
         let Some(next) = track.next.filter(|next| *next < until) else { return };
         track.next = Some(until);
-        for sequence in next..until.min(next.saturating_add(MOST_LEFT_OUT)) {
+        for sequence in next..until.min(next.saturating_add(MAX_LEFT_OUT)) {
             let duration_ns = track.duration_ns(sequence);
             self.playhead.segment(at_ns, index, sequence, duration_ns, Arrival::Missing);
         }

@@ -182,7 +182,7 @@ struct Viewer {
     ramped_down: bool,
     /// Media that was shown since time last passed, nanoseconds.
     shown_ns: u64,
-    /// It came in place of another one, and has not been started yet.
+    /// Whether it replaces another viewer and has not been started yet.
     fresh: bool,
     /// Whether it watched a live stream to its end: then it is no longer expected to play.
     left: bool,

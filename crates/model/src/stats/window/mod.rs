@@ -1,7 +1,7 @@
 //! The sliding window: the figures of the last seconds, over which `--abort-after` evaluates thresholds.
 //!
 //! Counters, bytes, times and durations are those of the window. Some figures only the whole run has: whether
-//! viewers have ever played or were given up, and the largest number of them. The playback speed is always
+//! viewers have ever played or failed permanently, and the largest number of them. The playback speed is always
 //! that of the moment.
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ impl SlidingWindow {
     }
 }
 
-/// Statistics as exact as the durations.
+/// Statistics with the same precision as the durations.
 impl Timings for VecDeque<Slice> {
     fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64> {
         let mut micros: Vec<u32> = self.iter().flat_map(|slice| &slice.times[timing]).copied().collect();
@@ -127,7 +127,7 @@ fn difference(now: &PerKind<u64>, before: &PerKind<u64>) -> PerKind<u64> {
 }
 
 impl Mark {
-    /// The account of what came since `before`; what has no window is that of `whole`.
+    /// The snapshot of the time since `before`; figures without a window are those of `whole`.
     fn since(&self, before: &Self, whole: Snapshot) -> Snapshot {
         let requests = difference(&self.requests, &before.requests);
         let due = self.due - before.due;

@@ -22,7 +22,7 @@ const MIME_TYPES: &str = "    types {
 
 ";
 
-/// Time-outs and limits that do not depend on the profile.
+/// Timeouts and limits that do not depend on the profile.
 const CONNECTIONS: &str = "    # Discard the buffers of a viewer that is gone, instead of waiting in FIN_WAIT1.
     reset_timedout_connection on;
     client_header_timeout 15s;

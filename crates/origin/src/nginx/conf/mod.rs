@@ -145,8 +145,8 @@ mod tests {
 
     fn rendered(text: &str, change: impl FnOnce(&mut SiteConfig<'_>, &mut NginxEnvironment)) -> String {
         let profile = profile::parse("test", text).unwrap();
-        let derived = Derived::of(&Stream::of(&profile).unwrap());
-        let serving = Serving::of(&profile).unwrap();
+        let derived = Derived::from_stream(&Stream::from_profile(&profile).unwrap());
+        let serving = Serving::from_profile(&profile).unwrap();
         let arguments = "--with-threads --with-http_ssl_module --with-http_v2_module".into();
         let build = Build { version: (1, 22, 1), arguments };
         let mut environment = NginxEnvironment {
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn connections_and_cached_files_stay_below_the_limit_of_open_files() {
         let profile = profile::parse("default", profile::built_in("default").unwrap()).unwrap();
-        let derived = Derived::of(&Stream::of(&profile).unwrap());
+        let derived = Derived::from_stream(&Stream::from_profile(&profile).unwrap());
         for hard in [1024, 4096, 20_000, 1 << 20] {
             let environment = NginxEnvironment {
                 hard_open_files: hard,

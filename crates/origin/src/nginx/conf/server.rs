@@ -17,7 +17,7 @@ fn proxy_protocol(environment: &NginxEnvironment) -> (&'static str, &'static str
         (true, false) => (" proxy_protocol", ""),
         (true, true) => (
             " proxy_protocol",
-            "        # nginx is behind the fault proxy; log and limits use the address of the viewer all the same.\n        \
+            "        # nginx is behind the fault proxy: with these, the log and the limits use the viewer's own address.\n        \
              set_real_ip_from 127.0.0.1;\n        \
              real_ip_header proxy_protocol;\n",
         ),
@@ -52,7 +52,7 @@ fn tls(address: SocketAddr, config: &SiteConfig<'_>, environment: &NginxEnvironm
              ssl_certificate {CERTIFICATE};\n        \
              ssl_certificate_key {CERTIFICATE_KEY};\n        \
              ssl_protocols TLSv1.2 TLSv1.3;\n        \
-             # A viewer that reconnects resumes its session, whichever worker it reaches.\n        \
+             # A viewer that reconnects resumes its TLS session, whichever worker accepts it.\n        \
              ssl_session_cache shared:tls:10m;\n        \
              ssl_session_timeout 1h;\n"
     )
@@ -61,7 +61,7 @@ fn tls(address: SocketAddr, config: &SiteConfig<'_>, environment: &NginxEnvironm
 fn headers() -> String {
     "        add_header Cache-Control $origin_cache_control;\n        \
          add_header Allow $origin_allow always;\n        \
-         # Players in a browser have another origin. Errors need this header, too, or they appear as CORS errors.\n        \
+         # A player in a browser is loaded from another origin. Errors need this header, too, or the browser reports them as CORS errors.\n        \
          add_header Access-Control-Allow-Origin \"*\" always;\n        \
          add_header Access-Control-Allow-Methods \"GET, HEAD, OPTIONS\" always;\n        \
          add_header Access-Control-Allow-Headers \"Authorization, Range, If-None-Match, If-Modified-Since, Cache-Control, Pragma\" always;\n        \

@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
 
-    fn complaint(words: &[&str]) -> (String, String) {
+    fn failure_of(words: &[&str]) -> (String, String) {
         let mut command = Command::new("p")
             .arg(
                 Arg::new("clients")
@@ -180,7 +180,7 @@ mod tests {
             (&["a", "--mode", "live"], "file cannot be used together with --mode", "leave out one"),
             (&[], "<file> is missing", "usage: p [OPTIONS] <file>"),
         ] {
-            let (said, advice) = complaint(words);
+            let (said, advice) = failure_of(words);
             assert_eq!(said, what);
             assert!(advice.contains(help), "{words:?}: {advice}");
         }

@@ -36,6 +36,7 @@ test-tools:
 
 build: rust cc ## build both programs in release mode
 	$(CARGO) build --release --locked
+	@scripts/install --pages $(RELEASE)
 
 install: ## install the built programs, manual pages and completions below PREFIX=/usr/local (with sudo)
 	@scripts/install $(RELEASE) "$(DESTDIR)$(PREFIX)"

@@ -5,11 +5,14 @@ use std::process::ExitCode;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
+use hls_swarm_model::comparison::condition::Condition;
 use hls_swarm_model::report::{Format, Report, merge, read};
 use hls_swarm_model::verdict::Verdict;
+use hls_swarm_model::verdict::threshold::InvalidThreshold;
 use hls_swarm_os::output;
 
 use crate::cli::commands::ReportCommand;
+use crate::output::comparison::Compared;
 use crate::output::{comparison, formats, summary};
 
 /// Shows, compares or merges reports.
@@ -25,11 +28,20 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
             publish(&files, &report, report.verdict.exit_code, Ok(()))?;
             Ok(Exit::Pass.into())
         }
-        ReportCommand::Compare { before, after } => {
+        ReportCommand::Compare { before, after, fail_if, reports } => {
+            let conditions = fail_if.iter().map(|typed| condition(typed)).collect::<Result<Vec<_>, _>>()?;
+            let files = comparison::Format::of_all(&reports)?;
+            files.iter().try_for_each(|(_, path)| output::check_file("--report", path))?;
             let ((a, before), (b, after)) = (open(&before)?, open(&after)?);
-            let text = comparison::render((&a, &before), (&b, &after));
-            output::print(&text)?;
-            Ok(Exit::Pass.into())
+            let compared = Compared::new((&a, &before), (&b, &after), &conditions);
+            // A file that cannot be written does not prevent the others.
+            let write = |(format, path): &(comparison::Format, PathBuf)| {
+                output::write_file(path, &format.render(&compared))
+            };
+            let written = files.iter().map(write).fold(Ok(()), Result::and);
+            let printed = output::print(&compared.text());
+            written.and(printed)?;
+            Ok(compared.exit().into())
         }
         ReportCommand::Merge { files, reports } => {
             let into = Format::of_all(&reports)?;
@@ -40,6 +52,14 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(merged.verdict.exit_code))
         }
     }
+}
+
+/// Reads a condition of `--fail-if`.
+fn condition(typed: &str) -> Result<Condition, Failure> {
+    typed.parse().map_err(|error: InvalidThreshold| {
+        let help = error.help().to_owned();
+        Failure::usage(format!("invalid value {typed:?} for --fail-if")).caused_by(error).help(help)
+    })
 }
 
 /// Reads a report; returns it with the name of its file.

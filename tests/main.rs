@@ -47,6 +47,7 @@ mod probe_media;
 mod reference;
 mod reports;
 mod safety;
+mod scripts;
 mod terminal;
 mod tune;
 mod views;

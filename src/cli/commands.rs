@@ -76,7 +76,7 @@ pub enum ReportCommand {
         #[arg(short = 'o', long = "report", value_name = "FILE")]
         reports: Vec<PathBuf>,
     },
-    /// Print the main figures of two reports side by side, with their ratios
+    /// Compare two reports figure by figure: which are better or worse in the second, and which differ by noise alone
     Compare {
         /// JSON report
         #[arg(value_name = "A.json")]
@@ -84,6 +84,13 @@ pub enum ReportCommand {
         /// JSON report to compare with it
         #[arg(value_name = "B.json")]
         after: PathBuf,
+        /// Exit with code 4 if a figure changed from A to B as in 'segment_ttfb:p95>+20%' or 'throughput<-5%'; may be
+        /// repeated
+        #[arg(long, value_name = "CONDITION")]
+        fail_if: Vec<String>,
+        /// Write the comparison to a file: .html (with the plots of both runs), .md, .txt; may be repeated
+        #[arg(short = 'o', long = "report", value_name = "FILE")]
+        reports: Vec<PathBuf>,
     },
     /// Merge the reports of runs that were parts of one load; the exit code is that of the merged run
     Merge {

@@ -174,11 +174,23 @@ pub const LAYOUT: Layout = Layout {
                     "Print the summary, and convert the report to HTML.",
                 ),
                 ("hls-swarm report compare before.json after.json", "Compare two runs."),
+                (
+                    "hls-swarm report compare main.json branch.json --fail-if 'segment_ttfb:p95>+20%'",
+                    "Fail a CI job if segments became slower.",
+                ),
                 ("hls-swarm report merge shard-*.json -o run.json", "Merge the shards of one load."),
             ],
             files: &[],
             environment: &[],
-            exit_statuses: &[],
+            exit_statuses: &[
+                ("0", "done"),
+                ("2", "usage, or a file that is not a report"),
+                (
+                    "4",
+                    "`compare`: a condition of --fail-if holds; `merge`: a criterion of the whole load was not met",
+                ),
+                ("5", "`compare`: a condition could not be judged; `merge`: the merged run proves nothing"),
+            ],
         },
         Page {
             command: "collect",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use hls_swarm::output::{comparison, formats};
+use hls_swarm::output::formats;
 use hls_swarm::reference;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_model::event::Event;
@@ -20,6 +20,7 @@ use hls_swarm_model::verdict::criteria::judge;
 use hls_swarm_model::verdict::threshold::Threshold;
 use hls_swarm_test_support::recorded;
 
+mod compared;
 mod merged;
 mod mutated;
 
@@ -241,15 +242,6 @@ fn shard(second: u64, change: impl FnOnce(&mut Report)) -> Report {
     report
 }
 
-#[test]
-fn two_reports_are_compared_side_by_side() {
-    let slower = shard(1, |report| report.snapshot.elapsed_seconds *= 2.0);
-    let text = comparison::render(("a.json", &report()), ("b.json", &slower));
-    let line = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
-    assert!(line("requests per second").ends_with("0.500"), "{text}");
-    assert!(line("segment ttfb p95, ms").ends_with("1.000"), "{text}");
-}
-
 fn hls_swarm(folder: &std::path::Path, words: &[&str]) -> (Option<i32>, String, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
     let output = command.current_dir(folder).args(words).env("STREAM_URL", "http://127.0.0.1:9/a").output();
@@ -272,7 +264,7 @@ fn the_commands_read_and_write_files() {
     assert!(shown.ends_with("FAIL (exit code 4)\n"), "{shown}");
     let (code, shown, _) = run("report compare a.json b.json");
     assert_eq!(code, Some(0));
-    assert!(shown.contains("B / A"), "{shown}");
+    assert!(shown.contains("is better or worse in B"), "{shown}");
     // The exit code is that of the merged verdict.
     let (code, shown, _) = run("report merge a.json b.json --report all.json --report all.html");
     assert_eq!(code, Some(4), "{shown}");

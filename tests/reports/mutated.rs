@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use hls_swarm::output::comparison::Compared;
 use hls_swarm::output::{comparison, formats, summary};
 use hls_swarm_base::error::Failure;
 use hls_swarm_model::report::merge::merge;
@@ -42,7 +43,10 @@ fn use_up(report: &Report, other: &Report) {
         formats::render(format, report).unwrap();
     }
     let summary = summary::render(&report.snapshot, &report.run, &report.verdict, &report.end_reason);
-    let compared = comparison::render(("a", report), ("b", other));
+    let compared = Compared::new(("a", report), ("b", other), &["segment_ttfb:p95>+20%".parse().unwrap()]);
+    assert!(!comparison::Format::Html.render(&compared).contains('\x1b'));
+    assert!(!comparison::Format::Markdown.render(&compared).contains('\x1b'));
+    let compared = compared.text();
     assert!(
         !(summary + &compared).contains('\x1b'),
         "a name cannot write control characters to the terminal"

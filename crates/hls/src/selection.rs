@@ -312,11 +312,19 @@ mod tests {
         assert_eq!(address(&url, typed), "http://host/a'b?sig=c~d'e|%7e#t=1");
         assert_eq!(address(&Url::parse("http://h").unwrap(), "http://h"), "http://h/");
         assert_eq!(address(&Url::parse("http://h?x").unwrap(), "http://h?x"), "http://h/?x");
+        // What no request line can contain is written as a URL.
+        for (typed, expected) in
+            [("http://h/a b'", "http://h/a%20b'"), ("http://h/a\u{1}b'", "http://h/a%01b'")]
+        {
+            assert_eq!(address(&Url::parse(typed).unwrap(), typed), expected);
+        }
         let base = Url::parse("http://me:pw@h:81/live/a.m3u8?x").unwrap();
         for (uri, expected) in [
             ("b'.m3u8?c='d", "http://me:pw@h:81/live/b'.m3u8?c='d"),
             ("/b.m3u8", "http://me:pw@h:81/b.m3u8"),
             ("https://other/b'?c'", "https://other/b'?c'"),
+            ("http://h:81/b'", "http://me:pw@h:81/b'"),
+            ("https://h:81/b'", "https://h:81/b'"),
         ] {
             assert_eq!(address_in(&base, uri, &base.join(uri).unwrap()), expected);
         }

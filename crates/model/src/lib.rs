@@ -4,6 +4,7 @@
 
 pub mod classify;
 pub mod command;
+pub mod comparison;
 pub mod content;
 pub mod event;
 pub mod exchange;

@@ -17,6 +17,8 @@ use hls_swarm_model::verdict::{Verdict, VerdictKind};
 use super::escape::printable;
 use super::figures::{bit_rate, count, length, milliseconds, percent, utc};
 
+pub(super) use plots::overlaid as overlaid_plots;
+
 const STYLE: &str = include_str!("style.css");
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
@@ -24,6 +26,30 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inl
 #[must_use]
 pub fn render(report: &Report) -> String {
     let Report { run, snapshot, verdict, .. } = report;
+    let body = html! {
+        (header(report))
+        main {
+            (tiles(report))
+            (tables::criteria(verdict))
+            (tables::quality(report))
+            (tables::parts(report))
+            (plots::plots(report))
+            (tables::requests(report))
+            (tables::responses(report))
+            (tables::latencies(report))
+            (tables::reasons("Why viewers ended", &snapshot.exit_reasons))
+            (tables::reasons("Why connections failed", &snapshot.connect_failures))
+            (tables::insight(report))
+            (tables::origin(report))
+            (tables::viewers(report))
+        }
+        (footer(report))
+    };
+    document(&format!("{}: hls-swarm, {}", verdict.kind.as_str(), run.url), &body)
+}
+
+/// A page with `title` and `body`, and the style sheet of all pages.
+pub(super) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -31,28 +57,10 @@ pub fn render(report: &Report) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(CONTENT_SECURITY_POLICY);
-                title { (verdict.kind.as_str()) ": hls-swarm, " (run.url) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                (header(report))
-                main {
-                    (tiles(report))
-                    (tables::criteria(verdict))
-                    (tables::quality(report))
-                    (tables::parts(report))
-                    (plots::plots(report))
-                    (tables::requests(report))
-                    (tables::responses(report))
-                    (tables::latencies(report))
-                    (tables::reasons("Why viewers ended", &snapshot.exit_reasons))
-                    (tables::reasons("Why connections failed", &snapshot.connect_failures))
-                    (tables::insight(report))
-                    (tables::origin(report))
-                    (tables::viewers(report))
-                }
-                (footer(report))
-            }
+            body { (body) }
         }
     };
     // HTML forbids control characters even when they are escaped.

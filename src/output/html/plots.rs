@@ -6,7 +6,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use hls_swarm_model::report::Report;
-use hls_swarm_model::series::Point;
+use hls_swarm_model::series::{Point, Series};
 
 use crate::output::figures::length;
 
@@ -97,6 +97,44 @@ pub(super) fn plots(report: &Report) -> Markup {
         }
         @if series.step_seconds > 1 {
             p.soft { "One point covers " (series.step_seconds) " seconds." }
+        }
+    }
+}
+
+/// Renders the plots of two runs in one another, both from their beginning; nothing if neither has a point.
+pub(in crate::output) fn overlaid(a: &Series, b: &Series) -> Markup {
+    let end = [a, b]
+        .into_iter()
+        .filter_map(|series| Some(series.points.last()?.second + series.step_seconds))
+        .max();
+    let Some(end) = end else { return html! {} };
+    let curve = |name, color, series: &Series, per_second: bool, value: Value| {
+        let scale = if per_second { 1.0 / series.step_seconds as f64 } else { 1.0 };
+        let points = series.points.iter();
+        let points =
+            points.filter_map(|p| Some((p.second + series.step_seconds, value(p)? * scale))).collect();
+        Curve { name, color, points }
+    };
+    let plot = |title, unit, per_second, value: Value| Plot {
+        title,
+        unit,
+        end,
+        curves: vec![curve("A", "one", a, per_second, value), curve("B", "three", b, per_second, value)],
+    };
+    let plots = [
+        plot("Segment latency p95, request to last byte", "ms", false, |p| Some(p.latency?.p95 * 1000.0)),
+        plot("Throughput", "Mbit/s", true, |p| Some(p.bytes as f64 * 8e-6)),
+        plot("Viewers that play", "", false, |p| Some(p.playing as f64)),
+        plot("Viewers that stall", "", false, |p| Some(p.stalled as f64)),
+        plot("Errors", "/s", true, |p| Some(p.errors as f64)),
+        plot("Processors of the load generator, busy", "%", false, |p| p.cpu_percent),
+    ];
+    html! {
+        h2 { "Over time" }
+        div.plots {
+            @for plot in plots.iter().filter(|plot| plot.curves.iter().any(|curve| !curve.points.is_empty())) {
+                (figure(plot))
+            }
         }
     }
 }

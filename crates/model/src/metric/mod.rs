@@ -22,6 +22,28 @@ pub use go_tool::GO_TOOL;
 /// Common prefix of all series.
 pub const PREFIX: &str = "hls_swarm_";
 
+/// Metrics of which neither a larger nor a smaller value is better.
+const NEITHER: [&str; 7] = [
+    "switches_up",
+    "peak_clients",
+    "in_flight_at_stop",
+    "stale_requests",
+    "gap_requests",
+    "unknown_bodies",
+    "requests_after_end",
+];
+
+/// The direction in which a value is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// A smaller value is.
+    Less,
+    /// A larger value is.
+    More,
+    /// Neither is.
+    Neither,
+}
+
 /// The unit of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -159,6 +181,17 @@ impl Metric {
     /// The same metric without a series.
     fn unexported(self) -> Self {
         Self { series: None, ..self }
+    }
+
+    /// The direction in which its value is better; the example of a threshold requires that.
+    #[must_use]
+    pub fn better(&self) -> Better {
+        match self.asked {
+            Some(_) if NEITHER.contains(&self.id.as_str()) => Better::Neither,
+            Some(asked) if asked.example.contains('>') => Better::More,
+            Some(_) => Better::Less,
+            None => Better::Neither,
+        }
     }
 
     /// Whether it is a distribution, for which a threshold names one statistic.

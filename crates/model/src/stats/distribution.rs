@@ -100,6 +100,19 @@ impl Distribution {
         Some(micros / 1e6)
     }
 
+    /// The number of durations.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.as_ref().map_or(0, Histogram::len)
+    }
+
+    /// The standard error of the average, seconds; `None` of an empty set.
+    #[must_use]
+    pub fn standard_error(&self) -> Option<f64> {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
+        Some(histogram.stdev() / 1e6 / (histogram.len() as f64).sqrt())
+    }
+
     /// Whether nothing was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,6 +3,7 @@
 pub mod abort;
 pub mod criteria;
 pub mod error_rate_limit;
+pub(crate) mod figure;
 pub mod threshold;
 mod validity;
 

@@ -4,11 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hls_swarm_base::duration::GoDuration;
-use hls_swarm_base::nearest::nearest;
+use super::figure::{Figure, expected, read_limit};
+use crate::metric::{self, Metric, Unit, askable};
+use crate::snapshot::Snapshot;
 
-use crate::metric::{self, Metric, Read, Type, Unit, askable};
-use crate::snapshot::{Snapshot, Timing};
+pub use super::figure::{Statistic, Timings};
 
 /// The comparison of a measured value with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,61 +29,12 @@ const OPERATORS: [(&str, Operator); 5] = [
     (">", Operator::Greater),
 ];
 
-/// The value of a metric that is compared with the limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Statistic {
-    /// The metric's only value.
-    Value,
-    /// Events per second.
-    Rate,
-    /// The value that this share (percent, above 0 and at most 100) of a distribution does not exceed.
-    Percentile(f64),
-    /// The average of a distribution.
-    Mean,
-    /// The smallest value of a distribution.
-    Min,
-    /// The largest value of a distribution.
-    Max,
-}
-
-impl Statistic {
-    /// Reads `p95`, `p99.9`, `mean`, `min`, `max` or `rate`.
-    fn read(text: &str) -> Option<Self> {
-        match text {
-            "mean" => Some(Self::Mean),
-            "min" => Some(Self::Min),
-            "max" => Some(Self::Max),
-            "rate" => Some(Self::Rate),
-            _ => {
-                let digits = text.strip_prefix('p')?;
-                let plain = digits.chars().all(|c| c.is_ascii_digit() || c == '.');
-                let percent = digits.parse::<f64>().ok().filter(|_| plain)?;
-                (percent > 0.0 && percent <= 100.0).then_some(Self::Percentile(percent))
-            }
-        }
-    }
-}
-
-/// Distributions of durations that statistics are taken from.
-pub trait Timings {
-    /// The statistic in seconds; `None` if nothing was measured.
-    fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64>;
-}
-
-/// Nothing was measured.
-impl Timings for () {
-    fn statistic(&self, _: Timing, _: Statistic) -> Option<f64> {
-        None
-    }
-}
-
 /// A threshold.
 #[derive(Clone)]
 pub struct Threshold {
     /// The text on the command line, without spaces.
     text: String,
-    metric: &'static Metric,
-    statistic: Statistic,
+    figure: Figure,
     operator: Operator,
     limit: f64,
 }
@@ -104,19 +55,19 @@ impl Threshold {
     /// Its metric.
     #[must_use]
     pub fn metric(&self) -> &'static str {
-        &self.metric.id
+        &self.figure.metric.id
     }
 
     /// The scope of its value.
     #[must_use]
     pub fn scope(&self) -> metric::Scope {
-        self.metric.asked.map_or(metric::Scope::WholeRun, |asked| asked.scope)
+        self.figure.metric.asked.map_or(metric::Scope::WholeRun, |asked| asked.scope)
     }
 
     /// Whether it is about durations, which are kept one by one.
     #[must_use]
     pub const fn is_of_times(&self) -> bool {
-        self.metric.is_distribution()
+        self.figure.metric.is_distribution()
     }
 
     /// The names of all metrics.
@@ -127,14 +78,7 @@ impl Threshold {
     /// The measured value; `None` if nothing was measured.
     #[must_use]
     pub fn measure(&self, snapshot: &Snapshot, timings: &dyn Timings) -> Option<f64> {
-        match (self.metric.read, self.statistic) {
-            (Read::Timing(timing), statistic) => timings.statistic(timing, statistic),
-            (_, Statistic::Rate) => {
-                let seconds = snapshot.elapsed_seconds;
-                self.metric.scalar(snapshot).filter(|_| seconds > 0.0).map(|events| events / seconds)
-            }
-            _ => self.metric.scalar(snapshot),
-        }
+        self.figure.measure(snapshot, timings)
     }
 
     /// Whether `value` is within the limit.
@@ -179,7 +123,7 @@ impl fmt::Display for InvalidThreshold {
 
 impl std::error::Error for InvalidThreshold {}
 
-fn invalid(why: impl Into<String>, help: impl Into<String>) -> InvalidThreshold {
+pub(crate) fn invalid(why: impl Into<String>, help: impl Into<String>) -> InvalidThreshold {
     InvalidThreshold { why: why.into(), help: help.into() }
 }
 
@@ -198,10 +142,8 @@ impl FromStr for Threshold {
             .find(|(sign, _)| right.starts_with(sign))
             .ok_or_else(|| invalid("a single = does not compare", "write == for equal"))?;
         let limit = right.strip_prefix(sign).unwrap_or_default();
-        let (name, statistic) =
-            left.split_once(':').map_or((left, None), |(name, statistic)| (name, Some(statistic)));
-        let metric = find(name)?;
-        let statistic = statistic_of(metric, statistic)?;
+        let figure: Figure = left.parse()?;
+        let metric = figure.metric;
         let unit = metric.unit;
         let value = read_limit(limit, unit).ok_or_else(|| {
             invalid(format!("invalid limit {limit:?}"), format!("write {}", expected(unit)))
@@ -209,46 +151,7 @@ impl FromStr for Threshold {
         if unit == Unit::Share && !limit.ends_with('%') && !is_within_reach(*operator, value) {
             return Err(percent_without_unit(metric, &format!("{left}{sign}"), limit, value));
         }
-        Ok(Self { metric, statistic, operator: *operator, limit: value, text })
-    }
-}
-
-fn find(name: &str) -> Result<&'static Metric, InvalidThreshold> {
-    if let Some((metric, _)) = askable().find(|(metric, _)| metric.id == name) {
-        return Ok(metric);
-    }
-    let help = nearest(name, Threshold::metrics()).map_or_else(
-        || format!("name one of {}", Threshold::metrics().collect::<Vec<_>>().join(", ")),
-        |meant| format!("did you mean {meant}?"),
-    );
-    Err(invalid(format!("there is no metric {name:?}"), help))
-}
-
-/// The aspect of `metric` that `typed` names.
-fn statistic_of(metric: &Metric, typed: Option<&str>) -> Result<Statistic, InvalidThreshold> {
-    let (id, statistic) = (&metric.id, typed.and_then(Statistic::read));
-    if metric.is_distribution() {
-        let help = || {
-            format!(
-                "write {id}:p95 (or another percentile, such as p50 or p99.9), {id}:mean, {id}:min or {id}:max"
-            )
-        };
-        return match (typed, statistic) {
-            (_, Some(statistic)) if statistic != Statistic::Rate => Ok(statistic),
-            (None, _) => Err(invalid(format!("{id} is a distribution and needs a statistic"), help())),
-            (Some(typed), _) => Err(invalid(format!("{id} has no {typed:?}: it is a distribution"), help())),
-        };
-    }
-    match (typed, statistic) {
-        (None, _) => Ok(Statistic::Value),
-        (Some(_), Some(Statistic::Rate)) if metric.kind == Type::Counter => Ok(Statistic::Rate),
-        (Some(typed), _) if metric.kind == Type::Counter => Err(invalid(
-            format!("{id} has no {typed:?}: it is a count"),
-            format!("write {id} for the count, or {id}:rate for events per second"),
-        )),
-        (Some(typed), _) => {
-            Err(invalid(format!("{id} has no {typed:?}: it is one number"), format!("write {id} alone")))
-        }
+        Ok(Self { figure, operator: *operator, limit: value, text })
     }
 }
 
@@ -272,35 +175,6 @@ fn percent_without_unit(metric: &Metric, compared: &str, limit: &str, value: f64
         _ => format!("write {compared}{limit}% or {compared}{}", fraction.trim_end_matches('.')),
     };
     invalid(why, help)
-}
-
-const fn expected(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Time => "a duration, for example 500ms",
-        Unit::Share => "a share, for example 0.01 or 1%",
-        Unit::Rate => "a bit rate, for example 50Mbit (per second)",
-        Unit::Count => "a number",
-    }
-}
-
-fn read_limit(text: &str, unit: Unit) -> Option<f64> {
-    let number = |text: &str| text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
-    match unit {
-        Unit::Time => text.parse::<GoDuration>().ok().map(|duration| duration.0.as_secs_f64()),
-        Unit::Share => match text.strip_suffix('%') {
-            Some(percent) => number(percent).map(|percent| percent / 100.0),
-            None => number(text),
-        },
-        Unit::Rate => {
-            let bits = text.strip_suffix("/s").unwrap_or(text).strip_suffix("bit")?;
-            let scales = [('k', 1e3), ('M', 1e6), ('G', 1e9)];
-            match scales.iter().find_map(|(prefix, scale)| Some((bits.strip_suffix(*prefix)?, scale))) {
-                Some((bits, scale)) => number(bits).map(|bits| bits * scale),
-                None => number(bits),
-            }
-        }
-        Unit::Count => number(text),
-    }
 }
 
 #[cfg(test)]
@@ -334,7 +208,7 @@ mod tests {
             ("stale_requests:rate<0.1", Statistic::Rate),
             ("timeouts<1", Statistic::Value),
         ] {
-            assert_eq!(read(text).unwrap().statistic, statistic, "{text}");
+            assert_eq!(read(text).unwrap().figure.statistic, statistic, "{text}");
         }
     }
 

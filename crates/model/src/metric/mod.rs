@@ -22,9 +22,11 @@ pub use go_tool::GO_TOOL;
 /// Common prefix of all series.
 pub const PREFIX: &str = "hls_swarm_";
 
-/// Metrics of which neither a larger nor a smaller value is better.
-const NEITHER: [&str; 7] = [
+/// Metrics of which neither a larger nor a smaller value is better, or proves anything.
+const NEITHER: [&str; 8] = [
     "switches_up",
+    // One viewer decides it, and chance decides which.
+    "longest_stall",
     "peak_clients",
     "in_flight_at_stop",
     "stale_requests",

@@ -5,7 +5,6 @@ use std::path::Path;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_base::secrets::Secrets;
-use hls_swarm_base::sizing::Requirements;
 use hls_swarm_cli::layers::Given;
 use hls_swarm_cli::unit::{self, Word};
 use hls_swarm_os::output;
@@ -53,7 +52,7 @@ pub fn run(command: RenderCommand, given: Given) -> Result<Exit, Failure> {
         program: &program.to_string_lossy(),
         arguments: &arguments,
         environment: &variables(),
-        open_files: Requirements::of(plan.load.own_max_viewers()).open_files_limit,
+        open_files: plan.viewers.engine.requirements(plan.load.own_max_viewers()).open_files_limit,
     })?;
     output::print(&text).map(|()| Exit::Pass)
 }

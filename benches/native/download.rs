@@ -22,7 +22,7 @@ use crate::site::FILE_BYTES;
 
 const CONNECTIONS: usize = 8;
 /// How long one measurement takes.
-const LENGTH: Duration = Duration::from_secs(2);
+const LENGTH: Duration = Duration::from_millis(1500);
 const MARK: u32 = 256 << 10;
 
 /// A way to download.
@@ -191,6 +191,7 @@ fn client(url: &str) -> u64 {
         resolve: Vec::new(),
         names_per_viewer: false,
         mark: MARK,
+        most_connections: usize::MAX,
         headers: Vec::new(),
         policy: Box::new(|_| Ok(())),
     });

@@ -13,25 +13,43 @@ mod download;
 mod site;
 mod viewers;
 
+use std::path::Path;
+use std::time::Duration;
+
 use hls_swarm_test_support::nginx::Nginx;
+use hls_swarm_test_support::publisher::Publisher;
 
 use crate::download::Way;
+use crate::viewers::{Cost, MANY};
 
-/// Rounds of each comparison.
+/// Rounds of the comparison of downloads.
 const ROUNDS: usize = 5;
+/// Rounds of whole runs.
+const RUNS: usize = 3;
+/// The segments of the live stream.
+const SEGMENT: Duration = Duration::from_secs(2);
+const SEGMENT_BYTES: usize = 500_000;
 
 fn main() {
     let folder = tempfile::tempdir().unwrap();
-    site::fill(folder.path());
     let nginx: Nginx = site::serve(folder.path());
+    machine();
     downloads(&nginx);
-    viewers(&nginx, folder.path());
+    many_viewers(&nginx, folder.path());
+    ffmpeg(&nginx, folder.path());
+    machine();
+}
+
+/// Figures of a machine that has other work mean little; ratios of one run mean more.
+fn machine() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("{processors} processors, load average {}", load.trim());
 }
 
 fn downloads(nginx: &Nginx) {
     println!(
-        "{} rounds, interleaved; GB per second of one processor, and the ratio to the first in the same round",
-        ROUNDS
+        "{ROUNDS} rounds, interleaved; GB per second of one processor, and the ratio to the first in the same round"
     );
     for ways in [&Way::PLAIN[..], &Way::TLS[..]] {
         let mut rounds = vec![Vec::new(); ways.len()];
@@ -43,36 +61,70 @@ fn downloads(nginx: &Nginx) {
         let base = rounds.first().cloned().unwrap_or_default();
         for (way, figures) in ways.iter().zip(&rounds) {
             let ratios = figures.iter().zip(&base).map(|(own, base)| own / base);
-            println!(
-                "  {:<44} {:6.2}   {:5.2}",
-                way.name(),
-                median(figures.clone()),
-                median(ratios.collect())
-            );
+            println!("  {:<44} {:6.2}   {:5.2}", way.name(), median(figures.iter().copied()), median(ratios));
         }
     }
 }
 
-fn viewers(nginx: &Nginx, folder: &std::path::Path) {
-    let publisher = site::Publisher::start(folder);
-    let plain = format!("http://127.0.0.1:{}/live.m3u8", nginx.plain);
-    let tls = format!("https://127.0.0.1:{}/live.m3u8", nginx.tls);
-    println!("viewers of a live stream, segments of 2 s and {} KB", site::SEGMENT_BYTES / 1000);
-    for (name, url) in [("plain", &plain), ("TLS", &tls)] {
-        let one = viewers::native(url, 1);
-        let many = viewers::native(url, viewers::MANY);
-        let seconds = f64::from(viewers::MANY);
-        println!(
-            "  native, {name}: {:.1} us of processor time per viewer-second, {:.1} us per request, {:.1} KiB of memory per viewer",
-            (many.cpu_per_second - one.cpu_per_second) * 1e6 / (seconds - 1.0),
-            many.cpu_per_second * 1e6 / many.requests_per_second,
-            (many.pss_kib - one.pss_kib) / (seconds - 1.0),
-        );
+/// The cost of many viewers, plain and over TLS.
+fn many_viewers(nginx: &Nginx, folder: &Path) {
+    let publisher = Publisher::start(&folder.join("www"), SEGMENT, SEGMENT_BYTES);
+    let urls = [
+        ("plain", format!("http://127.0.0.1:{}/live.m3u8", nginx.plain)),
+        ("TLS", format!("https://127.0.0.1:{}/live.m3u8", nginx.tls)),
+    ];
+    let few = urls.each_ref().map(|(_, url)| viewers::native(url, viewers::FEW));
+    let mut many = [Vec::new(), Vec::new()];
+    for _ in 0..RUNS {
+        for ((_, url), costs) in urls.iter().zip(&mut many) {
+            costs.push(viewers::native(url, MANY));
+        }
     }
     drop(publisher);
+    println!(
+        "{MANY} viewers of a live stream, segments of {} s and {} KB; medians of {RUNS} runs, interleaved",
+        SEGMENT.as_secs(),
+        SEGMENT_BYTES / 1000
+    );
+    for (((name, _), few), costs) in urls.iter().zip(&few).zip(&many) {
+        let of = |figure: fn(&Cost) -> f64| median(costs.iter().map(figure));
+        let more = f64::from(MANY - viewers::FEW);
+        println!("  native, {name}");
+        println!(
+            "    processor time         {:6.1} us per viewer-second, {:.1} us per request",
+            of(|cost| cost.cpu_per_second) * 1e6 / f64::from(MANY),
+            of(|cost| cost.cpu_per_second / cost.requests_per_second) * 1e6
+        );
+        println!(
+            "    memory                 {:6.1} KiB per viewer, from {} to {MANY} viewers",
+            (of(|cost| cost.pss_kib) - few.pss_kib) / more,
+            viewers::FEW
+        );
+        println!(
+            "    memory of sockets      {:6.1} KiB per viewer at most, both ends ({:.0} of {:.0} MiB at which the kernel \
+             begins to save)",
+            of(|cost| cost.sockets_kib) / f64::from(MANY),
+            of(|cost| cost.sockets_kib) / 1024.0,
+            viewers::pressure_kib() / 1024.0
+        );
+        println!("    timers late, p99       {:6.1} ms", of(|cost| cost.late_ms));
+    }
 }
 
-fn median(mut figures: Vec<f64>) -> f64 {
+/// The cost of an FFmpeg viewer of a stream of the same bitrate.
+fn ffmpeg(nginx: &Nginx, folder: &Path) {
+    let encoder = viewers::Encoder::start(&folder.join("www"));
+    let cost = viewers::ffmpeg(&format!("http://127.0.0.1:{}/ffmpeg.m3u8", nginx.plain));
+    drop(encoder);
+    println!(
+        "  one FFmpeg viewer, plain: {:.0} us of processor time per viewer-second, {:.0} KiB of memory",
+        cost.cpu_per_second * 1e6,
+        cost.pss_kib
+    );
+}
+
+fn median(figures: impl Iterator<Item = f64>) -> f64 {
+    let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

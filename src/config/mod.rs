@@ -60,7 +60,7 @@ fn show(output: ShowArgs, run: RunArgs) -> Result<(), Failure> {
     warn(&unused_options::check(&args)?);
     let derived = Derived {
         ramp_seconds: plan.load.last_start().as_secs_f64(),
-        needs: Requirements::of(plan.load.own_max_viewers()),
+        needs: plan.viewers.engine.requirements(plan.load.own_max_viewers()),
     };
     Shown {
         program: "hls-swarm",
@@ -97,7 +97,7 @@ fn check(file: &Path) -> Result<(), Failure> {
         .and_then(|_| resolve(&args, &without_variables(&args)?))
         .map_err(|failure| failure.within(&name))?;
     warn(&unused_options::check(&args).map_err(|failure| failure.within(&name))?);
-    let Requirements { open_files, .. } = Requirements::of(plan.load.own_max_viewers());
     let viewers = plan.load.own_max_viewers();
+    let Requirements { open_files, .. } = plan.viewers.engine.requirements(viewers);
     output::print(&format!("{name}: valid: {viewers} viewers, {open_files} open files\n"))
 }

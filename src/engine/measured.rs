@@ -1,8 +1,10 @@
 //! From a transfer that the client of this program measured to an exchange of the statistics.
 
 use hls_swarm_client::head::CacheResult;
-use hls_swarm_client::{End, Transfer};
+use hls_swarm_client::{ConnectFailure, End, Transfer};
+use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Cache, Exchange, Kind, Outcome};
+use hls_swarm_model::metric::counters::Counter;
 
 use super::Session;
 
@@ -69,6 +71,14 @@ pub(crate) fn exchange(
         peer: Some((transfer.peer.ip(), transfer.peer.port())),
         local_port: transfer.local_port,
     }
+}
+
+/// The events of a connection that could not be made. A limit of this machine makes the run invalid.
+pub(crate) fn connect_failure(viewer: u32, failure: ConnectFailure) -> [Option<Event>; 2] {
+    let ConnectFailure { reason, timed_out, given_up_after_ns, handshake_left, exhausted } = failure;
+    let refused = Event::Counted { viewer, counter: Counter::Exhausted, events: 1 };
+    let failed = Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left };
+    [exhausted.then_some(refused), Some(failed)]
 }
 
 const fn outcome(end: End) -> Outcome {

@@ -186,8 +186,9 @@ impl Engine {
         stop: &CancellationToken,
     ) -> SessionEnd {
         match self {
-            Self::Ffmpeg(engine) => engine.play(context, session, stop).await,
-            Self::Command(engine) => engine.play(context, session, stop).await,
+            // Boxed, because native viewers are many and must not be as large.
+            Self::Ffmpeg(engine) => Box::pin(engine.play(context, session, stop)).await,
+            Self::Command(engine) => Box::pin(engine.play(context, session, stop)).await,
             Self::Native(engine) => engine.play(context, session, stop).await,
         }
     }

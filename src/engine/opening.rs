@@ -7,7 +7,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use hls_swarm_client::{ConnectFailure, Transfer};
+use hls_swarm_client::Transfer;
 use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_hls::request_target::RequestTarget;
 use hls_swarm_hls::selection::Selection;
@@ -52,12 +52,10 @@ pub(crate) async fn open(
         Ok(answer) => answer,
         Err(failure) => return Opening::Failed(failure.chain()),
     };
-    for ConnectFailure { reason, timed_out, given_up_after_ns, handshake_left } in &answer.connect_failures {
-        let reason = reason.clone();
-        let (timed_out, given_up_after_ns, handshake_left) =
-            (*timed_out, *given_up_after_ns, *handshake_left);
-        let event = Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left };
-        context.record(event).await;
+    for failure in &answer.connect_failures {
+        for event in measured::connect_failure(viewer, failure.clone()).into_iter().flatten() {
+            context.record(event).await;
+        }
     }
     for (bytes, tls) in answer.received.into_iter().zip([false, true]).filter(|(bytes, _)| *bytes > 0) {
         context.record(Event::Received { viewer, bytes, tls }).await;

@@ -174,6 +174,7 @@ fn settings(stream: &Stream, target_policy: TargetPolicy, proxies: Proxies) -> S
         resolve: stream.resolve.clone(),
         names_per_viewer: false,
         mark: 1,
+        most_connections: usize::MAX,
         headers: stream.headers.clone(),
         policy: Box::new(allowed),
     }

@@ -58,14 +58,9 @@ pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Fin
         // What a viewer does not need does not limit the number of viewers.
         have.unwrap_or(0).saturating_sub(own).checked_div(each).map_or_else(String::new, fewer)
     };
-    check(
-        "open files",
-        machine.open_files,
-        files,
-        |files| files.to_string(),
-        Limit::OpenFiles.raised_to(files, machine.service)
-            + &fits(machine.open_files, OWN_FILES, size.open_files),
-    );
+    let help = Limit::OpenFiles.raised_to(files, machine.service)
+        + &fits(machine.open_files, OWN_FILES, size.open_files);
+    check("open files", machine.open_files, files, |files| files.to_string(), help.clone());
     check(
         "processes",
         machine.processes,
@@ -98,7 +93,22 @@ pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Fin
         |entries| entries.to_string(),
         format!("sysctl -w net.netfilter.nf_conntrack_max={}", ports.saturating_mul(2)),
     );
+    if let Some(first) = findings.first_mut()
+        && machine.open_files.is_some_and(|have| have < files && have >= least_open_files(viewers, size))
+    {
+        let text =
+            format!("{}, of which they can share some by closing connections that are idle", first.text);
+        *first = Finding::warning("open files", text, help);
+    }
     findings
+}
+
+/// The open files with which viewers can play that close what is idle: a quarter of them may need all of their files at
+/// the same time.
+fn least_open_files(viewers: u32, size: &ViewerSize) -> u64 {
+    let n = u64::from(viewers);
+    let more = size.open_files.saturating_sub(size.least_open_files);
+    n * size.least_open_files + n / 4 * more + OWN_FILES
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -138,6 +148,22 @@ mod tests {
             "✗ open files: 20000 available, 20000100 needed for 1000000 viewers\n    \
              help: ulimit -n 20000100; or --clients 995, which fits"
         );
+    }
+
+    #[test]
+    fn viewers_that_can_share_open_files_may_have_fewer() {
+        let size = ViewerSize { open_files: 2, least_open_files: 1, processes: 0, ..SIZE };
+        for (viewers, mark) in
+            [(9_950, Mark::Good), (9_951, Mark::Warning), (15_920, Mark::Warning), (15_921, Mark::Bad)]
+        {
+            let findings = resources(viewers, &size, &MACHINE);
+            assert_eq!(
+                (findings[0].name, findings[0].mark),
+                ("open files", mark),
+                "{viewers}: {}",
+                findings[0]
+            );
+        }
     }
 
     #[test]

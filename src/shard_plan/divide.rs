@@ -6,16 +6,21 @@ use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::without_secrets;
-use hls_swarm_base::sizing::Requirements;
+use hls_swarm_base::sizing::{Requirements, ViewerSize};
 use hls_swarm_cli::program::{self, Stop};
 use hls_swarm_http::target_policy::ASK_ABOVE;
 
 use crate::cli::commands::PlanArgs;
+use crate::cli::run::EngineKind;
 use crate::cli::{self, Cli, MORE_ARGUMENTS};
+use crate::engine::{command, native};
 use crate::shard_plan::answer::ShardPlan;
 
-/// Processor time of a viewer, thousandths: twice the 109 ms in 24 s of docs/ffmpeg.md, for TLS.
-const CPU_PER_VIEWER: u64 = 9;
+/// Processor time of an FFmpeg viewer per second, microseconds: twice the 109 ms in 24 s of docs/ffmpeg.md, for TLS.
+/// Other players are counted alike, since nothing is known of them.
+const CPU_PER_VIEWER: u64 = 9_000;
+/// The same of a native viewer of 2 Mb/s: twice the 152 us over TLS of docs/native-viewers.md.
+const CPU_PER_NATIVE_VIEWER: u64 = 300;
 /// Processor time of hls-swarm itself, thousandths.
 const OWN_CPU: u64 = 100;
 /// Memory of the collector per report, and for everything else, in MiB. Not measured, but generous: without
@@ -39,7 +44,13 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
     let typed = flags_of_run(&flags)?;
     let pods = args.clients.div_ceil(args.per_pod);
     let max_viewers = args.clients.div_ceil(pods);
-    let needs = Requirements::of(max_viewers);
+    let (size, cpu) = match typed.run.viewers.engine {
+        Some(EngineKind::Native) => (native::VIEWER_SIZE, CPU_PER_NATIVE_VIEWER),
+        Some(EngineKind::Command) => (command::VIEWER_SIZE, CPU_PER_VIEWER),
+        _ if typed.run.viewers.player.is_some() => (command::VIEWER_SIZE, CPU_PER_VIEWER),
+        _ => (ViewerSize::FFMPEG, CPU_PER_VIEWER),
+    };
+    let needs = Requirements::with(max_viewers, &size);
     let consent = typed.run.action.yes || !typed.run.safety.allow_hosts.is_empty();
     Ok(ShardPlan {
         clients: args.clients,
@@ -48,7 +59,7 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
         ramp_rate: args.ramp_rate,
         stream_url: args.stream_url.clone(),
         flags,
-        cpu_millis: u64::from(max_viewers) * CPU_PER_VIEWER + OWN_CPU,
+        cpu_millis: (u64::from(max_viewers) * cpu).div_ceil(1000) + OWN_CPU,
         memory_mib: needs.memory_bytes.div_ceil(1 << 20),
         open_files: needs.open_files,
         collector_memory_mib: u64::from(pods) * REPORT_MIB + COLLECTOR_MIB,
@@ -89,6 +100,9 @@ mod tests {
         assert_eq!((even.pods, even.max_viewers, even.memory_mib, even.open_files), (20, 500, 9564, 10_100));
         let odd = plan(&["--clients=1001", "--per-pod=500"]).unwrap();
         assert_eq!((odd.pods, odd.max_viewers), (3, 334));
+        let native = plan(&["--clients=10000", "--per-pod=5000", "--extra-args=--engine native"]).unwrap();
+        assert_eq!((native.pods, native.open_files), (2, 10_100));
+        assert!(native.cpu_millis < even.cpu_millis && native.memory_mib < 300, "{native:?}");
         let few = plan(&["--clients=3"]).unwrap();
         assert_eq!((few.pods, few.max_viewers), (1, 3));
     }

@@ -1,6 +1,6 @@
 //! Native viewers in the same cases as FFmpeg viewers: their counts equal the servers' logs, request by request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use super::site::{Outcome, Site};
 use super::streams::count;
 use super::swarm::{Run, Swarm, seconds};
 use super::truth::Served;
+use hls_swarm_test_support::publisher::Publisher;
 
 const NATIVE: [&str; 2] = ["--engine", "native"];
 const INSECURE: [&str; 2] = ["--dangerous", "--insecure"];
@@ -44,14 +45,12 @@ fn assert_played(run: &Run, account: &Account<'_>, clients: u32) {
     assert_eq!(run.number("/viewers/starts"), run.number("/viewers/exits/success"), "{}", run.output);
     assert_eq!(run.number("/errors/connect"), 0);
     assert_eq!(run.rows.len(), clients as usize);
+    let mut counts = BTreeMap::<(u32, &str), usize>::new();
+    for pair in &account.whole {
+        *counts.entry((pair.served.viewer, pair.served.kind())).or_default() += 1;
+    }
     for viewer in 1..=clients {
-        let of = |kind: &str| {
-            account
-                .whole
-                .iter()
-                .filter(|pair| pair.served.viewer == viewer && pair.served.kind() == kind)
-                .count()
-        };
+        let of = |kind: &'static str| counts.get(&(viewer, kind)).copied().unwrap_or(0);
         assert!(of("segment") >= 6 && of("manifest") >= 1, "viewer {viewer}: {} segments", of("segment"));
     }
 }
@@ -231,12 +230,38 @@ fn native_idle_tls_connections_are_closed() {
     idle_connections_are_closed(true);
 }
 
-/// The server is down for 10 s; viewers go on when it is back.
+/// What a viewer saw, by a plain model of a buffer that knows only when nginx had served which segment.
+#[derive(Debug, Default)]
+struct Seen {
+    stalled: f64,
+    missing: f64,
+}
+
+impl Seen {
+    /// `arrivals`: time and number of each segment.
+    fn of(arrivals: &[(f64, u32)], segment: f64) -> Self {
+        let mut seen = Self::default();
+        let mut last: Option<(f64, u32)> = None;
+        for &(at, number) in arrivals {
+            let (empty_at, before) = last.unwrap_or((at, number - 1));
+            assert!(number > before, "segment {number} after {before}");
+            seen.stalled += (at - empty_at).max(0.0);
+            seen.missing += f64::from(number - before - 1) * segment;
+            last = Some((empty_at.max(at) + segment, number));
+        }
+        seen
+    }
+}
+
+/// The server is down for 10 s; viewers go on when it is back. Each stalls for as long as its buffer was too short, and
+/// misses what left the playlist meanwhile.
 #[test]
 fn native_ten_seconds_without_the_origin() {
-    let mut site = Site::start("", live);
-    let swarm = Swarm::start(&site.url("/s.m3u8"), 3, 32, &NATIVE);
-    thread::sleep(Duration::from_secs(8));
+    const VIEWERS: u32 = 40;
+    let mut site = Site::start("", |www: &Path| Publisher::start(www, Duration::from_secs(2), 4_000));
+    let arguments = [&NATIVE[..], &["--ramp-rate", "20", "--error-storm", "off"]].concat();
+    let swarm = Swarm::start(&site.url("/live.m3u8"), VIEWERS, 36, &arguments);
+    thread::sleep(Duration::from_secs(11));
     let gone = seconds();
     site.nginx.crash();
     thread::sleep(Duration::from_secs(10));
@@ -245,6 +270,8 @@ fn native_ten_seconds_without_the_origin() {
     let Outcome { run, served, mut known } = site.finish(swarm);
     known.outages = vec![gone..back];
     let account = settle("native, origin away for 10 s", &run, &served, &known);
+    let late = run.report["generator"]["max_lag_ms"].as_f64().unwrap() / 1000.0;
+    assert_eq!(run.rows.len(), VIEWERS as usize);
     for row in &run.rows {
         let after = account.whole.iter().filter(|pair| {
             pair.served.viewer == row.viewer
@@ -252,16 +279,41 @@ fn native_ten_seconds_without_the_origin() {
                 && pair.exchange.started > back + 5.0
         });
         assert!(after.count() >= 2, "viewer {} does not play again: {}", row.viewer, run.output);
+        let own: Vec<_> = served.iter().filter(|one| one.viewer == row.viewer).collect();
+        let segments = own.iter().filter(|one| one.kind() == "segment" && one.whole);
+        let arrivals: Vec<_> = segments.map(|one| (one.at(), number(&one.target).unwrap())).collect();
+        // From the request for the playlist to the end of the first segment, and no more than 300 ms later.
+        let complete = arrivals[0].0 - (own[0].at() - own[0].seconds.unwrap());
+        let startup = row.startup_seconds.unwrap();
+        assert!((complete - 0.05..complete + 0.3 + late).contains(&startup), "{row:?}: {complete}");
+        let seen = Seen::of(&arrivals, 2.0);
+        assert!(seen.stalled > 2.0, "the outage is longer than a buffer of three segments: {seen:?}");
+        assert!((row.stalled_seconds - seen.stalled).abs() < 0.15 + late, "{row:?}: {seen:?}");
+        assert!((row.missing_seconds - seen.missing).abs() < 0.01, "{row:?}: {seen:?}");
     }
-    assert!(run.number("/errors/connect") >= 3, "each viewer failed to connect: {}", run.output);
+    assert!(
+        run.number("/errors/connect") >= u64::from(VIEWERS),
+        "each viewer failed to connect: {}",
+        run.output
+    );
 }
 
-/// Hundreds of viewers in one process, and the same counts.
+/// Thousands of viewers in one process, and the same counts. Their segments are small, so that two processors serve
+/// and play them.
 #[test]
-fn native_three_hundred_viewers() {
-    let arguments = ["--ramp-rate", "100", "--ramp-jitter", "10ms"];
-    let site = Site::start("", live);
-    let (run, served) = native("300 viewers", site, "/s.m3u8", 300, 16, &arguments);
-    assert!(served.len() > 300 * 15, "{}", served.len());
-    assert_eq!(run.number("/generator/events_lost"), 0);
+fn native_two_thousand_viewers() {
+    const VIEWERS: u32 = 2000;
+    let arguments = ["--ramp-rate", "500", "--ramp-jitter", "10ms"];
+    let fill = |www: &Path| Publisher::start(www, Duration::from_secs(2), 4_000);
+    let site = Site::start("keepalive_requests 100000;", fill);
+    let arguments = [&NATIVE[..], &arguments].concat();
+    let Outcome { run, served, known } = site.play("/live.m3u8", VIEWERS, 18, &arguments);
+    let account = settle("native, 2,000 viewers", &run, &served, &known);
+    assert!(matches!(run.exit_code, Some(0 | 5)), "exit code {:?}: {}", run.exit_code, run.output);
+    assert_eq!(run.rows.len(), VIEWERS as usize);
+    let segments = account.whole.iter().filter(|pair| pair.served.kind() == "segment");
+    let played: BTreeSet<u32> = segments.map(|pair| pair.served.viewer).collect();
+    assert_eq!(played.len(), VIEWERS as usize, "all viewers play");
+    assert_eq!(run.number("/errors/connect") + run.number("/generator/events_lost"), 0);
+    assert_eq!(run.report["errors"]["rate"], 0.0, "{}", run.output);
 }

@@ -82,8 +82,13 @@ pub(crate) struct Row {
     pub(crate) viewer: u32,
     pub(crate) state: String,
     pub(crate) starts: u32,
+    pub(crate) startup_seconds: Option<f64>,
     #[serde(default)]
     pub(crate) media_seconds: f64,
+    #[serde(default)]
+    pub(crate) stalled_seconds: f64,
+    #[serde(default)]
+    pub(crate) missing_seconds: f64,
     pub(crate) requests: BTreeMap<String, u64>,
     pub(crate) bytes: BTreeMap<String, u64>,
     pub(crate) http_status: BTreeMap<u16, u64>,

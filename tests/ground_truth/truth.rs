@@ -43,6 +43,11 @@ impl Served {
         kind(self.name())
     }
 
+    /// When nginx had passed the response to the kernel, seconds since 1970.
+    pub(crate) fn at(&self) -> f64 {
+        self.order.0
+    }
+
     pub(crate) fn bytes(&self) -> u64 {
         self.head_bytes + self.body_bytes
     }

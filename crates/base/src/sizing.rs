@@ -17,6 +17,8 @@ pub const OWN_MEMORY: u64 = swarm::MEMORY_BYTES;
 pub struct ViewerSize {
     /// Open files of the viewer, and those of this program for it.
     pub open_files: u64,
+    /// Open files without which it cannot play. With fewer than `open_files`, it opens connections more often.
+    pub least_open_files: u64,
     /// Processes and threads, which share a limit.
     pub processes: u64,
     /// Private memory, bytes.
@@ -29,6 +31,7 @@ impl ViewerSize {
     /// An FFmpeg from a distribution.
     pub const FFMPEG: Self = Self {
         open_files: viewer::OPEN_FILES,
+        least_open_files: viewer::OPEN_FILES,
         processes: viewer::PROCESSES,
         memory_bytes: viewer::MEMORY_BYTES,
         local_ports: viewer::LOCAL_PORTS,
@@ -65,7 +68,7 @@ impl Requirements {
         Self {
             open_files,
             open_files_limit: open_files
-                .max(n * recommended::OPEN_FILES_PER_VIEWER + recommended::OPEN_FILES),
+                .max(n * recommended::OPEN_FILES_PER_VIEWER.min(size.open_files) + recommended::OPEN_FILES),
             processes: n * size.processes + OWN_PROCESSES,
             memory_bytes: n * size.memory_bytes + OWN_MEMORY,
             local_ports: n * size.local_ports,
@@ -84,6 +87,8 @@ mod tests {
             (Requirements::of(500).open_files, Requirements::of(500).open_files_limit),
             (10_100, 10_100)
         );
+        let native = ViewerSize { open_files: 2, least_open_files: 1, ..ViewerSize::FFMPEG };
+        assert_eq!(Requirements::with(10_000, &native).open_files_limit, 21_000);
         assert_eq!(Requirements::of(u32::MAX).processes, u64::from(u32::MAX) + 50);
     }
 }

@@ -193,11 +193,12 @@ impl<O: Observer> Client<O> {
         error
     }
 
-    /// A kept connection to the origin of `url`. Those that their peers have closed are dropped.
+    /// A kept connection to the origin of `url`: the one that was used last, as in browsers, so that the others
+    /// become old enough for their peers to close them. Those that their peers have closed are dropped.
     fn take_idle(&self, url: &Url) -> Option<Connection<O>> {
         let mut idle = self.idle.borrow_mut();
         idle.retain(|connection| connection.socket.is_quiet());
-        let place = idle.iter().position(|connection| connection.leads_to(url))?;
+        let place = idle.iter().rposition(|connection| connection.leads_to(url))?;
         Some(idle.remove(place))
     }
 
@@ -275,12 +276,10 @@ impl<'a, O: Observer> Flight<'a, O> {
             return self.broken(&error);
         }
         let timeout = self.client.shard.settings.timeout;
+        // The response cannot be there yet; to look for it would only cost a system call.
+        let mut pumped = Ok(Pumped::Blocked);
         loop {
-            let debt = self.client.pace.debt_ns();
-            if debt > 0 {
-                sleep(Duration::from_nanos(debt)).await;
-            }
-            match self.pump() {
+            match pumped {
                 Ok(Pumped::Blocked) => {
                     let idle = Duration::from_nanos(now_ns().saturating_sub(self.last_ns));
                     let Some(left) = timeout.checked_sub(idle).filter(|left| !left.is_zero()) else {
@@ -309,6 +308,11 @@ impl<'a, O: Observer> Flight<'a, O> {
                     return Err(FetchError::Malformed(error.to_string()));
                 }
             }
+            let debt = self.client.pace.debt_ns();
+            if debt > 0 {
+                sleep(Duration::from_nanos(debt)).await;
+            }
+            pumped = self.pump();
         }
     }
 
@@ -370,9 +374,15 @@ impl<'a, O: Observer> Flight<'a, O> {
         let Some((connection, Some(head))) = self.end(End::Complete) else {
             return Err(FetchError::Malformed("a response without a head".into()));
         };
-        if head.keep_alive && self.excess_bytes == 0 {
-            self.client.idle.borrow_mut().push(connection);
+        let mut idle = self.client.idle.borrow_mut();
+        let shard = &self.client.shard;
+        let has_room = idle.is_empty() || shard.connections.get() <= shard.settings.most_connections;
+        if head.keep_alive && self.excess_bytes == 0 && has_room {
+            // Vectors grow to four at first, and most viewers have one.
+            idle.reserve_exact(1);
+            idle.push(connection);
         }
+        drop(idle);
         Ok(Some(Arrived { head, started_ns, first_byte_ns, ended_ns, body_bytes }))
     }
 
@@ -405,8 +415,8 @@ impl<'a, O: Observer> Flight<'a, O> {
             return None;
         }
         let now = now_ns();
-        let info = connection.account();
         let read = self.response.head_bytes() + self.response.body_bytes();
+        let info = connection.account(read);
         if let (End::Complete, None, Some((_, received))) = (end, &connection.tls, info) {
             // A body with a length is read exactly: what follows it is still in the kernel.
             self.excess_bytes = self.excess_bytes.max(received.saturating_sub(read));

@@ -38,6 +38,7 @@ impl<O: Observer> Client<O> {
                 timed_out: false,
                 given_up_after_ns: Some(now_ns().saturating_sub(began_ns)),
                 handshake_left: false,
+                exhausted: false,
             })
         })
     }
@@ -60,11 +61,13 @@ impl<O: Observer> Client<O> {
             // The next connection tries the next address of a rule first.
             self.turn.set(turn.wrapping_add(1));
             let timed_out = error.kind() == io::ErrorKind::TimedOut;
-            ConnectFailure { timed_out, ..failed(format!("connect: {error}")) }
+            let exhausted = is_exhaustion(&error);
+            ConnectFailure { timed_out, exhausted, ..failed(format!("connect: {error}")) }
         })?;
         let connect_ns = Some(now_ns().saturating_sub(connecting_ns));
-        let mut connection =
-            Connection::new(socket, peer, url, self.next_number(), Rc::clone(&self.observer));
+        let (number, observer, shard) =
+            (self.next_number(), Rc::clone(&self.observer), Rc::clone(&self.shard));
+        let mut connection = Connection::new(socket, peer, url, number, observer, shard);
         connection.times = Times { dns_ns: answer.took_ns, connect_ns, tls_ns: None };
         if url.scheme() == "https" {
             if let Some(proxy) = proxy {
@@ -145,7 +148,19 @@ pub fn credentials(url: &Url) -> Option<String> {
 }
 
 fn failed(reason: String) -> ConnectFailure {
-    ConnectFailure { reason, timed_out: false, given_up_after_ns: None, handshake_left: false }
+    ConnectFailure {
+        reason,
+        timed_out: false,
+        given_up_after_ns: None,
+        handshake_left: false,
+        exhausted: false,
+    }
+}
+
+/// Whether a connection could not be made because this machine is at a limit, which is not the fault of the peer.
+fn is_exhaustion(error: &io::Error) -> bool {
+    let exhausted = [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| exhausted.contains(&code))
 }
 
 /// Connects to the first address that answers.
@@ -156,7 +171,8 @@ async fn race(addresses: &[IpAddr], port: u16, origin: Origin) -> io::Result<(So
     };
     let usable = |address: &IpAddr| origin.source.is_none_or(|source| source.is_ipv4() == address.is_ipv4());
     let mut rest = addresses.iter().copied().filter(usable).peekable();
-    let mut last = io::Error::from_raw_os_error(libc::EADDRNOTAVAIL);
+    let mut last =
+        io::Error::new(io::ErrorKind::AddrNotAvailable, "no address of the host fits the source address");
     let mut attempts = FuturesUnordered::new();
     loop {
         match rest.next() {

@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::head::Malformed;
 use crate::response::{Response, Sink, Want};
+use crate::shard::Shard;
 use crate::socket::{Socket, TcpInfo};
 use crate::tls::{Handshake, Session};
 use crate::transfer::Observer;
@@ -31,6 +32,7 @@ pub(crate) struct Connection<O: Observer> {
     pub(crate) socket: Socket,
     pub(crate) tls: Option<Box<Session>>,
     observer: Rc<O>,
+    shard: Rc<Shard>,
     host: Box<str>,
     port: u16,
     is_secure: bool,
@@ -84,12 +86,21 @@ impl From<Malformed> for Broken {
 }
 
 impl<O: Observer> Connection<O> {
-    pub(crate) fn new(socket: Socket, peer: SocketAddr, url: &Url, number: u32, observer: Rc<O>) -> Self {
+    pub(crate) fn new(
+        socket: Socket,
+        peer: SocketAddr,
+        url: &Url,
+        number: u32,
+        observer: Rc<O>,
+        shard: Rc<Shard>,
+    ) -> Self {
+        shard.connections.update(|connections| connections.saturating_add(1));
         Self {
             local_port: socket.local_port(),
             socket,
             tls: None,
             observer,
+            shard,
             host: url.host_str().unwrap_or_default().into(),
             port: url.port_or_known_default().unwrap_or_default(),
             is_secure: url.scheme() == "https",
@@ -252,9 +263,9 @@ impl<O: Observer> Connection<O> {
         self.socket.set_mark(rest, most);
     }
 
-    /// The kernel's facts, and the bytes received since the last call.
-    pub(crate) fn account(&mut self) -> Option<(TcpInfo, u64)> {
-        let info = self.socket.info()?;
+    /// The kernel's facts, and the bytes received since the last call, of which `read` were read.
+    pub(crate) fn account(&mut self, read: u64) -> Option<(TcpInfo, u64)> {
+        let info = self.socket.info(self.reported.saturating_add(read))?;
         let received = info.received.saturating_sub(self.reported);
         self.reported = self.reported.max(info.received);
         Some((info, received))
@@ -286,7 +297,8 @@ fn decrypted(
 
 impl<O: Observer> Drop for Connection<O> {
     fn drop(&mut self) {
-        if let Some((_, received)) = self.account()
+        self.shard.connections.update(|connections| connections.saturating_sub(1));
+        if let Some((_, received)) = self.account(0)
             && received > 0
         {
             self.observer.received(received, self.is_secure);

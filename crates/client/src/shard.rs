@@ -1,6 +1,6 @@
 //! What the viewers of one thread share.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,6 +44,9 @@ pub struct Settings {
     pub names_per_viewer: bool,
     /// The most bytes that a socket collects before its viewer is woken (SO_RCVLOWAT).
     pub mark: u32,
+    /// Connections from which on the thread keeps only one for each viewer that is idle; the others are closed after
+    /// their exchange.
+    pub most_connections: usize,
     /// Header fields of all requests, name and value.
     pub headers: Vec<(String, String)>,
     /// Decides whether a URL, of a redirect for example, may be requested.
@@ -65,6 +68,8 @@ pub struct Shard {
     pub(crate) settings: Settings,
     pub(crate) buffer: RefCell<Box<[u8]>>,
     pub(crate) names: Names,
+    /// Connections of all viewers.
+    pub(crate) connections: Cell<usize>,
     tls: OnceCell<Result<Arc<ClientConfig>, String>>,
 }
 
@@ -76,6 +81,7 @@ impl Shard {
             settings,
             buffer: RefCell::new(vec![0; BUFFER_BYTES].into()),
             names: Names::default(),
+            connections: Cell::new(0),
             tls: OnceCell::new(),
         })
     }

@@ -163,11 +163,13 @@ impl Socket {
     /// The kernel notes the state before it locks the socket to read its counters: a FIN that arrives in between
     /// is counted as a byte while the state does not show it yet. Where the state shows no FIN and a second read
     /// finds the same count, the state is younger than the first count and shows whether it includes one.
-    pub(crate) fn info(&self) -> Option<TcpInfo> {
+    ///
+    /// Usually one read is enough: if the count is `expected`, what was received and read, no FIN is among it.
+    pub(crate) fn info(&self, expected: u64) -> Option<TcpInfo> {
         const LOOKS: u32 = 4;
         let mut info = TcpInfo::read(self.fd())?;
         for _ in 1..LOOKS {
-            if info.has_fin() {
+            if info.has_fin() || info.received == expected {
                 break;
             }
             let before = info.received;

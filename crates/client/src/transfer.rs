@@ -87,6 +87,8 @@ pub struct ConnectFailure {
     pub given_up_after_ns: Option<u64>,
     /// Whether the viewer was stopped in the middle of the TLS handshake.
     pub handshake_left: bool,
+    /// Whether this machine was at a limit: of open files, local ports, or memory.
+    pub exhausted: bool,
 }
 
 /// The receiver of what a viewer's client measures. Calls come in the order of events.

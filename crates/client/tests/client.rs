@@ -74,6 +74,7 @@ fn settings(timeout_ms: u64) -> Settings {
         resolve: Vec::new(),
         names_per_viewer: false,
         mark: 64 << 10,
+        most_connections: usize::MAX,
         headers: Vec::new(),
         policy: Box::new(|url| {
             if url.host_str() == Some("forbidden.test") {
@@ -238,6 +239,59 @@ fn a_request_on_a_closed_connection_is_sent_again() {
         viewer.get(&url).await.unwrap();
         assert_eq!(viewer.ends(), [End::Complete; 2]);
         assert_eq!(viewer.notes.transfers.borrow()[1].connection, 2);
+    });
+}
+
+/// Answers every request on every connection, and reports each connection that is closed.
+fn serve_many() -> (SocketAddr, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (closed, received) = mpsc::channel();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, closed) = (stream.unwrap(), closed.clone());
+            thread::spawn(move || {
+                while head(&mut stream).is_some() {
+                    drop(stream.write_all(OK.as_bytes()));
+                }
+                let _ = closed.send(());
+            });
+        }
+    });
+    (address, received)
+}
+
+#[test]
+fn the_connection_that_was_used_last_is_used_again() {
+    let (address, closed) = serve_many();
+    in_runtime(async {
+        let viewer = viewer::<KeepBody>(settings(2000), None);
+        let url = format!("http://{address}/a");
+        let (one, other) = tokio::join!(viewer.get(&url), viewer.get(&url));
+        assert!(one.is_ok() && other.is_ok());
+        for _ in 0..3 {
+            viewer.get(&url).await.unwrap();
+        }
+        let transfers = viewer.notes.transfers.borrow();
+        let connections: Vec<u32> = transfers.iter().map(|transfer| transfer.connection).collect();
+        assert_ne!(connections[0], connections[1]);
+        assert!(connections[1..].iter().all(|connection| *connection == connections[1]), "{connections:?}");
+        assert!(closed.recv_timeout(Duration::from_millis(200)).is_err(), "both are kept");
+    });
+}
+
+#[test]
+fn a_viewer_keeps_one_connection_when_its_thread_has_many() {
+    let (address, closed) = serve_many();
+    in_runtime(async {
+        let viewer = viewer::<KeepBody>(Settings { most_connections: 1, ..settings(2000) }, None);
+        let url = format!("http://{address}/a");
+        let (one, other) = tokio::join!(viewer.get(&url), viewer.get(&url));
+        assert!(one.is_ok() && other.is_ok());
+        closed.recv_timeout(Duration::from_secs(2)).unwrap();
+        viewer.get(&url).await.unwrap();
+        let transfers = viewer.notes.transfers.borrow();
+        assert_eq!(transfers[2].connection, transfers[0].connection);
     });
 }
 

@@ -20,6 +20,7 @@ pub mod origin;
 pub mod other_work;
 pub mod processes;
 pub mod program;
+pub mod publisher;
 pub mod recorded;
 pub mod server;
 pub mod stream;

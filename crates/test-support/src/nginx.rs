@@ -134,7 +134,7 @@ fn configuration(folder: &Path, site: Site<'_>, plain: u16, tls: u16) -> String 
         if log_format.is_empty() { "off".to_owned() } else { format!("{folder}/access.log truth") };
     format!(
         "daemon off; worker_processes 1; {user} pid {folder}/nginx.pid; error_log {folder}/error.log;
-worker_rlimit_nofile 4096; events {{ worker_connections 2048; }}
+worker_rlimit_nofile 16384; events {{ worker_connections 8192; }}
 http {{
   {log_format}
   access_log {access_log};

@@ -29,8 +29,13 @@ const URL: &str = "{url}";
 const EXAMPLE: &str = "--player 'gst-launch-1.0 playbin3 uri={url} video-sink=fakesink audio-sink=fakesink'";
 
 /// The resources that one GStreamer needs (`playbin3` with a 1080p stream: 66 MiB, 15 threads); other players may need more.
-pub(crate) const VIEWER_SIZE: ViewerSize =
-    ViewerSize { open_files: 40, processes: 30, memory_bytes: 80 << 20, local_ports: 10 };
+pub(crate) const VIEWER_SIZE: ViewerSize = ViewerSize {
+    open_files: 40,
+    least_open_files: 40,
+    processes: 30,
+    memory_bytes: 80 << 20,
+    local_ports: 10,
+};
 
 /// A player's command line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,10 +31,9 @@ use super::viewer::RunContext;
 use super::{Session, SessionEnd};
 use crate::config::plan::Stream;
 
-/// The resources of one viewer: an estimate from the sizes of its parts (two connections with TLS, their buffers in the
-/// kernel, and its player), until `make bench-native` has measured them in a release build on a quiet machine.
+/// The resources of one viewer. Memory is what was measured over TLS (docs/native-viewers.md); without TLS it is a third.
 pub(crate) const VIEWER_SIZE: ViewerSize =
-    ViewerSize { open_files: 1, processes: 0, memory_bytes: 32 << 10, local_ports: 2 };
+    ViewerSize { open_files: 2, least_open_files: 1, processes: 0, memory_bytes: 32 << 10, local_ports: 2 };
 
 /// The planned configuration of native viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -70,15 +70,8 @@ impl Observer for Recorder {
     }
 
     fn connect_failed(&self, failure: ConnectFailure) {
-        let ConnectFailure { reason, timed_out, given_up_after_ns, handshake_left } = failure;
-        let viewer = self.session.viewer;
-        self.outbox.push(Event::ConnectFailed {
-            viewer,
-            reason,
-            timed_out,
-            given_up_after_ns,
-            handshake_left,
-        });
+        let events = measured::connect_failure(self.session.viewer, failure);
+        events.into_iter().flatten().for_each(|event| self.outbox.push(event));
     }
 
     fn received(&self, bytes: u64, tls: bool) {

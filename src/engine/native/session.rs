@@ -290,6 +290,7 @@ impl Viewing {
         let body = if is_playlist { Body::of_playlist() } else { Body::of_media() };
         let (client, own) = (Rc::clone(&self.client), Rc::clone(&tag));
         let future = Box::pin(async move { client.fetch(request, own, body).await });
+        self.under.reserve_exact(1);
         self.under.push(Under {
             id: fetch.request,
             kind: fetch.kind,

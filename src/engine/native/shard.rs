@@ -14,6 +14,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use hls_swarm_base::sizing::OWN_FILES;
 use hls_swarm_client as client;
 use hls_swarm_http::header_policy::HeaderPolicy;
 use hls_swarm_http::site_rules;
@@ -45,6 +46,14 @@ pub(super) fn mark(viewers: u32, pressure: Option<u64>) -> u32 {
     let (smallest, largest) = MARKS;
     let share = pressure.map_or(64 << 10, |pressure| pressure / 4 / u64::from(viewers.max(1)));
     u32::try_from(share.clamp(smallest, largest)).unwrap_or(u32::MAX)
+}
+
+/// Connections of one of `threads` threads from which on viewers keep only one each that is idle: three quarters of the
+/// files that this process may open. The rest is for viewers that need two at the same time.
+fn most_connections(open_files: Option<u64>, threads: usize) -> usize {
+    let Some(open_files) = open_files else { return usize::MAX };
+    let room = open_files.saturating_sub(OWN_FILES) / 4 * 3;
+    usize::try_from(room).unwrap_or(usize::MAX) / threads.max(1)
 }
 
 /// A session to be played.
@@ -86,6 +95,7 @@ struct Settings {
     resolve: Vec<Rule>,
     names_per_viewer: bool,
     mark: u32,
+    most_connections: usize,
     headers: Vec<(String, String)>,
     policy: TargetPolicy,
     header_policy: HeaderPolicy,
@@ -100,6 +110,7 @@ impl Shards {
         let viewers = context.plan.load.own_max_viewers();
         let stream = context.plan.streams.first();
         let mark = mark(viewers, machine::tcp_memory_pressure());
+        let most_connections = most_connections(machine::raise_open_files(0), threads());
         let jobs = (0..threads()).filter_map(|number| {
             let settings = Settings {
                 verify_tls: stream.verify_tls,
@@ -108,6 +119,7 @@ impl Shards {
                 resolve: stream.resolve.clone(),
                 names_per_viewer: config.resolve_per_viewer,
                 mark,
+                most_connections,
                 headers: stream.headers.clone(),
                 policy: context.plan.target_policy.clone(),
                 header_policy: stream.header_policy.clone(),
@@ -201,6 +213,7 @@ impl From<Settings> for client::Settings {
             resolve,
             names_per_viewer,
             mark,
+            most_connections,
             headers,
             policy,
             header_policy,
@@ -214,6 +227,7 @@ impl From<Settings> for client::Settings {
             resolve,
             names_per_viewer,
             mark,
+            most_connections,
             headers,
         }
     }

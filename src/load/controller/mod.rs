@@ -5,10 +5,10 @@
 //! leave first: the ramp down is the reverse of the ramp up, the remaining viewers have played from the beginning,
 //! and shards and streams stay in proportion. Viewers of an arrival process leave when their session is over.
 
+mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use hls_swarm_model::command::Command;
 use super::arrivals::Arrivals;
 use super::schedule::Step;
 use super::{Load, Shape};
+use slots::Slots;
 
 /// An action for the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +34,6 @@ pub enum Action {
     End,
 }
 
-/// The place of one viewer.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    /// When the viewer starts; `None` = it has started.
-    starts: Option<Duration>,
-    /// When the viewer's session ends; `None` = it has no end of its own.
-    until: Option<Duration>,
-    /// Whether the viewer was asked to stop and has not ended yet.
-    leaving: bool,
-    /// Whether the viewer's task has ended by itself: the stream was over, or the viewer failed permanently.
-    ended: bool,
-}
-
 type Steps = Peekable<Box<dyn Iterator<Item = (Duration, Step)> + Send>>;
 
 enum Progress {
@@ -60,7 +48,7 @@ pub struct LoadController {
     /// The beginnings of the remaining stages.
     stages: std::vec::IntoIter<(usize, Duration)>,
     next_stage: Option<(usize, Duration)>,
-    slots: BTreeMap<u32, Slot>,
+    slots: Slots,
     /// Difference between the wanted and the scheduled number of viewers, from manual changes.
     manual_changes: i64,
     /// Viewers to add (or, if negative, to remove) now, from manual changes to an arrival process.
@@ -94,7 +82,7 @@ impl LoadController {
             next_stage: stages.next(),
             stages,
             load: load.clone(),
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             manual_changes: 0,
             extra_viewers: 0,
             paused_at: None,
@@ -147,23 +135,14 @@ impl LoadController {
         let end = self.load.length;
         let shaped = [planned, stage, end].into_iter().flatten().min();
         let shaped = shaped.filter(|_| self.paused_at.is_none()).map(|at| at + paused_for);
-        let present = self.slots.values().filter(|slot| !slot.leaving);
-        let slots = present.filter_map(|slot| match slot.starts {
-            Some(_) if self.paused_at.is_some() => None,
-            Some(starts) => Some(starts),
-            None => slot.until,
-        });
-        shaped.into_iter().chain(slots).min()
+        let starts = self.slots.next_start().filter(|_| self.paused_at.is_none());
+        [shaped, starts, self.slots.next_end()].into_iter().flatten().min()
     }
 
     /// Records that a viewer's task has ended.
     pub fn gone(&mut self, viewer: u32) {
         let slot = self.slot_of(viewer);
-        match self.slots.get_mut(&slot) {
-            Some(gone) if gone.leaving => drop(self.slots.remove(&slot)),
-            Some(gone) => gone.ended = true,
-            None => {}
-        }
+        self.slots.gone(slot);
     }
 
     /// Applies a manual change of the load. Returns whether it changed anything.
@@ -179,7 +158,7 @@ impl LoadController {
             (Command::More(many), Progress::Arrivals { .. }) => self.extra_viewers += i64::from(many),
             (Command::Fewer(many), Progress::Arrivals { .. }) => {
                 self.extra_viewers -= i64::from(many);
-                return self.present() > 0;
+                return self.slots.present() > 0;
             }
             (Command::Pause, _) => match self.paused_at.take() {
                 None => self.paused_at = Some(now),
@@ -192,12 +171,11 @@ impl LoadController {
     /// Whether all viewers have ended and no more will start.
     #[must_use]
     pub fn is_over(&mut self) -> bool {
-        let all_ended = self.slots.values().all(|slot| slot.ended || slot.leaving);
-        all_ended
+        self.slots.all_ended()
             && self.paused_at.is_none()
             && match &mut self.progress {
                 Progress::Steps { steps, scheduled } => {
-                    !self.slots.is_empty() && *scheduled > 0 && steps.peek().is_none()
+                    self.slots.taken() > 0 && *scheduled > 0 && steps.peek().is_none()
                 }
                 Progress::Arrivals { .. } => false,
             }
@@ -212,17 +190,8 @@ impl LoadController {
         viewer.saturating_sub(1) / self.load.shard.of()
     }
 
-    /// The number of viewers that have started or are about to, without those that are leaving.
-    fn present(&self) -> usize {
-        self.slots.values().filter(|slot| !slot.leaving).count()
-    }
-
     fn end_sessions(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let finished = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| !slot.leaving && slot.until.is_some_and(|until| until <= now));
-        for slot in finished.map(|(number, _)| *number).collect::<Vec<_>>() {
+        for slot in self.slots.over(now) {
             self.stop_slot(slot, actions);
         }
     }
@@ -257,9 +226,9 @@ impl LoadController {
                 self.extra_viewers = self.extra_viewers.min(0);
                 self.stop_extra_viewers(actions);
                 for _ in 0..arrived {
-                    if self.slots.len() < most as usize {
+                    if self.slots.taken() < most as usize {
                         let until = now + session.length(chance());
-                        self.take_slot(now, Some(until));
+                        self.slots.take(now, Some(until));
                     } else {
                         actions.push(Action::Reject);
                     }
@@ -278,42 +247,26 @@ impl LoadController {
     ) {
         let Progress::Steps { scheduled, .. } = &self.progress else { return };
         let wanted = usize::try_from(i64::from(*scheduled) + self.manual_changes).unwrap_or(0);
-        while self.present() > wanted {
-            let Some(slot) = self.newest() else { break };
+        while self.slots.present() > wanted {
+            let Some(slot) = self.slots.newest() else { break };
             self.stop_slot(slot, actions);
         }
-        while may_start && self.present() < wanted {
-            self.take_slot(now + self.load.jitter.mul_f64(chance()), None);
+        while may_start && self.slots.present() < wanted {
+            self.slots.take(now + self.load.jitter.mul_f64(chance()), None);
         }
     }
 
     /// Stops the viewers that manual changes remove from an arrival process.
     fn stop_extra_viewers(&mut self, actions: &mut Vec<Action>) {
         for _ in 0..self.extra_viewers.min(0).unsigned_abs() {
-            self.newest().into_iter().for_each(|slot| self.stop_slot(slot, actions));
+            self.slots.newest().into_iter().for_each(|slot| self.stop_slot(slot, actions));
         }
         self.extra_viewers = self.extra_viewers.max(0);
     }
 
-    fn newest(&self) -> Option<u32> {
-        self.slots.iter().rev().find(|(_, slot)| !slot.leaving).map(|(number, _)| *number)
-    }
-
-    fn take_slot(&mut self, starts: Duration, until: Option<Duration>) {
-        let free = self.slots.keys().zip(0..).find(|(taken, slot)| *taken != slot);
-        let slot = free.map_or_else(|| u32::try_from(self.slots.len()).unwrap_or(u32::MAX), |(_, slot)| slot);
-        self.slots.insert(slot, Slot { starts: Some(starts), until, leaving: false, ended: false });
-    }
-
     fn stop_slot(&mut self, number: u32, actions: &mut Vec<Action>) {
-        let Some(slot) = self.slots.get_mut(&number) else { return };
-        let started = slot.starts.is_none();
-        if started {
+        if self.slots.leave(number) {
             actions.push(Action::Stop(self.load.shard.number(number)));
-        }
-        slot.leaving = true;
-        if slot.ended || !started {
-            self.slots.remove(&number);
         }
     }
 
@@ -321,11 +274,8 @@ impl LoadController {
         if self.paused_at.is_some() {
             return;
         }
-        for (number, slot) in &mut self.slots {
-            if slot.starts.is_some_and(|starts| starts <= now) {
-                slot.starts = None;
-                actions.push(Action::Start(self.load.shard.number(*number)));
-            }
+        for number in self.slots.start_due(now) {
+            actions.push(Action::Start(self.load.shard.number(number)));
         }
     }
 }

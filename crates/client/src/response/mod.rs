@@ -54,7 +54,7 @@ impl Sink for KeepBody {
 
     fn take(&mut self, bytes: &[u8]) {
         let room = self.most.saturating_sub(self.body.len()).min(bytes.len());
-        self.body.extend(bytes.iter().take(room));
+        self.body.extend_from_slice(bytes.get(..room).unwrap_or_default());
         self.is_cut |= room < bytes.len();
     }
 

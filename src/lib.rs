@@ -7,6 +7,7 @@ pub mod config;
 pub mod consent;
 pub mod engine;
 pub mod fetch;
+pub(crate) mod find_limit;
 pub mod generator_monitor;
 pub mod impair;
 pub mod load;

@@ -21,6 +21,8 @@ use hls_swarm_os::machine;
 
 use crate::config::plan::Plan;
 use crate::engine::viewer::{self, RunContext};
+use crate::find_limit;
+use crate::load::Shape;
 use crate::load::controller::{Action, LoadController};
 
 /// Failed sessions after which a run in which nothing has ever played is ended.
@@ -39,6 +41,8 @@ pub enum StopReason {
     AllGone,
     /// No viewer had played, and it was clear that none would.
     NothingPlays,
+    /// The search for the limit of the load (`--find-limit`) was over.
+    LimitFound(Box<find_limit::Result>),
     /// A threshold had failed for too long.
     ThresholdFailed(Criterion),
     /// The error rate exceeded its limit (`--error-storm`).
@@ -59,8 +63,12 @@ pub async fn supervise(
     let mut controller = LoadController::new(&context.plan.load);
     let mut viewers = Viewers::default();
     let mut aborted_by = std::pin::pin!(aborted_by(snapshots.clone()));
-    let mut error_rate_exceeded =
-        std::pin::pin!(error_rate_exceeded(snapshots.clone(), context.plan.error_rate_limit));
+    let searches = matches!(context.plan.load.shape, Shape::Search(_));
+    // A search raises the load until something fails.
+    let error_rate_limit = context.plan.error_rate_limit.filter(|_| !searches);
+    let mut error_rate_exceeded = std::pin::pin!(error_rate_exceeded(snapshots.clone(), error_rate_limit));
+    let (search_commands, mut changes) = mpsc::channel(1);
+    let mut limit_found = std::pin::pin!(limit_found(&context, snapshots.clone(), search_commands));
     let mut forbidden_host = std::pin::pin!(forbidden_host(snapshots.clone()));
     let mut nothing_plays =
         std::pin::pin!(nothing_plays(snapshots, context.plan.streams.first().timeout + STARTUP_MARGIN));
@@ -82,9 +90,14 @@ pub async fn supervise(
             criterion = &mut aborted_by => break StopReason::ThresholdFailed(criterion),
             criterion = &mut error_rate_exceeded => break StopReason::ErrorRateExceeded(criterion),
             () = &mut forbidden_host => break StopReason::ForbiddenHost,
+            found = &mut limit_found => break StopReason::LimitFound(Box::new(found)),
             () = at(next) => {}
             Some(viewer) = viewers.next_gone() => controller.gone(viewer),
-            Some(command) = commands.recv() => {
+            Some(command) = changes.recv() => {
+                controller.command(command, began.elapsed());
+            }
+            // The levels of a search are its own.
+            Some(command) = commands.recv(), if !searches => {
                 if is_possible(command, viewers.tasks.len(), &context.plan) && controller.command(command, began.elapsed()) {
                     context.record(Event::ManualChange { command, at_ns: now_ns() }).await;
                 }
@@ -95,6 +108,18 @@ pub async fn supervise(
     context.stop.cancel();
     while viewers.next_gone().await.is_some() {}
     reason
+}
+
+/// Searches for the limit of the load, if the plan asks for it.
+async fn limit_found(
+    context: &Arc<RunContext>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    commands: mpsc::Sender<Command>,
+) -> find_limit::Result {
+    match context.plan.load.shape {
+        Shape::Search(search) => find_limit::search(search, Arc::clone(context), snapshots, commands).await,
+        _ => std::future::pending().await,
+    }
 }
 
 /// Whether more viewers are allowed and the machine has open files for them; preflight has checked the planned

@@ -21,6 +21,8 @@ const VALUES: &[(&str, &str)] = &[
     ("stage", "60s:100"),
     ("arrival-rate", "2.5"),
     ("session", "exp:5m"),
+    ("at-least", "5"),
+    ("hold", "10s"),
     ("start-at", "2026-12-01T20:00:00Z"),
     ("shard", "1/3"),
     ("seed", "42"),
@@ -81,7 +83,7 @@ const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session"
 /// Flags that always have an effect, or whose effect depends on the stream or the machine
 /// (`unpaced` of a live stream). All others have a rule in `config::plan::unused_options`.
 const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream timeout target-duration insecure resolve \
-    source-ip bandwidth-cap engine player preset header-hosts viewer-memory viewer-env viewer-user \
+    find-limit source-ip bandwidth-cap engine player preset header-hosts viewer-memory viewer-env viewer-user \
     collector-token-file max-restarts skip-preflight allow-host error-storm \
     origin-metrics nginx-metrics segment-sizes-url threshold metrics report exchange-log collector tui log-format \
     verbose";
@@ -98,6 +100,7 @@ const SWITCHES: &[&str] = &[
     "ffmpeg-debug",
     "restart-on-stall",
     "resolve-per-viewer",
+    "find-limit",
     "check",
     "print-cmd",
     "skip-preflight",

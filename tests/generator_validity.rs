@@ -183,6 +183,30 @@ fn wrong_content_and_missing_segments_fail_an_invalid_run() {
 }
 
 #[test]
+fn stalls_because_we_were_late_do_not_count_against_the_stream() {
+    let origin = Origin::start(&["--embedded"]);
+    let url = format!("http://127.0.0.1:{}/stream.m3u8", origin.port());
+    let running = Swarm::new(&["--engine", "native", "--clients", "3", "--duration", "24s", &url]).start();
+    std::thread::sleep(Duration::from_secs(8));
+    // Longer than what a viewer of this stream has buffered.
+    running.signal(Signal::SIGSTOP);
+    std::thread::sleep(Duration::from_secs(9));
+    running.signal(Signal::SIGCONT);
+    let outcome = running.end();
+    assert_eq!(outcome.code(), 5, "{}\n{}", outcome.stdout, outcome.stderr);
+    let excluded = outcome.number("/stalls_excluded");
+    assert!(excluded >= 3.0, "{excluded} stalls were excluded\n{}", outcome.stdout);
+    assert_eq!(outcome.number("/viewers/stalled"), 0.0, "{}", outcome.stdout);
+    assert_eq!(outcome.number("/playback_time/rebuffering"), 0.0, "{}", outcome.stdout);
+    assert!(outcome.number("/quality/excluded_seconds") > 1.0, "{}", outcome.stdout);
+    assert!(
+        invalid_because(&outcome).contains("because this program was late"),
+        "{}",
+        invalid_because(&outcome)
+    );
+}
+
+#[test]
 fn what_the_server_did_fails_an_invalid_run() {
     // Most responses are 503, which no stopped viewer causes.
     let began = Instant::now();

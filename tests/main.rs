@@ -22,6 +22,7 @@ mod ffmpeg_capability;
 mod ffmpeg_log;
 mod field;
 mod field_table;
+mod find_limit;
 mod first_process;
 mod flags;
 mod generator_validity;

@@ -147,7 +147,7 @@ pub struct ActionArgs {
 #[command(next_help_heading = "Load")]
 #[serde(default)]
 pub struct LoadArgs {
-    /// Number of concurrent viewers; not used with --stage
+    /// Number of concurrent viewers; not used with --stage. With --find-limit the most that are tried
     #[arg(short, long, value_name = "N", default_value_t = CLIENTS as u32)]
     pub clients: u32,
     /// Viewers started per second
@@ -172,6 +172,16 @@ pub struct LoadArgs {
     #[arg(long, value_name = "LENGTH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Raise the load until a criterion fails, and find the most viewers that hold, up to --clients
+    #[arg(long)]
+    pub find_limit: bool,
+    /// With --find-limit: exit with 4 if fewer viewers hold
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<u32>,
+    /// With --find-limit: how long each level is held
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    pub hold: GoDuration,
     /// Start at this time: 2026-12-01T20:00:00Z, or 20:00 for the next time the clock shows it
     #[arg(long, value_name = "WHEN")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -289,7 +299,7 @@ pub struct ViewerArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub player: Option<String>,
     /// Algorithm by which native viewers choose among the variants: that of a player, or fixed, which stays with
-    /// the first one; not used with --variant. By default that of hls.js
+    /// the first one; not used with --variant. By default that of --preset
     #[arg(long, value_enum, value_name = "ALGORITHM")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abr: Option<AbrArg>,

@@ -134,7 +134,8 @@ impl Engine {
     pub fn playback_source(&self, stream: &Stream, selection: &Selection) -> PlaybackSource {
         match self {
             Self::Ffmpeg(engine) => engine.playback_source(stream, selection),
-            Self::Command(_) | Self::Native(_) => PlaybackSource::Arrivals,
+            Self::Command(_) => PlaybackSource::Arrivals,
+            Self::Native(engine) => engine.playback_source(stream),
         }
     }
 

@@ -33,6 +33,29 @@ pub enum Shape {
     Schedule(Schedule),
     /// By arrivals and the ends of sessions.
     Arrivals(Arrivals),
+    /// By a search for the largest number of viewers that holds.
+    Search(LimitSearch),
+}
+
+/// A search for the largest number of viewers that holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LimitSearch {
+    /// The most viewers that it may try.
+    pub cap: u32,
+    /// The number of viewers that have to hold.
+    pub at_least: Option<u32>,
+    /// How long each level is held.
+    pub hold: Duration,
+    /// Viewers started per second.
+    pub per_second: f64,
+}
+
+impl LimitSearch {
+    /// The number of viewers of the first level: few enough to do no harm.
+    #[must_use]
+    pub fn first(&self) -> u32 {
+        (self.cap / 32).max(1)
+    }
 }
 
 impl Load {
@@ -42,6 +65,7 @@ impl Load {
         match &self.shape {
             Shape::Schedule(schedule) => schedule.max_viewers(),
             Shape::Arrivals(arrivals) => arrivals.max_viewers,
+            Shape::Search(search) => search.cap,
         }
     }
 
@@ -56,7 +80,7 @@ impl Load {
     pub fn last_start(&self) -> Duration {
         match &self.shape {
             Shape::Schedule(schedule) => schedule.last_start() + self.jitter,
-            Shape::Arrivals(_) => Duration::ZERO,
+            Shape::Arrivals(_) | Shape::Search(_) => Duration::ZERO,
         }
     }
 
@@ -67,7 +91,7 @@ impl Load {
             Shape::Schedule(schedule) => {
                 schedule.asked().map(|(begin, from, stage)| (begin, from, stage.clone())).collect()
             }
-            Shape::Arrivals(_) => Vec::new(),
+            Shape::Arrivals(_) | Shape::Search(_) => Vec::new(),
         }
     }
 }

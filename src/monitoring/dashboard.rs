@@ -154,6 +154,35 @@ pub fn rows() -> Vec<Row> {
             ],
         ),
         (
+            "Quality of experience, of viewers whose players report it",
+            vec![
+                quantiles("Live latency by edge", "live_latency_by_edge_seconds", ""),
+                quantiles("Buffer length", "buffer_length_seconds", ""),
+                panel(
+                    "Bitrate played, whole run",
+                    "bps",
+                    [("{{instance}}", series("bitrate_played_bits_per_second"))],
+                ),
+                panel(
+                    "Stalls by reason, last minute",
+                    "short",
+                    [(
+                        "{{reason}}",
+                        format!("sum by (reason) (increase({}[1m]))", series("stalls_by_reason_total")),
+                    )],
+                ),
+                panel(
+                    "Rebuffering, and viewers without a stall, whole run",
+                    "percentunit",
+                    [
+                        ("rebuffering", max("rebuffering_ratio")),
+                        ("without a stall", format!("min({})", series("viewers_without_stall_ratio"))),
+                        ("excluded: we were late", max("excluded_stall_ratio")),
+                    ],
+                ),
+            ],
+        ),
+        (
             "Errors",
             vec![
                 panel(

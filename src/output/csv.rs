@@ -7,7 +7,8 @@ use hls_swarm_model::report::Report;
 /// The columns. Counts cover the step; gauges are those at its end.
 const HEAD: &str = "unix_seconds,second,step_seconds,target,active,playing,stalled,manifest_requests,\
 segment_requests,bytes,errors,segment_p50_seconds,segment_p95_seconds,segment_p99_seconds,cpu_percent,\
-own_cpu_percent,origin_cpu_percent,origin_transmit_bytes_per_second";
+own_cpu_percent,origin_cpu_percent,origin_transmit_bytes_per_second,bitrate_played,buffer_seconds,\
+live_latency_seconds";
 
 /// Renders the time series.
 #[must_use]
@@ -19,7 +20,7 @@ pub fn render(report: &Report) -> String {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
-            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\r\n",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\r\n",
             report.run.began_unix + point.second,
             point.second,
             series.step_seconds,
@@ -38,6 +39,9 @@ pub fn render(report: &Report) -> String {
             cell(point.own_cpu_percent),
             cell(point.origin_cpu_percent),
             cell(point.origin_transmit_bytes_per_second),
+            cell(point.bitrate_played),
+            cell(point.buffer_seconds),
+            cell(point.live_latency_seconds),
         );
     }
     text

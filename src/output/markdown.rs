@@ -8,7 +8,7 @@ use hls_swarm_model::snapshot::{Snapshot, capacity};
 use super::escape::markdown as safe;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
 use super::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use super::{events, generator, load};
+use super::{events, generator, load, quality};
 
 /// Number of reasons that are shown.
 const REASONS: usize = 5;
@@ -123,6 +123,9 @@ fn figures(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     match snapshot.stalls() {
         Some(stalls) => writeln!(out, "| Restarts, stalls | {}, {stalls} |", lifetimes.restarts)?,
         None => writeln!(out, "| Restarts | {} |", lifetimes.restarts)?,
+    }
+    for (label, value) in quality::rows(snapshot).iter().filter(|(label, _)| *label != "stalls") {
+        writeln!(out, "| {label} | {value} |")?;
     }
     if let Some(share) = snapshot.agreement.origin_requests {
         writeln!(out, "| Requests by viewers / by the origin's nginx | {share:.4} |")?;

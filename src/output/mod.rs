@@ -14,6 +14,7 @@ pub mod load;
 pub mod markdown;
 pub mod metrics_server;
 pub mod prometheus;
+pub mod quality;
 pub mod status;
 pub mod summary;
 

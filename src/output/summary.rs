@@ -9,7 +9,7 @@ use hls_swarm_model::verdict::Verdict;
 
 use super::escape::printable;
 use super::insight::{additional_edges, caches, edge_row, playlists};
-use super::{events, generator as condition, load};
+use super::{events, generator as condition, load, quality};
 
 /// Number of reasons that are shown.
 const REASONS: usize = 10;
@@ -176,6 +176,9 @@ fn playback(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
             "playback   not measured: this player does not report progress; viewers count as playing while media arrives"
         )?;
     }
+    for (label, value) in quality::rows(snapshot) {
+        writeln!(out, "           {label}: {value}")?;
+    }
     let exits = &lifetimes.exits;
     writeln!(out, "exits      {} success, {} error, {} signal", exits.success, exits.error, exits.signal)?;
     if let Some(uptime) = snapshot.uptime {
@@ -254,9 +257,6 @@ fn origin(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
 fn parts(out: &mut String, snapshot: &Snapshot) -> std::fmt::Result {
     if let Some(sessions) = load::sessions(&snapshot.lifetimes) {
         writeln!(out, "sessions   {sessions}")?;
-    }
-    if let Some(share) = snapshot.playback_time.rebuffering.filter(|_| snapshot.has_playback()) {
-        writeln!(out, "stalled    {:.3} % of the viewing time (rebuffering)", share * 100.0)?;
     }
     if let Some(changed) = load::manual_changes(&snapshot.manual_changes) {
         writeln!(out, "manual     {changed}")?;

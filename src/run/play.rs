@@ -12,7 +12,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::Snapshot;
-use hls_swarm_model::verdict::criteria::{aborted_by, judge};
+use hls_swarm_model::verdict::criteria::{aborted_by, judge, of_search};
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::terminal;
@@ -25,6 +25,7 @@ use crate::engine::probe::pipe;
 use crate::engine::viewer::{RunContext, StreamTarget};
 use crate::fetch::Fetcher;
 use crate::generator_monitor::{self, ViewerProcesses};
+use crate::load::Shape;
 use crate::output::exchange_log::ExchangeLog;
 use crate::output::{metrics_server, prometheus, status};
 use crate::preflight::Ready;
@@ -101,6 +102,10 @@ pub(crate) async fn play(
     };
     let files = context.plan.results.reports.clone();
     let thresholds = context.plan.thresholds.clone();
+    let at_least = match context.plan.load.shape {
+        Shape::Search(search) => search.at_least,
+        _ => None,
+    };
     drop(context);
     done.cancel();
     // The summary is printed on the normal screen.
@@ -115,6 +120,7 @@ pub(crate) async fn play(
         StopReason::ThresholdFailed(criterion) | StopReason::ErrorRateExceeded(criterion) => {
             aborted_by(verdict, criterion.clone())
         }
+        StopReason::LimitFound(found) => of_search(verdict, &found.0, at_least),
         _ => verdict,
     };
     let snapshot = Arc::unwrap_or_clone(last);
@@ -142,7 +148,8 @@ fn random(seed: u64, plan: &Plan) -> fastrand::Rng {
 /// The signal that ended the run before its planned end, if it has one.
 fn interrupted_by(stop_reason: &StopReason, plan: &Plan, shutdown: &Shutdown) -> Option<u8> {
     let signal = shutdown.signal()?;
-    let early = *stop_reason == StopReason::Asked && plan.load.length.is_some();
+    let has_end = plan.load.length.is_some() || matches!(plan.load.shape, Shape::Search(_));
+    let early = *stop_reason == StopReason::Asked && has_end;
     (early || shutdown.immediate.is_cancelled()).then_some(signal)
 }
 
@@ -170,6 +177,7 @@ fn describe(stop_reason: &StopReason) -> String {
         StopReason::Asked => "stopped on request",
         StopReason::AllGone => "all viewers had ended or failed permanently",
         StopReason::NothingPlays => "no viewer ever played",
+        StopReason::LimitFound(found) => return found.0.text(found.1),
         StopReason::ThresholdFailed(criterion) => {
             return format!("threshold no longer met: {}", criterion.limit);
         }

@@ -1,4 +1,4 @@
-//! The playback of FFmpeg viewers, compared with a model in Python that knows only what the origin sent. The origin
+//! The playback of FFmpeg viewers and of native viewers, compared with a model in Python that knows only what the origin sent. The origin
 //! fails on purpose: each viewer plays a stream that fails in its own way. ffmpeg and python3 must be installed:
 //! without them these tests fail, they do not skip.
 
@@ -24,6 +24,8 @@ const SITUATIONS: [&str; 9] =
     ["clean", "late", "missing", "cut", "html", "empty", "outage", "capped", "audio"];
 /// The same where the whole stream is there from the beginning.
 const VODS: [&str; 5] = ["vod", "vod_late", "vod_missing", "vod_html", "vod_capped"];
+/// The figures of a viewer with the buffer of a player.
+const FIELDS: [&str; 3] = ["startup", "stalled", "played"];
 /// Media that the origin has, seconds.
 const MEDIA: &str = "80";
 
@@ -85,8 +87,27 @@ struct Run {
     starts: BTreeMap<String, f64>,
 }
 
-/// One viewer on each of the streams `names` for `seconds`.
+/// One FFmpeg viewer on each of the streams `names` for `seconds`.
 fn run(names: &[&str], seconds: u32) -> Run {
+    let fake = FakeFfmpeg::playing(&format!(
+        "read up _ </proc/uptime; echo \"$up $*\" >>\"$(dirname \"$0\")/starts\"; exec {} \"$@\"",
+        real().display()
+    ));
+    let (outcome, sent) = play(names, seconds, &["--ffmpeg", &fake.path()]);
+    Run { outcome, sent, starts: starts(&fake) }
+}
+
+/// One native viewer on each stream for `seconds`. It sends its first request when it starts. A simple player begins with
+/// whole segments, as the model does; others begin at an exact position.
+fn run_native(seconds: u32) -> Run {
+    let (outcome, sent) = play(&SITUATIONS, seconds, &["--engine", "native", "--preset", "simple"]);
+    let start = |name: &str| (name.to_owned(), sent[name]["start"].as_f64().unwrap());
+    let starts = SITUATIONS.iter().map(|name| start(name)).collect();
+    Run { outcome, sent, starts }
+}
+
+/// What viewers saw, and what they were sent.
+fn play(names: &[&str], seconds: u32, engine: &[&str]) -> (Outcome, Value) {
     let folder = tempfile::tempdir().unwrap();
     segments(folder.path());
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
@@ -95,24 +116,22 @@ fn run(names: &[&str], seconds: u32) -> Run {
         Companion::start(python.arg(script("failing_origin.py")).arg(port.to_string()).arg(folder.path()));
     let log = || ask(port, "GET", "/log").ok();
     eventually("the origin answers", Duration::from_secs(20), || log().map(drop));
-    let fake = FakeFfmpeg::playing(&format!(
-        "read up _ </proc/uptime; echo \"$up $*\" >>\"$(dirname \"$0\")/starts\"; exec {} \"$@\"",
-        real().display()
-    ));
     let streams: Vec<String> =
         names.iter().map(|name| format!("http://127.0.0.1:{port}/{name}/live.m3u8")).collect();
     let streams: Vec<&str> = streams.iter().flat_map(|url| ["--stream", url]).collect();
-    let (clients, duration, path) = (names.len().to_string(), format!("{seconds}s"), fake.path());
+    let (clients, duration) = (names.len().to_string(), format!("{seconds}s"));
     let load = ["--clients", &clients, "--ramp-rate", "50", "--ramp-jitter", "0s", "--duration", &duration];
-    let more = ["--error-storm", "off", "--ffmpeg", &path];
-    let outcome = Swarm::new(&[&load[..], &more, &streams].concat()).run();
+    let outcome = Swarm::new(&[&load[..], &["--error-storm", "off"], engine, &streams].concat()).run();
     let sent = serde_json::from_slice(&log().unwrap().body).unwrap();
     drop(origin);
-    Run { outcome, sent, starts: starts(&fake) }
+    (outcome, sent)
 }
 
-/// Asserts that the figures `fields` of each viewer, and the media that it missed, equal those of the model.
-fn assert_equal_to_the_model(Run { outcome, sent, starts }: &Run, names: &[&str], fields: &[&str]) {
+/// Compares the figures `fields` of each viewer, and the media that it missed, with those of the model. Returns what the
+/// model finds.
+fn compared<'a>(run: &Run, names: &[&'a str], fields: &[&str]) -> BTreeMap<&'a str, Value> {
+    let Run { outcome, sent, starts } = run;
+    let mut models = BTreeMap::new();
     let began = starts.values().copied().fold(f64::INFINITY, f64::min);
     let end = began + outcome.number("/elapsed_seconds");
     let mut wrong = Vec::new();
@@ -128,12 +147,14 @@ fn assert_equal_to_the_model(Run { outcome, sent, starts }: &Run, names: &[&str]
             }
         }
         let (reported, truth) = (viewer("missing"), model["missing"].as_f64().unwrap());
+        models.insert(*name, model);
         println!("{name} missing: {reported:.3} reported, {truth:.3} sent");
         if (reported - truth).abs() > 0.001 {
             wrong.push(format!("{name}: {reported} s missing instead of {truth}"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", outcome.stdout);
+    models
 }
 
 #[test]
@@ -142,12 +163,12 @@ fn a_vod_is_played_with_the_buffer_of_a_player_or_its_stalls_are_not_judged() {
     let help = ffmpeg.args(["-hide_banner", "-h", "full"]).output().unwrap().stdout;
     let run = run(&VODS, 22);
     if String::from_utf8_lossy(&help).contains("-readrate_initial_burst") {
-        assert_equal_to_the_model(&run, &VODS, &["startup", "stalled", "played"]);
+        compared(&run, &VODS, &FIELDS);
         // 16 s of media are there when a segment is 9 s late.
         assert_eq!(run.outcome.number("/per_viewer/1/stalled_seconds"), 0.0, "{}", run.outcome.stdout);
         return;
     }
-    assert_equal_to_the_model(&run, &VODS, &["startup"]);
+    compared(&run, &VODS, &["startup"]);
     assert_eq!(run.outcome.report["source"]["playback"], "unbuffered");
     for threshold in ["rebuffering<1%", "stalls==0", "throughput_ratio>=98%"] {
         let folder = tempfile::tempdir().unwrap();
@@ -169,10 +190,47 @@ fn a_vod_is_played_with_the_buffer_of_a_player_or_its_stalls_are_not_judged() {
     }
 }
 
+/// What the players themselves report: stalls, their reasons, and what follows from them.
+#[test]
+fn native_viewers_report_what_a_model_finds_that_knows_only_what_was_sent() {
+    let run = run_native(24);
+    let models = compared(&run, &SITUATIONS, &FIELDS);
+    let outcome = &run.outcome;
+    let place = |name: &str| SITUATIONS.iter().position(|one| *one == name).unwrap();
+    for name in ["clean", "late", "outage", "audio"] {
+        let viewer = |field: &str| outcome.number(&format!("/per_viewer/{}/{field}", place(name)));
+        let (stalls, longest) = (viewer("stalls"), viewer("longest_stall_seconds"));
+        println!("{name}: {stalls} stalls, the longest of {longest} s; {}", models[name]);
+        assert_eq!(stalls, models[name]["stalls"].as_f64().unwrap(), "{name}\n{}", outcome.stdout);
+        assert!((longest - models[name]["longest"].as_f64().unwrap()).abs() < 0.3, "{name}: {longest}");
+    }
+    let stalls = |reason: &str| outcome.report.pointer(&format!("/quality/stalls/{reason}")).cloned();
+    println!("{}", outcome.report["quality"]);
+    assert!(stalls("slow-body").is_some() && stalls("connection").is_some(), "{}", outcome.stdout);
+    // Those that do not count are counted apart, and there is no other source of stalls.
+    let reasons = outcome.report["quality"]["stalls"].as_object().unwrap();
+    let all: f64 = reasons.values().map(|count| count.as_f64().unwrap()).sum();
+    assert_eq!(
+        all,
+        outcome.number("/viewers/stalled") + outcome.number("/stalls_excluded"),
+        "{}",
+        outcome.stdout
+    );
+    assert_eq!(outcome.report["source"]["playback"], "players");
+    let stalled_viewers = outcome.number("/viewers/stalled_viewers");
+    let expected = models.values().filter(|model| model["stalls"].as_f64() > Some(0.0)).count();
+    assert!((stalled_viewers - expected as f64).abs() <= 1.0, "{stalled_viewers} instead of {expected}");
+    // A live viewer begins three target durations behind the edge, and a segment of it is complete at once.
+    let behind = outcome.number("/latency_seconds/latency_by_edge/p50");
+    assert!((4.0..=14.0).contains(&behind), "{behind}");
+    assert!(outcome.number("/latency_seconds/first_media_byte/count") >= 8.0, "{}", outcome.stdout);
+    assert!(outcome.number("/latency_seconds/buffer/max") <= 14.0, "{}", outcome.stdout);
+}
+
 #[test]
 fn figures_equal_those_of_a_model_that_knows_only_what_was_sent() {
     let run = run(&SITUATIONS, 22);
-    assert_equal_to_the_model(&run, &SITUATIONS, &["startup", "stalled", "played"]);
+    compared(&run, &SITUATIONS, &FIELDS);
     let outcome = &run.outcome;
     // Whatever FFmpeg made of it, the viewers of bad content lost media, and the counts say so.
     assert!(outcome.number("/segments_bad_content") >= 6.0, "{}", outcome.stdout);

@@ -11,6 +11,8 @@ use super::exchange::{Exchange, Kind};
 use crate::listed::Rendition;
 use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
+use crate::seen::Seen;
+use crate::stats::StagePlan;
 
 /// The reason why a viewer's process ended, from the point of view of its life cycle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +164,16 @@ pub enum Event {
         /// Time when its last byte arrived, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },
+    /// The player of a viewer reports what it has seen. From its first report on, nothing about the viewer's playback is
+    /// derived from what arrived.
+    Seen {
+        /// The viewer.
+        viewer: u32,
+        /// Time of the report, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+        /// What it has seen in this session.
+        seen: Box<Seen>,
+    },
     /// A connection could not be made.
     ConnectFailed {
         /// The viewer.
@@ -237,6 +249,13 @@ pub enum Event {
     Stage {
         /// Its index, from 0.
         stage: usize,
+        /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
+        at_ns: u64,
+    },
+    /// A level of a search for the limit of the load begins; `None` = the one that is under way ends.
+    Level {
+        /// What is planned.
+        level: Option<StagePlan>,
         /// Time of the event, `CLOCK_MONOTONIC` nanoseconds.
         at_ns: u64,
     },

@@ -34,7 +34,7 @@ impl Run {
     #[must_use]
     pub fn player_name(&self) -> String {
         let ffmpeg = self.ffmpeg.as_ref().map(|version| format!("FFmpeg {version}"));
-        ffmpeg.or_else(|| self.player.clone()).unwrap_or_default()
+        ffmpeg.or_else(|| self.player.clone()).unwrap_or_else(|| "native viewers".to_owned())
     }
 
     /// The variant selection as it was typed.

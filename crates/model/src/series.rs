@@ -42,6 +42,15 @@ pub struct Point {
     /// Bytes per second that the origin's machine sent; absent unless scraped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin_transmit_bytes_per_second: Option<f64>,
+    /// Average BANDWIDTH of the media that was shown, bits per second; absent unless players report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bitrate_played: Option<f64>,
+    /// Average buffer of the viewers, seconds; absent unless players report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buffer_seconds: Option<f64>,
+    /// Average live latency of the viewers by the edge of their playlists, seconds; absent unless players report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_latency_seconds: Option<f64>,
 }
 
 /// Percentiles of one step, seconds.

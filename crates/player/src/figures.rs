@@ -31,6 +31,8 @@ pub struct Figures {
     pub switches_down: u32,
     /// Media that was skipped: never played.
     pub skipped: Duration,
+    /// The number of segments that were skipped, over all renditions.
+    pub skipped_segments: u64,
     /// The integral of the BANDWIDTH of the variant that was shown, over the media that was shown: bits.
     /// The quotient of it and `played` is the bitrate played, time-weighted.
     pub bits_played: f64,

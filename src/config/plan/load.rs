@@ -12,10 +12,12 @@ use crate::load::arrivals::{Arrivals, Session};
 use crate::load::schedule::{Schedule, Stage};
 use crate::load::shard::Shard;
 use crate::load::start_at::StartAt;
-use crate::load::{Load, Shape};
+use crate::load::{LimitSearch, Load, Shape};
 
 /// Shortest session.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
+/// Shortest time for which a level of a search is held.
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);
 
 /// Resolves the flags of the load.
 pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Load, Failure> {
@@ -25,6 +27,7 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Load,
         let shape = Shape::Schedule(Schedule::ramp(1, 1.0));
         return Ok(Load { shape, jitter, shard: Shard::default(), length: Some(CHECK) });
     }
+    refuse_with_search(args)?;
     let planned = Some(args.load.duration.0).filter(|duration| !duration.is_zero());
     let shape = shape(args, environment)?;
     let staged = match &shape {
@@ -41,6 +44,41 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Load,
         .help("use fewer shards or more viewers"));
     }
     Ok(load)
+}
+
+/// Refuses what contradicts a search, which decides by itself how many viewers there are and when the run ends.
+fn refuse_with_search(args: &RunArgs) -> Result<(), Failure> {
+    let load = &args.load;
+    if !load.find_limit {
+        return Ok(());
+    }
+    let other = [
+        (!load.stages.is_empty(), "--stage"),
+        (load.arrival_rate.is_some(), "--arrival-rate"),
+        (!load.duration.0.is_zero(), "--duration"),
+        (load.shard.is_some(), "--shard"),
+        (!args.results.abort_after.0.is_zero(), "--abort-after"),
+    ];
+    if let Some((_, flag)) = other.into_iter().find(|(given, _)| *given) {
+        let what = format!(
+            "--find-limit together with {flag}: the search decides how many viewers there are, and when"
+        );
+        return Err(
+            Failure::usage(what).help(format!("leave out {flag}; --clients is the most that are tried"))
+        );
+    }
+    if load.hold.0 < SHORTEST_HOLD {
+        let what = format!("invalid value \"{}\" for --hold: a level that short shows nothing", load.hold);
+        return Err(Failure::usage(what).help("pass at least 1s; 30s or more for a live stream"));
+    }
+    match load.at_least.filter(|least| *least > load.clients) {
+        Some(least) => Err(Failure::usage(format!(
+            "--at-least {least} with --clients {}: more than are tried",
+            load.clients
+        ))
+        .help("raise --clients, which is the most viewers that are tried")),
+        None => Ok(()),
+    }
 }
 
 fn shard(args: &RunArgs) -> Result<Shard, Failure> {
@@ -69,6 +107,14 @@ fn shape(args: &RunArgs, environment: &Environment) -> Result<Shape, Failure> {
             "invalid value \"{per_second}\" for --ramp-rate: the rate is out of range"
         ))
         .help("pass viewers per second, from 0.001 to 100000"));
+    }
+    if args.load.find_limit {
+        return Ok(Shape::Search(LimitSearch {
+            cap: clients,
+            at_least: args.load.at_least,
+            hold: args.load.hold.0,
+            per_second,
+        }));
     }
     if let Some(per_second) = args.load.arrival_rate {
         return arrivals(args, environment, per_second, clients).map(Shape::Arrivals);
@@ -202,12 +248,18 @@ mod tests {
     #[test]
     fn an_invalid_load_is_named_with_help() {
         type Change = fn(&mut RunArgs);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 11] = [
             (|a| a.load.shard = Some("3/3".into()), "\"3/3\" for --shard"),
             (
                 |a| (a.load.clients, a.load.shard) = (2, Some("2/3".into())),
                 "\"2/3\" for --shard: there are only 2 viewers",
             ),
+            (
+                |a| (a.load.find_limit, a.load.duration) = (true, "1m".parse().unwrap()),
+                "--find-limit together with --duration",
+            ),
+            (|a| (a.load.find_limit, a.load.hold) = (true, "1ms".parse().unwrap()), "for --hold"),
+            (|a| (a.load.find_limit, a.load.at_least) = (true, Some(11)), "--at-least 11 with --clients 10"),
             (|a| a.load.stages = vec!["1m:0".parse().unwrap()], "no --stage has a viewer"),
             (|a| a.load.stages = vec!["0:5".parse().unwrap()], "all stages together last 0 s"),
             (|a| a.load.session = Some("5m".into()), "without --arrival-rate"),

@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::sizing::ViewerSize;
 use hls_swarm_client::Proxies;
+use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_model::event::{EndClass, Event};
+use hls_swarm_model::snapshot::PlaybackSource;
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_player::{self as player, Preset, Variants};
 
@@ -53,6 +55,11 @@ impl Config {
     }
 }
 
+/// Whether viewers download every rendition, and play nothing.
+fn downloads_all(variants: Variants) -> bool {
+    variants == Variants::Fixed(VariantSelection::All)
+}
+
 /// Native viewers that are ready to play.
 #[derive(Debug)]
 pub struct Native {
@@ -64,6 +71,14 @@ pub struct Native {
 impl Native {
     pub(crate) const fn new(config: Config) -> Self {
         Self { config, shards: OnceLock::new() }
+    }
+
+    /// The source of the figures about playback of `stream`.
+    pub(crate) fn playback_source(&self, stream: &Stream) -> PlaybackSource {
+        match downloads_all(self.config.variants_of(stream)) {
+            true => PlaybackSource::Downloads,
+            false => PlaybackSource::Players,
+        }
     }
 
     /// Plays the viewer's stream once and returns when the session has ended; `stop` ends it.

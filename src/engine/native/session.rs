@@ -17,12 +17,13 @@ use hls_swarm_hls::playlist::media::EncryptionMethod;
 use hls_swarm_model::event::{EndClass, Event, ForbiddenBy};
 use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
+use hls_swarm_model::seen::Seen;
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::secrets;
-use hls_swarm_player::Player;
 use hls_swarm_player::interface::{
     EventKind, Fetch, FetchFailure, Input, Output, PlaybackFailure, RequestId, RequestKind, Role, Transfer,
 };
+use hls_swarm_player::{Player, State};
 
 use url::Url;
 
@@ -34,6 +35,8 @@ use crate::engine::SessionEnd;
 
 /// A timer that fires later than this keeps the viewer waiting.
 const LATE_AFTER: Duration = Duration::from_millis(5);
+/// How often a viewer reports what it sees, if it wakes up anyway. Changes of its state are reported at once.
+const REPORTS: Duration = Duration::from_secs(1);
 
 /// What a media playlist is to the player: its role, and the index of its variant.
 type Place = (Role, u16);
@@ -70,6 +73,8 @@ struct Viewing {
     /// Why the last request failed.
     last_error: Option<String>,
     viewer: u32,
+    /// When it reports what it sees next; `None` = never, because nothing is played.
+    report_at: Option<Duration>,
 }
 
 /// Plays until the stream has ended, playback has failed, or the viewer is stopped.
@@ -83,6 +88,8 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
         playlists: Rc::clone(&shared.playlists),
         pid: std::process::id(),
     });
+    // Where every rendition is downloaded, nothing is played.
+    let plays = !super::downloads_all(config.variants);
     let turn = viewer.saturating_sub(1) as usize;
     let client = Client::new(Rc::clone(&shared.client), recorder, user_agent, source, bits, turn);
     let mut viewing = Viewing {
@@ -99,7 +106,11 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
         failure: None,
         last_error: None,
         viewer,
+        report_at: plays.then_some(REPORTS),
     };
+    if plays {
+        shared.outbox.push(Event::Seen { viewer, at_ns: started_ns, seen: Box::new(Seen::nothing()) });
+    }
     let is_stopped = tokio::select! {
         biased;
         () = stop.cancelled() => true,
@@ -210,10 +221,33 @@ impl Viewing {
                     if let EventKind::PlaybackFailed { reason } = event.kind {
                         self.failure = Some(reason);
                     }
+                    // The state has changed.
+                    self.report_at = self.report_at.map(|at| at.min(now));
                 }
             }
         }
         self.outputs = outputs;
+        if self.report_at.is_some_and(|at| at <= now) {
+            self.report_at = Some(now + REPORTS);
+            self.report(now);
+        }
+    }
+
+    /// Reports what the viewer has seen.
+    fn report(&self, now: Duration) {
+        let snapshot = self.player.snapshot();
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let by_date = snapshot.latency_by_date(jiff::Timestamp::now());
+        let seen = Seen {
+            figures: self.player.figures(),
+            state: snapshot.state.unwrap_or(State::Starting),
+            stall: snapshot.stall.map(|(lasted, reason)| (ns(lasted), reason)),
+            buffer_ns: ns(snapshot.buffer),
+            latency_by_edge_ns: snapshot.latency_by_edge.map(ns),
+            latency_by_date_ns: by_date.map(|behind| i64::try_from(behind.as_nanos()).unwrap_or(i64::MAX)),
+        };
+        let at_ns = self.epoch.0.saturating_add(ns(now));
+        self.outbox.push(Event::Seen { viewer: self.viewer, at_ns, seen: Box::new(seen) });
     }
 
     fn fetch(&mut self, fetch: Fetch) {

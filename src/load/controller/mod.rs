@@ -69,6 +69,11 @@ impl LoadController {
                 Progress::Steps { steps: steps.peekable(), scheduled: 0 }
             }
             Shape::Arrivals(arrivals) => Progress::Arrivals { arrivals: arrivals.clone(), next: None },
+            // All changes are commands.
+            Shape::Search(_) => {
+                let steps: Box<dyn Iterator<Item = _> + Send> = Box::new(std::iter::empty());
+                Progress::Steps { steps: steps.peekable(), scheduled: 0 }
+            }
         };
         let stages: Vec<_> = load.stages().into_iter().map(|(begin, ..)| begin).enumerate().collect();
         let mut stages = stages.into_iter();

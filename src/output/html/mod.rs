@@ -31,6 +31,7 @@ pub fn render(report: &Report) -> String {
         main {
             (tiles(report))
             (tables::criteria(verdict))
+            (tables::quality(report))
             (tables::parts(report))
             (plots::plots(report))
             (tables::requests(report))

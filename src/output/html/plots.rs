@@ -69,6 +69,11 @@ pub(super) fn plots(report: &Report) -> Markup {
         curve("all processors busy", "three", 1.0, |p| p.cpu_percent),
         curve("this program, of one processor", "one", 1.0, |p| p.own_cpu_percent),
     ];
+    let bitrate = vec![curve("average of the viewers", "one", 1e-6, |p| p.bitrate_played)];
+    let media = vec![
+        curve("live latency by edge", "three", 1.0, |p| p.live_latency_seconds),
+        curve("buffer length", "one", 1.0, |p| p.buffer_seconds),
+    ];
     let origin = vec![curve("all processors busy", "three", 1.0, |p| p.origin_cpu_percent)];
     let sent = vec![curve("sent by its devices", "one", 8e-6, |p| p.origin_transmit_bytes_per_second)];
     let plots = [
@@ -77,6 +82,8 @@ pub(super) fn plots(report: &Report) -> Markup {
         plot("Segment latency, request to last byte", "ms", latency),
         plot("Errors", "/s", errors),
         plot("Requests", "/s", requests),
+        plot("Bitrate played", "Mbit/s", bitrate),
+        plot("Live latency and buffer", "s", media),
         plot("Load generator", "%", load),
         plot("Origin", "%", origin),
         plot("Origin, network", "Mbit/s", sent),

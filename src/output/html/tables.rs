@@ -7,7 +7,7 @@ use hls_swarm_model::verdict::Verdict;
 
 use crate::output::figures::{bytes, count, milliseconds};
 use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use crate::output::{events, generator, load};
+use crate::output::{events, generator, load, quality};
 
 /// Largest number of reasons and of edges that a table lists.
 const MAX_ROWS: usize = 30;
@@ -94,6 +94,12 @@ pub(super) fn parts(Report { snapshot, .. }: &Report) -> Markup {
         (table("Variants and renditions", &load::VARIANT, load::variants(snapshot).iter().map(named_figures)))
         @for sentence in load::exceeded_bandwidths(snapshot) { p { (sentence) } }
     }
+}
+
+/// Quality of experience; nothing if it was not measured.
+pub(super) fn quality(Report { snapshot, .. }: &Report) -> Markup {
+    let rows = quality::rows(snapshot);
+    table("Quality of experience", &["", ""], rows.iter().map(|(label, value)| named_figure(label, value)))
 }
 
 /// Requests by kind.

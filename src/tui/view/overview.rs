@@ -6,7 +6,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
 
 use hls_swarm_model::exchange::{Kind, Source};
-use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_model::snapshot::{Snapshot, Timing};
 use hls_swarm_model::stats::playback::SLOW;
 
 use super::state::{History, Point, all_errors};
@@ -114,12 +114,16 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
             if_measured(format!("{} in total", lifetimes.stalled)),
             now > 0,
         ),
-        row(
-            "drift s",
-            decimal(playback.average_drift_seconds, 1),
-            format!("max {}", decimal(playback.max_drift_seconds, 1)),
-            playback.high_drift > 0,
-        ),
+        match snapshot.quality.as_ref().and_then(|quality| quality.bitrate_played) {
+            // What players report shows more.
+            Some(bits) => row("bitrate", format!("{}bit/s", scaled(bits)), behind(snapshot), false),
+            None => row(
+                "drift s",
+                decimal(playback.average_drift_seconds, 1),
+                format!("max {}", decimal(playback.max_drift_seconds, 1)),
+                playback.high_drift > 0,
+            ),
+        },
         row(
             "restarts",
             lifetimes.restarts.to_string(),
@@ -129,6 +133,12 @@ fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
     ];
     frame.render_widget(Paragraph::new(load), left);
     frame.render_widget(Paragraph::new(health), right);
+}
+
+/// Live latency, for people.
+fn behind(snapshot: &Snapshot) -> String {
+    let latency = snapshot.latency[Timing::LatencyByEdge];
+    latency.map_or_else(String::new, |q| format!("live latency {:.1} s", q.p50))
 }
 
 /// Returns the errors on one line.

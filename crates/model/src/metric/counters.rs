@@ -25,6 +25,10 @@ pub enum SeenIn {
     Bodies,
     /// The model of playback.
     Playback,
+    /// The same model, where it follows from the segments that arrived.
+    Arrivals,
+    /// Players that report what they see.
+    Players,
 }
 
 /// The description of a counter.
@@ -81,7 +85,13 @@ counters! {
     SegmentsSkipped, Playback, "segments_skipped", "segments skipped";
     /// Segments that playback jumped over because the server had just listed them and did not have them: its response was
     /// an error, or something else than media.
-    SegmentsUnavailable, Playback, "segments_unavailable", "segments skipped that the server did not have";
+    SegmentsUnavailable, Arrivals, "segments_unavailable", "segments skipped that the server did not have";
+    /// Switches of viewers to a variant of higher BANDWIDTH.
+    SwitchesUp, Players, "switches_up", "switches up";
+    /// Switches of viewers to a variant of lower BANDWIDTH.
+    SwitchesDown, Players, "switches_down", "switches down";
+    /// Stalls that would not have been without the lateness of this program; they are not among the stalls.
+    StallsExcluded, Players, "stalls_excluded", "stalls because this program was late, excluded";
     /// Segments and initialization sections with a successful status whose body was something else, empty, or cut short.
     SegmentsBadContent, Bodies, "segments_bad_content", "segments with bad content";
     /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.

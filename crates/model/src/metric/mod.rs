@@ -23,13 +23,17 @@ pub use go_tool::GO_TOOL;
 pub const PREFIX: &str = "hls_swarm_";
 
 /// Metrics that need viewers with the buffer of a player.
-pub(crate) const NEED_BUFFER: [&str; 4] = ["stalls", "speed", "rebuffering", "throughput_ratio"];
+pub(crate) const NEED_BUFFER: [&str; 6] =
+    ["stalls", "speed", "rebuffering", "throughput_ratio", "longest_stall", "viewers_without_stall"];
 
 /// Metrics that need the playlists that viewers read.
 pub(crate) const NEED_PLAYLISTS: [&str; 3] = ["missing_media", "segments_skipped", "segments_unavailable"];
 
-/// Metrics of which neither a larger nor a smaller value is better.
-const NEITHER: [&str; 6] = [
+/// Metrics of which neither a larger nor a smaller value is better, or proves anything.
+const NEITHER: [&str; 8] = [
+    "switches_up",
+    // One viewer decides it, and chance decides which.
+    "longest_stall",
     "peak_clients",
     "in_flight_at_stop",
     "stale_requests",
@@ -283,6 +287,22 @@ fn timing(timing: Timing) -> Metric {
             "Round-trip times of connections as the kernel smooths them, at the end of each exchange",
             ":p95<100ms",
         ),
+        Timing::FirstMediaByte => {
+            ("first_media_byte", "From the start of a viewer to the first byte of a segment", ":p95<1s")
+        }
+        Timing::LatencyByEdge => (
+            "live_latency_by_edge",
+            "Live latency: from the playhead to the live edge by the playlist and its age, about once a second",
+            ":p95<10s",
+        ),
+        Timing::LatencyByDate => (
+            "live_latency_by_date",
+            "Live latency: from EXT-X-PROGRAM-DATE-TIME at the playhead to now, about once a second",
+            ":p95<10s",
+        ),
+        Timing::Buffer => {
+            ("buffer_length", "Media that a viewer had ahead of the playhead, about once a second", ":p5>2s")
+        }
         Timing::MinRtt => (
             "min_rtt",
             "The smallest round-trip time of the connection, at the end of each exchange",
@@ -317,6 +337,8 @@ pub mod criteria {
     pub const ERROR_RATE: &str = "error_rate";
     /// Stages that held a level and met the criteria.
     pub const STAGES: &str = "stages";
+    /// The most viewers that hold (`--find-limit`).
+    pub const LIMIT: &str = "limit";
     /// The error-rate limit.
     pub const ERROR_STORM: &str = "error_storm";
     /// Merged runs that passed.
@@ -345,7 +367,9 @@ fn built_in() -> impl Iterator<Item = Metric> {
         Unit::Count,
         "Connections that the stream led viewers to, and that are not allowed; every one fails the run.",
     );
-    share.into_iter().chain([time, hosts]).map(|(name, unit, help)| Metric {
+    let limit =
+        (criteria::LIMIT, Unit::Count, "The most viewers with which all criteria were met (--find-limit).");
+    share.into_iter().chain([time, hosts, limit]).map(|(name, unit, help)| Metric {
         unit,
         ..Metric::new(name, Type::Gauge, help, Read::Nothing).unexported()
     })

@@ -51,6 +51,16 @@ fn responses() -> Vec<Metric> {
             |s, _| by_status(s, 400),
         ),
         rows(
+            "stalls_by_reason_total",
+            Counter,
+            &["reason"],
+            "Stalls by reason, as players report them; own-lateness is ours, and counts as no stall.",
+            |s, _| {
+                let stalls = s.quality.iter().flat_map(|quality| &quality.stalls);
+                labelled(stalls.map(|(reason, count)| (reason.as_str(), *count)))
+            },
+        ),
+        rows(
             "client_exits_total",
             Counter,
             &["category"],

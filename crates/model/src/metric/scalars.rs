@@ -142,6 +142,27 @@ fn playback() -> Vec<Metric> {
             |s| s.playback_time.rebuffering.filter(|_| s.has_playback()),
         )
         .asked("rebuffering", Unit::Share, "<1%", Scope::Window),
+        gauge("longest_stall_seconds", "The longest stall of a viewer so far.", |s| {
+            Some(s.playback_time.longest_stall_seconds).filter(|_| s.has_playback())
+        })
+        .asked("longest_stall", Unit::Time, "<2s", Scope::WholeRun),
+        gauge(
+            "viewers_without_stall_ratio",
+            "Viewers that never stalled, as a share of the viewers that played.",
+            |s| s.share_without_stall(),
+        )
+        .asked("viewers_without_stall", Unit::Share, ">=95%", Scope::WholeRun),
+        gauge(
+            "bitrate_played_bits_per_second",
+            "Average BANDWIDTH of the media that was shown, weighted by time, whole run.",
+            |s| s.quality.as_ref()?.bitrate_played,
+        )
+        .asked("bitrate_played", Unit::Rate, ">2Mbit", Scope::WholeRun),
+        gauge(
+            "excluded_stall_ratio",
+            "Time stalled because this program was late, as a share of all viewing time; it counts as no stall.",
+            |s| s.excluded_share(),
+        ),
         counter(
             "missing_media_seconds_total",
             "Media that playback jumped over after the first frame, because it did not arrive whole.",

@@ -16,7 +16,7 @@ use hls_swarm_base::error::Failure;
 use super::exchange::Source;
 use super::run::Run;
 use super::series::Series;
-use super::snapshot::{Snapshot, Timing};
+use super::snapshot::{PlaybackSource, Snapshot, Timing};
 use super::stats::distribution::Distribution;
 use super::verdict::Verdict;
 use super::verdict::threshold::{Statistic, Timings};
@@ -78,6 +78,9 @@ impl Report {
         let mut document = serde_json::to_value(document)?;
         if !self.snapshot.has_playback() {
             leave_out_stalls(&mut document);
+            if self.snapshot.sources.playback == PlaybackSource::Downloads {
+                rows(&mut document, "/per_viewer").for_each(|row| remove(row, &PLAYED));
+            }
         }
         if inferred {
             leave_out_socket_bytes(&mut document);
@@ -85,6 +88,9 @@ impl Report {
         Ok(serde_json::to_string_pretty(&document)? + "\n")
     }
 }
+
+/// Figures of viewers that play what they download.
+const PLAYED: [&str; 3] = ["media_seconds", "startup_seconds", "missing_seconds"];
 
 /// Removes figures that were not measured, because they need viewers with the buffer of a player.
 fn leave_out_stalls(document: &mut Value) {
@@ -98,10 +104,11 @@ fn leave_out_stalls(document: &mut Value) {
     }
     remove(document, &["playback", "playback_time"]);
     if let Some(viewers) = document.get_mut("viewers") {
-        remove(viewers, &["stalled"]);
+        remove(viewers, &["stalled", "stalled_viewers"]);
     }
     for list in ["/stages", "/per_viewer", "/series/points"] {
-        rows(document, list).for_each(|row| remove(row, &["stalled", "stalled_seconds"]));
+        let figures = ["stalled", "stalls", "stalled_seconds", "longest_stall_seconds"];
+        rows(document, list).for_each(|row| remove(row, &figures));
     }
 }
 

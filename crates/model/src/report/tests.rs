@@ -272,8 +272,10 @@ const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/active_ratio", Rule::Between),
     ("/errors/rate", Rule::Derived),
     ("/errors/object_rate", Rule::Derived),
+    ("/playback_time/longest_stall_seconds", Rule::Larger),
     ("/playback_time/rebuffering", Rule::Derived),
     ("/playback_time/throughput_ratio", Rule::Derived),
+    ("/quality/bitrate_played", Rule::Derived),
     ("/agreement/kernel_bytes", Rule::Farther),
     ("/agreement/origin_requests", Rule::Derived),
     ("/agreement/segment_sizes", Rule::Derived),
@@ -319,6 +321,9 @@ const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/series/points/own_cpu_percent", Rule::Larger),
     ("/series/points/origin_cpu_percent", Rule::Larger),
     ("/series/points/origin_transmit_bytes_per_second", Rule::Larger),
+    ("/series/points/bitrate_played", Rule::Between),
+    ("/series/points/buffer_seconds", Rule::Between),
+    ("/series/points/live_latency_seconds", Rule::Between),
 ];
 
 /// The rules of percentiles and maxima, by the end of the path.

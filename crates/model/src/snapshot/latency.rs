@@ -28,12 +28,30 @@ pub enum Timing {
     Rtt,
     /// The smallest round-trip time of a connection, which is that of the path itself.
     MinRtt,
+    /// From the start of a viewer to the first byte of a segment, as its player reports it.
+    FirstMediaByte,
+    /// Live latency: from the playhead to the live edge by the playlist, sampled about once a second.
+    LatencyByEdge,
+    /// Live latency: from the date of the media that is shown to now, sampled about once a second.
+    LatencyByDate,
+    /// Media that a viewer had ahead of the playhead, sampled about once a second.
+    Buffer,
 }
 
 /// Timings by kind of object, and those that have none.
 const BY_KIND: usize = 3;
-const SINGLE: [Timing; 6] =
-    [Timing::Connect, Timing::Dns, Timing::TlsHandshake, Timing::Startup, Timing::Rtt, Timing::MinRtt];
+const SINGLE: [Timing; 10] = [
+    Timing::Connect,
+    Timing::Dns,
+    Timing::TlsHandshake,
+    Timing::Startup,
+    Timing::Rtt,
+    Timing::MinRtt,
+    Timing::FirstMediaByte,
+    Timing::LatencyByEdge,
+    Timing::LatencyByDate,
+    Timing::Buffer,
+];
 const TIMINGS: usize = BY_KIND * Kind::ALL.len() + SINGLE.len();
 
 impl Timing {
@@ -56,6 +74,10 @@ impl Timing {
             Self::Startup => BY_KIND * Kind::ALL.len() + 3,
             Self::Rtt => BY_KIND * Kind::ALL.len() + 4,
             Self::MinRtt => BY_KIND * Kind::ALL.len() + 5,
+            Self::FirstMediaByte => BY_KIND * Kind::ALL.len() + 6,
+            Self::LatencyByEdge => BY_KIND * Kind::ALL.len() + 7,
+            Self::LatencyByDate => BY_KIND * Kind::ALL.len() + 8,
+            Self::Buffer => BY_KIND * Kind::ALL.len() + 9,
         }
     }
 
@@ -72,6 +94,10 @@ impl Timing {
             Self::Startup => (None, "startup"),
             Self::Rtt => (None, "rtt"),
             Self::MinRtt => (None, "min_rtt"),
+            Self::FirstMediaByte => (None, "first_media_byte"),
+            Self::LatencyByEdge => (None, "latency_by_edge"),
+            Self::LatencyByDate => (None, "latency_by_date"),
+            Self::Buffer => (None, "buffer"),
         }
     }
 
@@ -91,6 +117,9 @@ impl Timing {
             Self::TlsHandshake => "tls".to_owned(),
             Self::Startup => "startup".to_owned(),
             Self::MinRtt => "smallest rtt".to_owned(),
+            Self::FirstMediaByte => "first media byte".to_owned(),
+            Self::LatencyByEdge => "latency by edge".to_owned(),
+            Self::LatencyByDate => "latency by date".to_owned(),
             _ => self.name().replace('.', " "),
         }
     }
@@ -209,6 +238,10 @@ const ENTRIES: &[&str] = &[
     "startup",
     "rtt",
     "min_rtt",
+    "first_media_byte",
+    "latency_by_edge",
+    "latency_by_date",
+    "buffer",
 ];
 
 /// Writes durations by part below each kind of object, and the others by themselves.

@@ -6,6 +6,7 @@ pub(crate) mod insight;
 pub(crate) mod latency;
 pub(crate) mod load;
 pub(crate) mod origin;
+pub(crate) mod quality;
 pub(crate) mod requests;
 pub(crate) mod trust;
 pub(crate) mod variant;
@@ -27,6 +28,7 @@ pub use insight::{
 pub use latency::{Buckets, Latency, LatencyError, PerTiming, Quantiles, Timing};
 pub use load::{ManualChange, ManualChanges, StageRow, StreamRow, capacity};
 pub use origin::{Gauge, Origin, SegmentSizes};
+pub use quality::Quality;
 pub use requests::{CacheResults, Errors, PerKind, Rates, THROUGHPUT_WINDOWS};
 pub use trust::{Agreement, Generator, PlaybackSource, Sources, Waits};
 pub use variant::{OTHER, VariantRow};
@@ -124,6 +126,9 @@ pub struct Snapshot {
     /// Playback time of the viewers.
     #[serde(default)]
     pub playback_time: PlaybackTime,
+    /// Quality of experience as players report it; absent where players do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<Quality>,
     /// The stages of the load that have begun.
     pub stages: Vec<StageRow>,
     /// The streams, if there are several.
@@ -170,19 +175,35 @@ impl Snapshot {
     /// no view may show them.
     #[must_use]
     pub fn has_playback(&self) -> bool {
-        self.sources.playback == PlaybackSource::Arrivals
+        self.sources.playback.has_buffer()
     }
 
     /// Whether it was measured which media was missing.
     #[must_use]
     pub fn knows_missing_media(&self) -> bool {
-        self.sources.playback != PlaybackSource::Inferred
+        !matches!(self.sources.playback, PlaybackSource::Inferred | PlaybackSource::Downloads)
     }
 
     /// Times that a viewer stalled, if that was measured.
     #[must_use]
     pub fn stalls(&self) -> Option<u64> {
         self.has_playback().then_some(self.lifetimes.stalled)
+    }
+
+    /// Viewers that played and never stalled, as a share of those that played; `None` if stalls were not measured.
+    #[must_use]
+    pub fn share_without_stall(&self) -> Option<f64> {
+        let Lifetimes { played, stalled_viewers, .. } = self.lifetimes;
+        let measured = self.has_playback() && played > 0;
+        measured.then(|| played.saturating_sub(stalled_viewers) as f64 / played as f64)
+    }
+
+    /// Stalled time that does not count because this program was late, as a share of all viewing time; `None` if it was
+    /// not measured.
+    #[must_use]
+    pub fn excluded_share(&self) -> Option<f64> {
+        let time = &self.playback_time;
+        self.quality.as_ref()?.excluded_share(time.viewed_seconds + time.stalled_seconds)
     }
 
     /// Playback now, if it was measured.
@@ -261,6 +282,7 @@ impl Merge for Snapshot {
             origin,
             generator,
             playback_time,
+            quality,
             stages,
             streams,
             variants,
@@ -301,6 +323,7 @@ impl Merge for Snapshot {
         self.generator.merge(generator);
         self.playback_time.merge(playback_time);
         self.playback_time = self.playback_time.with_ratios(self.expected_viewer_seconds);
+        Quality::merge_parts(&mut self.quality, quality);
         merge::rows(&mut self.stages, stages, |a, b| (a.stage, &a.name) == (b.stage, &b.name));
         self.stages.sort_by(|a, b| (a.stage, &a.name).cmp(&(b.stage, &b.name)));
         for (place, row) in streams.iter().enumerate() {

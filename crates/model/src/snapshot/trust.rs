@@ -21,6 +21,8 @@ pub struct Sources {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlaybackSource {
+    /// The players of the viewers, which know what they would have shown.
+    Players,
     /// The segments that arrived, and their durations in the playlists.
     #[default]
     #[serde(alias = "progress")]
@@ -32,6 +34,16 @@ pub enum PlaybackSource {
     /// FFmpeg's log shows which segments were requested, but not when they were complete, nor their durations. The same
     /// figures are unknown, and the media that was played is estimated.
     Inferred,
+    /// Every rendition is downloaded, and nothing is played.
+    Downloads,
+}
+
+impl PlaybackSource {
+    /// Whether viewers have the buffer of a player, so that an empty one is a stall.
+    #[must_use]
+    pub const fn has_buffer(self) -> bool {
+        matches!(self, Self::Players | Self::Arrivals)
+    }
 }
 
 /// A value that was inferred in one part is not measured as a whole.

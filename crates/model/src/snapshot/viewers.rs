@@ -36,6 +36,9 @@ pub struct Lifetimes {
     /// Times that the playback of a viewer stalled, because its buffer was empty.
     #[serde(default)]
     pub stalled: u64,
+    /// Viewers that stalled at least once.
+    #[serde(default)]
+    pub stalled_viewers: u64,
     /// Viewers that failed permanently: they are not started again.
     pub given_up: u64,
     /// Viewers that played at least once.
@@ -51,7 +54,7 @@ pub struct Lifetimes {
 
 merge_fields! { Exits { success, error, signal } }
 merge_fields! { Lifetimes {
-    arrived, ramped_down, rejected, expected, starts, restarts, stalled, given_up, played, killed, unseen,
+    arrived, ramped_down, rejected, expected, starts, restarts, stalled, stalled_viewers, given_up, played, killed, unseen,
     exits,
 } }
 
@@ -109,6 +112,9 @@ pub struct PlaybackTime {
     pub viewed_seconds: f64,
     /// Viewer-seconds in which playback stalled for lack of media, after the beginning.
     pub stalled_seconds: f64,
+    /// The longest stall of a viewer, seconds.
+    #[serde(default)]
+    pub longest_stall_seconds: f64,
     /// Media that was jumped over because it was missing, seconds.
     #[serde(default)]
     pub missing_seconds: f64,
@@ -146,7 +152,9 @@ impl PlaybackTime {
     pub fn since(&self, before: &Self) -> Self {
         Self {
             viewed_seconds: self.viewed_seconds - before.viewed_seconds,
-            stalled_seconds: self.stalled_seconds - before.stalled_seconds,
+            // The end of a stall may show that it does not count.
+            stalled_seconds: (self.stalled_seconds - before.stalled_seconds).max(0.0),
+            longest_stall_seconds: self.longest_stall_seconds,
             missing_seconds: self.missing_seconds - before.missing_seconds,
             unavailable_seconds: self.unavailable_seconds - before.unavailable_seconds,
             expected_media_seconds: self.expected_media_seconds - before.expected_media_seconds,
@@ -162,6 +170,7 @@ impl Merge for PlaybackTime {
         let Self {
             viewed_seconds,
             stalled_seconds,
+            longest_stall_seconds,
             missing_seconds,
             unavailable_seconds,
             expected_media_seconds,
@@ -170,6 +179,7 @@ impl Merge for PlaybackTime {
         } = other;
         self.viewed_seconds.merge(viewed_seconds);
         self.stalled_seconds.merge(stalled_seconds);
+        larger(&mut self.longest_stall_seconds, longest_stall_seconds);
         self.missing_seconds.merge(missing_seconds);
         self.unavailable_seconds.merge(unavailable_seconds);
         self.expected_media_seconds.merge(expected_media_seconds);
@@ -210,9 +220,15 @@ pub struct ViewerRow {
     /// Time from its start to its first frame, of the latest play of the stream, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_seconds: Option<f64>,
+    /// Times that its playback stalled.
+    #[serde(default)]
+    pub stalls: u64,
     /// Time for which its playback stalled after the first frame, seconds.
     #[serde(default)]
     pub stalled_seconds: f64,
+    /// The longest of these stalls, seconds.
+    #[serde(default)]
+    pub longest_stall_seconds: f64,
     /// Media that it jumped over because it was missing, seconds.
     #[serde(default)]
     pub missing_seconds: f64,

@@ -51,18 +51,23 @@ impl Distribution {
 
     /// Adds a duration in nanoseconds.
     pub fn add_ns(&mut self, nanos: u64) {
+        self.add_many_ns(nanos, 1);
+    }
+
+    /// Adds a duration in nanoseconds several times.
+    pub fn add_many_ns(&mut self, nanos: u64, times: u64) {
         let micros = nanos / 1000;
         if let Some(histogram) = &mut self.histogram {
             // It grows with what it is given; a duration of 2^63 µs, where it cannot, does not occur.
-            let _ = histogram.record(micros);
+            let _ = histogram.record_n(micros, u32::try_from(times).unwrap_or(u32::MAX));
         }
         self.max_us = self.max_us.max(micros);
-        self.sum_us = self.sum_us.saturating_add(micros);
+        self.sum_us = self.sum_us.saturating_add(micros.saturating_mul(times));
         let seconds = nanos as f64 / 1e9;
         // Counted in the first bucket that has room for it; the exposition adds them up.
         let bucket = self.bounds.partition_point(|bound| *bound < seconds);
         if let Some(count) = self.counts.get_mut(bucket) {
-            *count += 1;
+            *count += times;
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) mod lookup;
 pub(crate) mod origin;
 pub(crate) mod parts;
 pub mod playback;
+pub(crate) mod quality;
 pub(crate) mod rates;
 pub(crate) mod retransmits;
 pub mod series;
@@ -75,9 +76,14 @@ const SEGMENTS_KEPT: usize = 300;
 
 /// Zero for the counters whose events are seen, whatever the viewers are.
 fn measured(sources: &Sources) -> Counters {
-    let zero = |measured: bool, seen_in| if measured { Counters::zero(seen_in) } else { Counters::default() };
-    let playback = zero(sources.playback != PlaybackSource::Inferred, SeenIn::Playback);
-    playback.plus(&zero(sources.requests != Source::Log, SeenIn::Bodies))
+    let bodies =
+        if sources.requests != Source::Log { Counters::zero(SeenIn::Bodies) } else { Counters::default() };
+    let playback: &[SeenIn] = match sources.playback {
+        PlaybackSource::Downloads | PlaybackSource::Inferred => &[],
+        PlaybackSource::Players => &[SeenIn::Players, SeenIn::Playback],
+        PlaybackSource::Arrivals | PlaybackSource::Unbuffered => &[SeenIn::Playback, SeenIn::Arrivals],
+    };
+    playback.iter().fold(bodies, |counters, seen_in| counters.plus(&Counters::zero(*seen_in)))
 }
 
 /// The time for which an arrival may be on its way from the viewer to the statistics, nanoseconds.
@@ -225,6 +231,19 @@ impl Stats {
                     self.played(startup);
                 }
             }
+            Event::Seen { viewer, at_ns, seen } => {
+                if self.closed.is_none() {
+                    let window = &mut self.sliding_window;
+                    let note = |timing, nanos| {
+                        if let Some(window) = window {
+                            window.duration(timing, nanos);
+                        }
+                    };
+                    let startup = self.viewers.seen(viewer, at_ns, *seen, note);
+                    self.counters.merge(&self.viewers.quality.take_counted());
+                    self.played(startup);
+                }
+            }
             Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
                 let stopped = self.closed.is_some() || self.viewers.is_ramped_down(viewer);
                 let given_up_after_ns = if handshake_left && stopped { Some(0) } else { given_up_after_ns };
@@ -254,9 +273,11 @@ impl Stats {
             }
             Event::Rejected => self.viewers.rejected += 1,
             Event::Stage { stage, at_ns } => self.stage(stage, at_ns),
+            Event::Level { level, at_ns } => self.level(level, at_ns),
             Event::ManualChange { command, at_ns } => self.manual_changes(command, at_ns),
             Event::Closing { at_ns } => {
                 self.settle(at_ns);
+                self.viewers.settle_all();
                 self.stage_ends(at_ns);
                 self.history.close(self.elapsed(at_ns), self.totals());
                 self.closed = Some((at_ns, self.viewers.playback(), self.viewers.playing()));
@@ -276,7 +297,7 @@ impl Stats {
     /// Notes what the playback of a viewer has led to.
     fn played(&mut self, startup_ns: Option<u64>) {
         if let (Some(sliding_window), Some(nanos)) = (&mut self.sliding_window, startup_ns) {
-            sliding_window.startup(nanos);
+            sliding_window.duration(Timing::Startup, nanos);
         }
         self.counters.merge(&self.viewers.take_skipped());
     }
@@ -326,6 +347,7 @@ impl Stats {
             bytes: exchanges.bytes.total(),
             errors: exchanges.errors().failed,
             origin: self.origin_stats.load(),
+            quality: self.viewers.quality.over_time(),
             ..self.condition.totals()
         }
     }
@@ -333,14 +355,15 @@ impl Stats {
     /// The run over time and its whole distributions, for the report.
     #[must_use]
     pub fn recording(&self) -> Recording {
-        let own = [
-            (Timing::Startup.name(), &self.viewers.startup),
-            (UPTIME.to_owned(), &self.viewers.uptime),
-            (LAG.to_owned(), self.condition.lag_distribution()),
-        ];
+        let startup = (Timing::Startup, &self.viewers.startup);
+        let of_viewers =
+            [startup].into_iter().filter(|_| self.is_played()).chain(self.viewers.quality.distributions());
+        let own =
+            [(UPTIME.to_owned(), &self.viewers.uptime), (LAG.to_owned(), self.condition.lag_distribution())];
         let timings = self.exchanges.distributions().map(|(timing, times)| (timing.name(), times));
         let named = timings
             .chain(own)
+            .chain(of_viewers.map(|(timing, times)| (timing.name(), times)))
             .chain(self.insight.distributions())
             .chain(self.parts.histograms())
             .chain(self.variants.histograms());
@@ -388,15 +411,28 @@ impl Stats {
         }
     }
 
-    /// Latencies with the time that viewers needed to start up.
-    fn with_startup(&self, mut latency: Latency) -> Latency {
-        latency[Timing::Startup] = self.viewers.startup.quantiles();
+    /// Whether viewers play what they download.
+    fn is_played(&self) -> bool {
+        self.expectation.sources.playback != PlaybackSource::Downloads
+    }
+
+    /// Latencies with those that viewers, not exchanges, have.
+    fn with_those_of_viewers(&self, mut latency: Latency) -> Latency {
+        latency[Timing::Startup] = self.viewers.startup.quantiles().filter(|_| self.is_played());
+        for (timing, times) in self.viewers.quality.distributions() {
+            latency[timing] = times.quantiles();
+        }
         latency
     }
 
     fn buckets(&self) -> PerTiming<crate::snapshot::Buckets> {
         let mut buckets = self.exchanges.buckets();
-        buckets[Timing::Startup] = self.viewers.startup.buckets();
+        if self.is_played() {
+            buckets[Timing::Startup] = self.viewers.startup.buckets();
+        }
+        for (timing, times) in self.viewers.quality.distributions() {
+            buckets[timing] = times.buckets();
+        }
         buckets
     }
 
@@ -405,7 +441,7 @@ impl Stats {
         let exchanges = &self.exchanges;
         Snapshot {
             latency_buckets: self.buckets(),
-            latency: self.with_startup(exchanges.latency()),
+            latency: self.with_those_of_viewers(exchanges.latency()),
             latency_error: self.condition.latency_error(),
             insight: self.insight.insight(),
             ..self.figures(at_ns)
@@ -458,7 +494,9 @@ impl Stats {
             },
             origin,
             generator: self.condition.generator(),
-            playback_time: viewers.playback_time.with_ratios(self.due),
+            playback_time: viewers.playback_time().with_ratios(self.due),
+            quality: (self.expectation.sources.playback == PlaybackSource::Players)
+                .then(|| viewers.quality.figures()),
             stages: Vec::new(),
             streams: Vec::new(),
             variants: Vec::new(),

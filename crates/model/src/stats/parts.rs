@@ -148,6 +148,12 @@ impl Parts {
         }
     }
 
+    /// Adds a stage to the plan. Returns its index.
+    pub(crate) fn plan_another(&mut self, stage: StagePlan) -> usize {
+        self.plans.push(stage);
+        self.plans.len() - 1
+    }
+
     /// A stage begins; the one before has been closed.
     pub(crate) fn begin(&mut self, place: usize, before: Counted) {
         self.current = Some(Current { place, before, exchanges: Exchanges::new(self.timeout_ns) });
@@ -171,7 +177,7 @@ impl Parts {
             clients: plan.clients.into(),
             expected_viewer_seconds: due,
             active_ratio: (due > 0.0).then(|| (now.played - before.played) / due),
-            stalled: now.stalled - before.stalled,
+            stalled: now.stalled.saturating_sub(before.stalled),
             requests: part.requests,
             bytes: part.bytes,
             errors: part.errors(),

@@ -1,5 +1,7 @@
 //! The run over time: one point per second, in bounded memory however long the run is.
 
+use super::quality::OverTime;
+use crate::merge::average;
 use crate::series::{Percentiles, Point, Series};
 
 /// Points kept; past that, neighbors are joined and the step doubles.
@@ -22,6 +24,8 @@ pub struct Totals {
     pub(crate) samples: u64,
     /// The origin's load now: percent, and bytes per second sent.
     pub(crate) origin: (Option<f64>, Option<f64>),
+    /// What players report.
+    pub(crate) quality: OverTime,
 }
 
 /// The series so far.
@@ -84,6 +88,12 @@ impl History {
         let before = &self.before;
         let samples = now.samples.saturating_sub(before.samples);
         let mean = |sum: f64| (samples > 0).then(|| tenth(sum / samples as f64));
+        let quality = (now.quality, before.quality);
+        let average = |now: (f64, u64), before: (f64, u64)| {
+            let samples = now.1.saturating_sub(before.1);
+            (samples > 0).then(|| hundredth((now.0 - before.0) / samples as f64))
+        };
+        let shown = quality.0.played - quality.1.played;
         Point {
             second: self.step * self.series.step_seconds,
             target: now.target,
@@ -99,6 +109,9 @@ impl History {
             own_cpu_percent: mean(now.own_cpu - before.own_cpu),
             origin_cpu_percent: now.origin.0.map(tenth),
             origin_transmit_bytes_per_second: now.origin.1.map(f64::round),
+            bitrate_played: (shown > 0.0).then(|| ((quality.0.bits - quality.1.bits) / shown).round()),
+            buffer_seconds: average(quality.0.buffer, quality.1.buffer),
+            live_latency_seconds: average(quality.0.latency, quality.1.latency),
         }
     }
 
@@ -127,6 +140,10 @@ impl History {
 
 fn tenth(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
+}
+
+fn hundredth(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 fn percentiles(micros: &[u64]) -> Option<Percentiles> {
@@ -168,10 +185,13 @@ fn joined(one: &Point, other: &Point) -> Point {
     }
 }
 
-/// The same step of two runs: counts and gauges are added, percentiles and loads are the larger ones.
+/// The same step of two runs: counts and gauges are added, percentiles and loads are the larger ones, and averages are
+/// weighted by the viewers that play.
 #[must_use]
 pub fn added(one: &Point, other: &Point) -> Point {
     let larger = |a: Option<f64>, b: Option<f64>| a.into_iter().chain(b).reduce(f64::max);
+    let weights = (one.playing as f64, other.playing as f64);
+    let averaged = |a: Option<f64>, b: Option<f64>| average((a, weights.0), (b, weights.1));
     let latency = match (one.latency, other.latency) {
         (Some(a), Some(b)) => {
             Some(Percentiles { p50: a.p50.max(b.p50), p95: a.p95.max(b.p95), p99: a.p99.max(b.p99) })
@@ -197,6 +217,9 @@ pub fn added(one: &Point, other: &Point) -> Point {
             one.origin_transmit_bytes_per_second,
             other.origin_transmit_bytes_per_second,
         ),
+        bitrate_played: averaged(one.bitrate_played, other.bitrate_played),
+        buffer_seconds: averaged(one.buffer_seconds, other.buffer_seconds),
+        live_latency_seconds: averaged(one.live_latency_seconds, other.live_latency_seconds),
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Manual {
     pub(crate) stood: f64,
 }
 
-/// The durations of a stage. Viewers start up in the ramp before: that distribution is the whole run's.
+/// The durations of a stage. Viewers start up in the ramp before: what they report is the whole run's.
 struct StageTimings<'a> {
     part: &'a Exchanges,
     whole: &'a Stats,
@@ -30,10 +30,8 @@ struct StageTimings<'a> {
 
 impl Timings for StageTimings<'_> {
     fn statistic(&self, timing: Timing, statistic: Statistic) -> Option<f64> {
-        match timing {
-            Timing::Startup => self.whole.viewers.startup.statistic(statistic),
-            _ => self.part.distribution(timing)?.statistic(statistic),
-        }
+        let of_viewers = self.whole.viewers.distribution(timing);
+        of_viewers.or_else(|| self.part.distribution(timing))?.statistic(statistic)
     }
 }
 
@@ -56,11 +54,11 @@ impl Stats {
             elapsed: self.elapsed(at_ns),
             due: self.due,
             played: self.played,
-            stalled: self.viewers.lifetimes.stalled,
+            stalled: self.viewers.stalls_begun(),
             given_up: self.viewers.lifetimes.given_up,
             restarts: self.viewers.lifetimes.restarts,
             counters: self.counters,
-            playback_time: self.viewers.playback_time,
+            playback_time: self.viewers.playback_time(),
         }
     }
 
@@ -69,6 +67,16 @@ impl Stats {
         self.settle(at_ns);
         self.stage_ends(at_ns);
         self.parts.begin(place, self.counted(at_ns));
+    }
+
+    /// Begins a stage that was not planned before, and ends the one before; `None` only ends it.
+    pub(crate) fn level(&mut self, level: Option<StagePlan>, at_ns: u64) {
+        self.settle(at_ns);
+        self.stage_ends(at_ns);
+        if let Some(level) = level {
+            let place = self.parts.plan_another(level);
+            self.parts.begin(place, self.counted(at_ns));
+        }
     }
 
     /// Ends the current stage, if there is one.
@@ -86,7 +94,7 @@ impl Stats {
             counters: part.counters.plus(&now.counters.since(&before.counters)),
             cache: part.cache,
             // Viewers start up in the ramp before: that figure is the whole run's.
-            latency: self.with_startup(part.latency()),
+            latency: self.with_those_of_viewers(part.latency()),
             errors: part.errors(),
             active_ratio: row.active_ratio,
             expected_viewer_seconds: row.expected_viewer_seconds,

@@ -27,6 +27,93 @@ pub(crate) fn stats(target_clients: u32) -> Stats {
     })
 }
 
+/// The report of a player that began 10 s ago.
+fn seen(change: impl FnOnce(&mut crate::seen::Seen)) -> Box<crate::seen::Seen> {
+    let mut seen = crate::seen::Seen::nothing();
+    seen.figures.startup = Some(std::time::Duration::from_millis(500));
+    seen.figures.played = std::time::Duration::from_secs(9);
+    seen.state = hls_swarm_player::State::Playing;
+    change(&mut seen);
+    Box::new(seen)
+}
+
+#[test]
+fn what_players_report_is_their_playback() {
+    use hls_swarm_player::State;
+    use hls_swarm_player::interface::StallReason;
+    let sources =
+        Sources { requests: Source::Native, bytes: Source::Native, playback: PlaybackSource::Players };
+    let mut stats = Stats::new(Expectation { sources, ..stats(2).expectation });
+    for viewer in 1..=2 {
+        stats.apply(Event::Arrived { viewer, at_ns: 0 });
+        stats.apply(Event::Started { viewer, generation: 1, at_ns: 0 });
+        let nothing = Box::new(crate::seen::Seen::nothing());
+        stats.apply(Event::Seen { viewer, at_ns: 0, seen: nothing });
+        // What arrives is not counted a second time.
+        stats.apply(Event::Exchange(Box::new(arrived(viewer, 1, SECOND))));
+    }
+    assert_eq!((stats.nothing_played(), stats.snapshot(SECOND).playing_clients), (true, 0));
+    stats.apply(Event::Seen {
+        viewer: 1,
+        at_ns: 10 * SECOND,
+        seen: seen(|seen| seen.buffer_ns = 2 * SECOND),
+    });
+    let stalled = seen(|seen| {
+        seen.figures.stalled = std::time::Duration::from_secs(1);
+        (seen.state, seen.stall) = (State::Stalled, Some((SECOND, StallReason::SlowBody)));
+    });
+    stats.apply(Event::Seen { viewer: 2, at_ns: 10 * SECOND, seen: stalled });
+    stats.settle(12 * SECOND);
+    let snapshot = stats.snapshot(12 * SECOND);
+    assert_eq!((snapshot.playing_clients, snapshot.playback.stalled_now), (1, 1));
+    // One played on, and the other one stalled on. Its stall is not over, so it is not known what it was.
+    let time = snapshot.playback_time;
+    assert_eq!((time.viewed_seconds, time.stalled_seconds, time.longest_stall_seconds), (20.0, 3.0, 3.0));
+    assert_eq!((snapshot.stalls(), snapshot.share_without_stall()), (Some(0), Some(1.0)));
+    // It was ours: it does not count, and is counted apart.
+    let own = seen(|seen| {
+        seen.figures.stalled_own = std::time::Duration::from_secs(3);
+        seen.figures.stalls[StallReason::OwnLateness.index()] = 1;
+    });
+    stats.apply(Event::Seen { viewer: 2, at_ns: 12 * SECOND, seen: own });
+    let snapshot = stats.snapshot(12 * SECOND);
+    assert_eq!((snapshot.playback_time.stalled_seconds, snapshot.stalls()), (0.0, Some(0)));
+    assert_eq!(snapshot.counters[Counter::StallsExcluded], Some(1));
+    assert_eq!(snapshot.excluded_share(), Some(3.0 / 23.0));
+    // A stall under way at the end is one.
+    let stalled =
+        seen(|seen| (seen.state, seen.stall) = (State::Stalled, Some((SECOND, StallReason::Missing))));
+    stats.apply(Event::Seen { viewer: 1, at_ns: 14 * SECOND, seen: stalled });
+    stats.apply(Event::Closing { at_ns: 15 * SECOND });
+    let snapshot = stats.snapshot(16 * SECOND);
+    assert_eq!((snapshot.stalls(), snapshot.share_without_stall()), (Some(1), Some(0.5)));
+    assert_eq!(snapshot.quality.unwrap().stalls["missing"], 1);
+    assert_eq!(snapshot.latency[Timing::Startup].map(|q| (q.count, q.p50)), Some((2, 0.5)));
+}
+
+#[test]
+fn a_run_that_plays_nothing_has_no_quality_of_experience() {
+    let sources = Sources { playback: PlaybackSource::Downloads, ..stats(1).expectation.sources };
+    let mut stats = Stats::new(Expectation { sources, ..stats(1).expectation });
+    stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
+    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
+    stats.apply(Event::Exchange(Box::new(arrived(1, 1, SECOND))));
+    let snapshot = stats.snapshot(20 * SECOND);
+    assert_eq!((snapshot.stalls(), snapshot.quality.clone(), snapshot.lifetimes.played), (None, None, 1));
+    assert_eq!(snapshot.latency[Timing::Startup], None);
+    let absent = [
+        "stalls",
+        "rebuffering",
+        "longest_stall",
+        "viewers_without_stall",
+        "bitrate_played",
+        "missing_media",
+    ];
+    for id in absent.into_iter().chain(["switches_up", "stalls_excluded", "segments_skipped"]) {
+        assert_eq!(crate::metric::find(id).unwrap().scalar(&snapshot), None, "{id}");
+    }
+}
+
 /// A segment of 10 s in a playlist.
 pub(crate) const fn listed(sequence: u64) -> SegmentId {
     SegmentId {

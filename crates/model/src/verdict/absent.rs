@@ -24,6 +24,18 @@ const NOT_IN_LOG: Absent = Absent {
     because: "the figures come from FFmpeg's log, which does not show it",
     help: "leave it out, or use an FFmpeg that can load the socket probe (docs/ffmpeg.md), or --engine native",
 };
+const NOTHING_PLAYED: Absent = Absent {
+    because: "viewers download every rendition, so nothing is played",
+    help: "leave it out, or do not pass --variant all",
+};
+const NO_PLAYERS: Absent = Absent {
+    because: "only the players of native viewers report it",
+    help: "leave it out, or pass --engine native without --variant all",
+};
+const NO_ARRIVALS: Absent = Absent {
+    because: "native viewers do not tell it from other segments that they skip",
+    help: "leave it out, or use segments_skipped",
+};
 const NO_LOG: Absent =
     Absent { because: "it comes from FFmpeg's log, and the viewers are not FFmpeg", help: "leave it out" };
 const NO_LIMITS: Absent = Absent {
@@ -40,21 +52,31 @@ impl Threshold {
         let from_log = sources.requests == Source::Log;
         match sources.playback {
             PlaybackSource::Unbuffered if NEED_BUFFER.contains(&metric) => return Some(NO_BUFFER),
+            PlaybackSource::Downloads if NEED_BUFFER.contains(&metric) || NEED_PLAYLISTS.contains(&metric) => {
+                return Some(NOTHING_PLAYED);
+            }
             PlaybackSource::Inferred if NEED_BUFFER.contains(&metric) || NEED_PLAYLISTS.contains(&metric) => {
                 return Some(NOT_IN_LOG);
             }
             _ => {}
         }
+        let has_players = sources.playback == PlaybackSource::Players;
         match self.read() {
             Read::Timing(
                 Timing::Connect | Timing::Dns | Timing::TlsHandshake | Timing::Rtt | Timing::MinRtt,
             ) => from_log.then_some(NOT_IN_LOG),
+            Read::Timing(
+                Timing::FirstMediaByte | Timing::LatencyByEdge | Timing::LatencyByDate | Timing::Buffer,
+            ) => (!has_players).then_some(NO_PLAYERS),
             Read::Counter(counter) => match counter.info().seen_in {
                 SeenIn::Bodies | SeenIn::Probe => from_log.then_some(NOT_IN_LOG),
                 SeenIn::FfmpegLog => initial.counters[counter].is_none().then_some(NO_LOG),
                 SeenIn::HostLimits => initial.counters[counter].is_none().then_some(NO_LIMITS),
+                SeenIn::Players => (!has_players).then_some(NO_PLAYERS),
+                SeenIn::Arrivals => has_players.then_some(NO_ARRIVALS),
                 SeenIn::Requests | SeenIn::Machine | SeenIn::Playback => None,
             },
+            _ if metric == "bitrate_played" => (!has_players).then_some(NO_PLAYERS),
             _ => (from_log && metric == "cache_hits").then_some(NOT_IN_LOG),
         }
     }

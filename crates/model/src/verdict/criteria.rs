@@ -9,6 +9,7 @@ use hls_swarm_base::exit::Exit;
 
 use super::threshold::{Threshold, Timings};
 use super::validity;
+use crate::limit::Found;
 use crate::metric::counters::Counter;
 use crate::metric::{self, Scope, Unit, criteria as names};
 use crate::snapshot::Snapshot;
@@ -87,6 +88,37 @@ pub fn aborted_by(mut verdict: Verdict, criterion: Criterion) -> Verdict {
     if fails {
         (verdict.kind, verdict.exit_code) = (VerdictKind::Fail, Exit::Criteria.code());
     }
+    verdict
+}
+
+/// Why a run with the figures `snapshot` proves nothing; empty if it is valid.
+#[must_use]
+pub fn invalid_because(snapshot: &Snapshot) -> Vec<String> {
+    validity::invalid(snapshot)
+}
+
+/// The verdict on a search for the limit of the load, in place of that on the run, in which levels were meant to fail.
+/// `at_least` viewers have to hold.
+#[must_use]
+pub fn of_search(mut verdict: Verdict, found: &Found, at_least: Option<u32>) -> Verdict {
+    let enough = found.viewers() >= at_least.unwrap_or(0);
+    let limit = at_least.map_or_else(
+        || "a limit or the cap is found".to_owned(),
+        |least| format!("at least {least} viewers hold"),
+    );
+    let met = enough && found.is_over && (found.ours.is_none() || at_least.is_some());
+    verdict.criteria.retain(|criterion| criterion.name == names::ALLOWED_HOSTS);
+    let led_astray = verdict.criteria.iter().any(|criterion| !criterion.met);
+    verdict.criteria.push(Criterion::new(names::LIMIT, limit, Some(found.viewers().into()), met));
+    verdict.invalid_because = found.ours.iter().cloned().collect();
+    let (kind, exit) = match &found.ours {
+        _ if led_astray => (VerdictKind::Fail, Exit::Criteria),
+        // What has held is not in doubt.
+        Some(_) if at_least.is_none() || !enough => (VerdictKind::Invalid, Exit::Invalid),
+        None if !met => (VerdictKind::Fail, Exit::Criteria),
+        _ => (VerdictKind::Pass, Exit::Pass),
+    };
+    (verdict.kind, verdict.exit_code) = (kind, exit.code());
     verdict
 }
 
@@ -198,6 +230,32 @@ pub(super) mod tests {
         snapshot.errors.rate = Some(0.0);
         snapshot.agreement.kernel_bytes = Some(1.0);
         snapshot
+    }
+
+    #[test]
+    fn a_search_passes_with_a_limit_and_not_with_ours() {
+        use crate::limit::{Outcome, Search};
+        let judged = |outcomes: &[(u32, Outcome)], at_least: Option<u32>| {
+            let mut search = Search::new(1, 2);
+            outcomes.iter().for_each(|(viewers, outcome)| search.tried(*viewers, outcome.clone()));
+            // Levels fail on purpose.
+            let mut snapshot = good();
+            snapshot.errors.rate = Some(0.5);
+            let verdict = of_search(judge(&snapshot, &(), &[], None), &search.found(), at_least);
+            assert_eq!(verdict.criteria.last().unwrap().name, names::LIMIT);
+            (verdict.kind, verdict.exit_code)
+        };
+        let failed = || Outcome::Failed("errors".into());
+        let limit = [(1, Outcome::Held), (2, failed()), (2, failed()), (1, Outcome::Held)];
+        let cap = [(1, Outcome::Held), (2, Outcome::Held)];
+        let ours = [(1, Outcome::Held), (2, Outcome::Ours("late".into()))];
+        assert_eq!(judged(&limit, None), (VerdictKind::Pass, 0));
+        assert_eq!(judged(&limit, Some(2)), (VerdictKind::Fail, 4));
+        assert_eq!(judged(&cap, Some(2)), (VerdictKind::Pass, 0));
+        assert_eq!(judged(&cap, Some(3)), (VerdictKind::Fail, 4));
+        assert_eq!(judged(&ours, None), (VerdictKind::Invalid, 5));
+        assert_eq!(judged(&ours, Some(2)), (VerdictKind::Invalid, 5));
+        assert_eq!(judged(&limit[..2], None), (VerdictKind::Fail, 4), "not finished");
     }
 
     fn verdict(change: impl FnOnce(&mut Snapshot), interrupted_by: Option<u8>) -> (VerdictKind, u8) {

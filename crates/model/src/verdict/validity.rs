@@ -25,6 +25,9 @@ const LONGEST_PAUSE: f64 = 3.0;
 const MAX_THROTTLED: f64 = 0.01;
 /// Timers that fire later than this (99th percentile) make the program's own figures inaccurate, milliseconds.
 const MAX_LAG_MS: f64 = 500.0;
+/// The largest share of the viewing time in which viewers may stall because this program was late. Such stalls count
+/// for nothing, so beyond it too much of the run shows nothing about the stream.
+const MAX_EXCLUDED: f64 = 0.01;
 /// Share of seconds with busy processors from which a warning is given.
 const MOSTLY_SATURATED: f64 = 0.5;
 /// Minimum agreement between the byte counts of the probe and the kernel.
@@ -102,6 +105,14 @@ fn starved(snapshot: &Snapshot) -> Vec<String> {
             "viewers were stopped {} times by a signal (SIGSTOP or another stop signal), for {:.1} s in total or a \
              little more: something outside of this program did that",
             waits.viewer_stops, waits.viewer_stopped_seconds
+        ));
+    }
+    if let Some(share) = snapshot.excluded_share().filter(|share| *share > MAX_EXCLUDED) {
+        because.push(format!(
+            "viewers stalled for {:.2} % of the viewing time because this program was late, more than {:.0} %: end what \
+             else runs here, or take fewer viewers or more machines",
+            share * 100.0,
+            MAX_EXCLUDED * 100.0
         ));
     }
     if generator.p99_lag_ms > MAX_LAG_MS {
@@ -207,7 +218,7 @@ pub(super) fn certain_value(id: &str, snapshot: &Snapshot) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::{LatencyError, Timing};
+    use crate::snapshot::{LatencyError, Quality, Timing};
     use crate::verdict::criteria::tests::good;
     use crate::verdict::threshold::Statistic;
 
@@ -270,6 +281,17 @@ mod tests {
         because(reasons(|s| s.generator.waits.throttled_seconds = Some(0.7)), "throttled this run for 0.7 s");
         assert_eq!(reasons(|s| s.generator.waits.throttled_seconds = Some(0.5)), (vec![], 0));
         because(reasons(|s| s.generator.waits.viewer_stops = 3), "stopped 3 times");
+        let excluded = |seconds: f64| {
+            move |s: &mut Snapshot| {
+                s.playback_time.viewed_seconds = 98.0;
+                s.quality = Some(Quality { excluded_seconds: seconds, ..Quality::default() });
+            }
+        };
+        because(
+            reasons(excluded(2.0)),
+            "stalled for 2.00 % of the viewing time because this program was late",
+        );
+        assert_eq!(reasons(excluded(0.9)), (vec![], 0));
         because(reasons(|s| s.generator.p99_lag_ms = 501.0), "501 ms late");
         because(reasons(|s| s.generator.max_lag_ms = 3100.0), "for 3.1 s");
     }

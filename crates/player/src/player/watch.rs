@@ -157,6 +157,7 @@ impl Player {
         self.watch.buffered_ns = buffered_ns;
         self.figures.played = Duration::from_nanos(viewing.played_ns);
         self.figures.skipped = Duration::from_nanos(viewing.missing_ns);
+        self.figures.skipped_segments = viewing.skipped;
         if state == earlier {
             return;
         }

@@ -128,6 +128,8 @@ const RULES: &[(&str, Rule)] = &[
     ("segment_sizes_jitter", no_sizes),
     ("segment_cache_window", no_sizes),
     ("abort_after", never_aborts),
+    ("at_least", no_search),
+    ("hold", no_search),
     ("prom_client_metrics", |a| {
         let off = a.results.prom_client_metrics && a.results.metrics == "off";
         off.then_some(ContradictedBy("metrics", "nothing is exported"))
@@ -142,6 +144,10 @@ const OWN_NGINX_PORT: Cause = ContradictedBy("nginx_metrics", "that address has 
 
 fn is_native(args: &RunArgs) -> bool {
     args.viewers.engine == Some(EngineKind::Native)
+}
+
+fn no_search(args: &RunArgs) -> Option<Cause> {
+    (!args.load.find_limit).then_some(Missing("find_limit", "no limit is searched"))
 }
 
 fn of_native(args: &RunArgs) -> Option<Cause> {

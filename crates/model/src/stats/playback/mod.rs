@@ -3,16 +3,20 @@
 //! The playlists that the viewer read determine its renditions, the durations of segments, and which segments
 //! it left out; the exchanges show which segments arrived whole. One playhead covers all processes of a viewer.
 
+pub(crate) mod reported;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use hls_swarm_hls::playlist::{Media, Playlist};
-use hls_swarm_player::{Arrival, Playhead, Preset, State, Viewing};
+use hls_swarm_player::interface::StallReason;
+use hls_swarm_player::{Arrival, Figures, Playhead, Preset, State, Viewing};
 
 use crate::exchange::{Exchange, Kind, Outcome};
 use crate::listed::{Rendition, SegmentId};
+use crate::seen::Seen;
+use reported::Reported;
 
 /// A viewer below this speed is too slow.
 pub const SLOW: f64 = 0.9;
@@ -118,6 +122,8 @@ fn nanos(seconds: f64) -> u64 {
 #[derive(Clone, Debug)]
 pub(crate) struct ViewerPlayback {
     rules: PlaybackRules,
+    /// What the viewer's player reports; `None` = playback is derived from what arrived.
+    reported: Option<Box<Reported>>,
     playhead: Playhead,
     /// Renditions, in the order of those of the playhead.
     tracks: Vec<Track>,
@@ -128,6 +134,23 @@ pub(crate) struct ViewerPlayback {
     /// The figures that were already added to the totals.
     taken: Viewing,
     speed: SpeedWindow,
+}
+
+/// What a viewer has played between two moments.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) startup_ns: Option<u64>,
+    pub(crate) played_ns: u64,
+    /// Negative where the end of a stall has shown that it does not count.
+    pub(crate) stalled_ns: i64,
+    /// The longest stall so far.
+    pub(crate) longest_stall_ns: u64,
+    pub(crate) stalls: u64,
+    pub(crate) missing_ns: u64,
+    pub(crate) skipped: u64,
+    /// What of that the server had listed and did not have.
+    pub(crate) unavailable_ns: u64,
+    pub(crate) unavailable: u64,
 }
 
 /// Objects without which segments cannot be decoded, and the outcome of the latest request for each.
@@ -142,6 +165,7 @@ impl ViewerPlayback {
     pub(crate) fn new(rules: PlaybackRules, renditions: usize, started_ns: u64) -> Self {
         Self {
             rules,
+            reported: None,
             playhead: Playhead::new(rules.preset.rules(), renditions, started_ns),
             tracks: Vec::new(),
             needed: Needed { init: Arrival::Whole, key: Arrival::Whole },
@@ -153,8 +177,33 @@ impl ViewerPlayback {
     }
 
     /// The state of the playhead.
-    pub(crate) const fn state(&self) -> State {
-        self.playhead.state()
+    pub(crate) fn state(&self) -> State {
+        self.reported.as_ref().map_or(self.playhead.state(), |reported| reported.state())
+    }
+
+    /// Takes a report of the viewer's player. Returns the figures of the report before.
+    pub(crate) fn report(&mut self, at_ns: u64, seen: Seen) -> Figures {
+        let before = self.reported.replace(Box::new(Reported::new(at_ns, seen)));
+        before.map(|before| before.seen().figures).unwrap_or_default()
+    }
+
+    /// Whether the viewer's player reports what it sees.
+    pub(crate) const fn is_reported(&self) -> bool {
+        self.reported.is_some()
+    }
+
+    /// Whether a stall is under way that does not count before it has ended.
+    pub(crate) fn is_unended(&self) -> bool {
+        self.reported.as_ref().is_some_and(|reported| reported.is_unended())
+    }
+
+    /// Counts a stall under way, because nothing that comes later counts. Returns its reason, the first time.
+    pub(crate) fn settle(&mut self) -> Option<StallReason> {
+        self.reported.as_mut()?.settle()
+    }
+
+    fn viewing(&self) -> Viewing {
+        self.reported.as_ref().map_or_else(|| self.playhead.viewing(), |reported| reported.viewing())
     }
 
     /// The viewer is known to play this number of playlists together.
@@ -166,7 +215,17 @@ impl ViewerPlayback {
 
     /// Moves the playhead to `at_ns`.
     pub(crate) fn advance(&mut self, at_ns: u64) {
-        self.playhead.advance(at_ns);
+        match &mut self.reported {
+            Some(reported) => reported.advance(at_ns),
+            None => self.playhead.advance(at_ns),
+        }
+    }
+
+    /// Records that the viewer's session is over: nothing is shown until the next one.
+    pub(crate) fn session_ended(&mut self) {
+        if let Some(reported) = &mut self.reported {
+            reported.end();
+        }
     }
 
     /// Records that the viewer has played the stream to its end, and will request nothing more of it.
@@ -177,23 +236,23 @@ impl ViewerPlayback {
     }
 
     /// The change since the last call; `None` if there is none.
-    pub(crate) fn take(&mut self) -> Option<Viewing> {
-        let now = self.playhead.viewing();
+    pub(crate) fn take(&mut self) -> Option<Taken> {
+        let now = self.viewing();
         if now == self.taken {
             return None;
         }
         let before = std::mem::replace(&mut self.taken, now);
         self.speed.note(&now);
-        Some(Viewing {
+        Some(Taken {
             startup_ns: now.startup_ns.filter(|_| before.startup_ns.is_none()),
-            played_ns: now.played_ns - before.played_ns,
-            stalled_ns: now.stalled_ns - before.stalled_ns,
+            played_ns: now.played_ns.saturating_sub(before.played_ns),
+            stalled_ns: now.stalled_ns.cast_signed().saturating_sub(before.stalled_ns.cast_signed()),
             longest_stall_ns: now.longest_stall_ns,
-            stalls: now.stalls - before.stalls,
-            missing_ns: now.missing_ns - before.missing_ns,
-            skipped: now.skipped - before.skipped,
-            unavailable_ns: now.unavailable_ns - before.unavailable_ns,
-            unavailable: now.unavailable - before.unavailable,
+            stalls: now.stalls.saturating_sub(before.stalls),
+            missing_ns: now.missing_ns.saturating_sub(before.missing_ns),
+            skipped: now.skipped.saturating_sub(before.skipped),
+            unavailable_ns: now.unavailable_ns.saturating_sub(before.unavailable_ns),
+            unavailable: now.unavailable.saturating_sub(before.unavailable),
         })
     }
 
@@ -210,7 +269,8 @@ impl ViewerPlayback {
 
     /// Records that the viewer read a media playlist at `at_ns`.
     pub(crate) fn playlist(&mut self, at_ns: u64, playlist: u64, kind: Rendition, said: &Arc<Playlist>) {
-        let Some(new) = media(said).filter(|_| kind != Rendition::Subtitles) else { return };
+        let derived = kind != Rendition::Subtitles && !self.is_reported();
+        let Some(new) = media(said).filter(|_| derived) else { return };
         let index = self.track_of(playlist, kind);
         let Some(track) = self.tracks.get_mut(index) else { return };
         let same =
@@ -258,7 +318,7 @@ impl ViewerPlayback {
     /// Records an exchange of the viewer.
     pub(crate) fn exchange(&mut self, exchange: &Exchange) {
         let redirected = exchange.status.is_some_and(|status| (300..400).contains(&status));
-        if redirected {
+        if redirected || self.is_reported() {
             return;
         }
         match exchange.kind {

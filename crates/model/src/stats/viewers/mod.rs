@@ -6,16 +6,18 @@ use std::sync::Arc;
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_hls::playlist::Playlist;
-use hls_swarm_player::{State, Viewing};
+use hls_swarm_player::State;
 
 use super::distribution::Distribution;
 use super::exchanges::LATENCY_BOUNDS;
-use super::playback::{PlaybackRules, SLOW, ViewerPlayback};
+use super::playback::{PlaybackRules, SLOW, Taken, ViewerPlayback};
+use super::quality::QualitySums;
 use crate::event::EndClass;
 use crate::exchange::{Exchange, Kind};
 use crate::listed::Rendition;
 use crate::metric::counters::{Counter, Counters};
-use crate::snapshot::{Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
+use crate::seen::Seen;
+use crate::snapshot::{Lifetimes, Playback, PlaybackTime, Timing, ViewerRow, ViewerState};
 
 /// Bounds of the uptime histogram, seconds.
 const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
@@ -45,8 +47,12 @@ pub struct Viewers {
     expected_before: u64,
     /// Playback time of the viewers.
     pub(crate) playback_time: PlaybackTime,
+    /// Time for which viewers stalled, nanoseconds.
+    stalled_ns: i64,
     /// Segments that playback jumped over and that were not yet passed on.
     skipped: Counters,
+    /// What players report.
+    pub(crate) quality: QualitySums,
     pub(crate) startup: Distribution,
     pub(crate) uptime: Distribution,
     reasons: BTreeMap<String, u64>,
@@ -68,6 +74,8 @@ struct Counts {
     playing: u64,
     /// Viewers that are stalled now.
     stalled: u64,
+    /// Of these, those whose stall is not yet among the stalls.
+    unended: u64,
     /// The assignment of viewers to streams.
     streams: WeightedSet<()>,
     on_streams: Vec<OnStream>,
@@ -90,6 +98,7 @@ impl Counts {
         };
         step(&mut self.playing, standing.plays() && !standing.ramped_down);
         step(&mut self.stalled, standing.state == ViewerState::Stalled);
+        step(&mut self.unended, standing.unended);
         if let Some(stream) = self.on_streams.get_mut(self.streams.index_of(number)) {
             step(&mut stream.wanted, standing.wanted);
             step(&mut stream.playing, standing.wanted && standing.plays());
@@ -103,6 +112,7 @@ struct Tally<'a> {
     counts: &'a mut Counts,
     lifetimes: &'a mut Lifetimes,
     time: &'a mut PlaybackTime,
+    stalled_ns: &'a mut i64,
     skipped: &'a mut Counters,
     startup: &'a mut Distribution,
 }
@@ -113,23 +123,32 @@ impl Tally<'_> {
         let before = viewer.standing();
         let took = viewer.playback.as_mut()?.take();
         viewer.row.state = viewer.state(self.buffered);
+        viewer.unended = viewer.playback.as_ref().is_some_and(ViewerPlayback::is_unended);
         self.counts.change(number, before, viewer.standing());
         let took = took?;
-        let Viewing { startup_ns, played_ns, stalled_ns, stalls, missing_ns, .. } = took;
+        let Taken { startup_ns, played_ns, stalled_ns, longest_stall_ns, stalls, missing_ns, .. } = took;
         let seconds = |ns: u64| ns as f64 / 1e9;
+        // Whole nanoseconds, so that nothing is left of a stall that does not count.
+        *self.stalled_ns += stalled_ns;
+        viewer.stalled_ns += stalled_ns;
         viewer.shown_ns += played_ns;
         viewer.row.media_seconds += seconds(played_ns);
-        viewer.row.stalled_seconds += seconds(stalled_ns);
+        viewer.row.stalled_seconds = viewer.stalled_ns as f64 / 1e9;
+        viewer.row.longest_stall_seconds = viewer.longest_stall_before.max(seconds(longest_stall_ns));
+        viewer.row.stalls += stalls;
         viewer.row.missing_seconds += seconds(missing_ns);
         if let Some(playback) = viewer.playback.as_ref().filter(|_| self.buffered) {
             viewer.row.speed = playback.speed();
             viewer.row.drift_seconds = playback.drift_seconds();
         }
         self.time.viewed_seconds += seconds(played_ns);
-        self.time.stalled_seconds += seconds(stalled_ns);
+        self.time.stalled_seconds = *self.stalled_ns as f64 / 1e9;
         self.time.missing_seconds += seconds(missing_ns);
         self.time.unavailable_seconds += seconds(took.unavailable_ns);
         self.lifetimes.stalled += stalls;
+        if stalls > 0 && !std::mem::replace(&mut viewer.has_stalled, true) {
+            self.lifetimes.stalled_viewers += 1;
+        }
         if took.skipped > 0 {
             self.skipped.add(Counter::SegmentsSkipped, took.skipped);
             self.skipped.add(Counter::SegmentsUnavailable, took.unavailable);
@@ -149,6 +168,7 @@ struct Standing {
     state: ViewerState,
     wanted: bool,
     ramped_down: bool,
+    unended: bool,
 }
 
 impl Standing {
@@ -173,6 +193,12 @@ struct Viewer {
     left: bool,
     failed: bool,
     played: bool,
+    has_stalled: bool,
+    stalled_ns: i64,
+    /// Whether its stall under way is not yet among the stalls.
+    unended: bool,
+    /// The longest stall before it began to play anew, seconds.
+    longest_stall_before: f64,
     /// Whether its last process played the stream to its end.
     finished: bool,
     /// Whether its process is up.
@@ -206,7 +232,12 @@ impl Viewer {
     }
 
     fn standing(&self) -> Standing {
-        Standing { state: self.row.state, wanted: self.arrived_ns.is_some(), ramped_down: self.ramped_down }
+        Standing {
+            state: self.row.state,
+            wanted: self.arrived_ns.is_some(),
+            ramped_down: self.ramped_down,
+            unended: self.unended,
+        }
     }
 
     /// It has had the time to begin, and nothing has excused it.
@@ -235,13 +266,16 @@ impl Default for Viewers {
             counts: Counts {
                 playing: 0,
                 stalled: 0,
+                unended: 0,
                 streams: WeightedSet::one(()),
                 on_streams: vec![OnStream::default()],
             },
             rejected: 0,
             expected_before: 0,
             playback_time: PlaybackTime::default(),
+            stalled_ns: 0,
             skipped: Counters::default(),
+            quality: QualitySums::default(),
             startup: Distribution::with_buckets(&LATENCY_BOUNDS),
             uptime: Distribution::with_buckets(&UPTIME_BOUNDS),
             reasons: BTreeMap::new(),
@@ -273,9 +307,9 @@ impl Viewers {
 
     /// The viewers, and the figures to which their playback is added.
     const fn split(&mut self) -> (&mut BTreeMap<u32, Viewer>, Tally<'_>) {
-        let Self { rows, rules, counts, lifetimes, playback_time, skipped, startup, .. } = self;
+        let Self { rows, rules, counts, lifetimes, playback_time, stalled_ns, skipped, startup, .. } = self;
         let buffered = rules.buffered;
-        (rows, Tally { buffered, counts, lifetimes, time: playback_time, skipped, startup })
+        (rows, Tally { buffered, counts, lifetimes, time: playback_time, stalled_ns, skipped, startup })
     }
 
     /// Changes the playback of a viewer, unless it is being stopped. Returns its startup time in nanoseconds, if
@@ -302,6 +336,7 @@ impl Viewers {
     pub fn arrived(&mut self, number: u32, at_ns: u64) {
         let before = self.change(number, |viewer| {
             (viewer.played, viewer.failed, viewer.left, viewer.finished) = (false, false, false, false);
+            viewer.has_stalled = false;
             (viewer.fresh, viewer.ramped_down) = (true, false);
             viewer.arrived_ns.replace(at_ns)
         });
@@ -313,6 +348,7 @@ impl Viewers {
     /// A viewer is no longer expected.
     pub fn ramped_down(&mut self, number: u32, at_ns: u64, start_up_ns: u64) {
         let _ = self.play(number, |playback| playback.advance(at_ns));
+        self.settle(number);
         let (arrived, expected) = self.change(number, |viewer| {
             let expected = viewer.is_expected(at_ns, start_up_ns);
             viewer.ramped_down = true;
@@ -377,7 +413,10 @@ impl Viewers {
         let first = self.change(number, |viewer| {
             let fresh = std::mem::take(&mut viewer.fresh);
             let again = std::mem::take(&mut viewer.finished);
-            if fresh || again || viewer.playback.is_none() {
+            // A player that reports what it sees has begun anew.
+            let anew = viewer.playback.as_ref().is_none_or(ViewerPlayback::is_reported);
+            if fresh || again || anew {
+                viewer.longest_stall_before = viewer.row.longest_stall_seconds;
                 viewer.playback = Some(ViewerPlayback::new(rules, 1, at_ns));
                 viewer.started_ns = at_ns;
             }
@@ -407,6 +446,40 @@ impl Viewers {
         self.change(number, |viewer| viewer.reads = true);
     }
 
+    /// The player of a viewer reports what it has seen. Durations go to `note` as well. Returns its startup time in
+    /// nanoseconds, if playback began.
+    pub fn seen(
+        &mut self,
+        number: u32,
+        at_ns: u64,
+        seen: Seen,
+        note: impl FnMut(Timing, u64),
+    ) -> Option<u64> {
+        let viewer = self.rows.get_mut(&number)?;
+        let playback = viewer.playing()?;
+        // Until then, what was buffered has played.
+        let now = seen.clone();
+        let before = playback.report(at_ns, seen);
+        self.quality.add(&before, &now, note);
+        self.play(number, |playback| playback.advance(at_ns))
+    }
+
+    /// Counts the stall of a viewer that is under way, because nothing that comes later counts.
+    fn settle(&mut self, number: u32) {
+        let mut settled = None;
+        let _ = self.play(number, |playback| settled = playback.settle());
+        if let Some(reason) = settled {
+            self.quality.stalled(reason, 1);
+        }
+    }
+
+    /// Counts all stalls that are under way, because the run is over.
+    pub(crate) fn settle_all(&mut self) {
+        let unended: Vec<u32> =
+            self.rows.iter().filter(|(_, viewer)| viewer.unended).map(|(number, _)| *number).collect();
+        unended.into_iter().for_each(|number| self.settle(number));
+    }
+
     /// A viewer has read a media playlist.
     pub fn playlist(
         &mut self,
@@ -430,6 +503,7 @@ impl Viewers {
         uptime_seconds: f64,
     ) {
         let buffered = self.rules.buffered;
+        self.settle(number);
         let counts = self.change(number, |viewer| {
             // The words of a viewer that played to the end of the run are of no interest.
             let is_failure = class == EndClass::Failed || killed;
@@ -442,6 +516,9 @@ impl Viewers {
                 && let Some(playback) = &mut viewer.playback
             {
                 playback.finished();
+            }
+            if let Some(playback) = &mut viewer.playback {
+                playback.session_ended();
             }
             viewer.row.state = viewer.state(buffered);
             if counts {
@@ -515,6 +592,27 @@ impl Viewers {
     #[must_use]
     pub const fn playing(&self) -> u64 {
         self.counts.playing
+    }
+
+    /// Stalls, those under way included.
+    #[must_use]
+    pub const fn stalls_begun(&self) -> u64 {
+        self.lifetimes.stalled + self.counts.unended
+    }
+
+    /// Playback time of all viewers.
+    #[must_use]
+    pub fn playback_time(&self) -> PlaybackTime {
+        let longest = self.rows.values().map(|viewer| viewer.row.longest_stall_seconds);
+        PlaybackTime { longest_stall_seconds: longest.fold(0.0, f64::max), ..self.playback_time }
+    }
+
+    /// The distribution of durations that viewers, not exchanges, have; `None` of others.
+    pub(crate) fn distribution(&self, timing: Timing) -> Option<&Distribution> {
+        match timing {
+            Timing::Startup => Some(&self.startup),
+            _ => self.quality.distributions().find(|(of, _)| *of == timing).map(|(_, times)| times),
+        }
     }
 
     /// Viewers that are stalled now.

@@ -70,10 +70,10 @@ impl SlidingWindow {
         }
     }
 
-    /// Adds the startup time of a viewer.
-    pub(crate) fn startup(&mut self, nanos: u64) {
+    /// Adds a duration that a viewer, not an exchange, has.
+    pub(crate) fn duration(&mut self, timing: Timing, nanos: u64) {
         if let Some(slice) = self.slices.back_mut().filter(|_| self.timed) {
-            keep(&mut slice.times[Timing::Startup], nanos);
+            keep(&mut slice.times[timing], nanos);
         }
     }
 
@@ -145,7 +145,7 @@ impl Mark {
             active_ratio: (due > 0.0).then(|| (self.played - before.played) / due),
             lifetimes: Lifetimes {
                 // A viewer that was stalled when the window began is stalled in it as well.
-                stalled: self.stalled - before.stalled + before.stalled_now,
+                stalled: self.stalled.saturating_sub(before.stalled) + before.stalled_now,
                 restarts: self.restarts - before.restarts,
                 ..whole.lifetimes
             },
@@ -187,7 +187,7 @@ impl Stats {
             second: self.elapsed(at_ns),
             due: self.due,
             played: self.played,
-            stalled: viewers.lifetimes.stalled,
+            stalled: viewers.stalls_begun(),
             stalled_now: viewers.stalled_now(),
             restarts: viewers.lifetimes.restarts,
             requests: exchanges.requests,
@@ -195,7 +195,7 @@ impl Stats {
             errors: exchanges.errors(),
             counters: exchanges.counters.plus(&self.counters),
             cache: exchanges.cache,
-            playback_time: viewers.playback_time,
+            playback_time: viewers.playback_time(),
         }
     }
 }

@@ -289,7 +289,9 @@ fn native_ten_seconds_without_the_origin() {
         let seen = Seen::of(&arrivals, 2.0);
         assert!(seen.stalled > 2.0, "the outage is longer than a buffer of three segments: {seen:?}");
         assert!((row.stalled_seconds - seen.stalled).abs() < 0.15 + late, "{row:?}: {seen:?}");
-        assert!((row.missing_seconds - seen.missing).abs() < 0.01, "{row:?}: {seen:?}");
+        // hls.js goes on at an exact distance from the live edge, which may be in the middle of a segment.
+        let beyond = row.missing_seconds - seen.missing;
+        assert!((-0.01..2.0).contains(&beyond), "{row:?}: {seen:?}");
     }
     assert!(
         run.number("/errors/connect") >= u64::from(VIEWERS),

@@ -52,7 +52,9 @@ impl Threshold {
         let from_log = sources.requests == Source::Log;
         match sources.playback {
             PlaybackSource::Unbuffered if NEED_BUFFER.contains(&metric) => return Some(NO_BUFFER),
-            PlaybackSource::Downloads if NEED_BUFFER.contains(&metric) || NEED_PLAYLISTS.contains(&metric) => {
+            PlaybackSource::Downloads
+                if NEED_BUFFER.contains(&metric) || NEED_PLAYLISTS.contains(&metric) =>
+            {
                 return Some(NOTHING_PLAYED);
             }
             PlaybackSource::Inferred if NEED_BUFFER.contains(&metric) || NEED_PLAYLISTS.contains(&metric) => {
@@ -109,14 +111,38 @@ mod tests {
 
     #[test]
     fn what_the_sources_of_a_run_do_not_show_is_known_before_it() {
+        let players = [
+            "bitrate_played",
+            "switches_up",
+            "switches_down",
+            "stalls_excluded",
+            "first_media_byte",
+            "latency_by_edge",
+            "latency_by_date",
+            "buffer",
+        ];
+        let without = |absent: Vec<&'static str>, known: &[&str]| -> Vec<&'static str> {
+            absent.into_iter().filter(|metric| !known.contains(metric)).collect()
+        };
         let probe = initial(Source::Probe, PlaybackSource::Arrivals);
-        assert_eq!(absent(&probe), ["forbidden_connections"]);
-        assert_eq!(absent(&probe.with_host_limits()), Vec::<&str>::new());
-        let vod = initial(Source::Probe, PlaybackSource::Unbuffered).with_host_limits();
-        assert_eq!(absent(&vod), ["throughput_ratio", "stalls", "speed", "rebuffering"]);
-        let native = initial(Source::Native, PlaybackSource::Arrivals).without_ffmpeg_log();
+        let missing = absent(&probe);
+        assert!(players.iter().all(|metric| missing.contains(metric)), "{missing:?}");
+        assert_eq!(without(missing, &players), ["forbidden_connections"]);
+        let missing = absent(&probe.with_host_limits());
+        assert_eq!(without(missing, &players), Vec::<&str>::new());
+        let vod = absent(&initial(Source::Probe, PlaybackSource::Unbuffered).with_host_limits());
+        assert_eq!(without(without(vod, &players), &NEED_BUFFER), Vec::<&str>::new());
+        let native = absent(&initial(Source::Native, PlaybackSource::Players).without_ffmpeg_log());
+        assert!(native.contains(&"segments_unavailable"), "{native:?}");
         for metric in ["reconnections", "segments_missed"] {
-            assert!(absent(&native).contains(&metric), "{metric}");
+            assert!(native.contains(&metric), "{metric}");
+        }
+        for metric in players.iter().chain(&NEED_BUFFER) {
+            assert!(!native.contains(metric), "{metric}");
+        }
+        let downloads = absent(&initial(Source::Native, PlaybackSource::Downloads));
+        for metric in players.iter().chain(&NEED_BUFFER).chain(&NEED_PLAYLISTS) {
+            assert!(downloads.contains(metric), "{metric}");
         }
         let log = absent(&initial(Source::Log, PlaybackSource::Inferred));
         for metric in ["rebuffering", "missing_media", "segments_skipped", "rtt", "retransmits", "cache_hits"]

@@ -224,7 +224,18 @@ fn ask(port: u16, line: &str, host: &str, headers: &str) -> String {
     let lines = text.replace("\\r\\n", "\n");
     // `expires` derives a second date from it.
     let changing = |line: &&str| !line.starts_with("Date: ") && !line.starts_with("Expires: ");
-    lines.lines().filter(changing).collect::<Vec<_>>().join("\n")
+    lines.lines().filter(changing).map(without_seconds).collect::<Vec<_>>().join("\n")
+}
+
+/// Rounds a max-age of more than ten minutes to whole minutes: `expires modified` counts it from the time of the file.
+fn without_seconds(line: &str) -> String {
+    let max_age = line.strip_prefix("Cache-Control: max-age=").and_then(|age| age.parse::<u64>().ok());
+    match max_age {
+        Some(seconds) if seconds > 600 => {
+            format!("Cache-Control: max-age={} minutes", seconds.saturating_add(30) / 60)
+        }
+        _ => line.to_owned(),
+    }
 }
 
 fn findings(report: &Value) -> Vec<&str> {

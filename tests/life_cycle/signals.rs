@@ -126,13 +126,20 @@ fn a_starved_run_ends_after_a_second_signal() {
     }
     std::thread::sleep(Duration::from_secs(2));
     running.signal(Signal::SIGTERM);
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_millis(200));
     let insisted = Instant::now();
     running.signal(Signal::SIGTERM);
     let outcome = running.end();
     drop(other_work);
     assert!(insisted.elapsed() < Duration::from_secs(45), "{:?}", insisted.elapsed());
-    assert!([143, 5].contains(&outcome.code()), "{}", outcome.stderr);
+    // A run that ended before the second signal is judged, and it waited for too short a time to be invalid.
+    assert!(
+        [143, 5, 0].contains(&outcome.code()),
+        "exit code {}\n{}\n{}",
+        outcome.code(),
+        outcome.stdout,
+        outcome.stderr
+    );
 }
 
 #[test]

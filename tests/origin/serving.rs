@@ -110,6 +110,12 @@ fn responses_have_the_headers_for_players_and_caches() {
     let missing = origin.get("/seg_99999.ts");
     assert_eq!((missing.status, missing.header("cache-control")), (404, None));
     assert_eq!(missing.header("access-control-allow-origin"), Some("*"));
+    // A page of another origin must not read figures about this machine through a user's browser.
+    for path in ["/nginx_status", "/files/json/"] {
+        let figures = origin.get(path);
+        assert_eq!((figures.status, figures.header("cache-control")), (200, Some("no-store")), "{path}");
+        assert_eq!(figures.header("access-control-allow-origin"), None, "{path}");
+    }
     // Neither its own files nor the way up are served.
     for path in ["/", "/nginx.conf", "/../nginx.conf", "/seg_00000.ts.tmp"] {
         assert!(matches!(origin.get(path).status, 400 | 404), "{path}");

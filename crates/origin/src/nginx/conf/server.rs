@@ -125,8 +125,11 @@ fn monitoring() -> String {
              }\n            \
              return 503 \"no fresh segments\\n\";\n        \
          }\n\n        \
+         # A location with a header of its own inherits none: pages of other origins must not read these figures\n        \
+         # through the browser of a user.\n        \
          location = /nginx_status {\n            \
              stub_status;\n            \
+             add_header Cache-Control \"no-store\" always;\n            \
              # Exporters request it every few seconds; the log is for viewers.\n            \
              access_log off;\n        \
          }\n\n        \
@@ -134,6 +137,7 @@ fn monitoring() -> String {
          # which is cheap for some dozen files in memory.\n        \
          location ~ ^/files/json/((?:[\\w-]+/)*)$ {\n            \
              alias www/$1;\n            \
+             add_header Cache-Control \"no-store\" always;\n            \
              access_log off;\n            \
              autoindex on;\n            \
              autoindex_format json;\n        \

@@ -70,6 +70,13 @@ test-integration: rust test-tools ## the tests with real programs
 test-versions: rust test-tools ## the tests with other versions of FFmpeg and nginx (VERSIONS="sid …" selects some; about 40 minutes)
 	@scripts/test-versions $(VERSIONS)
 
+.PHONY: fuzz-smoke fuzz-planted
+fuzz-smoke: rust cc ## fuzz every parser of foreign data, two minutes altogether (scripts/fuzz run TARGET for longer)
+	@scripts/fuzz smoke
+
+fuzz-planted: rust cc ## check that fuzzing finds the bug that is planted in each target
+	@scripts/fuzz planted
+
 .PHONY: player-test
 player-test: rust cc ## record hls.js in Chromium and compare the model of a player with it (CASES="clean late missing cap still")
 	@scripts/player-test $(CASES)
@@ -80,6 +87,8 @@ soak: rust test-tools ## the long tests of the origin: 20 killed processes with 
 lint: rust cc ## check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets
+	CARGO_TARGET_DIR=target $(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml -- -D warnings
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	scripts/lint-probe
 	scripts/lint-prose --self-test
 	scripts/lint-prose

@@ -79,7 +79,8 @@ fn sample(line: &str) -> Option<Sample<'_>> {
     };
     // A timestamp may follow the value.
     let value = rest.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(Sample { name: name.trim_end(), labels, value })
+    let name = name.trim_end();
+    (!name.is_empty()).then_some(Sample { name, labels, value })
 }
 
 /// Returns the end of the labels: the first closing brace outside of quotes.
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn names_labels_and_values_are_read() {
         let text = "# HELP a b\n# TYPE a counter\na 1\na{x=\"1\"} 2.5e3\n\
-                    b{x=\"a}\\\"b\\\\\",y=\"l\\nm\"} +Inf 1700000000\nnonsense\nc{ 3\n";
+                    b{x=\"a}\\\"b\\\\\",y=\"l\\nm\"} +Inf 1700000000\nnonsense\nc{ 3\n{x=\"1\"} 4\n";
         let read: Vec<_> = samples(text).collect();
         assert_eq!(
             read.iter().map(|s| (s.name, s.value)).collect::<Vec<_>>(),

@@ -28,8 +28,12 @@ pub(crate) struct Place {
     pub(crate) into: f64,
 }
 
-/// The segment with this media sequence number.
+/// The segment with this media sequence number. Nothing follows the largest number, so it is the place after the last
+/// segment and no segment of its own.
 pub(crate) fn segment(media: &Media, sequence: u64) -> Option<(usize, &Segment)> {
+    if sequence == u64::MAX {
+        return None;
+    }
     let first = media.segments.first()?.sequence;
     let index = usize::try_from(sequence.checked_sub(first)?).ok()?;
     Some((index, media.segments.get(index)?))

@@ -100,6 +100,15 @@ impl Player {
         moving.then(|| self.now + Duration::from_nanos(excess))
     }
 
+    /// Whether media without a request is left to be passed because one step passes only so much.
+    pub(super) fn passes_more(&self, index: usize) -> bool {
+        let track = &self.tracks[index];
+        track.load.is_none()
+            && track.not_before <= self.now
+            && matches!(track.upcoming(), Upcoming::Gap(_) | Upcoming::Left(_))
+            && self.ahead_ns(index) < self.goal_ns(index)
+    }
+
     pub(super) fn request_media(&mut self, index: usize, outputs: &mut Vec<Output>) {
         for _ in 0..PASSED_PER_STEP {
             let track = &self.tracks[index];

@@ -81,6 +81,9 @@ enum Opening {
 /// What an engine passes within this time belongs to one wake-up.
 const SAME_MOMENT: Duration = Duration::from_millis(10);
 
+/// When the rest of what one step did not do is done.
+const NEXT_STEP: Duration = Duration::from_millis(1);
+
 pub(crate) fn ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -229,6 +232,8 @@ impl Player {
             self.tracks.iter().filter_map(|track| track.due(self.now)).chain(opening).collect();
         due.extend(self.look_at());
         due.extend((0..self.tracks.len()).filter_map(|index| self.room_at(index)));
+        let more = (0..self.tracks.len()).any(|index| self.passes_more(index));
+        due.extend(more.then(|| self.now + NEXT_STEP));
         let playing = self.playhead.as_ref().filter(|playhead| playhead.state() == State::Playing);
         // A nanosecond later, the playhead is stalled or has reached the end.
         due.extend(playing.map(|playhead| self.now + Duration::from_nanos(playhead.buffered_ns() + 1)));

@@ -155,3 +155,25 @@ fn playback_does_not_wait_for_subtitles() {
     assert_eq!(run.stalls(), []);
     assert!(near(run.player.figures().startup.unwrap().as_secs_f64(), 0.12, 0.02));
 }
+
+#[test]
+fn a_long_run_of_gaps_is_passed_although_one_step_passes_only_a_part_of_it() {
+    let gap = |sequence| if sequence < 2500 { "#EXT-X-GAP\n".to_owned() } else { String::new() };
+    let run = World::new(vod(2503, gap)).play(Preset::Simple, 60.0);
+    assert_eq!(run.paths(), ["/main.m3u8", "/2500.mp4", "/2501.mp4", "/2502.mp4"]);
+    assert!(near(run.player.figures().played.as_secs_f64(), 6.0, 1e-6));
+}
+
+#[test]
+fn a_stream_ends_at_the_largest_media_sequence_number() {
+    let first = u64::MAX - 2;
+    let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+    for sequence in 0..3 {
+        text += &format!("#EXT-X-GAP\n#EXTINF:2,\n{sequence}.mp4\n");
+    }
+    text += "#EXT-X-ENDLIST";
+    let run = World::new(Box::new(move |_, _| Some(text.clone()))).play(Preset::Simple, 60.0);
+    assert_eq!(run.paths(), ["/main.m3u8"]);
+    assert_eq!(run.player.figures().skipped.as_secs_f64(), 0.0, "nothing before the first frame is skipped");
+    assert!(run.player.is_finished(), "{:?}", run.kinds());
+}

@@ -75,12 +75,12 @@ pub fn reports(data: &[u8]) {
 /// A property does not hold.
 pub fn exposition(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let mut labelled = false;
+    let mut negative = false;
     for sample in samples::samples(&text) {
         assert!(!sample.name.is_empty());
-        labelled |= sample.value < 0.0 && sample.label("device").is_some();
+        negative |= sample.value < 0.0;
     }
-    planted(labelled);
+    planted(negative);
     for loopback in [false, true] {
         drop(parse::node(&text, loopback));
     }
@@ -125,7 +125,7 @@ pub fn profiles(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(args) = RunArgs::read("the profile", &text) {
         drop(resolve(&args, &Environment::default()));
-        planted(args.load.clients % 10 == 7);
+        planted(args.load.clients != RunArgs::default().load.clients);
     }
     if let Ok(profile) = hls_swarm_origin::profile::parse("the profile", &text) {
         let written = hls_swarm_origin::profile::to_toml(&profile).unwrap();

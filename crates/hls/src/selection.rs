@@ -267,6 +267,7 @@ mod tests {
             video: None,
             subtitles: None,
             closed_captions: None,
+            pathway: None,
         };
         let variants = vec![
             variant("mid", 2_000_000, 720),
@@ -274,7 +275,7 @@ mod tests {
             variant("top2", 3_000_000, 1080),
             variant("low", 800_000, 360),
         ];
-        Multivariant { variants, renditions: Vec::new() }
+        Multivariant { variants, ..Multivariant::default() }
     }
 
     fn paths(selection: &str) -> Result<String, NoMatchingVariant> {

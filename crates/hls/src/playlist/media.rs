@@ -5,6 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use url::Url;
 
+use super::low_latency::{Part, Partial, PreloadHint, RenditionReport, ServerControl};
+use super::variables::Definition;
+
 /// A target duration that is this many times as long as the longest segment is a mistake: with it, no
 /// viewer would ever count as stalled.
 const ABSURD: f64 = 10.0;
@@ -12,6 +15,12 @@ const ABSURD: f64 = 10.0;
 /// A media playlist.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Media {
+    /// EXT-X-VERSION.
+    pub version: Option<u64>,
+    /// EXT-X-DEFINE.
+    pub definitions: Vec<Definition>,
+    /// Whether every segment begins with an independent frame: EXT-X-INDEPENDENT-SEGMENTS.
+    pub independent_segments: bool,
     /// EXT-X-TARGETDURATION, seconds; 0 if it is missing.
     pub target_duration: f64,
     /// EXT-X-MEDIA-SEQUENCE.
@@ -20,8 +29,14 @@ pub struct Media {
     pub discontinuity_sequence: u64,
     /// Segments that a delta update leaves out before the first one listed (EXT-X-SKIP).
     pub skipped: u64,
+    /// RECENTLY-REMOVED-DATERANGES of EXT-X-SKIP: the identifiers of date ranges that are listed no more.
+    pub removed_dateranges: Vec<String>,
+    /// Of a delta update: the segments before the first EXT-X-KEY. The partial segment counts as the one after the last.
+    pub unkeyed: usize,
     /// Its segments.
     pub segments: Vec<Segment>,
+    /// The parts of the segment after the last one.
+    pub partial: Option<Partial>,
     /// Whether no segments will be added: EXT-X-ENDLIST.
     pub ended: bool,
     /// EXT-X-PLAYLIST-TYPE.
@@ -30,6 +45,12 @@ pub struct Media {
     pub start: Option<Start>,
     /// EXT-X-SERVER-CONTROL.
     pub server_control: Option<ServerControl>,
+    /// PART-TARGET of EXT-X-PART-INF: the longest that a part lasts, seconds.
+    pub part_target: Option<f64>,
+    /// EXT-X-PRELOAD-HINT.
+    pub preload_hints: Vec<PreloadHint>,
+    /// EXT-X-RENDITION-REPORT.
+    pub rendition_reports: Vec<RenditionReport>,
 }
 
 impl Media {
@@ -79,18 +100,6 @@ pub struct Start {
     pub precise: bool,
 }
 
-/// EXT-X-SERVER-CONTROL: what the server offers to players that want low latency, and how far from the end of
-/// the playlist to begin (RFC 8216bis, 4.4.3.8).
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ServerControl {
-    /// CAN-BLOCK-RELOAD: whether a request for a playlist may wait for the next update.
-    pub can_block_reload: bool,
-    /// HOLD-BACK, seconds.
-    pub hold_back: Option<f64>,
-    /// PART-HOLD-BACK, seconds.
-    pub part_hold_back: Option<f64>,
-}
-
 /// A segment of a media playlist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
@@ -114,6 +123,8 @@ pub struct Segment {
     pub map: Option<Arc<Map>>,
     /// EXT-X-PROGRAM-DATE-TIME of its first sample.
     pub program_date_time: Option<Timestamp>,
+    /// EXT-X-PART: the parts that it consists of, where they are listed.
+    pub parts: Vec<Part>,
 }
 
 /// A part of a resource.

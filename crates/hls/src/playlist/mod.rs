@@ -5,9 +5,11 @@
 
 mod attributes;
 mod label;
+pub mod low_latency;
 pub mod media;
 pub mod multivariant;
 mod reader;
+pub mod variables;
 pub mod warning;
 mod writer;
 
@@ -19,7 +21,7 @@ use warning::Warning;
 
 pub use media::Media;
 pub use multivariant::{Multivariant, RenditionKind, Variant};
-pub use reader::{Reading, read};
+pub use reader::{Reading, read, read_with};
 
 /// A playlist. Its text is what [`fmt::Display`] writes.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,25 @@
 //! Multivariant playlists (RFC 8216, 4.3.4): variants, and the renditions that belong to them.
 
+use std::sync::Arc;
+
 use url::Url;
+
+use super::media::Key;
+use super::variables::Definition;
 
 /// A multivariant playlist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Multivariant {
+    /// EXT-X-VERSION.
+    pub version: Option<u64>,
+    /// EXT-X-DEFINE.
+    pub definitions: Vec<Definition>,
+    /// Whether every segment of every rendition begins with an independent frame: EXT-X-INDEPENDENT-SEGMENTS.
+    pub independent_segments: bool,
+    /// EXT-X-CONTENT-STEERING.
+    pub content_steering: Option<ContentSteering>,
+    /// EXT-X-SESSION-KEY: keys of the media playlists.
+    pub session_keys: Vec<Arc<Key>>,
     /// Variants in the order of the text.
     pub variants: Vec<Variant>,
     /// Renditions in the order of the text.
@@ -38,6 +53,17 @@ impl Multivariant {
     }
 }
 
+/// EXT-X-CONTENT-STEERING: where players ask which pathway to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentSteering {
+    /// SERVER-URI as the playlist has it.
+    pub uri: String,
+    /// The same, resolved.
+    pub url: Url,
+    /// PATHWAY-ID: the pathway to begin with.
+    pub pathway: Option<String>,
+}
+
 /// A variant stream (EXT-X-STREAM-INF).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
@@ -61,6 +87,8 @@ pub struct Variant {
     pub subtitles: Option<String>,
     /// CLOSED-CAPTIONS: the group of its captions.
     pub closed_captions: Option<String>,
+    /// PATHWAY-ID: the content steering pathway that it belongs to.
+    pub pathway: Option<String>,
 }
 
 /// A rendition (EXT-X-MEDIA).

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use url::Url;
 
 use super::attributes::{attribute, integer, number};
-use super::media::{
-    ByteRange, EncryptionMethod, Key, Map, Media, PlaylistType, Segment, ServerControl, Start,
-};
-use super::multivariant::{Multivariant, Rendition, RenditionKind, Variant};
+use super::low_latency::{Part, Partial, PreloadHint, RenditionReport, ServerControl};
+use super::media::{ByteRange, EncryptionMethod, Key, Map, Media, PlaylistType, Segment, Start};
+use super::multivariant::{ContentSteering, Multivariant, Rendition, RenditionKind, Variant};
+use super::variables::{Definition, replaced};
 use super::warning::{Deviation, MAX_ADDRESS_BYTES, Warning};
 use super::{InvalidPlaylist, Playlist};
 
@@ -16,19 +16,8 @@ use super::{InvalidPlaylist, Playlist};
 const WARNINGS: usize = 32;
 
 /// Tags that other players use, and that are ignored here.
-const IGNORED: [&str; 11] = [
-    "EXT-X-BITRATE",
-    "EXT-X-CONTENT-STEERING",
-    "EXT-X-DATERANGE",
-    "EXT-X-I-FRAME-STREAM-INF",
-    "EXT-X-INDEPENDENT-SEGMENTS",
-    "EXT-X-PART",
-    "EXT-X-PART-INF",
-    "EXT-X-PRELOAD-HINT",
-    "EXT-X-RENDITION-REPORT",
-    "EXT-X-SESSION-DATA",
-    "EXT-X-SESSION-KEY",
-];
+const IGNORED: [&str; 4] =
+    ["EXT-X-BITRATE", "EXT-X-DATERANGE", "EXT-X-I-FRAME-STREAM-INF", "EXT-X-SESSION-DATA"];
 
 /// Tags that need a value.
 const VALUED: [&str; 8] = [
@@ -49,8 +38,8 @@ pub struct Reading {
     pub playlist: Playlist,
     /// Its deviations, up to a maximum number.
     pub warnings: Vec<Warning>,
-    /// Tags in it that mean something to other players, and that are not read here (EXT-X-PART, for
-    /// example), each once.
+    /// Tags in it that mean something to other players, and that are not read here
+    /// (EXT-X-DATERANGE, for example), each once.
     pub ignored: Vec<&'static str>,
 }
 
@@ -60,7 +49,15 @@ pub struct Reading {
 /// # Errors
 /// [`InvalidPlaylist`] if the text is not a playlist. A media playlist may have no segments.
 pub fn read(text: &str, base: &Url) -> Result<Reading, InvalidPlaylist> {
-    let mut reader = Reader::new(base);
+    read_with(text, base, &[])
+}
+
+/// Reads a media playlist like [`read`], with the variables of its multivariant playlist, which it may import.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(text: &str, base: &Url, imports: &[Definition]) -> Result<Reading, InvalidPlaylist> {
+    let mut reader = Reader::new(base, imports);
     let unmarked = text.strip_prefix('\u{feff}').unwrap_or(text);
     let start = unmarked.trim_start();
     if start.is_empty() {
@@ -111,6 +108,8 @@ pub fn read(text: &str, base: &Url) -> Result<Reading, InvalidPlaylist> {
 /// The state while a playlist is read.
 struct Reader<'a> {
     base: &'a Url,
+    imports: &'a [Definition],
+    definitions: Vec<Definition>,
     line: usize,
     warnings: Vec<Warning>,
     ignored: Vec<&'static str>,
@@ -131,12 +130,18 @@ struct Reader<'a> {
     /// Of this and the following segments.
     key: Option<Arc<Key>>,
     map: Option<Arc<Map>>,
+    /// The number of segments before the first key.
+    unkeyed: Option<usize>,
+    /// Parts of the segment whose address comes next.
+    parts: Vec<Part>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(base: &'a Url) -> Self {
+    fn new(base: &'a Url, imports: &'a [Definition]) -> Self {
         Self {
             base,
+            imports,
+            definitions: Vec::new(),
             line: 0,
             warnings: Vec::new(),
             ignored: Vec::new(),
@@ -152,6 +157,8 @@ impl<'a> Reader<'a> {
             date: None,
             key: None,
             map: None,
+            unkeyed: None,
+            parts: Vec::new(),
         }
     }
 
@@ -163,7 +170,19 @@ impl<'a> Reader<'a> {
 
     /// Reads a line that is not empty.
     fn take(&mut self, line: &str) {
-        let Some(tag) = line.strip_prefix('#') else { return self.address(line) };
+        let is_tag = line.starts_with('#');
+        let (line, undefined) = replaced(line, &self.definitions);
+        if let Some(name) = undefined.filter(|_| !is_tag || line.starts_with("#EXT")) {
+            self.warn(Deviation::UndefinedVariable(name));
+        }
+        let Some(tag) = line.strip_prefix('#').filter(|_| is_tag) else {
+            return match line.trim() {
+                // What a variable has turned into no address, or into a comment.
+                "" => {}
+                comment if comment.starts_with('#') => {}
+                address => self.address(address),
+            };
+        };
         let (tag, value) = tag.split_once(':').map_or((tag, None), |(tag, value)| (tag, Some(value)));
         match (tag, value) {
             ("EXTINF", Some(value)) => self.duration = Some(self.duration_of(value)),
@@ -192,6 +211,9 @@ impl<'a> Reader<'a> {
             ("EXT-X-SKIP", Some(value)) => {
                 let skipped = attribute(value, "SKIPPED-SEGMENTS").unwrap_or_default();
                 self.media.skipped = self.integer("EXT-X-SKIP", skipped);
+                let removed = attribute(value, "RECENTLY-REMOVED-DATERANGES").unwrap_or_default();
+                self.media.removed_dateranges =
+                    removed.split('\t').filter(|id| !id.is_empty()).map(str::to_owned).collect();
             }
             ("EXT-X-ENDLIST", _) => (self.is_media, self.media.ended) = (true, true),
             ("EXT-X-PLAYLIST-TYPE", Some(value)) => {
@@ -203,13 +225,35 @@ impl<'a> Reader<'a> {
             }
             ("EXT-X-START", Some(value)) => self.start(value),
             ("EXT-X-SERVER-CONTROL", Some(value)) => {
-                let seconds =
-                    |name| attribute(value, name).and_then(number).filter(|seconds| *seconds >= 0.0);
-                self.media.server_control = Some(ServerControl {
-                    can_block_reload: attribute(value, "CAN-BLOCK-RELOAD") == Some("YES"),
-                    hold_back: seconds("HOLD-BACK"),
-                    part_hold_back: seconds("PART-HOLD-BACK"),
-                });
+                self.media.server_control = Some(ServerControl::read(value));
+            }
+            ("EXT-X-PART-INF", Some(value)) => {
+                self.media.part_target =
+                    attribute(value, "PART-TARGET").and_then(number).filter(|seconds| *seconds > 0.0);
+                if self.media.part_target.is_none() {
+                    self.warn(Deviation::UnreadableNumber("EXT-X-PART-INF"));
+                }
+            }
+            ("EXT-X-PART", Some(value)) => self.part(value),
+            ("EXT-X-PRELOAD-HINT", Some(value)) => {
+                let hint = PreloadHint::read(value, |uri| self.resolved(uri));
+                self.keep(hint, "EXT-X-PRELOAD-HINT", |media| &mut media.preload_hints);
+            }
+            ("EXT-X-RENDITION-REPORT", Some(value)) => {
+                let report = RenditionReport::read(value, |uri| self.resolved(uri));
+                self.keep(report, "EXT-X-RENDITION-REPORT", |media| &mut media.rendition_reports);
+            }
+            ("EXT-X-VERSION", Some(value)) => {
+                let version = integer(value);
+                (self.media.version, self.multivariant.version) = (version, version);
+            }
+            ("EXT-X-INDEPENDENT-SEGMENTS", _) => {
+                (self.media.independent_segments, self.multivariant.independent_segments) = (true, true);
+            }
+            ("EXT-X-CONTENT-STEERING", Some(value)) => self.steering(value),
+            ("EXT-X-SESSION-KEY", Some(value)) => {
+                let key = self.key_of(value);
+                self.multivariant.session_keys.extend(key);
             }
             ("EXT-X-BYTERANGE", Some(value)) => {
                 self.byte_range = range(value);
@@ -227,7 +271,7 @@ impl<'a> Reader<'a> {
                     self.warn(Deviation::UnreadableValue("EXT-X-PROGRAM-DATE-TIME"));
                 }
             }
-            ("EXT-X-DEFINE", _) => self.warn(Deviation::Variables),
+            ("EXT-X-DEFINE", value) => self.define(value.unwrap_or_default()),
             (tag, value) => self.other(tag, value.is_some()),
         }
     }
@@ -275,9 +319,15 @@ impl<'a> Reader<'a> {
     }
 
     fn key(&mut self, list: &str) {
+        self.key = self.key_of(list);
+        self.unkeyed.get_or_insert(self.media.segments.len());
+    }
+
+    /// The key in an attribute list; `None`: segments are not encrypted.
+    fn key_of(&mut self, list: &str) -> Option<Arc<Key>> {
         let method = attribute(list, "METHOD").and_then(|method| method.split(',').next()).map(str::trim);
         let method = match method {
-            None | Some("NONE") => return self.key = None,
+            None | Some("NONE") => return None,
             Some("AES-128") => EncryptionMethod::Aes128,
             Some(other) => EncryptionMethod::Other(other.to_owned()),
         };
@@ -302,7 +352,7 @@ impl<'a> Reader<'a> {
                 by.map_or_else(|| method.name().to_owned(), |by| format!("{} of {by}", method.name()));
             self.warn(Deviation::UnplayableEncryption(named));
         }
-        self.key = Some(Arc::new(Key { method, uri, url, iv, format: format.map(str::to_owned) }));
+        Some(Arc::new(Key { method, uri, url, iv, format: format.map(str::to_owned) }))
     }
 
     fn map(&mut self, list: &str) {
@@ -312,6 +362,64 @@ impl<'a> Reader<'a> {
         let byte_range = attribute(list, "BYTERANGE").and_then(range);
         let byte_range = byte_range.map(|(length, offset)| ByteRange { offset: offset.unwrap_or(0), length });
         self.map = Some(Arc::new(Map { uri: uri.to_owned(), url: self.resolved(uri), byte_range }));
+    }
+
+    fn part(&mut self, list: &str) {
+        self.is_media = true;
+        let Some(uri) = attribute(list, "URI").filter(|uri| !uri.is_empty()) else {
+            return self.warn(Deviation::UnreadableValue("EXT-X-PART"));
+        };
+        let duration = attribute(list, "DURATION").and_then(number).filter(|seconds| *seconds >= 0.0);
+        if duration.is_none() {
+            self.warn(Deviation::UnreadableNumber("EXT-X-PART"));
+        }
+        // Without an offset it begins where the part before it of the same resource ends.
+        let before = self.parts.last().or_else(|| self.media.segments.last()?.parts.last());
+        let next = before.filter(|before| before.uri == uri).and_then(|before| before.byte_range);
+        let next = next.map_or(0, |range| range.offset.saturating_add(range.length));
+        let byte_range = attribute(list, "BYTERANGE")
+            .and_then(range)
+            .map(|(length, offset)| ByteRange { offset: offset.unwrap_or(next), length });
+        let url = self.resolved(uri);
+        self.parts.push(Part {
+            uri: uri.to_owned(),
+            url,
+            duration: duration.unwrap_or(0.0),
+            independent: attribute(list, "INDEPENDENT") == Some("YES"),
+            gap: attribute(list, "GAP") == Some("YES"),
+            byte_range,
+        });
+    }
+
+    /// Keeps what a tag has, or notes that it cannot be read.
+    fn keep<T>(&mut self, read: Option<T>, tag: &'static str, list: impl FnOnce(&mut Media) -> &mut Vec<T>) {
+        match read {
+            Some(read) => list(&mut self.media).push(read),
+            None => self.warn(Deviation::UnreadableValue(tag)),
+        }
+    }
+
+    fn steering(&mut self, list: &str) {
+        let Some(uri) = attribute(list, "SERVER-URI").filter(|uri| !uri.is_empty()) else {
+            return self.warn(Deviation::UnreadableValue("EXT-X-CONTENT-STEERING"));
+        };
+        let pathway = attribute(list, "PATHWAY-ID").map(str::to_owned);
+        let steering = ContentSteering { uri: uri.to_owned(), url: self.resolved(uri), pathway };
+        self.multivariant.content_steering = Some(steering);
+    }
+
+    fn define(&mut self, list: &str) {
+        self.warn(Deviation::Variables);
+        match Definition::read(list, self.base, self.imports) {
+            Some(one) if self.definitions.iter().all(|known| known.name != one.name) => {
+                if one.value.is_none() {
+                    self.warn(Deviation::UndefinedVariable(one.name.clone()));
+                }
+                self.definitions.push(one);
+            }
+            // A name has one value.
+            _ => self.warn(Deviation::UnreadableValue("EXT-X-DEFINE")),
+        }
     }
 
     fn rendition(&mut self, list: &str) {
@@ -371,6 +479,7 @@ impl<'a> Reader<'a> {
             video: text("VIDEO"),
             subtitles: text("SUBTITLES"),
             closed_captions: text("CLOSED-CAPTIONS").filter(|group| group != "NONE"),
+            pathway: text("PATHWAY-ID"),
         }
     }
 
@@ -393,6 +502,7 @@ impl<'a> Reader<'a> {
             key: self.key.clone(),
             map: self.map.clone(),
             program_date_time: self.date.take(),
+            parts: std::mem::take(&mut self.parts),
         };
         self.media.segments.push(segment);
     }
@@ -434,9 +544,24 @@ impl<'a> Reader<'a> {
         for segment in &mut self.media.segments {
             segment.sequence = segment.sequence.saturating_add(first);
         }
+        if !self.parts.is_empty() {
+            self.media.partial = Some(Partial {
+                parts: self.parts,
+                discontinuity: self.discontinuity,
+                key: self.key,
+                map: self.map,
+                program_date_time: self.date,
+            });
+        }
+        if self.media.skipped > 0 {
+            let items = self.media.segments.len() + usize::from(self.media.partial.is_some());
+            self.media.unkeyed = self.unkeyed.map_or(items, |before| before.min(items));
+        }
         let playlist = if is_multivariant {
+            self.multivariant.definitions = self.definitions;
             Playlist::Multivariant(self.multivariant)
         } else {
+            self.media.definitions = self.definitions;
             Playlist::Media(self.media)
         };
         Ok(Reading { playlist, warnings: self.warnings, ignored: self.ignored })

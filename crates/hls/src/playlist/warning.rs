@@ -44,6 +44,8 @@ pub enum Deviation {
     UnplayableEncryption(String),
     /// EXT-X-DEFINE: addresses have variables in them.
     Variables,
+    /// A variable of this name that is not defined.
+    UndefinedVariable(String),
     /// An address of this many bytes, which is more than [`MAX_ADDRESS_BYTES`].
     LongAddress(usize),
 }
@@ -94,6 +96,9 @@ impl fmt::Display for Deviation {
                 write!(f, "EXT-X-KEY: segments are encrypted with {method} (DRM), which FFmpeg cannot decrypt")
             }
             Self::Variables => f.write_str("EXT-X-DEFINE: FFmpeg does not replace variables in addresses"),
+            Self::UndefinedVariable(name) => {
+                write!(f, "no EXT-X-DEFINE has a value for the variable {name}, so players refuse the playlist")
+            }
             Self::LongAddress(bytes) => write!(
                 f,
                 "the address has {bytes} bytes, and FFmpeg cannot request one of more than {MAX_ADDRESS_BYTES}"

@@ -23,9 +23,10 @@ pub const SCENARIO: [(&str, &str); 5] = [
 ];
 
 /// Profiles of the origin: `hls-origin --profile NAME`.
-pub const ORIGIN: [(&str, &str); 8] = [
+pub const ORIGIN: [(&str, &str); 9] = [
     ("default", include_str!("origin/default.toml")),
     ("low-latency", include_str!("origin/low-latency.toml")),
+    ("ll-hls", include_str!("origin/ll-hls.toml")),
     ("4k-abr", include_str!("origin/4k-abr.toml")),
     ("stress", include_str!("origin/stress.toml")),
     ("logged", include_str!("origin/logged.toml")),

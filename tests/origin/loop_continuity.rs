@@ -55,7 +55,7 @@ fn assert_continuous(profile: &str, segment_seconds: u32, fps: u32) {
 
     // Replayed like in the origin, but at full speed, five and a half times, keeping all segments.
     let renditions = layout::renditions(&stream);
-    let output = SegmentOutput { directory: home.path(), number: 0, key_info: None };
+    let output = SegmentOutput { directory: home.path(), number: 0, key_info: None, pipes: &[] };
     let replay = argv::replay(&stream, &renditions, &file, output, Pace::FullSpeed(seconds * 11 / 2));
     let (_, warnings) = run("ffmpeg", &replay);
     assert_eq!(warnings, "");

@@ -7,6 +7,7 @@ mod exporters;
 mod faults;
 mod lifetime;
 mod loop_continuity;
+mod low_latency;
 mod options;
 mod random_kills;
 mod serving;

@@ -158,6 +158,7 @@ fn assert_valid(name: &str, arguments: &[&str], time: Duration) {
     assert_played(name, origin.facts["url"].as_str().unwrap());
 }
 
+/// All but `ll-hls`, whose playlists `low_latency` checks.
 const PROFILES: [&str; 8] =
     ["default", "low-latency", "4k-abr", "stress", "logged", "debug", "tap", "tap-logged"];
 const LADDER: [&str; 2] = ["--ladder", "128x72@60"];

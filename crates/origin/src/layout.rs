@@ -43,6 +43,22 @@ impl Rendition {
         format!("{}_{number:05}.{}", self.prefix, self.extension)
     }
 
+    /// File name of a part of a segment.
+    #[must_use]
+    pub fn part(&self, number: u64, index: u64) -> String {
+        format!("{}_{number:05}.{index}.{}", self.prefix, self.extension)
+    }
+
+    /// The segment and the index of the part with this file name.
+    #[must_use]
+    pub fn part_of(&self, file: &str) -> Option<(u64, u64)> {
+        let numbers = file.strip_prefix(&self.prefix)?.strip_prefix('_')?;
+        let (number, rest) = numbers.split_once('.')?;
+        let (index, _) = rest.split_once('.')?;
+        let found = (number.parse().ok()?, index.parse().ok()?);
+        (self.part(found.0, found.1) == file).then_some(found)
+    }
+
     /// File names of the segments as a pattern for FFmpeg's muxer.
     #[must_use]
     pub fn pattern(&self) -> String {

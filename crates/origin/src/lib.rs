@@ -11,6 +11,7 @@ mod exporter;
 mod fault;
 mod fault_proxy;
 pub mod layout;
+mod low_latency;
 mod nginx;
 pub mod profile;
 pub mod publisher;

@@ -1,7 +1,7 @@
 //! `hls-origin render`: prints the configuration and the commands that the origin would use.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +24,8 @@ use crate::systemd::{self, Unit};
 
 /// Placeholder for the runtime directory, whose name is different at each start.
 const DIRECTORY: &str = "DIR";
+/// Stands for the port of the low-latency playlists, which is different at each start.
+const PLAYLISTS_PORT: u16 = 17_082;
 
 /// Prints the requested text.
 ///
@@ -49,6 +51,8 @@ async fn nginx_conf(args: &OriginArgs, guard: &Arc<Guard>) -> Result<String, Fai
         listen: SocketAddr::new(serve.listen, serve.port),
         tls: serve.tls.then(|| SocketAddr::new(serve.listen, serve.tls_port)),
         access_log: log.as_deref(),
+        // A running origin takes a port that is free.
+        playlists: plan.stream.part_duration.map(|_| (Ipv4Addr::LOCALHOST, PLAYLISTS_PORT).into()),
     };
     conf::check(&config, &environment)?;
     Ok(conf::render(&config, &environment))
@@ -60,7 +64,9 @@ fn ffmpeg(args: &OriginArgs, plan: &Plan) -> String {
     let directory = Path::new(DIRECTORY);
     let (source, www, key) = (directory.join("loop.nut"), directory.join("www"), directory.join("key.info"));
     let key_info = (stream.encryption == Encryption::Aes128).then_some(key.as_path());
-    let place = SegmentOutput { directory: &www, number: 0, key_info };
+    let pipes: Vec<_> =
+        stream.part_duration.map(|_| (3..).take(renditions.len())).into_iter().flatten().collect();
+    let place = SegmentOutput { directory: &www, number: 0, key_info, pipes: &pipes };
     let replay = |pace| argv::replay(stream, &renditions, &source, place, pace);
     let mut text = format!("# {DIRECTORY} is the runtime directory.\n\n# The loop, encoded once:\n");
     text.push_str(&line(args, &argv::encode_loop(stream, derived, &source)));

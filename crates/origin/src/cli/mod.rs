@@ -61,8 +61,8 @@ pub enum OriginCommand {
 // The last one of a repeated flag holds, so that a wrapper's flags can be overridden.
 #[command(args_override_self = true, mut_args = |flag| switch(with_default(flag)))]
 pub struct OriginArgs {
-    /// Profile, which changes the defaults of the flags below: default, low-latency, 4k-abr, stress, logged,
-    /// debug, tap, tap-logged, or the path of a TOML file
+    /// Profile, which changes the defaults of the flags below: default, low-latency, ll-hls, 4k-abr, stress,
+    /// logged, debug, tap, tap-logged, or the path of a TOML file
     #[arg(long, default_value = "default", value_name = "NAME|FILE")]
     pub profile: String,
     /// Print the profile with all flags applied as TOML, which is a valid profile, and exit

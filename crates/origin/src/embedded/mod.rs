@@ -32,6 +32,9 @@ pub(crate) async fn serve(
     serving: &Serving,
     stop: &CancellationToken,
 ) -> Result<(), Failure> {
+    // The synthetic stream has parts of MPEG-TS segments.
+    let format = if stream.part_duration.is_some() { Format::Ts } else { stream.format };
+    let stream = &Stream { format, ..stream.clone() };
     check_supported(stream, serving)?;
     let derived = Derived::from_stream(stream);
     let socket = listener::listen(SocketAddr::new(serving.serve.listen, serving.serve.port))?;
@@ -53,13 +56,16 @@ pub(crate) async fn serve(
     if let Some(path) = &access_log {
         ready.add_field("access_log", path.as_str());
     }
-    let backend = Backend::Embedded(embedded);
+    let backend = Backend::Embedded(Arc::clone(&embedded));
     let proxy = FaultProxy::new(backend, injection, access_log.as_deref(), &derived, counters)?;
 
     let metrics = exporters.serve(Arc::new(status), "/".into(), stop);
     let readiness = ready.report(&derived, &[], stop);
-    let (served, ()) = tokio::join!(both(stop, proxy.serve(socket, stop), readiness), metrics);
-    served
+    let serving = async { tokio::join!(both(stop, proxy.serve(socket, stop), readiness), metrics) };
+    tokio::select! {
+        (served, ()) = serving => served,
+        never = embedded.run_edge(stream) => match never {},
+    }
 }
 
 /// Rejects settings that the synthetic stream does not support.

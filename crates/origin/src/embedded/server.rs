@@ -3,6 +3,7 @@
 //! Segments are computed at their first request, and dropped when they are no longer available.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +14,7 @@ use hyper::header::{
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, HeaderValue, LAST_MODIFIED, RANGE,
 };
 use hyper::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
 
 use crate::embedded::synthetic::SyntheticStream;
 use crate::embedded::synthetic::playlist::{self, LiveWindow, VOD, live_name, number_in, vod_name};
@@ -20,6 +22,8 @@ use crate::exporter::nginx::StubStatus;
 use crate::exporter::origin::{OriginSnapshot, PlaylistSnapshot};
 use crate::fault_proxy::ConnectionCounters;
 use crate::layout::MULTIVARIANT;
+use crate::low_latency::Division;
+use crate::low_latency::edge::{Edge, Parts};
 use crate::profile::derived::Derived;
 use crate::profile::stream::{Source, Stream};
 use crate::publisher::playlist::PLAYLIST;
@@ -42,6 +46,8 @@ pub(crate) struct EmbeddedStream {
     started_at: SystemTime,
     counters: Arc<ConnectionCounters>,
     computed: Mutex<HashMap<u64, Bytes>>,
+    /// The playlist with parts, if the stream has parts.
+    edge: Option<Edge>,
 }
 
 /// The resource at a path.
@@ -76,13 +82,53 @@ impl EmbeddedStream {
             started_at: SystemTime::now(),
             counters,
             computed: Mutex::default(),
+            edge: Edge::new(stream, Parts::Synthetic(SyntheticStream::of(stream))),
+        }
+    }
+
+    /// Adds parts to the playlist when their time has come. Never returns.
+    pub(crate) async fn run_edge(&self, stream: &Stream) -> Infallible {
+        let (Some(edge), Some(division)) = (&self.edge, Division::of(stream)) else {
+            return std::future::pending().await;
+        };
+        let listed = u64::from(self.window.listed);
+        let window = self.window.seconds * self.window.listed;
+        let began = Timestamp::try_from(self.started_at).unwrap_or_default();
+        let first = began.checked_sub(Duration::from_secs(window.into())).unwrap_or(began);
+        let first = Timestamp::from_millisecond(first.as_millisecond()).unwrap_or(first);
+        let add = |index: u32| {
+            edge.change(|lists| {
+                for list in lists.iter_mut() {
+                    list.add_part(division.seconds(division.frames_of(index)), index == 0, Some(first));
+                    if index + 1 == division.parts() {
+                        // Nothing is in a file.
+                        drop(list.finish_segment());
+                    }
+                }
+            });
+        };
+        // The playlist is full from the start.
+        (0..listed).for_each(|_| (0..division.parts()).for_each(add));
+        let started = tokio::time::Instant::from_std(self.started);
+        let mut segments = 0_u32;
+        loop {
+            for index in 0..division.parts() {
+                let frames = (index + 1).saturating_mul(division.part_frames).min(division.segment_frames);
+                let seconds = f64::from(segments) * f64::from(self.window.seconds) + division.seconds(frames);
+                tokio::time::sleep_until(started + Duration::from_secs_f64(seconds)).await;
+                add(index);
+            }
+            segments = segments.saturating_add(1);
         }
     }
 
     /// The response to a request, as nginx would send it.
-    pub(crate) fn respond<B>(&self, request: &Request<B>) -> Response<Bytes> {
+    pub(crate) async fn respond<B>(&self, request: &Request<B>) -> Response<Bytes> {
         let mut response = match *request.method() {
-            Method::GET | Method::HEAD => self.respond_with_content(request),
+            Method::GET | Method::HEAD => match self.respond_with_edge(request).await {
+                Some(response) => response,
+                None => self.respond_with_content(request),
+            },
             Method::OPTIONS => status_response(StatusCode::NO_CONTENT),
             _ => {
                 let mut response = status_response(StatusCode::METHOD_NOT_ALLOWED);
@@ -93,6 +139,25 @@ impl EmbeddedStream {
         set(&mut response, ACCESS_CONTROL_ALLOW_ORIGIN, "*");
         set(&mut response, ACCESS_CONTROL_EXPOSE_HEADERS, "Content-Length, Content-Range, Date");
         response
+    }
+
+    /// The response for a low-latency playlist or a part; `None` for anything else.
+    fn respond_with_edge<B>(
+        &self,
+        request: &Request<B>,
+    ) -> impl Future<Output = Option<Response<Bytes>>> + Send {
+        let file = request.uri().path().trim_start_matches('/').to_owned();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let is_head = *request.method() == Method::HEAD;
+        async move {
+            let mut response = self.edge.as_ref()?.respond(&file, &query).await?;
+            if is_head {
+                let length = response.body().len().into();
+                response.headers_mut().insert(CONTENT_LENGTH, length);
+                *response.body_mut() = Bytes::new();
+            }
+            Some(response)
+        }
     }
 
     fn respond_with_content<B>(&self, request: &Request<B>) -> Response<Bytes> {

@@ -5,9 +5,11 @@
 //! are the same with every version of FFmpeg, and continue when FFmpeg restarts.
 
 use std::ffi::OsString;
+use std::os::fd::RawFd;
 use std::path::Path;
 
 use crate::layout::{Media, Rendition};
+use crate::low_latency::Division;
 use crate::profile::Format;
 use crate::profile::derived::{AAC_FRAME, Derived};
 use crate::profile::stream::{Source, Stream, Variant};
@@ -28,6 +30,8 @@ pub struct SegmentOutput<'a> {
     pub number: u64,
     /// FFmpeg's key info file, if segments are encrypted.
     pub key_info: Option<&'a Path>,
+    /// The pipes into which FFmpeg writes the renditions instead, for the origin to cut.
+    pub pipes: &'a [RawFd],
 }
 
 /// The speed and the duration of a replay of the loop.
@@ -81,14 +85,14 @@ pub fn replay(
     }
     argv.extend(arguments(["-stream_loop", "-1", "-f", "nut", "-i"]));
     argv.push(source.into());
-    for rendition in renditions {
+    for (nth, rendition) in renditions.iter().enumerate() {
         let Some(maps) = maps(stream, rendition, |index| format!("0:v:{index}"), "0:a") else { continue };
         argv.extend(maps);
         argv.extend(arguments(["-c", "copy"]));
         if let Pace::FullSpeed(seconds) = pace {
             argv.extend(arguments(["-t", &seconds.to_string()]));
         }
-        argv.extend(segment_output(stream, rendition, place, pace));
+        argv.extend(output(stream, (nth, rendition), place, pace));
     }
     argv
 }
@@ -103,7 +107,7 @@ pub fn live(
 ) -> Vec<OsString> {
     let mut argv = logging();
     argv.extend(test_source(stream, true));
-    for rendition in renditions {
+    for (nth, rendition) in renditions.iter().enumerate() {
         let Some(maps) = maps(stream, rendition, |index| video_input(stream, index), "1:a") else { continue };
         argv.extend(maps);
         if let Media::Video(index) = rendition.media {
@@ -113,7 +117,7 @@ pub fn live(
         if rendition.media == Media::Audio || !stream.separate_audio {
             argv.extend(audio_codec(stream));
         }
-        argv.extend(segment_output(stream, rendition, place, Pace::RealTime));
+        argv.extend(output(stream, (nth, rendition), place, Pace::RealTime));
     }
     argv
 }
@@ -202,13 +206,34 @@ fn audio_codec(stream: &Stream) -> Vec<OsString> {
     arguments(["-c:a", "aac", "-b:a", &format!("{}k", stream.audio_kbps), "-ar", "48000", "-ac", "2"])
 }
 
+/// Where a rendition is written to: into its pipe, if it has one, or as segments.
+fn output(
+    stream: &Stream,
+    (nth, rendition): (usize, &Rendition),
+    place: SegmentOutput<'_>,
+    pace: Pace,
+) -> Vec<OsString> {
+    let Some(pipe) = place.pipes.get(nth) else { return segment_output(stream, rendition, place, pace) };
+    let mut argv = arguments(["-output_ts_offset", &TIMELINE_START.to_string(), "-f", "mp4"]);
+    // A fragment is a part: it ends before a key frame, or when the next frame of video would make it longer. A fragment
+    // for each frame would be more flexible, but FFmpeg (5.1) moves timestamps of audio then.
+    // frag_discont: the first timestamp is not moved to zero.
+    argv.extend(arguments(["-movflags", "+frag_keyframe+empty_moov+default_base_moof+frag_discont"]));
+    let part = Division::of(stream).map_or(0.0, |division| division.seconds(division.part_frames));
+    // Timestamps are rounded, and a frame lasts longer than this.
+    let microseconds = (part * 1e6 - 1e3).max(0.0).floor();
+    argv.extend(arguments(["-frag_duration", &format!("{microseconds:.0}")]));
+    argv.extend(arguments(["-flush_packets", "1", &format!("pipe:{pipe}")]));
+    argv
+}
+
 fn segment_output(
     stream: &Stream,
     rendition: &Rendition,
     place: SegmentOutput<'_>,
     pace: Pace,
 ) -> Vec<OsString> {
-    let SegmentOutput { directory, number, key_info } = place;
+    let SegmentOutput { directory, number, key_info, .. } = place;
     // No segment may leave the list before the publisher has seen it; the list of a VOD is never shortened.
     let entries = match pace {
         Pace::RealTime if !matches!(stream.source, Source::Vod(_)) => stream.list_size + LIST_SLACK,
@@ -259,7 +284,7 @@ mod tests {
     }
 
     fn place(number: u64, key_info: Option<&Path>) -> SegmentOutput<'_> {
-        SegmentOutput { directory: Path::new("/run/o/www"), number, key_info }
+        SegmentOutput { directory: Path::new("/run/o/www"), number, key_info, pipes: &[] }
     }
 
     #[test]
@@ -284,6 +309,14 @@ mod tests {
         let (stream, _, renditions) = planned(&flags);
         let argv = replay(&stream, &renditions, Path::new("/l.nut"), place(41, None), Pace::FullSpeed(8));
         insta::assert_snapshot!("replay_renditions", lines(&argv));
+    }
+
+    #[test]
+    fn parts_are_cut_from_pipes() {
+        let (stream, _, renditions) = planned(&["--profile=ll-hls", "--ladder=640x360@500"]);
+        let place = SegmentOutput { pipes: &[7, 9], ..place(0, None) };
+        let argv = replay(&stream, &renditions, Path::new("/l.nut"), place, Pace::RealTime);
+        insta::assert_snapshot!("replay_parts", lines(&argv));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One stream: a supervised FFmpeg, and the publisher of the segments that it writes.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -17,6 +17,9 @@ use crate::encoder::argv::{self, Pace, SegmentOutput};
 use crate::encoder::source::EncoderSource;
 use crate::fault::injector::KillSwitch;
 use crate::layout::MULTIVARIANT;
+use crate::low_latency::Division;
+use crate::low_latency::channel::PartPublisher;
+use crate::low_latency::edge::Edge;
 use crate::profile::stream::Source;
 use crate::publisher::publication::{Position, Publication};
 use crate::publisher::sequence_state::StateDir;
@@ -33,13 +36,23 @@ const SPACE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 pub(crate) struct Channel<'a> {
     source: &'a EncoderSource<'a>,
     supervised: SupervisedProcess,
-    publisher: Publisher,
+    publisher: AnyPublisher,
+}
+
+/// What becomes of FFmpeg's output.
+#[derive(Debug)]
+enum AnyPublisher {
+    /// Segments, which FFmpeg writes, are listed in playlists that are files.
+    Segments(Box<Publisher>),
+    /// The origin cuts parts and segments, and answers requests for playlists.
+    Parts(Box<PartPublisher>),
 }
 
 impl<'a> Channel<'a> {
-    /// Prepares the stream `name`, which is empty for the first stream.
+    /// Prepares the stream `name`, which is empty for the first stream. `edge` has its playlists if it has parts.
     pub(crate) fn new(
         name: &str,
+        edge: Option<&Arc<Edge>>,
         source: &'a EncoderSource<'a>,
         state_dir: Option<&StateDir>,
         guard: &Arc<Guard>,
@@ -56,8 +69,20 @@ impl<'a> Channel<'a> {
         // A VOD always starts at segment 0.
         let position =
             if matches!(source.stream.source, Source::Vod(_)) { Position::default() } else { position };
-        let publication = Publication::new(source.stream, source.renditions.clone(), position);
-        let publisher = Publisher::new(directory, publication, source.stream.format, source.derived, state);
+        let publisher = match edge.zip(Division::of(source.stream)) {
+            Some((edge, division)) => {
+                edge.continue_at(source.stream, position);
+                let edge = Arc::clone(edge);
+                let publisher = PartPublisher::new(directory, edge, division, source.derived, state);
+                AnyPublisher::Parts(Box::new(publisher))
+            }
+            None => {
+                let publication = Publication::new(source.stream, source.renditions.clone(), position);
+                let format = source.stream.format;
+                let publisher = Publisher::new(directory, publication, format, source.derived, state);
+                AnyPublisher::Segments(Box::new(publisher))
+            }
+        };
         Ok(Self { source, supervised: SupervisedProcess::new("ffmpeg", guard), publisher })
     }
 
@@ -76,7 +101,10 @@ impl<'a> Channel<'a> {
     /// Whether the playlists are up to date.
     pub(crate) fn is_fresh(&self) -> bool {
         let is_vod = matches!(self.source.stream.source, Source::Vod(_));
-        self.publisher.is_fresh() || is_vod && self.publisher.has_begun()
+        match &self.publisher {
+            AnyPublisher::Segments(publisher) => publisher.is_fresh() || is_vod && publisher.has_begun(),
+            AnyPublisher::Parts(publisher) => publisher.is_fresh(),
+        }
     }
 
     /// Runs FFmpeg and publishes its segments until `stop`.
@@ -105,11 +133,14 @@ impl<'a> Channel<'a> {
             let what = format!("ffmpeg cannot create the VOD: {exit}");
             return Err(supervisor::with_output(Failure::preflight(what), last_lines));
         }
-        if self.publisher.publish() != PublishStatus::Ok || !self.publisher.has_begun() {
+        let AnyPublisher::Segments(publisher) = &self.publisher else {
+            return Err(Failure::internal("a VOD has no parts"));
+        };
+        if publisher.publish() != PublishStatus::Ok || !publisher.has_begun() {
             return Err(Failure::preflight("cannot publish the VOD")
                 .help("check the free space in --dir; --log-level debug shows more"));
         }
-        self.publisher.remove_unlisted_files();
+        publisher.remove_unlisted_files();
         stop.cancelled().await;
         Ok(())
     }
@@ -119,19 +150,37 @@ impl<'a> Channel<'a> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if self.publisher.publish() != PublishStatus::Ok {
+            let status = match &self.publisher {
+                AnyPublisher::Segments(publisher) => publisher.publish(),
+                AnyPublisher::Parts(publisher) => publisher.status(),
+            };
+            if status != PublishStatus::Ok {
                 self.supervised.replace.notify_waiters();
             }
         }
     }
 
+    fn has_space(&self) -> bool {
+        match &self.publisher {
+            AnyPublisher::Segments(publisher) => publisher.has_space(),
+            AnyPublisher::Parts(publisher) => publisher.has_space(),
+        }
+    }
+
+    fn directory(&self) -> &Path {
+        match &self.publisher {
+            AnyPublisher::Segments(publisher) => publisher.directory(),
+            AnyPublisher::Parts(publisher) => publisher.directory(),
+        }
+    }
+
     async fn wait_for_space(&self, stop: &CancellationToken) {
         let mut logged = false;
-        while !self.publisher.has_space() && !stop.is_cancelled() {
+        while !self.has_space() && !stop.is_cancelled() {
             if !logged {
                 logged = true;
                 tracing::error!(
-                    directory = %self.publisher.directory().display(),
+                    directory = %self.directory().display(),
                     "no space left for segments: the stream pauses until there is enough"
                 );
             }
@@ -148,11 +197,16 @@ impl<'a> Channel<'a> {
     fn program(&self, pace: Pace) -> Program {
         let EncoderSource { stream, derived, renditions, .. } = self.source;
         let key_info: Option<PathBuf> = self.source.key_info();
-        let place = SegmentOutput {
-            directory: self.publisher.directory(),
-            number: self.publisher.begin_encoder(),
-            key_info: key_info.as_deref(),
+        let (number, pipes) = match &self.publisher {
+            AnyPublisher::Segments(publisher) => (publisher.begin_encoder(), Vec::new()),
+            AnyPublisher::Parts(publisher) => publisher.begin_encoder().unwrap_or_else(|error| {
+                // FFmpeg writes to no pipe, the stream stalls, and the next process gets another one.
+                tracing::error!(%error, "cannot prepare the pipes for FFmpeg");
+                (0, Vec::new())
+            }),
         };
+        let directory = self.directory();
+        let place = SegmentOutput { directory, number, key_info: key_info.as_deref(), pipes: &pipes };
         let argv = if self.source.encodes_live {
             argv::live(stream, derived, renditions, place)
         } else {
@@ -160,6 +214,7 @@ impl<'a> Channel<'a> {
         };
         let mut program = Program::new(&self.source.ffmpeg, argv);
         program.stdout = Output::Discard;
+        program.inherit = pipes;
         program
     }
 }

@@ -101,7 +101,7 @@ impl<'a> EncoderSource<'a> {
         };
         let directory = self.runtime_dir.root().join("measurement");
         std::fs::create_dir_all(&directory).map_err(failed)?;
-        let output = SegmentOutput { directory: &directory, number: 0, key_info: None };
+        let output = SegmentOutput { directory: &directory, number: 0, key_info: None, pipes: &[] };
         let pace = Pace::FullSpeed(self.stream.loop_seconds);
         let argv = argv::replay(self.stream, &self.renditions, &self.runtime_dir.loop_file(), output, pace);
         let mut program = Program::new(&self.ffmpeg, argv);

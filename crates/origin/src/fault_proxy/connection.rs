@@ -55,7 +55,7 @@ pub(crate) async fn serve(proxy: &Arc<ProxyServer>, stream: TcpStream, peer: Soc
     let mut server = http1::Builder::new();
     let idle_timeout = match proxy.backend {
         Backend::Embedded(_) => proxy.idle_timeout,
-        Backend::Nginx(_) => proxy.idle_timeout + IDLE_GRACE,
+        Backend::Nginx(_) | Backend::LowLatency(_) => proxy.idle_timeout + IDLE_GRACE,
     };
     server.preserve_header_case(true).timer(TokioTimer::new()).header_read_timeout(idle_timeout);
     let connection =

@@ -1,5 +1,7 @@
 //! The HTTP server of hls-origin itself: it injects faults in front of nginx, and serves the embedded stream.
 //!
+//! It also answers requests for low-latency playlists behind nginx.
+//!
 //! Without faults, viewers talk to nginx directly. With faults, each client connection has a connection to
 //! nginx of its own, and requests and responses without a fault are forwarded unchanged.
 
@@ -27,6 +29,7 @@ use crate::embedded::server::EmbeddedStream;
 use crate::fault::Fault;
 use crate::fault::control::Control;
 use crate::fault::injector::FaultInjector;
+use crate::low_latency::edge::Edges;
 use crate::profile::derived::Derived;
 use crate::profile::serving::Serving;
 use crate::run::readiness::ReadyMessage;
@@ -41,6 +44,8 @@ pub(crate) enum Backend {
     Nginx(Upstream),
     /// The synthetic stream of `--embedded`.
     Embedded(Arc<EmbeddedStream>),
+    /// The low-latency playlists, for nginx, which is in front.
+    LowLatency(Arc<Edges>),
 }
 
 /// The server that viewers connect to.

@@ -90,7 +90,8 @@ async fn forward(context: &Arc<ConnectionContext>, request: Request<Incoming>) -
     let path = request.uri().path().to_owned();
     let keep = proxy.faults.is_some() && request.method() == Method::GET && is_playlist(&path);
     let response = match &proxy.backend {
-        Backend::Embedded(stream) => stream.respond(&request),
+        Backend::Embedded(stream) => stream.respond(&request).await,
+        Backend::LowLatency(edges) => edges.respond(&request).await,
         Backend::Nginx(nginx) => {
             let mut upstream = context.upstream.lock().await;
             if upstream.as_ref().is_none_or(UpstreamConnection::is_closed) {
@@ -117,7 +118,8 @@ async fn forward(context: &Arc<ConnectionContext>, request: Request<Incoming>) -
 /// Fetches the response without a fault, for a fault to change it.
 async fn fetch(context: &Arc<ConnectionContext>, request: &Request<Incoming>) -> io::Result<FullResponse> {
     match &context.proxy.backend {
-        Backend::Embedded(stream) => Ok(stream.respond(request)),
+        Backend::Embedded(stream) => Ok(stream.respond(request).await),
+        Backend::LowLatency(edges) => Ok(edges.respond(request).await),
         Backend::Nginx(nginx) => nginx.fetch(request).await,
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct NginxSetup {
     pub(crate) behind_proxy: bool,
     /// Path of the access log, to which the fault proxy writes, too.
     pub(crate) access_log: Option<String>,
+    /// Where hls-origin answers requests for low-latency playlists.
+    pub(crate) playlists: Option<SocketAddr>,
 }
 
 /// nginx with its configuration, ready to be started.
@@ -107,7 +109,7 @@ impl NginxProcess {
         runtime_dir: &RuntimeDir,
         guard: &Arc<Guard>,
     ) -> Result<Self, Failure> {
-        let NginxSetup { sockets, behind_proxy, access_log } = setup;
+        let NginxSetup { sockets, behind_proxy, access_log, playlists } = setup;
         let environment =
             NginxEnvironment { behind_proxy, ..environment(&programs.nginx, runtime_dir.in_memory)? };
         let (listen, tls) = (sockets.http()?, sockets.https()?);
@@ -117,6 +119,7 @@ impl NginxProcess {
             listen,
             tls,
             access_log: access_log.as_deref(),
+            playlists,
         };
         conf::check(&config, &environment)?;
         std::fs::write(runtime_dir.nginx_conf(), conf::render(&config, &environment))

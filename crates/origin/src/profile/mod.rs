@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(
             failure.help_text(),
             Some(
-                "did you mean default? There are: default, low-latency, 4k-abr, stress, logged, debug, tap, tap-logged; or name a TOML file"
+                "did you mean default? There are: default, low-latency, ll-hls, 4k-abr, stress, logged, debug, tap, tap-logged; or name a TOML file"
             )
         );
     }

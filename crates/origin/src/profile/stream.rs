@@ -1,5 +1,8 @@
 //! The stream to serve: the profile with flags applied, validated.
 
+use std::time::Duration;
+
+use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
 
 use super::ladder::{self, KBPS, Size, VariantSpec};
@@ -10,6 +13,9 @@ use crate::profile::{Encryption, Format, Kind, Mode, Profile};
 /// whole second only every 8 s. A loop of another length would have an audio gap or overlap where it repeats.
 pub const LOOP_UNIT_SECONDS: u32 = hls_swarm_profiles::sizing::origin::LOOP_UNIT_SECONDS as u32;
 
+/// The shortest part.
+const SHORTEST_PART: Duration = Duration::from_millis(100);
+
 /// The stream to serve; the values are valid together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -19,6 +25,8 @@ pub struct Stream {
     pub list_size: u32,
     /// Number of segments kept after they left the playlist.
     pub delete_threshold: u32,
+    /// Length of a part of Low-Latency HLS; `None` without parts.
+    pub part_duration: Option<Duration>,
     /// Container of the segments.
     pub format: Format,
     /// Whether segments are encrypted.
@@ -107,6 +115,7 @@ impl Stream {
             // RFC 8216 section 6.2.2: a live playlist must not be shorter than three target durations.
             list_size: within("list-size", profile.list_size, 3, 1000)?,
             delete_threshold: within("delete-threshold", profile.delete_threshold, 1, 1000)?,
+            part_duration: part_duration(profile)?,
             format: profile.format,
             encryption: profile.encryption,
             subtitles: profile.subtitles,
@@ -121,6 +130,30 @@ impl Stream {
             loop_seconds,
             source,
         })
+    }
+}
+
+/// Validates the length of parts, and what they can be combined with.
+fn part_duration(profile: &Profile) -> Result<Option<Duration>, Failure> {
+    let GoDuration(part) = profile.part_duration;
+    if part.is_zero() {
+        return Ok(None);
+    }
+    let segment = Duration::from_secs(profile.segment_seconds.into());
+    if !(SHORTEST_PART..=segment / 2).contains(&part) {
+        return Err(Failure::usage(format!("invalid part-duration {}: out of range", profile.part_duration))
+            .help(format!("pass 100ms to {}, half a segment, or 0s for no parts", GoDuration(segment / 2))));
+    }
+    let unsupported = [
+        (profile.format != Format::Fmp4, "parts of MPEG-TS segments", "pass --format fmp4"),
+        (profile.kind == Kind::Vod, "parts of a VOD", "pass --vod 0"),
+        (profile.audio.separate, "parts of separate audio", "omit --separate-audio"),
+        (profile.subtitles, "subtitles beside parts", "omit --subtitles"),
+    ];
+    match unsupported.iter().find(|(is_asked, ..)| *is_asked) {
+        Some((_, what, help)) => Err(Failure::usage(format!("the origin does not support {what}"))
+            .help(format!("{help}, or pass --part-duration 0s"))),
+        None => Ok(Some(part)),
     }
 }
 
@@ -244,6 +277,15 @@ mod tests {
         assert_eq!(refused(&both), "fMP4 segments cannot be encrypted with AES-128");
         let vod = |profile: &mut Profile| (profile.kind, profile.encoder.mode) = (Kind::Vod, Mode::Live);
         assert_eq!(refused(&vod), "a VOD cannot be encoded in real time");
+        for (change, complaint) in [
+            (&["--format=ts"][..], "the origin does not support parts of MPEG-TS segments"),
+            (&["--part-duration=1500ms"], "invalid part-duration 1.5s: out of range"),
+            (&["--separate-audio"], "the origin does not support parts of separate audio"),
+            (&["--vod=60"], "the origin does not support parts of a VOD"),
+        ] {
+            let flags = [&["--profile=ll-hls"], change].concat();
+            assert_eq!(Stream::of_flags(&flags).unwrap_err().chain(), complaint);
+        }
         for (names, complaint) in [
             (["a", "../b"], "invalid stream name \"../b\""),
             (["a", "health"], "invalid stream name \"health\""),

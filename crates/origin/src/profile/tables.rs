@@ -9,6 +9,8 @@ use clap::{Arg, Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use hls_swarm_base::duration::GoDuration;
+
 use super::DEFAULT;
 use crate::cli::service::MetricsPort;
 
@@ -45,6 +47,9 @@ pub struct Profile {
     /// Number of segments kept after they left the playlist
     #[arg(long, value_name = "COUNT")]
     pub delete_threshold: u32,
+    /// Length of a part of Low-Latency HLS, for example 500ms; 0s for none
+    #[arg(long, value_name = "TIME")]
+    pub part_duration: GoDuration,
     /// A sliding window, or a VOD playlist.
     #[arg(skip)]
     pub kind: Kind,

@@ -26,7 +26,8 @@ use crate::encoder::source::EncoderSource;
 use crate::exporter::serve::Exporters;
 use crate::fault::KillTarget;
 use crate::fault::injector::FaultInjector;
-use crate::fault_proxy::{FaultInjection, FaultProxy};
+use crate::fault_proxy::{Backend, FaultInjection, FaultProxy};
+use crate::low_latency::edge::{Edge, Edges, Parts};
 use crate::nginx::certificate;
 use crate::nginx::process::{NginxProcess, NginxSetup, Sockets};
 use crate::profile::derived::Derived;
@@ -81,6 +82,8 @@ struct Origin<'a> {
     faults: Option<Arc<FaultInjector>>,
     status: Arc<OriginStatus>,
     nginx: NginxProcess,
+    /// The low-latency playlists, if the stream has parts.
+    edges: Option<Arc<Edges>>,
     runtime_dir: RuntimeDir,
 }
 
@@ -89,6 +92,8 @@ struct Endpoints {
     exporters: Exporters,
     /// The fault proxy, and the socket on which it accepts viewers.
     proxy: Option<(FaultProxy, TcpListener)>,
+    /// The server of low-latency playlists, and the socket on which nginx reaches it.
+    playlists: Option<(FaultProxy, TcpListener)>,
 }
 
 impl<'a> Origin<'a> {
@@ -116,28 +121,33 @@ impl<'a> Origin<'a> {
         let (sockets, proxy) = put_behind_proxy(sockets, injection, access_log.as_deref(), derived)?;
         let exporters = Exporters::bind(&serving.serve, plan.profile.metrics)?;
         ready.add_metrics(exporters.addresses());
-        let media = MediaStore::Directory(runtime_dir.www());
+        let edges = edges(plan, &runtime_dir);
+        let playlists = edges.as_ref().map(|edges| serve_playlists(edges, derived)).transpose()?;
+        let playlists_at = playlists.as_ref().map(|(_, socket)| socket.local_addr()).transpose();
+        let playlists_at = playlists_at
+            .map_err(|error| Failure::internal("cannot read the address of a socket").caused_by(error))?;
+        let media = MediaStore::Directory(runtime_dir.www(), edges.clone());
         let status = Arc::new(OriginStatus::new(media, ready.address(), faults.clone()));
-        let setup = NginxSetup { sockets, behind_proxy: proxy.is_some(), access_log };
+        let setup =
+            NginxSetup { sockets, behind_proxy: proxy.is_some(), access_log, playlists: playlists_at };
         let nginx = NginxProcess::prepare(args, &programs, plan, setup, &runtime_dir, guard).await?;
         status.add_process("nginx", nginx.state());
         if let Some(faults) = &faults {
             faults.add_target(KillTarget::Server, nginx.kill_switch());
         }
         let origin =
-            Self { args, plan, guard, programs, state_dir, ready, faults, status, nginx, runtime_dir };
-        Ok((origin, Endpoints { exporters, proxy }))
+            Self { args, plan, guard, programs, state_dir, ready, faults, status, nginx, edges, runtime_dir };
+        Ok((origin, Endpoints { exporters, proxy, playlists }))
     }
 
     /// Runs nginx, the channels and the endpoints until `stop`.
     async fn serve(self, endpoints: Endpoints, stop: &CancellationToken) -> Result<(), Failure> {
-        let Endpoints { exporters, proxy } = endpoints;
-        let proxy = async {
-            match proxy {
-                Some((proxy, socket)) => proxy.serve(socket, stop).await,
-                None => Ok(()),
-            }
+        let Endpoints { exporters, proxy, playlists } = endpoints;
+        let serve = async |server: Option<(FaultProxy, TcpListener)>| match server {
+            Some((server, socket)) => server.serve(socket, stop).await,
+            None => Ok(()),
         };
+        let proxy = both(stop, serve(proxy), serve(playlists));
         let stream = both(stop, self.nginx.run(stop), self.run_channels(stop));
         let metrics = exporters.serve(Arc::clone(&self.status), self.runtime_dir.root().to_owned(), stop);
         let (served, ()) = tokio::join!(both(stop, stream, proxy), metrics);
@@ -150,7 +160,8 @@ impl<'a> Origin<'a> {
         let prepared = EncoderSource::prepare(args, programs, plan, runtime_dir, guard, stop).await?;
         let Some(source) = prepared else { return Ok(()) };
         let names = std::iter::once("").chain(plan.stream.additional_streams.iter().map(String::as_str));
-        let channels = names.map(|name| Channel::new(name, &source, state_dir.as_ref(), guard));
+        let edge = |name: &str| self.edges.as_ref().and_then(|edges| edges.of(name));
+        let channels = names.map(|name| Channel::new(name, edge(name), &source, state_dir.as_ref(), guard));
         let channels = channels.collect::<Result<Vec<_>, _>>()?;
         for channel in &channels {
             self.status.add_process("ffmpeg", channel.state());
@@ -167,6 +178,24 @@ impl<'a> Origin<'a> {
             never = readiness::update_health(runtime_dir, &channels) => match never {},
         }
     }
+}
+
+/// The low-latency playlists of all streams; `None` if they have no parts.
+fn edges(plan: &Plan, runtime_dir: &RuntimeDir) -> Option<Arc<Edges>> {
+    let names = std::iter::once("").chain(plan.stream.additional_streams.iter().map(String::as_str));
+    let edge = |name: &str| {
+        let edge = Edge::new(&plan.stream, Parts::Files(runtime_dir.www().join(name)))?;
+        Some((name.to_owned(), Arc::new(edge)))
+    };
+    names.map(edge).collect::<Option<Vec<_>>>().map(|edges| Arc::new(Edges(edges)))
+}
+
+/// The server of low-latency playlists, and its socket on the loopback interface.
+fn serve_playlists(edges: &Arc<Edges>, derived: &Derived) -> Result<(FaultProxy, TcpListener), Failure> {
+    let socket = listener::listen((Ipv4Addr::LOCALHOST, 0).into())?;
+    let backend = Backend::LowLatency(Arc::clone(edges));
+    // nginx logs, and faults are in front of it.
+    Ok((FaultProxy::new(backend, None, None, derived, Arc::default())?, socket))
 }
 
 /// If faults are enabled, gives the HTTP socket to a fault proxy, and nginx a loopback socket behind it.

@@ -19,6 +19,7 @@ use crate::embedded::server::EmbeddedStream;
 use crate::exporter::nginx::StubStatus;
 use crate::exporter::origin::{OriginSnapshot, PlaylistSnapshot, ProcessSnapshot};
 use crate::fault::injector::FaultInjector;
+use crate::low_latency::edge::Edges;
 
 /// Time limit for nginx's answer, which arrives immediately or not at all.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,8 +49,8 @@ pub(crate) struct OriginStatus {
 /// The location of segments and playlists.
 #[derive(Debug)]
 pub(crate) enum MediaStore {
-    /// In files below this directory.
-    Directory(PathBuf),
+    /// In files below this directory; low-latency playlists are in memory.
+    Directory(PathBuf, Option<Arc<Edges>>),
     /// In memory.
     Embedded(Arc<EmbeddedStream>),
 }
@@ -76,7 +77,11 @@ impl OriginStatus {
             ..OriginSnapshot::default()
         };
         match &self.media {
-            MediaStore::Directory(www) => scan_directory(www, www, MAX_DEPTH, &mut snapshot),
+            MediaStore::Directory(www, edges) => {
+                scan_directory(www, www, MAX_DEPTH, &mut snapshot);
+                let edges = edges.iter().flat_map(|edges| &edges.0);
+                snapshot.playlists.extend(edges.flat_map(|(folder, edge)| edge.describe(folder)));
+            }
             MediaStore::Embedded(stream) => stream.describe(&mut snapshot),
         }
         snapshot.playlists.sort_by(|one, other| one.name.cmp(&other.name));

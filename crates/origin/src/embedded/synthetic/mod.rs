@@ -9,6 +9,7 @@ pub(crate) mod playlist;
 
 use crate::embedded::synthetic::elementary::VideoWriter;
 use crate::embedded::synthetic::mux::{PACKET, PacketWriter, packets_of_access_unit};
+use crate::low_latency::Division;
 use crate::profile::ladder::Size;
 use crate::profile::stream::Stream;
 
@@ -31,6 +32,8 @@ pub struct SyntheticStream {
     pub seconds: u32,
     /// Minimum number of packets of a segment.
     packets: usize,
+    /// How a segment is divided into parts.
+    division: Option<Division>,
 }
 
 impl SyntheticStream {
@@ -48,6 +51,7 @@ impl SyntheticStream {
             fps,
             seconds: segment_seconds,
             packets: usize::try_from(bytes).unwrap_or(usize::MAX) / PACKET,
+            division: Division::of(stream),
         }
     }
 
@@ -66,6 +70,24 @@ impl SyntheticStream {
     /// Computes segment `number`, counted from 0.
     #[must_use]
     pub fn segment(&self, number: u64) -> Vec<u8> {
+        self.divided_segment(number).0
+    }
+
+    /// Computes a part of a segment, counted from 0. `None` if the segment has no such part.
+    pub(crate) fn part(&self, number: u64, index: u64) -> Option<Vec<u8>> {
+        let (mut segment, begins) = self.divided_segment(number);
+        let index = usize::try_from(index).ok()?;
+        let begin = *begins.get(index)?;
+        if let Some(end) = begins.get(index + 1) {
+            segment.truncate(*end);
+        }
+        segment.drain(..begin);
+        Some(segment)
+    }
+
+    /// Computes a segment, and the offsets of its parts in it. Each part begins with the tables, so that it can be
+    /// demultiplexed alone.
+    fn divided_segment(&self, number: u64) -> (Vec<u8>, Vec<usize>) {
         let frames = u64::from(self.fps) * u64::from(self.seconds);
         let first = self.video.first(number);
         // The first frame has the same size in every segment, and all other frames fit into one packet.
@@ -75,9 +97,16 @@ impl SyntheticStream {
         let silent_frames =
             elementary::silent_frame().repeat(usize::try_from(AAC_FRAMES).unwrap_or_default());
 
-        let mut packets = PacketWriter::new([number, number * video_packets, audio_packets], self.packets);
-        packets.tables();
+        let parts = self.division.map_or(1, |division| u64::from(division.parts()));
+        let mut packets =
+            PacketWriter::new([number * parts, number * video_packets, audio_packets], self.packets);
+        let mut begins = Vec::new();
+        let part_frames = self.division.map_or(frames, |division| division.part_frames.into()).max(1);
         for (index, frame) in (0..frames).enumerate() {
+            if frame % part_frames == 0 {
+                begins.push(packets.count() * PACKET);
+                packets.tables();
+            }
             let clock = begin + frame * TICKS / u64::from(self.fps);
             if frame == 0 {
                 packets.video(&first, clock, clock + DELAY, true);
@@ -100,7 +129,7 @@ impl SyntheticStream {
                 packets.null();
             }
         }
-        packets.into_bytes()
+        (packets.into_bytes(), begins)
     }
 }
 
@@ -143,6 +172,22 @@ mod tests {
         let synthetic = synthetic("640x360", 25, 2, 1000);
         assert_eq!((synthetic.segment(0).len(), synthetic.segment(7).len()), (282_000, 282_000));
         assert_eq!(synthetic.segment_bytes(), 282_000);
+    }
+
+    #[test]
+    fn the_parts_of_a_segment_are_the_segment() {
+        let stream = Stream::of_flags(&["--profile=ll-hls", "--video-size=320x180", "--part-duration=450ms"]);
+        let synthetic = SyntheticStream::of(&stream.unwrap());
+        let parts: Vec<Vec<u8>> = (0..).map_while(|index| synthetic.part(7, index)).collect();
+        // 13 frames each, and the rest of 60.
+        assert_eq!(parts.len(), 5);
+        assert!(
+            parts.iter().all(|part| part.len() % PACKET == 0 && part[1] & 0x1f == 0),
+            "the first is a table"
+        );
+        assert_eq!(parts.concat(), synthetic.segment(7));
+        let (one, next) = (counters(&parts.concat()), counters(&synthetic.segment(8)));
+        assert!(one.iter().all(|(pid, (_, last))| (last + 1) % 16 == next[pid].0));
     }
 
     proptest! {

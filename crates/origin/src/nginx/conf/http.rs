@@ -57,7 +57,8 @@ pub(crate) fn http(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> S
         MIME_TYPES.to_owned(),
         keepalive(config.derived, &environment.build),
         CONNECTIONS.to_owned(),
-        cache_control(config.derived),
+        cache_control(config),
+        upstream(config),
         HEADER_VARIABLES.to_owned(),
         limit_zones(&config.serving.limits),
     ]
@@ -102,8 +103,33 @@ fn keepalive(derived: &Derived, build: &Build) -> String {
     )
 }
 
-fn cache_control(derived: &Derived) -> String {
-    let Derived { playlist_max_age, playlist_stale, .. } = derived;
+/// The server of low-latency playlists.
+fn upstream(config: &SiteConfig<'_>) -> String {
+    let Some(address) = config.playlists else { return String::new() };
+    format!(
+        "    # hls-origin answers requests for playlists, and for the part that is announced.\n    \
+         upstream hls_origin {{\n        \
+             server {address};\n        \
+             # Each blocking request has a connection of its own while it waits.\n        \
+             keepalive 512;\n        \
+             keepalive_requests 10000000;\n    \
+         }}\n\n"
+    )
+}
+
+fn cache_control(config: &SiteConfig<'_>) -> String {
+    let Derived { playlist_max_age, playlist_stale, .. } = config.derived;
+    if config.playlists.is_some() {
+        return "    # The multivariant playlist changes at the next start only, and segments and parts never change. hls-origin\n    \
+             # has the header for the other playlists. Only successful responses have this header.\n    \
+             map $uri $origin_cache_control {\n        \
+                 ~/master\\.m3u8$ \"public, max-age=5, stale-while-revalidate=10\";\n        \
+                 ~\\.m3u8$ \"\";\n        \
+                 ~\\.(?:ts|m4s|mp4|vtt)$ \"public, max-age=60, immutable\";\n        \
+                 default \"no-store\";\n    \
+             }\n"
+            .to_owned();
+    }
     format!(
         "    # The multivariant playlist changes at the next start only. Media playlists are outdated after half a\n    \
          # segment; segments never change. Only successful responses have this header.\n    \

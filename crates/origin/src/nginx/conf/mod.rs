@@ -47,6 +47,8 @@ pub(crate) struct SiteConfig<'a> {
     pub(crate) tls: Option<SocketAddr>,
     /// Path of the access log, without quotes, dollar signs and control characters.
     pub(crate) access_log: Option<&'a str>,
+    /// Where hls-origin answers requests for low-latency playlists; `None` if playlists are files.
+    pub(crate) playlists: Option<SocketAddr>,
 }
 
 /// Checks that nginx has the modules that the configuration needs.
@@ -54,6 +56,12 @@ pub(crate) struct SiteConfig<'a> {
 /// # Errors
 /// A preflight failure: a module is missing.
 pub(crate) fn check(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> Result<(), Failure> {
+    if config.playlists.is_some() && environment.build.has("--without-http_proxy_module") {
+        return Err(Failure::preflight(
+            "this nginx was built without http_proxy_module, which low-latency playlists require",
+        )
+        .help("install a build that has it, or pass --part-duration 0s"));
+    }
     let Some(module) = http::missing_module(&config.serving.limits, &environment.build) else {
         return Ok(());
     };
@@ -157,8 +165,14 @@ mod tests {
             build,
         };
         let listen = ([127, 0, 0, 1], 17080).into();
-        let mut config =
-            SiteConfig { derived: &derived, serving: &serving, listen, tls: None, access_log: None };
+        let mut config = SiteConfig {
+            derived: &derived,
+            serving: &serving,
+            listen,
+            tls: None,
+            access_log: None,
+            playlists: None,
+        };
         change(&mut config, &mut environment);
         render(&config, &environment)
     }
@@ -167,6 +181,14 @@ mod tests {
     fn the_default_profile_for_an_unprivileged_user() {
         let text = rendered(profile::built_in("default").unwrap(), |_, _| {});
         insta::assert_snapshot!("nginx_default", text);
+    }
+
+    #[test]
+    fn low_latency_playlists_are_proxied() {
+        let text = rendered(profile::built_in("ll-hls").unwrap(), |config, _| {
+            config.playlists = Some(([127, 0, 0, 1], 4711).into());
+        });
+        insta::assert_snapshot!("nginx_low_latency", text);
     }
 
     #[test]

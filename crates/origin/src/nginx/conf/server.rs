@@ -87,8 +87,13 @@ fn media(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
     };
     let limits = limit_directives(&config.serving.limits);
     let log = log_directives(config, LogContext::Segments, "            ");
+    let (files, proxied, announced) = match config.playlists {
+        None => ("\\.m3u8$", String::new(), String::new()),
+        Some(_) => ("/master\\.m3u8$", proxied_playlists(&limits), announced_parts(&log)),
+    };
+    let elsewhere = if announced.is_empty() { "" } else { "            try_files $uri @announced;\n" };
     format!(
-        "        location ~ \\.m3u8$ {{\n            \
+        "        location ~ {files} {{\n            \
              # Small and urgent: sent immediately instead of waiting for a full packet.\n            \
              tcp_nopush off;\n            \
              tcp_nodelay on;\n            \
@@ -96,11 +101,12 @@ fn media(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
              # with two connections would see the media sequence decrease (measured: 1 % of requests).\n            \
              open_file_cache off;\n\
              {limits}        \
-         }}\n\n        \
+         }}\n\n\
+         {proxied}        \
          location ~ \\.(?:ts|m4s|mp4|vtt)$ {{\n            \
              # Large: the header and the first bytes share a packet, and packets are full.\n            \
              tcp_nopush on;\n\
-             {threads}            \
+             {threads}{elsewhere}            \
              # A segment never changes. Cached files are closed soon after the last request, because an\n            \
              # open file keeps its memory even after hls-origin has deleted it (after {lifetime} s).\n            \
              open_file_cache max={cache_max} inactive=10s;\n            \
@@ -108,10 +114,42 @@ fn media(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
              # A segment that does not exist yet may exist at the next request.\n            \
              open_file_cache_errors off;\n\
              {limits}{log}        \
-         }}\n\n        \
+         }}\n\n\
+         {announced}        \
          # The key of encrypted segments is served to every viewer.\n        \
          location ~ \\.key$ {{\n            \
              tcp_nodelay on;\n        \
+         }}\n\n"
+    )
+}
+
+/// How requests are passed on to hls-origin.
+const PASSED_ON: &str = "            proxy_pass http://hls_origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            # hls-origin answers within three target durations.
+            proxy_read_timeout 600s;
+";
+
+/// The location of low-latency playlists.
+fn proxied_playlists(limits: &str) -> String {
+    format!(
+        "        # A request for a playlist may wait for the next part.\n        \
+         location ~ \\.m3u8$ {{\n            \
+             tcp_nopush off;\n            \
+             tcp_nodelay on;\n\
+             {PASSED_ON}{limits}        \
+         }}\n\n"
+    )
+}
+
+/// The location of parts that are not written yet.
+fn announced_parts(log: &str) -> String {
+    format!(
+        "        # The part that a playlist announces (EXT-X-PRELOAD-HINT) may be requested before it is there.\n        \
+         location @announced {{\n            \
+             tcp_nodelay on;\n\
+             {PASSED_ON}{log}        \
          }}\n\n"
     )
 }

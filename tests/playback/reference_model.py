@@ -15,6 +15,8 @@ segment whose last_byte is null never arrived whole. Renditions are played toget
 import json
 import sys
 
+SHORTEST_STALL = 0.25  # seconds; a shorter interruption is stalled time, but no stall
+
 NOTHING = {"startup": None, "played": 0, "stalled": 0, "longest": 0, "stalls": 0, "missing": 0}
 
 
@@ -59,18 +61,20 @@ def play(start, end, renditions):
         if free >= end:
             break
         if arrived > free:
-            stalls += 1
             stalled += arrived - free
-            longest = max(longest, arrived - free)
+            if arrived - free >= SHORTEST_STALL:
+                stalls += 1
+                longest = max(longest, arrived - free)
             free = arrived
         missing += begin - position
         played += min(duration, end - free)
         free += duration
         position = begin + duration
     if free < end:
-        stalls += 1
         stalled += end - free
-        longest = max(longest, end - free)
+        if end - free >= SHORTEST_STALL:
+            stalls += 1
+            longest = max(longest, end - free)
     return {
         "startup": round(startup, 3),
         "played": round(played, 3),

@@ -22,8 +22,8 @@ pub struct Figures {
     pub stalled_own: Duration,
     /// The longest stall that counts against the stream.
     pub longest_stall: Duration,
-    /// Stalls by reason, in the order of [`StallReason::ALL`]; the one under way is not among them
-    /// ([`Snapshot::stall`]).
+    /// Stalls of at least [`SHORTEST_STALL_NS`](crate::SHORTEST_STALL_NS) by reason, in the order of
+    /// [`StallReason::ALL`]; the one under way is not among them ([`Snapshot::stall`]).
     pub stalls: [u32; StallReason::ALL.len()],
     /// Switches to a variant of higher BANDWIDTH.
     pub switches_up: u32,

@@ -18,6 +18,6 @@ pub use config::{Algorithm, Config, InvalidAlgorithm, Variants};
 pub use figures::{Figures, Snapshot};
 pub use interface::{Event, EventKind, Fetch, Input, Output, RequestId};
 pub use player::Player;
-pub use playhead::{Playhead, State, Viewing};
+pub use playhead::{Playhead, SHORTEST_STALL_NS, State, Viewing};
 pub use preset::{BufferRules, InvalidPreset, Preset};
 pub use timeline::Arrival;

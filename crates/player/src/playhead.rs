@@ -7,6 +7,11 @@
 use crate::preset::BufferRules;
 use crate::timeline::{Arrival, Media, Timeline};
 
+/// The shortest interruption that counts as a stall, nanoseconds. Up to version 1.5, hls.js reports a stall after as long
+/// without progress (`STALL_MINIMUM_DURATION_MS` of its gap controller; 1.6 waits for 1250 ms by default). Time that is
+/// stalled counts however short an interruption is: rebuffering is a share of time, not a number.
+pub const SHORTEST_STALL_NS: u64 = 250_000_000;
+
 /// The state of the playhead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -27,11 +32,11 @@ pub struct Viewing {
     pub startup_ns: Option<u64>,
     /// Media that was shown.
     pub played_ns: u64,
-    /// Time for which the playhead stalled after the start, for lack of media.
+    /// Time for which the playhead stood still after the start, for lack of media.
     pub stalled_ns: u64,
-    /// The longest stall.
+    /// The longest of the stalls that are counted.
     pub longest_stall_ns: u64,
-    /// The number of stalls.
+    /// The number of stalls of at least [`SHORTEST_STALL_NS`].
     pub stalls: u64,
     /// Media that was jumped over after the first frame because it was missing.
     pub missing_ns: u64,
@@ -196,11 +201,14 @@ impl Playhead {
             match self.state {
                 State::Playing => self.play(at_ns),
                 State::Stalled => {
-                    let passed = at_ns - self.now_ns;
-                    self.viewing.stalled_ns += passed;
+                    self.viewing.stalled_ns += at_ns - self.now_ns;
+                    let before_ns = self.now_ns - self.stall_began_ns;
+                    let stall_ns = at_ns - self.stall_began_ns;
                     self.now_ns = at_ns;
-                    let stall = at_ns - self.stall_began_ns;
-                    self.viewing.longest_stall_ns = self.viewing.longest_stall_ns.max(stall);
+                    if stall_ns >= SHORTEST_STALL_NS {
+                        self.viewing.stalls += u64::from(before_ns < SHORTEST_STALL_NS);
+                        self.viewing.longest_stall_ns = self.viewing.longest_stall_ns.max(stall_ns);
+                    }
                 }
                 State::Starting | State::Ended => self.now_ns = at_ns,
             }
@@ -222,7 +230,6 @@ impl Playhead {
             Media::Awaited => {
                 self.state = State::Stalled;
                 self.stall_began_ns = self.now_ns;
-                self.viewing.stalls += 1;
             }
         }
     }
@@ -349,6 +356,25 @@ mod tests {
         let viewing = play(Preset::HlsJs, &[(0, 1, Whole), (5, 2, Whole), (6, 3, Whole)], 8).viewing();
         assert_eq!((viewing.stalls, seconds(viewing.stalled_ns), seconds(viewing.played_ns)), (1, 3, 5));
         assert_eq!(seconds(viewing.longest_stall_ns), 3);
+    }
+
+    #[test]
+    fn an_interruption_that_no_viewer_would_notice_is_stalled_time_but_no_stall() {
+        let late_by = |lateness_ns: u64, looked_at_ns: u64| {
+            let mut playhead = Playhead::new(Preset::HlsJs.rules(), 1, 0);
+            playhead.segment(0, 0, 1, 2 * SECOND, Whole);
+            // A look at the playhead meanwhile must not change what is counted.
+            playhead.advance(2 * SECOND + looked_at_ns);
+            playhead.segment(2 * SECOND + lateness_ns, 0, 2, 2 * SECOND, Whole);
+            playhead.advance(4 * SECOND);
+            let Viewing { stalls, stalled_ns, longest_stall_ns, .. } = playhead.viewing();
+            (stalls, stalled_ns, longest_stall_ns)
+        };
+        let short = SHORTEST_STALL_NS - 1;
+        assert_eq!(late_by(short, short), (0, short, 0));
+        assert_eq!(late_by(SHORTEST_STALL_NS, short), (1, SHORTEST_STALL_NS, SHORTEST_STALL_NS));
+        let long = 2 * SHORTEST_STALL_NS;
+        assert_eq!(late_by(long, SHORTEST_STALL_NS + 1), (1, long, long));
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn playback() -> Vec<Metric> {
         }),
         counter(
             "stalls_total",
-            "Times that the playback of a viewer stalled, because its buffer was empty.",
+            "Times that the playback of a viewer stalled for at least 250 ms, because its buffer was empty.",
             |s| s.stalls().and_then(count),
         )
         .asked("stalls", Unit::Count, "==0", Scope::Window),

@@ -9,7 +9,7 @@ use super::track::{Load, Waits};
 use super::*;
 use crate::figures::Snapshot;
 use crate::interface::StallReason;
-use crate::playhead::Viewing;
+use crate::playhead::{SHORTEST_STALL_NS, Viewing};
 
 /// What was seen of the playhead so far.
 #[derive(Clone, Debug)]
@@ -204,12 +204,15 @@ impl Player {
         let own = stall.waits.own_lateness() >= stalled;
         let reason =
             if own { StallReason::OwnLateness } else { stall.waits.longest().unwrap_or(stall.reason) };
-        self.figures.stalls[reason.index()] += 1;
+        let counts = stalled_ns >= SHORTEST_STALL_NS;
+        self.figures.stalls[reason.index()] += u32::from(counts);
         if own {
             self.figures.stalled_own += stalled;
         } else {
             self.figures.stalled += stalled;
-            self.figures.longest_stall = self.figures.longest_stall.max(stalled);
+            if counts {
+                self.figures.longest_stall = self.figures.longest_stall.max(stalled);
+            }
         }
         self.event(at, EventKind::Resumed { stalled, reason }, outputs);
     }
@@ -228,7 +231,9 @@ impl Player {
         let mut figures = self.figures;
         if let Some((stalled, _)) = self.stall() {
             figures.stalled += stalled;
-            figures.longest_stall = figures.longest_stall.max(stalled);
+            if ns(stalled) >= SHORTEST_STALL_NS {
+                figures.longest_stall = figures.longest_stall.max(stalled);
+            }
         }
         figures
     }

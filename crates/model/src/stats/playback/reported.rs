@@ -1,7 +1,7 @@
 //! The playback of a viewer whose player reports it.
 
 use hls_swarm_player::interface::StallReason;
-use hls_swarm_player::{State, Viewing};
+use hls_swarm_player::{SHORTEST_STALL_NS, State, Viewing};
 
 use crate::seen::Seen;
 
@@ -11,6 +11,8 @@ pub(crate) struct Reported {
     at_ns: u64,
     seen: Seen,
     viewing: Viewing,
+    /// The length of the stall under way, nanoseconds.
+    stall_ns: u64,
     /// The reason of the stall under way, once it counts although its end is not known.
     unended: Option<StallReason>,
 }
@@ -18,7 +20,8 @@ pub(crate) struct Reported {
 impl Reported {
     pub(crate) fn new(at_ns: u64, seen: Seen) -> Self {
         let viewing = viewing(&seen);
-        Self { at_ns, seen, viewing, unended: None }
+        let stall_ns = seen.stall.map_or(0, |(lasted_ns, _)| lasted_ns);
+        Self { at_ns, seen, viewing, stall_ns, unended: None }
     }
 
     pub(crate) const fn seen(&self) -> &Seen {
@@ -46,15 +49,18 @@ impl Reported {
             State::Stalled => {
                 let stall_ns = self.seen.stall.map_or(0, |(lasted_ns, _)| lasted_ns) + passed_ns;
                 let stalled_ns = reported.stalled_ns + passed_ns;
+                self.stall_ns = self.stall_ns.max(stall_ns);
                 self.viewing.stalled_ns = self.viewing.stalled_ns.max(stalled_ns);
-                self.viewing.longest_stall_ns = self.viewing.longest_stall_ns.max(stall_ns);
+                if self.stall_ns >= SHORTEST_STALL_NS {
+                    self.viewing.longest_stall_ns = self.viewing.longest_stall_ns.max(self.stall_ns);
+                }
             }
             State::Starting | State::Ended => {}
         }
     }
 
     pub(crate) const fn is_unended(&self) -> bool {
-        self.seen.stall.is_some() && self.unended.is_none()
+        self.seen.stall.is_some() && self.unended.is_none() && self.stall_ns >= SHORTEST_STALL_NS
     }
 
     /// The session is over: nothing more is shown of what is buffered.
@@ -64,7 +70,8 @@ impl Reported {
 
     /// Counts the stall under way, because nothing that comes later counts. Returns its reason, the first time.
     pub(crate) fn settle(&mut self) -> Option<StallReason> {
-        let (_, reason) = self.seen.stall.filter(|_| self.unended.is_none())?;
+        let counts = self.unended.is_none() && self.stall_ns >= SHORTEST_STALL_NS;
+        let (_, reason) = self.seen.stall.filter(|_| counts)?;
         self.viewing.stalls += 1;
         self.unended = Some(reason);
         Some(reason)
@@ -135,5 +142,18 @@ mod tests {
         assert_eq!((stalled_ns, longest_stall_ns, stalls), (6 * SECOND, 5 * SECOND, 0));
         assert_eq!((reported.settle(), reported.settle()), (Some(StallReason::SlowBody), None));
         assert_eq!(reported.viewing().stalls, 1);
+    }
+
+    #[test]
+    fn a_stall_under_way_counts_once_it_is_long_enough() {
+        let stall = Some((SHORTEST_STALL_NS / 2, StallReason::SlowBody));
+        let seen = Seen { state: State::Stalled, stall, ..Seen::nothing() };
+        let mut reported = Reported::new(SECOND, seen);
+        reported.advance(SECOND + SHORTEST_STALL_NS / 4);
+        let Viewing { stalled_ns, longest_stall_ns, .. } = reported.viewing();
+        assert_eq!((stalled_ns, longest_stall_ns, reported.settle()), (SHORTEST_STALL_NS / 4, 0, None));
+        reported.advance(SECOND + SHORTEST_STALL_NS / 2);
+        assert_eq!(reported.settle(), Some(StallReason::SlowBody));
+        assert_eq!(reported.viewing().longest_stall_ns, SHORTEST_STALL_NS);
     }
 }

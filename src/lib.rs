@@ -5,6 +5,7 @@ pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod consent;
+pub(crate) mod demo;
 pub mod engine;
 pub mod fetch;
 pub(crate) mod find_limit;

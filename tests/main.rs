@@ -18,6 +18,7 @@ mod command_engine;
 mod config;
 mod containers;
 mod dashboard_keys;
+mod demo;
 mod ffmpeg_capability;
 mod ffmpeg_log;
 mod field;

@@ -27,6 +27,37 @@ fn services_may_start_again_once_an_installation_was_killed() {
     assert_eq!((while_it_runs, answer()), (Some(101), Some(0)));
 }
 
+/// Installs a tool that is missing, where apt-get runs `script` and sudo writes no files.
+fn installing_with(script: &str) -> Output {
+    let folder = TempDir::new().unwrap();
+    let programs = [("apt-get", script), ("id", "echo 1000"), ("sudo", r#"[ "$1" != sh ] || exec "$@""#)];
+    for (name, text) in programs {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        assert!(Command::new("chmod").arg("+x").arg(path).status().unwrap().success());
+    }
+    let old = std::env::var("PATH").unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/install-tools");
+    Command::new(path)
+        .arg("a-tool-that-is-missing")
+        .env("PATH", format!("{}:{old}", folder.path().display()))
+        .env("SIGN_OF_LIFE", "1")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn an_installation_shows_that_it_goes_on_and_why_it_failed() {
+    let slow = installing_with("echo Unpacking something; sleep 2.5");
+    let said = String::from_utf8(slow.stdout).unwrap();
+    assert!(slow.status.success(), "{said}");
+    assert!(said.contains("1 s: Unpacking something") && said.contains("2 s: "), "{said}");
+    let failed = installing_with("echo E: no space left; exit 100");
+    let said = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(3), "{said}");
+    assert!(said.contains("E: no space left") && said.contains("error: cannot install"), "{said}");
+}
+
 #[test]
 fn installing_copies_and_runs_no_program() {
     let folder = TempDir::new().unwrap();

@@ -21,6 +21,11 @@ pub enum SwarmCommand {
     Run(Box<RunArgs>),
     /// Play a stream with one viewer for 10 s and give a verdict
     Check(Box<RunArgs>),
+    /// Load test a test origin of its own for 10 s: a first run that needs no stream
+    ///
+    /// Starts `hls-origin`, 20 viewers, and writes demo-report.html and demo-report.json. Without hls-origin, FFmpeg, or
+    /// nginx, the stream is a built-in one. Without FFmpeg, viewers are native.
+    Demo(Box<DemoArgs>),
     /// Show, compare and merge the JSON reports of runs
     #[command(subcommand)]
     Report(ReportCommand),
@@ -62,6 +67,17 @@ pub enum SwarmCommand {
     Man(ManArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
+}
+
+/// The flags of `demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Serve the built-in stream on a free port; the demo starts this program with it
+    #[arg(long, hide = true)]
+    pub serve: bool,
+    /// The flags of a run, with other defaults.
+    #[command(flatten)]
+    pub run: Box<RunArgs>,
 }
 
 /// The commands for reports.

@@ -64,7 +64,7 @@ pub fn program() -> Program {
     Program {
         command: LAYOUT.apply(command()),
         environment: ENVIRONMENT,
-        layered: &[&[], &["run"], &["check"], &["config", "show"], &["render", "systemd"]],
+        layered: &[&[], &["run"], &["check"], &["demo"], &["config", "show"], &["render", "systemd"]],
         more_arguments: Some((MORE_ARGUMENTS, &[&[], &["run"], &["check"]])),
     }
 }
@@ -72,7 +72,7 @@ pub fn program() -> Program {
 /// The layout of help texts and manual pages.
 pub const LAYOUT: Layout = Layout {
     groups: &[
-        ("Run", &["run", "check", "config", "render"]),
+        ("Run", &["demo", "run", "check", "config", "render"]),
         ("Results", &["report", "collect", "monitoring"]),
         ("Machines", &["tune", "audit", "impair", "plan"]),
         ("Other", &["health", "man", "completions", "help"]),
@@ -124,6 +124,16 @@ pub const LAYOUT: Layout = Layout {
                     "hls-swarm run --stage 1m:100 --stage 5m:100 --stage 1m:0 https://cdn.example/live.m3u8",
                     "Ramp to 100 viewers, hold them for 5 minutes, and ramp down.",
                 ),
+            ],
+            files: FILES,
+            environment: VARIABLES,
+            exit_statuses: EXIT_STATUSES,
+        },
+        Page {
+            command: "demo",
+            examples: &[
+                ("hls-swarm demo", "See a run from its start to its verdict, without a stream of your own."),
+                ("hls-swarm demo -c 100 -d 1m", "The same with 100 viewers, for a minute."),
             ],
             files: FILES,
             environment: VARIABLES,

@@ -22,9 +22,18 @@ pub use hls_swarm_profiles::{SCENARIO, SWARM};
 /// # Errors
 /// A usage failure: a file cannot be read, or it is not a profile.
 pub fn merged(args: RunArgs) -> Result<RunArgs, Failure> {
+    merged_over(args, &[])
+}
+
+/// The same, with the profiles `lowest` beneath everything else; each has a name for messages, and its text.
+///
+/// # Errors
+/// As [`merged`].
+pub fn merged_over(args: RunArgs, lowest: &[(&str, &str)]) -> Result<RunArgs, Failure> {
+    let lowest = lowest.iter().map(|(what, text)| Ok(((*what).to_owned(), (*text).to_owned())));
     let profile = args.action.profile.as_deref().map(|name| named("profile", name, &SWARM));
     let scenario = args.action.scenario.as_deref().map(|name| named("scenario", name, &SCENARIO));
-    let files: Result<Vec<_>, Failure> = [profile, scenario].into_iter().flatten().collect();
+    let files: Result<Vec<_>, Failure> = lowest.chain([profile, scenario].into_iter().flatten()).collect();
     over(args, &files?)
 }
 

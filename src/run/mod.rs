@@ -32,7 +32,7 @@ use crate::output::exchange_log::ExchangeLog;
 use crate::preflight::checklist::Finding;
 use crate::preflight::resources::own_files;
 use crate::tui::Tui;
-use crate::{collect, consent, impair, monitoring, preflight, report, shard_plan, systemd};
+use crate::{collect, consent, demo, impair, monitoring, preflight, report, shard_plan, systemd};
 
 /// The metrics of a run.
 const HEALTH: Endpoint = Endpoint {
@@ -59,6 +59,7 @@ fn command(Cli { command, run }: Cli, given: Given) -> Result<ExitCode, Failure>
             run.action.check = true;
             start(run)
         }
+        Some(SwarmCommand::Demo(args)) => demo::run(*args, given),
         Some(SwarmCommand::Report(command)) => report::run(command),
         Some(SwarmCommand::Collect(args)) => collect::run(&args),
         Some(SwarmCommand::Plan(args)) => shard_plan::run(&args).map(done),
@@ -75,7 +76,30 @@ fn command(Cli { command, run }: Cli, given: Given) -> Result<ExitCode, Failure>
 }
 
 fn start(args: RunArgs) -> Result<ExitCode, Failure> {
-    let args = layers::merged(args)?;
+    let Some(prepared) = prepare(layers::merged(args)?)? else { return Ok(Exit::Pass.into()) };
+    // The guard starts before the runtime, because it has to be forked from a process with one thread.
+    let guard = Arc::new(Guard::start()?);
+    let runtime = runtime::single_threaded()?;
+    let exit = runtime.block_on(run(prepared, guard));
+    // A lookup that hangs in the resolver must not delay the exit.
+    runtime.shutdown_background();
+    exit
+}
+
+/// A run whose configuration is resolved and allowed on this machine.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    plan: Plan,
+    print_command: bool,
+    tui: Option<Tui>,
+}
+
+/// Resolves a configuration from its merged layers, starts the log, and asks what must be asked. Returns nothing if the
+/// configuration was only to be printed.
+///
+/// # Errors
+/// The configuration is invalid, or not allowed on this machine.
+pub(crate) fn prepare(args: RunArgs) -> Result<Option<Prepared>, Failure> {
     let environment = Environment {
         secret_headers: args
             .stream
@@ -100,7 +124,7 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if args.action.dry_run {
         output::print(&profile::text(&args, &plan)?)?;
-        return Ok(Exit::Pass.into());
+        return Ok(None);
     }
     confinement::check(&plan.viewers.confinement, identity::is_root())?;
     let print_command = args.action.print_cmd;
@@ -111,21 +135,15 @@ fn start(args: RunArgs) -> Result<ExitCode, Failure> {
     let clients = plan.load.own_max_viewers();
     let needed = plan.viewers.engine.requirements(clients).open_files;
     own_files(clients, needed, machine::raise_open_files(needed), machine::is_service())?;
-    // The guard starts before the runtime, because it has to be forked from a process with one thread.
-    let guard = Arc::new(Guard::start()?);
-    let runtime = runtime::single_threaded()?;
-    let exit = runtime.block_on(self::run(plan, print_command, guard, tui));
-    // A lookup that hangs in the resolver must not delay the exit.
-    runtime.shutdown_background();
-    exit
+    Ok(Some(Prepared { plan, print_command, tui }))
 }
 
-async fn run(
-    plan: Plan,
-    print_command: bool,
-    guard: Arc<Guard>,
-    tui: Option<Tui>,
-) -> Result<ExitCode, Failure> {
+/// Carries out a run, from preflight to its verdict.
+///
+/// # Errors
+/// The machine, the viewers, or the stream are not suitable, or a result cannot be written.
+pub(crate) async fn run(prepared: Prepared, guard: Arc<Guard>) -> Result<ExitCode, Failure> {
+    let Prepared { plan, print_command, tui } = prepared;
     let shutdown = Shutdown::listen()?;
     report::check(&plan.results.reports)?;
     report::check_beside(plan.results.exchange_log.as_deref(), &plan.results.reports)?;

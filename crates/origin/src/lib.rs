@@ -28,7 +28,7 @@ use hls_swarm_cli::health::{self, Endpoint};
 use hls_swarm_cli::layers::Given;
 use hls_swarm_cli::logging::{self, LogFormat};
 use hls_swarm_cli::manual::{self, Manual};
-use hls_swarm_cli::program;
+use hls_swarm_cli::program::{self, Stop};
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::runtime;
 
@@ -47,6 +47,19 @@ const HEALTH: Endpoint = Endpoint {
 #[must_use]
 pub fn main() -> ExitCode {
     program::main(&cli::program(), command)
+}
+
+/// Serves the embedded stream on a free port until a signal, as `hls-origin --embedded --port 0` does.
+///
+/// # Errors
+/// The port cannot be opened.
+pub fn serve_embedded() -> Result<ExitCode, Failure> {
+    let words = ["hls-origin", "--embedded", "--port", "0", "--log-level", "warn"];
+    match program::parse::<Cli>(&cli::program(), words.map(Into::into).to_vec(), &|_| None) {
+        Ok((arguments, given)) => command(arguments, given),
+        Err(Stop::Failed(failure)) => Err(failure),
+        Err(Stop::Asked(text)) => Err(Failure::internal(text.to_string())),
+    }
 }
 
 fn command(Cli { command, origin }: Cli, given: Given) -> Result<ExitCode, Failure> {

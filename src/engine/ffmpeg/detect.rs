@@ -52,6 +52,18 @@ pub fn find() -> Option<PathBuf> {
     find_in(program.as_deref(), std::env::var_os("PATH").as_deref())
 }
 
+/// The folders of PATH, and those of system programs, which are not in every user's PATH.
+pub(crate) fn folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    for system in ["/usr/sbin", "/sbin"].map(PathBuf::from) {
+        if !folders.contains(&system) {
+            folders.push(system);
+        }
+    }
+    folders
+}
+
 fn find_in(program: Option<&Path>, path: Option<&OsStr>) -> Option<PathBuf> {
     let beside = program.and_then(Path::parent);
     let libexec = beside.and_then(Path::parent).map(|prefix| prefix.join("libexec/hls-swarm"));
@@ -64,7 +76,8 @@ fn find_in(program: Option<&Path>, path: Option<&OsStr>) -> Option<PathBuf> {
         .find(|file| is_program(file))
 }
 
-fn is_program(file: &Path) -> bool {
+/// Whether a file can be executed.
+pub(crate) fn is_program(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
 }
 

@@ -172,3 +172,85 @@ fn commands_that_print_fail_on_a_full_disk() {
         );
     }
 }
+
+/// The schema that a program prints, ready to check values.
+fn schema(program: fn(&[&str]) -> Output, kind: &[&str]) -> jsonschema::Validator {
+    let output = program(&[&["config", "schema"], kind].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    jsonschema::meta::validate(&schema).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+fn toml(text: &str) -> Value {
+    serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap()
+}
+
+#[test]
+fn every_file_that_comes_with_the_programs_matches_its_schema() {
+    let run = schema(swarm, &[]);
+    let schemas = [
+        ("swarm", run.clone()),
+        ("scenario", run),
+        ("impairment", schema(swarm, &["impairment"])),
+        ("origin", schema(origin, &[])),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+    let mut folders: Vec<String> = std::fs::read_dir(&root)
+        .unwrap()
+        .filter_map(|entry| {
+            let entry = entry.unwrap();
+            entry.file_type().unwrap().is_dir().then(|| entry.file_name().into_string().unwrap())
+        })
+        .collect();
+    folders.sort();
+    // Users do not write files of sysctl values.
+    assert_eq!(folders, ["impairment", "origin", "scenario", "swarm", "sysctl"]);
+    for (folder, schema) in schemas {
+        let mut files = 0;
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let file = toml(&std::fs::read_to_string(&path).unwrap());
+            if let Err(error) = schema.validate(&file) {
+                panic!("{}: {}: {error}", path.display(), error.instance_path());
+            }
+            files += 1;
+        }
+        assert!(files > 3, "{folder}");
+    }
+}
+
+#[test]
+fn what_the_programs_refuse_does_not_match_a_schema() {
+    let run = schema(swarm, &[]);
+    let same = |file: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("profile.toml");
+        std::fs::write(&path, file).unwrap();
+        let accepted = swarm(&["config", "check", path.to_str().unwrap()]).status.success();
+        assert_eq!(run.is_valid(&toml(file)), accepted, "{file}");
+        accepted
+    };
+    assert!(same("clients = 3\nduration = \"1h30m\"\nvariant = \"720p\"\nprobe = \"off\""));
+    assert!(same("[[stage]]\nduration = \"1m\"\nclients = 3\nname = \"evening\""));
+    assert!(same("[[stream]]\nurl = \"http://a.example/x.m3u8\"\nweight = 2"));
+    for wrong in [
+        "client = 3",
+        "clients = \"3\"",
+        "clients = -1",
+        "duration = \"5 minutes\"",
+        "duration = 5",
+        "probe = \"maybe\"",
+        "[[stage]]\nclients = 3",
+        "[[stage]]\nduration = \"1m\"\nclients = 3\ntitle = \"evening\"",
+    ] {
+        assert!(!same(wrong), "{wrong}");
+    }
+    let origin = schema(origin, &[]);
+    assert!(origin.is_valid(&toml("segment_seconds = 4\n[metrics]\nnode_port = \"off\"")));
+    for wrong in
+        ["segment_second = 4", "format = \"mov\"", "[serve]\nports = 1", "[metrics]\nnode_port = \"on\""]
+    {
+        assert!(!origin.is_valid(&toml(wrong)), "{wrong}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_cli::config::{CheckArgs, ShowArgs};
@@ -133,6 +133,21 @@ pub enum ConfigCommand {
     },
     /// Check profiles; exit code 2 and the reason if one is not valid
     Check(CheckArgs),
+    /// Print the JSON Schema of a file, with which editors complete and check it
+    Schema {
+        /// Kind of the file
+        #[arg(value_enum, value_name = "KIND", default_value = "run")]
+        kind: SchemaKind,
+    },
+}
+
+/// A kind of file that has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// Profiles and scenarios of runs
+    Run,
+    /// Impairments of a network
+    Impairment,
 }
 
 /// The commands that print files for other programs.

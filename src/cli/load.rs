@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use hls_swarm_base::duration::GoDuration;
@@ -14,7 +15,7 @@ pub const SESSION_FILE: &str = "file:";
 pub const SESSION_EXPONENTIAL: &str = "exp:";
 
 /// A stage of the load, a linear ramp to a number of viewers. `[[stage]]` in TOML.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageArg {
     /// Length of the stage.
@@ -27,7 +28,7 @@ pub struct StageArg {
 }
 
 /// A stream with its share of the viewers. `[[stream]]` in TOML.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamArg {
     /// The playlist.
@@ -37,6 +38,7 @@ pub struct StreamArg {
     pub weight: Option<u32>,
     /// Which variants are played; those of `variant` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
     pub variant: Option<VariantSelection>,
 }
 

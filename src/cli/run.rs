@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use hls_swarm_base::duration::{GoDuration, or_milliseconds, or_seconds};
@@ -26,7 +27,8 @@ pub use hls_swarm_hls::selection::VariantSelection;
 pub const METRICS_PORT: u16 = 17_091;
 
 /// The flags of a run.
-#[derive(Args, Clone, Debug, PartialEq, Serialize)]
+#[derive(Args, Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 // If a flag is repeated, the last value applies, so that a wrapper's flags can be overridden.
 #[command(args_override_self = true, mut_args = switch)]
 pub struct RunArgs {
@@ -143,7 +145,7 @@ pub struct ActionArgs {
 }
 
 /// How many viewers there are, and when.
-#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[command(next_help_heading = "Load")]
 #[serde(default)]
 pub struct LoadArgs {
@@ -197,7 +199,7 @@ pub struct LoadArgs {
 }
 
 /// What is played, and how it is requested.
-#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[command(next_help_heading = "Stream")]
 #[serde(default)]
 pub struct StreamArgs {
@@ -212,6 +214,7 @@ pub struct StreamArgs {
     /// Variants of a multivariant playlist to play: all, each (one per viewer, in turn), highest, lowest,
     /// first, a height (720p) or a bandwidth (<=3M, >=800k)
     #[arg(long, value_name = "VARIANT", default_value = "all")]
+    #[schemars(with = "String")]
     pub variant: VariantSelection,
     /// What to do if there is no such variant: play the URL as given, or fail
     #[arg(long, value_enum, value_name = "POLICY", default_value = "fallback")]
@@ -263,7 +266,7 @@ pub struct StreamArgs {
 }
 
 /// What is changed about the viewers' network.
-#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[command(next_help_heading = "Network")]
 #[serde(default)]
 pub struct NetworkArgs {
@@ -285,7 +288,7 @@ pub struct NetworkArgs {
 }
 
 /// How viewers are run.
-#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[command(next_help_heading = "Viewers")]
 #[serde(default)]
 pub struct ViewerArgs {
@@ -357,7 +360,7 @@ pub struct ViewerArgs {
 }
 
 /// What may be loaded, and what ends a run early.
-#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[command(next_help_heading = "Safety")]
 #[serde(default)]
 pub struct SafetyArgs {
@@ -372,7 +375,7 @@ pub struct SafetyArgs {
 }
 
 /// What is read from the origin's exporters.
-#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[command(next_help_heading = "Origin")]
 #[serde(default)]
 pub struct OriginMetricsArgs {
@@ -416,7 +419,7 @@ pub struct OriginMetricsArgs {
 }
 
 /// Criteria, and where results go.
-#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Args, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[command(next_help_heading = "Results")]
 #[serde(default)]
 pub struct ResultArgs {
@@ -471,7 +474,7 @@ fn metrics_address() -> String {
 }
 
 /// What happens if a multivariant playlist does not have the variant that was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeFailurePolicy {
     /// The URL is played as given, with a warning.
@@ -482,7 +485,7 @@ pub enum ProbeFailurePolicy {
 }
 
 /// FFmpeg's log level, if its log is copied to that of hls-swarm.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum FfmpegLevel {
     /// Only failures.
@@ -516,7 +519,7 @@ impl FfmpegLevel {
 }
 
 /// The engine that plays a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineKind {
     /// FFmpeg.
@@ -529,7 +532,7 @@ pub enum EngineKind {
 }
 
 /// Algorithms by which native viewers choose among the variants of a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum AbrArg {
     /// hls.js: two averages of the throughput.
@@ -547,7 +550,7 @@ pub enum AbrArg {
 }
 
 /// Player whose buffer rules viewers follow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 #[value(rename_all = "lower")]
 pub enum PresetArg {
@@ -574,7 +577,7 @@ impl From<PresetArg> for Preset {
 }
 
 /// Source of requests and bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeMode {
     /// The probe; FFmpeg's log where the probe cannot be loaded.

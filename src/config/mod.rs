@@ -18,15 +18,16 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 use hls_swarm_base::secrets::Secrets;
 use hls_swarm_base::sizing::Requirements;
-use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, read, warn};
+use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, print_schema, read, schema, warn};
 use hls_swarm_cli::layers::Given;
 use hls_swarm_cli::logging;
 use hls_swarm_os::output;
 
-use crate::cli::commands::ConfigCommand;
+use crate::cli::commands::{ConfigCommand, SchemaKind};
 use crate::cli::run::RunArgs;
 use crate::config::layers::environment;
 use crate::config::plan::{Environment, Plan, unused_options};
+use crate::impair::profile::Impairment;
 
 /// Placeholder for the stream, which is optional in a profile.
 const SOME_STREAM: &str = "http://stream.invalid/stream.m3u8";
@@ -48,8 +49,20 @@ pub fn run(command: ConfigCommand, given: Given) -> Result<ExitCode, Failure> {
     match command {
         ConfigCommand::Show { output, run } => show(output, RunArgs { given, ..*run })?,
         ConfigCommand::Check(CheckArgs { files }) => files.iter().try_for_each(|file| check(file))?,
+        ConfigCommand::Schema { kind } => print_schema(&schema_of(kind)?)?,
     }
     Ok(Exit::Pass.into())
+}
+
+/// The JSON Schema of a kind of file, from the types that read it.
+///
+/// # Errors
+/// An internal failure: it cannot be written as JSON.
+pub fn schema_of(kind: SchemaKind) -> Result<serde_json::Value, Failure> {
+    match kind {
+        SchemaKind::Run => schema::<RunArgs>("Profile or scenario of hls-swarm"),
+        SchemaKind::Impairment => schema::<Impairment>("Impairment of hls-swarm"),
+    }
 }
 
 fn show(output: ShowArgs, run: RunArgs) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use hls_swarm_base::built_in::find;
@@ -19,7 +20,7 @@ pub use hls_swarm_profiles::IMPAIRMENT as BUILT_IN;
 const QUEUE_PACKETS: u32 = 20_000;
 
 /// An impairment of a link.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Impairment {
     /// A description in one line.

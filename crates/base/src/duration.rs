@@ -5,16 +5,34 @@
 //! `2μs` with the Greek letter). A check that forbids the one and splits the other into terms for jiff is as
 //! long as this parser. A test compares both on all texts that both accept.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A duration that is read and printed in Go's notation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct GoDuration(pub Duration);
+
+impl JsonSchema for GoDuration {
+    fn schema_name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let units: Vec<&str> = UNITS.iter().map(|(name, _)| *name).collect();
+        let units = units.join("|");
+        json_schema!({
+            "type": "string",
+            "description": "A duration such as 30s, 200ms, 5m, 1h30m, or 0",
+            "pattern": format!(r"^\s*(0|(([0-9]+\.?[0-9]*|\.[0-9]+)({units}))+)\s*$"),
+        })
+    }
+}
 
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
 use hls_swarm_base::error::Failure;
@@ -27,6 +29,25 @@ pub fn read(file: &Path) -> Result<String, Failure> {
             .caused_by(error)
             .help("name a TOML file that you can read")
     })
+}
+
+/// The JSON Schema of a file, for editors: draft 7, which those for TOML read.
+///
+/// # Errors
+/// An internal failure: it cannot be written as JSON.
+pub fn schema<T: JsonSchema>(title: &str) -> Result<serde_json::Value, Failure> {
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), title.into());
+    serde_json::to_value(schema)
+        .map_err(|error| Failure::internal("cannot write the schema").caused_by(error))
+}
+
+/// Prints a schema.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print_schema(schema: &serde_json::Value) -> Result<(), Failure> {
+    output::print(&format!("{schema:#}\n"))
 }
 
 /// A configuration to print.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, read, warn};
+use hls_swarm_cli::config::{CheckArgs, ShowArgs, Shown, print_schema, read, warn};
 use hls_swarm_cli::layers::Given;
 use hls_swarm_os::output::print;
 
@@ -22,6 +22,7 @@ pub fn run(command: ConfigCommand, given: Given) -> Result<(), Failure> {
     match command {
         ConfigCommand::Show { output, origin } => show(output, &OriginArgs { given, ..*origin }),
         ConfigCommand::Check(CheckArgs { files }) => files.iter().try_for_each(|file| check(file)),
+        ConfigCommand::Schema => print_schema(&profile::schema()?),
     }
 }
 

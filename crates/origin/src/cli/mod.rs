@@ -118,6 +118,8 @@ pub enum ConfigCommand {
     },
     /// Check profiles; exit code 2 and the reason if one is not valid
     Check(CheckArgs),
+    /// Print the JSON Schema of profiles, with which editors complete and check them
+    Schema,
 }
 
 /// The texts that can be printed instead of running the origin.

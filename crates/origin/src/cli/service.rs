@@ -1,9 +1,11 @@
 //! Flags of `hls-origin` that are not keys of a profile: faults, and serving without other programs.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use clap::{Args, Subcommand};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
 /// Faults, and serving without other programs.
@@ -94,6 +96,16 @@ impl Serialize for MetricsPort {
             Self::Off => serializer.serialize_str("off"),
             Self::On(port) => serializer.serialize_u16(*port),
         }
+    }
+}
+
+impl JsonSchema for MetricsPort {
+    fn schema_name() -> Cow<'static, str> {
+        "MetricsPort".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"anyOf": [{"type": "integer", "minimum": 0, "maximum": 65535}, {"const": "off"}]})
     }
 }
 

@@ -48,6 +48,20 @@ pub fn parse(name: &str, text: &str) -> Result<Profile, Failure> {
     )
 }
 
+/// The JSON Schema of profiles. No key is required, because the profile `default` has them all.
+///
+/// # Errors
+/// An internal failure: it cannot be written as JSON.
+pub fn schema() -> Result<serde_json::Value, Failure> {
+    let mut schema = hls_swarm_cli::config::schema::<Profile>("Profile of hls-origin")?;
+    let tables = schema.get_mut("definitions").and_then(serde_json::Value::as_object_mut);
+    for table in tables.into_iter().flat_map(|tables| tables.values_mut()) {
+        drop(table.as_object_mut().and_then(|table| table.remove("required")));
+    }
+    drop(schema.as_object_mut().and_then(|schema| schema.remove("required")));
+    Ok(schema)
+}
+
 /// The profile as TOML, every key of it: [`parse`] reads the same again.
 ///
 /// # Errors

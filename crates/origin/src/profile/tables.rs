@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use clap::{Arg, Args, ValueEnum};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -34,7 +35,7 @@ pub fn with_default(flag: Arg) -> Arg {
 }
 
 /// A profile, with the profile `default` merged beneath.
-#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Stream")]
 pub struct Profile {
@@ -93,7 +94,7 @@ pub struct Profile {
 }
 
 /// Ports of the metrics; a missing one has its usual number.
-#[derive(Args, Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Args, Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Metrics")]
 pub struct Metrics {
@@ -116,7 +117,7 @@ impl Metrics {
 }
 
 /// The video.
-#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Video {
     /// Video size, WIDTHxHEIGHT; the sizes of the other variants are scaled with it
@@ -146,7 +147,7 @@ pub struct Video {
 }
 
 /// The audio: AAC-LC, 48 kHz, stereo.
-#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Audio {
     /// Audio bitrate in kbit/s
@@ -158,7 +159,7 @@ pub struct Audio {
 }
 
 /// The production of the stream.
-#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Encoder {
     /// Encode a loop once and replay it, or encode in real time where the machine is fast enough
@@ -170,7 +171,7 @@ pub struct Encoder {
 }
 
 /// The addresses and ports of the server.
-#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[command(next_help_heading = "Serving")]
 pub struct Serve {
@@ -192,7 +193,7 @@ pub struct Serve {
 }
 
 /// The access log.
-#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// The requests that are logged.
@@ -213,7 +214,7 @@ pub struct Log {
 }
 
 /// Limits of rate and of connections; 0 = no limit.
-#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Args, Clone, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Requests per second allowed per address; 0 = no limit
@@ -240,7 +241,7 @@ pub struct Limits {
 }
 
 /// A sliding window, or a VOD playlist.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A sliding window that never ends.
@@ -251,7 +252,7 @@ pub enum Kind {
 }
 
 /// Container of the segments.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// MPEG-TS
@@ -261,7 +262,7 @@ pub enum Format {
 }
 
 /// Encryption of the segments.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema, ValueEnum)]
 pub enum Encryption {
     /// Not encrypted
     #[serde(rename = "none")]
@@ -273,7 +274,7 @@ pub enum Encryption {
 }
 
 /// The production of the stream.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Encode a loop once, cache it, and replay it
@@ -283,7 +284,7 @@ pub enum Mode {
 }
 
 /// The requests that are logged.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Access {
     /// None.

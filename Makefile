@@ -205,6 +205,11 @@ lab-test: microvm-image ## test the lab: request counts, delays, a power cut, an
 	scripts/lab shell $(CARGO) test --locked --test integration -- --ignored --test-threads=1 --nocapture lab::pair::
 	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 lab::cleanup::
 
+.PHONY: otlp-test
+otlp-test: rust test-tools ## push metrics to a Prometheus of Debian 13, which takes OTLP, and compare what it stored
+	@scripts/install-tools mmdebstrap
+	scripts/otlp-test
+
 .PHONY: units-test
 units-test: build ## run the units that the programs render under a real systemd, in a container (as root)
 	scripts/test-units $(RELEASE)

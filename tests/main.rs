@@ -46,6 +46,7 @@ mod playback;
 mod probe;
 mod probe_follower;
 mod probe_media;
+mod pushed_metrics;
 mod reference;
 mod reports;
 mod safety;

@@ -442,6 +442,15 @@ pub struct ResultArgs {
     #[arg(short = 'o', long = "report", value_name = "FILE")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reports: Vec<PathBuf>,
+    /// Push the metrics to this OTLP receiver over HTTP every 10 s and at the end; headers are in
+    /// OTEL_EXPORTER_OTLP_HEADERS
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<String>,
+    /// Write the final metrics as OpenMetrics, for jobs that end before Prometheus scrapes them
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openmetrics: Option<PathBuf>,
     /// Write each exchange as one line of JSON: an access log from the viewers' side
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -126,6 +126,7 @@ pub fn environment(args: &RunArgs) -> Result<Environment, Failure> {
     Ok(Environment {
         ssl_cert_file: std::env::var_os("SSL_CERT_FILE").map(Into::into),
         viewer_ffmpeg: detect::find(),
+        otlp_headers: std::env::var("OTEL_EXPORTER_OTLP_HEADERS").ok(),
         proxies: PROXIES
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))

@@ -13,6 +13,8 @@ pub mod junit;
 pub mod load;
 pub mod markdown;
 pub mod metrics_server;
+pub mod openmetrics;
+pub mod otlp;
 pub mod prometheus;
 pub mod quality;
 pub mod status;

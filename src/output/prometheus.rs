@@ -12,6 +12,15 @@ use hls_swarm_model::snapshot::{Buckets, Snapshot};
 /// Renders a snapshot in Prometheus' text format.
 #[must_use]
 pub fn render(snapshot: &Snapshot, run: &Run) -> String {
+    let mut text = Vec::new();
+    if let Err(error) = TextEncoder::new().encode(&families(snapshot, run), &mut text) {
+        tracing::error!(%error, "cannot encode the metrics");
+    }
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// The values of all metrics that were measured: what every format of metrics is made from.
+pub(crate) fn families(snapshot: &Snapshot, run: &Run) -> Vec<MetricFamily> {
     let mut families = vec![info(run)];
     for metric in catalogue() {
         let Some(series) = &metric.series else { continue };
@@ -26,11 +35,7 @@ pub fn render(snapshot: &Snapshot, run: &Run) -> String {
             _ => families.push(family(name, metric.kind, &metric.help, samples)),
         }
     }
-    let mut text = Vec::new();
-    if let Err(error) = TextEncoder::new().encode(&families, &mut text) {
-        tracing::error!(%error, "cannot encode the metrics");
-    }
-    String::from_utf8(text).unwrap_or_default()
+    families
 }
 
 fn info(run: &Run) -> MetricFamily {

@@ -147,6 +147,9 @@ pub(crate) async fn run(prepared: Prepared, guard: Arc<Guard>) -> Result<ExitCod
     let shutdown = Shutdown::listen()?;
     report::check(&plan.results.reports)?;
     report::check_beside(plan.results.exchange_log.as_deref(), &plan.results.reports)?;
+    if let Some(path) = &plan.results.openmetrics {
+        output::check_file("--openmetrics", path)?;
+    }
     let log = plan.results.exchange_log.as_deref().map(ExchangeLog::create).transpose()?;
     let mut report_finding = |finding: &Finding| {
         let line = finding.to_string();

@@ -27,7 +27,8 @@ use crate::fetch::Fetcher;
 use crate::generator_monitor::{self, ViewerProcesses};
 use crate::load::Shape;
 use crate::output::exchange_log::ExchangeLog;
-use crate::output::{metrics_server, prometheus, status};
+use crate::output::otlp::Push;
+use crate::output::{metrics_server, openmetrics, prometheus, status};
 use crate::preflight::Ready;
 use crate::stream_check::StreamEnd;
 use crate::supervisor::{self, StopReason};
@@ -88,6 +89,8 @@ pub(crate) async fn play(
         let render: metrics_server::Render = Arc::new(move |snapshot| prometheus::render(snapshot, &name));
         tokio::spawn(metrics_server::serve(listener, snapshots.clone(), render, done.clone()));
     }
+    let push = context.plan.results.otlp.clone().map(|receiver| Push::new(receiver, name.clone()));
+    let pushing = push.clone().map(|push| tokio::spawn(push.run(snapshots.clone(), done.clone())));
     let (command_sender, commands) = mpsc::channel(COMMANDS);
     let dashboard = dashboard
         .and_then(|tui| tui.start(&name, snapshots.clone(), command_sender, shutdown.clone(), done.clone()));
@@ -101,6 +104,7 @@ pub(crate) async fn play(
         stop_reason => describe(stop_reason),
     };
     let files = context.plan.results.reports.clone();
+    let openmetrics = context.plan.results.openmetrics.clone();
     let thresholds = context.plan.thresholds.clone();
     let at_least = match context.plan.load.shape {
         Shape::Search(search) => search.at_least,
@@ -127,7 +131,13 @@ pub(crate) async fn play(
     let report = Report { run: name, snapshot, recording, verdict, end_reason };
     // The collector gives the verdict on the whole load.
     let exit_code = if identity.is_some() { Exit::Pass.code() } else { report.verdict.exit_code };
-    let written = report::publish(&files, &report, exit_code, log);
+    if let (Some(push), Some(pushing)) = (push, pushing) {
+        // A push that is under way would arrive after the last one.
+        drop(pushing.await);
+        push.last(&report.snapshot).await;
+    }
+    let metrics = openmetrics.map_or(Ok(()), |path| openmetrics::write(&path, &report.snapshot, &report.run));
+    let written = report::publish(&files, &report, exit_code, log.and(metrics));
     tracing::info!("shutdown complete");
     if let Some(identity) = identity {
         // The collector waits for the report, even if it could not be written here.

@@ -223,23 +223,42 @@ pub async fn send(
     token: Option<String>,
     body: String,
 ) -> Result<(u16, String), Failure> {
+    let headers = token.map(|token| (AUTHORIZATION.to_string(), format!("Bearer {token}")));
+    let (status, body) =
+        exchange(method, url, headers.into_iter().collect(), body.into_bytes(), EXCHANGE_TIMEOUT).await?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Sends `body` with additional headers, and returns the status and the body of the response, also of an error or a
+/// redirect.
+///
+/// # Errors
+/// A preflight failure if there was no response in time.
+pub async fn exchange(
+    method: &'static str,
+    url: url::Url,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    timeout: Duration,
+) -> Result<(u16, Vec<u8>), Failure> {
     let shown = without_secrets(&url);
     let exchange = move || {
         let agent: ureq::Agent = ureq::Agent::config_builder()
+            .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             .http_status_as_error(false)
-            // The token is for this server.
+            // The headers, which may hold a token, are for this server.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_global(Some(EXCHANGE_TIMEOUT))
+            .timeout_global(Some(timeout))
             .build()
             .into();
         let mut request = ureq::http::Request::builder().method(method).uri(url.as_str());
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
         let answer = agent.run(request.body(body).map_err(ureq::Error::Http)?)?;
         let status = answer.status().as_u16();
-        Ok::<_, ureq::Error>((status, answer.into_body().read_to_string()?))
+        Ok::<_, ureq::Error>((status, answer.into_body().read_to_vec()?))
     };
     let answer = tokio::task::spawn_blocking(exchange)
         .await

@@ -102,6 +102,8 @@ pub struct Environment {
     pub viewer_ffmpeg: Option<PathBuf>,
     /// The variables that name proxies.
     pub proxies: BTreeMap<String, String>,
+    /// OTEL_EXPORTER_OTLP_HEADERS: the headers of `--otlp`.
+    pub otlp_headers: Option<String>,
     /// The lines of `--header-file`.
     pub secret_headers: Vec<String>,
     /// The token of `--collector-token-file`.

@@ -11,6 +11,7 @@ use hls_swarm_model::report::Format;
 
 use super::Environment;
 use crate::cli::run::RunArgs;
+use crate::output::otlp::Receiver;
 
 /// The outputs of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,10 @@ pub struct Results {
     pub dashboard: bool,
     /// The reports to write.
     pub reports: Vec<(Format, PathBuf)>,
+    /// Where metrics are pushed to.
+    pub otlp: Option<Receiver>,
+    /// The file of the final metrics.
+    pub openmetrics: Option<PathBuf>,
     /// The exchange log.
     pub exchange_log: Option<PathBuf>,
     /// The collector, which starts the shards together and takes their reports.
@@ -38,6 +43,11 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Resul
         per_viewer_metrics: args.results.prom_client_metrics,
         dashboard: args.results.tui,
         reports: Format::of_all(&args.results.reports)?,
+        otlp: match &args.results.otlp {
+            Some(typed) => Some(Receiver::parse(typed, environment.otlp_headers.as_deref())?),
+            None => None,
+        },
+        openmetrics: args.results.openmetrics.clone(),
         exchange_log: args.results.exchange_log.clone(),
         collector: args.results.collector.as_deref().map(collector).transpose()?,
         collector_token: environment.collector_token.clone(),

@@ -205,6 +205,15 @@ lab-test: microvm-image ## test the lab: request counts, delays, a power cut, an
 	scripts/lab shell $(CARGO) test --locked --test integration -- --ignored --test-threads=1 --nocapture lab::pair::
 	$(CARGO) test --locked --test integration -- --ignored --test-threads=1 lab::cleanup::
 
+.PHONY: deb deb-test
+deb: build ## pack both programs as a package for Debian and Ubuntu (DEST=… for another directory)
+	@scripts/install-tools dpkg-shlibdeps
+	@scripts/package-deb $(RELEASE) $(if $(filter $(RELEASE),$(DEST)),target,$(DEST))
+
+deb-test: deb ## install the package in a bare Debian 12 and 13, and run the demo there (as root)
+	@scripts/install-tools mmdebstrap
+	scripts/deb-test target/hls-swarm_*.deb bookworm trixie
+
 .PHONY: otlp-test
 otlp-test: rust test-tools ## push metrics to a Prometheus of Debian 13, which takes OTLP, and compare what it stored
 	@scripts/install-tools mmdebstrap

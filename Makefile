@@ -148,8 +148,14 @@ bench-overhead: rust tools ## measure the CPU and memory of the orchestrator and
 
 check-nix: ## check the Nix files as far as this machine can, and list what it cannot check
 	scripts/check-nix
+
 bench-native: rust tools ## measure native viewers: bytes per CPU-second, CPU and memory per viewer, TLS beside hyper
 	$(CARGO) bench --locked --bench native
+
+.PHONY: bench-tap
+bench-tap: build ## measure what the network of the lab carries: 5,000 native viewers for a minute (VIEWERS=…, GOAL=GBIT; as root)
+	@scripts/install-tools ffmpeg nginx ip jq ethtool
+	@scripts/bench-tap $(RELEASE)
 
 bench-tuning: build ## compare a tuned and an untuned server with wrk and viewers, as ratios (as root)
 	@scripts/install-tools ffmpeg nginx wrk patch

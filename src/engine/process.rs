@@ -83,7 +83,12 @@ pub(crate) async fn play<M: Monitor>(
     monitor: impl FnOnce(u32) -> M,
 ) -> SessionEnd {
     let Session { viewer, generation } = session;
-    let (ending, class, killed, reason, media) = match program.start(&context.guard) {
+    let started = program.start(&context.guard).map_err(|error| {
+        (is_exhaustion(&error), format!("cannot start {}: {error}", program.path.display()))
+    });
+    // A viewer may play for hours, and its command line and environment have become the process's own.
+    drop(program);
+    let (ending, class, killed, reason, media) = match started {
         Ok(child) => {
             let _sampled = context.processes.register(child.pid(), started_ns);
             let mut monitor = monitor(child.pid());
@@ -99,11 +104,10 @@ pub(crate) async fn play<M: Monitor>(
                 monitor.media(),
             )
         }
-        Err(error) => {
-            if is_exhaustion(&error) {
+        Err((exhausted, reason)) => {
+            if exhausted {
                 context.record(Event::Counted { viewer, counter: Counter::Exhausted, events: 1 }).await;
             }
-            let reason = format!("cannot start {}: {error}", program.path.display());
             (ProcessExit::Exited(127), EndClass::Failed, false, reason, None)
         }
     };

@@ -45,7 +45,7 @@ const HEALTH: Endpoint = Endpoint {
 /// `main` of `hls-swarm`.
 #[must_use]
 pub fn main() -> ExitCode {
-    program::main(&cli::program(), command)
+    program::main(cli::program(), command)
 }
 
 fn command(Cli { command, run }: Cli, given: Given) -> Result<ExitCode, Failure> {

@@ -46,7 +46,7 @@ const HEALTH: Endpoint = Endpoint {
 /// `main` of `hls-origin`.
 #[must_use]
 pub fn main() -> ExitCode {
-    program::main(&cli::program(), command)
+    program::main(cli::program(), command)
 }
 
 /// Serves the embedded stream on a free port until a signal, as `hls-origin --embedded --port 0` does.

@@ -5,12 +5,16 @@
 //! not run.
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 /// Stops and continuations that are taken in one call. More stay with the kernel until the next one.
 const MAX_CHANGES: usize = 4096;
+/// Links of `/proc/PID/task` in a process with one thread: the directory, its `.`, and one for each thread.
+const LINKS_OF_ONE_THREAD: u64 = 3;
 
 /// How long the threads of a process waited for a processor since they began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,20 +29,25 @@ impl Waiting {
     /// Reads `/proc/PID/task/*/schedstat`. `None` if the process is gone, or the kernel keeps no such statistics.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
-        Self::below(&PathBuf::from(format!("/proc/{pid}/task")))
+        Self::below(&PathBuf::from(format!("/proc/{pid}")))
     }
 
     /// The same of this process.
     #[must_use]
     pub fn own() -> Option<Self> {
-        Self::below(Path::new("/proc/self/task"))
+        Self::below(Path::new("/proc/self"))
     }
 
-    fn below(threads: &Path) -> Option<Self> {
+    fn below(process: &Path) -> Option<Self> {
+        let threads = process.join("task");
+        // Until version 7, an FFmpeg that decodes nothing has one thread, and the process's own file has the same figures
+        // without a walk through the directory: 4 system calls instead of 13 for each viewer and second.
+        if fs::metadata(&threads).ok()?.nlink() == LINKS_OF_ONE_THREAD {
+            return read_schedstat(&process.join("schedstat"));
+        }
         let mut sum = None;
         for thread in fs::read_dir(threads).ok()?.flatten() {
-            let line = fs::read_to_string(thread.path().join("schedstat")).ok();
-            let Some(found) = line.as_deref().and_then(schedstat) else { continue };
+            let Some(found) = read_schedstat(&thread.path().join("schedstat")) else { continue };
             let so_far = sum.get_or_insert_with(Self::default);
             so_far.waited_ns = so_far.waited_ns.saturating_add(found.waited_ns);
             so_far.turns = so_far.turns.saturating_add(found.turns);
@@ -55,6 +64,13 @@ impl Waiting {
             turns: self.turns.saturating_sub(before.turns),
         }
     }
+}
+
+fn read_schedstat(path: &Path) -> Option<Waiting> {
+    // Three numbers of 64 bits fit, and one call reads them, where `fs::read_to_string` needs four.
+    let mut line = [0; 64];
+    let read = fs::File::open(path).ok()?.read(&mut line).ok()?;
+    schedstat(std::str::from_utf8(line.get(..read)?).ok()?)
 }
 
 /// Time on a run queue and number of turns, from a line of `schedstat` (before them: time on a processor).
@@ -197,6 +213,38 @@ mod tests {
             write(file, quota);
             assert_eq!(throttled_in(group.path()), throttled, "{file}: {quota}");
         }
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process with one thread, which the test starts and awaits"
+    )]
+    fn every_thread_of_a_process_counts() {
+        // A process with one thread, and this one, in which another thread does the waiting.
+        let mut child = std::process::Command::new("sleep").arg("0.2").spawn().unwrap();
+        let one = (0..100).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            Waiting::of(child.id()).filter(|found| found.turns > 0)
+        });
+        let file = |path: String| read_schedstat(Path::new(&path)).unwrap();
+        assert!(one.unwrap().turns <= file(format!("/proc/{}/schedstat", child.id())).turns);
+        child.wait().unwrap();
+        let (send, received) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            for _ in 0..200 {
+                std::thread::sleep(std::time::Duration::from_micros(100));
+            }
+            send.send(()).unwrap();
+            ended.recv().unwrap();
+        });
+        received.recv().unwrap();
+        let main = file("/proc/self/schedstat".to_owned());
+        let all = Waiting::own().unwrap();
+        assert!(all.turns >= main.turns + 100, "{all:?} {main:?}");
+        end.send(()).unwrap();
+        thread.join().unwrap();
     }
 
     #[test]

@@ -118,6 +118,7 @@ pub(crate) fn playback_rules(plan: &Plan, ready: &Ready) -> PlaybackRules {
         together: ready.engine.plays_together(),
         unlisted_ns: nanos(Duration::from_secs_f64(longest_segment(ready).clamp(0.0, 3600.0))),
         buffered: playback_source(ready).has_buffer(),
+        unseen_bodies: playback_source(ready) == PlaybackSource::Inferred,
     }
 }
 

@@ -114,6 +114,30 @@ fn a_run_that_plays_nothing_has_no_quality_of_experience() {
     }
 }
 
+#[test]
+fn unseen_bodies_are_played_once_the_process_has_read_media() {
+    let begun = |unseen_bodies: bool| {
+        let rules = PlaybackRules { buffered: !unseen_bodies, unseen_bodies, ..PlaybackRules::default() };
+        let mut stats = stats(1).playing_by(rules);
+        stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
+        stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
+        stats.apply(Event::Exchange(Box::new(arrived(1, 1, SECOND))));
+        stats.tick(4 * SECOND);
+        stats
+    };
+    let seen = |stats: &Stats| {
+        let snapshot = stats.snapshot(4 * SECOND);
+        (snapshot.lifetimes.played, snapshot.viewers[0].state)
+    };
+    assert_eq!(seen(&begun(false)), (1, ViewerState::Playing));
+    let mut stats = begun(true);
+    assert_eq!(seen(&stats), (0, ViewerState::Starting));
+    for _ in 0..2 {
+        stats.apply(Event::ReadsMedia { viewer: 1 });
+        assert_eq!(seen(&stats), (1, ViewerState::Playing));
+    }
+}
+
 /// A segment of 10 s in a playlist.
 pub(crate) const fn listed(sequence: u64) -> SegmentId {
     SegmentId {

@@ -42,11 +42,20 @@ pub struct PlaybackRules {
     /// Whether viewers hold a buffer as players do. Otherwise an empty buffer shows nothing about the stream, and
     /// no viewer counts as stalled.
     pub buffered: bool,
+    /// Whether the bodies that arrived were not looked into, as in FFmpeg's log: then a viewer has played only once
+    /// its process has read media, because a page of HTML also arrives with status 200.
+    pub unseen_bodies: bool,
 }
 
 impl Default for PlaybackRules {
     fn default() -> Self {
-        Self { preset: Preset::default(), together: true, unlisted_ns: 2_000_000_000, buffered: true }
+        Self {
+            preset: Preset::default(),
+            together: true,
+            unlisted_ns: 2_000_000_000,
+            buffered: true,
+            unseen_bodies: false,
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl Counts {
 
 /// The figures of all viewers to which one viewer's playback is added.
 struct Tally<'a> {
-    buffered: bool,
+    rules: PlaybackRules,
     counts: &'a mut Counts,
     lifetimes: &'a mut Lifetimes,
     time: &'a mut PlaybackTime,
@@ -122,7 +122,7 @@ impl Tally<'_> {
     fn add(&mut self, number: u32, viewer: &mut Viewer) -> Option<u64> {
         let before = viewer.standing();
         let took = viewer.playback.as_mut()?.take();
-        viewer.row.state = viewer.state(self.buffered);
+        viewer.row.state = viewer.state(self.rules);
         viewer.unended = viewer.playback.as_ref().is_some_and(ViewerPlayback::is_unended);
         self.counts.change(number, before, viewer.standing());
         let took = took?;
@@ -137,7 +137,7 @@ impl Tally<'_> {
         viewer.row.longest_stall_seconds = viewer.longest_stall_before.max(seconds(longest_stall_ns));
         viewer.row.stalls += stalls;
         viewer.row.missing_seconds += seconds(missing_ns);
-        if let Some(playback) = viewer.playback.as_ref().filter(|_| self.buffered) {
+        if let Some(playback) = viewer.playback.as_ref().filter(|_| self.rules.buffered) {
             viewer.row.speed = playback.speed();
             viewer.row.drift_seconds = playback.drift_seconds();
         }
@@ -156,7 +156,7 @@ impl Tally<'_> {
         if let Some(startup_ns) = startup_ns {
             self.startup.add_ns(startup_ns);
             viewer.row.startup_seconds = Some(seconds(startup_ns));
-            self.lifetimes.played += u64::from(!std::mem::replace(&mut viewer.played, true));
+            viewer.count_as_played(self.rules, self.lifetimes);
         }
         startup_ns
     }
@@ -217,17 +217,31 @@ impl Viewer {
         self.playback.as_mut().filter(|_| plays)
     }
 
-    /// Its state, by its process and its playhead. `buffered`: an empty buffer is a stall.
-    fn state(&self, buffered: bool) -> ViewerState {
+    /// Its state, by its process and its playhead.
+    fn state(&self, rules: PlaybackRules) -> ViewerState {
         let playhead = self.playback.as_ref().map_or(State::Starting, ViewerPlayback::state);
         match playhead {
             _ if self.over => ViewerState::Ended,
+            _ if self.up && !self.has_media(rules) => ViewerState::Starting,
             State::Playing => ViewerState::Playing,
-            State::Stalled if buffered => ViewerState::Stalled,
+            State::Stalled if rules.buffered => ViewerState::Stalled,
             // After a VOD was shown to its end, it begins again.
             State::Stalled | State::Ended if self.up || self.finished => ViewerState::Playing,
             _ if self.up => ViewerState::Starting,
             _ => ViewerState::Waiting,
+        }
+    }
+
+    /// Whether what arrived is known to be media.
+    fn has_media(&self, rules: PlaybackRules) -> bool {
+        self.reads || !rules.unseen_bodies
+    }
+
+    /// Counts it among the viewers that have played, once, if its playback has begun.
+    fn count_as_played(&mut self, rules: PlaybackRules, lifetimes: &mut Lifetimes) {
+        if !self.played && self.row.startup_seconds.is_some() && self.has_media(rules) {
+            self.played = true;
+            lifetimes.played += 1;
         }
     }
 
@@ -308,8 +322,7 @@ impl Viewers {
     /// The viewers, and the figures to which their playback is added.
     const fn split(&mut self) -> (&mut BTreeMap<u32, Viewer>, Tally<'_>) {
         let Self { rows, rules, counts, lifetimes, playback_time, stalled_ns, skipped, startup, .. } = self;
-        let buffered = rules.buffered;
-        (rows, Tally { buffered, counts, lifetimes, time: playback_time, stalled_ns, skipped, startup })
+        (rows, Tally { rules: *rules, counts, lifetimes, time: playback_time, stalled_ns, skipped, startup })
     }
 
     /// Changes the playback of a viewer, unless it is being stopped. Returns its startup time in nanoseconds, if
@@ -336,7 +349,7 @@ impl Viewers {
     pub fn arrived(&mut self, number: u32, at_ns: u64) {
         let before = self.change(number, |viewer| {
             (viewer.played, viewer.failed, viewer.left, viewer.finished) = (false, false, false, false);
-            viewer.has_stalled = false;
+            (viewer.has_stalled, viewer.reads) = (false, false);
             (viewer.fresh, viewer.ramped_down) = (true, false);
             viewer.arrived_ns.replace(at_ns)
         });
@@ -422,7 +435,7 @@ impl Viewers {
             }
             (viewer.up, viewer.over) = (true, false);
             viewer.row.starts = generation;
-            viewer.row.state = viewer.state(rules.buffered);
+            viewer.row.state = viewer.state(rules);
             fresh
         });
         self.lifetimes.starts += 1;
@@ -443,7 +456,14 @@ impl Viewers {
 
     /// The process of a viewer has read media.
     pub fn reads(&mut self, number: u32) {
-        self.change(number, |viewer| viewer.reads = true);
+        let rules = self.rules;
+        self.change(number, |viewer| {
+            viewer.reads = true;
+            viewer.row.state = viewer.state(rules);
+        });
+        if let Some(viewer) = self.rows.get_mut(&number).filter(|_| rules.unseen_bodies) {
+            viewer.count_as_played(rules, &mut self.lifetimes);
+        }
     }
 
     /// The player of a viewer reports what it has seen. Durations go to `note` as well. Returns its startup time in
@@ -502,7 +522,7 @@ impl Viewers {
         reason: String,
         uptime_seconds: f64,
     ) {
-        let buffered = self.rules.buffered;
+        let rules = self.rules;
         self.settle(number);
         let counts = self.change(number, |viewer| {
             // The words of a viewer that played to the end of the run are of no interest.
@@ -520,7 +540,7 @@ impl Viewers {
             if let Some(playback) = &mut viewer.playback {
                 playback.session_ended();
             }
-            viewer.row.state = viewer.state(buffered);
+            viewer.row.state = viewer.state(rules);
             if counts {
                 viewer.row.last_error = Some(reason.chars().take(LAST_ERROR_LENGTH).collect());
             }

@@ -160,7 +160,9 @@ impl Case {
         }
         let mut command = program("nginx");
         let log = self.at().join("error.log");
-        command.arg("-e").arg(&log).arg("-c").arg(self.configuration()).args(["-g", "daemon off;"]);
+        // The option -e for a log of errors is newer than nginx 1.18.
+        let globals = format!("daemon off; error_log {};", log.display());
+        command.arg("-c").arg(self.configuration()).args(["-g", &globals]);
         let mut nginx = Companion::start(&mut command);
         let begun = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.ports[0])).is_err() {

@@ -27,7 +27,8 @@ fn kill_and_time(running: Running) -> Duration {
 #[test]
 fn real_viewers_die_with_a_killed_supervisor() {
     let folder = TempDir::new().unwrap();
-    vod(folder.path(), 30);
+    // More than the buffer of a player, which FFmpeg fills at once where it can.
+    vod(folder.path(), 75);
     let nginx = Nginx::start(folder.path(), Site::default());
     let url = format!("http://127.0.0.1:{}/vod.m3u8", nginx.plain);
     let start = || {

@@ -162,6 +162,14 @@ fn a_vod_is_played_with_the_buffer_of_a_player_or_its_stalls_are_not_judged() {
     let mut ffmpeg = program("ffmpeg");
     let help = ffmpeg.args(["-hide_banner", "-h", "full"]).output().unwrap().stdout;
     let run = run(&VODS, 22);
+    if run.outcome.report["source"]["playback"] == "inferred" {
+        // FFmpeg is linked statically, so nothing but its log is known.
+        for row in run.outcome.report["per_viewer"].as_array().unwrap() {
+            assert!(row["stalled_seconds"].is_null(), "{row}");
+        }
+        assert!(run.outcome.report["stalls"].is_null(), "{:#}", run.outcome.report);
+        return;
+    }
     if String::from_utf8_lossy(&help).contains("-readrate_initial_burst") {
         compared(&run, &VODS, &FIELDS);
         // 16 s of media are there when a segment is 9 s late.

@@ -193,7 +193,7 @@ impl Engine {
         let opens = fetch.kind == RequestKind::Multivariant && choices.byte() & 1 == 0;
         let text = if opens { MAIN.to_owned() } else { choices.media(self.now) };
         let playlist: Arc<Playlist> = Arc::new(read(&text, &self.base).unwrap().playlist);
-        self.step(self.now, Input::Playlist { request, playlist, transfer });
+        self.step(self.now, Input::Playlist { request, playlist, transfer, age: Duration::ZERO });
     }
 }
 

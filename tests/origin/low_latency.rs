@@ -1,9 +1,15 @@
 //! The low-latency origin, with FFmpeg and nginx and embedded: blocking reloads, delta updates, announced parts, and that
 //! the parts of a segment are the segment.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
 use hls_swarm_hls::playlist::{Media, Playlist, read};
+use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_test_support::http::Connection;
 use hls_swarm_test_support::origin::{Origin, refusal};
 use hls_swarm_test_support::waiting::eventually;
@@ -123,7 +129,7 @@ fn parts_of_ffmpeg_are_served_as_they_are_made() {
     // FFmpeg is replaced, and the numbers go on behind a discontinuity.
     let before = Viewer::new(&origin).list("").0;
     let encoder = origin.child_named("ffmpeg").unwrap();
-    hls_swarm_test_support::processes::send(encoder, nix::sys::signal::Signal::SIGKILL);
+    hls_swarm_test_support::processes::send(encoder, Signal::SIGKILL);
     let mut viewer = Viewer::new(&origin);
     let deadline = Instant::now() + Duration::from_secs(20);
     let after = loop {
@@ -162,4 +168,98 @@ fn what_has_no_parts_is_refused() {
         said.contains("does not support parts of separate audio") && said.contains("--part-duration 0s"),
         "{said}"
     );
+}
+
+/// What a viewer did: file, query, body bytes, and all bytes of each response.
+type Requests = Vec<(String, u64, u64)>;
+
+/// Native viewers of the low-latency origin: their requests and bytes equal nginx's log, viewer by viewer; no part is
+/// asked for twice, and none is left out.
+fn viewers_agree_with_the_log(preset: &str, flags: &[&str]) -> serde_json::Value {
+    let directory = TempDir::new().unwrap();
+    let file = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (log, exchanges, report) = (file("access.log"), file("exchanges.ndjson"), file("report.json"));
+    let mut origin = Origin::start(&[&LOW_LATENCY[..], flags, &["--access-log", &log]].concat());
+    eventually("the playlist is full", Duration::from_secs(20), || {
+        Some(Viewer::new(&origin).list("").0).filter(|media| media.segments.len() == 9)
+    });
+    let url = origin.facts["url"].as_str().unwrap().to_owned();
+    let mut swarm = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+    swarm.args(["--engine", "native", "--preset", preset, "--clients", "5", "--ramp-rate", "5"]);
+    swarm.args(["--duration", "10s", "--metrics", "off", "--tui=false", "--report", &report]);
+    let output = swarm.args(["--exchange-log", &exchanges, &url]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(0 | 5)), "{said}");
+    origin.signal(Signal::SIGTERM);
+    assert_eq!(origin.end(), Some(0));
+
+    let mut logged: BTreeMap<u64, Requests> = BTreeMap::new();
+    let mut parts: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    let text = std::fs::read_to_string(&log).unwrap();
+    let entries = text.lines().map(|line| serde_json::from_str::<LogEntry>(line).unwrap());
+    for entry in entries {
+        let Some((_, viewer)) = entry.http_user_agent.rsplit_once("/client-") else { continue };
+        let viewer: u64 = viewer.parse().unwrap();
+        let name = entry.uri.trim_start_matches('/').to_owned();
+        let numbers = name.strip_prefix("seg_").or(name.strip_prefix("v1_")).map(|rest| rest.split('.'));
+        if let Some([number, part, _]) = numbers.map(|numbers| numbers.collect::<Vec<_>>()).as_deref() {
+            let (number, part): (u64, u64) = (number.parse().unwrap(), part.parse().unwrap());
+            parts.entry(viewer).or_default().push(2 * number + part);
+        }
+        // 499: the viewer was stopped while the server held the response.
+        assert!(matches!(entry.status, 200 | 499), "{entry:?}");
+        logged.entry(viewer).or_default().push((name, entry.body_bytes_sent, entry.bytes_sent));
+    }
+    for (viewer, mut parts) in parts.clone() {
+        // The log has the order in which responses ended.
+        parts.sort_unstable();
+        let unique: BTreeSet<_> = parts.iter().collect();
+        assert_eq!(unique.len(), parts.len(), "viewer {viewer} asked for a part twice: {parts:?}");
+        assert!(
+            parts.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "viewer {viewer} left one out: {parts:?}"
+        );
+        assert!(parts.len() >= 15, "viewer {viewer}: {parts:?}");
+    }
+    let mut unfinished = 0;
+    for line in std::fs::read_to_string(&exchanges).unwrap().lines() {
+        let exchange: serde_json::Value = serde_json::from_str(line).unwrap();
+        let number = |name: &str| exchange[name].as_u64().unwrap();
+        if exchange["outcome"] != "complete" {
+            unfinished += 1;
+            continue;
+        }
+        let own = logged.get_mut(&number("viewer")).unwrap();
+        let name = exchange["name"].as_str().unwrap();
+        let same = (name.to_owned(), number("body_bytes"), number("head_bytes") + number("body_bytes"));
+        let place = own.iter().position(|one| *one == same);
+        own.swap_remove(place.unwrap_or_else(|| panic!("not in the log: {line}")));
+    }
+    // What is left was in flight when the run stopped: a blocking reload and a part of each viewer.
+    let left: usize = logged.values().map(Vec::len).sum();
+    assert!(left <= unfinished && unfinished <= 15, "{left} logged and not counted, {unfinished} unfinished");
+    let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap();
+    let number = |path: &str| report.pointer(path).and_then(serde_json::Value::as_f64);
+    let loaded = parts.values().map(Vec::len).sum::<usize>() as f64;
+    let counted = number("/parts_loaded").unwrap();
+    // Players report once a second, so that the parts of the last second are missing: two, and one more in flight.
+    assert!(loaded - 5.0 * 4.0 <= counted && counted <= loaded, "{counted} counted, {loaded} in the log");
+    report
+}
+
+#[test]
+fn native_viewers_play_parts_from_nginx_and_count_what_it_logs() {
+    let report = viewers_agree_with_the_log("hlsjs", &VARIANTS);
+    // Behind the edge: three parts of 0.5 s, and what passes until the next one is listed.
+    let latency = report.pointer("/latency_seconds/latency_by_edge").unwrap();
+    println!("by edge {latency}, by date {}", report["latency_seconds"]["latency_by_date"]);
+    let p50 = latency["p50"].as_f64().unwrap();
+    assert!((1.0..3.0).contains(&p50), "{latency}");
+}
+
+#[test]
+fn native_viewers_request_announced_parts_of_the_embedded_origin() {
+    let report = viewers_agree_with_the_log("simple", &["--embedded"]);
+    assert_eq!(report.pointer("/hints_wrong").and_then(serde_json::Value::as_u64), Some(0));
+    assert_eq!(report.pointer("/reloads_unblocked").and_then(serde_json::Value::as_u64), Some(0));
 }

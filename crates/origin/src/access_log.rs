@@ -42,6 +42,9 @@ const FIELDS: [(&str, &str, bool); 15] = [
     ("http_range", "http_range", true),
 ];
 
+/// nginx's status code for a client that closed the connection while its request waited.
+const CLIENT_GONE: u16 = 499;
+
 /// One line of the access log.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct LogEntry {
@@ -180,6 +183,9 @@ impl AccessLog {
         entry.request_time = round_to_ms(started.elapsed().as_secs_f64());
         entry.body_bytes_sent = sent.body;
         entry.bytes_sent = sent.head + sent.body;
+        if entry.status == 0 {
+            entry.status = CLIENT_GONE;
+        }
         if completed == Some(true) {
             entry.request_completion = "OK".to_owned();
         }

@@ -43,6 +43,18 @@ pub struct Figures {
     pub observed: Duration,
     /// Requests that failed, retries included.
     pub failures: u32,
+    /// Parts that arrived.
+    pub parts: u32,
+    /// Parts that were listed more than two part durations after the parts before them.
+    pub late_parts: u32,
+    /// Announced parts that did not come, or were not the next ones.
+    pub wrong_hints: u32,
+    /// Blocking reloads that were answered without what they asked for.
+    pub unblocked_reloads: u32,
+    /// Reloads that brought nothing new.
+    pub unchanged_reloads: u32,
+    /// The time for which servers held responses to blocking reloads.
+    pub blocked: Duration,
     /// Segments that were abandoned for a lower variant during their download.
     pub abandoned: u32,
 }
@@ -88,6 +100,9 @@ pub struct Snapshot {
     /// Live latency by the playlist: how far the playhead is behind the end of the last segment listed, and how long
     /// ago the playlist that listed it was loaded. `None` unless playback of a live stream has begun.
     pub latency_by_edge: Option<Duration>,
+    /// The latency that the playlist asks for: PART-HOLD-BACK where parts are played, else HOLD-BACK, else three target
+    /// durations. `None` unless playback of a live stream has begun.
+    pub target_latency: Option<Duration>,
     /// EXT-X-PROGRAM-DATE-TIME at the playhead. `None` where the playlist has no dates.
     pub date: Option<Timestamp>,
 }

@@ -49,6 +49,8 @@ pub enum Input {
         playlist: Arc<Playlist>,
         /// Its transfer.
         transfer: Transfer,
+        /// How long a cache has had it: `Age`.
+        age: Duration,
     },
     /// A segment, initialization section, or key has arrived whole.
     MediaDone {
@@ -144,8 +146,11 @@ pub struct Fetch {
     pub url: Url,
     /// The bytes to request (a `Range` header); `None`: all.
     pub byte_range: Option<ByteRange>,
-    /// The media that is requested, for [`RequestKind::Segment`].
+    /// The media that is requested, for [`RequestKind::Segment`] and [`RequestKind::Part`].
     pub segment: Option<SegmentInfo>,
+    /// Whether the server may hold the response until it has what is asked for: a blocking reload, or a part that is
+    /// only announced. The time to its first byte does not measure the server.
+    pub waits: bool,
     /// Whether it is a repetition after a failure.
     pub repeated: bool,
 }
@@ -163,7 +168,7 @@ pub enum RequestKind {
     Init,
     /// A key (EXT-X-KEY).
     Key,
-    /// A partial segment (EXT-X-PART). Not requested yet.
+    /// A partial segment (EXT-X-PART).
     Part,
 }
 
@@ -178,12 +183,14 @@ pub enum Role {
     Subtitles,
 }
 
-/// A segment that is requested.
+/// A segment that is requested, or a part of one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SegmentInfo {
     /// Its media sequence number.
     pub sequence: u64,
-    /// EXTINF.
+    /// The index of the part; `None` = the whole segment.
+    pub part: Option<u64>,
+    /// EXTINF, or DURATION of the part; the part target of a part that is only announced.
     pub duration: Duration,
     /// Whether EXT-X-DISCONTINUITY precedes it.
     pub discontinuity: bool,

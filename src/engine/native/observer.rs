@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hls_swarm_client::{ConnectFailure, End, Observer, Transfer};
+use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_model::content::{Content, Defect};
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Exchange, Kind, Outcome};
@@ -25,6 +26,8 @@ pub(super) struct Tag {
     pub(super) segment: Option<SegmentId>,
     pub(super) variant: Option<Arc<VariantLabel>>,
     pub(super) is_blocking_reload: bool,
+    /// The multivariant playlist, whose variables a media playlist may import.
+    pub(super) multivariant: Option<Arc<Playlist>>,
     /// Whether the player gave it up.
     pub(super) is_abandoned: Cell<bool>,
     /// The playlist in the body, and the hash of its address.
@@ -51,8 +54,13 @@ impl Observer for Recorder {
         let hash = hash(&transfer.url, transfer.through_proxy);
         let is_whole = transfer.end == End::Complete && body.is_served;
         let kept = body.kept.as_ref().filter(|kept| is_whole && !kept.is_cut);
-        let known = kept
-            .and_then(|kept| self.playlists.borrow_mut().take(hash, &transfer.url, &kept.body, body.coding));
+        let imports = match tag.multivariant.as_deref() {
+            Some(Playlist::Multivariant(main)) => main.definitions.as_slice(),
+            _ => &[],
+        };
+        let known = kept.and_then(|kept| {
+            self.playlists.borrow_mut().take(hash, &transfer.url, &kept.body, body.coding, imports)
+        });
         let exchange = self.exchange(tag, body, transfer, hash, known.as_ref());
         tag.defect.set(exchange.defect());
         if let Some(known) = known {

@@ -9,8 +9,11 @@ use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use url::Url;
 
 use hls_swarm_client::head::Coding;
-use hls_swarm_hls::playlist::{Playlist, read};
+use hls_swarm_hls::playlist::variables::Definition;
+use hls_swarm_hls::playlist::{Playlist, read_with};
 use hls_swarm_model::exchange::MediaPlaylist;
+
+use hls_swarm_probe::record::hash_byte;
 
 use crate::engine::probe::playlists::state;
 
@@ -41,8 +44,20 @@ pub(super) struct Playlists {
 }
 
 impl Playlists {
-    /// The playlist in `body`, which was found at `url`; `None` if it is not one.
-    pub(super) fn take(&mut self, url_hash: u64, url: &Url, body: &[u8], coding: Coding) -> Option<Known> {
+    /// The playlist in `body`, which was found at `url` and may import these variables; `None` if it is not one.
+    pub(super) fn take(
+        &mut self,
+        url_hash: u64,
+        url: &Url,
+        body: &[u8],
+        coding: Coding,
+        imports: &[Definition],
+    ) -> Option<Known> {
+        // Viewers with other variables read something else.
+        let url_hash = imports.iter().fold(url_hash, |hash, one| {
+            let value = one.value.as_deref().unwrap_or_default();
+            one.name.bytes().chain([b'=']).chain(value.bytes()).fold(hash, hash_byte)
+        });
         if self.known.len() >= ADDRESSES && !self.known.contains_key(&url_hash) {
             self.known.clear();
         }
@@ -50,14 +65,14 @@ impl Playlists {
         if let Some(place) = bodies.iter().position(|(known, _)| **known == *body) {
             return bodies.get(place).and_then(|(_, known)| known.clone());
         }
-        let known = parsed(url, body, coding);
+        let known = parsed(url, body, coding, imports);
         bodies.insert(0, (body.into(), known.clone()));
         bodies.truncate(MAX_BODIES);
         known
     }
 }
 
-fn parsed(url: &Url, body: &[u8], coding: Coding) -> Option<Known> {
+fn parsed(url: &Url, body: &[u8], coding: Coding, imports: &[Definition]) -> Option<Known> {
     let text = match coding {
         Coding::Identity => body.into(),
         Coding::Gzip => decoded(&mut GzDecoder::new(body))?.into(),
@@ -68,7 +83,7 @@ fn parsed(url: &Url, body: &[u8], coding: Coding) -> Option<Known> {
         Coding::Other => return None,
     };
     let text: std::borrow::Cow<'_, [u8]> = text;
-    let playlist = read(&String::from_utf8_lossy(&text), url).ok()?.playlist;
+    let playlist = read_with(&String::from_utf8_lossy(&text), url, imports).ok()?.playlist;
     let state = state(&playlist);
     Some(Known { playlist: Arc::new(playlist), state })
 }
@@ -91,7 +106,7 @@ mod tests {
     fn equal_bodies_are_parsed_once() {
         let url: Url = "http://h/a.m3u8".parse().unwrap();
         let mut playlists = Playlists::default();
-        let mut take = |hash, body: &[u8]| playlists.take(hash, &url, body, Coding::Identity);
+        let mut take = |hash, body: &[u8]| playlists.take(hash, &url, body, Coding::Identity, &[]);
         let first = take(1, TEXT).unwrap();
         assert_eq!(first.state.unwrap().next_sequence(), 8);
         assert!(Arc::ptr_eq(&first.playlist, &take(1, TEXT).unwrap().playlist));
@@ -101,13 +116,29 @@ mod tests {
     }
 
     #[test]
+    fn imported_variables_are_those_of_the_viewer() {
+        let url: Url = "http://h/a.m3u8".parse().unwrap();
+        let text =
+            b"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-DEFINE:IMPORT=\"cdn\"\n#EXTINF:2,\n{$cdn}/1.ts\n";
+        let mut playlists = Playlists::default();
+        let mut segment = |value: &str| {
+            let source = hls_swarm_hls::playlist::variables::DefinitionSource::Value;
+            let cdn = Definition { name: "cdn".into(), source, value: Some(value.into()) };
+            let known = playlists.take(1, &url, text, Coding::Identity, &[cdn]).unwrap();
+            let Playlist::Media(media) = &*known.playlist else { panic!("a media playlist") };
+            media.segments[0].url.to_string()
+        };
+        assert_eq!([segment("http://a"), segment("http://b")], ["http://a/1.ts", "http://b/1.ts"]);
+    }
+
+    #[test]
     fn compressed_playlists_are_read() {
         let url: Url = "http://h/a.m3u8".parse().unwrap();
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(TEXT).unwrap();
         let body = gzip.finish().unwrap();
-        assert!(Playlists::default().take(1, &url, &body, Coding::Gzip).is_some());
-        assert!(Playlists::default().take(1, &url, &body[..20], Coding::Gzip).is_none());
-        assert!(Playlists::default().take(1, &url, &body, Coding::Other).is_none());
+        assert!(Playlists::default().take(1, &url, &body, Coding::Gzip, &[]).is_some());
+        assert!(Playlists::default().take(1, &url, &body[..20], Coding::Gzip, &[]).is_none());
+        assert!(Playlists::default().take(1, &url, &body, Coding::Other, &[]).is_none());
     }
 }

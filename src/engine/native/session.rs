@@ -274,7 +274,8 @@ impl Viewing {
             rendition,
             segment,
             variant,
-            is_blocking_reload: fetch.url.query().is_some_and(|query| query.contains("_HLS_msn=")),
+            is_blocking_reload: fetch.waits,
+            multivariant: self.multivariant.clone().filter(|_| fetch.kind == RequestKind::MediaPlaylist),
             is_abandoned: Cell::new(false),
             playlist: RefCell::new(None),
             defect: Cell::new(None),
@@ -371,7 +372,8 @@ impl Viewing {
                     self.labels.clear();
                 }
                 self.note_playlist(under.place, hash);
-                Input::Playlist { request, playlist: known.playlist, transfer }
+                let age = Duration::from_secs(fetched.head.age_s.unwrap_or(0).into());
+                Input::Playlist { request, playlist: known.playlist, transfer, age }
             }
             (None, _) if is_playlist => {
                 self.last_error = Some("what arrived was not a playlist".to_owned());

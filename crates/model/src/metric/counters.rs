@@ -92,6 +92,16 @@ counters! {
     SwitchesDown, Players, "switches_down", "switches down";
     /// Stalls that would not have been without the lateness of this program; they are not among the stalls.
     StallsExcluded, Players, "stalls_excluded", "stalls because this program was late, excluded";
+    /// Parts of Low-Latency HLS that arrived; they are among the segment requests.
+    PartsLoaded, Players, "parts_loaded", "parts loaded";
+    /// Parts that a playlist listed more than two part durations after the parts before them.
+    PartsLate, Players, "parts_late", "parts listed late";
+    /// Parts that a playlist announced (EXT-X-PRELOAD-HINT) and that did not come, or were not the next ones.
+    HintsWrong, Players, "hints_wrong", "announced parts that did not come";
+    /// Blocking reloads that were answered without what they asked for.
+    ReloadsUnblocked, Players, "reloads_unblocked", "blocking reloads answered too early";
+    /// Reloads of playlists that brought nothing new.
+    ReloadsUnchanged, Players, "reloads_unchanged", "reloads without news";
     /// Segments and initialization sections with a successful status whose body was something else, empty, or cut short.
     SegmentsBadContent, Bodies, "segments_bad_content", "segments with bad content";
     /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.

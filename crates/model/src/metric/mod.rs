@@ -30,8 +30,11 @@ pub(crate) const NEED_BUFFER: [&str; 6] =
 pub(crate) const NEED_PLAYLISTS: [&str; 3] = ["missing_media", "segments_skipped", "segments_unavailable"];
 
 /// Metrics of which neither a larger nor a smaller value is better, or proves anything.
-const NEITHER: [&str; 8] = [
+const NEITHER: [&str; 10] = [
     "switches_up",
+    "parts_loaded",
+    // It follows from the moment at which a viewer starts.
+    "reloads_unchanged",
     // One viewer decides it, and chance decides which.
     "longest_stall",
     "peak_clients",

@@ -62,10 +62,17 @@ impl QualitySums {
             self.stalled(reason, more.into());
         }
         self.figures.excluded_seconds += now.stalled_own.saturating_sub(before.stalled_own).as_secs_f64();
-        let ups = now.switches_up.saturating_sub(before.switches_up);
-        let downs = now.switches_down.saturating_sub(before.switches_down);
-        self.counted.add(Counter::SwitchesUp, ups.into());
-        self.counted.add(Counter::SwitchesDown, downs.into());
+        for (counter, now, before) in [
+            (Counter::SwitchesUp, now.switches_up, before.switches_up),
+            (Counter::SwitchesDown, now.switches_down, before.switches_down),
+            (Counter::PartsLoaded, now.parts, before.parts),
+            (Counter::PartsLate, now.late_parts, before.late_parts),
+            (Counter::HintsWrong, now.wrong_hints, before.wrong_hints),
+            (Counter::ReloadsUnblocked, now.unblocked_reloads, before.unblocked_reloads),
+            (Counter::ReloadsUnchanged, now.unchanged_reloads, before.unchanged_reloads),
+        ] {
+            self.counted.add(counter, now.saturating_sub(before).into());
+        }
         let (bits, played) = (now.bits_played - before.bits_played, now.played.saturating_sub(before.played));
         if bits > 0.0 {
             self.figures.bits_played += bits;
@@ -160,12 +167,22 @@ mod tests {
         let second = seen(|seen| {
             (seen.figures.played, seen.figures.bits_played) = (Duration::from_secs(4), 6e6);
             seen.figures.switches_up = 1;
+            (seen.figures.parts, seen.figures.late_parts, seen.figures.wrong_hints) = (7, 2, 3);
+            (seen.figures.unblocked_reloads, seen.figures.unchanged_reloads) = (4, 5);
         });
         sums.add(&Figures::default(), &first, |_, _| {});
         sums.add(&first.figures, &second, |_, _| {});
         assert_eq!(sums.figures().bitrate_played, Some(1.5e6));
         let counted = sums.take_counted();
         assert_eq!((counted[Counter::SwitchesUp], counted[Counter::SwitchesDown]), (Some(1), Some(0)));
+        let low_latency = [
+            Counter::PartsLoaded,
+            Counter::PartsLate,
+            Counter::HintsWrong,
+            Counter::ReloadsUnblocked,
+            Counter::ReloadsUnchanged,
+        ];
+        assert_eq!(low_latency.map(|counter| counted[counter]), [7, 2, 3, 4, 5].map(Some));
         assert_eq!(sums.take_counted()[Counter::SwitchesUp], None);
     }
 

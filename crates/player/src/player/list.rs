@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use hls_swarm_hls::playlist::Media;
+use hls_swarm_hls::playlist::low_latency::{Part, ServerControl};
 use hls_swarm_hls::playlist::media::Segment;
 
 use super::rules::Rules;
@@ -24,8 +25,16 @@ pub(crate) fn to_ns(seconds: f64) -> u64 {
 pub(crate) struct Place {
     /// The media sequence number of the segment there.
     pub(crate) sequence: u64,
-    /// Seconds of that segment before the place.
+    /// The index of the part there; 0 where the segment is played as a whole.
+    pub(crate) part: u64,
+    /// Seconds of that part, or segment, before the place.
     pub(crate) into: f64,
+}
+
+impl Place {
+    pub(crate) const fn new(sequence: u64, into: f64) -> Self {
+        Self { sequence, part: 0, into }
+    }
 }
 
 /// The segment with this media sequence number. Nothing follows the largest number, so it is the place after the last
@@ -45,34 +54,83 @@ pub(crate) fn place_at(media: &Media, seconds: f64) -> Option<Place> {
     for segment in &media.segments {
         let end = begin + segment.duration;
         if seconds < end - TOLERANCE.min(segment.duration / 2.0) {
-            return Some(Place { sequence: segment.sequence, into: (seconds - begin).max(0.0) });
+            return Some(Place::new(segment.sequence, (seconds - begin).max(0.0)));
         }
         begin = end;
     }
-    media.segments.last().map(|last| Place { sequence: last.sequence, into: 0.0 })
+    media.segments.last().map(|last| Place::new(last.sequence, 0.0))
 }
 
-/// How far from the end of a live playlist playback begins, seconds.
-pub(crate) fn hold_back(media: &Media) -> f64 {
-    // Partial segments are not requested, so PART-HOLD-BACK would be too near.
-    let announced = media.server_control.and_then(|control| control.hold_back);
-    announced.filter(|seconds| *seconds > 0.0).unwrap_or(3.0 * media.longest_segment())
+/// How far from the end of a live playlist playback begins, seconds. `parts`: whether parts are played.
+pub(crate) fn hold_back(media: &Media, parts: bool) -> f64 {
+    let announced = |seconds: fn(&ServerControl) -> Option<f64>| {
+        media.server_control.as_ref().and_then(seconds).filter(|seconds| *seconds > 0.0)
+    };
+    if let Some(target) = media.part_target.filter(|_| parts) {
+        return announced(|control| control.part_hold_back).unwrap_or(3.0 * target);
+    }
+    announced(|control| control.hold_back).unwrap_or(3.0 * media.longest_segment())
 }
 
 /// Where playback begins (RFC 8216bis, 6.3.3). `yielded` is added to the distance from the live edge.
-pub(crate) fn start(media: &Media, rules: &Rules, yielded: f64) -> Option<Place> {
-    let duration = media.duration();
+pub(crate) fn start(media: &Media, rules: &Rules, yielded: f64, parts: bool) -> Option<Place> {
+    let complete = media.duration();
+    let duration = complete + if parts { media.partial_duration() } else { 0.0 };
     let (seconds, precise) = match media.start {
         Some(start) if start.time_offset < 0.0 => (duration + start.time_offset, start.precise),
         Some(start) => (start.time_offset, start.precise),
-        None if media.is_live() => (duration - hold_back(media) - yielded, false),
+        None if media.is_live() => (duration - hold_back(media, parts) - yielded, false),
         None => return place_at(media, 0.0),
     };
-    let mut place = place_at(media, seconds.clamp(0.0, duration))?;
+    let seconds = seconds.clamp(0.0, duration);
+    let mut place = if parts && media.partial.is_some() && seconds > complete - TOLERANCE {
+        Place::new(media.next_sequence(), (seconds - complete).max(0.0))
+    } else {
+        place_at(media, seconds)?
+    };
+    if parts {
+        place = at_part(media, place);
+    }
     if !precise && !rules.precise_start {
         place.into = 0.0;
     }
     Some(place)
+}
+
+/// The parts of the segment with this number, complete or not.
+pub(crate) fn parts(media: &Media, sequence: u64) -> &[Part] {
+    match segment(media, sequence) {
+        Some((_, segment)) => &segment.parts,
+        None if sequence == media.next_sequence() => {
+            media.partial.as_ref().map_or(&[], |partial| partial.parts.as_slice())
+        }
+        None => &[],
+    }
+}
+
+/// The place in the last part before `place` that playback can begin with.
+pub(crate) fn at_part(media: &Media, place: Place) -> Place {
+    let (mut begin, mut found) = (0.0, Place { part: 0, ..place });
+    for (index, part) in (0..).zip(parts(media, place.sequence)) {
+        if begin > place.into + 1e-6 {
+            break;
+        }
+        if part.independent {
+            found = Place { part: index, into: place.into - begin, ..place };
+        }
+        begin += part.duration;
+    }
+    found
+}
+
+/// The date at the beginning of the segment that is not complete.
+pub(crate) fn partial_date_ns(media: &Media) -> Option<i64> {
+    let partial = media.partial.as_ref()?;
+    if let Some(date) = partial.program_date_time {
+        return i64::try_from(date.as_nanosecond()).ok();
+    }
+    let last = media.segments.len().checked_sub(1).filter(|_| !partial.discontinuity)?;
+    date_ns(media, last)?.checked_add_unsigned(to_ns(media.segments.get(last)?.duration))
 }
 
 /// The date at the beginning of a segment, nanoseconds since 1970: its own, or that of one before it that nothing
@@ -124,22 +182,25 @@ pub(crate) fn same_date(media: &Media, sequence: u64, other: &Media) -> Option<P
 /// The place at `seconds`, or the one behind the last segment.
 fn place_or_end(media: &Media, seconds: f64) -> Option<Place> {
     if seconds >= media.duration() - TOLERANCE {
-        return Some(Place { sequence: media.next_sequence(), into: 0.0 });
+        return Some(Place::new(media.next_sequence(), 0.0));
     }
     place_at(media, seconds)
 }
 
 /// The place behind a playlist that has ended.
 pub(crate) fn end(media: &Media) -> Option<Place> {
-    media.ended.then(|| Place { sequence: media.next_sequence(), into: 0.0 })
+    media.ended.then(|| Place::new(media.next_sequence(), 0.0))
 }
 
 /// The place `seconds` after another one.
 pub(crate) fn forward(media: &Media, place: Place, seconds: f64) -> Place {
     let mut into = place.into + seconds;
+    if place.sequence >= media.next_sequence() {
+        return Place { into, ..place };
+    }
     for segment in media.segments.iter().filter(|segment| segment.sequence >= place.sequence) {
         if into < segment.duration - TOLERANCE.min(segment.duration / 2.0) {
-            return Place { sequence: segment.sequence, into };
+            return Place::new(segment.sequence, into);
         }
         into = (into - segment.duration).max(0.0);
     }
@@ -161,7 +222,7 @@ pub(crate) fn same_place(media: &Media, sequence: u64, other: &Media) -> Option<
     // One playlist may have been written a little before the other.
     let near = other.next_sequence().saturating_add(other.segments.len() as u64);
     if sequence >= first && sequence <= near {
-        return Some(Place { sequence, into: 0.0 });
+        return Some(Place::new(sequence, 0.0));
     }
     let rest = media.segments.iter().filter(|segment| segment.sequence >= sequence);
     let behind: f64 = rest.map(|segment| segment.duration).sum();
@@ -188,9 +249,16 @@ pub(crate) fn change(before: &Media, after: &Media) -> Change {
         // Numbers may also have been reached again by an encoder that was restarted.
         return if differs(before, after) { Change::Restarted } else { Change::Changed };
     }
+    let (old_parts, new_parts) = (partial_parts(before), partial_parts(after));
+    if new_end == old_end && new_parts > old_parts && !differs(before, after) {
+        return Change::Changed;
+    }
     let same_begin = after.media_sequence >= before.media_sequence;
     if differs(before, after) {
         return Change::Restarted;
+    }
+    if new_end == old_end && new_parts < old_parts {
+        return Change::Older;
     }
     if new_end == old_end || (same_begin && after.segments.is_empty()) {
         return Change::Unchanged;
@@ -198,6 +266,10 @@ pub(crate) fn change(before: &Media, after: &Media) -> Change {
     // Without a common segment, a smaller number is that of an encoder that was restarted.
     let apart = new_end <= before.media_sequence && !after.segments.is_empty();
     if apart { Change::Restarted } else { Change::Older }
+}
+
+fn partial_parts(media: &Media) -> usize {
+    media.partial.as_ref().map_or(0, |partial| partial.parts.len())
 }
 
 /// Whether a media sequence number that both playlists have belongs to different media.
@@ -247,27 +319,31 @@ mod tests {
     }
 
     fn place(sequence: u64, into: f64) -> Option<Place> {
-        Some(Place { sequence, into })
+        Some(Place::new(sequence, into))
     }
 
     #[test]
     fn playback_begins_where_rfc_8216bis_says() {
         let hlsjs = Rules::of(Preset::HlsJs);
         let simple = Rules::of(Preset::Simple);
-        assert_eq!(start(&list(10, 6, "", ""), hlsjs, 0.0), place(13, 0.0));
-        assert_eq!(start(&list(10, 2, "", ""), hlsjs, 0.0), place(10, 0.0), "a window that is too short");
-        assert_eq!(start(&list(10, 6, "", ""), hlsjs, 1.0), place(12, 1.0), "after a stall");
+        assert_eq!(start(&list(10, 6, "", ""), hlsjs, 0.0, false), place(13, 0.0));
+        assert_eq!(
+            start(&list(10, 2, "", ""), hlsjs, 0.0, false),
+            place(10, 0.0),
+            "a window that is too short"
+        );
+        assert_eq!(start(&list(10, 6, "", ""), hlsjs, 1.0, false), place(12, 1.0), "after a stall");
         let held = "#EXT-X-SERVER-CONTROL:HOLD-BACK=7";
-        assert_eq!(start(&list(10, 6, held, ""), hlsjs, 0.0), place(12, 1.0));
-        assert_eq!(start(&list(10, 6, held, ""), simple, 0.0), place(12, 0.0));
+        assert_eq!(start(&list(10, 6, held, ""), hlsjs, 0.0, false), place(12, 1.0));
+        assert_eq!(start(&list(10, 6, held, ""), simple, 0.0, false), place(12, 0.0));
         for (offset, sequence, into) in [("3", 11, 1.0), ("-3", 14, 1.0), ("99", 15, 0.0), ("-99", 10, 0.0)] {
             let text = format!("#EXT-X-START:TIME-OFFSET={offset},PRECISE=YES");
-            assert_eq!(start(&list(10, 6, &text, ""), simple, 0.0), place(sequence, into), "{offset}");
+            assert_eq!(start(&list(10, 6, &text, ""), simple, 0.0, false), place(sequence, into), "{offset}");
         }
         let mut ended = list(10, 6, "", "");
         ended.ended = true;
-        assert_eq!(start(&ended, hlsjs, 0.0), place(10, 0.0));
-        assert_eq!(start(&Media::default(), hlsjs, 0.0), None);
+        assert_eq!(start(&ended, hlsjs, 0.0, false), place(10, 0.0));
+        assert_eq!(start(&Media::default(), hlsjs, 0.0, false), None);
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use hls_swarm_hls::playlist::Media;
-use hls_swarm_hls::playlist::media::{ByteRange, Segment};
+use hls_swarm_hls::playlist::media::{ByteRange, Key, Map};
 use url::Url;
 
 use super::list::{self, Place, to_ns};
-use super::track::{Load, Upcoming};
+use super::track::{Load, LoadedPart, Upcoming};
 use super::*;
 use crate::interface::{Fetch, SegmentInfo, SkipCause, Transfer};
 use crate::timeline::Arrival;
@@ -36,10 +36,9 @@ impl Resource<'_> {
 
 /// The key and the initialization section of a segment. Keys of DRM systems are not requested: the media counts as
 /// playable.
-fn resources(segment: &Segment) -> impl Iterator<Item = Resource<'_>> {
-    let key = segment.key.as_ref().filter(|key| key.format.is_none()).and_then(|key| key.url.as_ref());
+fn resources<'a>(key: Option<&'a Arc<Key>>, map: Option<&'a Arc<Map>>) -> impl Iterator<Item = Resource<'a>> {
+    let key = key.filter(|key| key.format.is_none()).and_then(|key| key.url.as_ref());
     let key = key.map(|url| Resource { kind: RequestKind::Key, url, byte_range: None });
-    let map = segment.map.as_ref();
     let map = map.map(|map| Resource { kind: RequestKind::Init, url: &map.url, byte_range: map.byte_range });
     key.into_iter().chain(map)
 }
@@ -51,7 +50,7 @@ impl Player {
     }
 
     /// The playhead's number of a track; subtitles have none.
-    fn rendition(&self, index: usize) -> Option<usize> {
+    pub(super) fn rendition(&self, index: usize) -> Option<usize> {
         (self.tracks.get(index)?.role != Role::Subtitles).then_some(index)
     }
 
@@ -92,7 +91,12 @@ impl Player {
         if self.playhead.is_none() && self.is_over(index) {
             return Some(self.now + Duration::from_nanos(self.ahead_ns(index)));
         }
-        if track.load.is_some() || !matches!(track.upcoming(), Upcoming::Segment(_) | Upcoming::Gap(_)) {
+        if track.load.is_some()
+            || !matches!(
+                track.upcoming(),
+                Upcoming::Segment(_) | Upcoming::Gap(_) | Upcoming::Part | Upcoming::GapPart
+            )
+        {
             return None;
         }
         let excess = self.ahead_ns(index).saturating_sub(self.goal_ns(index).saturating_sub(1));
@@ -105,7 +109,7 @@ impl Player {
         let track = &self.tracks[index];
         track.load.is_none()
             && track.not_before <= self.now
-            && matches!(track.upcoming(), Upcoming::Gap(_) | Upcoming::Left(_))
+            && matches!(track.upcoming(), Upcoming::Gap(_) | Upcoming::GapPart | Upcoming::Left(_))
             && self.ahead_ns(index) < self.goal_ns(index)
     }
 
@@ -129,42 +133,104 @@ impl Player {
                     let adds_ns = track.adds_ns(segment);
                     self.skip(index, 1, adds_ns, SkipCause::Gap, outputs);
                 }
+                Upcoming::GapPart => {
+                    if self.ahead_ns(index) >= self.goal_ns(index) {
+                        return;
+                    }
+                    self.skip_part(index, SkipCause::Gap, outputs);
+                }
                 Upcoming::Left(first) => self.fall_behind(index, first, outputs),
-                Upcoming::Awaited => return,
+                Upcoming::Part | Upcoming::Awaited => {
+                    if self.awaits_part(index) && self.ahead_ns(index) < self.goal_ns(index) {
+                        self.request_part(index, outputs);
+                    }
+                    return;
+                }
                 Upcoming::Over => return self.end_track(index, outputs),
             }
         }
     }
 
     fn request_segment(&mut self, index: usize, at: usize, outputs: &mut Vec<Output>) {
+        let Some(segment) = self.tracks[index].media().and_then(|media| media.segments.get(at)) else {
+            return;
+        };
+        let (key, map) = (segment.key.clone(), segment.map.clone());
+        if self.request_needed(index, key.as_ref(), map.as_ref(), outputs) {
+            return;
+        }
         let track = &self.tracks[index];
         let Some(media) = track.media() else { return };
         let Some(segment) = media.segments.get(at) else { return };
-        let needed = resources(segment).find(|resource| !self.resources.contains(&resource.hash()));
-        let (kind, url, byte_range, resource) = match &needed {
-            Some(needed) => (needed.kind, needed.url, needed.byte_range, needed.hash()),
-            None => (RequestKind::Segment, &segment.url, segment.byte_range, 0),
-        };
-        let info = needed.is_none().then(|| SegmentInfo {
-            sequence: segment.sequence,
-            duration: Duration::from_nanos(to_ns(segment.duration)),
-            discontinuity: segment.discontinuity,
-            key: segment.key.clone(),
-        });
-        let duration = segment.duration;
-        let date_ns = list::date_ns(media, at);
+        let (duration, date_ns, adds_ns) = (segment.duration, list::date_ns(media, at), track.adds_ns(at));
         let fetch = Fetch {
             request: RequestId(self.next_request),
-            kind,
+            kind: RequestKind::Segment,
             role: track.role,
             variant: self.variant_of(track.source),
-            url: url.clone(),
-            byte_range,
-            segment: info,
+            url: segment.url.clone(),
+            byte_range: segment.byte_range,
+            segment: Some(SegmentInfo {
+                sequence: segment.sequence,
+                part: None,
+                duration: Duration::from_nanos(to_ns(segment.duration)),
+                discontinuity: segment.discontinuity,
+                key,
+            }),
+            waits: false,
             repeated: track.failures > 0,
         };
-        let (now, is_main) = (self.now, track_is_main(track));
-        let late = self.late_since(track.not_before);
+        if track_is_main(track) {
+            self.duration = duration;
+        }
+        self.begin_load(index, fetch, 0, adds_ns, date_ns, None, outputs);
+    }
+
+    /// Requests the key or the initialization section that media needs. Returns whether one is missing.
+    pub(super) fn request_needed(
+        &mut self,
+        index: usize,
+        key: Option<&Arc<Key>>,
+        map: Option<&Arc<Map>>,
+        outputs: &mut Vec<Output>,
+    ) -> bool {
+        let needed = resources(key, map).find(|resource| !self.resources.contains(&resource.hash()));
+        let Some(needed) = needed else { return false };
+        let track = &self.tracks[index];
+        let fetch = Fetch {
+            request: RequestId(self.next_request),
+            kind: needed.kind,
+            role: track.role,
+            variant: self.variant_of(track.source),
+            url: needed.url.clone(),
+            byte_range: needed.byte_range,
+            segment: None,
+            waits: false,
+            repeated: track.failures > 0,
+        };
+        // What is lost if it cannot be had: the segment that needs it.
+        let adds_ns = match track.upcoming() {
+            Upcoming::Segment(segment) => track.adds_ns(segment),
+            _ => 0,
+        };
+        self.begin_load(index, fetch, needed.hash(), adds_ns, None, None, outputs);
+        true
+    }
+
+    /// Begins a request for media, or for what media needs.
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of the request")]
+    pub(super) fn begin_load(
+        &mut self,
+        index: usize,
+        fetch: Fetch,
+        resource: u64,
+        adds_ns: u64,
+        date_ns: Option<i64>,
+        part: Option<LoadedPart>,
+        outputs: &mut Vec<Output>,
+    ) {
+        let now = self.now;
+        let late = self.late_since(self.tracks[index].not_before);
         let request = self.next_id();
         let track = &mut self.tracks[index];
         track.count_waiting(now);
@@ -173,17 +239,15 @@ impl Player {
         }
         track.load = Some(Box::new(Load {
             request,
-            kind,
+            kind: fetch.kind,
             started: now,
             first_byte: None,
             bytes: 0,
             resource,
-            adds_ns: track.adds_ns(at),
+            adds_ns,
             date_ns,
+            part,
         }));
-        if is_main && kind == RequestKind::Segment {
-            self.duration = duration;
-        }
         outputs.push(Output::Fetch(fetch));
     }
 
@@ -211,12 +275,27 @@ impl Player {
         track.count_waiting(finished);
         track.waits.was_late(late);
         let Some(load) = track.load.take() else { return };
-        if load.kind != RequestKind::Segment {
+        if !matches!(load.kind, RequestKind::Segment | RequestKind::Part) {
             track.failures = 0;
             self.remember(load.resource);
             return;
         }
-        let is_main = track.role == Role::Main;
+        if !self.keep_early(index, &load, transfer) {
+            self.media_arrived(index, &load, transfer, outputs);
+        }
+    }
+
+    /// Takes a segment, or a part of one, that has arrived and is listed.
+    pub(super) fn media_arrived(
+        &mut self,
+        index: usize,
+        load: &Load,
+        transfer: &Transfer,
+        outputs: &mut Vec<Output>,
+    ) {
+        let finished = transfer.finished.min(self.now);
+        let late = self.late_since(finished);
+        let is_main = self.tracks[index].role == Role::Main;
         if is_main || self.playhead.is_none() {
             self.watch.first_media.get_or_insert(finished);
         }
@@ -225,18 +304,19 @@ impl Player {
             self.figures.first_media_byte.get_or_insert(first_byte);
             self.adapt(|abr, view| abr.segment_done(transfer, view));
             self.choose = true;
-            self.begin_stretch(index, &load);
+            self.begin_stretch(index, load);
         }
         self.watch.arrived(&self.tracks[index].waits);
         let track = &mut self.tracks[index];
         track.waits.begin_anew(finished);
         // The next request could have begun when this segment was complete.
         track.waits.was_late(late);
-        let slot = track.pass(1, load.adds_ns);
-        let rendition = self.rendition(index);
-        if let (Some(playhead), Some(rendition)) = (&mut self.playhead, rendition) {
-            playhead.segment(ns(finished), rendition, slot, load.adds_ns, Arrival::Whole);
-        }
+        let slot = match load.part {
+            Some(part) => track.pass_part(part.duration_ns),
+            None => track.pass(1, load.adds_ns),
+        };
+        self.figures.parts += u32::from(load.part.is_some());
+        self.credit(index, slot, load.adds_ns, finished);
         self.observe(finished, outputs);
     }
 
@@ -262,6 +342,10 @@ impl Player {
         track.count_waiting(at.min(now));
         track.waits.failed(failure);
         let Some(load) = track.load.take() else { return };
+        if self.hint_failed(index, &load) {
+            return;
+        }
+        let track = &mut self.tracks[index];
         track.failures = track.failures.saturating_add(1);
         let client_error = matches!(failure, FetchFailure::Status(400..=499));
         let wait = retry.wait(failure, track.failures, chance);
@@ -274,6 +358,10 @@ impl Player {
             Some(wait) => self.tracks[index].not_before = at + wait,
             None if load.kind == RequestKind::Key => {
                 self.fail_playback(PlaybackFailure::Key, outputs);
+            }
+            None if self.tracks[index].upcoming() == Upcoming::Part => {
+                self.skip_part(index, SkipCause::Failed, outputs);
+                self.forget_penalties();
             }
             None => {
                 let adds_ns = match self.tracks[index].upcoming() {
@@ -292,6 +380,20 @@ impl Player {
         self.tracks[index].count_waiting(now);
         let position_ns = self.position_ns();
         let slot = self.tracks[index].pass(count, adds_ns);
+        self.skipped_slot(index, slot, adds_ns, position_ns, cause, outputs);
+    }
+
+    /// Reports media that will not be played, and that the track has passed.
+    pub(super) fn skipped_slot(
+        &mut self,
+        index: usize,
+        slot: u64,
+        adds_ns: u64,
+        position_ns: u64,
+        cause: SkipCause,
+        outputs: &mut Vec<Output>,
+    ) {
+        let now = self.now;
         self.tracks[index].skipped(adds_ns, position_ns);
         let rendition = self.rendition(index);
         match (&mut self.playhead, rendition) {
@@ -314,8 +416,9 @@ impl Player {
         let track = &self.tracks[index];
         let (Some(media), Some(next)) = (track.media(), track.next) else { return };
         let is_main = track_is_main(track);
-        let at_first = Place { sequence: first, into: 0.0 };
-        let place = match list::start(media, rules, yielded).filter(|_| starved && is_main && media.is_live())
+        let at_first = Place::new(first, 0.0);
+        let place = match list::start(media, rules, yielded, track.plays_parts())
+            .filter(|_| starved && is_main && media.is_live())
         {
             Some(place) if place.sequence >= first => place,
             _ => at_first,

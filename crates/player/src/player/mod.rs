@@ -1,9 +1,10 @@
 //! One viewer: what it requests, and what it sees.
 //!
 //! `open` takes the first playlist, `reload` the others, `media` requests segments and what they need, `variants`
-//! chooses among variants, and `watch` follows the playhead. `list` and `rules` are what all of them decide by.
+//! chooses among variants, `low_latency` does what parts and blocking reloads need, and `watch` follows the playhead. `list` and `rules` are what all of them decide by.
 
 mod list;
+mod low_latency;
 mod media;
 mod open;
 mod reload;
@@ -130,8 +131,8 @@ impl Player {
         }
         match input {
             Input::Start => self.begin(),
-            Input::Playlist { request, playlist, transfer } => {
-                self.take_playlist(request, playlist, &transfer, outputs);
+            Input::Playlist { request, playlist, transfer, age } => {
+                self.take_playlist(request, playlist, &transfer, age, outputs);
             }
             Input::MediaDone { request, transfer } => self.take_media(request, &transfer, outputs),
             Input::Failed { request, failure, at } => self.take_failure(request, failure, at, outputs),

@@ -47,6 +47,7 @@ impl Player {
             url: self.config.url.clone(),
             byte_range: None,
             segment: None,
+            waits: false,
             repeated: failures > 0,
         }));
     }
@@ -68,7 +69,13 @@ impl Player {
     }
 
     /// Takes what the URL turned out to be.
-    pub(super) fn opened(&mut self, playlist: Arc<Playlist>, transfer: &Transfer, outputs: &mut Vec<Output>) {
+    pub(super) fn opened(
+        &mut self,
+        playlist: Arc<Playlist>,
+        transfer: &Transfer,
+        age: Duration,
+        outputs: &mut Vec<Output>,
+    ) {
         self.opening = Opening::Done;
         match &*playlist {
             Playlist::Media(_) => {
@@ -82,7 +89,7 @@ impl Player {
                 let mut track = Track::new(Role::Main, Source::Opened, transfer.started);
                 track.reload.due = None;
                 self.tracks.push(track);
-                self.take_media_playlist(0, playlist, transfer, outputs);
+                self.take_media_playlist(0, playlist, transfer, age, outputs);
             }
             Playlist::Multivariant(list) => {
                 if !self.open_variants(list) {

@@ -22,12 +22,13 @@ impl Player {
         request: RequestId,
         playlist: Arc<Playlist>,
         transfer: &Transfer,
+        age: Duration,
         outputs: &mut Vec<Output>,
     ) {
         if let Opening::Loading { request: opening, .. } = self.opening
             && opening == request
         {
-            return self.opened(playlist, transfer, outputs);
+            return self.opened(playlist, transfer, age, outputs);
         }
         let Some(index) = self.reloading(request) else { return };
         if media_of(Some(&playlist)).is_none() {
@@ -35,7 +36,7 @@ impl Player {
             return self.reload_failed(index, FetchFailure::BadContent, transfer.finished, outputs);
         }
         self.advance(transfer.finished, outputs);
-        self.take_media_playlist(index, playlist, transfer, outputs);
+        self.take_media_playlist(index, playlist, transfer, age, outputs);
     }
 
     pub(super) fn take_media_playlist(
@@ -43,21 +44,27 @@ impl Player {
         index: usize,
         playlist: Arc<Playlist>,
         transfer: &Transfer,
+        age: Duration,
         outputs: &mut Vec<Output>,
     ) {
+        let Some(playlist) = self.complete(index, playlist) else { return };
         let position_ns = self.position_ns();
         let late = self.late_since(transfer.finished);
         let (rules, now) = (self.rules, self.now);
         let is_main = self.tracks[index].role == Role::Main;
-        if is_main {
+        // The server held the response to a blocking reload.
+        if is_main && self.tracks[index].blocking().is_none() {
             self.abr.playlist_done(transfer);
         }
         let track = &mut self.tracks[index];
         track.count_waiting(transfer.finished.min(now));
         track.list_was_late(late);
-        let before = track.playlist.clone();
+        let (before, changed) = (track.playlist.clone(), track.reload.changed);
         let change = track.loaded(playlist, transfer, rules, position_ns);
         track.settle_switch();
+        let late = before.is_some() && self.lists_late(index, changed, transfer);
+        self.note_load(index, before.is_none(), age, change, late);
+        let track = &self.tracks[index];
         if change == Change::Restarted && track.next.is_some() {
             self.restart(index, before.as_ref(), outputs);
         }
@@ -76,6 +83,7 @@ impl Player {
         if (is_main && self.start.is_none()) || self.plays_all() {
             self.place_start(index, outputs);
         }
+        self.check_hints(index, outputs);
     }
 
     /// Decides where playback begins.
@@ -86,11 +94,13 @@ impl Player {
             return;
         }
         let Some(media) = track.media() else { return };
-        let (ended, place) = (media.ended, list::start(media, rules, yielded));
+        let (ended, place) = (media.ended, list::start(media, rules, yielded, track.plays_parts()));
         match place {
             Some(place) => {
                 track.begin_at(place);
-                self.start.get_or_insert(place);
+                // Other renditions have parts of their own.
+                let before = track.had_ns as f64 / 1e9;
+                self.start.get_or_insert(Place::new(place.sequence, before + place.into));
             }
             None if ended => self.fail_playback(PlaybackFailure::NothingToPlay, outputs),
             None => {}
@@ -108,7 +118,8 @@ impl Player {
             return;
         };
         let by_date = list::same_date(old, next, new);
-        if let Some(place) = by_date.or_else(|| list::start(new, rules, yielded)) {
+        let parts = track.plays_parts();
+        if let Some(place) = by_date.or_else(|| list::start(new, rules, yielded, parts)) {
             track.begin_at(place);
             track.failures = 0;
             track.not_before = Duration::ZERO;
@@ -132,6 +143,8 @@ impl Player {
                     list::same_place(main, start.sequence, media).or_else(|| list::end(media))
             {
                 let place = list::forward(media, place, start.into);
+                let parts = track.plays_parts();
+                let place = if parts { list::at_part(media, place) } else { place };
                 track.begin_at(place);
             }
         }
@@ -144,6 +157,7 @@ impl Player {
             return;
         }
         let Some(url) = self.url(track.source).cloned() else { return };
+        let (url, blocking) = self.with_delivery_directives(index, &url);
         let (role, source, repeated) = (track.role, track.source, track.reload.failures > 0);
         let request = self.next_id();
         let variant = self.variant_of(source);
@@ -155,6 +169,11 @@ impl Player {
         track.reload.request = Some(request);
         track.reload.due = None;
         track.reload.began = now;
+        if let Some(known) = &mut track.low_latency {
+            known.blocking = blocking;
+        } else if blocking.is_some() {
+            track.low_latency.get_or_insert_default().blocking = blocking;
+        }
         outputs.push(Output::Fetch(Fetch {
             request,
             kind: RequestKind::MediaPlaylist,
@@ -163,6 +182,7 @@ impl Player {
             url,
             byte_range: None,
             segment: None,
+            waits: blocking.is_some(),
             repeated,
         }));
     }
@@ -181,6 +201,9 @@ impl Player {
         track.count_waiting(at.min(self.now));
         track.waits.failed(failure);
         track.reload.request = None;
+        if let Some(known) = &mut track.low_latency {
+            known.failed();
+        }
         track.reload.failures = track.reload.failures.saturating_add(1);
         let failures = track.reload.failures;
         let (role, never_loaded) = (track.role, track.playlist.is_none() && track.before_switch.is_none());

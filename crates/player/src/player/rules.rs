@@ -16,6 +16,8 @@ pub(crate) struct Rules {
     pub(crate) yields_after_stalls: bool,
     /// Whether it uses the duration of the last segment instead of the target duration if that is shorter.
     pub(crate) reloads_by_last_segment: bool,
+    /// Whether it requests a part that a playlist announces (EXT-X-PRELOAD-HINT) before it is listed.
+    pub(crate) requests_hints: bool,
     /// Its buffer holds this many bytes where that is more media than its goal.
     pub(crate) buffer_bytes: Option<u64>,
     pub(crate) segments: Retry,
@@ -77,6 +79,8 @@ const HLS_JS: Rules = Rules {
     precise_start: true,
     yields_after_stalls: true,
     reloads_by_last_segment: true,
+    // It reads the tag, and loads parts that are listed.
+    requests_hints: false,
     buffer_bytes: Some(60_000_000),
     segments: HLS_JS_SEGMENTS,
     playlists: Retry { times: 2, ..HLS_JS_SEGMENTS },
@@ -99,6 +103,7 @@ const EXOPLAYER: Rules = Rules {
     precise_start: false,
     yields_after_stalls: false,
     reloads_by_last_segment: false,
+    requests_hints: true,
     buffer_bytes: None,
     segments: EXO_SEGMENTS,
     playlists: EXO_SEGMENTS,
@@ -120,6 +125,7 @@ const SHAKA: Rules = Rules {
     precise_start: true,
     yields_after_stalls: false,
     reloads_by_last_segment: false,
+    requests_hints: true,
     buffer_bytes: None,
     segments: SHAKA_SEGMENTS,
     playlists: SHAKA_SEGMENTS,
@@ -141,6 +147,7 @@ const SIMPLE: Rules = Rules {
     precise_start: false,
     yields_after_stalls: false,
     reloads_by_last_segment: false,
+    requests_hints: true,
     buffer_bytes: None,
     segments: SIMPLE_SEGMENTS,
     playlists: SIMPLE_SEGMENTS,

@@ -3,11 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hls_swarm_hls::playlist::low_latency::{Part, PreloadHint};
 use hls_swarm_hls::playlist::{Media, Playlist};
 
 use super::list::{self, Change, Place, to_ns};
+use super::low_latency::{Blocking, LowLatency};
 use super::rules::{FIRST_BYTE_LIMIT, PLAYLIST_LIMIT, Rules, SEGMENT_LIMIT};
 use crate::interface::{FetchFailure, RequestId, RequestKind, Role, StallReason, Transfer};
+
+/// What the durations of parts may differ from that of their segment, because both are rounded; nanoseconds.
+const ROUNDED_NS: u64 = 20_000_000;
 
 /// Where the URL of a playlist is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +38,12 @@ pub(crate) struct Track {
     pub(crate) load: Option<Box<Load>>,
     /// The media sequence number of the next segment to request; `None` until the start is known.
     pub(crate) next: Option<u64>,
-    /// Where that segment begins in what the viewer plays, nanoseconds.
+    /// The parts of that segment that were had or skipped, and their duration; nanoseconds.
+    pub(crate) part: u64,
+    pub(crate) had_ns: u64,
+    /// Of a server that offers low latency.
+    pub(crate) low_latency: Option<Box<LowLatency>>,
+    /// Where the rest of that segment begins in what the viewer plays, nanoseconds.
     pub(crate) next_ns: u64,
     /// Nanoseconds of that segment that are not played: those before the start, or those that another variant had.
     pub(crate) leave_out_ns: u64,
@@ -76,6 +86,19 @@ pub(crate) struct Load {
     /// What a segment adds to what is played, nanoseconds, and its date.
     pub(crate) adds_ns: u64,
     pub(crate) date_ns: Option<i64>,
+    /// The part that it is.
+    pub(crate) part: Option<LoadedPart>,
+}
+
+/// A part that is requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoadedPart {
+    /// Its address, as a hash.
+    pub(crate) resource: u64,
+    /// Its whole duration, nanoseconds.
+    pub(crate) duration_ns: u64,
+    /// Whether it was announced and is not listed yet, so that its duration is not known.
+    pub(crate) announced: bool,
 }
 
 /// What the next segment has been waited for, to attribute a stall.
@@ -144,6 +167,10 @@ pub(crate) enum Upcoming {
     Segment(usize),
     /// A segment that the playlist marks as a gap.
     Gap(usize),
+    /// The next part of a segment.
+    Part,
+    /// A part that the playlist marks as a gap.
+    GapPart,
     /// The segment has left the playlist; the first one listed has this number.
     Left(u64),
     /// Nothing at present; more segments are expected.
@@ -162,6 +189,9 @@ impl Track {
             reload: Reload { due: Some(now), request: None, began: now, failures: 0, changed: now },
             load: None,
             next: None,
+            part: 0,
+            had_ns: 0,
+            low_latency: None,
             next_ns: 0,
             leave_out_ns: 0,
             gaps_ns: 0,
@@ -205,12 +235,17 @@ impl Track {
             .map(|segment| segment.duration)
             .sum();
         let changed = matches!(change, Change::Changed | Change::Restarted);
+        let blocks = LowLatency::loaded(&mut self.low_latency, new, transfer);
         let wait = list::reload_after(new, changed, rules, ahead + listed);
         let live = if kept { self.media().is_some_and(Media::is_live) } else { new.is_live() };
         // A load that took longer than the wait is followed by the next one at once.
-        self.reload.due = live.then(|| (self.reload.began + wait).max(transfer.finished));
+        let due = if blocks { transfer.finished } else { (self.reload.began + wait).max(transfer.finished) };
+        self.reload.due = live.then_some(due);
         if !kept {
             self.playlist = Some(playlist);
+        }
+        if self.before_switch.is_none() {
+            self.pass_complete_segments();
         }
         change
     }
@@ -224,6 +259,9 @@ impl Track {
         self.not_before = now;
         self.reload =
             Reload { due: known.is_none().then_some(now), request: None, failures: 0, ..self.reload };
+        if let Some(low_latency) = &mut self.low_latency {
+            low_latency.switched();
+        }
         self.playlist = known;
         self.settle_switch();
     }
@@ -240,7 +278,8 @@ impl Track {
         // Without a segment, there is no place yet.
         let place = list::same_place(old, next, new).or_else(|| list::end(new));
         match place {
-            Some(place) => self.begin_at(place),
+            // Parts of the segment that were had are left out of the same segment of this variant.
+            Some(place) => self.begin_at(Place { into: place.into + self.had_ns as f64 / 1e9, ..place }),
             None => self.before_switch = Some(before),
         }
     }
@@ -248,13 +287,67 @@ impl Track {
     /// Goes on at this place, without a gap in what is played.
     pub(crate) fn begin_at(&mut self, place: Place) {
         self.next = Some(place.sequence);
+        self.part = place.part;
         self.leave_out_ns = to_ns(place.into);
+        let parts = self.media().map_or(&[][..], |media| list::parts(media, place.sequence));
+        self.had_ns = parts.iter().take(place.part as usize).map(|part| to_ns(part.duration)).sum();
+    }
+
+    /// What the request for the playlist that is under way waits for, if it is a blocking reload.
+    pub(crate) fn blocking(&self) -> Option<Blocking> {
+        self.low_latency.as_ref()?.blocking
+    }
+
+    /// Whether the server has blocked so far when it was asked to.
+    pub(crate) fn may_block(&self) -> bool {
+        self.low_latency.as_ref().is_none_or(|known| known.is_on())
+    }
+
+    /// Whether parts are requested.
+    pub(crate) fn plays_parts(&self) -> bool {
+        self.may_block() && self.media().is_some_and(|media| media.part_target.is_some() && media.is_live())
+    }
+
+    /// The next part, if it is listed.
+    pub(crate) fn next_part(&self) -> Option<&Part> {
+        let (media, next) = (self.media().filter(|_| self.plays_parts())?, self.next?);
+        list::parts(media, next).get(usize::try_from(self.part).ok()?)
+    }
+
+    /// The next part, if it is announced and not listed.
+    pub(crate) fn next_hint(&self) -> Option<&PreloadHint> {
+        let media = self.media().filter(|_| self.plays_parts() && self.before_switch.is_none())?;
+        let listed = media.partial.as_ref().map_or(0, |partial| partial.parts.len() as u64);
+        let is_next = self.next == Some(media.next_sequence()) && self.part == listed;
+        let mut hints = media.preload_hints.iter().filter(|_| is_next);
+        hints.find(|hint| hint.kind == hls_swarm_hls::playlist::low_latency::HintKind::Part)
+    }
+
+    /// Goes on behind segments all of whose parts were had: that they are complete shows only in the next playlist.
+    fn pass_complete_segments(&mut self) {
+        while self.part > 0 {
+            let Some((media, next)) = self.media().zip(self.next) else { return };
+            let Some((_, segment)) = list::segment(media, next) else { return };
+            let had_all = match segment.parts.len() as u64 {
+                // They are listed no more.
+                0 => self.had_ns + ROUNDED_NS >= to_ns(segment.duration),
+                parts => self.part >= parts,
+            };
+            if !had_all {
+                return;
+            }
+            self.next = next.checked_add(1);
+            (self.part, self.had_ns) = (0, 0);
+        }
     }
 
     pub(crate) fn upcoming(&self) -> Upcoming {
         let (Some(media), Some(next), None) = (self.media(), self.next, &self.before_switch) else {
             return Upcoming::Awaited;
         };
+        if let Some(part) = self.next_part() {
+            return if part.gap { Upcoming::GapPart } else { Upcoming::Part };
+        }
         if let Some((index, segment)) = list::segment(media, next) {
             return if segment.gap { Upcoming::Gap(index) } else { Upcoming::Segment(index) };
         }
@@ -268,7 +361,27 @@ impl Track {
     /// The nanoseconds that the segment at `index` adds to what is played.
     pub(crate) fn adds_ns(&self, index: usize) -> u64 {
         let segment = self.media().and_then(|media| media.segments.get(index));
-        segment.map_or(0, |segment| to_ns(segment.duration).saturating_sub(self.leave_out_ns))
+        let left_out_ns = self.leave_out_ns.saturating_add(self.had_ns);
+        segment.map_or(0, |segment| to_ns(segment.duration).saturating_sub(left_out_ns))
+    }
+
+    /// The nanoseconds that a part of this duration adds.
+    pub(crate) const fn part_adds_ns(&self, duration_ns: u64) -> u64 {
+        duration_ns.saturating_sub(self.leave_out_ns)
+    }
+
+    /// Goes on behind a part. Returns the slot that it had.
+    pub(crate) fn pass_part(&mut self, duration_ns: u64) -> u64 {
+        let slot = self.slot;
+        self.slot += 1;
+        self.part += 1;
+        self.had_ns = self.had_ns.saturating_add(duration_ns);
+        self.next_ns = self.next_ns.saturating_add(self.part_adds_ns(duration_ns));
+        self.leave_out_ns = self.leave_out_ns.saturating_sub(duration_ns);
+        self.failures = 0;
+        self.not_before = Duration::ZERO;
+        self.pass_complete_segments();
+        slot
     }
 
     /// Goes on behind `count` segments that add `duration_ns`. Returns the slot that they had.
@@ -276,6 +389,7 @@ impl Track {
         let slot = self.slot;
         self.slot += 1;
         self.next = self.next.map(|next| next.saturating_add(count));
+        (self.part, self.had_ns) = (0, 0);
         self.next_ns = self.next_ns.saturating_add(duration_ns);
         self.leave_out_ns = 0;
         self.failures = 0;
@@ -304,7 +418,8 @@ impl Track {
         let (media, next) = (self.media()?, self.next?);
         let ahead = media.segments.iter().rev().take_while(|segment| segment.sequence >= next);
         let sum: u64 = ahead.map(|segment| to_ns(segment.duration)).sum();
-        Some(sum.saturating_sub(self.leave_out_ns))
+        let parts = if self.plays_parts() { to_ns(media.partial_duration()) } else { 0 };
+        Some((sum + parts).saturating_sub(self.leave_out_ns.saturating_add(self.had_ns)))
     }
 
     /// Counts the engine's lateness with a playlist, if it is what the next segment waits for.
@@ -339,17 +454,25 @@ impl Track {
         }
         match self.upcoming() {
             Upcoming::Over => None,
-            Upcoming::Segment(_) | Upcoming::Gap(_) | Upcoming::Left(_) => {
-                (self.not_before > from).then_some(failed).flatten()
-            }
+            Upcoming::Segment(_)
+            | Upcoming::Gap(_)
+            | Upcoming::Part
+            | Upcoming::GapPart
+            | Upcoming::Left(_) => (self.not_before > from).then_some(failed).flatten(),
             Upcoming::Awaited if self.reload.failures > 0 => failed,
-            Upcoming::Awaited if self.reload.request.is_some() => Some(StallReason::SlowPlaylist),
+            Upcoming::Awaited if self.reload.request.is_some() && self.blocking().is_none() => {
+                Some(StallReason::SlowPlaylist)
+            }
             Upcoming::Awaited => (now > self.new_media_due()).then_some(StallReason::NoNewMedia),
         }
     }
 
     fn new_media_due(&self) -> Duration {
-        let target = self.media().map_or(0.0, Media::longest_segment);
+        let part = self.media().and_then(|media| media.part_target).filter(|_| self.plays_parts());
+        let target = match part {
+            Some(part) => 2.0 * part,
+            None => self.media().map_or(0.0, Media::longest_segment),
+        };
         self.reload.changed + Duration::from_nanos(to_ns(target))
     }
 
@@ -365,7 +488,9 @@ impl Track {
 impl Load {
     /// When it has taken too long.
     pub(crate) fn limit(&self) -> Duration {
-        let limit = if self.first_byte.is_some() { SEGMENT_LIMIT } else { FIRST_BYTE_LIMIT };
+        // The server holds the response until there is such a part.
+        let is_held = self.part.is_some_and(|part| part.announced);
+        let limit = if self.first_byte.is_some() || is_held { SEGMENT_LIMIT } else { FIRST_BYTE_LIMIT };
         self.started + limit
     }
 }

@@ -36,7 +36,9 @@ impl Player {
 
     /// Chooses the level after a segment has arrived.
     pub(super) fn choose_level(&mut self, outputs: &mut Vec<Output>) {
-        let idle = self.main().is_some_and(|main| main.load.is_none() && main.before_switch.is_none());
+        // Another variant is continued at the beginning of a segment.
+        let between = |main: &Track| main.load.is_none() && main.before_switch.is_none() && main.part == 0;
+        let idle = self.main().is_some_and(between);
         if !self.choose || !idle || self.levels.len() < 2 || self.plays_all() {
             return;
         }

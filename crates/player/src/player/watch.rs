@@ -256,8 +256,16 @@ impl Player {
             bandwidth: level.map(|level| level.bandwidth).filter(|bandwidth| *bandwidth > 0),
             throughput: self.abr.throughput(),
             latency_by_edge: self.latency_by_edge().filter(|_| started),
+            target_latency: self.target_latency().filter(|_| started),
             date,
         }
+    }
+
+    /// The latency that the playlist asks for.
+    fn target_latency(&self) -> Option<Duration> {
+        let main = self.main().filter(|_| self.is_live())?;
+        let seconds = list::hold_back(main.media()?, main.plays_parts());
+        Some(Duration::from_nanos(list::to_ns(seconds)))
     }
 
     /// How far the playhead is from the end of the last segment that was listed, as it would be listed by now.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod failures;
+mod low_latency;
 mod memory;
 mod playback;
 mod random;

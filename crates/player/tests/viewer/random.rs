@@ -260,7 +260,7 @@ impl Engine {
                         list.text()
                     };
                     let playlist = Arc::new(read(&text, &self.base).unwrap().playlist);
-                    self.step(self.now, Input::Playlist { request, playlist, transfer });
+                    self.step(self.now, Input::Playlist { request, playlist, transfer, age: Duration::ZERO });
                 } else {
                     if let Some(segment) = &fetch.segment {
                         *self.arrived.entry(fetch.role).or_default() += segment.duration.as_secs_f64();
@@ -276,7 +276,10 @@ impl Engine {
                 }
                 let playlist = Arc::new(read(&list.text(), &self.base).unwrap().playlist);
                 let transfer = Transfer { bytes: 1, started, first_byte: started, finished: self.now };
-                self.step(self.now, Input::Playlist { request: fetch.request, playlist, transfer });
+                self.step(
+                    self.now,
+                    Input::Playlist { request: fetch.request, playlist, transfer, age: Duration::ZERO },
+                );
             }
             Act::Fail { which, wait, failure } => {
                 self.pass(*wait);

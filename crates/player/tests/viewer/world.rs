@@ -10,18 +10,21 @@ use hls_swarm_player::interface::{FetchFailure, RequestKind, StallReason, Transf
 use hls_swarm_player::{
     Config, Event, EventKind, Fetch, Figures, Input, Output, Player, Preset, RequestId, Snapshot,
 };
-use url::Url;
+use url::{Position, Url};
 
 /// Seconds as a duration.
 pub fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// What a playlist is at a time, by its path; `None`: 404.
+/// What a playlist is at a time, by its path and query; `None`: 404.
 pub type Lists = Box<dyn FnMut(&str, f64) -> Option<String>>;
 
 /// Seconds to the first byte, seconds of the body, and bytes, by path and time; `None`: as the line has it.
 pub type Transfers = Box<dyn Fn(&str, f64) -> Option<(f64, f64, u64)>>;
+
+/// When the server has what is requested, or else the status of its refusal.
+pub type Held = Box<dyn Fn(&Url, f64) -> Result<f64, u16>>;
 
 /// A fault of the requests that match.
 #[derive(Clone)]
@@ -53,6 +56,8 @@ pub struct World {
     pub faults: Vec<Fault>,
     /// Transfers whose times are given.
     pub transfers: Transfers,
+    /// When the server has what is requested, by address and time, or else the status of its refusal.
+    pub held: Held,
     /// How late the engine is with everything, seconds, from when to when.
     pub lateness: (f64, std::ops::Range<f64>),
     /// Whether the engine reports it.
@@ -111,6 +116,7 @@ impl World {
             line: vec![(0.0, 80e6)],
             faults: Vec::new(),
             transfers: Box::new(|_, _| None),
+            held: Box::new(|_, at| Ok(at)),
             lateness: (0.0, 0.0..0.0),
             reports_lateness: false,
         }
@@ -267,7 +273,9 @@ impl World {
         let path = fetch.url.path().to_owned();
         let request = fetch.request;
         let given = (self.transfers)(&path, now);
-        let mut first = now + given.map_or(self.latency, |(ttfb, ..)| ttfb);
+        let held = (self.held)(&fetch.url, now);
+        let ready = held.unwrap_or(now).max(now);
+        let mut first = ready + given.map_or(self.latency, |(ttfb, ..)| ttfb);
         let without_body = |first: f64| Answer { first, finished: first, bytes: 0, given: false };
         for fault in
             self.faults.iter().filter(|fault| fault.during.contains(&now) && path.contains(&fault.path))
@@ -278,6 +286,10 @@ impl World {
                 }
                 Effect::Late(by) => first += by,
             }
+        }
+        if let Err(status) = held {
+            let failure = FetchFailure::Status(status);
+            return (without_body(first), Input::Failed { request, failure, at: seconds(first) });
         }
         let playlist = matches!(fetch.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist);
         if !playlist {
@@ -290,7 +302,7 @@ impl World {
             let answer = Answer { first, finished, bytes, given: given.is_some() };
             return (answer, Input::MediaDone { request, transfer });
         }
-        let Some(text) = (self.lists)(&path, first) else {
+        let Some(text) = (self.lists)(&fetch.url[Position::BeforePath..Position::AfterQuery], ready) else {
             let failure = FetchFailure::Status(404);
             return (without_body(first), Input::Failed { request, failure, at: seconds(first) });
         };
@@ -299,7 +311,8 @@ impl World {
         let parse = |text: &String| Arc::new(read(text, &fetch.url).unwrap().playlist);
         // One entry per URL and text, as an engine that interns has it.
         let playlist = texts.entry(format!("{path} {text}")).or_insert_with(|| parse(&text));
-        let input = Input::Playlist { request, playlist: Arc::clone(playlist), transfer };
+        let input =
+            Input::Playlist { request, playlist: Arc::clone(playlist), transfer, age: Duration::ZERO };
         (Answer { first, finished, bytes: 0, given: false }, input)
     }
 }

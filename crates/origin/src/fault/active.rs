@@ -29,6 +29,10 @@ pub(crate) enum ResponseAction {
     Stall(u64),
     /// With the playlist as it was this number of segments ago.
     Regress(u32),
+    /// With a playlist that announces a part that never comes.
+    DeadHint,
+    /// With the playlist of this moment, whatever the request waits for.
+    Unblocked,
     /// By resetting the connection.
     Drop,
     /// With this share of the body.
@@ -126,7 +130,7 @@ impl ActiveFaults {
             let ratio = active.fault.rate.ratio();
             let hit = match active.fault.kind {
                 // A viewer that retries must not find a missing segment.
-                FaultKind::MissingSegments => fixed_random(self.seed, path) < ratio,
+                FaultKind::MissingSegments | FaultKind::MissingParts => fixed_random(self.seed, path) < ratio,
                 FaultKind::Kill { .. } => false,
                 _ => random() < ratio,
             };
@@ -136,6 +140,7 @@ impl ActiveFaults {
             active.injected += 1;
             match active.fault.kind {
                 FaultKind::Delay { time, jitter } => decision.delay += time + jitter.mul_f64(random()),
+                FaultKind::LateParts(time) => decision.delay += time,
                 FaultKind::SlowFirstByte(time) => decision.first_byte_delay += time,
                 FaultKind::Bandwidth(bits) => {
                     decision.bits_per_second =
@@ -154,10 +159,13 @@ const fn action(id: u64, kind: &FaultKind) -> Option<ResponseAction> {
         FaultKind::Status(code) => ResponseAction::Status(*code),
         FaultKind::StalledPlaylist => ResponseAction::Stall(id),
         FaultKind::RegressingPlaylist(segments) => ResponseAction::Regress(*segments),
-        FaultKind::MissingSegments => ResponseAction::Status(404),
+        FaultKind::MissingSegments | FaultKind::MissingParts => ResponseAction::Status(404),
+        FaultKind::DeadHints => ResponseAction::DeadHint,
+        FaultKind::UnblockedReloads => ResponseAction::Unblocked,
         FaultKind::Drop => ResponseAction::Drop,
         FaultKind::Truncate(share) => ResponseAction::Truncate(*share),
         FaultKind::Delay { .. }
+        | FaultKind::LateParts(_)
         | FaultKind::SlowFirstByte(_)
         | FaultKind::Bandwidth(_)
         | FaultKind::Kill { .. } => return None,
@@ -172,12 +180,22 @@ fn concerns(fault: &Fault, path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let requested = classify::kind(ResponseHints { name, ..ResponseHints::default() });
     match fault.kind {
-        FaultKind::StalledPlaylist | FaultKind::RegressingPlaylist(_) => {
-            requested == exchange::Kind::Playlist
-        }
+        FaultKind::StalledPlaylist
+        | FaultKind::RegressingPlaylist(_)
+        | FaultKind::DeadHints
+        | FaultKind::UnblockedReloads => requested == exchange::Kind::Playlist,
+        FaultKind::LateParts(_) | FaultKind::MissingParts => is_part(name),
         FaultKind::MissingSegments => requested == exchange::Kind::Segment,
         _ => !is_monitoring(path),
     }
+}
+
+/// Whether this is the name of a part, such as `seg_00007.2.m4s`.
+fn is_part(name: &str) -> bool {
+    let mut pieces = name.split('.').skip(1);
+    let index =
+        pieces.next().is_some_and(|index| !index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()));
+    index && pieces.next().is_some()
 }
 
 /// Whether this is a page for monitoring, which faults spare unless their pattern matches it.
@@ -221,11 +239,18 @@ mod tests {
             ("stalled-playlist", true, false),
             ("regressing-playlist", true, false),
             ("missing-segments", false, true),
+            ("late-parts=1s", false, false),
+            ("missing-parts", false, false),
+            ("dead-hints", true, false),
+            ("unblocked-reloads", true, false),
             ("drop,path=*.m3u8", true, false),
         ] {
             let hits = |path: &str| active(&[spec]).decide(path, &mut || 0.0) != Decision::NONE;
             assert_eq!((hits("/stream.m3u8"), hits("/low/seg_1.ts")), (playlist, segment), "{spec}");
             assert!(!hits("/health") && !hits("/files/json/"), "{spec}");
+            let of_parts =
+                ["late-parts=1s", "missing-parts", "status=503", "missing-segments"].contains(&spec);
+            assert_eq!(hits("/low/seg_00001.0.m4s"), of_parts || spec == "drop", "{spec}");
         }
         let named = active(&["status=503,path=/health"]).decide("/health", &mut || 0.0);
         assert_eq!(named.action, ResponseAction::Status(503));

@@ -68,6 +68,14 @@ pub(crate) enum FaultKind {
     RegressingPlaylist(u32),
     /// Answers with 404 for some segments, and always for the same ones.
     MissingSegments,
+    /// Delays the responses to requests for parts of Low-Latency HLS.
+    LateParts(Duration),
+    /// Answers with 404 for some parts, and always for the same ones.
+    MissingParts,
+    /// Announces a part that never comes (EXT-X-PRELOAD-HINT).
+    DeadHints,
+    /// Answers blocking reloads at once.
+    UnblockedReloads,
     /// Resets the connection (RST) without a response.
     Drop,
     /// Closes the connection after this share of the body.
@@ -113,6 +121,10 @@ impl fmt::Display for Fault {
             FaultKind::StalledPlaylist => f.write_str("stalled-playlist")?,
             FaultKind::RegressingPlaylist(segments) => write!(f, "regressing-playlist={segments}")?,
             FaultKind::MissingSegments => f.write_str("missing-segments")?,
+            FaultKind::LateParts(time) => write!(f, "late-parts={}", go(time))?,
+            FaultKind::MissingParts => f.write_str("missing-parts")?,
+            FaultKind::DeadHints => f.write_str("dead-hints")?,
+            FaultKind::UnblockedReloads => f.write_str("unblocked-reloads")?,
             FaultKind::Drop => f.write_str("drop")?,
             FaultKind::Truncate(share) => write!(f, "truncate={share}")?,
             FaultKind::Kill { target, every, down } => {

@@ -10,7 +10,7 @@ use hls_swarm_base::nearest::nearest;
 use super::{Fault, FaultKind, KillTarget, PathPattern, Share};
 
 /// The kinds of fault, in the order of the help text.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 15] = [
     "status",
     "delay",
     "slow-first-byte",
@@ -18,6 +18,10 @@ const KINDS: [&str; 11] = [
     "stalled-playlist",
     "regressing-playlist",
     "missing-segments",
+    "late-parts",
+    "missing-parts",
+    "dead-hints",
+    "unblocked-reloads",
     "drop",
     "truncate",
     "encoder-death",
@@ -142,6 +146,10 @@ fn kind(name: &str, value: Option<&str>, options: &mut SpecOptions<'_>) -> Resul
         "nginx-death" => kill(KillTarget::Server, options)?,
         "stalled-playlist" => FaultKind::StalledPlaylist,
         "missing-segments" => FaultKind::MissingSegments,
+        "late-parts" => FaultKind::LateParts(time(name, required("1s")?)?),
+        "missing-parts" => FaultKind::MissingParts,
+        "dead-hints" => FaultKind::DeadHints,
+        "unblocked-reloads" => FaultKind::UnblockedReloads,
         "drop" => FaultKind::Drop,
         _ => {
             return Err(spec_error(
@@ -155,7 +163,13 @@ fn kind(name: &str, value: Option<&str>, options: &mut SpecOptions<'_>) -> Resul
     };
     let takes_no_value = matches!(
         kind,
-        FaultKind::StalledPlaylist | FaultKind::MissingSegments | FaultKind::Drop | FaultKind::Kill { .. }
+        FaultKind::StalledPlaylist
+            | FaultKind::MissingSegments
+            | FaultKind::MissingParts
+            | FaultKind::DeadHints
+            | FaultKind::UnblockedReloads
+            | FaultKind::Drop
+            | FaultKind::Kill { .. }
     );
     if takes_no_value && value.is_some() {
         return Err(spec_error(format!("{name} takes no value"), format!("write {name}")));
@@ -290,6 +304,10 @@ mod tests {
             Just(FaultKind::StalledPlaylist),
             (1_u32..=1000).prop_map(FaultKind::RegressingPlaylist),
             Just(FaultKind::MissingSegments),
+            time().prop_map(FaultKind::LateParts),
+            Just(FaultKind::MissingParts),
+            Just(FaultKind::DeadHints),
+            Just(FaultKind::UnblockedReloads),
             Just(FaultKind::Drop),
             (1_u32..=1_000_000).prop_map(|share| FaultKind::Truncate(Share(share))),
             (target, every, time()).prop_map(|(target, every, down)| FaultKind::Kill { target, every, down }),

@@ -70,6 +70,12 @@ async fn perform(
         }
         ResponseAction::Stall(id) => stalled_playlist(context, &request, id).await?.map(full),
         ResponseAction::Regress(segments) => regressed_playlist(context, &request, segments).await?.map(full),
+        ResponseAction::DeadHint => {
+            let mut response = fetch(context, &request).await?.map(|body| with_dead_hint(&body));
+            set_content_length(&mut response);
+            response.map(full)
+        }
+        ResponseAction::Unblocked => fetch(context, &without_directives(request)?).await?.map(full),
         ResponseAction::Truncate(share) => {
             let mut response = fetch(context, &request).await?;
             let whole_length = response.body().len();
@@ -155,6 +161,23 @@ async fn regressed_playlist(
         faults.playlists.record(path, &current);
     }
     Ok(faults.playlists.earlier(path, segments).unwrap_or(current))
+}
+
+/// The playlist with the name of a part that never comes in EXT-X-PRELOAD-HINT.
+fn with_dead_hint(body: &Bytes) -> Bytes {
+    let text = String::from_utf8_lossy(body);
+    let announced = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"";
+    text.replace(announced, &format!("{announced}never-")).into()
+}
+
+/// The request without what it waits for.
+fn without_directives(mut request: Request<Incoming>) -> io::Result<Request<Incoming>> {
+    let uri = request.uri();
+    let waits =
+        |parameter: &&str| !parameter.starts_with("_HLS_msn=") && !parameter.starts_with("_HLS_part=");
+    let query: Vec<&str> = uri.query().unwrap_or_default().split('&').filter(waits).collect();
+    *request.uri_mut() = format!("{}?{}", uri.path(), query.join("&")).parse().map_err(io::Error::other)?;
+    Ok(request)
 }
 
 fn error_response(code: u16) -> Response<Body> {

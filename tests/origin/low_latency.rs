@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use hls_swarm_hls::playlist::{Media, Playlist, read};
 use hls_swarm_origin::access_log::LogEntry;
 use hls_swarm_test_support::http::Connection;
+use hls_swarm_test_support::low_latency::{Response, faults};
 use hls_swarm_test_support::origin::{Origin, refusal};
 use hls_swarm_test_support::waiting::eventually;
 use url::Url;
@@ -262,4 +263,82 @@ fn native_viewers_request_announced_parts_of_the_embedded_origin() {
     let report = viewers_agree_with_the_log("simple", &["--embedded"]);
     assert_eq!(report.pointer("/hints_wrong").and_then(serde_json::Value::as_u64), Some(0));
     assert_eq!(report.pointer("/reloads_unblocked").and_then(serde_json::Value::as_u64), Some(0));
+}
+
+/// The playlists that a client gets that follows the live edge for this long.
+fn responses(origin: &Origin, time: Duration) -> Vec<Response> {
+    let mut viewer = Viewer::new(origin);
+    let (mut media, text) = viewer.list("");
+    let mut responses = vec![Response { asked: None, text }];
+    let began = Instant::now();
+    while began.elapsed() < time {
+        let part = media.partial.as_ref().map_or(0, |partial| partial.parts.len() as u64);
+        let asked = (media.next_sequence(), part);
+        let skip = if responses.len().is_multiple_of(2) { "&_HLS_skip=YES" } else { "" };
+        let (update, text) = viewer.list(&format!("?_HLS_msn={}&_HLS_part={}{skip}", asked.0, asked.1));
+        responses.push(Response { asked: Some(asked), text });
+        media =
+            update.completed(&media).unwrap_or_else(|| panic!("{asked:?}: a delta update is not complete"));
+    }
+    responses
+}
+
+#[test]
+fn the_validator_finds_no_fault_in_a_minute() {
+    std::thread::scope(|scope| {
+        for flags in [&VARIANTS[..], &["--embedded"], &["--part-duration", "300ms"]] {
+            scope.spawn(move || {
+                let origin = Origin::start(&[&LOW_LATENCY[..], flags].concat());
+                let responses = responses(&origin, Duration::from_secs(60));
+                assert!(responses.len() > 100, "{flags:?}: {} responses", responses.len());
+                assert_eq!(faults(&responses), [""; 0], "{flags:?}");
+            });
+        }
+    });
+}
+
+/// Plays a stream with a fault for some seconds, and returns the report.
+fn with_fault(fault: &str, preset: &str) -> serde_json::Value {
+    let directory = TempDir::new().unwrap();
+    let report = directory.path().join("report.json").to_str().unwrap().to_owned();
+    let origin = Origin::start(&[&LOW_LATENCY[..], &["--embedded", "--fault", fault]].concat());
+    let mut swarm = Command::new(env!("CARGO_BIN_EXE_hls-swarm"));
+    swarm.args(["--engine", "native", "--preset", preset, "--clients", "2", "--duration", "10s"]);
+    swarm.args([
+        "--metrics",
+        "off",
+        "--tui=false",
+        "--report",
+        &report,
+        origin.facts["url"].as_str().unwrap(),
+    ]);
+    let output = swarm.output().unwrap();
+    assert!(output.status.code().is_some(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_str(&std::fs::read_to_string(&report).unwrap()).unwrap()
+}
+
+#[test]
+fn each_fault_of_low_latency_shows_in_its_own_figure() {
+    std::thread::scope(|scope| {
+        for (fault, preset, figure, least) in [
+            ("unblocked-reloads", "hlsjs", "/reloads_unblocked", 6),
+            ("dead-hints", "simple", "/hints_wrong", 10),
+            ("missing-parts,rate=30%", "hlsjs", "/segments_skipped", 1),
+            ("late-parts=1500ms", "hlsjs", "/viewers/stalled", 1),
+        ] {
+            scope.spawn(move || {
+                let report = with_fault(fault, preset);
+                let found = report.pointer(figure).and_then(serde_json::Value::as_u64);
+                assert!(found >= Some(least), "{fault}: {figure} is {found:?}");
+                if fault == "unblocked-reloads" {
+                    // Six: three of each viewer, which plays whole segments from then on.
+                    assert!(found <= Some(6), "{found:?}");
+                    assert_eq!(
+                        report.pointer("/viewers/stalled").and_then(serde_json::Value::as_u64),
+                        Some(0)
+                    );
+                }
+            });
+        }
+    });
 }

@@ -15,6 +15,7 @@ pub mod exposition;
 pub mod fake_ffmpeg;
 pub mod hls;
 pub mod http;
+pub mod low_latency;
 pub mod nginx;
 pub mod origin;
 pub mod other_work;

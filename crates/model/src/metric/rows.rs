@@ -1,10 +1,15 @@
 //! Metrics with labels: status codes, exits, edges, caches, playlists, the origin, stages, streams, variants, viewers.
 
+use std::collections::BTreeMap;
+
+use hls_swarm_player::interface::StallReason;
+
 use super::Type::{Counter, Gauge};
 use super::{Metric, Row, counter, gauge, rows};
 use crate::run::Run;
 use crate::snapshot::{
-    self, Edge, Origin, PlaylistFaults, SegmentSizes, Snapshot, StageRow, StreamRow, VariantRow, ViewerRow,
+    self, Edge, Origin, PlaylistFaults, Quality, SegmentSizes, Snapshot, StageRow, StreamRow, VariantRow,
+    ViewerRow,
 };
 
 /// Stages, streams and variants that have series of their own.
@@ -37,7 +42,7 @@ fn responses() -> Vec<Metric> {
             "source",
             Gauge,
             &["requests"],
-            "Where requests, bytes and latencies come from: probe (measured) or log (inferred).",
+            "Where requests, bytes and latencies come from: probe or native (measured), or log (inferred).",
             |s, _| labelled([(s.sources.requests.name(), 1)]),
         ),
         rows("http_responses_total", Counter, &["status_code"], "Responses by status code.", |s, _| {
@@ -55,10 +60,7 @@ fn responses() -> Vec<Metric> {
             Counter,
             &["reason"],
             "Stalls by reason, as players report them; own-lateness is ours, and counts as no stall.",
-            |s, _| {
-                let stalls = s.quality.iter().flat_map(|quality| &quality.stalls);
-                labelled(stalls.map(|(reason, count)| (reason.as_str(), *count)))
-            },
+            |s, _| s.quality.as_ref().map(stalls).unwrap_or_default(),
         ),
         rows(
             "client_exits_total",
@@ -71,6 +73,13 @@ fn responses() -> Vec<Metric> {
             },
         ),
     ]
+}
+
+/// Every reason, those without a stall included: a counter that appears with its first event has no increase.
+fn stalls(quality: &Quality) -> Vec<Row> {
+    let mut stalls: BTreeMap<&str, u64> = StallReason::ALL.iter().map(|reason| (reason.name(), 0)).collect();
+    stalls.extend(quality.stalls.iter().map(|(reason, count)| (reason.as_str(), *count)));
+    labelled(stalls)
 }
 
 fn insight() -> Vec<Metric> {
@@ -410,4 +419,20 @@ fn viewers() -> Vec<Metric> {
 fn per_viewer(snapshot: &Snapshot, run: &Run, of: fn(&ViewerRow) -> Option<f64>) -> Vec<Row> {
     let rows = snapshot.viewers.iter().filter(|_| run.per_viewer_metrics);
     rows.filter_map(|row| Some((vec![row.viewer.to_string()], of(row)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_of_a_stall_is_there_from_the_start() {
+        let quality = Quality { stalls: [("slow-body".to_owned(), 2)].into(), ..Quality::default() };
+        let rows = stalls(&quality);
+        assert_eq!(rows.len(), StallReason::ALL.len());
+        for (labels, count) in rows {
+            let expected = if labels == ["slow-body"] { 2.0 } else { 0.0 };
+            assert_eq!(count, expected, "{labels:?}");
+        }
+    }
 }

@@ -178,7 +178,8 @@ impl<O: Observer> Client<O> {
             let is_kept = kept.is_some();
             let connection = match kept {
                 Some(connection) => connection,
-                None => self.open(url).await.map_err(|failure| self.not_connected(failure))?,
+                // Boxed, because an exchange on a kept connection, the usual case, must not be as large.
+                None => Box::pin(self.open(url)).await.map_err(|failure| self.not_connected(failure))?,
             };
             let mut flight = Flight::new(self, request, url, tag, sink, connection, is_kept);
             if let Some(arrived) = flight.fly().await? {
@@ -318,7 +319,7 @@ impl<'a, O: Observer> Flight<'a, O> {
 
     async fn send(&mut self) -> io::Result<()> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        connection.socket.set_mark(1, 1);
+        connection.socket.set_mark(1, 1, 1);
         let text = self.client.head_of(self.request, self.url, connection.through_proxy);
         self.started_ns = now_ns();
         (self.last_ns, self.is_sent) = (self.started_ns, true);

@@ -44,6 +44,8 @@ pub(crate) struct Connection<O: Observer> {
     pub(crate) times: Times,
     /// Bytes received that were reported.
     reported: u64,
+    /// Bytes that stay in the socket, because they are a part of a TLS record.
+    left: u32,
 }
 
 /// A piece of work in the thread's buffer; `None` = nothing has arrived.
@@ -109,6 +111,7 @@ impl<O: Observer> Connection<O> {
             peer,
             times: Times::default(),
             reported: 0,
+            left: 0,
         }
     }
 
@@ -137,7 +140,7 @@ impl<O: Observer> Connection<O> {
         with_buffer: impl Fn(Work<'_>) -> Result<Option<Handshake>, Broken>,
     ) -> Result<(), Broken> {
         // The client speaks first.
-        let mut state = session.take(&mut [], &mut |_| {}).map_err(Broken::Tls)?;
+        let mut state = session.take_and_keep(&mut [], &mut |_| {}).map_err(Broken::Tls)?;
         loop {
             let outgoing = session.take_outgoing();
             self.socket.send(&outgoing).await?;
@@ -158,7 +161,7 @@ impl<O: Observer> Connection<O> {
                     Err(error) => return Err(error.into()),
                 };
                 let incoming = buffer.get_mut(..begin + received).unwrap_or_default();
-                session.take(incoming, &mut |_| {}).map(Some).map_err(Broken::Tls)
+                session.take_and_keep(incoming, &mut |_| {}).map(Some).map_err(Broken::Tls)
             })?;
             match received {
                 Some(now) => state = now,
@@ -215,26 +218,26 @@ impl<O: Observer> Connection<O> {
                     (room.len() as u64, received as u64)
                 }
                 (_, Some(session)) => {
-                    let begin = session.restore(buffer);
-                    let room = buffer.len() - begin;
-                    let room = room.min(usize::try_from(most).unwrap_or(usize::MAX));
-                    let received =
-                        match self.socket.receive(buffer.get_mut(begin..begin + room).unwrap_or_default()) {
-                            Ok(received) => received,
-                            Err(error) => {
-                                session.keep(buffer.get(..begin).unwrap_or_default());
-                                return Err(error.into());
-                            }
-                        };
-                    if let Some(over) = decrypted(
-                        session,
-                        buffer.get_mut(..begin + received).unwrap_or_default(),
-                        response,
-                        sink,
-                    )? {
+                    let room = buffer.len();
+                    // A limit may be smaller than a record, and so may be the receive buffer that goes with it.
+                    let peeks = most == u64::MAX && session.pending() == 0;
+                    let peeked = if peeks { self.socket.peek(buffer)? } else { 0 };
+                    // Without anything new, the socket may have no room for the rest of the record.
+                    let is_new = peeked as u64 > u64::from(self.left);
+                    let (asked, received, over) = if peeks && is_new {
+                        let incoming = buffer.get_mut(..peeked).unwrap_or_default();
+                        let (over, rest) = decrypted(session, incoming, response, sink)?;
+                        self.left = u32::try_from(rest).unwrap_or(u32::MAX);
+                        self.socket.discard_all((peeked - rest) as u64)?;
+                        (room, peeked, over)
+                    } else {
+                        self.left = 0;
+                        received(&self.socket, session, buffer, most, response, sink)?
+                    };
+                    if let Some(over) = over {
                         return Ok(over);
                     }
-                    (room as u64, received as u64)
+                    (asked as u64, received as u64)
                 }
             };
             if received == 0 {
@@ -260,7 +263,9 @@ impl<O: Observer> Connection<O> {
             _ => 1,
         };
         // The end of a body without a length is not known; a mark would hide it, but the connection's end does not.
-        self.socket.set_mark(rest, most);
+        // More than what is left in the socket must arrive.
+        let least = if self.left > 0 { self.left.saturating_add(1) } else { 1 };
+        self.socket.set_mark(rest, most, least);
     }
 
     /// The kernel's facts, and the bytes received since the last call, of which `read` were read.
@@ -272,27 +277,54 @@ impl<O: Observer> Connection<O> {
     }
 }
 
-/// Passes ciphertext through TLS to the response; returns the state if the response or the stream has ended.
+/// Receives ciphertext, and passes it on. Returns how many bytes were asked for, how many came, and the state if the
+/// response or the stream has ended. A part of a record is kept.
+fn received(
+    socket: &Socket,
+    session: &mut Session,
+    buffer: &mut [u8],
+    most: u64,
+    response: &mut Response,
+    sink: &mut dyn Sink,
+) -> Result<(usize, usize, Option<Pumped>), Broken> {
+    let begin = session.restore(buffer);
+    let room = (buffer.len() - begin).min(usize::try_from(most).unwrap_or(usize::MAX));
+    let received = match socket.receive(buffer.get_mut(begin..begin + room).unwrap_or_default()) {
+        Ok(received) => received,
+        Err(error) => {
+            session.keep(buffer.get(..begin).unwrap_or_default());
+            return Err(error.into());
+        }
+    };
+    let incoming = buffer.get_mut(..begin + received).unwrap_or_default();
+    let (over, rest) = decrypted(session, incoming, response, sink)?;
+    session.keep(incoming.get(incoming.len() - rest..).unwrap_or_default());
+    Ok((room, received, over))
+}
+
+/// Passes ciphertext through TLS to the response. Returns the state if the response or the stream has ended, and the
+/// number of bytes at the end that are a part of a record.
 fn decrypted(
     session: &mut Session,
     incoming: &mut [u8],
     response: &mut Response,
     sink: &mut dyn Sink,
-) -> Result<Option<Pumped>, Broken> {
+) -> Result<(Option<Pumped>, usize), Broken> {
     let (mut excess, mut malformed) = (0, None);
     let mut plain = |bytes: &[u8]| match response.feed(bytes, sink) {
         Ok(used) => excess += (bytes.len() - used) as u64,
         Err(error) => malformed = Some(error),
     };
-    session.take(incoming, &mut plain).map_err(Broken::Tls)?;
+    let (_, rest) = session.take(incoming, &mut plain).map_err(Broken::Tls)?;
     if let Some(error) = malformed {
         return Err(error.into());
     }
-    Ok(match (response.is_whole(), session.is_ended()) {
+    let over = match (response.is_whole(), session.is_ended()) {
         (true, _) => Some(Pumped::Whole(excess)),
         (_, true) => Some(Pumped::Ended),
         _ => None,
-    })
+    };
+    Ok((over, rest))
 }
 
 impl<O: Observer> Drop for Connection<O> {

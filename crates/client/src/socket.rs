@@ -113,6 +113,30 @@ impl Socket {
         Ok(discarded as u64)
     }
 
+    /// Copies what has arrived into `buffer`, and leaves it in the socket; 0 = the end.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (at, length) = (buffer.as_mut_ptr().cast(), buffer.len());
+        // SAFETY: the pointer and the length are those of one buffer, which outlives the call.
+        self.noting_short(length, || unsafe { receive(self.fd(), at, length, libc::MSG_PEEK) })
+    }
+
+    /// Discards `bytes` that have arrived.
+    ///
+    /// # Errors
+    /// As [`Self::receive`].
+    pub(crate) fn discard_all(&self, mut bytes: u64) -> io::Result<()> {
+        while bytes > 0 {
+            match self.discard(bytes)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                discarded => bytes = bytes.saturating_sub(discarded),
+            }
+        }
+        Ok(())
+    }
+
     /// Receives, and notes that the socket is empty if fewer than `length` bytes came: another call would only
     /// cost a system call. Readiness is not asked first, since below the mark there may be bytes without it.
     fn noting_short(&self, length: usize, receive: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
@@ -129,10 +153,11 @@ impl Socket {
         result
     }
 
-    /// Sets the low-water mark for `rest` bytes that are to come, at most `most`, unless it is set so already.
-    pub(crate) fn set_mark(&mut self, rest: u64, most: u32) {
+    /// Sets the low-water mark for `rest` bytes that are to come, at most `most` and at least `least`, unless it is set so
+    /// already.
+    pub(crate) fn set_mark(&mut self, rest: u64, most: u32, least: u32) {
         let rest = if rest < SMALLEST_MARK { 1 } else { rest };
-        let mark = u32::try_from(rest).unwrap_or(u32::MAX).min(most).max(1);
+        let mark = u32::try_from(rest).unwrap_or(u32::MAX).min(most).max(least);
         if mark != self.mark {
             let value = c_int::try_from(mark).unwrap_or(c_int::MAX);
             // Without a mark there are only more wake-ups.

@@ -74,7 +74,7 @@ impl ServerCertVerifier for Unverified {
 /// The TLS state of one connection.
 pub(crate) struct Session {
     connection: UnbufferedClientConnection,
-    /// Ciphertext whose record has not arrived whole.
+    /// Ciphertext whose record has not arrived whole, if it could not stay in the socket.
     incoming: Vec<u8>,
     /// Ciphertext to be sent.
     outgoing: Vec<u8>,
@@ -106,7 +106,7 @@ impl Session {
         Ok(Self { connection, incoming: Vec::new(), outgoing: Vec::new(), is_ended: false })
     }
 
-    /// Ciphertext that has arrived as a part of a record.
+    /// Bytes of ciphertext that are kept as a part of a record.
     pub(crate) fn pending(&self) -> u64 {
         self.incoming.len() as u64
     }
@@ -132,14 +132,15 @@ impl Session {
         pending.len()
     }
 
-    /// Keeps the part of a record that [`Self::restore`] gave, since nothing arrived after it.
+    /// Keeps a part of a record until the rest of it arrives.
     pub(crate) fn keep(&mut self, pending: &[u8]) {
         if !pending.is_empty() {
             self.incoming = pending.to_vec();
         }
     }
 
-    /// Takes ciphertext, and passes on the plain text in it.
+    /// Takes ciphertext, and passes on the plain text in it. Returns the number of bytes at its end that are a part of a
+    /// record; they were not taken.
     ///
     /// # Errors
     /// The handshake failed, or what arrived is not TLS.
@@ -147,7 +148,7 @@ impl Session {
         &mut self,
         incoming: &mut [u8],
         plain: &mut dyn FnMut(&[u8]),
-    ) -> Result<Handshake, Error> {
+    ) -> Result<(Handshake, usize), Error> {
         let mut at = 0;
         let state = loop {
             let UnbufferedStatus { mut discard, state, .. } =
@@ -182,9 +183,20 @@ impl Session {
                 break turn;
             }
         };
-        if let Some(rest) = incoming.get(at..).filter(|rest| !rest.is_empty()) {
-            self.incoming = rest.to_vec();
-        }
+        Ok((state, incoming.len().saturating_sub(at)))
+    }
+
+    /// Takes ciphertext, and keeps the part of a record at its end.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(crate) fn take_and_keep(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut dyn FnMut(&[u8]),
+    ) -> Result<Handshake, Error> {
+        let (state, rest) = self.take(incoming, plain)?;
+        self.keep(incoming.get(incoming.len() - rest..).unwrap_or_default());
         Ok(state)
     }
 

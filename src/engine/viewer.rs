@@ -69,6 +69,11 @@ impl RunContext {
     pub async fn record(&self, event: Event) {
         drop(self.events.send(event).await);
     }
+
+    /// The same for what happens rarely: the caller, of which there may be tens of thousands, needs no room for it.
+    async fn record_rare(&self, event: Event) {
+        Box::pin(self.record(event)).await;
+    }
 }
 
 /// Plays one session after the other until `stop`, or until the viewer has left or failed permanently. The first session has
@@ -88,7 +93,7 @@ pub async fn run(
             EndClass::Stopped => return generation,
             // A live stream that is over cannot be played again.
             EndClass::Finished if context.targets.of(viewer).selection.live => {
-                context.record(Event::Left { viewer }).await;
+                context.record_rare(Event::Left { viewer }).await;
                 return generation;
             }
             // After a viewer has played a VOD to its end, the next one starts. A process that reads ahead ends before.
@@ -96,7 +101,7 @@ pub async fn run(
             EndClass::Finished | EndClass::Failed => backoff.after_failure(session.uptime, random()),
         };
         let Some(pause) = pause else {
-            context.record(Event::GivenUp { viewer }).await;
+            context.record_rare(Event::GivenUp { viewer }).await;
             return generation;
         };
         tokio::select! {

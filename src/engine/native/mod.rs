@@ -27,7 +27,7 @@ use hls_swarm_os::clock::now_ns;
 use hls_swarm_player::{self as player, Preset, Variants};
 
 use self::shard::{Job, Shards};
-use super::viewer::RunContext;
+use super::viewer::{RunContext, StreamTarget};
 use super::{Session, SessionEnd};
 use crate::config::plan::Stream;
 
@@ -66,11 +66,25 @@ pub struct Native {
     config: Config,
     /// Started by the first session.
     shards: OnceLock<Shards>,
+    /// What the players of each stream share, made by the first session.
+    players: OnceLock<Vec<Arc<player::Config>>>,
 }
 
 impl Native {
     pub(crate) const fn new(config: Config) -> Self {
-        Self { config, shards: OnceLock::new() }
+        Self { config, shards: OnceLock::new(), players: OnceLock::new() }
+    }
+
+    /// The configuration of the player of a viewer.
+    fn player_of(&self, context: &RunContext, viewer: u32) -> Arc<player::Config> {
+        let of_stream = |target: &StreamTarget| {
+            let url = target.stream.url.clone();
+            let variants = self.config.variants_of(&target.stream);
+            Arc::new(player::Config { variants, ..player::Config::new(url, self.config.preset) })
+        };
+        let players = self.players.get_or_init(|| context.targets.iter().map(of_stream).collect());
+        let known = players.get(context.targets.index_of(viewer));
+        known.map_or_else(|| of_stream(context.targets.of(viewer)), Arc::clone)
     }
 
     /// The source of the figures about playback of `stream`.
@@ -88,41 +102,42 @@ impl Native {
         session: Session,
         stop: &CancellationToken,
     ) -> SessionEnd {
-        let Session { viewer, generation } = session;
+        let viewer = session.viewer;
         let started_ns = now_ns();
         let shards = self.shards.get_or_init(|| Shards::start(&self.config, context));
         let target = context.targets.of(viewer);
-        let config = player::Config {
-            variants: self.config.variants_of(&target.stream),
-            ..player::Config::new(target.stream.url.clone(), self.config.preset)
-        };
         let stop = stop.clone();
         let job = Job {
             session,
-            config: Arc::new(config),
+            config: self.player_of(context, viewer),
             user_agent: target.stream.user_agent_of(viewer),
             source: context.plan.network.source_of(viewer),
             bits: context.plan.network.caps.as_ref().map(|caps| *caps.of(viewer)),
             started_ns,
             stop,
         };
-        if let Some(end) = shards.play(job).await {
-            return end;
+        match shards.play(job).await {
+            Some(end) => end,
+            // Boxed, because it does not happen, and every viewer would have room for it.
+            None => Box::pin(abandoned(context, session, started_ns)).await,
         }
-        // The thread has panicked, which was logged.
-        let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
-        let reason = "the thread of the viewer has ended".to_owned();
-        tracing::error!(viewer, generation, reason);
-        context
-            .record(Event::Ended {
-                viewer,
-                class: EndClass::Failed,
-                ending: ProcessExit::Exited(1),
-                killed: false,
-                reason,
-                uptime_seconds: uptime.as_secs_f64(),
-            })
-            .await;
-        SessionEnd { class: EndClass::Failed, uptime, ahead: Duration::ZERO }
     }
+}
+
+/// The end of a session whose thread has panicked, which was logged.
+async fn abandoned(context: &RunContext, session: Session, started_ns: u64) -> SessionEnd {
+    let Session { viewer, generation } = session;
+    let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
+    let reason = "the thread of the viewer has ended".to_owned();
+    tracing::error!(viewer, generation, reason);
+    let ended = Event::Ended {
+        viewer,
+        class: EndClass::Failed,
+        ending: ProcessExit::Exited(1),
+        killed: false,
+        reason,
+        uptime_seconds: uptime.as_secs_f64(),
+    };
+    context.record(ended).await;
+    SessionEnd { class: EndClass::Failed, uptime, ahead: Duration::ZERO }
 }

@@ -68,7 +68,8 @@ struct Viewing {
     /// The multivariant playlist, and by role and variant what it calls them.
     multivariant: Option<Arc<Playlist>>,
     labels: Vec<(Place, Option<Arc<VariantLabel>>)>,
-    outputs: Vec<Output>,
+    /// Empty between two steps, and therefore shared by the viewers of a thread.
+    outputs: Rc<RefCell<Vec<Output>>>,
     failure: Option<PlaybackFailure>,
     /// Why the last request failed.
     last_error: Option<String>,
@@ -102,7 +103,7 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
         playlists: Vec::new(),
         multivariant: None,
         labels: Vec::new(),
-        outputs: Vec::new(),
+        outputs: Rc::clone(&shared.outputs),
         failure: None,
         last_error: None,
         viewer,
@@ -204,7 +205,7 @@ impl Viewing {
 
     fn step(&mut self, input: Input) {
         let now = self.now();
-        let mut outputs = std::mem::take(&mut self.outputs);
+        let mut outputs = self.outputs.take();
         self.player.step(now, input, &mut outputs);
         for output in outputs.drain(..) {
             match output {
@@ -226,7 +227,7 @@ impl Viewing {
                 }
             }
         }
-        self.outputs = outputs;
+        self.outputs.replace(outputs);
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_at = Some(now + REPORTS);
             self.report(now);
@@ -318,6 +319,7 @@ impl Viewing {
             Some(VariantLabel::of_rendition(playlist, found))
         };
         let label = variant().or_else(rendition).map(Arc::new);
+        self.labels.reserve_exact(1);
         self.labels.push((place, label.clone()));
         label
     }
@@ -387,7 +389,10 @@ impl Viewing {
     fn note_playlist(&mut self, place: Place, hash: u64) {
         match self.playlists.iter_mut().find(|(known, _)| *known == place) {
             Some((_, known)) => *known = hash,
-            None => self.playlists.push((place, hash)),
+            None => {
+                self.playlists.reserve_exact(1);
+                self.playlists.push((place, hash));
+            }
         }
     }
 

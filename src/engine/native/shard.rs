@@ -22,6 +22,7 @@ use hls_swarm_http::target_policy::TargetPolicy;
 use hls_swarm_model::event::Event;
 use hls_swarm_os::machine;
 use hls_swarm_player as player;
+use hls_swarm_player::interface::Output;
 
 use super::outbox::Outbox;
 use super::playlists::Playlists;
@@ -75,6 +76,8 @@ pub(super) struct Shared {
     pub(super) client: Rc<client::Shard>,
     pub(super) playlists: Rc<RefCell<Playlists>>,
     pub(super) outbox: Rc<Outbox>,
+    /// Where the players write what is to be done, one step after the other.
+    pub(super) outputs: Rc<RefCell<Vec<Output>>>,
     /// The seed of the run.
     pub(super) seed: u64,
 }
@@ -157,6 +160,7 @@ fn run(settings: Settings, mut jobs: mpsc::UnboundedReceiver<(Job, oneshot::Send
         client: client::Shard::new(settings.into()),
         playlists: Rc::default(),
         outbox: Rc::clone(&outbox),
+        outputs: Rc::default(),
         seed,
     });
     let local = LocalSet::new();

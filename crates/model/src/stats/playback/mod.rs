@@ -130,9 +130,25 @@ fn nanos(seconds: f64) -> u64 {
 /// The playback of one viewer.
 #[derive(Clone, Debug)]
 pub(crate) struct ViewerPlayback {
+    source: Source,
+    /// The figures that were already added to the totals.
+    taken: Viewing,
+    speed: SpeedWindow,
+}
+
+/// Where the figures come from. Boxed, because there may be tens of thousands of viewers, and each has one of the two.
+#[derive(Clone, Debug)]
+enum Source {
+    /// The viewer's player reports them.
+    Reported(Box<Reported>),
+    /// They follow from what arrived.
+    Arrivals(Box<Arrivals>),
+}
+
+/// What arrived, and the playhead that follows from it.
+#[derive(Clone, Debug)]
+struct Arrivals {
     rules: PlaybackRules,
-    /// What the viewer's player reports; `None` = playback is derived from what arrived.
-    reported: Option<Box<Reported>>,
     playhead: Playhead,
     /// Renditions, in the order of those of the playhead.
     tracks: Vec<Track>,
@@ -140,9 +156,6 @@ pub(crate) struct ViewerPlayback {
     /// The number of segments that no playlist listed, and the latest of them: hash of its URL.
     unlisted: u64,
     latest: Option<u64>,
-    /// The figures that were already added to the totals.
-    taken: Viewing,
-    speed: SpeedWindow,
 }
 
 /// What a viewer has played between two moments.
@@ -172,14 +185,16 @@ struct Needed {
 impl ViewerPlayback {
     /// A viewer that pressed "play" at `started_ns`, and plays at least `renditions` playlists together.
     pub(crate) fn new(rules: PlaybackRules, renditions: usize, started_ns: u64) -> Self {
-        Self {
+        let arrivals = Arrivals {
             rules,
-            reported: None,
             playhead: Playhead::new(rules.preset.rules(), renditions, started_ns),
             tracks: Vec::new(),
             needed: Needed { init: Arrival::Whole, key: Arrival::Whole },
             unlisted: 0,
             latest: None,
+        };
+        Self {
+            source: Source::Arrivals(Box::new(arrivals)),
             taken: Viewing::default(),
             speed: SpeedWindow::default(),
         }
@@ -187,60 +202,94 @@ impl ViewerPlayback {
 
     /// The state of the playhead.
     pub(crate) fn state(&self) -> State {
-        self.reported.as_ref().map_or(self.playhead.state(), |reported| reported.state())
+        match &self.source {
+            Source::Reported(reported) => reported.state(),
+            Source::Arrivals(arrivals) => arrivals.playhead.state(),
+        }
     }
 
     /// Takes a report of the viewer's player. Returns the figures of the report before.
     pub(crate) fn report(&mut self, at_ns: u64, seen: Seen) -> Figures {
-        let before = self.reported.replace(Box::new(Reported::new(at_ns, seen)));
-        before.map(|before| before.seen().figures).unwrap_or_default()
+        match &mut self.source {
+            Source::Reported(reported) => {
+                std::mem::replace(&mut **reported, Reported::new(at_ns, seen)).seen().figures
+            }
+            Source::Arrivals(_) => {
+                self.source = Source::Reported(Box::new(Reported::new(at_ns, seen)));
+                Figures::default()
+            }
+        }
+    }
+
+    const fn reported(&self) -> Option<&Reported> {
+        match &self.source {
+            Source::Reported(reported) => Some(reported),
+            Source::Arrivals(_) => None,
+        }
+    }
+
+    fn arrivals(&mut self) -> Option<&mut Arrivals> {
+        match &mut self.source {
+            Source::Reported(_) => None,
+            Source::Arrivals(arrivals) => Some(arrivals),
+        }
     }
 
     /// Whether the viewer's player reports what it sees.
     pub(crate) const fn is_reported(&self) -> bool {
-        self.reported.is_some()
+        self.reported().is_some()
     }
 
     /// Whether a stall is under way that does not count before it has ended.
     pub(crate) fn is_unended(&self) -> bool {
-        self.reported.as_ref().is_some_and(|reported| reported.is_unended())
+        self.reported().is_some_and(Reported::is_unended)
     }
 
     /// Counts a stall under way, because nothing that comes later counts. Returns its reason, the first time.
     pub(crate) fn settle(&mut self) -> Option<StallReason> {
-        self.reported.as_mut()?.settle()
+        match &mut self.source {
+            Source::Reported(reported) => reported.settle(),
+            Source::Arrivals(_) => None,
+        }
     }
 
     fn viewing(&self) -> Viewing {
-        self.reported.as_ref().map_or_else(|| self.playhead.viewing(), |reported| reported.viewing())
+        match &self.source {
+            Source::Reported(reported) => reported.viewing(),
+            Source::Arrivals(arrivals) => arrivals.playhead.viewing(),
+        }
     }
 
     /// The viewer is known to play this number of playlists together.
     pub(crate) fn expect(&mut self, renditions: usize, started_ns: u64) {
-        if self.tracks.is_empty() && self.playhead.state() == State::Starting {
-            self.playhead = Playhead::new(self.rules.preset.rules(), renditions, started_ns);
+        if let Some(arrivals) = self.arrivals()
+            && arrivals.tracks.is_empty()
+            && arrivals.playhead.state() == State::Starting
+        {
+            arrivals.playhead = Playhead::new(arrivals.rules.preset.rules(), renditions, started_ns);
         }
     }
 
     /// Moves the playhead to `at_ns`.
     pub(crate) fn advance(&mut self, at_ns: u64) {
-        match &mut self.reported {
-            Some(reported) => reported.advance(at_ns),
-            None => self.playhead.advance(at_ns),
+        match &mut self.source {
+            Source::Reported(reported) => reported.advance(at_ns),
+            Source::Arrivals(arrivals) => arrivals.playhead.advance(at_ns),
         }
     }
 
     /// Records that the viewer's session is over: nothing is shown until the next one.
     pub(crate) fn session_ended(&mut self) {
-        if let Some(reported) = &mut self.reported {
+        if let Source::Reported(reported) = &mut self.source {
             reported.end();
         }
     }
 
     /// Records that the viewer has played the stream to its end, and will request nothing more of it.
     pub(crate) fn finished(&mut self) {
-        for rendition in 0..self.tracks.len().max(1) {
-            self.playhead.end_of_rendition(0, rendition);
+        let Some(arrivals) = self.arrivals() else { return };
+        for rendition in 0..arrivals.tracks.len().max(1) {
+            arrivals.playhead.end_of_rendition(0, rendition);
         }
     }
 
@@ -278,8 +327,23 @@ impl ViewerPlayback {
 
     /// Records that the viewer read a media playlist at `at_ns`.
     pub(crate) fn playlist(&mut self, at_ns: u64, playlist: u64, kind: Rendition, said: &Arc<Playlist>) {
-        let derived = kind != Rendition::Subtitles && !self.is_reported();
-        let Some(new) = media(said).filter(|_| derived) else { return };
+        if let Some(arrivals) = self.arrivals() {
+            arrivals.playlist(at_ns, playlist, kind, said);
+        }
+    }
+
+    /// Records an exchange of the viewer.
+    pub(crate) fn exchange(&mut self, exchange: &Exchange) {
+        let redirected = exchange.status.is_some_and(|status| (300..400).contains(&status));
+        if let Some(arrivals) = self.arrivals().filter(|_| !redirected) {
+            arrivals.exchange(exchange);
+        }
+    }
+}
+
+impl Arrivals {
+    fn playlist(&mut self, at_ns: u64, playlist: u64, kind: Rendition, said: &Arc<Playlist>) {
+        let Some(new) = media(said).filter(|_| kind != Rendition::Subtitles) else { return };
         let index = self.track_of(playlist, kind);
         let Some(track) = self.tracks.get_mut(index) else { return };
         let same =
@@ -324,12 +388,7 @@ impl ViewerPlayback {
         }
     }
 
-    /// Records an exchange of the viewer.
-    pub(crate) fn exchange(&mut self, exchange: &Exchange) {
-        let redirected = exchange.status.is_some_and(|status| (300..400).contains(&status));
-        if redirected || self.is_reported() {
-            return;
-        }
+    fn exchange(&mut self, exchange: &Exchange) {
         match exchange.kind {
             Kind::Init => self.needed.init = arrival(exchange),
             Kind::Key => self.needed.key = arrival(exchange),

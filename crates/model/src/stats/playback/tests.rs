@@ -37,7 +37,7 @@ fn whole(at: u64, sequence: u64) -> Exchange {
 /// Seconds played, stalled, and missing, and segments skipped, up to second `at`.
 fn figures(viewer: &mut ViewerPlayback, at: u64) -> (u64, u64, u64, u64) {
     viewer.advance(at * SECOND);
-    let Viewing { played_ns, stalled_ns, missing_ns, skipped, .. } = viewer.playhead.viewing();
+    let Viewing { played_ns, stalled_ns, missing_ns, skipped, .. } = viewer.viewing();
     (played_ns / SECOND, stalled_ns / SECOND, missing_ns / SECOND, skipped)
 }
 
@@ -74,8 +74,8 @@ fn what_the_server_did_not_have_differs_from_what_the_viewer_missed() {
         change(&mut bad);
         viewer.exchange(&bad);
         viewer.exchange(&whole(at, 3));
-        assert_eq!(viewer.playhead.viewing().skipped, 1);
-        viewer.playhead.viewing().unavailable
+        assert_eq!(viewer.viewing().skipped, 1);
+        viewer.viewing().unavailable
     };
     let gone: Change = |one| one.status = Some(404);
     assert_eq!(unavailable(3, gone), 1);
@@ -185,7 +185,7 @@ fn segments_of_a_playlist_that_another_viewer_read_are_found() {
     viewer.playlist(0, 77, Rendition::Main, &live(1..=3, ""));
     viewer.exchange(&whole(0, 1));
     viewer.exchange(&whole(0, 2));
-    assert_eq!((figures(&mut viewer, 3), viewer.tracks.len()), ((3, 0, 0, 0), 1));
+    assert_eq!((figures(&mut viewer, 3), viewer.arrivals().unwrap().tracks.len()), ((3, 0, 0, 0), 1));
 }
 
 #[test]

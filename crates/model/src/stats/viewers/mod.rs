@@ -31,7 +31,8 @@ const LAST_ERROR_LENGTH: usize = 300;
 /// All viewers of a run.
 #[derive(Clone, Debug)]
 pub struct Viewers {
-    rows: BTreeMap<u32, Viewer>,
+    /// Boxed, because nodes of a map that grows at its end are half empty.
+    rows: BTreeMap<u32, Box<Viewer>>,
     rules: PlaybackRules,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) active: u64,
@@ -320,7 +321,7 @@ impl Viewers {
     }
 
     /// The viewers, and the figures to which their playback is added.
-    const fn split(&mut self) -> (&mut BTreeMap<u32, Viewer>, Tally<'_>) {
+    const fn split(&mut self) -> (&mut BTreeMap<u32, Box<Viewer>>, Tally<'_>) {
         let Self { rows, rules, counts, lifetimes, playback_time, stalled_ns, skipped, startup, .. } = self;
         (rows, Tally { rules: *rules, counts, lifetimes, time: playback_time, stalled_ns, skipped, startup })
     }
@@ -410,11 +411,11 @@ impl Viewers {
     pub fn lifetimes(&self, at_ns: u64, start_up_ns: u64) -> Lifetimes {
         let expected =
             self.rows.values().filter(|viewer| viewer.is_expected(at_ns, start_up_ns)).count() as u64;
-        let unseen = |viewer: &&Viewer| viewer.reads && viewer.row.requests.total() == 0;
+        let unseen = |viewer: &Viewer| viewer.reads && viewer.row.requests.total() == 0;
         Lifetimes {
             expected: self.expected_before + expected,
             rejected: self.rejected,
-            unseen: self.rows.values().filter(unseen).count() as u64,
+            unseen: self.rows.values().filter(|viewer| unseen(viewer)).count() as u64,
             ..self.lifetimes
         }
     }

@@ -128,7 +128,7 @@ pub(crate) async fn play(
         _ => verdict,
     };
     let snapshot = Arc::unwrap_or_clone(last);
-    let report = Report { run: name, snapshot, recording, verdict, end_reason };
+    let report = Report { run: name, snapshot, recording, verdict, end_reason }.bounded();
     // The collector gives the verdict on the whole load.
     let exit_code = if identity.is_some() { Exit::Pass.code() } else { report.verdict.exit_code };
     if let (Some(push), Some(pushing)) = (push, pushing) {

@@ -82,16 +82,13 @@ pub(crate) fn discrepancies(run: &Run, account: &Account<'_>) -> Vec<String> {
 }
 
 fn rows(run: &Run, expected: &BTreeMap<u32, Expected>, tls: bool) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = others(run, expected);
     let nothing = Expected::default();
     let viewers: BTreeSet<u32> =
         run.rows.iter().map(|row| row.viewer).chain(expected.keys().copied()).collect();
     for viewer in viewers {
         let expected = expected.get(&viewer).unwrap_or(&nothing);
-        let Some(row) = run.rows.iter().find(|row| row.viewer == viewer) else {
-            found.push(format!("viewer {viewer}: in the log, not in the report"));
-            continue;
-        };
+        let Some(row) = run.rows.iter().find(|row| row.viewer == viewer) else { continue };
         let mut differ = |what: &str, reported: String, logged: String| {
             if reported != logged {
                 found.push(format!(
@@ -114,6 +111,30 @@ fn rows(run: &Run, expected: &BTreeMap<u32, Expected>, tls: bool) -> Vec<String>
             differ("received", row.received.to_string(), expected.received.to_string());
         }
     }
+    found
+}
+
+/// The viewers without a row of their own; in a small run, each has one.
+fn others(run: &Run, expected: &BTreeMap<u32, Expected>) -> Vec<String> {
+    let named: BTreeSet<u32> = run.rows.iter().map(|row| row.viewer).collect();
+    let logged: Vec<&Expected> =
+        expected.iter().filter(|(viewer, _)| !named.contains(viewer)).map(|(_, one)| one).collect();
+    let reported = &run.report["other_viewers"];
+    let mut found = Vec::new();
+    let mut differ = |pointer: &str, logged: u64| {
+        let reported = reported.pointer(pointer).map_or(0, |value| value.as_u64().unwrap());
+        if reported != logged {
+            found.push(format!("viewers without a row {pointer}: report {reported}, log {logged}"));
+        }
+    };
+    differ("/viewers", logged.len() as u64);
+    for kind in KINDS {
+        differ(&format!("/requests/{kind}"), logged.iter().map(|one| one.requests[kind]).sum());
+        differ(&format!("/bytes/{kind}"), logged.iter().map(|one| one.bytes[kind]).sum());
+    }
+    let of = |status: u16| logged.iter().filter_map(|one| one.http_status.get(&status)).sum();
+    differ("/http_status/200", of(200));
+    differ("/head_bytes", logged.iter().map(|one| one.head_bytes).sum());
     found
 }
 

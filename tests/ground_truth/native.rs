@@ -312,7 +312,8 @@ fn native_two_thousand_viewers() {
     let Outcome { run, served, known } = site.play("/live.m3u8", VIEWERS, 18, &arguments);
     let account = settle("native, 2,000 viewers", &run, &served, &known);
     assert!(matches!(run.exit_code, Some(0 | 5)), "exit code {:?}: {}", run.exit_code, run.output);
-    assert_eq!(run.rows.len(), VIEWERS as usize);
+    assert_eq!(run.rows.len(), 1000, "the worst viewers and a sample");
+    assert_eq!(run.number("/other_viewers/viewers"), 1000);
     let segments = account.whole.iter().filter(|pair| pair.served.kind() == "segment");
     let played: BTreeSet<u32> = segments.map(|pair| pair.served.viewer).collect();
     assert_eq!(played.len(), VIEWERS as usize, "all viewers play");

@@ -64,7 +64,7 @@ pub fn merge(parts: &[(String, Report)]) -> Result<Report, Failure> {
     };
     merged.settle_percentiles();
     merged.verdict = judge_merged(parts, &merged);
-    Ok(merged)
+    Ok(merged.bounded())
 }
 
 fn too_few() -> Failure {

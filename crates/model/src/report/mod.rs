@@ -1,5 +1,6 @@
 //! A finished run, with everything that its reports contain.
 
+mod bounded;
 pub mod merge;
 pub mod read;
 #[cfg(test)]
@@ -79,7 +80,7 @@ impl Report {
         if !self.snapshot.has_playback() {
             leave_out_stalls(&mut document);
             if self.snapshot.sources.playback == PlaybackSource::Downloads {
-                rows(&mut document, "/per_viewer").for_each(|row| remove(row, &PLAYED));
+                of_viewers(&mut document).for_each(|row| remove(row, &PLAYED));
             }
         }
         if inferred {
@@ -94,28 +95,31 @@ const PLAYED: [&str; 3] = ["media_seconds", "startup_seconds", "missing_seconds"
 
 /// Removes figures that were not measured, because they need viewers with the buffer of a player.
 fn leave_out_stalls(document: &mut Value) {
-    fn rows<'a>(document: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {
-        document.pointer_mut(pointer).and_then(Value::as_array_mut).into_iter().flatten()
-    }
-    fn remove(of: &mut Value, keys: &[&str]) {
-        if let Some(object) = of.as_object_mut() {
-            keys.iter().for_each(|key| drop(object.remove(*key)));
-        }
-    }
     remove(document, &["playback", "playback_time"]);
     if let Some(viewers) = document.get_mut("viewers") {
         remove(viewers, &["stalled", "stalled_viewers"]);
     }
-    for list in ["/stages", "/per_viewer", "/series/points"] {
-        let figures = ["stalled", "stalls", "stalled_seconds", "longest_stall_seconds"];
+    let figures = ["stalled", "stalls", "stalled_seconds", "longest_stall_seconds"];
+    for list in ["/stages", "/series/points"] {
         rows(document, list).for_each(|row| remove(row, &figures));
     }
+    of_viewers(document).for_each(|row| remove(row, &figures));
 }
 
 /// Removes figures that were not measured, because only the socket probe provides them.
 fn leave_out_socket_bytes(document: &mut Value) {
     remove(document, &["head_bytes"]);
-    rows(document, "/per_viewer").for_each(|row| remove(row, &["head_bytes", "received"]));
+    of_viewers(document).for_each(|row| remove(row, &["head_bytes", "received"]));
+}
+
+/// The rows of viewers, and the sum of those without one.
+fn of_viewers(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let object = document.as_object_mut().into_iter().flatten();
+    object.flat_map(|(key, value)| match (key.as_str(), value) {
+        ("per_viewer", Value::Array(rows)) => rows.iter_mut().collect(),
+        ("other_viewers", others) => vec![others],
+        _ => Vec::new(),
+    })
 }
 
 fn rows<'a>(document: &'a mut Value, pointer: &str) -> impl Iterator<Item = &'a mut Value> {

@@ -32,7 +32,7 @@ pub use quality::Quality;
 pub use requests::{CacheResults, Errors, PerKind, Rates, THROUGHPUT_WINDOWS};
 pub use trust::{Agreement, Generator, PlaybackSource, Sources, Waits};
 pub use variant::{OTHER, VariantRow};
-pub use viewers::{Exits, Lifetimes, Playback, PlaybackTime, ViewerRow, ViewerState};
+pub use viewers::{Exits, Lifetimes, OtherViewers, Playback, PlaybackTime, ViewerRow, ViewerState};
 
 /// Everything known at one moment, as reports hold it. Fields that only matter during the run are not written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,9 +142,12 @@ pub struct Snapshot {
     /// criteria.
     #[serde(skip)]
     pub aborted_by: Option<Criterion>,
-    /// One row per viewer.
+    /// One row per viewer; of many viewers those of the worst ones and of a sample.
     #[serde(rename = "per_viewer")]
     pub viewers: Vec<ViewerRow>,
+    /// The sum over the viewers without a row; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_viewers: Option<OtherViewers>,
 }
 
 /// Texts with their counts, as objects.
@@ -289,6 +292,7 @@ impl Merge for Snapshot {
             manual_changes,
             aborted_by: _,
             viewers,
+            other_viewers,
         } = other;
         larger(&mut self.elapsed_seconds, elapsed_seconds);
         // A whole of which a part runs until it is stopped has no planned end.
@@ -335,5 +339,6 @@ impl Merge for Snapshot {
         variant::merge_rows(&mut self.variants, variants);
         self.manual_changes.merge(manual_changes);
         viewers::append(&mut self.viewers, viewers);
+        self.other_viewers.merge(other_viewers);
     }
 }

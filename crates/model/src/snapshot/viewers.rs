@@ -256,6 +256,48 @@ pub struct ViewerRow {
     pub last_error: Option<String>,
 }
 
+/// Viewers that have no row of their own, because there are many, added up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OtherViewers {
+    /// Their number.
+    pub viewers: u64,
+    /// Number of starts.
+    pub starts: u64,
+    /// Media that they played, seconds.
+    #[serde(default)]
+    pub media_seconds: f64,
+    /// Times that their playback stalled.
+    #[serde(default)]
+    pub stalls: u64,
+    /// Time for which their playback stalled, seconds.
+    #[serde(default)]
+    pub stalled_seconds: f64,
+    /// The longest of these stalls, seconds.
+    #[serde(default)]
+    pub longest_stall_seconds: f64,
+    /// Media that they jumped over because it was missing, seconds.
+    #[serde(default)]
+    pub missing_seconds: f64,
+    /// Requests, by kind.
+    pub requests: PerKind<u64>,
+    /// Body bytes, by kind.
+    pub bytes: PerKind<u64>,
+    /// Responses, by status code.
+    #[serde(with = "by_status")]
+    pub http_status: BTreeMap<u16, u64>,
+    /// Bytes that the kernel received for them.
+    #[serde(default)]
+    pub received: u64,
+    /// Bytes of response heads.
+    #[serde(default)]
+    pub head_bytes: u64,
+}
+
+merge_fields! { OtherViewers {
+    viewers, starts, media_seconds, stalls, stalled_seconds, longest_stall_seconds = larger, missing_seconds, requests,
+    bytes, http_status, received, head_bytes,
+} }
+
 /// Appends viewers of another run, numbered on from the last one.
 pub(crate) fn append(rows: &mut Vec<ViewerRow>, others: &[ViewerRow]) {
     rows.extend(others.iter().cloned());

@@ -503,6 +503,7 @@ impl Stats {
             manual_changes: self.manual_change_summary(),
             aborted_by: None,
             viewers: Vec::new(),
+            other_viewers: None,
         }
     }
 }

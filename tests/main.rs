@@ -38,6 +38,7 @@ mod load_shapes;
 mod log_fallback;
 mod metrics_endpoint;
 mod monitoring;
+mod names;
 mod network;
 mod nix_profiles;
 mod origin;

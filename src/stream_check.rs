@@ -340,7 +340,7 @@ fn describe(media: &Media, chosen: &str) -> String {
         0 => String::new(),
         gaps => format!(
             "; {gaps} of {} segments are announced gaps (EXT-X-GAP): FFmpeg requests them, and that they are missing \
-             does not count as an error",
+             counts as an error without the probe only",
             media.segments.len()
         ),
     };

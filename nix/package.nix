@@ -28,6 +28,9 @@ rustPlatform.buildRustPackage {
       ../LICENSE
       ../README.md
       ../benches
+      # Unit tests compare their tables with these pages.
+      ../docs/audit.md
+      ../docs/tuning.md
       ../probe
       ../profiles
       ../src

@@ -44,7 +44,8 @@ in
         '') (builtins.attrNames facts.origin.profiles)
       );
 
-  # systemd-analyze makes a runtime directory below /run, which the sandbox of Nix does not have.
+  # systemd-analyze makes a runtime directory below /run, which the sandbox of Nix does not have. It looks for the units
+  # that ours depend on where NixOS links them from.
   units =
     run "units"
       [
@@ -56,7 +57,8 @@ in
         ${lib.concatStrings (lib.mapAttrsToList (name: unit: "cp ${unit.unit}/${name} units/\n") ours)}
         analyze() {
           bwrap --tmpfs / --ro-bind /nix /nix --ro-bind "$PWD/units" /units --proc /proc --dev /dev --dir /run \
-            --dir /tmp --setenv HOME /tmp systemd-analyze "$@"
+            --dir /tmp --setenv HOME /tmp \
+            --setenv SYSTEMD_UNIT_PATH /units:${pkgs.systemd}/example/systemd/system systemd-analyze "$@"
         }
         for unit in $(ls units); do
           analyze verify --man=no "/units/$unit"

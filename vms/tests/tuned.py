@@ -6,4 +6,5 @@ def tuned():
             # Keys that this kernel does not have are skipped.
             if status == 0:
                 assert found.split() == value.split(), (role, key, found, value)
-        machine.succeed(f"hls-swarm tune check --variant lab --only net. --only vm. --profile {role}")
+        only = " ".join(f"--only {key}" for key in SYSCTL[role] if key.startswith(("net.", "vm.")))
+        machine.succeed(f"hls-swarm tune check --variant lab {only} --profile {role}")

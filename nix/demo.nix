@@ -1,24 +1,13 @@
-# The demo: the test origin, 20 viewers for 30 s, the summary and a report in the current directory.
+# The demo: the test origin, 20 viewers for 10 s, the summary and reports in the current directory.
 { pkgs }:
-let
-  programs = pkgs.symlinkJoin {
-    name = "hls-swarm-programs";
-    paths = [
-      pkgs.hls-swarm
-      pkgs.hls-origin
-    ];
-  };
-in
 pkgs.writeShellApplication {
   name = "hls-demo";
-  # The script looks for both to choose between the real and the embedded origin.
+  # `hls-swarm demo` serves an embedded stream if one of these is missing.
   runtimeInputs = with pkgs; [
-    coreutils
     ffmpeg-headless
-    gnugrep
-    gnused
+    hls-origin
     nginx
   ];
-  text = "exec sh ${../scripts/demo} ${programs}/bin \"$@\"";
-  meta.description = "Test origin and 20 viewers for 30 s, with a summary and a report";
+  text = "exec ${pkgs.lib.getExe pkgs.hls-swarm} demo \"$@\"";
+  meta.description = "Test origin and 20 viewers for 10 s, with a summary and reports";
 }

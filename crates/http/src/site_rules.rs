@@ -38,7 +38,7 @@ pub fn rules() -> Result<Vec<(String, Site)>, Failure> {
             Err(error) => {
                 return Err(Failure::usage(format!("{name}: cannot be read"))
                     .caused_by(error)
-                    .help("let this user read it, or remove it"));
+                    .help("let this user read it, or set HOME to the home directory of this user"));
             }
         }
     }

@@ -3,7 +3,8 @@
 //! Four times a second, it measures how late a timer of this program fires. Once a second, it samples how busy the
 //! machine is, how long this program and its viewers waited for a processor, whether a control group throttled them,
 //! and which viewers were stopped. A sample reads a few files per viewer, so it takes a bounded number of viewers
-//! and continues with the next ones a second later: with 500 viewers, each is sampled every 8 s.
+//! and continues with the next ones a second later: with 500 viewers, each is sampled every 8 s, and once more at
+//! the stop.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,14 +34,16 @@ pub async fn monitor(viewers: Arc<ViewerProcesses>, events: mpsc::Sender<Event>,
     let mut generator = Sample::now();
     for tick in 1_u32.. {
         let due = Instant::now() + TICK;
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep_until(due) => {}
+        let stopping = tokio::select! {
+            () = stop.cancelled() => true,
+            () = sleep_until(due) => false,
+        };
+        if !stopping {
+            let late = Instant::now().saturating_duration_since(due);
+            let nanos = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
+            drop(events.send(Event::Lag { nanos }).await);
         }
-        let late = Instant::now().saturating_duration_since(due);
-        let nanos = u64::try_from(late.as_nanos()).unwrap_or(u64::MAX);
-        drop(events.send(Event::Lag { nanos }).await);
-        if tick % TICKS_PER_SAMPLE == 0 {
+        if stopping || tick % TICKS_PER_SAMPLE == 0 {
             let now = CpuTimes::read();
             if let Some((cpu_percent, own_cpu_percent)) =
                 now.as_ref().zip(cpu.as_ref()).and_then(|(now, before)| now.since(before))
@@ -51,8 +54,13 @@ pub async fn monitor(viewers: Arc<ViewerProcesses>, events: mpsc::Sender<Event>,
             let now = Sample::now();
             let own = now.since(&generator);
             generator = now;
-            let waited = viewers.sample(own, now_ns(), Waiting::of, &changes_of_children());
+            // The last sample is of all viewers: the seconds before the stop count as much as those before.
+            let most = if stopping { usize::MAX } else { VIEWERS_PER_SAMPLE };
+            let waited = viewers.sample(own, now_ns(), most, Waiting::of, &changes_of_children());
             drop(events.send(Event::Waited(waited)).await);
+        }
+        if stopping {
+            return;
         }
     }
 }
@@ -131,12 +139,13 @@ impl ViewerProcesses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds to `waited` how long the next viewers waited since their last sample, as `read` reads it, and how long
-    /// viewers were stopped.
+    /// Adds to `waited` how long the next viewers, at most `most`, waited since their last sample, as `read` reads it,
+    /// and how long viewers were stopped.
     fn sample(
         &self,
         mut waited: Waited,
         now_ns: u64,
+        most: usize,
         read: impl Fn(u32) -> Option<Waiting>,
         changes: &[Change],
     ) -> Waited {
@@ -156,7 +165,7 @@ impl ViewerProcesses {
         }
         let behind = by_pid.range(*cursor + 1..).map(|(pid, _)| *pid);
         let before = by_pid.range(..=*cursor).map(|(pid, _)| *pid);
-        let next: Vec<u32> = behind.chain(before).take(VIEWERS_PER_SAMPLE).collect();
+        let next: Vec<u32> = behind.chain(before).take(most).collect();
         for pid in next {
             *cursor = pid;
             let Some((process, now)) = by_pid.get_mut(&pid).zip(read(pid)) else { continue };
@@ -194,19 +203,23 @@ mod tests {
         let processes = ViewerProcesses::default();
         let registered: Vec<_> = (1..=100).map(|pid| processes.register(pid, 0)).collect();
         let waiting = |nanos| move |_| Some(Waiting { waited_ns: nanos, turns: nanos / 10 });
-        let sample =
-            |seconds: u64, nanos| processes.sample(Waited::default(), seconds * SECOND, waiting(nanos), &[]);
-        let first = sample(1, 100);
+        let sample = |seconds: u64, most, nanos| {
+            processes.sample(Waited::default(), seconds * SECOND, most, waiting(nanos), &[])
+        };
+        let first = sample(1, VIEWERS_PER_SAMPLE, 100);
         assert_eq!(
             (first.viewers_elapsed_ns, first.viewers_ns, first.viewers_turns),
             (64 * SECOND, 6400, 640)
         );
         // The other 36, and then the first ones again.
-        let second = sample(2, 300);
+        let second = sample(2, VIEWERS_PER_SAMPLE, 300);
         assert_eq!(second.viewers_elapsed_ns, 36 * 2 * SECOND + 28 * SECOND);
         assert_eq!((second.viewers_ns, second.longest_ns), (36 * 300 + 28 * 200, 300));
+        // At the end all of them: 64 were sampled a second ago, and 36 two seconds ago.
+        let last = sample(3, usize::MAX, 300);
+        assert_eq!((last.viewers_elapsed_ns, last.viewers_ns), ((64 + 36 * 2) * SECOND, 36 * 200));
         drop(registered);
-        assert_eq!(sample(3, 900), Waited::default());
+        assert_eq!(sample(4, usize::MAX, 900), Waited::default());
     }
 
     #[test]
@@ -216,7 +229,7 @@ mod tests {
         let mut sum = (0, 0);
         for (second, waited_ns) in [(1, 900), (5, 950), (6, 1000), (8, 1007)] {
             let read = |_| Some(Waiting { waited_ns, turns: 1 });
-            let sample = processes.sample(Waited::default(), second * SECOND, read, &[]);
+            let sample = processes.sample(Waited::default(), second * SECOND, VIEWERS_PER_SAMPLE, read, &[]);
             sum = (sum.0 + sample.started_elapsed_ns / SECOND, sum.1 + sample.started_ns);
         }
         assert_eq!(sum, (3, 57));
@@ -228,7 +241,7 @@ mod tests {
         let _registered = processes.register(7, 0);
         for (second, waited_ns, longest) in [(1, 5, 5), (2, 45, 45), (3, 45, 40), (4, 46, 1)] {
             let read = |_| Some(Waiting { waited_ns, turns: 1 });
-            let sample = processes.sample(Waited::default(), second * SECOND, read, &[]);
+            let sample = processes.sample(Waited::default(), second * SECOND, VIEWERS_PER_SAMPLE, read, &[]);
             assert_eq!(sample.longest_ns, longest, "second {second}");
         }
     }
@@ -238,7 +251,8 @@ mod tests {
         let processes = ViewerProcesses::default();
         let _registered = [7, 8].map(|pid| processes.register(pid, 0));
         let sample = |second: u64, changes: &[Change]| {
-            let waited = processes.sample(Waited::default(), second * SECOND, |_| None, changes);
+            let waited =
+                processes.sample(Waited::default(), second * SECOND, VIEWERS_PER_SAMPLE, |_| None, changes);
             (waited.stops, waited.stopped_ns / SECOND)
         };
         assert_eq!(

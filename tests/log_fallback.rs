@@ -193,8 +193,14 @@ fn bodies_that_end_early_count_with_what_arrived() {
             assert_eq!((bytes, unknown), (sent(true) + sent(false), 0.0), "{}", outcome.stdout);
             assert_eq!(outcome.number("/errors/broken"), 2.0, "{}", outcome.stdout);
         } else {
-            // How much of a body arrived before a reset is not in the log.
-            assert_eq!((bytes, unknown), (sent(false), 2.0), "{}", outcome.stdout);
+            // How much of a body arrived before a reset is not in the log. Some builds of FFmpeg 9.0 do not log the
+            // reset either; then the body counts as announced, and the two halves that were sent are two bodies.
+            let inferred = [(sent(false), 2.0), (sent(false) + 2.0 * sent(true), 0.0)];
+            assert!(
+                inferred.contains(&(bytes, unknown)),
+                "{bytes} {unknown} {inferred:?}\n{}",
+                outcome.stdout
+            );
         }
     }
 }

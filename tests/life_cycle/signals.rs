@@ -132,9 +132,10 @@ fn a_starved_run_ends_after_a_second_signal() {
     let outcome = running.end();
     drop(other_work);
     assert!(insisted.elapsed() < Duration::from_secs(45), "{:?}", insisted.elapsed());
-    // A run that ended before the second signal is judged, and it waited for too short a time to be invalid.
+    // A run that ended before the second signal is judged. It may have waited for too short a time to be invalid, and
+    // long enough for fewer than 90 % of its viewers to play.
     assert!(
-        [143, 5, 0].contains(&outcome.code()),
+        [143, 5, 4, 0].contains(&outcome.code()),
         "exit code {}\n{}\n{}",
         outcome.code(),
         outcome.stdout,

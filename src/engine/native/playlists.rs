@@ -65,10 +65,27 @@ impl Playlists {
         if let Some(place) = bodies.iter().position(|(known, _)| **known == *body) {
             return bodies.get(place).and_then(|(_, known)| known.clone());
         }
-        let known = parsed(url, body, coding, imports);
+        let known = parsed(url, body, coding, imports).map(|known| completed(known, bodies));
         bodies.insert(0, (body.into(), known.clone()));
         bodies.truncate(MAX_BODIES);
         known
+    }
+}
+
+/// Completes a delta update with a playlist that came before it, for all viewers at once: each would otherwise have a copy
+/// of its own. What cannot be completed is left to the player, which may have another playlist.
+fn completed(known: Known, before: &[Seen]) -> Known {
+    let Playlist::Media(update) = &*known.playlist else { return known };
+    if update.skipped == 0 {
+        return known;
+    }
+    let whole = before.iter().find_map(|(_, before)| match &*before.as_ref()?.playlist {
+        Playlist::Media(before) => update.completed(before),
+        Playlist::Multivariant(_) => None,
+    });
+    match whole {
+        Some(whole) => Known { playlist: Arc::new(Playlist::Media(whole)), ..known },
+        None => known,
     }
 }
 
@@ -113,6 +130,32 @@ mod tests {
         assert!(!Arc::ptr_eq(&first.playlist, &take(2, TEXT).unwrap().playlist), "another address");
         assert!(take(1, b"<html>").is_none() && take(1, b"<html>").is_none());
         assert!(Arc::ptr_eq(&first.playlist, &take(1, TEXT).unwrap().playlist));
+    }
+
+    #[test]
+    fn a_delta_update_is_completed_once_for_all_viewers() {
+        let url: Url = "http://h/a.m3u8".parse().unwrap();
+        let mut playlists = Playlists::default();
+        let list = |first: u64, skipped: u64, until: u64| {
+            let skip =
+                if skipped > 0 { format!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n") } else { String::new() };
+            let head = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n{skip}");
+            let segments = (first + skipped..until).map(|number| format!("#EXTINF:2,\n{number}.ts\n"));
+            head + &segments.collect::<String>()
+        };
+        let mut take =
+            |text: String| playlists.take(1, &url, text.as_bytes(), Coding::Identity, &[]).unwrap();
+        let listed = |known: &Known| match &*known.playlist {
+            Playlist::Media(media) => (media.skipped, media.segments.len()),
+            Playlist::Multivariant(_) => (0, 0),
+        };
+        assert_eq!(listed(&take(list(5, 3, 10))), (3, 2), "nothing is known that could complete it");
+        take(list(5, 0, 10));
+        for (first, until) in [(6, 11), (7, 12), (8, 13), (9, 14)] {
+            let one = take(list(first, 3, until));
+            assert_eq!(listed(&one), (0, 5));
+            assert!(Arc::ptr_eq(&one.playlist, &take(list(first, 3, until)).playlist));
+        }
     }
 
     #[test]

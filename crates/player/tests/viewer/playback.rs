@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm_hls::selection::VariantSelection;
+use hls_swarm_player::cmcd::CmcdSession;
 use hls_swarm_player::interface::{PlaybackFailure, StallReason};
-use hls_swarm_player::{Algorithm, Config, EventKind, Input, Output, Player, Preset, State, Variants};
+use hls_swarm_player::{Algorithm, Config, EventKind, Fetch, Input, Output, Player, Preset, State, Variants};
 use url::Url;
 
 use super::world::{Effect, Lists, World, ladder, live, live_text, near};
@@ -217,4 +218,33 @@ fn a_stall_while_the_engine_was_late_is_not_the_streams() {
     let run = World::new(live(6, 13)).fault(".ts", 20.0..24.0, Effect::Late(9.0)).play(Preset::HlsJs, 60.0);
     assert_eq!(run.stalls()[0].2, StallReason::SlowBody);
     assert!(run.player.figures().stalled_own.is_zero());
+}
+
+#[test]
+fn requests_are_described_as_hlsjs_does_it() {
+    let mut world = World::new(ladder(&[500_000, 2_400_000], live(6, 13)));
+    world.bytes = Box::new(|path| if path.starts_with("/v0") { 125_000 } else { 600_000 });
+    world = world.fault("/14.ts", 0.0..60.0, Effect::Late(9.0));
+    let run = world.run(Config { cmcd: true, ..config(Variants::Fixed(VariantSelection::Lowest)) }, 40.0);
+    let session = CmcdSession { session: "s".into(), content: String::new() };
+    let described = |what: &str| -> Vec<String> {
+        let fetches =
+            run.requests.iter().map(|(_, fetch)| fetch).filter(|fetch| fetch.url.path().ends_with(what));
+        let data = |fetch: &Fetch| fetch.cmcd.as_ref().unwrap().in_query(&session, &fetch.url);
+        fetches.map(|fetch| data(fetch).query_pairs().next().unwrap().1.into_owned()).collect()
+    };
+    assert_eq!(described("main.m3u8"), ["mtp=500,ot=m,sf=h,sid=\"s\",su"]);
+    // The first segment is needed at once, and nothing is buffered.
+    let first = &described("/10.ts")[0];
+    assert_eq!(first, "bl=0,br=500,d=2000,mtp=500,nor=\"11.ts\",ot=av,sf=h,sid=\"s\",su,tb=500");
+    // The last one that is listed has no successor, and playback needs it later.
+    let later = &described("/12.ts")[0];
+    assert!(later.starts_with("bl=") && !later.contains("nor=") && !later.contains(",su"), "{later}");
+    assert_eq!(run.stalls().len(), 1);
+    assert!(described("/15.ts")[0].contains(",bs,"), "{:?}", described("/15.ts"));
+    assert!(!described("/16.ts")[0].contains(",bs,"));
+    let last = described(".m3u8").pop().unwrap();
+    assert!(!last.contains("su"), "{last}");
+    let plain = World::new(live(6, 13)).play(Preset::HlsJs, 10.0);
+    assert!(plain.requests.iter().all(|(_, fetch)| fetch.cmcd.is_none()));
 }

@@ -333,3 +333,25 @@ fn transfers_become_the_samples_of_hlsjs() {
         }
     }
 }
+
+/// hls.js on the low-latency origin: no stall, near its target, and each part once.
+#[test]
+fn hlsjs_plays_the_parts_of_the_origin_near_its_target() {
+    let record = Record::read("parts");
+    assert_eq!(record.stalls(), []);
+    let mut parts = std::collections::BTreeSet::new();
+    for event in record.all("FRAG_LOADED") {
+        let Some(part) = event["part"].as_u64() else { continue };
+        assert!(parts.insert((integer(event, "sn"), part)), "twice: {event}");
+    }
+    // Four parts in two seconds, for 35 s at least.
+    assert!(parts.len() >= 70, "{} parts", parts.len());
+    let ticks = record.all("tick").filter(|event| record.at(event) > 10.0);
+    let off = ticks.map(|event| number(event, "latency").unwrap() - number(event, "target").unwrap());
+    // It begins to play at its target, which is 1.5 s, and stays as far behind as that took: it does not catch up.
+    assert!(off.into_iter().all(|off| (0.0..0.75).contains(&off)), "{:?}", record.all("tick").last());
+    let errors: Vec<_> = record.all("ERROR").filter(|event| event["fatal"] == true).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+    let target = record.all("tick").last().and_then(|event| number(event, "target"));
+    assert_eq!(target, Some(1.5));
+}

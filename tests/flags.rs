@@ -49,6 +49,7 @@ const VALUES: &[(&str, &str)] = &[
     ("ffmpeg", "/opt/ffmpeg"),
     ("preset", "exoplayer"),
     ("abr", "bola"),
+    ("cmcd", "query"),
     ("probe", "require"),
     ("stats-buffer", "20"),
     ("stats-loglevel", "trace"),

@@ -13,6 +13,7 @@
 mod allowed_hosts;
 mod audit;
 mod bad_input;
+mod cmcd;
 mod collector;
 mod command_engine;
 mod config;

@@ -306,6 +306,10 @@ pub struct ViewerArgs {
     #[arg(long, value_enum, value_name = "ALGORITHM")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub abr: Option<AbrArg>,
+    /// How native viewers describe their requests to CDNs, as the player of --preset does (CMCD, CTA-5004): not at all, in
+    /// the query, or in headers
+    #[arg(long, value_enum, value_name = "MODE", default_value = "off")]
+    pub cmcd: CmcdArg,
     /// Let each native viewer look names up itself, instead of once for all viewers of a thread
     #[arg(long)]
     pub resolve_per_viewer: bool,
@@ -556,6 +560,19 @@ pub enum AbrArg {
     Bola,
     /// The first variant that is listed, always.
     Fixed,
+}
+
+/// How viewers describe their requests to CDNs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum CmcdArg {
+    /// Not at all.
+    #[default]
+    Off,
+    /// In the parameter CMCD of the query.
+    Query,
+    /// In the headers CMCD-Object, CMCD-Request, CMCD-Session, and CMCD-Status.
+    Header,
 }
 
 /// Player whose buffer rules viewers follow.

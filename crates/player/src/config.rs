@@ -19,13 +19,15 @@ pub struct Config {
     pub variants: Variants,
     /// Whether it loads the subtitles of the variant's group that are default.
     pub subtitles: bool,
+    /// Whether requests come with what a player reports to a CDN ([`crate::cmcd`]).
+    pub cmcd: bool,
 }
 
 impl Config {
     /// A viewer of `url` that behaves as `preset` does in everything.
     #[must_use]
     pub fn new(url: Url, preset: Preset) -> Self {
-        Self { url, preset, variants: Variants::Adaptive(preset.abr()), subtitles: false }
+        Self { url, preset, variants: Variants::Adaptive(preset.abr()), subtitles: false, cmcd: false }
     }
 }
 

@@ -32,6 +32,8 @@ use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_hls::playlist::media::{ByteRange, Key};
 use url::Url;
 
+use crate::cmcd::Cmcd;
+
 /// A request of one player. Ids count from 0 and are not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u32);
@@ -151,6 +153,8 @@ pub struct Fetch {
     /// Whether the server may hold the response until it has what is asked for: a blocking reload, or a part that is
     /// only announced. The time to its first byte does not measure the server.
     pub waits: bool,
+    /// What the player reports to a CDN, if that is wanted; not with keys.
+    pub cmcd: Option<Box<Cmcd>>,
     /// Whether it is a repetition after a failure.
     pub repeated: bool,
 }

@@ -5,6 +5,7 @@
 //! nanoseconds or durations of any clock that only moves forward.
 
 mod abr;
+pub mod cmcd;
 mod config;
 mod figures;
 pub mod interface;

@@ -9,7 +9,7 @@ use hls_swarm_client::Proxies;
 use hls_swarm_player::{Algorithm, Preset, Variants};
 
 use super::{Environment, safety};
-use crate::cli::run::{AbrArg, EngineKind, ProbeMode, RunArgs, VariantSelection};
+use crate::cli::run::{AbrArg, CmcdArg, EngineKind, ProbeMode, RunArgs, VariantSelection};
 use crate::engine::{EngineConfig, command, ffmpeg, native};
 
 /// The engine and its configuration.
@@ -74,7 +74,12 @@ fn native(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Fai
     };
     let proxies = proxies(environment)?;
     let resolve_per_viewer = args.viewers.resolve_per_viewer;
-    Ok(EngineConfig::Native(native::Config { preset, variants, resolve_per_viewer, proxies }))
+    let cmcd = match args.viewers.cmcd {
+        CmcdArg::Off => native::Cmcd::Off,
+        CmcdArg::Query => native::Cmcd::Query,
+        CmcdArg::Header => native::Cmcd::Header,
+    };
+    Ok(EngineConfig::Native(native::Config { preset, variants, resolve_per_viewer, proxies, cmcd }))
 }
 
 /// The proxies that the environment names.

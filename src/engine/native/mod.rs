@@ -46,6 +46,20 @@ pub struct Config {
     pub resolve_per_viewer: bool,
     /// Proxies.
     pub proxies: Proxies,
+    /// How viewers describe their requests to CDNs (CMCD).
+    pub cmcd: Cmcd,
+}
+
+/// How viewers describe their requests to CDNs (CTA-5004).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cmcd {
+    /// Not at all.
+    #[default]
+    Off,
+    /// In the query of each request.
+    Query,
+    /// In headers.
+    Header,
 }
 
 impl Config {
@@ -80,7 +94,8 @@ impl Native {
         let of_stream = |target: &StreamTarget| {
             let url = target.stream.url.clone();
             let variants = self.config.variants_of(&target.stream);
-            Arc::new(player::Config { variants, ..player::Config::new(url, self.config.preset) })
+            let cmcd = self.config.cmcd != Cmcd::Off;
+            Arc::new(player::Config { variants, cmcd, ..player::Config::new(url, self.config.preset) })
         };
         let players = self.players.get_or_init(|| context.targets.iter().map(of_stream).collect());
         let known = players.get(context.targets.index_of(viewer));
@@ -112,6 +127,7 @@ impl Native {
             config: self.player_of(context, viewer),
             user_agent: target.stream.user_agent_of(viewer),
             source: context.plan.network.source_of(viewer),
+            cmcd: self.config.cmcd,
             bits: context.plan.network.caps.as_ref().map(|caps| *caps.of(viewer)),
             started_ns,
             stop,

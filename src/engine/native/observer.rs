@@ -10,6 +10,7 @@ use hls_swarm_model::content::{Content, Defect};
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Exchange, Kind, Outcome};
 use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
+use hls_swarm_player::cmcd::without_cmcd;
 use hls_swarm_probe::record::url_hash;
 use url::{Position, Url};
 
@@ -51,7 +52,7 @@ impl Observer for Recorder {
     type Sink = Body;
 
     fn transfer(&self, tag: &Rc<Tag>, body: &Body, transfer: &Transfer) {
-        let hash = hash(&transfer.url, transfer.through_proxy);
+        let hash = hash(&without_cmcd(&transfer.url), transfer.through_proxy);
         let is_whole = transfer.end == End::Complete && body.is_served;
         let kept = body.kept.as_ref().filter(|kept| is_whole && !kept.is_cut);
         let imports = match tag.multivariant.as_deref() {

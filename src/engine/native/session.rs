@@ -20,6 +20,7 @@ use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
 use hls_swarm_model::seen::Seen;
 use hls_swarm_os::clock::now_ns;
 use hls_swarm_os::secrets;
+use hls_swarm_player::cmcd::CmcdSession;
 use hls_swarm_player::interface::{
     EventKind, Fetch, FetchFailure, Input, Output, PlaybackFailure, RequestId, RequestKind, Role, Transfer,
 };
@@ -27,6 +28,7 @@ use hls_swarm_player::{Player, State};
 
 use url::Url;
 
+use super::Cmcd;
 use super::body::Body;
 use super::observer::{Recorder, Tag};
 use super::outbox::Outbox;
@@ -74,13 +76,15 @@ struct Viewing {
     /// Why the last request failed.
     last_error: Option<String>,
     viewer: u32,
+    /// How requests are described to CDNs, and by which identifiers.
+    cmcd: (Cmcd, CmcdSession),
     /// When it reports what it sees next; `None` = never, because nothing is played.
     report_at: Option<Duration>,
 }
 
 /// Plays until the stream has ended, playback has failed, or the viewer is stopped.
 pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
-    let Job { session, config, user_agent, source, bits, started_ns, stop } = job;
+    let Job { session, config, user_agent, source, cmcd, bits, started_ns, stop } = job;
     let viewer = session.viewer;
     shared.outbox.push(Event::Started { viewer, generation: session.generation, at_ns: started_ns });
     let recorder = Rc::new(Recorder {
@@ -107,6 +111,13 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
         failure: None,
         last_error: None,
         viewer,
+        cmcd: (
+            cmcd,
+            CmcdSession {
+                session: identifier(shared.seed, viewer, session.generation),
+                content: String::new(),
+            },
+        ),
         report_at: plays.then_some(REPORTS),
     };
     if plays {
@@ -133,6 +144,25 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
 const fn seed(run: u64, viewer: u32, generation: u32) -> u64 {
     let first = viewer.saturating_sub(1) as u64;
     if generation <= 1 { first } else { first.wrapping_add(run.wrapping_mul(generation as u64)) }
+}
+
+/// A UUID that is different for each session of a run.
+fn identifier(run: u64, viewer: u32, generation: u32) -> String {
+    let mix = |word: u64| {
+        let mixed = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb)
+    };
+    let high = mix(run ^ 0x9e37_79b9_7f4a_7c15);
+    let low = mix(high ^ (u64::from(viewer) << 32 | u64::from(generation)));
+    // Version 4 and its variant (RFC 9562).
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xfff,
+        low >> 48 & 0x3fff | 0x8000,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 impl Viewing {
@@ -283,11 +313,18 @@ impl Viewing {
         });
         let progress = Rc::new(Progress::default());
         let is_part = fetch.byte_range.is_some();
+        let (mut url, mut fields) = (fetch.url, Vec::new());
+        match (&fetch.cmcd, &self.cmcd) {
+            (Some(data), (Cmcd::Query, session)) => url = data.in_query(session, &url),
+            (Some(data), (Cmcd::Header, session)) => fields = data.in_headers(session, &url),
+            _ => {}
+        }
         let request = Request {
+            fields,
             range: fetch.byte_range.map(|range| range.offset..range.offset.saturating_add(range.length)),
             compressed: is_playlist,
             progress: Some(Rc::clone(&progress)),
-            ..Request::get(fetch.url)
+            ..Request::get(url)
         };
         let body = if is_playlist { Body::of_playlist() } else { Body::of_media() };
         let (client, own) = (Rc::clone(&self.client), Rc::clone(&tag));

@@ -26,7 +26,7 @@ use hls_swarm_player::interface::Output;
 
 use super::outbox::Outbox;
 use super::playlists::Playlists;
-use super::{Config, session};
+use super::{Cmcd, Config, session};
 use crate::engine::viewer::RunContext;
 use crate::engine::{Session, SessionEnd};
 use crate::network::Rule;
@@ -64,6 +64,7 @@ pub(super) struct Job {
     pub(super) config: Arc<player::Config>,
     pub(super) user_agent: String,
     pub(super) source: Option<IpAddr>,
+    pub(super) cmcd: Cmcd,
     /// Bits per second that the viewer may read.
     pub(super) bits: Option<u64>,
     pub(super) started_ns: u64,

@@ -334,13 +334,20 @@ impl Player {
             byte_range,
             segment: Some(info),
             waits: announced,
+            cmcd: None,
             repeated: track.failures > 0,
         };
         let adds_ns = track.part_adds_ns(duration_ns);
         if role == Role::Main {
             self.duration = duration;
         }
-        self.begin_load(index, fetch, 0, adds_ns, date_ns, Some(loaded), outputs);
+        let following = self.tracks[index].media().and_then(|media| {
+            let own = list::parts(media, next).get(usize::try_from(part).ok()? + 1);
+            own.or_else(|| list::parts(media, next.checked_add(1)?).first())
+        });
+        let following = following.map(|part| part.url.clone());
+        let cmcd = self.cmcd_of_media(&fetch, following);
+        self.begin_load(index, Fetch { cmcd, ..fetch }, 0, adds_ns, date_ns, Some(loaded), outputs);
     }
 
     /// Keeps an announced part until it is listed. Returns whether that is what arrived.

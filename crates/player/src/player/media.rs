@@ -163,6 +163,7 @@ impl Player {
         let Some(media) = track.media() else { return };
         let Some(segment) = media.segments.get(at) else { return };
         let (duration, date_ns, adds_ns) = (segment.duration, list::date_ns(media, at), track.adds_ns(at));
+        let next = media.segments.get(at + 1).map(|next| next.url.clone());
         let fetch = Fetch {
             request: RequestId(self.next_request),
             kind: RequestKind::Segment,
@@ -178,12 +179,14 @@ impl Player {
                 key,
             }),
             waits: false,
+            cmcd: None,
             repeated: track.failures > 0,
         };
         if track_is_main(track) {
             self.duration = duration;
         }
-        self.begin_load(index, fetch, 0, adds_ns, date_ns, None, outputs);
+        let cmcd = self.cmcd_of_media(&fetch, next);
+        self.begin_load(index, Fetch { cmcd, ..fetch }, 0, adds_ns, date_ns, None, outputs);
     }
 
     /// Requests the key or the initialization section that media needs. Returns whether one is missing.
@@ -206,6 +209,7 @@ impl Player {
             byte_range: needed.byte_range,
             segment: None,
             waits: false,
+            cmcd: None,
             repeated: track.failures > 0,
         };
         // What is lost if it cannot be had: the segment that needs it.
@@ -213,7 +217,8 @@ impl Player {
             Upcoming::Segment(segment) => track.adds_ns(segment),
             _ => 0,
         };
-        self.begin_load(index, fetch, needed.hash(), adds_ns, None, None, outputs);
+        let (resource, cmcd) = (needed.hash(), self.cmcd_of_media(&fetch, None));
+        self.begin_load(index, Fetch { cmcd, ..fetch }, resource, adds_ns, None, None, outputs);
         true
     }
 

@@ -3,6 +3,7 @@
 //! `open` takes the first playlist, `reload` the others, `media` requests segments and what they need, `variants`
 //! chooses among variants, `low_latency` does what parts and blocking reloads need, and `watch` follows the playhead. `list` and `rules` are what all of them decide by.
 
+mod client_data;
 mod list;
 mod low_latency;
 mod media;
@@ -62,6 +63,8 @@ pub struct Player {
     /// Seconds that the player stays farther from the live edge, after stalls.
     yielded: f64,
     playhead: Option<Playhead>,
+    /// Whether the playhead has stopped for lack of media since the last request for media.
+    starved: bool,
     watch: Watch,
     figures: Figures,
     /// Keys and initialization sections that are there, as hashes; the newest last.
@@ -114,6 +117,7 @@ impl Player {
             start: None,
             yielded: 0.0,
             playhead: None,
+            starved: false,
             watch: Watch::default(),
             figures: Figures::default(),
             resources: Vec::new(),

@@ -48,6 +48,7 @@ impl Player {
             byte_range: None,
             segment: None,
             waits: false,
+            cmcd: self.cmcd_of_playlist(),
             repeated: failures > 0,
         }));
     }

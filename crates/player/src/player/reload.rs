@@ -161,6 +161,7 @@ impl Player {
         let (role, source, repeated) = (track.role, track.source, track.reload.failures > 0);
         let request = self.next_id();
         let variant = self.variant_of(source);
+        let cmcd = self.cmcd_of_playlist();
         let now = self.now;
         let late = self.late_since(due);
         let track = &mut self.tracks[index];
@@ -183,6 +184,7 @@ impl Player {
             byte_range: None,
             segment: None,
             waits: blocking.is_some(),
+            cmcd,
             repeated,
         }));
     }

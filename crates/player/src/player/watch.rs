@@ -190,6 +190,7 @@ impl Player {
             .unwrap_or(StallReason::NoNewMedia);
         self.watch.stall = Some(Box::new(Stall { stalled_before_ns, reason, waits: Waits::default() }));
         self.abr.stalled();
+        self.starved = true;
         if self.rules.yields_after_stalls {
             let target = self.main().and_then(Track::media).map_or(0.0, |media| media.longest_segment());
             self.yielded = (self.yielded + 1.0).min(target);

@@ -51,6 +51,7 @@ const RULES: &[(&str, Rule)] = &[
     ("restart_on_stall", of_ffmpeg),
     ("probe", |a| is_native(a).then_some(ContradictedBy("engine", "native viewers measure themselves"))),
     ("abr", of_native),
+    ("cmcd", of_native),
     ("resolve_per_viewer", of_native),
     ("header", not_sent),
     ("header_file", not_sent),

@@ -121,9 +121,12 @@ const WARNED: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
-        "--abr=bola --resolve-per-viewer",
+        "--abr=bola --cmcd=query --resolve-per-viewer",
         "",
-        &["--abr bola, --resolve-per-viewer have", "without --engine: it is an option of native viewers"],
+        &[
+            "--abr bola, --cmcd query, --resolve-per-viewer have",
+            "without --engine: it is an option of native viewers",
+        ],
     ),
     (
         "--player=mpv{url} --header=A:b --header-file=f --user-agent=u --no-cache",
@@ -159,7 +162,7 @@ const SILENT: &[(&str, &str)] = &[
     ("--verbose", "log_level = \"info\""),
     ("LOG_LEVEL=info --verbose", ""),
     ("--metrics=off --prom-client-metrics=false", ""),
-    ("--engine=native --abr=bola --resolve-per-viewer --header=A:b", ""),
+    ("--engine=native --abr=bola --cmcd=header --resolve-per-viewer --header=A:b", ""),
 ];
 
 #[test]

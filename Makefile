@@ -149,6 +149,10 @@ bench-overhead: rust tools ## measure the CPU and memory of the orchestrator and
 check-nix: ## check the Nix files as far as this machine can, and list what it cannot check
 	scripts/check-nix
 
+.PHONY: nix-build
+nix-build: ## build and run what the flake defines, without a binary cache (NIXPKGS_GIT=…, MICROVM_GIT=…; as root)
+	scripts/nix-build
+
 bench-native: rust tools ## measure native viewers: bytes per CPU-second, CPU and memory per viewer, TLS beside hyper
 	$(CARGO) bench --locked --bench native
 

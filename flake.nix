@@ -80,8 +80,15 @@
 
       formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
 
-      # For scripts/check-nix, which checks the messages for wrong configurations.
+      # For scripts/check-nix, which checks the messages for wrong configurations, and for scripts/nix-build.
       legacyPackages = eachSystem (pkgs: {
+        lab = import ./nix/lab {
+          inherit pkgs lib;
+          apps = self.apps.${pkgs.stdenv.hostPlatform.system};
+          checks = self.checks.${pkgs.stdenv.hostPlatform.system};
+          modules = self.nixosModules;
+          packages = self.packages.${pkgs.stdenv.hostPlatform.system};
+        };
         refused = import ./nix/checks/refused.nix {
           inherit pkgs lib;
           hostOf = import ./nix/checks/host.nix {

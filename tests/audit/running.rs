@@ -110,7 +110,7 @@ fn a_bad_nginx_is_audited_and_the_patch_fixes_what_it_is_for() {
     if nginx_keeps_upstream_connections() {
         expected.retain(|check| *check != "upstream-keepalive");
     }
-    assert_eq!(checks_of(&report), expected);
+    assert_eq!(checks_of(&report), expected, "{}", report["unknown"]);
     assert!(report["verdict"].as_str().unwrap().starts_with("NOT READY for 800 viewers"), "{report:#}");
     let evidence = report["findings"][0]["evidence"][0].as_str().unwrap();
     assert!(evidence.contains("soft limit of open files 1024"), "{evidence}");

@@ -112,9 +112,9 @@ pub fn publish(
     let (names, written) = write(files, report);
     let written = written.and(also);
     let exit_code = written.as_ref().map_or_else(|failure| failure.exit().code(), |()| exit_code);
-    let Report { run, snapshot, verdict, end_reason, .. } = report;
-    let verdict = Verdict { exit_code, ..verdict.clone() };
-    let printed = output::print(&(summary::render(snapshot, run, &verdict, end_reason) + &names));
+    let verdict = Verdict { exit_code, ..report.verdict.clone() };
+    let summary = summary::render(&Report { verdict, ..report.clone() }, output::takes_color());
+    let printed = output::print(&(summary + &names));
     written.and(printed)
 }
 

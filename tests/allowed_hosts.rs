@@ -116,7 +116,7 @@ fn led_astray(outcome: &Outcome, why: &str) {
     let criteria = outcome.report["criteria"].as_array().unwrap();
     let hosts = criteria.iter().find(|criterion| criterion["name"] == "allowed_hosts").unwrap();
     assert_eq!(hosts["met"], false);
-    assert!(outcome.stdout.contains(why), "no {why:?} in {}", outcome.stdout);
+    assert!(outcome.said().contains(why), "no {why:?} in {}", outcome.stdout);
 }
 
 #[test]

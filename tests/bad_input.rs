@@ -48,7 +48,7 @@ fn never_played(swarm: Swarm, reason: &str) -> Outcome {
     assert!(outcome.elapsed < SOON, "{:?}: {}", outcome.elapsed, outcome.stderr);
     let reasons = outcome.reasons();
     assert!(reasons.first().is_some_and(|(text, _)| text.contains(reason)), "{reasons:?}");
-    assert!(outcome.stdout.contains(&reasons[0].0), "the summary shows it, too:\n{}", outcome.stdout);
+    assert!(outcome.said().contains(&reasons[0].0), "the summary shows it, too:\n{}", outcome.stdout);
     assert_eq!(outcome.report["end_reason"], "no viewer ever played");
     assert_eq!(outcome.report["verdict"], "fail");
     assert_eq!(outcome.number("/viewers/played"), 0.0);

@@ -425,7 +425,7 @@ fn unusual_live_streams_play_and_counts_equal_the_servers() {
 #[test]
 fn unusual_vods_play_and_counts_equal_the_servers() {
     let outcome = assert_played_and_counted(&VODS);
-    assert!(outcome.stdout.contains("gone.ts"), "the hole is named: {}", outcome.stdout);
+    assert!(outcome.said().contains("gone.ts"), "the hole is named: {}", outcome.stdout);
 }
 
 #[test]
@@ -465,6 +465,6 @@ fn a_vod_without_its_end_is_reported_as_standing_still() {
     let url = server.url("/no-end.m3u8");
     let (outcome, _) = play(server, &[url], &["--duration", "14s"]);
     outcome.assert_judged(4, "fail");
-    assert!(outcome.stdout.contains("not updated for more than 1.5 x target duration"), "{}", outcome.stdout);
+    assert!(outcome.said().contains("not updated for more than 1.5 x target duration"), "{}", outcome.stdout);
     assert!(outcome.elapsed > Duration::from_secs(10), "{}", outcome.stdout);
 }

@@ -229,5 +229,5 @@ fn what_the_server_did_fails_an_invalid_run() {
     let criteria = outcome.report["criteria"].as_array().unwrap();
     let errors = criteria.iter().find(|criterion| criterion["name"] == "error_rate").unwrap();
     assert_eq!((&errors["met"], &errors["certain"]), (&false.into(), &true.into()), "{errors}");
-    assert!(outcome.stdout.contains("whatever the load generator did"), "{}", outcome.stdout);
+    assert!(outcome.said().contains("whatever the load generator did"), "{}", outcome.stdout);
 }

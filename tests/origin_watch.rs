@@ -51,7 +51,7 @@ fn the_origin_counts_the_requests_of_the_viewers() {
     assert!((cpu - own).abs() < 35.0, "{cpu} % by the exporter, {own} % by ourselves");
     let sent = outcome.number("/origin/transmit_bytes_per_second/max");
     assert!(sent > outcome.number("/bytes/total") / 12.0, "{sent}");
-    assert!(outcome.stdout.contains("agreement 1.0000"), "{}", outcome.stdout);
+    assert!(outcome.said().contains("agreement 1.0000"), "{}", outcome.stdout);
 }
 
 #[test]

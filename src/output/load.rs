@@ -147,23 +147,3 @@ pub fn manual_changes(manual: &ManualChanges) -> Option<String> {
     };
     (manual.changes > 0).then(|| format!("the load was changed manually: {}{more}", listed.join(", ")))
 }
-
-/// Rows as plain text in columns, text on the left and numbers on the right.
-#[must_use]
-pub fn columns<const N: usize>(head: &[&str; N], rows: &[[String; N]]) -> Vec<String> {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(head.get(column).map(|name| name.chars().count())).max().unwrap_or(0)
-    };
-    let line = |cells: Vec<&str>| {
-        let cells = cells.iter().enumerate().map(|(column, cell)| match column {
-            0 => format!("{cell:<width$}", width = width(column)),
-            _ => format!("{cell:>width$}", width = width(column)),
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let heads = head.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
-    std::iter::once(line(heads.iter().map(String::as_str).collect()))
-        .chain(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())))
-        .collect()
-}

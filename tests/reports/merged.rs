@@ -89,10 +89,9 @@ fn edges_that_do_not_fit_the_table_are_counted() {
         let text = text(format, &many);
         assert!(text.contains("more edges with") && text.contains(others), "{text}");
     }
-    let Report { run, snapshot, verdict, end_reason, .. } = &many;
-    let summary = summary::render(snapshot, run, verdict, end_reason);
+    let summary = summary::render(&many, false).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(summary.contains(others) && summary.contains(" more edges with "), "{summary}");
-    let scraped = prometheus::render(snapshot, run);
+    let scraped = prometheus::render(&many.snapshot, &many.run);
     assert!(scraped.contains("hls_swarm_edge_requests_total{edge=\"other addresses\"} 345"), "{scraped}");
 }
 

@@ -42,7 +42,7 @@ fn use_up(report: &Report, other: &Report) {
     for (_, format) in Format::ENDINGS {
         formats::render(format, report).unwrap();
     }
-    let summary = summary::render(&report.snapshot, &report.run, &report.verdict, &report.end_reason);
+    let summary = summary::render(report, false);
     let compared = Compared::new(("a", report), ("b", other), &["segment_ttfb:p95>+20%".parse().unwrap()]);
     assert!(!comparison::Format::Html.render(&compared).contains('\x1b'));
     assert!(!comparison::Format::Markdown.render(&compared).contains('\x1b'));

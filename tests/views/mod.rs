@@ -3,9 +3,9 @@
 
 use hls_swarm::output::{formats, prometheus, summary};
 use hls_swarm_model::exchange::Source;
-use hls_swarm_model::report::{Format, Report};
+use hls_swarm_model::report::Format;
 use hls_swarm_model::run::Run;
-use hls_swarm_model::snapshot::StageRow;
+use hls_swarm_model::snapshot::{PlaybackSource, StageRow};
 use hls_swarm_model::verdict::VerdictKind;
 use hls_swarm_test_support::recorded;
 
@@ -19,8 +19,39 @@ fn shown(format: Format) -> String {
 
 #[test]
 fn the_summary() {
-    let Report { run, snapshot, verdict, end_reason, .. } = report();
-    insta::assert_snapshot!(summary::render(&snapshot, &run, &verdict, &end_reason));
+    let summary = summary::render(&report(), false);
+    insta::assert_snapshot!(summary);
+    let colored = summary::render(&report(), true);
+    let plain = colored.replace("\u{1b}[0m", "");
+    let plain = ["1", "32", "1;31", "33"]
+        .iter()
+        .fold(plain, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
+    assert_eq!(plain, summary, "color changes the text");
+    assert!(colored.contains("\u{1b}[1;31mFAIL") && colored.contains("\u{1b}[32m✓"), "{colored}");
+}
+
+#[test]
+fn the_summary_fits_into_80_columns() {
+    for report in [report(), report_in_parts()] {
+        for line in summary::render(&report, false).lines() {
+            let fits = line.chars().count() <= 80 || line.split(' ').any(|word| word.chars().count() > 69);
+            assert!(fits, "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_summary_names_the_next_step_and_the_reason_why_playback_is_absent() {
+    let mut report = report();
+    assert!(summary::render(&report, false).contains("\nnext: look for these failures"));
+    report.verdict.kind = VerdictKind::Invalid;
+    assert!(summary::render(&report, false).contains("\nnext: this machine was the bottleneck"));
+    report.snapshot.sources.playback = PlaybackSource::Downloads;
+    let text = summary::render(&report, false);
+    assert!(
+        text.contains("with --variant all, native viewers") && !text.contains("player does not"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -75,13 +106,12 @@ fn the_series() {
 #[test]
 fn a_run_in_parts() {
     let report = report_in_parts();
-    let Report { run, snapshot, verdict, end_reason, .. } = &report;
-    insta::assert_snapshot!("parts_summary", summary::render(snapshot, run, verdict, end_reason));
+    insta::assert_snapshot!("parts_summary", summary::render(&report, false));
     for (name, format) in [("json", Format::Json), ("junit", Format::Xml), ("comment", Format::Markdown)] {
         insta::assert_snapshot!(format!("parts_{name}"), formats::render(format, &report).unwrap());
     }
     insta::assert_snapshot!("parts_page", lines(&formats::render(Format::Html, &report).unwrap()));
-    insta::assert_snapshot!("parts_exposition", prometheus::render(snapshot, run));
+    insta::assert_snapshot!("parts_exposition", prometheus::render(&report.snapshot, &report.run));
 }
 
 #[test]

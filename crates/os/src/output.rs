@@ -2,11 +2,20 @@
 //! are checked at the beginning of a run and written at its end.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use hls_swarm_base::error::Failure;
+
+/// Whether what is printed to standard output may have color: it is a terminal, and neither `NO_COLOR` nor `TERM=dumb`
+/// forbids it.
+#[must_use]
+pub fn takes_color() -> bool {
+    let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    io::stdout().is_terminal() && !forbidden
+}
 
 /// Writes all of `text` to standard output. A reader that has closed its end early is not an error.
 ///

@@ -236,6 +236,11 @@ impl Outcome {
         assert_eq!(self.report["exit_code"], code);
     }
 
+    /// Standard output with a single space in place of line breaks and indentation, which depend on the length of names.
+    pub fn said(&self) -> String {
+        self.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// A number in the report, by its JSON pointer.
     pub fn number(&self, pointer: &str) -> f64 {
         let value = self.report.pointer(pointer).and_then(Value::as_f64);

@@ -61,6 +61,9 @@ pub struct FaultyPlaylist {
 
 merge_fields! { FaultyPlaylist { name = first, faults } }
 
+/// The largest number of objects that failed that are reported.
+pub const MAX_FAILED_OBJECTS: usize = 20;
+
 /// An object that viewers could not get, other than a playlist.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedObject {

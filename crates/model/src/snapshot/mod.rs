@@ -23,7 +23,8 @@ use crate::metric::counters::Counters;
 use requests::{by_status, with_total};
 
 pub use insight::{
-    Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, OTHER_ADDRESSES, PlaylistFaults,
+    Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, MAX_FAILED_OBJECTS, OTHER_ADDRESSES,
+    PlaylistFaults,
 };
 pub use latency::{Buckets, Latency, LatencyError, PerTiming, Quantiles, Timing};
 pub use load::{ManualChange, ManualChanges, StageRow, StreamRow, capacity};

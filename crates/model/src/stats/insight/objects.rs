@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::exchange::{Exchange, Kind};
-use crate::snapshot::FailedObject;
+use crate::snapshot::{FailedObject, MAX_FAILED_OBJECTS};
 use crate::stats::exchanges::Fault;
 
 /// The number of names that are counted separately; a stream that fails entirely would fill the memory.
 const NAMES: usize = 1000;
-/// The number of objects that are reported.
-const REPORTED: usize = 20;
 
 /// Failures by name and by the content that arrived instead of the object.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +47,7 @@ impl Objects {
         };
         let mut rows: Vec<FailedObject> = self.failed.iter().map(row).collect();
         rows.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
-        rows.truncate(REPORTED);
+        rows.truncate(MAX_FAILED_OBJECTS);
         rows
     }
 }

@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark may stop at the first error")]
 
+mod dashboard;
 mod playlists;
 mod probe;
 mod reports;

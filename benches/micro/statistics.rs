@@ -31,7 +31,7 @@ fn segment(viewer: u32, at: u64) -> Exchange {
 }
 
 /// Viewers that play, each with a few segments.
-fn playing(streams: usize, viewers: u32) -> Stats {
+pub(crate) fn playing(streams: usize, viewers: u32) -> Stats {
     let names = (1..=streams).map(|stream| (format!("http://host/{stream}.m3u8"), 1)).collect();
     let names = WeightedSet::weighted(names).unwrap();
     let mut stats = stats_of(Source::Probe, viewers).with_stages(Vec::new(), names, Vec::new());

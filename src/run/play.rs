@@ -92,8 +92,16 @@ pub(crate) async fn play(
     let push = context.plan.results.otlp.clone().map(|receiver| Push::new(receiver, name.clone()));
     let pushing = push.clone().map(|push| tokio::spawn(push.run(snapshots.clone(), done.clone())));
     let (command_sender, commands) = mpsc::channel(COMMANDS);
-    let dashboard = dashboard
-        .and_then(|tui| tui.start(&name, snapshots.clone(), command_sender, shutdown.clone(), done.clone()));
+    let dashboard = dashboard.and_then(|tui| {
+        tui.start(
+            &name,
+            context.plan.thresholds.clone(),
+            snapshots.clone(),
+            command_sender,
+            shutdown.clone(),
+            done.clone(),
+        )
+    });
     tokio::spawn(log_status(snapshots.clone(), shutdown.graceful.clone()));
 
     let stop_reason =

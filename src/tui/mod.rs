@@ -16,6 +16,7 @@ use hls_swarm_cli::logging::lines::{self, Recent};
 use hls_swarm_model::command::Command;
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_model::verdict::threshold::Threshold;
 use hls_swarm_os::shutdown::Shutdown;
 use hls_swarm_os::terminal::Screen;
 
@@ -50,6 +51,7 @@ impl Tui {
     pub fn start(
         self,
         run: &Run,
+        thresholds: Vec<Threshold>,
         snapshots: watch::Receiver<Arc<Snapshot>>,
         commands: mpsc::Sender<Command>,
         shutdown: Shutdown,
@@ -63,7 +65,9 @@ impl Tui {
             }
         };
         let theme = Theme { color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) };
-        let view = Dashboard { state: State::default(), run: run.clone(), log: self.log, theme, commands };
+        let mut state = State::default();
+        state.thresholds = thresholds;
+        let view = Dashboard { state, run: run.clone(), log: self.log, theme, commands };
         Some(tokio::spawn(event_loop::run(screen, view, snapshots, shutdown, done)))
     }
 }

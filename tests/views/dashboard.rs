@@ -175,8 +175,10 @@ fn missing_figures_are_shown_as_missing() {
     assert!(text(&frame(&State::default(), (80, 24), true)).contains("waiting for the first figures"));
     let state = state(vec![stats(Source::Log).snapshot(SECOND)]);
     let shown = text(&frame(&state, (80, 24), true));
-    assert!(shown.contains("log, INFERRED") && shown.contains("received -"), "{shown}");
-    assert!(shown.contains("no measurements so far"), "{shown}");
+    assert!(shown.contains("log, INFERRED") && shown.contains("speed -"), "{shown}");
+    assert!(shown.contains("segment times: no segment so far"), "{shown}");
+    // What has no value yet is neither met nor failed.
+    assert!(shown.contains("- viewers_played no value yet") && !shown.contains('✗'), "{shown}");
 }
 
 /// Three planned viewers, eleven that a key added, and ten that a key removed.
@@ -198,6 +200,40 @@ fn the_viewers_that_are_wanted_now_are_shown() {
     assert!(clients(&stats).contains("14 of 14 play, 100 %"), "{}", clients(&stats));
     (5..=14).for_each(|viewer| stats.apply(Event::RampedDown { viewer, at_ns: SECOND }));
     assert!(clients(&stats).contains("4 of 4 play, peak 14"), "{}", clients(&stats));
+}
+
+/// Colors stand for states: no error is green, and no success is red.
+#[test]
+fn colors_are_those_of_states() {
+    let mut state = state(series());
+    state.thresholds = vec!["segment_total:p95<10ms".parse().unwrap()];
+    for size in [(80, 24), (200, 60)] {
+        let buffer = frame(&state, size, true);
+        let shown = text(&buffer);
+        assert!(shown.contains("✗ segment_total"), "a threshold is judged so far: {shown}");
+        let mut slow = 0;
+        for (index, cell) in buffer.content.iter().enumerate() {
+            let (x, y) = buffer.pos_of(index);
+            match cell.symbol() {
+                "✗" => assert_eq!(cell.fg, Color::Red, "{x},{y}: {shown}"),
+                "x" => assert_ne!(cell.fg, Color::Green, "{x},{y}: {shown}"),
+                "✓" => assert_eq!(cell.fg, Color::Green, "{x},{y}: {shown}"),
+                _ => {}
+            }
+            slow += usize::from(cell.fg == Color::Yellow);
+        }
+        assert!(slow > 0, "segments beyond the threshold are yellow: {shown}");
+    }
+}
+
+/// The need is the bit rate of the media times the viewers that are wanted.
+#[test]
+fn the_need_of_the_viewers_is_shown() {
+    let shown = text(&frame(&state(series()), (200, 60), true));
+    let line = shown.lines().find(|line| line.contains("━ need ")).unwrap();
+    let need: f64 = line.split("━ need ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    // Thirty viewers of segments with 4 Mbit/s; two of them are stalled.
+    assert!((110.0..=135.0).contains(&need), "{line}");
 }
 
 #[test]

@@ -2,14 +2,18 @@
 //!
 //! A page is drawn into the space that there is, and left out if there is none.
 
+mod criteria;
 mod errors;
+mod lanes;
 mod latency;
 mod origin;
 mod overview;
+mod series;
 pub mod state;
 pub mod style;
 mod variants;
 pub mod viewers;
+pub mod windows;
 
 use std::sync::Arc;
 
@@ -42,12 +46,12 @@ const HELP: [&str; 20] = [
     "",
     "The run continues, and figures are collected, while the display is frozen.",
     "A dash means: not measured. Percentiles cover the whole run so far,",
-    "rates cover the last 10 s, charts the last 10 minutes.",
+    "unless they say otherwise, rates the last 10 s, charts the last minutes.",
     "ttfb      from the request to the first byte of the response",
     "download  from the first byte to the last one",
     "speed     media time over wall time; 1.00 is real time",
     "drift     how far a viewer is behind the wall clock since it started to play",
-    "stalled   currently below real time for too long",
+    "stalled   the buffer is empty",
     "4xx, 5xx  responses with such a status code",
     "waiting, timers late, lost  of this machine; high values make a run INVALID",
 ];
@@ -72,7 +76,7 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, run: &Run, theme: Theme) {
         return frame.render_widget(Line::raw("waiting for the first figures"), body);
     };
     match state.page {
-        Page::Overview => overview::draw(frame, body, snapshot, &figures.history, theme),
+        Page::Overview => overview::draw(frame, body, snapshot, figures, &state.thresholds, theme),
         Page::Latency => latency::draw(frame, body, snapshot, &figures.history, theme),
         Page::Viewers => viewers::draw(frame, body, snapshot, state, theme),
         Page::Variants => variants::draw(frame, body, snapshot, theme),

@@ -1,58 +1,144 @@
-//! The overview page: the main figures and charts.
+//! The overview page: whether the run holds now, and what over time led to that.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
 
-use hls_swarm_model::exchange::{Kind, Source};
-use hls_swarm_model::snapshot::{Snapshot, Timing};
+use hls_swarm_model::exchange::Source;
+use hls_swarm_model::snapshot::{Snapshot, StageRow, Timing};
 use hls_swarm_model::stats::playback::SLOW;
+use hls_swarm_model::verdict::Criterion;
+use hls_swarm_model::verdict::threshold::Threshold;
 
-use super::state::{History, Point, all_errors};
+use super::state::{Figures, History, Point, all_errors};
 use super::style::{ABSENT, Theme, bar, decimal, milliseconds, percent, scaled};
-use super::{WIDE, figures, latency};
-use crate::output::figures::clock;
+use super::windows::{Counts, Windows, by_state};
+use super::{WIDE, criteria, figures, lanes, latency, series};
+use crate::output::figures::{bit_rate, bytes, clock, count};
 
 /// Width of the label of a bar or a sparkline, columns.
 const LABEL: u16 = 34;
+/// From this height on, a wide page has everything.
+const TALL: u16 = 40;
+/// How far back the percentiles of now reach, seconds.
+const NOW: f64 = 10.0;
 
-pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, history: &History, theme: Theme) {
-    let (figures, charts) = if area.width >= WIDE {
-        let [left, charts] =
-            Layout::horizontal([Constraint::Length(80), Constraint::Min(0)]).spacing(2).areas(area);
-        let [figures, _, below] =
-            Layout::vertical([Constraint::Length(17), Constraint::Length(1), Constraint::Min(0)]).areas(left);
-        latency::draw_chart(frame, below, &[latency::MEAN, latency::P95], history, theme);
-        (figures, charts)
+/// Draws the page.
+pub(crate) fn draw(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    snapshot: &Snapshot,
+    figures: &Figures,
+    thresholds: &[Threshold],
+    theme: Theme,
+) {
+    if area.width >= WIDE && area.height >= TALL {
+        draw_large(frame, area, snapshot, figures, thresholds, theme);
     } else {
-        let [figures, charts] = Layout::vertical([Constraint::Length(17), Constraint::Min(0)]).areas(area);
-        (figures, charts)
-    };
-    let [gauges, middle, errors, table, condition] = Layout::vertical([
+        draw_small(frame, area, snapshot, &figures.windows, thresholds, theme);
+    }
+}
+
+/// What is of use on 80 columns and 24 lines.
+fn draw_small(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    snapshot: &Snapshot,
+    windows: &Windows,
+    thresholds: &[Threshold],
+    theme: Theme,
+) {
+    let criteria = criteria::so_far(snapshot, thresholds);
+    let listed = u16::try_from(criteria.len().div_ceil(2).min(3)).unwrap_or(3);
+    let stages = u16::from(!snapshot.stages.is_empty());
+    let [gauges, judged, held, load, now, errors, drawings, lanes, condition] = Layout::vertical([
         Constraint::Length(2),
-        Constraint::Length(6),
+        Constraint::Length(listed),
+        Constraint::Length(stages),
+        Constraint::Length(2),
+        Constraint::Length(3),
         Constraint::Length(1),
-        Constraint::Length(6),
-        Constraint::Length(2),
+        Constraint::Min(5),
+        Constraint::Length(3),
+        Constraint::Length(1),
     ])
-    .areas(figures);
+    .areas(area);
     draw_gauges(frame, gauges, snapshot, theme);
-    draw_middle(frame, middle, snapshot, theme);
+    draw_criteria(frame, judged, &criteria, 2, theme);
+    frame.render_widget(stage_line(snapshot, theme), held);
+    frame.render_widget(Paragraph::new(load_lines(snapshot, theme)), load);
+    frame.render_widget(Paragraph::new(recent_lines(windows, theme)), now);
     frame.render_widget(error_line(snapshot, theme), errors);
-    draw_latencies(frame, table, snapshot, theme);
-    frame.render_widget(Paragraph::new(condition_lines(snapshot, theme)), condition);
-    draw_charts(frame, charts, history, theme);
+    let [left, right] =
+        Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).spacing(1).areas(drawings);
+    series::draw_throughput(frame, left, windows, theme);
+    series::draw_heat(frame, right, windows, thresholds, theme);
+    lanes::draw(frame, lanes, windows, theme);
+    frame.render_widget(condition_line(snapshot, theme), condition);
+}
+
+/// More figures on the left, and all drawings on the right.
+fn draw_large(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    snapshot: &Snapshot,
+    figures: &Figures,
+    thresholds: &[Threshold],
+    theme: Theme,
+) {
+    let (windows, history) = (&figures.windows, &figures.history);
+    let criteria = criteria::so_far(snapshot, thresholds);
+    let [left, right] =
+        Layout::horizontal([Constraint::Length(80), Constraint::Min(0)]).spacing(2).areas(area);
+    let listed = u16::try_from(criteria.len().min(8)).unwrap_or(8);
+    let stages = u16::try_from(snapshot.stages.len().min(6)).unwrap_or(6);
+    let times = latency::rows(snapshot);
+    let table = u16::try_from(times.len().min(11) + 1).unwrap_or(12);
+    let failures = u16::try_from(snapshot.insight.failed.len().min(6)).unwrap_or(6);
+    let rows = [2, listed, stages, 2, 3, 1 + failures, table, 1];
+    let parts = rows.map(|height| Constraint::Length(height + 1));
+    let [gauges, judged, held, load, now, errors, measured, condition, curves] =
+        Layout::vertical(parts.into_iter().chain([Constraint::Min(0)]).collect::<Vec<_>>()).areas(left);
+    draw_gauges(frame, gauges, snapshot, theme);
+    draw_criteria(frame, judged, &criteria, 1, theme);
+    let shown = snapshot.stages.iter().rev().take(usize::from(stages)).rev();
+    let held_lines: Vec<Line<'_>> = shown.map(|row| stage_row(row, theme)).collect();
+    frame.render_widget(Paragraph::new(held_lines), held);
+    frame.render_widget(Paragraph::new(load_lines(snapshot, theme)), load);
+    frame.render_widget(Paragraph::new(recent_lines(windows, theme)), now);
+    let mut failed = vec![error_line(snapshot, theme)];
+    failed.extend(snapshot.insight.failed.iter().take(usize::from(failures)).map(|one| {
+        Line::styled(format!("  {} × {}: {}", count(one.count), one.name, one.what), theme.bad_if(true))
+    }));
+    frame.render_widget(Paragraph::new(failed), errors);
+    latency::draw_table(frame, measured, &times, theme);
+    frame.render_widget(condition_line(snapshot, theme), condition);
+    latency::draw_chart(frame, curves, &[latency::MEAN, latency::P95], history, theme);
+
+    let lane_lines = u16::try_from(windows.lanes().min(18) + 1).unwrap_or(19);
+    let [viewers, throughput, heat, lanes] = Layout::vertical([
+        Constraint::Fill(3),
+        Constraint::Fill(3),
+        Constraint::Fill(4),
+        Constraint::Length(lane_lines),
+    ])
+    .areas(right);
+    series::draw_viewers(frame, viewers, windows, theme);
+    series::draw_throughput(frame, throughput, windows, theme);
+    series::draw_heat(frame, heat, windows, thresholds, theme);
+    lanes::draw(frame, lanes, windows, theme);
 }
 
 fn draw_gauges(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Theme) {
     let (playing, wanted, target) = (snapshot.playing_clients, snapshot.target_now, snapshot.target_clients);
     let share = playing as f64 / wanted.max(1) as f64;
+    let (playing_text, wanted_text) = (count(playing), count(wanted));
     // Before the ramp is over, and after viewers have left, fewer are wanted than at the peak.
     let clients = if wanted == target {
-        format!("{playing} of {wanted} play, {:.0} %", share * 100.0)
+        format!("{playing_text} of {wanted_text} play, {:.0} %", share * 100.0)
     } else {
-        format!("{playing} of {wanted} play, peak {target}")
+        format!("{playing_text} of {wanted_text} play, peak {}", count(target))
     };
     let (time, passed) = match snapshot.planned_seconds {
         Some(planned) => {
@@ -65,80 +151,142 @@ fn draw_gauges(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
         None => (format!("{}, until stopped", clock(snapshot.elapsed_seconds)), None),
     };
     let width = usize::from(area.width.saturating_sub(LABEL)).min(60);
-    let behind = playing < wanted;
-    let line = |label: &str, text: String, share: Option<f64>, bad: bool| {
-        Line::from(vec![
-            Span::styled(format!("{label:<8}"), theme.heading()),
-            Span::styled(format!("{text:<26}"), theme.bad_if(bad)),
-            Span::styled(share.map_or_else(String::new, |share| bar(share, width)), theme.good()),
-        ])
-    };
-    let lines = vec![line("clients", clients, Some(share), behind), line("time", time, passed, false)];
-    frame.render_widget(Paragraph::new(lines), area);
+    let mut viewers = vec![
+        Span::styled(format!("{:<8}", "clients"), theme.heading()),
+        Span::styled(format!("{clients:<26}"), theme.bad_if(playing < wanted)),
+    ];
+    let states = by_state(snapshot);
+    let all = states.iter().sum::<u64>().max(wanted).max(1);
+    let mut drawn = 0;
+    let mut below = 0;
+    for (viewers_of, (_, glyph, style)) in states.into_iter().zip(theme.states()) {
+        below += viewers_of;
+        let reached = ((below as f64 / all as f64).min(1.0) * width as f64).round() as usize;
+        // A single viewer is seen, too.
+        let columns = reached.saturating_sub(drawn).max(usize::from(viewers_of > 0 && drawn < width));
+        viewers.push(Span::styled(glyph.to_string().repeat(columns), style));
+        drawn += columns;
+    }
+    let progress = Line::from(vec![
+        Span::styled(format!("{:<8}", "time"), theme.heading()),
+        Span::raw(format!("{time:<26}")),
+        Span::styled(passed.map_or_else(String::new, |share| bar(share, width)), theme.plain()),
+    ]);
+    frame.render_widget(Paragraph::new(vec![Line::from(viewers), progress]), area);
 }
 
-fn draw_middle(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Theme) {
-    let [left, right] = Layout::horizontal([Constraint::Length(42), Constraint::Min(0)]).areas(area);
+/// Draws criteria in columns; how many more there are is at the end of the last one.
+fn draw_criteria(frame: &mut Frame<'_>, area: Rect, criteria: &[Criterion], columns: u32, theme: Theme) {
+    let cells = Layout::horizontal(vec![Constraint::Ratio(1, columns); columns as usize]).split(area);
+    let rows = usize::from(area.height.min(8));
+    let room = rows * columns as usize;
+    for (place, criterion) in criteria.iter().take(room).enumerate() {
+        let (Some(cell), row) = (cells.get(place % columns as usize), place / columns as usize) else {
+            continue;
+        };
+        let more = criteria.len().saturating_sub(room);
+        let last = place + 1 == room && more > 0;
+        let width = usize::from(cell.width).saturating_sub(if last { 9 } else { 0 });
+        let mut line = criteria::line(criterion, width, theme);
+        if last {
+            line.push_span(Span::styled(format!(" +{more} more"), theme.label()));
+        }
+        let row = Rect { y: cell.y + u16::try_from(row).unwrap_or(0), height: 1, ..*cell };
+        frame.render_widget(line, row.intersection(area));
+    }
+}
+
+fn stage_mark(row: &StageRow, theme: Theme) -> Span<'static> {
+    match row.met {
+        Some(true) => Span::styled("✓ ", theme.good()),
+        Some(false) => Span::styled("✗ ", theme.bad_if(true)),
+        None => Span::styled("· ", theme.label()),
+    }
+}
+
+/// The stages on one line, the newest ones where there are many.
+fn stage_line(snapshot: &Snapshot, theme: Theme) -> Line<'static> {
+    let mut spans = vec![Span::styled("stages  ", theme.heading())];
+    for row in snapshot.stages.iter().skip(snapshot.stages.len().saturating_sub(5)) {
+        spans.push(stage_mark(row, theme));
+        spans.push(Span::raw(format!("{}  ", row.title().chars().take(12).collect::<String>())));
+    }
+    Line::from(spans)
+}
+
+fn stage_row(row: &StageRow, theme: Theme) -> Line<'static> {
+    let times =
+        row.segment_total.map_or_else(|| ABSENT.to_owned(), |q| format!("{} ms", milliseconds(q.p95)));
+    Line::from(vec![
+        stage_mark(row, theme),
+        Span::raw(format!(
+            "{:<22.22} from {:>6}  segment p95 {times:>10}  {:>11}  errors {}",
+            row.title(),
+            clock(row.began_seconds),
+            bit_rate(row.bytes_per_second() * 8.0),
+            percent(row.errors.rate, 2),
+        )),
+    ])
+}
+
+fn load_lines(snapshot: &Snapshot, theme: Theme) -> Vec<Line<'static>> {
     let (rates, playback, lifetimes) = (&snapshot.rates, &snapshot.playback, &snapshot.lifetimes);
-    let row = |label: &str, value: String, beside: String, bad: bool| {
-        Line::from(vec![
-            Span::styled(format!("{label:<11} "), theme.label()),
-            Span::styled(format!("{value:>9}"), theme.bad_if(bad)),
-            Span::raw(format!("  {beside}")),
-        ])
-    };
-    let count = |kind: Kind| format!("{} in total", snapshot.requests[kind]);
-    let received = snapshot.received_bytes.map(|bytes| format!("{}B", scaled(bytes as f64)));
-    let bytes = format!("{}B", scaled(snapshot.bytes.total() as f64));
-    let load = vec![
-        Line::styled("load", theme.heading()),
-        row("segments", format!("{:.1} /s", rates.segment_per_second), count(Kind::Segment), false),
-        row("manifests", format!("{:.1} /s", rates.manifest_per_second), count(Kind::Playlist), false),
-        row("throughput", format!("{}bit/s", scaled(rates.bytes_per_second * 8.0)), String::new(), false),
-        row(
-            "body bytes",
-            bytes,
-            format!("received {}", received.unwrap_or_else(|| ABSENT.to_owned())),
-            false,
-        ),
-    ];
+    let per_second = |rate: f64| format!("{rate:.1}/s");
+    let load = figures(
+        &[
+            ("segments", per_second(rates.segment_per_second), false),
+            ("manifests", per_second(rates.manifest_per_second), false),
+            ("throughput", bit_rate(rates.bytes_per_second * 8.0), false),
+            ("body", bytes(snapshot.bytes.total()), false),
+        ],
+        theme,
+    );
     let if_measured = |text: String| if snapshot.has_playback() { text } else { ABSENT.to_owned() };
-    let slow = if_measured(format!("{} below {SLOW}", playback.below_realtime));
-    let now = playback.stalled_now;
-    let health = vec![
-        Line::styled("playback", theme.heading()),
-        row("speed", decimal(playback.average_speed, 2), slow, playback.below_realtime > 0),
-        row(
-            "stalled now",
-            if_measured(now.to_string()),
-            if_measured(format!("{} in total", lifetimes.stalled)),
-            now > 0,
+    let stalled = if_measured(format!("{} now, {} in total", playback.stalled_now, lifetimes.stalled));
+    let mut pairs = vec![
+        (
+            "speed",
+            decimal(playback.average_speed, 2),
+            playback.average_speed.is_some_and(|speed| speed < SLOW),
         ),
-        match snapshot.quality.as_ref().and_then(|quality| quality.bitrate_played) {
-            // What players report shows more.
-            Some(bits) => row("bitrate", format!("{}bit/s", scaled(bits)), behind(snapshot), false),
-            None => row(
-                "drift s",
-                decimal(playback.average_drift_seconds, 1),
-                format!("max {}", decimal(playback.max_drift_seconds, 1)),
-                playback.high_drift > 0,
-            ),
-        },
-        row(
-            "restarts",
-            lifetimes.restarts.to_string(),
-            format!("{} failed", lifetimes.given_up),
-            lifetimes.restarts + lifetimes.given_up > 0,
-        ),
+        ("stalled", stalled, playback.stalled_now > 0),
     ];
-    frame.render_widget(Paragraph::new(load), left);
-    frame.render_widget(Paragraph::new(health), right);
+    match snapshot.quality.as_ref().and_then(|quality| quality.bitrate_played) {
+        // What players report shows more.
+        Some(bits) => {
+            pairs.push(("bitrate", bit_rate(bits), false));
+            let behind = snapshot.latency[Timing::LatencyByEdge];
+            pairs.extend(behind.map(|q| ("latency", format!("{:.1} s", q.p50), false)));
+        }
+        None => {
+            let drift = format!("{} s", decimal(playback.max_drift_seconds, 1));
+            pairs.push(("max drift", if_measured(drift), playback.high_drift > 0));
+        }
+    }
+    pairs.push(("restarts", lifetimes.restarts.to_string(), lifetimes.restarts > 0));
+    pairs.push(("given up", lifetimes.given_up.to_string(), lifetimes.given_up > 0));
+    vec![load, figures(&pairs, theme)]
 }
 
-/// Live latency, for people.
-fn behind(snapshot: &Snapshot) -> String {
-    let latency = snapshot.latency[Timing::LatencyByEdge];
-    latency.map_or_else(String::new, |q| format!("live latency {:.1} s", q.p50))
+/// Percentiles of the last seconds.
+fn recent_lines(windows: &Windows, theme: Theme) -> Vec<Line<'static>> {
+    let (ttfb, total, seconds) = windows.recent(NOW);
+    let title = format!("last {seconds:.0} s, ms");
+    let head = format!("{title:<18} {:>9} {:>9} {:>9} {:>9}", "count", "p50", "p95", "p99");
+    let row = |name: &str, times: &Counts| {
+        let value = |quantile: f64| times.quantile(quantile).map_or_else(|| ABSENT.to_owned(), milliseconds);
+        Line::from(vec![
+            Span::styled(format!("{name:<18} "), theme.label()),
+            Span::raw(format!(
+                "{:>9} {:>9} {:>9} {:>9}",
+                count(times.count()),
+                value(0.5),
+                value(0.95),
+                value(0.99)
+            )),
+        ])
+    };
+    vec![Line::styled(head, theme.heading()), row("segment ttfb", &ttfb), row("segment total", &total)]
 }
 
 /// Returns the errors on one line.
@@ -146,7 +294,7 @@ pub(crate) fn error_line(snapshot: &Snapshot, theme: Theme) -> Line<'static> {
     let responses =
         |from: u16| -> u64 { snapshot.http_status.range(from..from + 100).map(|(_, count)| count).sum() };
     let errors = &snapshot.errors;
-    let pair = |label: &'static str, count: u64| (label, count.to_string(), count > 0);
+    let pair = |label: &'static str, number: u64| (label, count(number), number > 0);
     let all = all_errors(snapshot);
     let mut line = figures(
         &[
@@ -158,21 +306,13 @@ pub(crate) fn error_line(snapshot: &Snapshot, theme: Theme) -> Line<'static> {
         ],
         theme,
     );
-    let total = format!("{all} ({})  ", percent(errors.rate, 2));
+    let total = format!("{} ({})  ", count(all), percent(errors.rate, 2));
     line.spans.insert(0, Span::styled(total, theme.bad_if(all > 0)));
     line.spans.insert(0, Span::styled("errors ", theme.heading()));
     line
 }
 
-fn draw_latencies(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Theme) {
-    let [_, area] = Layout::vertical([Constraint::Length(1), Constraint::Min(0)]).areas(area);
-    let wanted = ["manifest ttfb", "segment ttfb", "segment total", "startup"];
-    let rows: Vec<_> =
-        latency::rows(snapshot).into_iter().filter(|(name, _)| wanted.contains(&name.as_str())).collect();
-    latency::draw_table(frame, area, &rows, theme);
-}
-
-fn condition_lines(snapshot: &Snapshot, theme: Theme) -> Vec<Line<'static>> {
+fn condition_line(snapshot: &Snapshot, theme: Theme) -> Line<'static> {
     let generator = &snapshot.generator;
     let source = match snapshot.sources.requests {
         Source::Probe => "probe",
@@ -181,38 +321,21 @@ fn condition_lines(snapshot: &Snapshot, theme: Theme) -> Vec<Line<'static>> {
     };
     let cpu = |percent: Option<f64>| format!("{} %", decimal(percent, 1));
     let waiting = generator.waits.of_viewers();
-    vec![
-        Line::default(),
-        figures(
-            &[
-                ("source", source.to_owned(), snapshot.sources.requests == Source::Log),
-                ("cpu", cpu(generator.cpu_percent), false),
-                ("own", cpu(generator.own_cpu_percent), false),
-                (
-                    "waiting",
-                    cpu(waiting.map(|share| share * 100.0)),
-                    waiting.is_some_and(|share| share > 0.05),
-                ),
-                ("timers late", format!("{} ms", milliseconds(generator.max_lag_ms / 1e3)), false),
-                ("lost", generator.events_lost.to_string(), generator.events_lost > 0),
-            ],
-            theme,
-        ),
-    ]
+    figures(
+        &[
+            ("source", source.to_owned(), snapshot.sources.requests == Source::Log),
+            ("cpu", cpu(generator.cpu_percent), false),
+            ("own", cpu(generator.own_cpu_percent), false),
+            ("waiting", cpu(waiting.map(|share| share * 100.0)), waiting.is_some_and(|share| share > 0.05)),
+            ("timers late", format!("{} ms", milliseconds(generator.max_lag_ms / 1e3)), false),
+            ("lost", generator.events_lost.to_string(), generator.events_lost > 0),
+        ],
+        theme,
+    )
 }
 
 /// A curve: its name with a unit, and its value at a point.
 pub(crate) type Curve = (&'static str, fn(&Point) -> Option<f64>);
-
-fn draw_charts(frame: &mut Frame<'_>, area: Rect, history: &History, theme: Theme) {
-    let curves: [Curve; 4] = [
-        ("playing", |point| Some(point.playing)),
-        ("segments/s", |point| Some(point.segments)),
-        ("bit/s", |point| Some(point.bits)),
-        ("errors/s", |point| Some(point.errors)),
-    ];
-    draw_curves(frame, area, &curves, history, theme);
-}
 
 /// Draws curves below each other.
 pub(crate) fn draw_curves(
@@ -264,6 +387,6 @@ fn draw_curve(
     // A sparkline takes whole numbers; a thousandth is finer than a cell can show.
     let whole = |value: f64| (value * 1000.0) as u64;
     let data: Vec<Option<u64>> = recent.iter().map(|value| value.map(whole)).collect();
-    let line = Sparkline::default().data(data).max(whole(most).max(1)).style(theme.good());
+    let line = Sparkline::default().data(data).max(whole(most).max(1)).style(theme.plain());
     frame.render_widget(line, chart);
 }

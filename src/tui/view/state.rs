@@ -7,8 +7,10 @@ use std::sync::Arc;
 use hls_swarm_model::command::Command;
 use hls_swarm_model::exchange::Kind;
 use hls_swarm_model::snapshot::{Snapshot, Timing};
+use hls_swarm_model::verdict::threshold::Threshold;
 
 use super::viewers::{Sort, order};
+use super::windows::Windows;
 use crate::tui::input::Key;
 
 /// Rows that Page Up and Page Down move by.
@@ -92,6 +94,8 @@ pub struct Figures {
     pub snapshot: Option<Arc<Snapshot>>,
     /// Figures over time.
     pub history: History,
+    /// What happened in each window of time.
+    pub windows: Windows,
     /// The program's last log lines, oldest first.
     pub log: Vec<Arc<str>>,
 }
@@ -113,12 +117,15 @@ pub struct State {
     pub log_back: usize,
     /// Whether the run is being stopped.
     pub stopping: bool,
+    /// The thresholds of the run.
+    pub thresholds: Vec<Threshold>,
 }
 
 impl State {
     /// Replaces the newest snapshot.
     pub fn update(&mut self, snapshot: Arc<Snapshot>) {
         self.now.history.add(&snapshot);
+        self.now.windows.add(&snapshot);
         self.now.snapshot = Some(snapshot);
     }
 

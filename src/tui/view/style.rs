@@ -33,6 +33,29 @@ impl Theme {
         self.tint(Color::Green)
     }
 
+    /// Returns the style of what is neither good nor bad.
+    #[must_use]
+    pub const fn plain(self) -> Style {
+        Style::new()
+    }
+
+    /// Returns the style of what is doubtful: slow, but not failed.
+    #[must_use]
+    pub fn doubtful(self) -> Style {
+        self.tint(Color::Yellow)
+    }
+
+    /// Returns the states of viewers in the order of a stack: name, glyph, and style.
+    #[must_use]
+    pub fn states(self) -> [(&'static str, char, Style); 4] {
+        [
+            ("playing", '█', self.good()),
+            ("stalled", '▒', self.bad_if(true)),
+            ("starting", '░', self.plain()),
+            ("waiting", '·', self.label()),
+        ]
+    }
+
     /// Returns the style of a figure, which is highlighted if it is bad.
     #[must_use]
     pub fn bad_if(self, bad: bool) -> Style {
@@ -45,11 +68,11 @@ impl Theme {
         if self.color { Style::new().fg(Color::DarkGray) } else { Style::new() }
     }
 
-    /// Returns the style of the curve with this index.
+    /// Returns the style of the curve with this index. Green, yellow, and red are left to states.
     #[must_use]
     pub fn line(self, index: usize) -> Style {
-        let colors = [Color::Green, Color::Yellow, Color::Magenta];
-        self.tint(colors.get(index % colors.len()).copied().unwrap_or(Color::Green))
+        let colors = [Color::Cyan, Color::Magenta, Color::Blue];
+        self.tint(colors.get(index % colors.len()).copied().unwrap_or(Color::Cyan))
     }
 }
 

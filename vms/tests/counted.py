@@ -6,8 +6,10 @@ def counted():
     assert report["source"]["requests"] == "probe", report["source"]
     for kind, logged in answered(agent).items():
         said = report["requests"][kind]
-        # At the stop, requests in flight are only in the report, and those that viewers still send only in the log.
-        least, most = said - report["in_flight_at_stop"], said + report["requests_after_end"]
+        # At the stop, requests in flight are only in the report. Those that viewers still send are only in the log; the
+        # report counts them apart, but for the last one of a viewer that ends with it.
+        late = report["requests_after_end"] + report["target_clients"]
+        least, most = said - report["in_flight_at_stop"], said + late
         assert least <= logged <= most, (kind, said, logged, least, most)
 
     for machine, unit in ((client, "hls-swarm-lab"), (origin, "hls-origin-main")):

@@ -25,6 +25,7 @@ pub(crate) fn run(plan: &Plan, ready: &Ready, seed: u64) -> Run {
         ffmpeg: ready.engine.ffmpeg_version().map(str::to_owned),
         player: ready.engine.player_command().map(str::to_owned),
         seed: Some(seed),
+        setup: None,
         began_unix: began.as_secs(),
         per_viewer_metrics: plan.results.per_viewer_metrics,
     }
@@ -91,6 +92,7 @@ pub(crate) fn stats(plan: &Plan, ready: &Ready, expectation: Expectation) -> Sta
     let stats = Stats::new(expectation)
         .playing_by(playback_rules(plan, ready))
         .watching(plan.watch.window, plan.watch.segments_kept, plan.watch.sizes_counted())
+        .with_timeline(longest_segment(ready), &plan.thresholds)
         .with_stages(stages(plan), stream_names(plan), plan.thresholds.clone())
         .with_abort_thresholds(&plan.thresholds, plan.abort_after);
     let stats = if ready.engine.ffmpeg_version().is_some() { stats } else { stats.without_ffmpeg_log() };

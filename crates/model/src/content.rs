@@ -108,6 +108,13 @@ impl fmt::Display for Defect {
 }
 
 impl Exchange {
+    /// The time when it ended, as far as it is known, `CLOCK_MONOTONIC` nanoseconds.
+    #[must_use]
+    pub fn ended_ns(&self) -> u64 {
+        let body = self.download_ns.or(self.idle_ns).unwrap_or(0);
+        self.started_ns.saturating_add(self.first_byte_ns.unwrap_or(0)).saturating_add(body)
+    }
+
     /// The requested segment, if it arrived whole and without a defect.
     #[must_use]
     pub fn whole_segment(&self) -> Option<SegmentId> {

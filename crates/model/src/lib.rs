@@ -20,4 +20,5 @@ pub mod seen;
 pub mod series;
 pub mod snapshot;
 pub mod stats;
+pub mod timeline;
 pub mod verdict;

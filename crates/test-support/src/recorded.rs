@@ -28,6 +28,7 @@ pub fn run() -> Run {
         player: None,
         seed: Some(7),
         began_unix: 1_795_244_947,
+        setup: None,
         per_viewer_metrics: true,
     }
 }

@@ -48,10 +48,15 @@ pub fn merge(parts: &[(String, Report)]) -> Result<Report, Failure> {
     let reports: Vec<&Report> = parts.iter().map(|(_, report)| report).collect();
     let began = reports.iter().map(|report| report.run.began_unix).min().unwrap_or(0);
     let mut snapshot = since(began, first);
-    let mut recording =
-        Recording { histograms: first.recording.histograms.clone(), series: series(&reports, began) };
+    let timeline = |report: &Report| report.recording.timeline.later(report.run.began_unix - began);
+    let mut recording = Recording {
+        histograms: first.recording.histograms.clone(),
+        series: series(&reports, began),
+        timeline: timeline(first),
+    };
     for (_, report) in others {
         snapshot.merge(&since(began, report));
+        recording.timeline.merge(&timeline(report));
         Merge::merge(&mut recording.histograms, &report.recording.histograms);
     }
     snapshot.peak_clients = peak(&reports);
@@ -148,6 +153,7 @@ fn run(reports: &[&Report], began_unix: u64) -> Run {
         player: distinct_some(reports, |report| report.run.player.as_deref()),
         seed: first.seed.filter(|_| same_seed),
         began_unix,
+        setup: None,
         per_viewer_metrics: false,
     }
 }

@@ -19,6 +19,7 @@ use super::run::Run;
 use super::series::Series;
 use super::snapshot::{PlaybackSource, Snapshot, Timing};
 use super::stats::distribution::Distribution;
+use super::timeline::Timeline;
 use super::verdict::Verdict;
 use super::verdict::threshold::{Statistic, Timings};
 
@@ -30,6 +31,9 @@ pub const SCHEMA: u64 = 1;
 pub struct Recording {
     /// The run over time.
     pub series: Series,
+    /// The run as it is drawn.
+    #[serde(default)]
+    pub timeline: Timeline,
     /// Whole distributions by name (`segment.ttfb`). Empty ones are absent.
     pub histograms: BTreeMap<String, Distribution>,
 }
@@ -99,11 +103,14 @@ fn leave_out_stalls(document: &mut Value) {
     if let Some(viewers) = document.get_mut("viewers") {
         remove(viewers, &["stalled", "stalled_viewers"]);
     }
-    let figures = ["stalled", "stalls", "stalled_seconds", "longest_stall_seconds"];
-    for list in ["/stages", "/series/points"] {
+    let figures = ["stalled", "stalls", "stalled_seconds", "longest_stall_seconds", "viewed_seconds"];
+    for list in ["/stages", "/series/points", "/timeline/windows"] {
         rows(document, list).for_each(|row| remove(row, &figures));
     }
     of_viewers(document).for_each(|row| remove(row, &figures));
+    rows(document, "/timeline/windows")
+        .filter_map(|window| window.get_mut("viewers"))
+        .for_each(|viewers| remove(viewers, &["stalled"]));
 }
 
 /// Removes figures that were not measured, because only the socket probe provides them.

@@ -175,10 +175,16 @@ pub(super) fn report(from: u64) -> Report {
             player: Some("3".into()),
             seed: Some(numbers.next()),
             began_unix: 1_000,
+            setup: None,
             per_viewer_metrics: false,
         },
         snapshot,
-        recording: Recording { series: invented(&mut numbers), histograms: BTreeMap::new() },
+        recording: Recording {
+            series: invented(&mut numbers),
+            // Its windows have tests of their own.
+            timeline: Timeline { lanes_of: numbers.next(), ..Timeline::default() },
+            histograms: BTreeMap::new(),
+        },
     };
     report.recording.series.step_seconds = 1;
     for (second, point) in (0..).zip(&mut report.recording.series.points) {
@@ -315,6 +321,7 @@ const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/variants/measured_bits_per_second", Rule::Derived),
     ("/variants/peak_bits_per_second", Rule::Larger),
     ("/series/step_seconds", Rule::Same),
+    ("/timeline/window_seconds", Rule::Same),
     ("/series/points/second", Rule::Same),
     ("/series/points/latency", Rule::Larger),
     ("/series/points/cpu_percent", Rule::Larger),

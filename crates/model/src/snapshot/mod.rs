@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::verdict::Criterion;
 use crate::merge::{self, Merge, larger};
 use crate::metric::counters::Counters;
+use crate::timeline::Timeline;
 
 use requests::{by_status, with_total};
 
@@ -143,6 +144,10 @@ pub struct Snapshot {
     /// criteria.
     #[serde(skip)]
     pub aborted_by: Option<Criterion>,
+    /// The run as it is drawn, up to this moment: the live page and the dashboard take their windows from here. That of
+    /// a finished run is in [`crate::report::Recording`].
+    #[serde(skip)]
+    pub timeline: Timeline,
     /// One row per viewer; of many viewers those of the worst ones and of a sample.
     #[serde(rename = "per_viewer")]
     pub viewers: Vec<ViewerRow>,
@@ -292,6 +297,7 @@ impl Merge for Snapshot {
             variants,
             manual_changes,
             aborted_by: _,
+            timeline: _,
             viewers,
             other_viewers,
         } = other;

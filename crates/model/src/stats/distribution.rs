@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::merge::Merge;
 use crate::snapshot::{Buckets, Quantiles};
+use crate::timeline::buckets::LogBuckets;
 use crate::verdict::threshold::Statistic;
 
 /// Three significant digits: a percentile is off by a thousandth at most.
@@ -111,6 +112,17 @@ impl Distribution {
     pub fn standard_error(&self) -> Option<f64> {
         let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty())?;
         Some(histogram.stdev() / 1e6 / (histogram.len() as f64).sqrt())
+    }
+
+    /// The durations in the buckets of timelines.
+    #[must_use]
+    pub(crate) fn log_buckets(&self) -> LogBuckets {
+        let mut buckets = LogBuckets::default();
+        for value in self.histogram.iter().flat_map(Histogram::iter_recorded) {
+            let micros = value.value_iterated_to().min(self.max_us);
+            buckets.add_many(LogBuckets::bucket(micros as f64 / 1e6), value.count_at_value().into());
+        }
+        buckets
     }
 
     /// Whether nothing was added.

@@ -16,6 +16,7 @@ pub mod series;
 pub(crate) mod stages;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod timeline;
 pub(crate) mod variants;
 pub(crate) mod viewers;
 pub(crate) mod window;
@@ -33,6 +34,7 @@ use crate::snapshot::{
 };
 use crate::stats::stages::Manual;
 use crate::stats::window::SlidingWindow;
+use crate::timeline::{SlowLimit, Timeline};
 use crate::verdict::threshold::Threshold;
 
 use attempts::Attempts;
@@ -44,6 +46,7 @@ use playback::PlaybackRules;
 use rates::Recent;
 use retransmits::Retransmits;
 use series::{History, Totals};
+use timeline::{Sums, TimelineLog};
 use variants::Variants;
 use viewers::Viewers;
 
@@ -99,6 +102,7 @@ pub struct Stats {
     recent: Recent,
     condition: Condition,
     history: History,
+    timeline: TimelineLog,
     origin_stats: OriginStats,
     parts: Parts,
     variants: Variants,
@@ -129,6 +133,7 @@ impl Stats {
             recent: Recent::default(),
             condition: Condition::default(),
             history: History::default(),
+            timeline: TimelineLog::default(),
             origin_stats: OriginStats::new(ORIGIN_WINDOW_NS, SEGMENTS_KEPT, true),
             parts: Parts::new(expectation.timeout_ns, Vec::new(), WeightedSet::one(String::new())),
             variants: Variants::new(expectation.timeout_ns),
@@ -155,6 +160,14 @@ impl Stats {
         Self { origin_stats: OriginStats::new(window_ns, segments_kept, sizes_counted), ..self }
     }
 
+    /// Sets the target duration of the stream, seconds, which is the length of the windows of the timeline, and the
+    /// thresholds, of which one defines which segments are slow.
+    #[must_use]
+    pub fn with_timeline(self, target_seconds: f64, thresholds: &[Threshold]) -> Self {
+        let slow = thresholds.iter().find_map(SlowLimit::of);
+        Self { timeline: TimelineLog::new(target_seconds, slow), ..self }
+    }
+
     /// Sets that no FFmpeg is among the viewers, whose log would report events.
     #[must_use]
     pub fn without_ffmpeg_log(self) -> Self {
@@ -179,7 +192,13 @@ impl Stats {
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Batch(events) => events.into_iter().for_each(|event| self.apply(event)),
-            Event::Started { viewer, generation, at_ns } => self.viewers.started(viewer, generation, at_ns),
+            Event::Started { viewer, generation, at_ns } => {
+                let restarts = self.viewers.lifetimes.restarts;
+                self.viewers.started(viewer, generation, at_ns);
+                if self.viewers.lifetimes.restarts > restarts {
+                    self.timeline.restarted(viewer, self.second(at_ns));
+                }
+            }
             Event::Renditions { viewer, count } => self.viewers.expects(viewer, count.into()),
             Event::ReadsMedia { viewer } => self.viewers.reads(viewer),
             Event::Ended { viewer, class, ending, killed, reason, uptime_seconds } => {
@@ -213,6 +232,8 @@ impl Stats {
                     self.history.segment(nanos);
                 }
                 let startup = self.viewers.exchange(&exchange, self.closed.is_none());
+                let tracks = self.viewers.tracks(exchange.viewer);
+                self.timeline.exchange(&exchange, attempt, self.second(exchange.ended_ns()), tracks);
                 if let Some(sliding_window) = &mut self.sliding_window {
                     sliding_window.exchange(&exchange);
                 }
@@ -221,6 +242,12 @@ impl Stats {
             }
             Event::CutShort { viewer, kind, counted_bytes, arrived_bytes } => {
                 let missing = counted_bytes.saturating_sub(arrived_bytes.unwrap_or(0));
+                self.timeline.cut_short(
+                    viewer,
+                    missing,
+                    arrived_bytes.is_some(),
+                    self.second(self.ticked_ns),
+                );
                 self.exchanges.cut_short(kind, counted_bytes, arrived_bytes);
                 self.parts.cut_short(viewer, kind, counted_bytes, arrived_bytes);
                 self.viewers.cut_short(viewer, kind, missing);
@@ -251,6 +278,7 @@ impl Stats {
                     let timed_out = timed_out || given_up_after_ns.is_some();
                     let is_repeat = self.attempts.connect_failed(viewer);
                     self.parts.connect_failed(viewer, timed_out, is_repeat);
+                    self.timeline.connect_failed(viewer, &reason, timed_out, self.second(self.ticked_ns));
                     self.exchanges.connect_failed(reason, timed_out, is_repeat);
                 }
             }
@@ -258,7 +286,9 @@ impl Stats {
                 self.counters.add(Counter::ForbiddenConnections, 1);
                 let is_repeat = self.attempts.connect_failed(viewer);
                 self.parts.connect_failed(viewer, false, is_repeat);
-                self.exchanges.connect_failed(by.reason(&host), false, is_repeat);
+                let reason = by.reason(&host);
+                self.timeline.connect_failed(viewer, &reason, false, self.second(self.ticked_ns));
+                self.exchanges.connect_failed(reason, false, is_repeat);
             }
             Event::Received { viewer, bytes, tls } => {
                 self.exchanges.received(bytes, tls);
@@ -280,6 +310,7 @@ impl Stats {
                 self.viewers.settle_all();
                 self.stage_ends(at_ns);
                 self.history.close(self.elapsed(at_ns), self.totals());
+                self.timeline.close(self.second(at_ns));
                 self.closed = Some((at_ns, self.viewers.playback(), self.viewers.playing()));
             }
             Event::Origin { at_ns, scraped } => {
@@ -327,6 +358,12 @@ impl Stats {
             self.played(None);
             self.due += step * due as f64;
             self.played += step * played as f64;
+            let sums = Sums {
+                playback_time: self.viewers.playback_time,
+                stalls: self.viewers.stalls_begun(),
+                quality: self.viewers.quality.over_time(),
+            };
+            self.timeline.pass(elapsed, self.viewers.states(), sums);
             self.update_window(at_ns);
         }
     }
@@ -369,11 +406,22 @@ impl Stats {
             .chain(self.variants.histograms());
         Recording {
             series: self.history.series(self.totals()),
+            timeline: self.timeline(),
             histograms: named
                 .filter(|(_, times)| !times.is_empty())
                 .map(|(name, times)| (name, times.clone()))
                 .collect(),
         }
+    }
+
+    /// The run as it is drawn.
+    fn timeline(&self) -> Timeline {
+        self.timeline.timeline(self.is_played().then_some(&self.viewers.startup))
+    }
+
+    /// A moment, in seconds since the run began.
+    const fn second(&self, at_ns: u64) -> f64 {
+        at_ns.saturating_sub(self.expectation.began_ns) as f64 / 1e9
     }
 
     fn elapsed(&self, at_ns: u64) -> f64 {
@@ -407,6 +455,7 @@ impl Stats {
             streams: self.stream_rows(),
             variants: self.variants.rows(self.closed.map_or(at_ns, |(closed, ..)| closed.min(at_ns))),
             aborted_by: self.aborted_by(),
+            timeline: self.timeline(),
             ..self.whole(at_ns)
         }
     }
@@ -502,6 +551,7 @@ impl Stats {
             variants: Vec::new(),
             manual_changes: self.manual_change_summary(),
             aborted_by: None,
+            timeline: Timeline::default(),
             viewers: Vec::new(),
             other_viewers: None,
         }

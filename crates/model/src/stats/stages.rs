@@ -7,6 +7,7 @@ use super::exchanges::Exchanges;
 use super::parts::{Counted, Parts, StagePlan, judged};
 use crate::command::Command;
 use crate::snapshot::{Lifetimes, ManualChange, ManualChanges, Snapshot, StageRow, StreamRow, Timing};
+use crate::timeline::MarkKind;
 use crate::verdict::criteria::stage_criteria;
 use crate::verdict::threshold::{Statistic, Threshold, Timings};
 
@@ -66,7 +67,14 @@ impl Stats {
     pub(crate) fn stage(&mut self, place: usize, at_ns: u64) {
         self.settle(at_ns);
         self.stage_ends(at_ns);
+        self.mark_stage(place, at_ns);
         self.parts.begin(place, self.counted(at_ns));
+    }
+
+    fn mark_stage(&mut self, place: usize, at_ns: u64) {
+        let StagePlan { name, from, clients, .. } = self.parts.plan(place);
+        let row = StageRow { name, from: from.into(), clients: clients.into(), ..StageRow::default() };
+        self.timeline.mark(MarkKind::Stage, self.second(at_ns), row.title());
     }
 
     /// Begins a stage that was not planned before, and ends the one before; `None` only ends it.
@@ -75,6 +83,7 @@ impl Stats {
         self.stage_ends(at_ns);
         if let Some(level) = level {
             let place = self.parts.plan_another(level);
+            self.mark_stage(place, at_ns);
             self.parts.begin(place, self.counted(at_ns));
         }
     }
@@ -150,6 +159,7 @@ impl Stats {
                 }
             },
         };
+        self.timeline.mark(MarkKind::Change, second, change.clone());
         let summary = &mut self.manual.summary;
         summary.paused = self.manual.paused_at.is_some();
         summary.changes += 1;

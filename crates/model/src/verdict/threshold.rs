@@ -58,6 +58,21 @@ impl Threshold {
         &self.figure.metric.id
     }
 
+    /// The statistic that is compared.
+    #[must_use]
+    pub const fn statistic(&self) -> Statistic {
+        self.figure.statistic
+    }
+
+    /// The limit of a threshold that large values exceed, in the metric's unit; `None` of others.
+    #[must_use]
+    pub const fn upper_limit(&self) -> Option<f64> {
+        match self.operator {
+            Operator::Less | Operator::LessOrEqual => Some(self.limit),
+            Operator::Greater | Operator::GreaterOrEqual | Operator::Equal => None,
+        }
+    }
+
     /// The reader of its metric.
     pub(super) const fn read(&self) -> metric::Read {
         self.figure.metric.read

@@ -240,6 +240,15 @@ impl ViewerPlayback {
         self.reported().is_some()
     }
 
+    /// The number of playlists that it plays together; `None` where its player reports what it sees, or no playlist was
+    /// seen.
+    pub(crate) fn tracks(&self) -> Option<usize> {
+        match &self.source {
+            Source::Reported(_) => None,
+            Source::Arrivals(arrivals) => Some(arrivals.tracks.len()).filter(|tracks| *tracks > 0),
+        }
+    }
+
     /// Whether a stall is under way that does not count before it has ended.
     pub(crate) fn is_unended(&self) -> bool {
         self.reported().is_some_and(Reported::is_unended)

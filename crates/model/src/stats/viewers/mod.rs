@@ -401,6 +401,17 @@ impl Viewers {
         (due, playing)
     }
 
+    /// The viewers that are expected now, by number, with their states.
+    pub(crate) fn states(&self) -> impl Iterator<Item = (u32, ViewerState)> + '_ {
+        let expected = self.rows.iter().filter(|(_, viewer)| viewer.arrived_ns.is_some() && !viewer.left);
+        expected.map(|(number, viewer)| (*number, viewer.row.state))
+    }
+
+    /// The number of playlists that a viewer plays together, if that is known from what it read.
+    pub(crate) fn tracks(&self, number: u32) -> Option<usize> {
+        self.rows.get(&number)?.playback.as_ref()?.tracks()
+    }
+
     /// Segments that playback jumped over since the last call.
     pub(crate) fn take_skipped(&mut self) -> Counters {
         std::mem::take(&mut self.skipped)

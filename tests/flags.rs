@@ -72,6 +72,9 @@ const VALUES: &[(&str, &str)] = &[
     ("abort-after", "30s"),
     ("metrics", "127.0.0.1:0"),
     ("report", "run.json"),
+    ("title", "An evening"),
+    ("notes", "With the new cache"),
+    ("live-page", "10.0.0.0/8"),
     ("exchange-log", "log.ndjson"),
     ("otlp", "http://127.0.0.1:4318"),
     ("openmetrics", "run.om"),
@@ -88,7 +91,8 @@ const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session"
 const ALWAYS: &str = "profile scenario dry-run check print-cmd yes seed stream timeout target-duration insecure resolve \
     find-limit source-ip bandwidth-cap engine player preset header-hosts viewer-memory viewer-env viewer-user \
     collector-token-file max-restarts skip-preflight allow-host error-storm \
-    origin-metrics nginx-metrics segment-sizes-url threshold metrics report exchange-log otlp openmetrics collector tui \
+    origin-metrics nginx-metrics segment-sizes-url threshold metrics report title notes exchange-log otlp openmetrics \
+    collector tui \
     log-format verbose";
 
 /// Every flag that is on or off.

@@ -1,7 +1,9 @@
 //! The Prometheus endpoint of a real run: its metrics are well-formed, complete, and equal to those in
 //! the report.
 
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
@@ -240,7 +242,7 @@ fn other_paths_and_methods_are_refused() {
         (status("GET", "/metrics"), status("HEAD", "/metrics"), status("GET", "/health")),
         (200, 200, 200)
     );
-    assert_eq!((status("GET", "/"), status("GET", "/metrics/x")), (404, 404));
+    assert_eq!((status("GET", "/"), status("HEAD", "/"), status("GET", "/metrics/x")), (421, 421, 404));
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let refused: Answer = ask(port, method, "/metrics").unwrap();
         assert_eq!((refused.status, refused.header("allow")), (405, Some("GET, HEAD")), "{method}");
@@ -268,4 +270,81 @@ fn a_scraper_that_hangs_delays_nothing() {
     let outcome = running.end();
     assert!(outcome.elapsed < Duration::from_secs(6), "{:?}", outcome.elapsed);
     drop(silent);
+}
+
+/// What the server sends to this request within two seconds.
+fn answered(port: u16, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let (began, mut all, mut buffer) = (Instant::now(), Vec::new(), [0; 65_536]);
+    while began.elapsed() < Duration::from_secs(4) {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => all.extend_from_slice(&buffer[..read]),
+            Err(_) => {}
+        }
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+#[test]
+fn the_live_page_follows_the_run_and_is_for_this_host() {
+    let server = hls_swarm_test_support::stream::endless();
+    let fake = FakeFfmpeg::playing("play 1000");
+    let (path, url) = (fake.path(), server.url("/live.m3u8"));
+    let what = ["--clients", "1", "--title", "An evening", "--ffmpeg", &path, &url];
+    let running = Swarm::new(&[&METRICS_FLAG[..], &what].concat()).start();
+    let port = port(&running);
+    let page = eventually("a page", Duration::from_secs(20), || {
+        let page = answered(port, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        page.contains("<figure").then_some(page)
+    });
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page:.200}");
+    for expected in
+        ["frame-ancestors 'none'", "cache-control: no-store", "x-frame-options: DENY", "<h1>An evening</h1>"]
+    {
+        assert!(page.contains(expected), "{expected}");
+    }
+    let events = answered(port, "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+    assert!(events.contains("text/event-stream") && events.contains("event: page"), "{events:.500}");
+    assert!(events.contains("id=\"viewers\""), "{events:.500}");
+    // A name could be that of someone else's page, which would then read this one.
+    for path in ["/", "/events"] {
+        let refused = answered(
+            port,
+            &format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
+        );
+        assert!(refused.starts_with("HTTP/1.1 421 "), "{refused:.200}");
+    }
+    // Readers that do not read take no more than their part of the connections, and do not delay the end of the run.
+    let readers: Vec<_> = (0..12)
+        .map(|_| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_millis(500));
+    let full = answered(port, "GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    assert!(full.starts_with("HTTP/1.1 503 "), "{full:.200}");
+    assert!(!scrape(port).is_empty(), "metrics are served meanwhile");
+    running.signal(Signal::SIGTERM);
+    let outcome = running.end();
+    assert!(outcome.elapsed < Duration::from_secs(60), "{:?}", outcome.elapsed);
+    drop(readers);
+}
+
+#[test]
+fn the_live_page_can_be_turned_off() {
+    let server = hls_swarm_test_support::stream::endless();
+    let fake = FakeFfmpeg::playing("play 1000");
+    let (path, url) = (fake.path(), server.url("/live.m3u8"));
+    let what = ["--clients", "1", "--live-page", "off", "--ffmpeg", &path, &url];
+    let running = Swarm::new(&[&METRICS_FLAG[..], &what].concat()).start();
+    let port = port(&running);
+    let status = |path: &str| ask(port, "GET", path).map(|answer| answer.status).unwrap();
+    assert_eq!((status("/"), status("/events"), status("/health")), (404, 404, 200));
+    running.signal(Signal::SIGTERM);
+    running.end();
 }

@@ -455,6 +455,19 @@ pub struct ResultArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openmetrics: Option<PathBuf>,
+    /// Title of the run in reports and on the live page
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Notes about the run in reports and on the live page
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// Peers that may open the live page on the port of the metrics, besides this host: an address, a network
+    /// (10.0.0.0/8), or any; off turns it off; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub live_page: Vec<String>,
     /// Write each exchange as one line of JSON: an access log from the viewers' side
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]

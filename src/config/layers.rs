@@ -132,6 +132,7 @@ pub fn environment(args: &RunArgs) -> Result<Environment, Failure> {
             .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
             .collect(),
         session_file: session_file.transpose()?,
+        command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
         ..Environment::default()
     })
 }

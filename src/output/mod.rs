@@ -2,6 +2,7 @@
 
 pub mod comparison;
 pub mod csv;
+pub mod drawings;
 pub mod escape;
 pub mod exchange_log;
 pub mod figures;
@@ -10,6 +11,7 @@ pub mod generator;
 pub mod html;
 pub mod insight;
 pub mod junit;
+pub mod live_page;
 pub mod load;
 pub mod markdown;
 pub mod metrics_server;

@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime};
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::fetch::without_secrets;
-use hls_swarm_model::run::Run;
+use hls_swarm_model::run::{Run, Setup};
 use hls_swarm_model::snapshot::{PlaybackSource, Sources};
 use hls_swarm_model::stats::playback::PlaybackRules;
 use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
 use hls_swarm_model::verdict::absent::Absent;
 use hls_swarm_os::clock::now_ns;
+use hls_swarm_os::{machine, secrets};
 
 use crate::config::plan::Plan;
 use crate::preflight::Ready;
@@ -25,7 +26,14 @@ pub(crate) fn run(plan: &Plan, ready: &Ready, seed: u64) -> Run {
         ffmpeg: ready.engine.ffmpeg_version().map(str::to_owned),
         player: ready.engine.player_command().map(str::to_owned),
         seed: Some(seed),
-        setup: None,
+        setup: Some(Setup {
+            command_line: secrets::redact(&plan.results.setup.command_line).into_owned(),
+            host: machine::name(),
+            kernel: machine::kernel(),
+            processors: std::thread::available_parallelism().map_or(1, |count| count.get() as u64),
+            memory_bytes: machine::total_memory(),
+            ..plan.results.setup.clone()
+        }),
         began_unix: began.as_secs(),
         per_viewer_metrics: plan.results.per_viewer_metrics,
     }

@@ -27,6 +27,7 @@ use crate::fetch::Fetcher;
 use crate::generator_monitor::{self, ViewerProcesses};
 use crate::load::Shape;
 use crate::output::exchange_log::ExchangeLog;
+use crate::output::live_page::LivePage;
 use crate::output::otlp::Push;
 use crate::output::{metrics_server, openmetrics, prometheus, status};
 use crate::preflight::Ready;
@@ -85,9 +86,11 @@ pub(crate) async fn play(
     let processes = Arc::clone(&context.processes);
     tokio::spawn(generator_monitor::monitor(processes, events, shutdown.graceful.clone()));
     if let Some(listener) = ready.listener {
-        let name = name.clone();
+        let (name, live_run) = (name.clone(), name.clone());
         let render: metrics_server::Render = Arc::new(move |snapshot| prometheus::render(snapshot, &name));
-        tokio::spawn(metrics_server::serve(listener, snapshots.clone(), render, done.clone()));
+        let (audience, thresholds) = (context.plan.results.live_page.clone(), &context.plan.thresholds);
+        let live = LivePage::new(audience, live_run, thresholds, snapshots.clone(), done.clone());
+        tokio::spawn(metrics_server::serve(listener, snapshots.clone(), render, live, done.clone()));
     }
     let push = context.plan.results.otlp.clone().map(|receiver| Push::new(receiver, name.clone()));
     let pushing = push.clone().map(|push| tokio::spawn(push.run(snapshots.clone(), done.clone())));

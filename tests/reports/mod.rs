@@ -308,7 +308,9 @@ fn text_is_escaped_in_markup() {
     });
     for format in [Format::Html, Format::Xml, Format::Markdown] {
         let text = text(format, &report);
-        assert!(!text.contains("<script") && !text.contains("<!-- ]"), "{text}");
+        // A page has a script of its own.
+        let own = usize::from(format == Format::Html);
+        assert!(text.matches("<script").count() == own && !text.contains("<!-- ]"), "{text}");
         assert!(!text.contains('\u{7}'));
     }
 }
@@ -354,10 +356,10 @@ fn junit_counts_equal_the_test_cases() {
 #[test]
 fn the_page_has_no_external_resources() {
     let page = text(Format::Html, &report());
-    for word in ["<script", "<link", "<img", "<iframe", "url(", "@import", " src=", " href=", "onload"] {
+    for word in ["<script ", "<link", "<img", "<iframe", "url(", "@import", " src=", " href=", "onload"] {
         assert!(!page.contains(word), "{word}");
     }
-    assert_eq!(page.matches("<figure>").count(), 8);
+    assert_eq!(page.matches("<figure").count(), 10);
     assert!(page.contains("prefers-color-scheme: dark") && page.contains("@media print"));
 }
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 /// A response whose body is in memory.
 pub type Page = Response<Full<Bytes>>;
+
+/// What interrupts the body of a response.
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A client whose request body has not arrived after this time is disconnected.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -95,32 +98,47 @@ async fn body_within(
     }
 }
 
+/// The client of a request; each request has it among its extensions.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Cancelling this closes the connection at once, even in the middle of a response that the client does not read.
+    pub hang_up: CancellationToken,
+}
+
 /// Answers requests with `handler` until `stop`. Responses that are under way then are still sent, for a
 /// second at most.
-pub async fn serve<F>(
+pub async fn serve<F, B>(
     listener: TcpListener,
     limits: Limits,
     stop: &CancellationToken,
     handler: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
 ) where
-    F: Future<Output = Page> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let connections = accept(listener, limits.connections, stop, |stream, _| {
-        connection(stream, limits, handler.clone(), stop.clone())
+    let connections = accept(listener, limits.connections, stop, |stream, address| {
+        connection(stream, address, limits, handler.clone(), stop.clone())
     });
     connections.await.join_all().await;
 }
 
 /// Serves one connection; a failure of the client is not an error of the server.
-async fn connection<F>(
+async fn connection<F, B>(
     stream: TcpStream,
+    address: SocketAddr,
     limits: Limits,
     handler: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     stop: CancellationToken,
 ) where
-    F: Future<Output = Page> + Send + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BodyError>> + Send + 'static,
 {
-    let service = service_fn(|request| {
+    let client = Client { address, hang_up: CancellationToken::new() };
+    let hang_up = client.hang_up.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
         let page = handler(request);
         async move { Ok::<_, Infallible>(page.await) }
     });
@@ -129,6 +147,7 @@ async fn connection<F>(
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = tokio::time::timeout(limits.connection, connection.as_mut()) => {}
+        () = hang_up.cancelled() => {}
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             drop(tokio::time::timeout(GRACE, connection).await);

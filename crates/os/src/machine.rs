@@ -40,6 +40,29 @@ pub fn headroom(open_files: Option<u64>, sources: u64) -> Headroom {
     }
 }
 
+/// Returns the name of this host.
+#[must_use]
+pub fn name() -> String {
+    kernel_text("hostname")
+}
+
+/// Returns the release of the kernel.
+#[must_use]
+pub fn kernel() -> String {
+    kernel_text("osrelease")
+}
+
+fn kernel_text(name: &str) -> String {
+    let text = fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+    text.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
+/// Returns the memory of this host, bytes; `None` = unknown.
+#[must_use]
+pub fn total_memory() -> Option<u64> {
+    procfs::Meminfo::current().ok().map(|memory| memory.mem_total)
+}
+
 /// Returns whether systemd runs this program as a service: then its messages go to the journal (systemd.exec(5)).
 #[must_use]
 pub fn is_service() -> bool {

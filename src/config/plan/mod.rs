@@ -6,6 +6,7 @@ pub(crate) mod load;
 pub(crate) mod origin_metrics;
 pub(crate) mod results;
 pub(crate) mod safety;
+pub(crate) mod setup;
 pub(crate) mod stream;
 pub mod unused_options;
 
@@ -110,6 +111,8 @@ pub struct Environment {
     pub collector_token: Option<String>,
     /// The secrets that flags refer to.
     pub secrets: Secrets,
+    /// The command line.
+    pub command_line: Vec<String>,
     /// Rules of this machine and this user, with the names of their files.
     pub sites: Vec<(String, Site)>,
 }

@@ -9,8 +9,11 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::without_secrets;
 use hls_swarm_model::report::Format;
 
-use super::Environment;
+use hls_swarm_model::run::Setup;
+
+use super::{Environment, setup};
 use crate::cli::run::RunArgs;
+use crate::output::live_page::Audience;
 use crate::output::otlp::Receiver;
 
 /// The outputs of a run.
@@ -18,6 +21,10 @@ use crate::output::otlp::Receiver;
 pub struct Results {
     /// Address of the Prometheus endpoint; `None` = off.
     pub metrics: Option<SocketAddr>,
+    /// Who may open the live page.
+    pub live_page: Audience,
+    /// How the run was set up, for its reports.
+    pub setup: Setup,
     /// Whether series per viewer are exported.
     pub per_viewer_metrics: bool,
     /// Whether to show a live dashboard, if the terminal supports it.
@@ -40,6 +47,8 @@ pub struct Results {
 pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Results, Failure> {
     Ok(Results {
         metrics: metrics(&args.results.metrics)?,
+        live_page: Audience::of(&args.results.live_page)?,
+        setup: setup::of(args, &environment.command_line),
         per_viewer_metrics: args.results.prom_client_metrics,
         dashboard: args.results.tui,
         reports: Format::of_all(&args.results.reports)?,

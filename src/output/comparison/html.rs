@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use hls_swarm_model::comparison::condition::Outcome;
 
 use super::{Compared, explained};
-use crate::output::html::{document, overlaid_plots};
+use crate::output::html::{overlaid_plots, plain_document};
 
 /// Renders the comparison.
 pub(super) fn render(compared: &Compared<'_>) -> String {
@@ -22,7 +22,7 @@ pub(super) fn render(compared: &Compared<'_>) -> String {
         }
         footer { p { (Compared::rule()) } }
     };
-    document(&format!("Comparison: hls-swarm, {}", after.1.run.url), &body)
+    plain_document(&format!("Comparison: hls-swarm, {}", after.1.run.url), &html! { body { (body) } })
 }
 
 fn header(compared: &Compared<'_>) -> Markup {

@@ -1,4 +1,4 @@
-//! The plots over time. Curves are SVG and stretch with the page; labels are HTML, so that they keep their
+//! Plots of second rank, and those of comparisons. Curves are SVG and stretch with the page; labels are HTML, so that they keep their
 //! size on a phone.
 
 use std::fmt::Write;
@@ -46,50 +46,26 @@ pub(super) fn plots(report: &Report) -> Markup {
             .collect(),
     };
     let plot = |title, unit, curves| Plot { title, unit, end: last.second + series.step_seconds, curves };
-    let mut viewers = vec![
-        curve("target", "three", 1.0, |p| Some(p.target as f64)),
-        curve("playing", "one", 1.0, |p| Some(p.playing as f64)),
-    ];
-    if report.snapshot.has_playback() {
-        viewers.push(curve("stalled", "four", 1.0, |p| Some(p.stalled as f64)));
-    }
     let requests = vec![
         curve("playlists", "two", 1.0 / step, |p| Some(p.manifests as f64)),
         curve("segments", "one", 1.0 / step, |p| Some(p.segments as f64)),
     ];
-    let bytes = vec![curve("body bytes of all kinds", "one", 8e-6 / step, |p| Some(p.bytes as f64))];
-    let latency = vec![
-        curve("p99", "four", 1000.0, |p| Some(p.latency?.p99)),
-        curve("p95", "three", 1000.0, |p| Some(p.latency?.p95)),
-        curve("p50", "one", 1000.0, |p| Some(p.latency?.p50)),
-    ];
-    let errors =
-        vec![curve("failed requests and connections", "four", 1.0 / step, |p| Some(p.errors as f64))];
     let load = vec![
         curve("all processors busy", "three", 1.0, |p| p.cpu_percent),
         curve("this program, of one processor", "one", 1.0, |p| p.own_cpu_percent),
     ];
     let bitrate = vec![curve("average of the viewers", "one", 1e-6, |p| p.bitrate_played)];
-    let media = vec![
-        curve("live latency by edge", "three", 1.0, |p| p.live_latency_seconds),
-        curve("buffer length", "one", 1.0, |p| p.buffer_seconds),
-    ];
     let origin = vec![curve("all processors busy", "three", 1.0, |p| p.origin_cpu_percent)];
     let sent = vec![curve("sent by its devices", "one", 8e-6, |p| p.origin_transmit_bytes_per_second)];
     let plots = [
-        plot("Viewers", "", viewers),
-        plot("Throughput", "Mbit/s", bytes),
-        plot("Segment latency, request to last byte", "ms", latency),
-        plot("Errors", "/s", errors),
         plot("Requests", "/s", requests),
         plot("Bitrate played", "Mbit/s", bitrate),
-        plot("Live latency and buffer", "s", media),
         plot("Load generator", "%", load),
         plot("Origin", "%", origin),
         plot("Origin, network", "Mbit/s", sent),
     ];
     html! {
-        h2 { "Over time" }
+        h2 { "Requests, load generator, and origin over time" }
         div.plots {
             @for plot in plots.iter().filter(|plot| plot.curves.iter().any(|curve| !curve.points.is_empty())) {
                 (figure(plot))

@@ -3,16 +3,21 @@
 use maud::{Markup, html};
 
 use hls_swarm_model::report::Report;
+use hls_swarm_model::snapshot::Snapshot;
+use hls_swarm_model::timeline::Timeline;
+use hls_swarm_model::timeline::failures::FailureGroup;
 use hls_swarm_model::verdict::Verdict;
 
-use crate::output::figures::{bytes, count, milliseconds};
+use crate::output::drawings::wall;
+use crate::output::figures::{bytes, clock, count, milliseconds};
 use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
 use crate::output::{events, generator, load, quality};
 
 /// Largest number of reasons and of edges that a table lists.
 const MAX_ROWS: usize = 30;
 /// Columns of text, which are aligned to the left; figures are aligned to the right.
-const TEXT_COLUMNS: [&str; 3] = ["Limit", "Reason", "Observation"];
+const TEXT_COLUMNS: [&str; 7] =
+    ["Limit", "Reason", "Observation", "Failure", "When", "First object", "Event"];
 
 /// The cells of one row.
 type Row = Vec<Markup>;
@@ -84,12 +89,45 @@ pub(super) fn criteria(verdict: &Verdict) -> Markup {
     table("Criteria", &["Criterion", "", "Value", "Limit"], rows)
 }
 
-/// The parts of the load: stages, streams, variants and manual changes.
+/// Failures in groups, the largest first.
+pub(super) fn failures(timeline: &Timeline, began_unix: u64) -> Markup {
+    let span = |group: &FailureGroup| {
+        let (first, last) = (clock(group.first_second), clock(group.last_second));
+        let when = if first == last { format!("at {first}") } else { format!("{first} to {last}") };
+        format!("{when} (from {} UTC)", wall(began_unix, group.first_second))
+    };
+    let rows = timeline.failures.iter().take(MAX_ROWS).map(|group| {
+        vec![
+            prose(&group.title()),
+            figure(&count(group.viewers)),
+            prose(&span(group)),
+            prose(&group.first_name),
+        ]
+    });
+    let more = timeline.failures.len().checked_sub(MAX_ROWS).filter(|more| *more > 0);
+    let more = more.map(|more| vec![prose(&format!("… and {more} more groups"))]);
+    table("Failures", &["Failure", "Viewers", "When", "First object"], rows.chain(more))
+}
+
+/// The events that drawings mark.
+pub(super) fn marks(timeline: &Timeline, began_unix: u64) -> Markup {
+    let rows = timeline.marks.iter().map(|mark| {
+        let time = format!("{} ({} UTC)", clock(mark.second), wall(began_unix, mark.second));
+        vec![name(&time), prose(&mark.text)]
+    });
+    table("Events", &["Time", "Event"], rows)
+}
+
+/// The stages of the load.
+pub(super) fn stages(snapshot: &Snapshot) -> Markup {
+    table("Stages", &load::STAGE, load::stages(snapshot).iter().map(named_figures))
+}
+
+/// The other parts of the load: streams, variants and manual changes.
 pub(super) fn parts(Report { snapshot, .. }: &Report) -> Markup {
     let notes = [load::sessions(&snapshot.lifetimes), load::manual_changes(&snapshot.manual_changes)];
     html! {
         @for note in notes.into_iter().flatten() { p { (note) } }
-        (table("Stages", &load::STAGE, load::stages(snapshot).iter().map(named_figures)))
         (table("Streams", &load::STREAM, load::streams(snapshot).iter().map(named_figures)))
         (table("Variants and renditions", &load::VARIANT, load::variants(snapshot).iter().map(named_figures)))
         @for sentence in load::exceeded_bandwidths(snapshot) { p { (sentence) } }

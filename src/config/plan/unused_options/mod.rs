@@ -135,6 +135,10 @@ const RULES: &[(&str, Rule)] = &[
         let off = a.results.prom_client_metrics && a.results.metrics == "off";
         off.then_some(ContradictedBy("metrics", "nothing is exported"))
     }),
+    ("live_page", |a| {
+        let off = !a.results.live_page.is_empty() && a.results.metrics == "off";
+        off.then_some(ContradictedBy("metrics", "the page is on the port of the metrics"))
+    }),
     ("log_level", |a| {
         a.results.verbose.then_some(OverriddenBy("verbose", "it is the same as --log-level debug"))
     }),

@@ -79,7 +79,7 @@ fuzz-planted: rust cc ## check that fuzzing finds the bug that is planted in eac
 	@scripts/fuzz planted
 
 .PHONY: player-test
-player-test: rust cc ## record hls.js in Chromium and compare the model of a player with it (CASES="clean late missing cap still")
+player-test: rust cc ## open reports and the live page in Chromium, record hls.js, and compare the model of a player with it (CASES="clean late missing cap still")
 	@scripts/player-test $(CASES)
 
 soak: rust test-tools ## the long tests of the origin: 20 killed processes with 20 viewers, every profile for three minutes

@@ -20,7 +20,7 @@ pub(super) fn of(args: &RunArgs, command_line: &[String]) -> Setup {
         profile: args.action.profile.clone(),
         scenario: args.action.scenario.clone(),
         thresholds_from: (!args.results.thresholds.is_empty()).then(|| {
-            format!("{} ({})", args.results.thresholds.join(", "), source(&args.given, "threshold"))
+            format!("{} ({})", args.results.thresholds.join(", "), source(&args.given, "thresholds"))
         }),
         ..Setup::default()
     }

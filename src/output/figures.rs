@@ -1,5 +1,6 @@
 //! Readable figures: dates, durations, bytes, rates, milliseconds.
 
+use hls_swarm_model::timeline::failures::FailureGroup;
 use jiff::Timestamp;
 
 /// Seconds since 1970 as a date and time of day in UTC, `2026-11-21T08:00:59`.
@@ -27,6 +28,13 @@ pub fn clock(seconds: f64) -> String {
     let all = seconds.max(0.0) as u64;
     let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
+}
+
+/// When the first and the last failure of a group were.
+#[must_use]
+pub fn span(group: &FailureGroup) -> String {
+    let (first, last) = (clock(group.first_second), clock(group.last_second));
+    if first == last { format!("at {first}") } else { format!("{first} to {last}") }
 }
 
 /// Bytes with a decimal prefix.

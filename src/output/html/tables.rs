@@ -9,7 +9,7 @@ use hls_swarm_model::timeline::failures::FailureGroup;
 use hls_swarm_model::verdict::Verdict;
 
 use crate::output::drawings::wall;
-use crate::output::figures::{bytes, clock, count, milliseconds};
+use crate::output::figures::{bytes, clock, count, milliseconds, span};
 use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
 use crate::output::{events, generator, load, quality};
 
@@ -91,16 +91,13 @@ pub(super) fn criteria(verdict: &Verdict) -> Markup {
 
 /// Failures in groups, the largest first.
 pub(super) fn failures(timeline: &Timeline, began_unix: u64) -> Markup {
-    let span = |group: &FailureGroup| {
-        let (first, last) = (clock(group.first_second), clock(group.last_second));
-        let when = if first == last { format!("at {first}") } else { format!("{first} to {last}") };
-        format!("{when} (from {} UTC)", wall(began_unix, group.first_second))
-    };
+    let when =
+        |group: &FailureGroup| format!("{} (from {} UTC)", span(group), wall(began_unix, group.first_second));
     let rows = timeline.failures.iter().take(MAX_ROWS).map(|group| {
         vec![
             prose(&group.title()),
             figure(&count(group.viewers)),
-            prose(&span(group)),
+            prose(&when(group)),
             prose(&group.first_name),
         ]
     });

@@ -6,21 +6,18 @@ mod text;
 use hls_swarm_model::exchange::Source;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::series::{Point, Series};
-use hls_swarm_model::snapshot::{
-    Gauge, MAX_FAILED_OBJECTS, PlaybackSource, Quantiles, Snapshot, Timing, capacity,
-};
+use hls_swarm_model::snapshot::{Gauge, PlaybackSource, Quantiles, Snapshot, Timing, capacity};
+use hls_swarm_model::timeline::Timeline;
 use hls_swarm_model::verdict::{Verdict, VerdictKind};
 
 use super::escape::printable;
-use super::figures::{bit_rate, bytes, clock, count, length, percent};
+use super::figures::{bit_rate, bytes, clock, count, length, percent, span};
 use super::insight::{additional_edges, caches, edge_row, playlists};
 use super::{events, generator as condition, load, quality};
 use text::{Lines, Tone};
 
 /// Number of reasons that are shown.
 const REASONS: usize = 10;
-/// Number of objects that are named of a kind of failure.
-const NAMES: usize = 3;
 /// The time over which the peak of the bit rate is an average, seconds.
 const PEAK_SECONDS: u64 = 10;
 /// The note on a criterion that counts although the run is invalid otherwise.
@@ -34,8 +31,8 @@ pub fn render(report: &Report, color: bool) -> String {
     let Report { snapshot, verdict, recording, .. } = report;
     let mut out = Lines::default();
     overview(&mut out, report);
-    requests(&mut out, snapshot, &recording.series);
-    failures(&mut out, snapshot);
+    requests(&mut out, snapshot);
+    failures(&mut out, &recording.timeline);
     latencies(&mut out, snapshot);
     playback(&mut out, snapshot);
     insight(&mut out, snapshot);
@@ -82,7 +79,7 @@ fn overview(out: &mut Lines, report: &Report) {
     out.field("source", &format!("{how}; {agreement}"));
 }
 
-fn requests(out: &mut Lines, snapshot: &Snapshot, series: &Series) {
+fn requests(out: &mut Lines, snapshot: &Snapshot) {
     let seconds = snapshot.elapsed_seconds.max(0.001);
     let viewers = snapshot.peak_clients.max(1) as f64;
     let row = |name: &str, requests: u64, body: u64| {
@@ -113,12 +110,11 @@ fn requests(out: &mut Lines, snapshot: &Snapshot, series: &Series) {
         tone,
         "errors",
         &format!(
-            "{} HTTP, {} interrupted, {} timed out, {} connection failures{rate}{}",
+            "{} HTTP, {} interrupted, {} timed out, {} connection failures{rate}",
             count(errors.http),
             count(errors.broken),
             count(errors.timeouts),
             count(errors.connect),
-            error_time(series),
         ),
     );
     // Without retries, both figures are the same.
@@ -152,43 +148,20 @@ fn peak_bit_rate(series: &Series) -> Option<(f64, u64)> {
     series.points.windows(points).map(rate).max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
-/// When the first and the last error of the series were; empty without errors.
-fn error_time(series: &Series) -> String {
-    let step = series.step_seconds;
-    let mut seconds = series.points.iter().filter(|point| point.errors > 0).map(|point| point.second);
-    let Some(first) = seconds.next() else { return String::new() };
-    let last = seconds.next_back().unwrap_or(first);
-    let (from, to) = (clock(first.saturating_sub(step) as f64), clock(last as f64));
-    format!(", {from} to {to}")
-}
-
-/// Failures of one kind on one line: how many, and on which objects.
-fn failures(out: &mut Lines, snapshot: &Snapshot) {
-    let failed = &snapshot.insight.failed;
-    let mut groups: Vec<(&str, u64, Vec<&str>)> = Vec::new();
-    for one in failed {
-        match groups.iter_mut().find(|(what, ..)| *what == one.what) {
-            Some((_, times, names)) => {
-                *times = times.saturating_add(one.count);
-                names.push(&one.name);
-            }
-            None => groups.push((&one.what, one.count, vec![&one.name])),
-        }
-    }
-    // Of more objects, those with the most failures are listed.
-    let least = if failed.len() >= MAX_FAILED_OBJECTS { "at least " } else { "" };
-    for (place, (what, times, names)) in groups.iter().take(REASONS).enumerate() {
+/// Failures of one kind on one line: how many, on how many objects, and when. Connections are among them.
+fn failures(out: &mut Lines, timeline: &Timeline) {
+    for (place, group) in timeline.failures.iter().take(REASONS).enumerate() {
         let label = if place == 0 { "failures" } else { "" };
-        let shown = names.iter().take(NAMES).copied().collect::<Vec<_>>().join(", ");
-        let more = if names.len() > NAMES { ", …" } else { "" };
-        let objects =
-            if names.len() == 1 { "one object" } else { &format!("{} objects", count(names.len() as u64)) };
-        let times = count(*times);
-        out.toned(Tone::Bad, label, &format!("{least}{times} × {what} on {objects}: {shown}{more}"));
+        let name = match group.first_name.as_str() {
+            "" => String::new(),
+            name if group.objects == 1 => format!(": {name}"),
+            name => format!(", first {name}"),
+        };
+        out.toned(Tone::Bad, label, &format!("{}, {}{name}", group.title(), span(group)));
     }
-    for (place, (reason, times)) in snapshot.connect_failures.iter().take(REASONS).enumerate() {
-        let label = if place == 0 { "connects" } else { "" };
-        out.toned(Tone::Bad, label, &format!("{} × {reason}", count(*times)));
+    match timeline.failures.len().saturating_sub(REASONS) {
+        0 => {}
+        more => out.field("", &format!("and {more} more kinds of failures")),
     }
 }
 

@@ -25,7 +25,7 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
             let files = Format::of_all(&reports)?;
             check(&files)?;
             let (_, report) = open(&file)?;
-            publish(&files, &report, report.verdict.exit_code, Ok(()))?;
+            publish(&files, &report, report.verdict.exit_code, true, Ok(()))?;
             Ok(Exit::Pass.into())
         }
         ReportCommand::Compare { before, after, fail_if, reports } => {
@@ -48,7 +48,7 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
             check(&into)?;
             let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
             let merged = merge::merge(&parts)?;
-            publish(&into, &merged, merged.verdict.exit_code, Ok(()))?;
+            publish(&into, &merged, merged.verdict.exit_code, true, Ok(()))?;
             Ok(ExitCode::from(merged.verdict.exit_code))
         }
     }
@@ -99,7 +99,7 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
 
 /// Writes the report into each file and prints the summary, in this order: standard output may lead to a reader that
 /// no longer reads. A file that cannot be written does not prevent the others. `exit_code` is that of the program if
-/// everything can be written; `also` is what has been written before.
+/// everything can be written; `next_step` is whether the summary ends with what to do next; `also` is what has been written before.
 ///
 /// # Errors
 /// The first failure.
@@ -107,13 +107,16 @@ pub fn publish(
     files: &[(Format, PathBuf)],
     report: &Report,
     exit_code: u8,
+    next_step: bool,
     also: Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (names, written) = write(files, report);
     let written = written.and(also);
     let exit_code = written.as_ref().map_or_else(|failure| failure.exit().code(), |()| exit_code);
     let verdict = Verdict { exit_code, ..report.verdict.clone() };
-    let summary = summary::render(&Report { verdict, ..report.clone() }, output::takes_color());
+    let report = Report { verdict, ..report.clone() };
+    let render = if next_step { summary::render } else { summary::render_results };
+    let summary = render(&report, output::takes_color());
     let printed = output::print(&(summary + &names));
     written.and(printed)
 }

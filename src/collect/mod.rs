@@ -60,7 +60,7 @@ pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
             .await
     })?;
     let report = collection.conclude()?;
-    report::publish(&files, &report, report.verdict.exit_code, Ok(()))?;
+    report::publish(&files, &report, report.verdict.exit_code, true, Ok(()))?;
     Ok(ExitCode::from(report.verdict.exit_code))
 }
 

@@ -61,7 +61,7 @@ pub(crate) fn run(args: DemoArgs, given: Given) -> Result<ExitCode, Failure> {
         }
         args.stream.url = Some(origin.url().to_owned());
         let ended = match run::prepare(args) {
-            Ok(Some(prepared)) => run::run(prepared, guard).await,
+            Ok(Some(prepared)) => run::run(prepared.without_next_step(), guard).await,
             Ok(None) => Ok(Exit::Pass.into()),
             Err(failure) => Err(failure),
         };

@@ -94,6 +94,14 @@ pub(crate) struct Prepared {
     tui: Option<Tui>,
 }
 
+impl Prepared {
+    /// Leaves the next step out of the summary: the caller has another one.
+    pub(crate) const fn without_next_step(mut self) -> Self {
+        self.plan.results.next_step = false;
+        self
+    }
+}
+
 /// Resolves a configuration from its merged layers, starts the log, and asks what must be asked. Returns nothing if the
 /// configuration was only to be printed.
 ///

@@ -115,6 +115,7 @@ pub(crate) async fn play(
         stop_reason => describe(stop_reason),
     };
     let files = context.plan.results.reports.clone();
+    let next_step = context.plan.results.next_step;
     let openmetrics = context.plan.results.openmetrics.clone();
     let thresholds = context.plan.thresholds.clone();
     let at_least = match context.plan.load.shape {
@@ -148,7 +149,7 @@ pub(crate) async fn play(
         push.last(&report.snapshot).await;
     }
     let metrics = openmetrics.map_or(Ok(()), |path| openmetrics::write(&path, &report.snapshot, &report.run));
-    let written = report::publish(&files, &report, exit_code, log.and(metrics));
+    let written = report::publish(&files, &report, exit_code, next_step, log.and(metrics));
     tracing::info!("shutdown complete");
     if let Some(identity) = identity {
         // The collector waits for the report, even if it could not be written here.

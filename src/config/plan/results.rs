@@ -31,6 +31,8 @@ pub struct Results {
     pub dashboard: bool,
     /// The reports to write.
     pub reports: Vec<(Format, PathBuf)>,
+    /// Whether the summary ends with the next step.
+    pub next_step: bool,
     /// Where metrics are pushed to.
     pub otlp: Option<Receiver>,
     /// The file of the final metrics.
@@ -52,6 +54,7 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Resul
         per_viewer_metrics: args.results.prom_client_metrics,
         dashboard: args.results.tui,
         reports: Format::of_all(&args.results.reports)?,
+        next_step: true,
         otlp: match &args.results.otlp {
             Some(typed) => Some(Receiver::parse(typed, environment.otlp_headers.as_deref())?),
             None => None,

@@ -28,6 +28,21 @@ const REASON: usize = 11;
 /// Renders the summary of a report, with color if `color`.
 #[must_use]
 pub fn render(report: &Report, color: bool) -> String {
+    let mut out = results(report);
+    out.blank();
+    let step = next::step(&report.snapshot, &report.verdict);
+    out.add(Tone::Heading, 6, &format!("next: {step}"));
+    // Names come from servers and users.
+    out.render(color, printable)
+}
+
+/// The same without the next step, for a run after which something else is to be done.
+#[must_use]
+pub fn render_results(report: &Report, color: bool) -> String {
+    results(report).render(color, printable)
+}
+
+fn results(report: &Report) -> Lines {
     let Report { snapshot, verdict, recording, .. } = report;
     let mut out = Lines::default();
     overview(&mut out, report);
@@ -41,10 +56,7 @@ pub fn render(report: &Report, color: bool) -> String {
     generator(&mut out, snapshot);
     reasons(&mut out, snapshot);
     criteria(&mut out, verdict);
-    out.blank();
-    out.add(Tone::Heading, 6, &format!("next: {}", next::step(snapshot, verdict)));
-    // Names come from servers and users.
-    out.render(color, printable)
+    out
 }
 
 fn overview(out: &mut Lines, report: &Report) {

@@ -109,7 +109,7 @@ pub struct Window {
     pub segments: u64,
     /// Body bytes of all kinds.
     pub bytes: u64,
-    /// Bytes of whole segments.
+    /// Bytes of whole segments with a known duration.
     pub segment_bytes: u64,
     /// Playing time of these segments; segments of several renditions that are played together count once.
     pub media_seconds: f64,

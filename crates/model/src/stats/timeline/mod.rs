@@ -143,7 +143,8 @@ impl TimelineLog {
             if let Some(seconds) = total {
                 window.segment_total.add(seconds);
                 window.media_seconds += counted(exchange, lasts, tracks);
-                window.segment_bytes += exchange.body_bytes;
+                // Without a duration, the bytes would belong to no playing time.
+                window.segment_bytes += if lasts > 0.0 { exchange.body_bytes } else { 0 };
             }
             if let Some(class) = class {
                 *window.errors.entry(class).or_default() += 1;

@@ -226,14 +226,35 @@ fn colors_are_those_of_states() {
     }
 }
 
+/// The percentiles of the last seconds are those of the segments that arrived in them.
+#[test]
+fn recent_percentiles_are_those_of_the_segments() {
+    let shown = text(&frame(&state(series()), (80, 24), true));
+    for (name, unit_ms) in [("segment ttfb ", 0.04), ("segment total ", 0.44)] {
+        let mut truth: Vec<f64> = (30..=40)
+            .flat_map(|second| (1..=30).map(move |viewer| unit_ms * f64::from(second + viewer)))
+            .collect();
+        truth.sort_by(f64::total_cmp);
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap();
+        let figures: Vec<f64> =
+            line[name.len()..].split_whitespace().map(|word| word.parse().unwrap()).collect();
+        assert_eq!(figures[0] as usize, truth.len(), "{line}");
+        for (figure, quantile) in figures[1..].iter().zip([0.5, 0.95, 0.99]) {
+            let truth = truth[(quantile * truth.len() as f64).ceil() as usize - 1];
+            // The width of a bucket, and the rounding of what is shown.
+            assert!((figure - truth).abs() <= truth * 0.09 + 0.05, "p{quantile} is {truth}: {line}");
+        }
+    }
+}
+
 /// The need is the bit rate of the media times the viewers that are wanted.
 #[test]
 fn the_need_of_the_viewers_is_shown() {
     let shown = text(&frame(&state(series()), (200, 60), true));
     let line = shown.lines().find(|line| line.contains("━ need ")).unwrap();
     let need: f64 = line.split("━ need ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    // Thirty viewers of segments with 4 Mbit/s; two of them are stalled.
-    assert!((110.0..=135.0).contains(&need), "{line}");
+    // Thirty viewers of segments with 500 kB in 1.1 s. What two of them load beside the stream does not count.
+    assert_eq!(need, (30.0 * 500e3 * 8.0 / 1.1 / 1e6_f64).round(), "{line}");
 }
 
 #[test]

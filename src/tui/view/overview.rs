@@ -8,12 +8,13 @@ use ratatui::widgets::{Paragraph, Sparkline};
 use hls_swarm_model::exchange::Source;
 use hls_swarm_model::snapshot::{Snapshot, StageRow, Timing};
 use hls_swarm_model::stats::playback::SLOW;
+use hls_swarm_model::timeline::buckets::LogBuckets;
 use hls_swarm_model::verdict::Criterion;
 use hls_swarm_model::verdict::threshold::Threshold;
 
 use super::state::{Figures, History, Point, all_errors};
 use super::style::{ABSENT, Theme, bar, decimal, milliseconds, percent, scaled};
-use super::windows::{Counts, Windows, by_state};
+use super::windows::{Windows, by_state};
 use super::{WIDE, criteria, figures, lanes, latency, series};
 use crate::output::figures::{bit_rate, bytes, clock, count};
 
@@ -273,7 +274,7 @@ fn recent_lines(windows: &Windows, theme: Theme) -> Vec<Line<'static>> {
     let (ttfb, total, seconds) = windows.recent(NOW);
     let title = format!("last {seconds:.0} s, ms");
     let head = format!("{title:<18} {:>9} {:>9} {:>9} {:>9}", "count", "p50", "p95", "p99");
-    let row = |name: &str, times: &Counts| {
+    let row = |name: &str, times: &LogBuckets| {
         let value = |quantile: f64| times.quantile(quantile).map_or_else(|| ABSENT.to_owned(), milliseconds);
         Line::from(vec![
             Span::styled(format!("{name:<18} "), theme.label()),

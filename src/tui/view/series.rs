@@ -7,9 +7,10 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
+use hls_swarm_model::timeline::buckets::LogBuckets;
 use hls_swarm_model::verdict::threshold::Threshold;
 
-use super::style::Theme;
+use super::style::{Theme, milliseconds};
 use super::windows::{Window, Windows};
 use crate::output::figures::{bit_rate, clock};
 
@@ -78,14 +79,13 @@ fn eighths(value: f64, most: f64, rows: usize) -> usize {
 pub(super) fn draw_viewers(frame: &mut Frame<'_>, area: Rect, windows: &Windows, theme: Theme) {
     let Some(rows) = rows_of(area) else { return };
     let windows = visible(windows, area);
-    let states = |window: &Window| window.states.map(|seconds| window.average(seconds));
     let styles = theme.states();
-    let top = most(windows.clone().map(|window| states(window).iter().sum()));
+    let top = most(windows.clone().map(|window| window.viewers().iter().sum()));
     let stacks: Vec<[usize; 4]> = windows
         .clone()
         .map(|window| {
             let mut below = 0.0;
-            states(window).map(|viewers| {
+            window.viewers().map(|viewers| {
                 below += viewers;
                 ((below / top).clamp(0.0, 1.0) * rows as f64).round() as usize
             })
@@ -143,7 +143,7 @@ pub(super) fn draw_throughput(frame: &mut Frame<'_>, area: Rect, windows: &Windo
     draw_rows(frame, area, title, drawn.collect(), windows, theme);
 }
 
-/// Draws how long segments took, as a heat map: one row per bucket of the metrics.
+/// Draws how long segments took, as a heat map: each row has as many buckets of the timeline as the height asks for.
 pub(super) fn draw_heat(
     frame: &mut Frame<'_>,
     area: Rect,
@@ -155,42 +155,42 @@ pub(super) fn draw_heat(
     let windows = visible(windows, area);
     let limit = thresholds.iter().find(|one| matches!(one.metric(), "segment_total" | "segment_ttfb"));
     let first_byte = limit.is_some_and(|limit| limit.metric() == "segment_ttfb");
-    let times = |window: &Window| if first_byte { window.ttfb.clone() } else { window.total.clone() };
-    let columns: Vec<Vec<(f64, f64, u64)>> =
-        windows.clone().map(|window| times(window).iter().collect()).collect();
-    let used =
-        |place: usize| columns.iter().any(|column| column.get(place).is_some_and(|(_, _, count)| *count > 0));
-    let all = columns.iter().map(Vec::len).max().unwrap_or(0);
-    let Some((least, largest)) =
-        (0..all).find(|place| used(*place)).zip((0..all).rev().find(|place| used(*place)))
-    else {
+    let columns: Vec<&LogBuckets> =
+        windows.clone().map(|window| if first_byte { &window.ttfb } else { &window.total }).collect();
+    let used = columns.iter().flat_map(|column| column.iter()).map(|(bucket, _)| usize::from(bucket));
+    let Some((least, largest)) = used.clone().min().zip(used.max()) else {
         let text = Line::styled("segment times: no segment so far", theme.heading());
         return frame.render_widget(text, area);
     };
-    // Where there are more buckets than rows, the fastest ones share the last row.
-    let first = least.max((largest + 1).saturating_sub(rows));
+    let per_row = (largest + 1 - least).div_ceil(rows);
     let mut drawn = Vec::new();
-    for place in (first..=largest).rev() {
-        let ends =
-            columns.iter().find_map(|column| column.get(place).map(|(lower, upper, _)| (*lower, *upper)));
-        let (lower, upper) = ends.unwrap_or_default();
-        // The middle of a bucket decides on which side of the limit it is.
+    for from in (least..=largest).step_by(per_row).collect::<Vec<_>>().into_iter().rev() {
+        let buckets = from..from + per_row;
+        let end = |bucket: usize| u8::try_from(bucket).unwrap_or(u8::MAX);
+        let (lower, upper) = (LogBuckets::lower(end(from)), LogBuckets::upper(end(from + per_row - 1)));
+        // The middle of a row decides on which side of the limit it is.
         let middle = if upper.is_finite() { lower.midpoint(upper) } else { lower };
         let slow = limit.is_some_and(|limit| !limit.holds(middle));
         let cells = columns.iter().map(|column| {
-            let count = |place: usize| column.get(place).map_or(0, |(_, _, count)| *count);
-            let all: u64 = (0..column.len()).map(count).sum();
-            let count = if place == first { (0..=place).map(count).sum() } else { count(place) };
+            let own = column.iter().filter(|(bucket, _)| buckets.contains(&usize::from(*bucket)));
+            let count = own.fold(0_u64, |sum, (_, count)| sum.saturating_add(count));
             if count == 0 {
                 return (' ', Style::new());
             }
-            let share = count as f64 / all.max(1) as f64;
+            let share = count as f64 / column.count().max(1) as f64;
             let shade = ((share * SHADES.len() as f64).ceil() as usize).clamp(1, SHADES.len()) - 1;
             let style = if slow { theme.doubtful() } else { theme.plain() };
             (SHADES.get(shade).copied().unwrap_or('█'), style)
         });
         let mark = if slow { '!' } else { ' ' };
-        let label = if upper.is_finite() { format!("{:.0} ms", upper * 1000.0) } else { "more".to_owned() };
+        // At most seven columns: the mark follows.
+        let label = match upper {
+            upper if !upper.is_finite() => "more".to_owned(),
+            10.0.. => format!("{upper:.0} s"),
+            1.0.. => format!("{upper:.1} s"),
+            0.0995.. => format!("{:.0} ms", upper * 1000.0),
+            _ => format!("{} ms", milliseconds(upper)),
+        };
         drawn.push((format!("{label}{mark}"), cells.collect()));
     }
     let what = if first_byte { "segment ttfb up to" } else { "segment times up to" };

@@ -1,9 +1,12 @@
 //! The run over time as the dashboard draws it, in windows of two seconds: from what each snapshot adds to the one before.
+//!
+//! The sums are those of the run's timeline. Its own windows become longer as the run does, so that a report has the whole
+//! run; the dashboard shows the last minutes, and the percentiles of the last seconds.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hls_swarm_model::exchange::Kind;
-use hls_swarm_model::snapshot::{Buckets, Snapshot, Timing, ViewerRow, ViewerState};
+use hls_swarm_model::snapshot::{PlaybackSource, Snapshot, ViewerRow, ViewerState};
+use hls_swarm_model::timeline::buckets::LogBuckets;
 
 use super::viewers::errors;
 
@@ -14,8 +17,8 @@ const SECONDS: f64 = 2.0;
 pub const WINDOWS: usize = 300;
 /// Viewers that have lanes; with more, a frame would cost too much.
 const LANES: u32 = 2000;
-/// Windows over which the bit rate of the media is an average.
-const BIT_RATE_WINDOWS: usize = 15;
+/// Windows over which the bit rate of the media is an average, as in the report.
+const BIT_RATE_WINDOWS: usize = 4;
 
 /// What a viewer went through in a window; the worst counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,74 +38,6 @@ pub enum Cell {
     Failed,
 }
 
-/// Counts of durations by the buckets of the metrics.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Counts {
-    /// Upper ends of the buckets, seconds; the last one has none.
-    bounds: Vec<f64>,
-    counts: Vec<u64>,
-}
-
-impl Counts {
-    /// What was counted since `before`.
-    fn since(now: &Buckets, before: &Buckets) -> Self {
-        let own = |buckets: &Buckets| {
-            let mut below = 0;
-            let all = buckets.cumulative.iter().map(|(_, count)| *count).chain([buckets.count]);
-            all.map(|count| count.saturating_sub(std::mem::replace(&mut below, count))).collect::<Vec<_>>()
-        };
-        let before = own(before);
-        let counts = own(now).into_iter().enumerate();
-        Self {
-            bounds: now.cumulative.iter().map(|(bound, _)| *bound).collect(),
-            counts: counts
-                .map(|(place, count)| count.saturating_sub(before.get(place).copied().unwrap_or(0)))
-                .collect(),
-        }
-    }
-
-    fn add(&mut self, other: &Self) {
-        if self.bounds.is_empty() {
-            self.bounds.clone_from(&other.bounds);
-        }
-        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count = count.saturating_add(*more);
-        }
-    }
-
-    /// The number of durations.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
-    }
-
-    /// The buckets with their lower and upper ends in seconds, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (f64, f64, u64)> + '_ {
-        let lower = std::iter::once(0.0).chain(self.bounds.iter().copied());
-        let upper = self.bounds.iter().copied().chain([f64::INFINITY]);
-        lower.zip(upper).zip(&self.counts).map(|((lower, upper), count)| (lower, upper, *count))
-    }
-
-    /// The value that the share `quantile` of the durations does not exceed, interpolated within its bucket, seconds;
-    /// `None` without durations.
-    #[must_use]
-    pub fn quantile(&self, quantile: f64) -> Option<f64> {
-        let rank = (quantile * self.count() as f64).ceil().max(1.0);
-        let mut below = 0.0;
-        for (lower, upper, count) in self.iter() {
-            let count = count as f64;
-            if count > 0.0 && below + count >= rank {
-                // Of the last bucket only its lower end is known.
-                let upper = if upper.is_finite() { upper } else { lower };
-                return Some(lower + (upper - lower) * (rank - below) / count);
-            }
-            below += count;
-        }
-        None
-    }
-}
-
 /// The sums of one window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Window {
@@ -116,18 +51,14 @@ pub struct Window {
     pub wanted: f64,
     /// Body bytes of all kinds.
     pub bytes: u64,
-    /// Body bytes of segments.
-    pub segment_bytes: u64,
-    /// Media that was shown, seconds.
-    pub viewed: f64,
-    /// Whether viewers were started in it, which fill their buffers.
-    pub filling: bool,
     /// What the viewers that should be up need together, bits per second; `None` while it is not known.
     pub need: Option<f64>,
     /// Segments, from the request to the first byte.
-    pub ttfb: Counts,
+    pub ttfb: LogBuckets,
     /// Segments, from the request to the last byte.
-    pub total: Counts,
+    pub total: LogBuckets,
+    /// Bytes of whole segments, and their playing time in seconds.
+    media: (u64, f64),
 }
 
 impl Window {
@@ -135,6 +66,12 @@ impl Window {
     #[must_use]
     pub fn average(&self, viewer_seconds: f64) -> f64 {
         if self.seconds > 0.0 { viewer_seconds / self.seconds } else { 0.0 }
+    }
+
+    /// Viewers on average: playing, stalled, starting, and waiting to be started.
+    #[must_use]
+    pub fn viewers(&self) -> [f64; 4] {
+        self.states.map(|seconds| self.average(seconds))
     }
 
     /// Body bits per second.
@@ -162,29 +99,32 @@ pub struct Windows {
     last: Option<Box<Last>>,
 }
 
-/// The counters of the snapshot before.
-#[derive(Clone, Debug)]
+/// The sums at the snapshot before.
+#[derive(Clone, Debug, Default)]
 struct Last {
     at: f64,
+    states: [f64; 4],
+    wanted: f64,
     bytes: u64,
-    segment_bytes: u64,
-    viewed: f64,
-    starts: u64,
-    ttfb: Buckets,
-    total: Buckets,
+    media: (u64, f64),
+    ttfb: LogBuckets,
+    total: LogBuckets,
 }
 
 impl Last {
     fn of(snapshot: &Snapshot) -> Self {
-        Self {
-            at: snapshot.elapsed_seconds,
-            bytes: snapshot.bytes.total(),
-            segment_bytes: snapshot.bytes[Kind::Segment],
-            viewed: snapshot.playback_time.viewed_seconds,
-            starts: snapshot.lifetimes.starts,
-            ttfb: snapshot.latency_buckets[Timing::Ttfb(Kind::Segment)].clone(),
-            total: snapshot.latency_buckets[Timing::Total(Kind::Segment)].clone(),
+        let mut sums = Self { at: snapshot.elapsed_seconds, ..Self::default() };
+        for window in &snapshot.timeline.windows {
+            let of = &window.viewers;
+            add(&mut sums.states, [of.playing, of.stalled, of.starting, of.waiting], [0.0; 4]);
+            sums.wanted += of.wanted;
+            sums.bytes = sums.bytes.saturating_add(window.bytes);
+            sums.media.0 = sums.media.0.saturating_add(window.segment_bytes);
+            sums.media.1 += window.media_seconds;
+            sums.ttfb.add_all(&window.segment_ttfb);
+            sums.total.add_all(&window.segment_total);
         }
+        sums
     }
 }
 
@@ -219,18 +159,17 @@ impl Windows {
         }
         let Some(window) = self.windows.back_mut() else { return };
         window.seconds += step;
-        for (sum, viewers) in window.states.iter_mut().zip(by_state(snapshot)) {
-            *sum += viewers as f64 * step;
-        }
-        window.wanted += snapshot.target_now as f64 * step;
+        add(&mut window.states, now.states, before.states);
+        window.wanted += now.wanted - before.wanted;
         window.bytes += now.bytes.saturating_sub(before.bytes);
-        window.segment_bytes += now.segment_bytes.saturating_sub(before.segment_bytes);
-        window.viewed += (now.viewed - before.viewed).max(0.0);
-        window.filling |= now.starts > before.starts;
-        window.ttfb.add(&Counts::since(&now.ttfb, &before.ttfb));
-        window.total.add(&Counts::since(&now.total, &before.total));
+        window.media.0 += now.media.0.saturating_sub(before.media.0);
+        window.media.1 += (now.media.1 - before.media.1).max(0.0);
+        window.ttfb.add_all(&now.ttfb.since(&before.ttfb));
+        window.total.add_all(&now.total.since(&before.total));
         self.note_lanes(snapshot);
-        self.note_need();
+        if snapshot.sources.playback != PlaybackSource::Downloads {
+            self.note_need();
+        }
         self.last = Some(Box::new(now));
     }
 
@@ -263,15 +202,12 @@ impl Windows {
         }
     }
 
-    /// Media that arrives is shown soon, so its bit rate is that of the bytes and of what was shown, while buffers
-    /// neither fill nor begin.
+    /// Viewers need the bit rate of the media that arrives. While no segment arrives, it is the last one known.
     fn note_need(&mut self) {
-        let recent = self.windows.iter().rev().take(BIT_RATE_WINDOWS);
-        let steady = recent.take_while(|window| !window.filling);
-        let (bytes, viewed) = steady
-            .fold((0.0, 0.0), |sum, window| (sum.0 + window.segment_bytes as f64, sum.1 + window.viewed));
-        if viewed > 5.0 {
-            self.bit_rate = Some(bytes * 8.0 / viewed);
+        let recent = self.windows.iter().rev().take(BIT_RATE_WINDOWS).map(|window| window.media);
+        let (bytes, seconds) = recent.fold((0.0, 0.0), |sum, of| (sum.0 + of.0 as f64, sum.1 + of.1));
+        if seconds > 0.0 {
+            self.bit_rate = Some(bytes * 8.0 / seconds);
         }
         let bit_rate = self.bit_rate;
         if let Some(window) = self.windows.back_mut() {
@@ -286,15 +222,15 @@ impl Windows {
 
     /// The segments of the last `seconds`: from the request to the first byte, and to the last one; and how long that was.
     #[must_use]
-    pub fn recent(&self, seconds: f64) -> (Counts, Counts, f64) {
-        let (mut ttfb, mut total, mut passed) = (Counts::default(), Counts::default(), 0.0);
+    pub fn recent(&self, seconds: f64) -> (LogBuckets, LogBuckets, f64) {
+        let (mut ttfb, mut total, mut passed) = (LogBuckets::default(), LogBuckets::default(), 0.0);
         for window in self.windows.iter().rev() {
             if passed >= seconds {
                 break;
             }
             passed += window.seconds;
-            ttfb.add(&window.ttfb);
-            total.add(&window.total);
+            ttfb.add_all(&window.ttfb);
+            total.add_all(&window.total);
         }
         (ttfb, total, passed)
     }
@@ -321,6 +257,13 @@ impl Windows {
     }
 }
 
+/// Adds to `sums` what `now` has more than `before`.
+fn add(sums: &mut [f64; 4], now: [f64; 4], before: [f64; 4]) {
+    for (sum, (now, before)) in sums.iter_mut().zip(now.into_iter().zip(before)) {
+        *sum += now - before;
+    }
+}
+
 impl Lane {
     /// What the viewer goes through now.
     fn cell(&mut self, row: &ViewerRow) -> Cell {
@@ -340,22 +283,39 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
+    use hls_swarm_model::exchange::Source;
+    use hls_swarm_model::timeline::{Timeline, Window as Sums};
+    use hls_swarm_test_support::recorded::{SECOND, stats};
+
     use super::*;
 
-    fn buckets(counts: [u64; 3]) -> Buckets {
-        let [first, second, all] = counts;
-        Buckets { cumulative: vec![(0.1, first), (1.0, second)], count: all, ..Buckets::default() }
-    }
-
     #[test]
-    fn counts_are_what_was_added_and_percentiles_lie_in_their_bucket() {
-        let counts = Counts::since(&buckets([10, 30, 31]), &buckets([10, 20, 20]));
-        assert_eq!(counts.iter().map(|(_, _, count)| count).collect::<Vec<_>>(), [0, 10, 1]);
-        assert_eq!(counts.count(), 11);
-        let median = counts.quantile(0.5).unwrap();
-        assert!((0.1..=1.0).contains(&median), "{median}");
-        assert_eq!(counts.quantile(1.0), Some(1.0), "the lower end of the last bucket");
-        assert_eq!(Counts::default().quantile(0.5), None);
+    fn windows_are_what_each_snapshot_adds() {
+        let mut windows = Windows::default();
+        let mut snapshot = stats(Source::Probe).snapshot(SECOND);
+        snapshot.timeline = Timeline { windows: vec![Sums::default()], ..Timeline::default() };
+        for second in 1..=5_u32 {
+            snapshot.elapsed_seconds = f64::from(second);
+            // The timeline may join its windows: only its sums count.
+            let sums = snapshot.timeline.windows.first_mut().unwrap();
+            sums.viewers.wanted += 4.0;
+            sums.viewers.playing += 3.0;
+            sums.bytes += 1000;
+            // Only the first two snapshots have segments.
+            if second <= 2 {
+                sums.segment_bytes += 1000;
+                sums.media_seconds += 2.0;
+                sums.segment_total.add(f64::from(second));
+            }
+            windows.add(&snapshot);
+        }
+        let all: Vec<&Window> = windows.newest(9).collect();
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].bytes, all[1].bytes), (2000, 2000), "the first snapshot is where they begin");
+        assert_eq!((all[0].total.count(), all[1].total.count()), (1, 0));
+        assert_eq!(all[0].viewers(), [3.0, 0.0, 0.0, 0.0]);
+        assert_eq!(all[1].need, Some(4.0 * 4000.0), "that of the segment before");
+        assert_eq!(windows.recent(10.0).1.count(), 1);
     }
 
     #[test]

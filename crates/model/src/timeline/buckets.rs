@@ -1,5 +1,7 @@
 //! Durations in logarithmic buckets, fine enough for a heat map and for percentiles of a few seconds of a run.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::merge::Merge;
@@ -31,9 +33,32 @@ impl LogBuckets {
         if bucket == 0 { 0.0 } else { FIRST * ((f64::from(bucket) - 1.0) / PER_OCTAVE).exp2() }
     }
 
+    /// The upper end of a bucket, seconds; that of the last one is infinite.
+    #[must_use]
+    pub fn upper(bucket: u8) -> f64 {
+        if bucket >= LAST { f64::INFINITY } else { Self::lower(bucket + 1) }
+    }
+
+    /// The durations that were added since `before`, an earlier state of the same buckets.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let known: BTreeMap<u8, u64> = before.iter().collect();
+        let added = self
+            .iter()
+            .map(|(bucket, count)| (bucket, count.saturating_sub(known.get(&bucket).copied().unwrap_or(0))));
+        Self(added.filter(|(_, count)| *count > 0).collect())
+    }
+
     /// Adds a duration in seconds.
     pub fn add(&mut self, seconds: f64) {
         self.add_many(Self::bucket(seconds), 1);
+    }
+
+    /// Adds the durations of others.
+    pub fn add_all(&mut self, others: &Self) {
+        for (bucket, many) in others.iter() {
+            self.add_many(bucket, many);
+        }
     }
 
     pub(crate) fn add_many(&mut self, bucket: u8, more: u64) {
@@ -98,9 +123,7 @@ impl LogBuckets {
 
 impl Merge for LogBuckets {
     fn merge(&mut self, other: &Self) {
-        for (bucket, many) in other.iter() {
-            self.add_many(bucket, many);
-        }
+        self.add_all(other);
     }
 }
 
@@ -117,6 +140,18 @@ mod tests {
             assert!(bucket <= LAST && LogBuckets::lower(bucket) <= seconds, "{seconds}: {bucket}");
             assert!(bucket == LAST || seconds < LogBuckets::lower(bucket + 1), "{seconds}: {bucket}");
         }
+    }
+
+    #[test]
+    fn what_was_added_is_the_difference_of_two_states() {
+        let mut buckets = LogBuckets::default();
+        [0.001, 0.001, 0.5].into_iter().for_each(|seconds| buckets.add(seconds));
+        let before = buckets.clone();
+        assert!(buckets.since(&before).is_empty());
+        [0.001, 200.0].into_iter().for_each(|seconds| buckets.add(seconds));
+        let added: Vec<_> = buckets.since(&before).iter().collect();
+        assert_eq!(added, [(LogBuckets::bucket(0.001), 1), (LAST, 1)]);
+        assert!(LogBuckets::upper(LAST).is_infinite() && LogBuckets::upper(3) == LogBuckets::lower(4));
     }
 
     proptest! {

@@ -50,6 +50,7 @@ const VALUES: &[(&str, &str)] = &[
     ("preset", "exoplayer"),
     ("abr", "bola"),
     ("cmcd", "query"),
+    ("canaries", "2"),
     ("probe", "require"),
     ("stats-buffer", "20"),
     ("stats-loglevel", "trace"),

@@ -310,6 +310,9 @@ pub struct ViewerArgs {
     /// the query, or in headers
     #[arg(long, value_enum, value_name = "MODE", default_value = "off")]
     pub cmcd: CmcdArg,
+    /// The first N viewers are FFmpeg processes among native viewers, and the report compares both
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub canaries: u32,
     /// Let each native viewer look names up itself, instead of once for all viewers of a thread
     #[arg(long)]
     pub resolve_per_viewer: bool,

@@ -60,7 +60,25 @@ impl EngineConfig {
     /// The resources that `viewers` viewers and this program need.
     #[must_use]
     pub fn requirements(&self, viewers: u32) -> Requirements {
-        Requirements::with(viewers, &self.viewer_size())
+        let all = Requirements::with(viewers, &self.viewer_size());
+        let Self::Native(native::Config { canaries: Some(canaries), .. }) = self else { return all };
+        let canaries = Requirements::of(canaries.last.min(viewers));
+        Requirements {
+            open_files: all.open_files + canaries.open_files,
+            open_files_limit: all.open_files_limit + canaries.open_files,
+            processes: all.processes + canaries.processes,
+            memory_bytes: all.memory_bytes + canaries.memory_bytes,
+            local_ports: all.local_ports + canaries.local_ports,
+        }
+    }
+
+    /// The number of the last FFmpeg viewer among native ones; `None` = there is none.
+    #[must_use]
+    pub const fn last_canary(&self) -> Option<u32> {
+        match self {
+            Self::Native(native::Config { canaries: Some(canaries), .. }) => Some(canaries.last),
+            _ => None,
+        }
     }
 
     /// Runs the engine's preflight checks.
@@ -81,7 +99,8 @@ impl EngineConfig {
                 (Engine::Command(engine), Some(reader))
             }
             Self::Native(config) => {
-                (Engine::Native(native::preflight::prepare(config, preflight).await?), None)
+                let (engine, reader) = native::preflight::prepare(config, preflight).await?;
+                (Engine::Native(engine), reader)
             }
         })
     }
@@ -150,7 +169,8 @@ impl Engine {
     pub fn ffmpeg_version(&self) -> Option<&str> {
         match self {
             Self::Ffmpeg(engine) => Some(engine.version()),
-            Self::Command(_) | Self::Native(_) => None,
+            Self::Native(engine) => engine.canaries().map(|(_, ffmpeg)| ffmpeg.version()),
+            Self::Command(_) => None,
         }
     }
 

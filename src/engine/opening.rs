@@ -41,7 +41,7 @@ pub(crate) async fn open(
     playlists: Option<&SharedPlaylists>,
 ) -> Opening {
     let Session { viewer, generation } = session;
-    let target = context.targets.of(viewer);
+    let target = context.target_of(viewer);
     let StreamTarget { selection, fetcher, .. } = target;
     if selection.turn.is_none() {
         return Opening::Plays(Box::new(selection.clone()));

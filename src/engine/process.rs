@@ -93,7 +93,7 @@ pub(crate) async fn play<M: Monitor>(
             let _sampled = context.processes.register(child.pid(), started_ns);
             let mut monitor = monitor(child.pid());
             let (ending, cause) = attend(context, child, &mut monitor, stop).await;
-            let target = context.targets.of(viewer);
+            let target = context.target_of(viewer);
             let class = class(target, &monitor, &cause, stop, ending).await;
             let uptime = Duration::from_nanos(now_ns().saturating_sub(started_ns));
             (

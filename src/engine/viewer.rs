@@ -50,6 +50,8 @@ pub struct RunContext {
     pub plan: Plan,
     /// The streams that viewers play.
     pub targets: WeightedSet<StreamTarget>,
+    /// What canaries play, and the number of the last one, where there are some.
+    pub canaries: Option<(u32, WeightedSet<StreamTarget>)>,
     /// The engine that plays it.
     pub engine: Engine,
     /// Kills the remaining processes if this program dies.
@@ -65,6 +67,13 @@ pub struct RunContext {
 }
 
 impl RunContext {
+    /// What a viewer plays.
+    #[must_use]
+    pub fn target_of(&self, viewer: u32) -> &StreamTarget {
+        let canaries = self.canaries.as_ref().filter(|(last, _)| viewer <= *last);
+        canaries.map_or(&self.targets, |(_, targets)| targets).of(viewer)
+    }
+
     /// Sends an event to the aggregator. It outlives all viewers, so a failure means that the program is ending.
     pub async fn record(&self, event: Event) {
         drop(self.events.send(event).await);
@@ -92,7 +101,7 @@ pub async fn run(
         let pause = match session.class {
             EndClass::Stopped => return generation,
             // A live stream that is over cannot be played again.
-            EndClass::Finished if context.targets.of(viewer).selection.live => {
+            EndClass::Finished if context.target_of(viewer).selection.live => {
                 context.record_rare(Event::Left { viewer }).await;
                 return generation;
             }

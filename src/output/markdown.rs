@@ -8,7 +8,7 @@ use hls_swarm_model::snapshot::{Snapshot, capacity};
 use super::escape::markdown as safe;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
 use super::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use super::{events, generator, load, quality};
+use super::{canaries, events, generator, load, quality};
 
 /// Number of reasons that are shown.
 const REASONS: usize = 5;
@@ -48,12 +48,25 @@ fn write(out: &mut String, report: &Report) -> fmt::Result {
     }
     parts(out, report)?;
     figures(out, report)?;
+    canaries(out, snapshot)?;
     insight(out, snapshot)?;
     if !snapshot.exit_reasons.is_empty() {
         writeln!(out, "\n**Why viewers ended**\n")?;
         for (reason, times) in snapshot.exit_reasons.iter().take(REASONS) {
             writeln!(out, "* {times} × {}", safe(reason))?;
         }
+    }
+    Ok(())
+}
+
+fn canaries(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+    let Some(compared) = &snapshot.canaries else { return Ok(()) };
+    writeln!(out, "\n| | Canaries | Native |\n|---|---|---|")?;
+    for [label, canaries, native] in canaries::rows(compared) {
+        writeln!(out, "| {label} | {canaries} | {native} |")?;
+    }
+    for sentence in &compared.disagreements {
+        writeln!(out, "\n**They disagree about** {}", safe(sentence))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Outputs: reports, the summary and the metrics endpoint. Each is made from a snapshot or a report alone.
 
+pub mod canaries;
 pub mod comparison;
 pub mod csv;
 pub mod drawings;

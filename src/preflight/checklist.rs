@@ -92,6 +92,8 @@ pub struct Preflight<'a> {
     pub guard: &'a Arc<Guard>,
     /// What viewers play of each stream, once the streams have been inspected.
     pub selections: WeightedSet<(Stream, Selection)>,
+    /// The same for canaries, where there are some.
+    pub canary_selections: Option<WeightedSet<(Stream, Selection)>>,
     report: &'a mut dyn FnMut(&Finding),
     failed: Vec<Finding>,
     /// Whether a failed check must not be skipped.
@@ -102,7 +104,8 @@ impl<'a> Preflight<'a> {
     /// Creates the state before the first check. `report` gets each finding immediately.
     pub(crate) fn new(plan: &'a Plan, guard: &'a Arc<Guard>, report: &'a mut dyn FnMut(&Finding)) -> Self {
         let selections = plan.streams.map(|stream| (stream.clone(), unseen(stream)));
-        Self { plan, guard, selections, report, failed: Vec::new(), is_binding: false }
+        let canary_selections = None;
+        Self { plan, guard, selections, canary_selections, report, failed: Vec::new(), is_binding: false }
     }
 
     /// Runs an engine's checks in order.

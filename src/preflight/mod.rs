@@ -42,6 +42,8 @@ pub struct Ready {
     pub engine: Engine,
     /// The streams, and what viewers play of each of them.
     pub selections: WeightedSet<(Stream, Selection)>,
+    /// The same for canaries, where there are some.
+    pub canary_selections: Option<WeightedSet<(Stream, Selection)>>,
     /// The reader of the probe's records, if the probe is the source of requests.
     pub reader: Option<ProbeReader>,
     /// The Prometheus endpoint.
@@ -62,7 +64,8 @@ pub async fn prepare(
     machine(&mut preflight);
     let listener = metrics(&mut preflight);
     let (engine, reader) = plan.viewers.engine.prepare(&mut preflight).await?;
-    Ok(Ready { engine, selections: preflight.finish()?, reader, listener })
+    let canary_selections = preflight.canary_selections.take();
+    Ok(Ready { engine, selections: preflight.finish()?, canary_selections, reader, listener })
 }
 
 /// Compares what the viewers need with what the machine has.
@@ -139,6 +142,31 @@ pub(crate) async fn inspect_streams(preflight: &mut Preflight<'_>) -> Result<(),
         (of(first), others.into_iter().map(of).collect())
     });
     Ok(())
+}
+
+impl Preflight<'_> {
+    /// Selects what canaries play of the streams, which have been inspected. `stream_of`: a stream as canaries play it.
+    pub(crate) async fn inspect_canaries(&mut self, stream_of: impl Fn(&Stream) -> Stream) {
+        let plan = self.plan;
+        let mut selected = Vec::new();
+        for stream in plan.streams.iter().map(&stream_of) {
+            let fetcher = Fetcher::new(&stream, &plan.target_policy, &plan.proxies);
+            let inspected = inspect(&fetcher).await;
+            let unplayable = inspected.iter().flat_map(|found| &found.unplayable);
+            unplayable.for_each(|why| self.note(Finding::bad("canaries", why.clone(), UNPLAYABLE)));
+            if let Err(failure) = &inspected {
+                self.note(Finding::failed("canaries", failure));
+            }
+            selected.push(inspected.map_or_else(|_| unseen(&stream), |found| found.first));
+        }
+        let mut selected = selected.into_iter();
+        let of = |stream: &Stream| {
+            let stream = stream_of(stream);
+            let selection = selected.next().unwrap_or_else(|| unseen(&stream));
+            (stream, selection)
+        };
+        self.canary_selections = Some(plan.streams.map(of));
+    }
 }
 
 /// The way to a stream, where the environment names proxies.

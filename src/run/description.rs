@@ -7,6 +7,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_model::run::{Run, Setup};
 use hls_swarm_model::snapshot::{PlaybackSource, Sources};
+use hls_swarm_model::stats::canaries::CanaryPlan;
 use hls_swarm_model::stats::playback::PlaybackRules;
 use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
 use hls_swarm_model::verdict::absent::Absent;
@@ -18,13 +19,17 @@ use crate::preflight::Ready;
 
 /// Returns the description of the run in reports.
 pub(crate) fn run(plan: &Plan, ready: &Ready, seed: u64) -> Run {
+    let canaries = plan.viewers.engine.last_canary().map(|last| {
+        let version = ready.engine.ffmpeg_version().unwrap_or_default();
+        format!("native viewers, of which the first {last} are canaries (FFmpeg {version})")
+    });
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Run {
         url: addresses(plan),
         variant: plan.streams.first().variant,
         version: env!("CARGO_PKG_VERSION").into(),
-        ffmpeg: ready.engine.ffmpeg_version().map(str::to_owned),
-        player: ready.engine.player_command().map(str::to_owned),
+        ffmpeg: ready.engine.ffmpeg_version().filter(|_| canaries.is_none()).map(str::to_owned),
+        player: canaries.or_else(|| ready.engine.player_command().map(str::to_owned)),
         seed: Some(seed),
         setup: Some(Setup {
             command_line: secrets::redact(&plan.results.setup.command_line).into_owned(),
@@ -104,7 +109,17 @@ pub(crate) fn stats(plan: &Plan, ready: &Ready, expectation: Expectation) -> Sta
         .with_stages(stages(plan), stream_names(plan), plan.thresholds.clone())
         .with_abort_thresholds(&plan.thresholds, plan.abort_after);
     let stats = if ready.engine.ffmpeg_version().is_some() { stats } else { stats.without_ffmpeg_log() };
+    let stats = match canaries(plan, ready) {
+        Some(canaries) => stats.with_canaries(canaries),
+        None => stats,
+    };
     if plan.limits_hosts() { stats.with_host_limits() } else { stats }
+}
+
+/// FFmpeg viewers among native ones, with the rules by which they play.
+fn canaries(plan: &Plan, ready: &Ready) -> Option<CanaryPlan> {
+    let last = plan.viewers.engine.last_canary()?;
+    Some(CanaryPlan { last, rules: PlaybackRules { together: true, ..playback_rules(plan, ready) } })
 }
 
 /// Refuses thresholds on figures that the run will not have.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use hls_swarm_base::duration::GoDuration;
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
+use hls_swarm_hls::selection::Selection;
 use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::verdict::criteria::{aborted_by, judge, of_search};
@@ -20,7 +21,7 @@ use hls_swarm_os::terminal;
 use super::description;
 use crate::aggregator::{self, Detail, Totals};
 use crate::collect::{self, Identity};
-use crate::config::plan::Plan;
+use crate::config::plan::{Plan, Stream};
 use crate::engine::probe::pipe;
 use crate::engine::viewer::{RunContext, StreamTarget};
 use crate::fetch::Fetcher;
@@ -58,13 +59,16 @@ pub(crate) async fn play(
     let initial = Arc::new(stats.snapshot(expectation.began_ns));
     let (publish, snapshots) = watch::channel(initial);
     let (events, inbox) = mpsc::channel(aggregator::EVENT_QUEUE);
+    let target = |(stream, selection): &(Stream, Selection)| StreamTarget {
+        stream: stream.clone(),
+        selection: selection.clone(),
+        end: StreamEnd::default(),
+        fetcher: Fetcher::new(stream, &plan.target_policy, &plan.proxies),
+    };
+    let last_canary = plan.viewers.engine.last_canary();
     let context = Arc::new(RunContext {
-        targets: ready.selections.map(|(stream, selection)| StreamTarget {
-            stream: stream.clone(),
-            selection: selection.clone(),
-            end: StreamEnd::default(),
-            fetcher: Fetcher::new(stream, &plan.target_policy, &plan.proxies),
-        }),
+        targets: ready.selections.map(target),
+        canaries: last_canary.zip(ready.canary_selections.map(|selections| selections.map(target))),
         engine: ready.engine,
         guard,
         processes: Arc::new(ViewerProcesses::default()),

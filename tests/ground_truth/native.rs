@@ -10,7 +10,7 @@ use super::account::settle;
 use super::faults::{file, live, number, play, scripted};
 use super::media::{Live, vod};
 use super::pairing::{Account, Why};
-use super::server::{Answer, Then};
+use super::server::{Answer, Server, Then};
 use super::site::{Outcome, Site};
 use super::streams::count;
 use super::swarm::{Run, Swarm, seconds};
@@ -63,6 +63,75 @@ fn native_live_ts() {
     assert!(run.number("/bytes/total") <= bytes && run.number("/bytes/total") > bytes / 2);
     let connections: BTreeSet<_> = served.iter().map(|one| (one.viewer, one.connection)).collect();
     assert!(connections.len() <= 8, "a playlist and a segment at a time: {connections:?}");
+}
+
+/// FFmpeg viewers among native ones: the counts of both together equal the log, and each group's are its own.
+#[test]
+fn native_with_canaries() {
+    const CANARIES: u32 = 2;
+    let site = Site::start("", live);
+    let arguments = [&NATIVE[..], &["--canaries", "2"]].concat();
+    let Outcome { run, served, known } = site.play("/s.m3u8", 5, 14, &arguments);
+    let account = settle("native, with canaries", &run, &served, &known);
+    assert_played(&run, &account, 5);
+    let processes: BTreeSet<(u32, u64)> =
+        run.exchanges.iter().map(|exchange| (exchange.viewer, exchange.pid)).collect();
+    let own: BTreeSet<u64> =
+        processes.iter().filter(|(viewer, _)| *viewer > CANARIES).map(|(_, pid)| *pid).collect();
+    assert_eq!(own.len(), 1, "native viewers share a process: {processes:?}");
+    assert!(processes.iter().filter(|(viewer, _)| *viewer <= CANARIES).all(|(_, pid)| !own.contains(pid)));
+    for (group, holds) in [("canaries", true), ("native", false)] {
+        let of_group = |viewer: u32| (viewer <= CANARIES) == holds;
+        let logged = account.whole.iter().map(|pair| pair.served);
+        let cut = account.cut.iter().filter(|(pair, _)| of_group(pair.served.viewer)).count() as u64;
+        for kind in ["manifest", "segment"] {
+            let logged =
+                logged.clone().filter(|one| of_group(one.viewer) && one.kind() == kind).count() as u64;
+            let counted = run.number(&format!("/canaries/{group}/requests/{kind}"));
+            assert!(
+                (logged..=logged + cut).contains(&counted),
+                "{group}, {kind}: {logged} and {cut}, {counted}"
+            );
+        }
+        let started = run.rows.iter().filter(|row| of_group(row.viewer)).count() as u64;
+        assert_eq!(run.number(&format!("/canaries/{group}/viewers")), started);
+        assert_eq!(run.number(&format!("/canaries/{group}/played")), started, "{}", run.output);
+    }
+    // Times depend on what else the machine does, and shares do not.
+    let shares = ["rebuffering: ", "errors: ", "native viewers play", "the canaries play"];
+    let disagreements = run.report["canaries"]["disagreements"].as_array().unwrap();
+    let about_shares =
+        |one: &&serde_json::Value| shares.iter().any(|word| one.as_str().unwrap().starts_with(word));
+    assert_eq!(disagreements.iter().find(about_shares), None, "{}", run.output);
+}
+
+/// A server that lets FFmpeg viewers wait: the report names it.
+#[test]
+fn native_viewers_and_canaries_that_are_served_differently() {
+    let folder = tempfile::tempdir().unwrap();
+    let _live = live(folder.path());
+    let www = folder.path().to_owned();
+    let server = Server::start_by_head(move |target, head, _| {
+        let bytes = file(&www, target);
+        let is_canary = head.contains("/client-1\r\n") || head.contains("/client-2\r\n");
+        if is_canary && target.ends_with(".ts") {
+            // Nothing for a while.
+            return Answer {
+                pieces: vec![Vec::new(), bytes],
+                pause: Duration::from_millis(400),
+                then: Then::Keep,
+            };
+        }
+        Answer::new(bytes, Then::Keep)
+    });
+    let arguments = [&NATIVE[..], &["--canaries", "2"]].concat();
+    let run = Swarm::start(&server.url("/s.m3u8"), 5, 14, &arguments).finish();
+    let found = run.report["canaries"]["disagreements"].as_array().unwrap().clone();
+    assert!(
+        found.iter().any(|one| one.as_str().unwrap().starts_with("time to first byte of segments")),
+        "{found:?}"
+    );
+    assert!(run.output.contains("they disagree about time to first byte"), "{}", run.output);
 }
 
 #[test]

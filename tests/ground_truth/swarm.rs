@@ -23,6 +23,7 @@ const SURPLUS: Duration = Duration::from_secs(40);
 pub(crate) struct Exchange {
     pub(crate) viewer: u32,
     pub(crate) generation: u32,
+    pub(crate) pid: u64,
     pub(crate) connection: u32,
     pub(crate) local_port: Option<u16>,
     pub(crate) kind: String,

@@ -10,6 +10,7 @@ use hls_swarm_player::{Algorithm, Preset, Variants};
 
 use super::{Environment, safety};
 use crate::cli::run::{AbrArg, CmcdArg, EngineKind, ProbeMode, RunArgs, VariantSelection};
+use crate::engine::native::Canaries;
 use crate::engine::{EngineConfig, command, ffmpeg, native};
 
 /// The engine and its configuration.
@@ -27,19 +28,41 @@ pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<Engin
         (Some(EngineKind::Command), None) => Err(Failure::usage("--engine command needs a player")
             .help("pass its command line, for example --player 'mpv --no-terminal {url}'")),
         (_, Some(text)) => player(args, text),
-        (Some(EngineKind::Ffmpeg) | None, None) => Ok(EngineConfig::Ffmpeg(ffmpeg::Config {
-            program: [&viewers.ffmpeg, &environment.viewer_ffmpeg]
-                .into_iter()
-                .find_map(Clone::clone)
-                .unwrap_or_else(|| PathBuf::from("ffmpeg")),
-            probe: safety::source(args)?,
-            extra_arguments: viewers.ffmpeg_args.clone(),
-            log_level: viewers.ffmpeg_debug.then_some(viewers.stats_loglevel),
-            proxied: environment.proxies.contains_key("http_proxy"),
-            reasons_kept: viewers.stats_buffer as usize,
-            preset: viewers.preset.into(),
-        })),
+        (Some(EngineKind::Ffmpeg) | None, None) => {
+            Ok(EngineConfig::Ffmpeg(ffmpeg(args, environment, safety::source(args)?)))
+        }
     }
+}
+
+fn ffmpeg(args: &RunArgs, environment: &Environment, probe: ProbeMode) -> ffmpeg::Config {
+    let viewers = &args.viewers;
+    ffmpeg::Config {
+        program: [&viewers.ffmpeg, &environment.viewer_ffmpeg]
+            .into_iter()
+            .find_map(Clone::clone)
+            .unwrap_or_else(|| PathBuf::from("ffmpeg")),
+        probe,
+        extra_arguments: viewers.ffmpeg_args.clone(),
+        log_level: viewers.ffmpeg_debug.then_some(viewers.stats_loglevel),
+        proxied: environment.proxies.contains_key("http_proxy"),
+        reasons_kept: viewers.stats_buffer as usize,
+        preset: viewers.preset.into(),
+    }
+}
+
+/// The canaries among native viewers. Their figures are compared with measured ones, so they have to be measured, too.
+fn canaries(args: &RunArgs, environment: &Environment) -> Result<Option<Box<Canaries>>, Failure> {
+    let canaries = args.viewers.canaries;
+    let most = args.load.clients.max(args.load.stages.iter().map(|stage| stage.clients).max().unwrap_or(0));
+    if canaries > 0 && canaries >= most {
+        return Err(Failure::usage(format!(
+            "invalid value \"{canaries}\" for --canaries: there are only {most} viewers, so no native one would be left"
+        ))
+        .help("pass a small part of the viewers, for example 3"));
+    }
+    let config =
+        || Box::new(Canaries { last: canaries, ffmpeg: ffmpeg(args, environment, ProbeMode::Require) });
+    Ok((canaries > 0 && !args.action.check).then(config))
 }
 
 fn player(args: &RunArgs, text: &str) -> Result<EngineConfig, Failure> {
@@ -79,7 +102,9 @@ fn native(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Fai
         CmcdArg::Query => native::Cmcd::Query,
         CmcdArg::Header => native::Cmcd::Header,
     };
-    Ok(EngineConfig::Native(native::Config { preset, variants, resolve_per_viewer, proxies, cmcd }))
+    let canaries = canaries(args, environment)?;
+    let config = native::Config { preset, variants, resolve_per_viewer, proxies, cmcd, canaries };
+    Ok(EngineConfig::Native(config))
 }
 
 /// The proxies that the environment names.

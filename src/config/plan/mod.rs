@@ -227,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn some_viewers_stay_native_beside_canaries() {
+        let canaries = |canaries: u32| {
+            plan(|args| {
+                args.viewers.engine = Some(EngineKind::Native);
+                (args.load.clients, args.viewers.canaries) = (20, canaries);
+            })
+        };
+        assert_eq!(canaries(3).unwrap().viewers.engine.last_canary(), Some(3));
+        assert_eq!(canaries(0).unwrap().viewers.engine.last_canary(), None);
+        let none_left = canaries(20).unwrap_err().to_string();
+        assert!(none_left.contains("\"20\" for --canaries"), "{none_left}");
+    }
+
+    #[test]
     fn a_variant_is_not_chosen_and_fixed_at_once() {
         let native = |change: fn(&mut RunArgs)| {
             plan(|args| {

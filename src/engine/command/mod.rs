@@ -102,7 +102,7 @@ impl PlayerCommand {
         let Session { viewer, generation } = session;
         let started_ns = now_ns();
         context.record(Event::Started { viewer, generation, at_ns: started_ns }).await;
-        let target = context.targets.of(viewer);
+        let target = context.target_of(viewer);
         let selection = match opening::open(context, session, stop, Some(&self.probe.playlists)).await {
             Opening::Plays(selection) => selection,
             Opening::Stopped => {

@@ -105,7 +105,7 @@ impl Ffmpeg {
         let Session { viewer, generation } = session;
         let started_ns = now_ns();
         context.record(Event::Started { viewer, generation, at_ns: started_ns }).await;
-        let target = context.targets.of(viewer);
+        let target = context.target_of(viewer);
         let playlists = self.probe.as_ref().map(|probe| &probe.playlists);
         let selection = match opening::open(context, session, stop, playlists).await {
             Opening::Plays(selection) => selection,

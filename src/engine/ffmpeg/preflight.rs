@@ -27,6 +27,13 @@ const CHECKS: &[Check<Preparation>] = &[
     Check { name: "secrets", run: |preflight, ffmpeg| Box::pin(ffmpeg.check_secrets(preflight)) },
 ];
 
+const CHECKS_OF_CANARIES: &[Check<Preparation>] = &[
+    Check { name: "ffmpeg", run: |preflight, ffmpeg| Box::pin(ffmpeg.detect(preflight)) },
+    Check { name: "probe", run: |preflight, ffmpeg| Box::pin(ffmpeg.test_probe(preflight)) },
+    Check { name: "certificates", run: |preflight, ffmpeg| Box::pin(ffmpeg.check_certificates(preflight)) },
+    Check { name: "secrets", run: |preflight, ffmpeg| Box::pin(ffmpeg.check_secrets(preflight)) },
+];
+
 /// The results of the checks.
 struct Preparation {
     config: Config,
@@ -42,8 +49,27 @@ pub(crate) async fn prepare(
     config: &Config,
     preflight: &mut Preflight<'_>,
 ) -> Result<(Ffmpeg, Option<ProbeReader>), Failure> {
+    run(CHECKS, config, preflight).await
+}
+
+/// Runs the checks of FFmpeg viewers among native ones, whose streams have been inspected.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) async fn prepare_canaries(
+    config: &Config,
+    preflight: &mut Preflight<'_>,
+) -> Result<(Ffmpeg, Option<ProbeReader>), Failure> {
+    run(CHECKS_OF_CANARIES, config, preflight).await
+}
+
+async fn run(
+    checks: &[Check<Preparation>],
+    config: &Config,
+    preflight: &mut Preflight<'_>,
+) -> Result<(Ffmpeg, Option<ProbeReader>), Failure> {
     let mut preparation = Preparation { config: config.clone(), capabilities: Err(None), probe: None };
-    preflight.run(CHECKS, &mut preparation).await?;
+    preflight.run(checks, &mut preparation).await?;
     let Preparation { config, capabilities, probe } = preparation;
     let capabilities = capabilities
         .map_err(|failure| failure.unwrap_or_else(|| Failure::internal("FFmpeg was not checked")))?;

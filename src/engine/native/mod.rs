@@ -27,6 +27,7 @@ use hls_swarm_os::clock::now_ns;
 use hls_swarm_player::{self as player, Preset, Variants};
 
 use self::shard::{Job, Shards};
+use super::ffmpeg::{self, Ffmpeg};
 use super::viewer::{RunContext, StreamTarget};
 use super::{Session, SessionEnd};
 use crate::config::plan::Stream;
@@ -48,6 +49,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// How viewers describe their requests to CDNs (CMCD).
     pub cmcd: Cmcd,
+    /// FFmpeg viewers among the native ones.
+    pub canaries: Option<Box<Canaries>>,
 }
 
 /// How viewers describe their requests to CDNs (CTA-5004).
@@ -62,7 +65,23 @@ pub enum Cmcd {
     Header,
 }
 
+/// FFmpeg viewers among native ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canaries {
+    /// Viewers up to this number are canaries.
+    pub last: u32,
+    /// Their FFmpeg.
+    pub ffmpeg: ffmpeg::Config,
+}
+
 impl Config {
+    /// What canaries play of `stream`: what native viewers play, or where those adapt, the highest variant, which they
+    /// reach where the network permits.
+    pub(crate) fn stream_of_canaries(&self, stream: &Stream) -> Stream {
+        let variant = if self.variants.is_some() { VariantSelection::Highest } else { stream.variant };
+        Stream { variant, ..stream.clone() }
+    }
+
     /// How viewers of `stream` choose among its variants.
     fn variants_of(&self, stream: &Stream) -> Variants {
         self.variants.unwrap_or(Variants::Fixed(stream.variant))
@@ -82,11 +101,17 @@ pub struct Native {
     shards: OnceLock<Shards>,
     /// What the players of each stream share, made by the first session.
     players: OnceLock<Vec<Arc<player::Config>>>,
+    canaries: Option<Box<Ffmpeg>>,
 }
 
 impl Native {
-    pub(crate) const fn new(config: Config) -> Self {
-        Self { config, shards: OnceLock::new(), players: OnceLock::new() }
+    pub(crate) const fn new(config: Config, canaries: Option<Box<Ffmpeg>>) -> Self {
+        Self { config, shards: OnceLock::new(), players: OnceLock::new(), canaries }
+    }
+
+    /// The FFmpeg of canaries, and the number of the last one.
+    pub(crate) fn canaries(&self) -> Option<(u32, &Ffmpeg)> {
+        Some((self.config.canaries.as_ref()?.last, self.canaries.as_deref()?))
     }
 
     /// The configuration of the player of a viewer.
@@ -118,6 +143,10 @@ impl Native {
         stop: &CancellationToken,
     ) -> SessionEnd {
         let viewer = session.viewer;
+        if let Some((_, canary)) = self.canaries().filter(|(last, _)| viewer <= *last) {
+            // Boxed, because native viewers are many and must not be as large.
+            return Box::pin(canary.play(context, session, stop)).await;
+        }
         let started_ns = now_ns();
         let shards = self.shards.get_or_init(|| Shards::start(&self.config, context));
         let target = context.targets.of(viewer);

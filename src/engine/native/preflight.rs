@@ -1,10 +1,15 @@
 //! The preflight checks of native viewers: the streams, the threads, and the memory of sockets.
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_hls::selection::Selection;
 use hls_swarm_os::machine;
 
 use super::shard::{mark, threads};
 use super::{Config, Native};
+use crate::config::plan::Stream;
+use crate::engine::ffmpeg;
+use crate::engine::probe::pipe::ProbeReader;
 use crate::preflight::checklist::{Check, Finding, Preflight};
 use crate::preflight::inspect_streams;
 
@@ -18,9 +23,26 @@ const CHECKS: &[Check<()>] = &[
 ///
 /// # Errors
 /// A check itself failed.
-pub(crate) async fn prepare(config: &Config, preflight: &mut Preflight<'_>) -> Result<Native, Failure> {
+pub(crate) async fn prepare(
+    config: &Config,
+    preflight: &mut Preflight<'_>,
+) -> Result<(Native, Option<ProbeReader>), Failure> {
     preflight.run(CHECKS, &mut ()).await?;
-    Ok(Native::new(config.clone()))
+    let Some(canaries) = &config.canaries else { return Ok((Native::new(config.clone(), None), None)) };
+    let (ffmpeg, reader) = ffmpeg::preflight::prepare_canaries(&canaries.ffmpeg, preflight).await?;
+    preflight.inspect_canaries(|stream| config.stream_of_canaries(stream)).await;
+    let unbuffered =
+        |(stream, selection): &(Stream, Selection)| !ffmpeg.playback_source(stream, selection).has_buffer();
+    if preflight.canary_selections.iter().flat_map(WeightedSet::iter).any(unbuffered) {
+        let text =
+            format!("FFmpeg {} does not read a VOD ahead, so canaries would seem to stall", ffmpeg.version());
+        preflight.note(Finding::bad(
+            "canaries",
+            text,
+            "use FFmpeg 6.1 or later (--ffmpeg), or leave out --canaries",
+        ));
+    }
+    Ok((Native::new(config.clone(), Some(Box::new(ffmpeg))), reader))
 }
 
 async fn describe(preflight: &mut Preflight<'_>) -> Result<(), Failure> {

@@ -50,6 +50,7 @@ pub fn render(report: &Report) -> String {
             div.more {
                 (tables::marks(&recording.timeline, run.began_unix))
                 (tables::quality(report))
+                (tables::canaries(report))
                 (tables::parts(report))
                 (plots::plots(report))
                 (tables::requests(report))

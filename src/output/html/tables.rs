@@ -11,7 +11,7 @@ use hls_swarm_model::verdict::Verdict;
 use crate::output::drawings::wall;
 use crate::output::figures::{bytes, clock, count, milliseconds, span};
 use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use crate::output::{events, generator, load, quality};
+use crate::output::{canaries, events, generator, load, quality};
 
 /// Largest number of reasons and of edges that a table lists.
 const MAX_ROWS: usize = 30;
@@ -128,6 +128,18 @@ pub(super) fn parts(Report { snapshot, .. }: &Report) -> Markup {
         (table("Streams", &load::STREAM, load::streams(snapshot).iter().map(named_figures)))
         (table("Variants and renditions", &load::VARIANT, load::variants(snapshot).iter().map(named_figures)))
         @for sentence in load::exceeded_bandwidths(snapshot) { p { (sentence) } }
+    }
+}
+
+/// Canaries beside native viewers; nothing without canaries.
+pub(super) fn canaries(Report { snapshot, .. }: &Report) -> Markup {
+    let compared = snapshot.canaries.as_ref();
+    let rows = compared.map(canaries::rows).unwrap_or_default();
+    html! {
+        (table("Canaries beside native viewers", &canaries::HEAD, rows.iter().map(named_figures)))
+        @for sentence in compared.iter().flat_map(|compared| &compared.disagreements) {
+            p { "They disagree about " (sentence) }
+        }
     }
 }
 

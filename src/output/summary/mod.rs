@@ -13,7 +13,7 @@ use hls_swarm_model::verdict::{Verdict, VerdictKind};
 use super::escape::printable;
 use super::figures::{bit_rate, bytes, clock, count, length, percent, span};
 use super::insight::{additional_edges, caches, edge_row, playlists};
-use super::{events, generator as condition, load, quality};
+use super::{canaries, events, generator as condition, load, quality};
 use text::{Lines, Tone};
 
 /// Number of reasons that are shown.
@@ -53,6 +53,7 @@ fn results(report: &Report) -> Lines {
     insight(&mut out, snapshot);
     origin(&mut out, snapshot);
     parts(&mut out, snapshot);
+    canaries(&mut out, snapshot);
     generator(&mut out, snapshot);
     reasons(&mut out, snapshot);
     criteria(&mut out, verdict);
@@ -330,6 +331,16 @@ fn parts(out: &mut Lines, snapshot: &Snapshot) {
     }
     if let Some(sentence) = capacity(&snapshot.stages) {
         out.add(Tone::Heading, 2, &sentence);
+    }
+    out.blank();
+}
+
+fn canaries(out: &mut Lines, snapshot: &Snapshot) {
+    let Some(compared) = &snapshot.canaries else { return };
+    let rows: Vec<_> = canaries::rows(compared).into_iter().map(Vec::from).collect();
+    out.table(&canaries::HEAD, &rows, &[]);
+    for sentence in &compared.disagreements {
+        out.toned(Tone::Doubtful, "canaries", &format!("they disagree about {sentence}"));
     }
     out.blank();
 }

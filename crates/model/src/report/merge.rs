@@ -11,7 +11,7 @@ use crate::merge::Merge;
 use crate::metric::criteria;
 use crate::run::Run;
 use crate::series::{Point, Series};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Canaries, Snapshot};
 use crate::stats::LAG;
 use crate::stats::series::{MAX_POINTS, added, halved};
 use crate::verdict::criteria::judge;
@@ -111,6 +111,7 @@ impl Report {
         snapshot.each_quantiles(|name, quantiles| {
             *quantiles = recording.histograms.get(name).and_then(|times| times.quantiles());
         });
+        snapshot.canaries = snapshot.canaries.take().map(Canaries::compared);
         // Different stages with the same index lose their distributions.
         for row in snapshot.stages.iter_mut().filter(|row| stages.get(&row.stage) != Some(&1)) {
             row.segment_total = None;

@@ -2,6 +2,7 @@
 //!
 //! Plain data. A field that was not measured is `None` and is absent from every view.
 
+pub(crate) mod canaries;
 pub(crate) mod insight;
 pub(crate) mod latency;
 pub(crate) mod load;
@@ -23,6 +24,7 @@ use crate::timeline::Timeline;
 
 use requests::{by_status, with_total};
 
+pub use canaries::{Canaries, Group};
 pub use insight::{
     Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, MAX_FAILED_OBJECTS, OTHER_ADDRESSES,
     PlaylistFaults,
@@ -131,6 +133,9 @@ pub struct Snapshot {
     /// Quality of experience as players report it; absent where players do not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality: Option<Quality>,
+    /// Real players beside native viewers; absent without `--canaries`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canaries: Option<Canaries>,
     /// The stages of the load that have begun.
     pub stages: Vec<StageRow>,
     /// The streams, if there are several.
@@ -246,6 +251,8 @@ impl Snapshot {
             visit(&VariantRow::ttfb_histogram(&row.name), &mut row.segment_ttfb);
             visit(&VariantRow::total_histogram(&row.name), &mut row.segment_total);
         }
+        let groups = self.canaries.iter_mut().flat_map(Canaries::each_quantiles);
+        groups.for_each(|(name, quantiles)| visit(name, quantiles));
     }
 }
 
@@ -292,6 +299,7 @@ impl Merge for Snapshot {
             generator,
             playback_time,
             quality,
+            canaries,
             stages,
             streams,
             variants,
@@ -335,6 +343,7 @@ impl Merge for Snapshot {
         self.playback_time.merge(playback_time);
         self.playback_time = self.playback_time.with_ratios(self.expected_viewer_seconds);
         Quality::merge_parts(&mut self.quality, quality);
+        self.canaries.merge(canaries);
         merge::rows(&mut self.stages, stages, |a, b| (a.stage, &a.name) == (b.stage, &b.name));
         self.stages.sort_by(|a, b| (a.stage, &a.name).cmp(&(b.stage, &b.name)));
         for (place, row) in streams.iter().enumerate() {

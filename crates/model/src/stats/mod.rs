@@ -1,6 +1,7 @@
 //! Statistics: from events to figures. The time of each event is passed in.
 
 pub(crate) mod attempts;
+pub mod canaries;
 pub mod distribution;
 pub(crate) mod exchanges;
 pub(crate) mod generator;
@@ -38,6 +39,7 @@ use crate::timeline::{SlowLimit, Timeline};
 use crate::verdict::threshold::Threshold;
 
 use attempts::Attempts;
+use canaries::{CanaryPlan, Comparison};
 use exchanges::Exchanges;
 use generator::Condition;
 use origin::OriginStats;
@@ -113,6 +115,8 @@ pub struct Stats {
     /// Events outside of requests.
     counters: Counters,
     retransmits: Retransmits,
+    /// Real players beside native viewers.
+    canaries: Option<Comparison>,
     /// Viewer-seconds played and expected, of viewers that have had the time to begin.
     played: f64,
     due: f64,
@@ -145,6 +149,7 @@ impl Stats {
                 .plus(&Counters::zero(SeenIn::Machine))
                 .plus(&measured(&expectation.sources)),
             retransmits: Retransmits::default(),
+            canaries: None,
             played: 0.0,
             due: 0.0,
             ticked_ns: expectation.began_ns,
@@ -188,6 +193,14 @@ impl Stats {
         self
     }
 
+    /// Sets which viewers are real players among native ones.
+    #[must_use]
+    pub fn with_canaries(mut self, plan: CanaryPlan) -> Self {
+        self.viewers.include_canaries(plan);
+        self.canaries = Some(Comparison::new(plan, self.expectation.timeout_ns));
+        self
+    }
+
     /// Applies one event.
     pub fn apply(&mut self, event: Event) {
         match event {
@@ -228,6 +241,9 @@ impl Stats {
                 self.recent.add(exchange.kind, exchange.body_bytes);
                 self.parts.add(&exchange, attempt);
                 self.variants.add(&exchange, attempt);
+                if let Some(canaries) = &mut self.canaries {
+                    canaries.add(&exchange, attempt);
+                }
                 if let Some(nanos) = self.exchanges.add(&exchange, attempt) {
                     self.history.segment(nanos);
                 }
@@ -237,7 +253,7 @@ impl Stats {
                 if let Some(sliding_window) = &mut self.sliding_window {
                     sliding_window.exchange(&exchange);
                 }
-                self.played(startup);
+                self.played(exchange.viewer, startup);
                 self.origin_stats.exchange(&exchange);
             }
             Event::CutShort { viewer, kind, counted_bytes, arrived_bytes } => {
@@ -250,12 +266,15 @@ impl Stats {
                 );
                 self.exchanges.cut_short(kind, counted_bytes, arrived_bytes);
                 self.parts.cut_short(viewer, kind, counted_bytes, arrived_bytes);
+                if let Some(canaries) = &mut self.canaries {
+                    canaries.cut_short(viewer, kind, counted_bytes, arrived_bytes);
+                }
                 self.viewers.cut_short(viewer, kind, missing);
             }
             Event::Playlist { viewer, playlist, rendition, said, at_ns, .. } => {
                 if self.closed.is_none() {
                     let startup = self.viewers.playlist(viewer, at_ns, playlist, rendition, &said);
-                    self.played(startup);
+                    self.played(viewer, startup);
                 }
             }
             Event::Seen { viewer, at_ns, seen } => {
@@ -268,7 +287,7 @@ impl Stats {
                     };
                     let startup = self.viewers.seen(viewer, at_ns, *seen, note);
                     self.counters.merge(&self.viewers.quality.take_counted());
-                    self.played(startup);
+                    self.played(viewer, startup);
                 }
             }
             Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left } => {
@@ -279,6 +298,9 @@ impl Stats {
                     let is_repeat = self.attempts.connect_failed(viewer);
                     self.parts.connect_failed(viewer, timed_out, is_repeat);
                     self.timeline.connect_failed(viewer, &reason, timed_out, self.second(self.ticked_ns));
+                    if let Some(canaries) = &mut self.canaries {
+                        canaries.connect_failed(viewer, timed_out, is_repeat);
+                    }
                     self.exchanges.connect_failed(reason, timed_out, is_repeat);
                 }
             }
@@ -286,6 +308,9 @@ impl Stats {
                 self.counters.add(Counter::ForbiddenConnections, 1);
                 let is_repeat = self.attempts.connect_failed(viewer);
                 self.parts.connect_failed(viewer, false, is_repeat);
+                if let Some(canaries) = &mut self.canaries {
+                    canaries.connect_failed(viewer, false, is_repeat);
+                }
                 let reason = by.reason(&host);
                 self.timeline.connect_failed(viewer, &reason, false, self.second(self.ticked_ns));
                 self.exchanges.connect_failed(reason, false, is_repeat);
@@ -326,7 +351,10 @@ impl Stats {
     }
 
     /// Notes what the playback of a viewer has led to.
-    fn played(&mut self, startup_ns: Option<u64>) {
+    fn played(&mut self, viewer: u32, startup_ns: Option<u64>) {
+        if let (Some(canaries), Some(nanos)) = (&mut self.canaries, startup_ns) {
+            canaries.started_playing(viewer, nanos);
+        }
         if let (Some(sliding_window), Some(nanos)) = (&mut self.sliding_window, startup_ns) {
             sliding_window.duration(Timing::Startup, nanos);
         }
@@ -355,7 +383,7 @@ impl Stats {
         self.ticked_ns = at_ns;
         if self.closed.is_none() {
             let (due, played) = self.viewers.pass(at_ns, played_until_ns, self.start_up_ns());
-            self.played(None);
+            self.counters.merge(&self.viewers.take_skipped());
             self.due += step * due as f64;
             self.played += step * played as f64;
             let sums = Sums {
@@ -403,7 +431,8 @@ impl Stats {
             .chain(of_viewers.map(|(timing, times)| (timing.name(), times)))
             .chain(self.insight.distributions())
             .chain(self.parts.histograms())
-            .chain(self.variants.histograms());
+            .chain(self.variants.histograms())
+            .chain(self.canaries.iter().flat_map(Comparison::histograms));
         Recording {
             series: self.history.series(self.totals()),
             timeline: self.timeline(),
@@ -454,6 +483,10 @@ impl Stats {
             stages: self.stage_rows(at_ns),
             streams: self.stream_rows(),
             variants: self.variants.rows(self.closed.map_or(at_ns, |(closed, ..)| closed.min(at_ns))),
+            canaries: self.canaries.as_ref().map(|canaries| {
+                let (real, native) = self.viewers.groups(canaries.plan);
+                canaries.figures(real, native)
+            }),
             aborted_by: self.aborted_by(),
             timeline: self.timeline(),
             ..self.whole(at_ns)
@@ -546,6 +579,7 @@ impl Stats {
             playback_time: viewers.playback_time().with_ratios(self.due),
             quality: (self.expectation.sources.playback == PlaybackSource::Players)
                 .then(|| viewers.quality.figures()),
+            canaries: None,
             stages: Vec::new(),
             streams: Vec::new(),
             variants: Vec::new(),

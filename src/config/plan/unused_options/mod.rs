@@ -52,6 +52,7 @@ const RULES: &[(&str, Rule)] = &[
     ("probe", |a| is_native(a).then_some(ContradictedBy("engine", "native viewers measure themselves"))),
     ("abr", of_native),
     ("cmcd", of_native),
+    ("canaries", of_native),
     ("resolve_per_viewer", of_native),
     ("header", not_sent),
     ("header_file", not_sent),
@@ -160,7 +161,7 @@ fn of_native(args: &RunArgs) -> Option<Cause> {
 }
 
 fn of_ffmpeg(args: &RunArgs) -> Option<Cause> {
-    if is_native(args) {
+    if is_native(args) && args.viewers.canaries == 0 {
         return Some(ContradictedBy("engine", "it is an option of FFmpeg viewers"));
     }
     args.viewers.player.as_ref().map(|_| PointlessWith("player", "it is an option of FFmpeg viewers"))

@@ -121,10 +121,10 @@ const WARNED: &[(&str, &str, &[&str])] = &[
         ],
     ),
     (
-        "--abr=bola --cmcd=query --resolve-per-viewer",
+        "--abr=bola --cmcd=query --canaries=2 --resolve-per-viewer",
         "",
         &[
-            "--abr bola, --cmcd query, --resolve-per-viewer have",
+            "--abr bola, --cmcd query, --canaries 2, --resolve-per-viewer have",
             "without --engine: it is an option of native viewers",
         ],
     ),
@@ -163,6 +163,7 @@ const SILENT: &[(&str, &str)] = &[
     ("LOG_LEVEL=info --verbose", ""),
     ("--metrics=off --prom-client-metrics=false", ""),
     ("--engine=native --abr=bola --cmcd=header --resolve-per-viewer --header=A:b", ""),
+    ("--engine=native --canaries=2 --unpaced --ffmpeg=f", ""),
 ];
 
 #[test]

@@ -8,6 +8,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_player::State;
 
+use super::canaries::CanaryPlan;
 use super::distribution::Distribution;
 use super::exchanges::LATENCY_BOUNDS;
 use super::playback::{PlaybackRules, SLOW, Taken, ViewerPlayback};
@@ -17,7 +18,7 @@ use crate::exchange::{Exchange, Kind};
 use crate::listed::Rendition;
 use crate::metric::counters::{Counter, Counters};
 use crate::seen::Seen;
-use crate::snapshot::{Lifetimes, Playback, PlaybackTime, Timing, ViewerRow, ViewerState};
+use crate::snapshot::{Group, Lifetimes, Playback, PlaybackTime, Timing, ViewerRow, ViewerState};
 
 /// Bounds of the uptime histogram, seconds.
 const UPTIME_BOUNDS: [f64; 9] = [1.0, 5.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0];
@@ -34,6 +35,8 @@ pub struct Viewers {
     /// Boxed, because nodes of a map that grows at its end are half empty.
     rows: BTreeMap<u32, Box<Viewer>>,
     rules: PlaybackRules,
+    /// Viewers that play by rules of their own.
+    canaries: Option<CanaryPlan>,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) active: u64,
     pub(crate) peak: u64,
@@ -273,6 +276,7 @@ impl Default for Viewers {
         Self {
             rows: BTreeMap::new(),
             rules: PlaybackRules::default(),
+            canaries: None,
             lifetimes: Lifetimes::default(),
             active: 0,
             peak: 0,
@@ -318,6 +322,31 @@ impl Viewers {
     /// Sets the rules by which viewers play.
     pub(crate) const fn play_by(&mut self, rules: PlaybackRules) {
         self.rules = rules;
+    }
+
+    /// Sets which viewers are canaries.
+    pub(crate) const fn include_canaries(&mut self, plan: CanaryPlan) {
+        self.canaries = Some(plan);
+    }
+
+    /// The rules by which a viewer plays.
+    fn rules_of(&self, number: u32) -> PlaybackRules {
+        self.canaries.filter(|canaries| canaries.holds(number)).map_or(self.rules, |canaries| canaries.rules)
+    }
+
+    /// The playback of canaries, and of all others.
+    pub(crate) fn groups(&self, plan: CanaryPlan) -> (Group, Group) {
+        let mut groups = (Group::default(), Group::default());
+        for (number, viewer) in &self.rows {
+            let group = if plan.holds(*number) { &mut groups.0 } else { &mut groups.1 };
+            group.viewers += u64::from(viewer.row.starts > 0);
+            group.played += u64::from(viewer.row.startup_seconds.is_some());
+            group.stalled_viewers += u64::from(viewer.row.stalls > 0);
+            group.stalls += viewer.row.stalls;
+            group.stalled_seconds += viewer.row.stalled_seconds;
+            group.media_seconds += viewer.row.media_seconds;
+        }
+        groups
     }
 
     /// The viewers, and the figures to which their playback is added.
@@ -434,7 +463,7 @@ impl Viewers {
     /// A process was started. A viewer whose process failed goes on where it was.
     pub fn started(&mut self, number: u32, generation: u32, at_ns: u64) {
         let _ = self.play(number, |playback| playback.advance(at_ns));
-        let rules = self.rules;
+        let rules = self.rules_of(number);
         let first = self.change(number, |viewer| {
             let fresh = std::mem::take(&mut viewer.fresh);
             let again = std::mem::take(&mut viewer.finished);

@@ -52,6 +52,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("--abort-after=1m --duration=1m --threshold=speed>0.9", "--abort-after 1m", "--duration"),
     ("--abort-after=3m --stage=1m:1 --stage=2m:1 --threshold=speed>0.9", "--abort-after 3m", "--stage"),
     ("--metrics=off --prom-client-metrics", "--prom-client-metrics", "--metrics"),
+    ("--metrics=off --live-page=any", "--live-page", "--metrics"),
     ("--engine=native --probe=off", "--probe off", "--engine"),
     ("--engine=native --unpaced", "--unpaced", "--engine"),
     ("--engine=native --restart-on-stall", "--restart-on-stall", "--engine"),

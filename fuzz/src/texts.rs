@@ -73,7 +73,7 @@ pub fn reports(data: &[u8]) {
     for (_, format) in Format::ENDINGS {
         drop(formats::render(format, &read));
     }
-    let shown = summary::render(&read.snapshot, &read.run, &read.verdict, &read.end_reason);
+    let shown = summary::render(&read, false);
     let compared = Compared::new(("a", &read), ("b", &read), &[]).text();
     assert!(!shown.contains('\x1b') && !compared.contains('\x1b'), "{shown}");
     let json = read.to_json().unwrap();

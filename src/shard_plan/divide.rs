@@ -19,7 +19,7 @@ use crate::shard_plan::answer::ShardPlan;
 /// Processor time of an FFmpeg viewer per second, microseconds: twice the 109 ms in 24 s of docs/ffmpeg.md, for TLS.
 /// Other players are counted alike, since nothing is known of them.
 const CPU_PER_VIEWER: u64 = 9_000;
-/// The same of a native viewer of 2 Mb/s: twice the 152 us over TLS of docs/native-viewers.md.
+/// The same of a native viewer of 2 Mb/s: three times the 95 us over TLS of docs/native-viewers.md.
 const CPU_PER_NATIVE_VIEWER: u64 = 300;
 /// Processor time of hls-swarm itself, thousandths.
 const OWN_CPU: u64 = 100;

@@ -32,7 +32,8 @@ use super::viewer::{RunContext, StreamTarget};
 use super::{Session, SessionEnd};
 use crate::config::plan::Stream;
 
-/// The resources of one viewer. Memory is what was measured over TLS (docs/native-viewers.md); without TLS it is a third.
+/// The resources of one viewer. Memory is more than twice what was measured over TLS (docs/native-viewers.md): larger segments
+/// and a busy server need more.
 pub(crate) const VIEWER_SIZE: ViewerSize =
     ViewerSize { open_files: 2, least_open_files: 1, processes: 0, memory_bytes: 32 << 10, local_ports: 2 };
 

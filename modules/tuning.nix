@@ -6,14 +6,17 @@ let
   facts = import ../nix/profiles.nix;
   kernel = config.boot.kernelPackages.kernel.version;
 
-  # The keys of a role that this kernel has, with those of the variant merged over them.
+  # The keys of a role that this kernel has, with those of the variant merged over them. systemd sets some to their
+  # highest value at boot, which a file in sysctl.d would lower.
   keysOf =
     role:
     let
       profile = facts.sysctl.${role};
       keys = profile.key // (profile.variant.${toString cfg.variant} or { key = { }; }).key;
     in
-    lib.filterAttrs (_: key: lib.versionAtLeast kernel (key.since or "0")) keys;
+    lib.filterAttrs (
+      _: key: lib.versionAtLeast kernel (key.since or "0") && !(key.raised_by_systemd or false)
+    ) keys;
 
   # nixpkgs needs numbers for keys of which it uses the highest value.
   value = text: if builtins.match "[0-9]{1,18}" text != null then lib.toInt text else text;

@@ -250,10 +250,12 @@ in
         known = lib.filterAttrs (
           name: key: name != "vm.swappiness" && lib.versionAtLeast kernel (key.since or "0")
         ) profile.key;
+        # systemd raises these at boot; a value here would lower them.
+        expected = key: if key.raised_by_systemd or false then null else key.value;
       in
       lib.nameValuePair "every-key-of-${role}" {
         value = lib.mapAttrs (name: _: text (set.${name} or null)) known;
-        expected = lib.mapAttrs (_: key: key.value) known;
+        expected = lib.mapAttrs (_: expected) known;
       }
     ) facts.sysctl
   );

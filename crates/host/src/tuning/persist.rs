@@ -148,6 +148,10 @@ fn sysctl(
             let _ = writeln!(text, "# {name}: {}", why_missing(name, None, &Environment::default()));
             continue;
         }
+        if key.raised_by_systemd && existing.settings.is_none() {
+            let _ = writeln!(text, "# systemd sets the highest value at boot; without systemd:\n# {name} = {value}");
+            continue;
+        }
         // The dash makes sysctl skip a key that the kernel does not have.
         let _ = writeln!(text, "-{name} = {value}");
     }

@@ -52,6 +52,10 @@ pub struct Key {
     pub since: Option<String>,
     /// Number of viewers from which it is needed.
     pub from_clients: Option<u32>,
+    /// Whether systemd sets the highest possible value at boot. A file that applies the profile at each boot
+    /// would lower it.
+    #[serde(default)]
+    pub raised_by_systemd: bool,
     /// Reason.
     pub reason: String,
     /// Source of the reason.

@@ -10,11 +10,13 @@
   ffmpeg-headless,
   hls-viewer-ffmpeg,
   nginx,
+  runCommand,
+  testers,
 }:
 let
   manifest = lib.importTOML ../Cargo.toml;
 in
-rustPlatform.buildRustPackage {
+rustPlatform.buildRustPackage (finalAttrs: {
   pname = manifest.package.name;
   inherit (manifest.workspace.package) version;
 
@@ -84,6 +86,36 @@ rustPlatform.buildRustPackage {
       }
     '';
 
+  passthru.tests = {
+    version = testers.testVersion { package = finalAttrs.finalPackage; };
+    version-of-origin = testers.testVersion {
+      package = finalAttrs.finalPackage.origin;
+      command = "hls-origin --version";
+      inherit (finalAttrs) version;
+    };
+    # Viewers, their FFmpeg, the origin and its nginx, as the package brings them. A builder that has other work can make
+    # a run invalid (exit code 5), never fail it; three runs in a row would be a fault.
+    demo =
+      runCommand "hls-swarm-test-demo"
+        {
+          nativeBuildInputs = [
+            finalAttrs.finalPackage
+            finalAttrs.finalPackage.origin
+          ];
+        }
+        ''
+          export HOME=$TMPDIR
+          for attempt in 1 2 3; do
+            code=0
+            hls-swarm demo --report report.json || code=$?
+            [ $code -eq 5 ] || break
+          done
+          [ $code -eq 0 ]
+          grep -q '"verdict": "pass"' report.json
+          install -Dm444 -t $out report.json
+        '';
+  };
+
   meta = {
     inherit (manifest.package) description;
     license = lib.licenses.mit;
@@ -94,4 +126,4 @@ rustPlatform.buildRustPackage {
   // lib.optionalAttrs (manifest.workspace.package ? repository) {
     changelog = "${manifest.workspace.package.repository}/blob/v${manifest.workspace.package.version}/CHANGELOG.md";
   };
-}
+})

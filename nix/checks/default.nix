@@ -1,5 +1,5 @@
 # The checks: eval-* compares values that Nix evaluates, and tests wrong configurations; conf-* checks generated
-# files with the programs that read them; nixos-* boots machines.
+# files with the programs that read them; package-* runs the tests of the package; nixos-* boots machines.
 arguments:
 let
   inherit (arguments) lib;
@@ -11,4 +11,6 @@ prefixed "eval" (import ./eval.nix (arguments // { inherit hostOf; }))
   lib.mapAttrs (_: case: case.check) (import ./refused.nix (arguments // { inherit hostOf; }))
 )
 // prefixed "conf" (import ./conf.nix arguments)
+# Programs that were not built by Nix (PREBUILT of scripts/nix-build) have no tests.
+// prefixed "package" (arguments.packages.hls-swarm.tests or { })
 // prefixed "nixos" (import ../../vms/tests arguments)

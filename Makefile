@@ -229,9 +229,12 @@ otlp-test: rust test-tools ## push metrics to OTLP_PROMETHEUS=PROGRAM, and compa
 	OTLP_PROMETHEUS='$(OTLP_PROMETHEUS)' $(CARGO) test --locked --test integration -- --ignored --exact \
 		pushed_metrics::a_prometheus_that_is_pushed_to_has_the_values
 
-.PHONY: units-test
+.PHONY: units-test units-machine-test
 units-test: build ## run the units that the programs render under a real systemd, in a container (as root)
 	scripts/test-units $(RELEASE)
+
+units-machine-test: microvm-image ## run the same units in a machine that systemd boots (as root; emulated where there is no KVM)
+	scripts/test-units --machine $(RELEASE)
 
 container: ## build container images of both programs
 	containers/build

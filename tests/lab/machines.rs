@@ -43,7 +43,16 @@ pub(crate) struct Played {
 
 /// Plays the lab's scenario with more flags.
 pub(crate) fn play(flags: &str) -> Played {
-    let output = ssh("client", &format!("rm -f /run/hls/report.json; play lab {flags}"));
+    run("play", flags)
+}
+
+/// Plays the stream at another port of the origin machine.
+pub(crate) fn play_port(port: u16, flags: &str) -> Played {
+    run(&format!("PORT={port} play"), flags)
+}
+
+fn run(play: &str, flags: &str) -> Played {
+    let output = ssh("client", &format!("rm -f /run/hls/report.json; {play} lab {flags}"));
     let summary = String::from_utf8_lossy(&output.stdout).into_owned();
     let report = ssh("client", "cat /run/hls/report.json");
     let report = serde_json::from_slice(&report.stdout)

@@ -7,11 +7,14 @@ use serde_json::Value;
 
 use hls_swarm_origin::access_log::LogEntry;
 
-use crate::lab::machines::{Played, ask, play, script, ssh};
+use crate::lab::machines::{Played, ask, play, play_port, script, ssh};
 use crate::lab::waiting::eventually;
 
 /// The origin's access log, in the machine.
 const LOG: &str = "/run/hls/access.ndjson";
+/// That of the origin with parts, a second one in the same machine.
+const LOW_LATENCY_LOG: &str = "/run/hls/parts.ndjson";
+const LOW_LATENCY_PORT: u16 = 17180;
 
 /// Requests by viewer and kind.
 type Counts = BTreeMap<(u64, &'static str), u64>;
@@ -21,7 +24,7 @@ fn reported(report: &Value) -> Counts {
     let count = |row: &Value, kind| {
         ((row["viewer"].as_u64().unwrap(), kind), row["requests"][kind].as_u64().unwrap())
     };
-    rows.iter().flat_map(|row| [count(row, "manifest"), count(row, "segment")]).collect()
+    rows.iter().flat_map(|row| ["manifest", "segment", "init"].map(|kind| count(row, kind))).collect()
 }
 
 fn logged(log: &str) -> Counts {
@@ -30,7 +33,11 @@ fn logged(log: &str) -> Counts {
         let entry: LogEntry = serde_json::from_str(line).unwrap();
         // Viewer k has the user agent client-k; the origin's own checks and preflight have others.
         let Some((_, viewer)) = entry.http_user_agent.split_once("/client-") else { continue };
-        let kind = if entry.uri.ends_with(".m3u8") { "manifest" } else { "segment" };
+        let kind = match entry.uri.rsplit_once('.') {
+            Some((_, "m3u8")) => "manifest",
+            Some((name, "mp4")) if name.contains("init") => "init",
+            _ => "segment",
+        };
         *counts.entry((viewer.parse().unwrap(), kind)).or_default() += 1;
     }
     counts
@@ -42,7 +49,10 @@ fn the_report_equals_the_access_log() {
     // On a busy host, emulated machines may be too slow for the thresholds, and the run reports this. Its counts
     // must be correct nevertheless.
     for attempt in 1..=2 {
-        let played = counted_run();
+        ask("origin", &format!(": >{LOG}"));
+        let played = play("");
+        compare(&played, LOG, 10);
+        assert!(played.number("/elapsed_seconds") >= 30.0);
         let criteria = played.report["criteria"].as_array().unwrap();
         if played.report["verdict"] == "pass" {
             assert!(criteria.len() >= 6 && criteria.iter().all(|one| one["met"] == true), "{criteria:?}");
@@ -54,27 +64,57 @@ fn the_report_equals_the_access_log() {
     panic!("the lab's scenario did not pass, see its summary above");
 }
 
-/// Plays the lab's scenario and compares its report with the access log.
-fn counted_run() -> Played {
-    ask("origin", &format!(": >{LOG}"));
-    let played = play("");
-    assert!(played.number("/elapsed_seconds") >= 30.0);
-
-    // nginx writes its line when the connection is closed, which takes a moment.
+/// Compares the report of a run of so many viewers with an access log that has nothing but that run.
+fn compare(played: &Played, log: &str, viewers: usize) {
     let reported = reported(&played.report);
-    assert_eq!(reported.len(), 20, "ten viewers, two kinds: {reported:?}");
+    assert_eq!(reported.len(), 3 * viewers, "{viewers} viewers, three kinds: {reported:?}");
     let total: u64 = reported.values().sum();
     assert!(total >= 100, "{}", played.summary);
+    // nginx writes its line when the connection is closed, which takes a moment.
     let log =
         eventually("as many lines in the log as requests in the report", Duration::from_secs(10), || {
-            Some(logged(&ask("origin", &format!("cat {LOG}"))))
+            Some(logged(&ask("origin", &format!("cat {log}"))))
                 .filter(|log| log.values().sum::<u64>() >= total)
         });
     // A viewer without requests has no lines.
     let asked: Counts = reported.into_iter().filter(|(_, requests)| *requests > 0).collect();
     assert_eq!(asked, log, "requests by viewer and kind: report, then access log");
     println!("{total} requests in the report and in the access log");
-    played
+}
+
+/// Twenty-eight native viewers and two FFmpeg viewers beside them.
+#[test]
+#[ignore = "boots two machines: make lab-test"]
+fn native_viewers_and_canaries_equal_the_access_log() {
+    ask("origin", &format!(": >{LOG}"));
+    let played = play("--engine native --clients 30 --ramp-rate 6 --canaries 2 --duration 20s");
+    compare(&played, LOG, 30);
+    assert_eq!(played.number("/canaries/canaries/played"), 2.0, "{}", played.summary);
+    assert_eq!(played.number("/canaries/native/played"), 28.0, "{}", played.summary);
+}
+
+/// Native viewers play the parts of a low-latency stream.
+#[test]
+#[ignore = "boots two machines: make lab-test"]
+fn low_latency_viewers_equal_the_access_log() {
+    // The stream of the lab, whose loop is in the image, in parts.
+    ask(
+        "origin",
+        &format!(
+            "cd /run/hls && hls-origin --profile /usr/share/hls-lab/origin/lab.toml --format fmp4 --part-duration 500ms \
+             --list-size 12 --listen 0.0.0.0 --port {LOW_LATENCY_PORT} --node-metrics-port off --nginx-metrics-port off \
+             --cache-dir /run/loops --access-log {LOW_LATENCY_LOG} --ready-file parts.ready --log-level warn \
+             >/dev/console 2>&1 </dev/null & echo $! >/run/hls/parts.pid"
+        ),
+    );
+    eventually("the origin with parts is ready", Duration::from_secs(60), || {
+        std::thread::sleep(Duration::from_millis(500));
+        ssh("origin", "test -s /run/hls/parts.ready").status.success().then_some(())
+    });
+    let played = play_port(LOW_LATENCY_PORT, "--engine native --clients 10 --ramp-rate 5 --duration 20s");
+    ask("origin", "kill $(cat /run/hls/parts.pid)");
+    compare(&played, LOW_LATENCY_LOG, 10);
+    assert!(played.number("/parts_loaded") >= 100.0, "{}", played.summary);
 }
 
 /// The shortest times of a run in milliseconds, from the exchange log. A busy host adds varying delays to an

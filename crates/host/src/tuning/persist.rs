@@ -149,7 +149,10 @@ fn sysctl(
             continue;
         }
         if key.raised_by_systemd && existing.settings.is_none() {
-            let _ = writeln!(text, "# systemd sets the highest value at boot; without systemd:\n# {name} = {value}");
+            let _ = writeln!(
+                text,
+                "# systemd sets the highest value at boot; without systemd:\n# {name} = {value}"
+            );
             continue;
         }
         // The dash makes sysctl skip a key that the kernel does not have.

@@ -64,7 +64,7 @@ fn the_report_equals_the_access_log() {
     panic!("the lab's scenario did not pass, see its summary above");
 }
 
-/// Compares the report of a run of so many viewers with an access log that has nothing but that run.
+/// Compares the report of a run with an access log that has nothing but that run.
 fn compare(played: &Played, log: &str, viewers: usize) {
     let reported = reported(&played.report);
     assert_eq!(reported.len(), 3 * viewers, "{viewers} viewers, three kinds: {reported:?}");

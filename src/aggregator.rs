@@ -26,7 +26,7 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Totals {
     /// The last snapshot.
     pub last: Arc<Snapshot>,
-    /// The time series and the distributions.
+    /// The run over time and the distributions.
     pub recording: Recording,
     /// Why the exchange log is incomplete, if it is.
     pub log: Result<(), Failure>,
@@ -50,7 +50,7 @@ pub async fn aggregate(
     mut log: Option<ExchangeLog>,
 ) -> Totals {
     let mut publish = interval(SNAPSHOT_INTERVAL);
-    // Ticks stay on whole seconds, because the time series has a point for each.
+    // Ticks stay on whole seconds, because windows of the timeline begin and end with one.
     publish.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut batch = Vec::with_capacity(256);
     let mut written = Ok(());

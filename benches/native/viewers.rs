@@ -93,14 +93,19 @@ pub(crate) fn native(url: &str, viewers: u32) -> Cost {
     let after = (cpu_seconds(pid), run.began.elapsed());
     let pss_kib = pss_kib(pid);
     let report = run.finish();
-    let points = report["series"]["points"].as_array().unwrap();
-    let requests = |point: &serde_json::Value| {
-        point["manifests"].as_f64().unwrap_or(0.0) + point["segments"].as_f64().unwrap_or(0.0)
+    let windows = report["timeline"]["windows"].as_array().unwrap();
+    let steady = |window: &&serde_json::Value| {
+        let second = window["second"].as_u64().unwrap_or(0);
+        (FROM.as_secs()..FROM.as_secs() + 8).contains(&second)
     };
-    let steady: Vec<f64> = points.iter().skip(FROM.as_secs() as usize).take(8).map(requests).collect();
+    let sum = |names: &[&str]| {
+        let of =
+            |window: &serde_json::Value| names.iter().filter_map(|name| window[name].as_f64()).sum::<f64>();
+        windows.iter().filter(steady).map(of).sum::<f64>()
+    };
     Cost {
         cpu_per_second: (after.0 - before.0) / (after.1 - before.1).as_secs_f64(),
-        requests_per_second: steady.iter().sum::<f64>() / steady.len() as f64,
+        requests_per_second: sum(&["playlists", "segments"]) / sum(&["seconds"]),
         pss_kib,
         sockets_kib: (sockets - sockets_before).max(0.0),
         late_ms: report["generator"]["p99_lag_ms"].as_f64().unwrap_or(f64::NAN),

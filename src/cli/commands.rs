@@ -104,7 +104,7 @@ pub enum ReportCommand {
         /// repeated
         #[arg(long, value_name = "CONDITION")]
         fail_if: Vec<String>,
-        /// Write the comparison to a file: .html (with the plots of both runs), .md, .txt; may be repeated
+        /// Write the comparison to a file: .html (with drawings of both runs), .md, .txt; may be repeated
         #[arg(short = 'o', long = "report", value_name = "FILE")]
         reports: Vec<PathBuf>,
     },

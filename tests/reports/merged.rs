@@ -6,6 +6,7 @@ use hls_swarm::output::{prometheus, summary};
 use hls_swarm_model::report::merge::merge;
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_model::snapshot::{Edge, OTHER_ADDRESSES};
+use hls_swarm_model::timeline::Window;
 use hls_swarm_model::verdict::{Criterion, VerdictKind};
 
 use super::recorded::{report, run};
@@ -113,12 +114,16 @@ fn thresholds_apply_to_the_merged_run() {
 }
 
 #[test]
-fn series_are_aligned_by_the_wall_clock() {
+fn timelines_are_aligned_by_the_wall_clock() {
+    let merged = merge(&named(vec![shard(4, |_| {}), shard(0, |_| {})])).unwrap();
+    let windows = &merged.recording.timeline.windows;
+    let alone = &report().recording.timeline.windows;
+    let figures = |window: &Window| (window.second, window.segments, window.viewers.wanted);
+    assert_eq!(figures(&windows[0]), figures(&alone[0]));
+    let wanted = alone[2].viewers.wanted + alone[0].viewers.wanted;
+    assert_eq!(figures(&windows[2]), (4, alone[2].segments + alone[0].segments, wanted));
+    assert_eq!(windows.len(), alone.len() + 2);
     let merged = merge(&named(vec![shard(3, |_| {}), shard(0, |_| {})])).unwrap();
-    let points = &merged.recording.series.points;
-    assert_eq!((points[0].second, points[0].active), (0, 2));
-    assert_eq!((points[3].second, points[3].active, points[3].segments), (3, 4, 4));
-    assert_eq!(points.last().unwrap().second, 15);
     assert_eq!(merged.snapshot.elapsed_seconds, 15.0);
     assert_eq!((merged.run.began_unix, merged.run.seed), (run().began_unix, None));
     // Runs one after the other never have viewers at the same time.

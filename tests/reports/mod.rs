@@ -15,6 +15,7 @@ use hls_swarm_model::report::read::read;
 use hls_swarm_model::report::{Format, Report};
 use hls_swarm_model::snapshot::{PlaybackSource, Sources, StageRow};
 use hls_swarm_model::stats::{Expectation, StagePlan, Stats};
+use hls_swarm_model::timeline::Window;
 use hls_swarm_model::verdict::VerdictKind;
 use hls_swarm_model::verdict::criteria::judge;
 use hls_swarm_model::verdict::threshold::Threshold;
@@ -214,14 +215,14 @@ proptest! {
         }
         let held = |report: &Report| report.snapshot.stages.iter().all(|row| row.met != Some(false));
         prop_assert_eq!(held(&merged), parts.iter().all(|(_, part)| held(part)));
-        let (got, want) = (&merged.recording.series, &whole.recording.series);
-        prop_assert_eq!(got.points.len(), want.points.len());
-        for (got, want) in got.points.iter().zip(&want.points) {
-            let counts = |p: &hls_swarm_model::series::Point| {
-                (p.second, p.target, p.active, p.playing, p.manifests, p.segments, p.bytes, p.errors)
-            };
+        let (got, want) = (&merged.recording.timeline, &whole.recording.timeline);
+        prop_assert_eq!(got.windows.len(), want.windows.len());
+        for (got, want) in got.windows.iter().zip(&want.windows) {
+            let counts = |window: &Window| (window.second, window.playlists, window.segments, window.bytes);
             prop_assert_eq!(counts(got), counts(want));
-            prop_assert_eq!(got.latency.is_some(), want.latency.is_some());
+            prop_assert_eq!((&got.segment_total, &got.errors), (&want.segment_total, &want.errors));
+            prop_assert!(close(Some(got.viewers.wanted), Some(want.viewers.wanted)));
+            prop_assert!(close(Some(got.viewers.playing), Some(want.viewers.playing)));
         }
         let judged = |report: &Report| {
             let own = report.verdict.criteria.iter().filter(|criterion| !SHARDS.contains(&criterion.name.as_str()));

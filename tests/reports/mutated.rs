@@ -133,7 +133,7 @@ fn impossible_numbers_and_empty_steps_are_named() {
         failure.chain()
     );
     document["bytes"]["segment"] = json!(1);
-    document["series"]["step_seconds"] = json!(0);
+    document["timeline"]["window_seconds"] = json!(0);
     let failure = read("m.json", &document.to_string()).unwrap_err();
-    assert!(failure.chain().contains("steps of 0 s"), "{}", failure.chain());
+    assert!(failure.chain().contains("windows of 0 s"), "{}", failure.chain());
 }

@@ -17,7 +17,6 @@ pub mod recent;
 pub mod report;
 pub mod run;
 pub mod seen;
-pub mod series;
 pub mod snapshot;
 pub mod stats;
 pub mod timeline;

@@ -1,11 +1,12 @@
-//! The comparison as one HTML page, with the plots of both runs in one another.
+//! The comparison as one HTML page, with both runs in the same drawings.
 
 use maud::{Markup, html};
 
 use hls_swarm_model::comparison::condition::Outcome;
 
 use super::{Compared, explained};
-use crate::output::html::{overlaid_plots, plain_document};
+use crate::output::drawings::overlaid;
+use crate::output::html::{document, zoom};
 
 /// Renders the comparison.
 pub(super) fn render(compared: &Compared<'_>) -> String {
@@ -14,7 +15,8 @@ pub(super) fn render(compared: &Compared<'_>) -> String {
         (header(compared))
         main {
             (conditions(compared))
-            (overlaid_plots(&before.1.recording.series, &after.1.recording.series))
+            (zoom())
+            (overlaid(before.1, after.1))
             h2 { "Figures" }
             (table(&compared.lines()))
             h2 { "The runs" }
@@ -22,7 +24,7 @@ pub(super) fn render(compared: &Compared<'_>) -> String {
         }
         footer { p { (Compared::rule()) } }
     };
-    plain_document(&format!("Comparison: hls-swarm, {}", after.1.run.url), &html! { body { (body) } })
+    document(&format!("Comparison: hls-swarm, {}", after.1.run.url), &html! { body { (body) } }, "")
 }
 
 fn header(compared: &Compared<'_>) -> Markup {

@@ -161,7 +161,7 @@ pub enum Format {
     Text,
     /// A comment in a review.
     Markdown,
-    /// One page with plots of both runs.
+    /// One page with drawings of both runs.
     Html,
 }
 

@@ -50,6 +50,48 @@ pub(super) fn linear(top: f64, text: impl Fn(f64) -> String) -> Vec<Label> {
     vec![at(0.0), at(0.5), at(1.0)]
 }
 
+/// Times that a logarithmic axis may have labels at, seconds.
+const TIMES: [f64; 18] = [
+    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0,
+    50.0,
+];
+
+/// A logarithmic axis of times, seconds.
+#[derive(Clone, Copy)]
+pub(super) struct LogAxis {
+    begin: f64,
+    end: f64,
+}
+
+impl LogAxis {
+    pub(super) fn new(begin: f64, end: f64) -> Self {
+        let begin = begin.max(0.000_05);
+        Self { begin, end: end.max(begin * 2.0) }
+    }
+
+    /// The place of a time from the top, percent.
+    pub(super) fn place(&self, seconds: f64) -> f64 {
+        let share = (seconds.max(self.begin) / self.begin).log2() / (self.end / self.begin).log2();
+        100.0 - share.clamp(0.0, 1.0) * 100.0
+    }
+
+    /// Labels that are not too close to one another.
+    pub(super) fn labels(&self) -> Vec<Label> {
+        let mut labels: Vec<Label> = Vec::new();
+        for time in TIMES.into_iter().filter(|time| (self.begin..=self.end).contains(time)) {
+            let place = self.place(time);
+            if labels.last().is_none_or(|last| last.place - place >= 9.0) {
+                labels.push(Label::within(place, duration(time)));
+            }
+        }
+        labels
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    if seconds >= 1.0 { format!("{} s", number(seconds)) } else { format!("{} ms", number(seconds * 1000.0)) }
+}
+
 /// A number with as many digits as an axis needs.
 pub(super) fn plain(value: f64) -> String {
     let digits = match value {
@@ -92,21 +134,23 @@ pub(super) fn step(length: f64) -> f64 {
     step.unwrap_or_else(|| (wanted / 86_400.0).ceil() * 86_400.0)
 }
 
-/// The labels of the time axis: time of the run, and below it the wall clock in UTC. `page.js` makes them anew when the
-/// section of time changes.
-pub(super) fn horizontal(began_unix: u64, end: f64) -> Markup {
+/// The labels of the time axis: time of the run, and below it the wall clock in UTC, if the run's beginning is given.
+/// `page.js` makes them anew when the section of time changes.
+pub(super) fn horizontal(began_unix: Option<u64>, end: f64) -> Markup {
     let step = step(end);
     let ticks: Vec<f64> =
         (0..100).map(|tick| f64::from(tick) * step).take_while(|second| *second <= end).collect();
     html! {
-        svg.x width="100%" height="30" aria-hidden="true" {
+        svg.x width="100%" height=(if began_unix.is_some() { 30 } else { 16 }) aria-hidden="true" {
             @for (place, second) in (0..).zip(&ticks) {
                 @let x = format!("{}%", number(second / end * 100.0));
                 @let anchor = if place == 0 { "start" } else if second / end > 0.94 { "end" } else { "middle" };
                 @let class = if place % 2 == 1 { "odd" } else { "even" };
                 text class=(class) x=(x) y="12" text-anchor=(anchor) { (clock(*second)) }
-                text class={ (class) " wall" } x=(x) y="26" text-anchor=(anchor) {
-                    (wall(began_unix, *second)) @if place == 0 { " UTC" }
+                @if let Some(began_unix) = began_unix {
+                    text class={ (class) " wall" } x=(x) y="26" text-anchor=(anchor) {
+                        (wall(began_unix, *second)) @if place == 0 { " UTC" }
+                    }
                 }
             }
         }

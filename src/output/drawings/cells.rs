@@ -8,7 +8,7 @@ use maud::html;
 use hls_swarm_model::timeline::buckets::LogBuckets;
 use hls_swarm_model::timeline::lanes::{Cell, MAX_LANES};
 
-use super::axis::Label;
+use super::axis::{Label, LogAxis};
 use super::{Drawing, Drawn, number};
 use crate::output::figures::{count, milliseconds};
 
@@ -18,16 +18,6 @@ const BUCKETS_PER_ROW: u8 = 4;
 const SHADES: usize = 5;
 /// Height of a lane, pixels.
 const LANE: u32 = 9;
-
-/// The times that the axis of the heat map may have labels at, seconds.
-const TIMES: [f64; 18] = [
-    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0,
-    50.0,
-];
-
-fn duration(seconds: f64) -> String {
-    if seconds >= 1.0 { format!("{} s", number(seconds)) } else { format!("{} ms", number(seconds * 1000.0)) }
-}
 
 /// How long segments took, window by window; nothing if none arrived.
 pub(super) fn heat_map(drawn: &Drawn<'_>) -> Option<Drawing> {
@@ -52,13 +42,11 @@ pub(super) fn heat_map(drawn: &Drawn<'_>) -> Option<Drawing> {
     let limit_row = limit.map(|limit| LogBuckets::bucket(limit) / BUCKETS_PER_ROW);
     let lowest = used().chain(limit_row.filter(|_| used().next().is_some())).min()?;
     let highest = used().chain(limit_row).max()?.max(lowest.saturating_add(3)) + 1;
-    let begin = LogBuckets::lower(lowest.max(1) * BUCKETS_PER_ROW).max(0.000_05);
-    let begin = if lowest == 0 { 0.000_05 } else { begin };
-    let end = LogBuckets::lower((highest + 1) * BUCKETS_PER_ROW);
-    let place = |seconds: f64| {
-        let share = (seconds.max(begin) / begin).log2() / (end / begin).log2();
-        100.0 - share.clamp(0.0, 1.0) * 100.0
-    };
+    let axis = LogAxis::new(
+        LogBuckets::lower(lowest * BUCKETS_PER_ROW),
+        LogBuckets::lower((highest + 1) * BUCKETS_PER_ROW),
+    );
+    let place = |seconds: f64| axis.place(seconds);
     let most = rows.iter().flat_map(BTreeMap::values).copied().max().unwrap_or(1) as f64;
     // One path per shade: a page of single rectangles would be large.
     let mut shades = BTreeMap::<(bool, usize), String>::new();
@@ -76,11 +64,6 @@ pub(super) fn heat_map(drawn: &Drawn<'_>) -> Option<Drawing> {
             let _ = write!(path, "M{} {}h{width}v{height}h-{width}z", number(from), number(top));
         }
     }
-    let y: Vec<Label> = TIMES
-        .into_iter()
-        .filter(|time| (begin..=end).contains(time))
-        .map(|time| Label::within(place(time), duration(time)))
-        .collect();
     let p95: Vec<Option<f64>> = (0..windows.len()).map(|place| times(place)?.quantile(0.95)).collect();
     let values = (0..windows.len()).map(|place| {
         let Some(times) = times(place).filter(|times| !times.is_empty()) else {
@@ -100,7 +83,7 @@ pub(super) fn heat_map(drawn: &Drawn<'_>) -> Option<Drawing> {
         title: format!("Segment times, request to {part} byte"),
         legend,
         height: 170,
-        y: sparse(y),
+        y: axis.labels(),
         shapes: html! {
             @for ((is_slow, shade), path) in &shades {
                 path class={ "fill " (if *is_slow { "hot" } else { "heat" }) " s" (shade) } d=(path) {}
@@ -110,17 +93,6 @@ pub(super) fn heat_map(drawn: &Drawn<'_>) -> Option<Drawing> {
         limits: slow.iter().map(|slow| (place(slow.seconds), format!("limit: {}", slow.threshold))).collect(),
         values: values.collect(),
     })
-}
-
-/// The labels that are not too close to one another; they ascend.
-fn sparse(labels: Vec<Label>) -> Vec<Label> {
-    let mut kept: Vec<Label> = Vec::new();
-    for label in labels {
-        if kept.last().is_none_or(|last| last.place - label.place >= 9.0) {
-            kept.push(label);
-        }
-    }
-    kept
 }
 
 /// What a lane shows of a window, the worst first.

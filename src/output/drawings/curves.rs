@@ -5,9 +5,9 @@ use maud::html;
 use hls_swarm_model::timeline::Window;
 use hls_swarm_model::timeline::failures::FailureClass;
 
-use super::axis::{linear, plain, round_up};
+use super::axis::{Label, LogAxis, linear, plain, round_up};
 use super::{Drawing, Drawn};
-use crate::output::figures::{bit_rate, percent};
+use crate::output::figures::{bit_rate, milliseconds, percent};
 
 /// Windows over which curves of throughput are averaged: segments do not arrive evenly.
 const AVERAGED: usize = 2;
@@ -16,6 +16,82 @@ const BIT_RATE_WINDOWS: usize = 4;
 
 fn largest(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(0.0, f64::max)
+}
+
+/// One curve of several.
+pub(super) struct Curve<'a> {
+    /// What it is drawn from.
+    pub(super) drawn: &'a Drawn<'a>,
+    /// The classes of its color and pattern.
+    pub(super) class: &'static str,
+    pub(super) name: String,
+    /// A value per window.
+    pub(super) values: Vec<Option<f64>>,
+}
+
+impl<'a> Curve<'a> {
+    pub(super) fn new(
+        drawn: &'a Drawn<'a>,
+        class: &'static str,
+        name: impl Into<String>,
+        value: impl Fn(&Window) -> Option<f64>,
+    ) -> Self {
+        Self { drawn, class, name: name.into(), values: drawn.windows().iter().map(value).collect() }
+    }
+}
+
+/// Curves in one drawing; nothing if none of them has a value. `text` is a value with its unit.
+pub(super) fn curves(
+    id: &'static str,
+    title: &str,
+    text: impl Fn(f64) -> String,
+    curves: &[Curve<'_>],
+) -> Option<Drawing> {
+    let known = || curves.iter().flat_map(|curve| &curve.values).flatten().copied();
+    known().next()?;
+    let top = round_up(largest(known()));
+    let place = |value: f64| 100.0 - value / top * 100.0;
+    Some(drawing_of(id, title, linear(top, &text), text, place, curves))
+}
+
+/// Curves of times on a logarithmic axis; nothing if none of them has a value.
+pub(super) fn times(id: &'static str, title: &str, curves: &[Curve<'_>]) -> Option<Drawing> {
+    let known = || curves.iter().flat_map(|curve| &curve.values).flatten().copied();
+    let axis = LogAxis::new(known().reduce(f64::min)? / 1.5, largest(known()) * 1.5);
+    Some(drawing_of(id, title, axis.labels(), milliseconds, |value| axis.place(value), curves))
+}
+
+fn drawing_of(
+    id: &'static str,
+    title: &str,
+    y: Vec<Label>,
+    text: impl Fn(f64) -> String,
+    place: impl Fn(f64) -> f64,
+    curves: &[Curve<'_>],
+) -> Drawing {
+    let curves = || curves.iter().filter(|curve| curve.values.iter().any(Option::is_some));
+    let windows = curves().map(|curve| curve.values.len()).max().unwrap_or(0);
+    let values = (0..windows).map(|window| {
+        let each = curves().map(|curve| {
+            let value = curve.values.get(window).copied().flatten();
+            format!("{} {}", curve.name, value.map_or_else(|| "–".to_owned(), &text))
+        });
+        each.collect::<Vec<_>>().join(", ")
+    });
+    Drawing {
+        id,
+        title: title.to_owned(),
+        legend: curves().map(|curve| (curve.class, curve.name.clone())).collect(),
+        height: 110,
+        y,
+        shapes: html! {
+            @for curve in curves() {
+                path class={ "line " (curve.class) } d=(curve.drawn.curve(&curve.values, &place)) {}
+            }
+        },
+        limits: Vec::new(),
+        values: values.collect(),
+    }
 }
 
 fn counted(value: f64) -> String {
@@ -199,33 +275,16 @@ pub(super) fn rebuffering(drawn: &Drawn<'_>) -> Option<Drawing> {
 
 /// Live latency and buffer; nothing unless players report them.
 pub(super) fn behind(drawn: &Drawn<'_>) -> Option<Drawing> {
-    let windows = drawn.windows();
-    let latency: Vec<Option<f64>> = windows.iter().map(|window| window.live_latency.average()).collect();
-    let buffer: Vec<Option<f64>> = windows.iter().map(|window| window.buffer.average()).collect();
-    let all = || latency.iter().chain(&buffer).flatten().copied();
-    all().next()?;
-    let top = round_up(largest(all()));
-    let place = |value: f64| 100.0 - value / top * 100.0;
-    let seconds =
-        |value: &Option<f64>| value.map_or_else(|| "none".to_owned(), |value| format!("{value:.1} s"));
-    let values = latency
-        .iter()
-        .zip(&buffer)
-        .map(|(latency, buffer)| format!("latency {}, buffer {}", seconds(latency), seconds(buffer)));
-    Some(Drawing {
-        id: "latency",
-        title: "Live latency and buffer, average of the viewers".to_owned(),
-        legend: vec![
-            ("three", "live latency by the edge of the playlist".to_owned()),
-            ("one", "buffer".to_owned()),
-        ],
-        height: 90,
-        y: linear(top, |value| format!("{} s", plain(value))),
-        shapes: html! {
-            path.line.three d=(drawn.curve(&latency, place)) {}
-            path.line.one d=(drawn.curve(&buffer, place)) {}
-        },
-        limits: Vec::new(),
-        values: values.collect(),
-    })
+    let lines = [
+        Curve::new(drawn, "three", "live latency by the edge of the playlist", |window| {
+            window.live_latency.average()
+        }),
+        Curve::new(drawn, "one", "buffer", |window| window.buffer.average()),
+    ];
+    curves("latency", "Live latency and buffer, average of the viewers", seconds, &lines)
+}
+
+/// Seconds with one digit.
+pub(super) fn seconds(value: f64) -> String {
+    format!("{value:.1} s")
 }

@@ -1,4 +1,5 @@
-//! Drawings of a run over time, as SVG: one set for the HTML report and the live page, made from a [`Timeline`] alone.
+//! Drawings of a run over time, as SVG, made from a [`Timeline`] alone: one set for the HTML report and the live page, and
+//! one of two runs over each other for a comparison.
 //!
 //! Areas and curves stretch with the page. Labels are texts of their own whose places are percentages, so that they
 //! keep their size on a phone. All drawings over time have the same axis. What a pointer or the keyboard asks for is in
@@ -7,6 +8,8 @@
 mod axis;
 mod cells;
 mod curves;
+mod machines;
+mod overlaid;
 mod startup;
 
 use std::fmt::Write;
@@ -19,21 +22,20 @@ use hls_swarm_model::timeline::{MarkKind, Timeline, Window};
 use axis::Label;
 
 pub(crate) use axis::wall;
+pub(crate) use overlaid::overlaid;
 
 /// What is drawn.
 #[derive(Clone, Copy)]
 pub struct Drawn<'a> {
     /// The run.
     timeline: &'a Timeline,
-    /// Its start, seconds since 1970.
-    began_unix: u64,
+    /// Its start, seconds since 1970; `None` where the wall clock means nothing.
+    began_unix: Option<u64>,
     /// The end of the time axis, seconds of the run.
     end: f64,
     /// Whether viewers play what they download, and whether they have the buffer of a player.
     plays: bool,
     buffered: bool,
-    /// The limit of the startup time, if there is one: seconds.
-    startup_limit: Option<f64>,
 }
 
 /// One drawing.
@@ -61,17 +63,7 @@ pub fn drawings(
     began_unix: u64,
     startup_limit: Option<f64>,
 ) -> Markup {
-    if timeline.windows.is_empty() {
-        return html! {};
-    }
-    let drawn = Drawn {
-        timeline,
-        began_unix,
-        end: timeline.end().max(1.0),
-        plays: snapshot.sources.playback != PlaybackSource::Downloads,
-        buffered: snapshot.has_playback(),
-        startup_limit,
-    };
+    let drawn = Drawn::new(timeline, snapshot, Some(began_unix));
     let over_time = [
         Some(curves::viewers(&drawn)),
         Some(curves::throughput(&drawn)),
@@ -81,11 +73,44 @@ pub fn drawings(
         curves::rebuffering(&drawn),
         curves::behind(&drawn),
     ];
+    let startup = startup::startup(&[("one", "starts", &timeline.startup)], startup_limit);
+    section(&drawn, &marks(&drawn), &over_time, startup)
+}
+
+/// Renders the drawings of second rank: requests, the bit rate played, the load generator, and the origin.
+#[must_use]
+pub fn machines(timeline: &Timeline, snapshot: &Snapshot, began_unix: u64) -> Markup {
+    let drawn = Drawn::new(timeline, snapshot, Some(began_unix));
+    section(&drawn, &html! {}, &machines::drawings(&drawn), None)
+}
+
+/// Drawings over time below each other, and one of something else; nothing before the first window.
+fn section(
+    drawn: &Drawn<'_>,
+    above: &Markup,
+    over_time: &[Option<Drawing>],
+    other: Option<Markup>,
+) -> Markup {
     html! {
-        section.drawings data-began=(began_unix) data-end=(number(drawn.end)) data-step=(timeline.window_seconds) {
-            (marks(&drawn))
-            @for drawing in over_time.iter().flatten() { (over_time_figure(&drawn, drawing)) }
-            @if let Some(drawing) = startup::startup(&drawn) { (drawing) }
+        @if !drawn.windows().is_empty() {
+            section.drawings data-began=[drawn.began_unix] data-end=(number(drawn.end))
+                data-step=(drawn.timeline.window_seconds) {
+                (above)
+                @for drawing in over_time.iter().flatten() { (over_time_figure(drawn, drawing)) }
+                @if let Some(other) = other { (other) }
+            }
+        }
+    }
+}
+
+impl<'a> Drawn<'a> {
+    fn new(timeline: &'a Timeline, snapshot: &Snapshot, began_unix: Option<u64>) -> Self {
+        Self {
+            timeline,
+            began_unix,
+            end: timeline.end().max(1.0),
+            plays: snapshot.sources.playback != PlaybackSource::Downloads,
+            buffered: snapshot.has_playback(),
         }
     }
 }

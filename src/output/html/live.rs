@@ -7,7 +7,7 @@ use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::verdict::threshold::Threshold;
 
 use super::{document, footer, heading, tables, tiles, title, zoom};
-use crate::output::drawings::drawings;
+use crate::output::drawings::{drawings, machines};
 use crate::output::escape::printable;
 use crate::output::figures::{bit_rate, clock, count, percent};
 
@@ -52,6 +52,7 @@ fn inner(run: &Run, thresholds: &[Threshold], snapshot: &Snapshot) -> Markup {
             (drawings(timeline, snapshot, run.began_unix, startup_limit))
             (tables::failures(timeline, run.began_unix))
             (tables::stages(snapshot))
+            (machines(timeline, snapshot, run.began_unix))
             (tables::marks(timeline, run.began_unix))
         }
         (footer(run, snapshot))

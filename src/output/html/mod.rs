@@ -9,7 +9,6 @@
 mod banner;
 pub(crate) mod live;
 mod plan;
-mod plots;
 mod tables;
 
 use base64::Engine as _;
@@ -24,11 +23,9 @@ use hls_swarm_model::snapshot::{Snapshot, Timing};
 use hls_swarm_model::verdict::threshold::Threshold;
 use hls_swarm_model::verdict::{Verdict, VerdictKind};
 
-use super::drawings::drawings;
+use super::drawings::{drawings, machines};
 use super::escape::printable;
 use super::figures::{bit_rate, count, length, milliseconds, percent, utc};
-
-pub(super) use plots::overlaid as overlaid_plots;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -52,7 +49,8 @@ pub fn render(report: &Report) -> String {
                 (tables::quality(report))
                 (tables::canaries(report))
                 (tables::parts(report))
-                (plots::plots(report))
+                h2 { "Requests, load generator, and origin over time" }
+                (machines(&recording.timeline, snapshot, run.began_unix))
                 (tables::requests(report))
                 (tables::responses(report))
                 (tables::latencies(report))
@@ -88,29 +86,18 @@ pub(crate) fn content_security_policy(more: &str) -> String {
 
 /// A page with `title` and a body, the style sheet of all pages, and the script. `more` goes into its policy.
 pub(super) fn document(title: &str, body: &Markup, more: &str) -> String {
-    let script = html! { script { (PreEscaped(SCRIPT)) } };
-    with_style(title, &html! { (body) (script) }, &content_security_policy(more))
-}
-
-/// The same without the script, for pages that have nothing to point at.
-pub(super) fn plain_document(title: &str, body: &Markup) -> String {
-    let policy =
-        format!("default-src 'none'; style-src {}; base-uri 'none'; form-action 'none'", hash(STYLE));
-    with_style(title, body, &policy)
-}
-
-fn with_style(title: &str, body: &Markup, policy: &str) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta http-equiv="Content-Security-Policy" content=(content_security_policy(more));
                 title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
             (body)
+            script { (PreEscaped(SCRIPT)) }
         }
     };
     // HTML forbids control characters even when they are escaped.
@@ -118,7 +105,7 @@ fn with_style(title: &str, body: &Markup, policy: &str) -> String {
 }
 
 /// The buttons that zoom; the script shows them.
-fn zoom() -> Markup {
+pub(super) fn zoom() -> Markup {
     html! {
         div.zoom hidden {
             button type="button" id="zoom-in" { "Zoom in" }

@@ -3,18 +3,20 @@
 (() => {
   let from = 0, to = null, cursor = null, drag = null;
   const section = () => document.querySelector(".drawings");
+  // All sections have the same axis. Without a beginning, the wall clock means nothing.
   const facts = () => {
     const { began, end, step } = section().dataset;
-    return { began: +began, end: +end, step: +step };
+    return { began: began === undefined ? null : +began, end: +end, step: +step };
   };
-  const all = (selector, root = section()) => (root ? [...root.querySelectorAll(selector)] : []);
+  const all = (selector) => [...document.querySelectorAll(`.drawings ${selector}`)];
   const overTime = () => all("figure.drawing:not([data-own])");
   const two = (n) => String(n).padStart(2, "0");
   const clock = (t) => {
     const s = Math.max(0, Math.floor(t)), h = Math.floor(s / 3600), m = Math.floor(s / 60) % 60;
     return h ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
   };
-  const wall = (t) => new Date((facts().began + Math.floor(t)) * 1000).toISOString().slice(11, 19);
+  const wall = (t) => (facts().began === null ? "" : new Date((facts().began + Math.floor(t)) * 1000).toISOString().slice(11, 19));
+  const moment = (t) => clock(t) + (wall(t) && ` (${wall(t)} UTC)`);
   const values = (figure) => figure.dataset.values.split("\n");
 
   function show() {
@@ -32,7 +34,7 @@
       }
       line.setAttribute("d", `M${at} 0V100`);
       const place = own ? Math.round(at) : Math.min(lines.length - 1, Math.floor(at / step));
-      const time = own ? "" : `${clock(place * step)} (${wall(place * step)} UTC): `;
+      const time = own ? "" : `${moment(place * step)}: `;
       output.textContent = place * step <= end || own ? time + lines[Math.max(0, place)] : "";
     }
   }
@@ -50,7 +52,8 @@
       const texts = [];
       for (let t = Math.ceil(from / step) * step, i = 0; t <= last + 1e-9; t += step, i++) {
         const place = percent(t), anchor = place < 4 ? "start" : place > 94 ? "end" : "middle";
-        for (const [y, text, kind] of [[12, clock(t), ""], [26, wall(t) + (i ? "" : " UTC"), " wall"]]) {
+        for (const [y, text, kind] of [[12, clock(t), ""], [26, wall(t) && wall(t) + (i ? "" : " UTC"), " wall"]]) {
+          if (!text) continue;
           const label = document.createElementNS("http://www.w3.org/2000/svg", "text");
           label.setAttribute("class", (i % 2 ? "odd" : "even") + kind);
           label.setAttribute("x", place + "%");

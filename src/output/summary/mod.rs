@@ -5,9 +5,8 @@ mod text;
 
 use hls_swarm_model::exchange::Source;
 use hls_swarm_model::report::Report;
-use hls_swarm_model::series::{Point, Series};
 use hls_swarm_model::snapshot::{Gauge, PlaybackSource, Quantiles, Snapshot, Timing, capacity};
-use hls_swarm_model::timeline::Timeline;
+use hls_swarm_model::timeline::{Timeline, Window};
 use hls_swarm_model::verdict::{Verdict, VerdictKind};
 
 use super::escape::printable;
@@ -75,9 +74,9 @@ fn overview(out: &mut Lines, report: &Report) {
         ),
     );
     let mean = snapshot.bytes.total() as f64 * 8.0 / snapshot.elapsed_seconds.max(0.001);
-    let peak = peak_bit_rate(&recording.series).map_or_else(String::new, |(peak, second)| {
+    let peak = peak_bit_rate(&recording.timeline).map_or_else(String::new, |(peak, second, seconds)| {
         let (peak, at) = (bit_rate(peak.max(mean)), clock(second as f64));
-        format!(", {peak} at the peak ({PEAK_SECONDS} s from {at} on)")
+        format!(", {peak} at the peak ({seconds} s from {at} on)")
     });
     out.field("bit rate", &format!("{} on average{peak}", bit_rate(mean)));
     let how = match snapshot.sources.requests {
@@ -149,16 +148,17 @@ fn requests(out: &mut Lines, snapshot: &Snapshot) {
     }
 }
 
-/// The largest bit rate over [`PEAK_SECONDS`], and when these began; `None` for a run that was shorter.
-fn peak_bit_rate(series: &Series) -> Option<(f64, u64)> {
-    let step = series.step_seconds.max(1);
-    let points = usize::try_from(PEAK_SECONDS.div_ceil(step)).ok()?;
-    let rate = |window: &[Point]| {
-        let bytes = window.iter().fold(0_u64, |sum, point| sum.saturating_add(point.bytes));
-        let second = window.first().map_or(0, |point| point.second.saturating_sub(step));
-        (bytes as f64 * 8.0 / (window.len() as u64 * step) as f64, second)
+/// The largest bit rate over [`PEAK_SECONDS`] or the windows that cover them, when these began, and how long they are,
+/// seconds; `None` for a run that was shorter.
+fn peak_bit_rate(timeline: &Timeline) -> Option<(f64, u64, u64)> {
+    let width = timeline.window_seconds.max(1);
+    let many = usize::try_from(PEAK_SECONDS.div_ceil(width)).ok()?;
+    let seconds = many as u64 * width;
+    let rate = |windows: &[Window]| {
+        let bytes = windows.iter().fold(0_u64, |sum, window| sum.saturating_add(window.bytes));
+        (bytes as f64 * 8.0 / seconds as f64, windows.first().map_or(0, |window| window.second), seconds)
     };
-    series.points.windows(points).map(rate).max_by(|a, b| a.0.total_cmp(&b.0))
+    timeline.windows.windows(many).map(rate).max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 /// Failures of one kind on one line: how many, on how many objects, and when. Connections are among them.

@@ -1,5 +1,5 @@
 //! Merging of several runs into one: the shards of a load, each from its machine. Counts are added, whole
-//! distributions are added, seconds are joined by the wall clock.
+//! distributions are added, and timelines are joined by the wall clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,8 @@ use super::{Recording, Report};
 use crate::merge::Merge;
 use crate::metric::criteria;
 use crate::run::Run;
-use crate::series::{Point, Series};
 use crate::snapshot::{Canaries, Snapshot};
 use crate::stats::LAG;
-use crate::stats::series::{MAX_POINTS, added, halved};
 use crate::verdict::criteria::judge;
 use crate::verdict::threshold::Threshold;
 use crate::verdict::{Criterion, Verdict, VerdictKind};
@@ -49,11 +47,8 @@ pub fn merge(parts: &[(String, Report)]) -> Result<Report, Failure> {
     let began = reports.iter().map(|report| report.run.began_unix).min().unwrap_or(0);
     let mut snapshot = since(began, first);
     let timeline = |report: &Report| report.recording.timeline.later(report.run.began_unix - began);
-    let mut recording = Recording {
-        histograms: first.recording.histograms.clone(),
-        series: series(&reports, began),
-        timeline: timeline(first),
-    };
+    let mut recording =
+        Recording { histograms: first.recording.histograms.clone(), timeline: timeline(first) };
     for (_, report) in others {
         snapshot.merge(&since(began, report));
         recording.timeline.merge(&timeline(report));
@@ -157,31 +152,6 @@ fn run(reports: &[&Report], began_unix: u64) -> Run {
         setup: None,
         per_viewer_metrics: false,
     }
-}
-
-fn series(reports: &[&Report], began: u64) -> Series {
-    let step = reports.iter().map(|report| report.recording.series.step_seconds).max().unwrap_or(1);
-    let mut joined = BTreeMap::<u64, Point>::new();
-    for report in reports {
-        let offset = report.run.began_unix - began;
-        let moved = report.recording.series.points.iter();
-        let mut series = Series {
-            step_seconds: report.recording.series.step_seconds.max(1),
-            points: moved.map(|point| Point { second: point.second + offset, ..*point }).collect(),
-        };
-        while series.step_seconds < step {
-            series = halved(&series);
-        }
-        for mut point in series.points {
-            point.second = point.second / step * step;
-            joined.entry(point.second).and_modify(|sum| *sum = added(sum, &point)).or_insert(point);
-        }
-    }
-    let mut series = Series { step_seconds: step, points: joined.into_values().collect() };
-    while series.points.len() > MAX_POINTS {
-        series = halved(&series);
-    }
-    series
 }
 
 /// The largest possible number of concurrent viewers: the peaks of overlapping runs are added.

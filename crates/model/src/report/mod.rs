@@ -16,7 +16,6 @@ use hls_swarm_base::error::Failure;
 
 use super::exchange::Source;
 use super::run::Run;
-use super::series::Series;
 use super::snapshot::{PlaybackSource, Snapshot, Timing};
 use super::stats::distribution::Distribution;
 use super::timeline::Timeline;
@@ -30,8 +29,6 @@ pub const SCHEMA: u64 = 1;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Recording {
     /// The run over time.
-    pub series: Series,
-    /// The run as it is drawn.
     #[serde(default)]
     pub timeline: Timeline,
     /// Whole distributions by name (`segment.ttfb`). Empty ones are absent.
@@ -58,7 +55,7 @@ pub struct Report {
     /// Its figures.
     #[serde(flatten)]
     pub snapshot: Snapshot,
-    /// Series and distributions.
+    /// The run over time, and distributions.
     #[serde(flatten)]
     pub recording: Recording,
 }
@@ -104,7 +101,7 @@ fn leave_out_stalls(document: &mut Value) {
         remove(viewers, &["stalled", "stalled_viewers"]);
     }
     let figures = ["stalled", "stalls", "stalled_seconds", "longest_stall_seconds", "viewed_seconds"];
-    for list in ["/stages", "/series/points", "/timeline/windows"] {
+    for list in ["/stages", "/timeline/windows"] {
         rows(document, list).for_each(|row| remove(row, &figures));
     }
     of_viewers(document).for_each(|row| remove(row, &figures));
@@ -150,7 +147,7 @@ pub enum Format {
     Xml,
     /// A comment in a review.
     Markdown,
-    /// The time series.
+    /// The run over time.
     Csv,
 }
 
@@ -180,7 +177,7 @@ impl Format {
         let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
         Self::ENDINGS.iter().find(|(known, _)| ending == *known).map(|(_, format)| *format).ok_or_else(|| {
             Failure::usage(format!("--report {}: unknown file extension", path.display()))
-                .help("use one of the extensions .json, .html, .xml (JUnit), .md or .csv (time series)")
+                .help("use one of the extensions .json, .html, .xml (JUnit), .md or .csv (the run over time)")
         })
     }
 }

@@ -180,16 +180,11 @@ pub(super) fn report(from: u64) -> Report {
         },
         snapshot,
         recording: Recording {
-            series: invented(&mut numbers),
             // Its windows have tests of their own.
             timeline: Timeline { lanes_of: numbers.next(), ..Timeline::default() },
             histograms: BTreeMap::new(),
         },
     };
-    report.recording.series.step_seconds = 1;
-    for (second, point) in (0..).zip(&mut report.recording.series.points) {
-        point.second = second;
-    }
     let Report { snapshot, recording, .. } = &mut report;
     // Percentiles are merged through their distributions, so each set needs one.
     snapshot.each_quantiles(|name, quantiles| {
@@ -320,22 +315,12 @@ const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/variants/announced_bits_per_second", Rule::Larger),
     ("/variants/measured_bits_per_second", Rule::Derived),
     ("/variants/peak_bits_per_second", Rule::Larger),
-    ("/series/step_seconds", Rule::Same),
     ("/timeline/window_seconds", Rule::Same),
-    ("/series/points/second", Rule::Same),
-    ("/series/points/latency", Rule::Larger),
-    ("/series/points/cpu_percent", Rule::Larger),
-    ("/series/points/own_cpu_percent", Rule::Larger),
-    ("/series/points/origin_cpu_percent", Rule::Larger),
-    ("/series/points/origin_transmit_bytes_per_second", Rule::Larger),
     ("/other_viewers/longest_stall_seconds", Rule::Larger),
     ("/canaries/canaries/errors/rate", Rule::Derived),
     ("/canaries/canaries/errors/object_rate", Rule::Derived),
     ("/canaries/native/errors/rate", Rule::Derived),
     ("/canaries/native/errors/object_rate", Rule::Derived),
-    ("/series/points/bitrate_played", Rule::Between),
-    ("/series/points/buffer_seconds", Rule::Between),
-    ("/series/points/live_latency_seconds", Rule::Between),
 ];
 
 /// The rules of percentiles and maxima, by the end of the path.

@@ -199,8 +199,8 @@ impl Exchanges {
         }
     }
 
-    /// Counts one exchange; returns its duration if it brought a segment.
-    pub fn add(&mut self, exchange: &Exchange, attempt: Attempt) -> Option<u64> {
+    /// Counts one exchange.
+    pub fn add(&mut self, exchange: &Exchange, attempt: Attempt) {
         self.requests[exchange.kind] += 1;
         self.bytes[exchange.kind] += exchange.body_bytes;
         self.head_bytes += exchange.head_bytes;
@@ -227,7 +227,7 @@ impl Exchanges {
             self.counters.add(Counter::InFlightAtStop, 1);
         }
         self.weigh(exchange);
-        self.time(exchange)
+        self.time(exchange);
     }
 
     /// Corrects the count of a body that did not arrive whole. That it ended early is an error if that is certain; an
@@ -263,17 +263,12 @@ impl Exchanges {
         self.kernel.plain_received += if tls { 0 } else { bytes };
     }
 
-    fn time(&mut self, exchange: &Exchange) -> Option<u64> {
-        let mut segment = None;
+    fn time(&mut self, exchange: &Exchange) {
         for (timing, nanos) in durations(exchange) {
             self.times[timing]
                 .get_or_insert_with(|| Box::new(Distribution::with_buckets(bounds(timing))))
                 .add_ns(nanos);
-            if timing == Timing::Total(Kind::Segment) {
-                segment = Some(nanos);
-            }
         }
-        segment
     }
 
     fn weigh(&mut self, exchange: &Exchange) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use super::distribution::Distribution;
-use super::series::Totals;
 use crate::event::Waited;
 use crate::merge::Merge;
 use crate::snapshot::{Generator, LatencyError, Waits};
@@ -11,13 +10,22 @@ use crate::snapshot::{Generator, LatencyError, Waits};
 /// The share above which all processors count as busy, percent.
 const SATURATED: f64 = 98.0;
 
+/// Sums over the samples of this machine's load, one a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MachineSums {
+    /// Busy share of all processors, percent.
+    pub(crate) cpu_percent: f64,
+    /// Share of one processor that this program used itself, percent.
+    pub(crate) own_cpu_percent: f64,
+    /// Samples.
+    pub(crate) samples: u64,
+}
+
 /// The condition of the generator so far.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Condition {
     lag: Distribution,
-    cpu: f64,
-    own_cpu: f64,
-    samples: u64,
+    machine: MachineSums,
     saturated: u64,
     events_lost: u64,
     lines_parsed: u64,
@@ -31,27 +39,6 @@ pub struct Condition {
     /// How many times the sampled viewers got a processor.
     turns: u64,
     longest_wait_ns: u64,
-}
-
-impl Default for Condition {
-    fn default() -> Self {
-        Self {
-            lag: Distribution::new(),
-            cpu: 0.0,
-            own_cpu: 0.0,
-            samples: 0,
-            saturated: 0,
-            events_lost: 0,
-            lines_parsed: 0,
-            lines_dropped: 0,
-            degraded: BTreeSet::new(),
-            since_tick: (0, 0),
-            peak_drop: None,
-            waits: Waits::default(),
-            turns: 0,
-            longest_wait_ns: 0,
-        }
-    }
 }
 
 impl Condition {
@@ -84,9 +71,9 @@ impl Condition {
     }
 
     pub(crate) fn machine(&mut self, cpu_percent: f64, own_cpu_percent: f64) {
-        self.cpu += cpu_percent;
-        self.own_cpu += own_cpu_percent;
-        self.samples += 1;
+        self.machine.cpu_percent += cpu_percent;
+        self.machine.own_cpu_percent += own_cpu_percent;
+        self.machine.samples += 1;
         self.saturated += u64::from(cpu_percent >= SATURATED);
     }
 
@@ -115,9 +102,8 @@ impl Condition {
         Some(LatencyError { mean: waited / self.turns.max(1) as f64, max: self.longest_wait_ns as f64 / 1e9 })
     }
 
-    /// The sums over all samples; the rest is not known here.
-    pub(crate) fn totals(&self) -> Totals {
-        Totals { cpu: self.cpu, own_cpu: self.own_cpu, samples: self.samples, ..Totals::default() }
+    pub(crate) const fn machine_sums(&self) -> MachineSums {
+        self.machine
     }
 
     pub(crate) const fn lag_distribution(&self) -> &Distribution {
@@ -126,12 +112,13 @@ impl Condition {
 
     pub(crate) fn generator(&self) -> Generator {
         let lag = self.lag.quantiles();
-        let mean = |sum: f64| (self.samples > 0).then(|| sum / self.samples as f64);
+        let MachineSums { cpu_percent, own_cpu_percent, samples } = self.machine;
+        let mean = |sum: f64| (samples > 0).then(|| sum / samples as f64);
         Generator {
-            cpu_percent: mean(self.cpu),
+            cpu_percent: mean(cpu_percent),
             saturated_seconds: self.saturated,
-            sampled_seconds: self.samples,
-            own_cpu_percent: mean(self.own_cpu),
+            sampled_seconds: samples,
+            own_cpu_percent: mean(own_cpu_percent),
             waits: self.waits,
             max_lag_ms: lag.map_or(0.0, |lag| lag.max * 1000.0),
             p99_lag_ms: lag.map_or(0.0, |lag| lag.p99 * 1000.0),

@@ -13,7 +13,6 @@ pub mod playback;
 pub(crate) mod quality;
 pub(crate) mod rates;
 pub(crate) mod retransmits;
-pub mod series;
 pub(crate) mod stages;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,7 +24,7 @@ pub(crate) mod window;
 use hls_swarm_base::weighted::WeightedSet;
 
 use crate::event::Event;
-use crate::exchange::{Kind, Outcome, Source};
+use crate::exchange::{Outcome, Source};
 use crate::merge::Merge;
 use crate::metric::counters::{Counter, Counters, SeenIn};
 use crate::report::Recording;
@@ -47,7 +46,6 @@ use parts::Parts;
 use playback::PlaybackRules;
 use rates::Recent;
 use retransmits::Retransmits;
-use series::{History, Totals};
 use timeline::{Sums, TimelineLog};
 use variants::Variants;
 use viewers::Viewers;
@@ -103,7 +101,6 @@ pub struct Stats {
     viewers: Viewers,
     recent: Recent,
     condition: Condition,
-    history: History,
     timeline: TimelineLog,
     origin_stats: OriginStats,
     parts: Parts,
@@ -136,7 +133,6 @@ impl Stats {
             viewers: Viewers::default(),
             recent: Recent::default(),
             condition: Condition::default(),
-            history: History::default(),
             timeline: TimelineLog::default(),
             origin_stats: OriginStats::new(ORIGIN_WINDOW_NS, SEGMENTS_KEPT, true),
             parts: Parts::new(expectation.timeout_ns, Vec::new(), WeightedSet::one(String::new())),
@@ -244,9 +240,7 @@ impl Stats {
                 if let Some(canaries) = &mut self.canaries {
                     canaries.add(&exchange, attempt);
                 }
-                if let Some(nanos) = self.exchanges.add(&exchange, attempt) {
-                    self.history.segment(nanos);
-                }
+                self.exchanges.add(&exchange, attempt);
                 let startup = self.viewers.exchange(&exchange, self.closed.is_none());
                 let tracks = self.viewers.tracks(exchange.viewer);
                 self.timeline.exchange(&exchange, attempt, self.second(exchange.ended_ns()), tracks);
@@ -334,7 +328,6 @@ impl Stats {
                 self.settle(at_ns);
                 self.viewers.settle_all();
                 self.stage_ends(at_ns);
-                self.history.close(self.elapsed(at_ns), self.totals());
                 self.timeline.close(self.second(at_ns));
                 self.closed = Some((at_ns, self.viewers.playback(), self.viewers.playing()));
             }
@@ -376,9 +369,6 @@ impl Stats {
         let elapsed = self.elapsed(at_ns);
         self.condition.tick();
         self.recent.advance(elapsed as u64);
-        if self.closed.is_none() && self.history.is_due(elapsed) {
-            self.history.advance(elapsed, self.totals());
-        }
         let step = at_ns.saturating_sub(self.ticked_ns) as f64 / 1e9;
         self.ticked_ns = at_ns;
         if self.closed.is_none() {
@@ -390,6 +380,8 @@ impl Stats {
                 playback_time: self.viewers.playback_time,
                 stalls: self.viewers.stalls_begun(),
                 quality: self.viewers.quality.over_time(),
+                machine: self.condition.machine_sums(),
+                origin: self.origin_stats.load(),
             };
             self.timeline.pass(elapsed, self.viewers.states(), sums);
             self.update_window(at_ns);
@@ -398,23 +390,6 @@ impl Stats {
 
     fn start_up_ns(&self) -> u64 {
         (self.expectation.start_up_seconds * 1e9) as u64
-    }
-
-    fn totals(&self) -> Totals {
-        let exchanges = &self.exchanges;
-        Totals {
-            target: self.viewers.wanted,
-            active: self.viewers.active,
-            playing: self.viewers.playing(),
-            stalled: self.viewers.stalled_now(),
-            manifests: exchanges.requests[Kind::Playlist],
-            segments: exchanges.requests[Kind::Segment],
-            bytes: exchanges.bytes.total(),
-            errors: exchanges.errors().failed,
-            origin: self.origin_stats.load(),
-            quality: self.viewers.quality.over_time(),
-            ..self.condition.totals()
-        }
     }
 
     /// The run over time and its whole distributions, for the report.
@@ -434,7 +409,6 @@ impl Stats {
             .chain(self.variants.histograms())
             .chain(self.canaries.iter().flat_map(Comparison::histograms));
         Recording {
-            series: self.history.series(self.totals()),
             timeline: self.timeline(),
             histograms: named
                 .filter(|(_, times)| !times.is_empty())

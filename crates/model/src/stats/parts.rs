@@ -118,8 +118,7 @@ impl Parts {
 
     pub(crate) fn add(&mut self, exchange: &Exchange, attempt: Attempt) {
         if let Some(current) = &mut self.current {
-            // What it took is counted by the whole run.
-            let _ = current.exchanges.add(exchange, attempt);
+            current.exchanges.add(exchange, attempt);
         }
         if let Some(stream) = self.stream(exchange.viewer) {
             stream.add(exchange, attempt);

@@ -24,7 +24,7 @@ pub(crate) struct QualitySums {
     counted: Counters,
 }
 
-/// What the time series needs: sums that only grow.
+/// What the timeline needs: sums that only grow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OverTime {
     /// Bits played, and the seconds in which they were.

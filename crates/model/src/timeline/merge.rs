@@ -49,6 +49,13 @@ impl Timeline {
         }
     }
 
+    /// Both with windows of the same length, so that they can be drawn over each other, each from its own beginning.
+    #[must_use]
+    pub fn on_one_grid(&self, other: &Self) -> (Self, Self) {
+        let width = self.window_seconds.max(other.window_seconds);
+        (self.fitted(width, 0), other.fitted(width, 0))
+    }
+
     /// The width, a multiple of `width` by a power of two, at which nothing that begins at `last` seconds or before is
     /// beyond the last window.
     pub(crate) fn width_for(width: u64, last: u64) -> u64 {
@@ -83,6 +90,12 @@ impl Merge for Timeline {
             &mut windows,
             &other.windows.into_iter().map(|window| (window.second, window)).collect(),
         );
+        // Drawings need a window for each part of the time, also where no run was going on.
+        let (first, last) =
+            (windows.keys().next().copied().unwrap_or(0), windows.keys().next_back().copied().unwrap_or(0));
+        for second in (first..last).step_by(usize::try_from(width).unwrap_or(usize::MAX)) {
+            windows.entry(second).or_insert_with(|| Window { second, ..Window::default() });
+        }
         // Viewers are numbered again, those of the first run first.
         let before = this.lanes_of;
         let renumbered = other.lanes.iter().map(|lane| (&lane.cells, lane.viewer.saturating_add(before)));

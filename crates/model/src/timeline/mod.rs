@@ -1,4 +1,4 @@
-//! A run over time as it is drawn: by the HTML report, by the live page, and by the dashboard.
+//! A run over time, for everything that shows it: the HTML report, the live page, the comparison, the dashboard, and CSV.
 //!
 //! Windows are as long as the target duration of the stream (2 s at least), because each viewer requests about one
 //! segment in such a time; counts per second would show the beat between seconds and segments. Their number is bounded:
@@ -105,6 +105,9 @@ pub struct Window {
     pub viewers: ViewerSeconds,
     /// Requests and attempts to connect.
     pub attempts: u64,
+    /// Requests for playlists.
+    #[serde(default)]
+    pub playlists: u64,
     /// Requests for segments.
     pub segments: u64,
     /// Body bytes of all kinds.
@@ -132,6 +135,24 @@ pub struct Window {
     pub live_latency: Samples,
     /// Buffer of the viewers, seconds; without samples unless players report it.
     pub buffer: Samples,
+    /// BANDWIDTH times the time for which media of it was shown, bits; 0 unless players report it.
+    #[serde(default)]
+    pub bits_played: f64,
+    /// That time, seconds.
+    #[serde(default)]
+    pub bits_played_seconds: f64,
+    /// Busy share of all processors of the load generator, percent.
+    #[serde(default, skip_serializing_if = "Samples::is_empty")]
+    pub cpu_percent: Samples,
+    /// Share of one processor that this program used itself, percent.
+    #[serde(default, skip_serializing_if = "Samples::is_empty")]
+    pub own_cpu_percent: Samples,
+    /// Busy share of the origin's processors, percent; without samples unless scraped.
+    #[serde(default, skip_serializing_if = "Samples::is_empty")]
+    pub origin_cpu_percent: Samples,
+    /// Bytes per second that the origin's machine sent; without samples unless scraped.
+    #[serde(default, skip_serializing_if = "Samples::is_empty")]
+    pub origin_transmit_bytes_per_second: Samples,
     /// Failures by class; they add up to the errors of the run.
     pub errors: BTreeMap<FailureClass, u64>,
 }
@@ -166,6 +187,12 @@ impl Samples {
     #[must_use]
     pub fn average(&self) -> Option<f64> {
         (self.samples > 0).then(|| self.sum / self.samples as f64)
+    }
+
+    /// Whether there is no sample.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.samples == 0
     }
 }
 
@@ -212,10 +239,29 @@ impl Window {
         (self.attempts > 0).then(|| self.failed() as f64 / self.attempts as f64)
     }
 
+    /// Average BANDWIDTH of the media that was shown, bits per second; `None` unless players report it.
+    #[must_use]
+    pub fn bitrate_played(&self) -> Option<f64> {
+        (self.bits_played_seconds > 0.0).then(|| self.bits_played / self.bits_played_seconds)
+    }
+
+    /// What is one value per machine, not per viewer.
+    fn of_machines(&mut self) -> [&mut Samples; 4] {
+        let Self {
+            cpu_percent, own_cpu_percent, origin_cpu_percent, origin_transmit_bytes_per_second, ..
+        } = self;
+        [cpu_percent, own_cpu_percent, origin_cpu_percent, origin_transmit_bytes_per_second]
+    }
+
     /// Adds a later window of the same run.
     pub(crate) fn join(&mut self, later: &Self) {
         let seconds = self.seconds + later.seconds;
-        self.merge(later);
+        let mut later = later.clone();
+        for (this, later) in self.of_machines().into_iter().zip(later.of_machines()) {
+            later.merge(this);
+            *this = Samples::default();
+        }
+        self.merge(&later);
         self.seconds = seconds;
     }
 }
@@ -224,10 +270,19 @@ fn longer(this: &mut f64, other: &f64) {
     *this = this.max(*other);
 }
 
+/// Keeps the samples with the larger average: of several machines, the busiest one limits the load.
+fn busier(this: &mut Samples, other: &Samples) {
+    if other.average() > this.average() {
+        *this = *other;
+    }
+}
+
 // Windows of several runs at the same time.
 merge_fields! { Window {
-    second = crate::merge::first, seconds = longer, viewers, attempts, segments, bytes, segment_bytes, media_seconds,
-    segment_ttfb, segment_total, viewed_seconds, stalled_seconds, stalls, restarts, live_latency, buffer, errors,
+    second = crate::merge::first, seconds = longer, viewers, attempts, playlists, segments, bytes, segment_bytes,
+    media_seconds, segment_ttfb, segment_total, viewed_seconds, stalled_seconds, stalls, restarts, live_latency, buffer,
+    bits_played, bits_played_seconds, cpu_percent = busier, own_cpu_percent = busier, origin_cpu_percent = busier,
+    origin_transmit_bytes_per_second = busier, errors,
 } }
 
 /// The kind of a mark.
@@ -328,6 +383,12 @@ impl Window {
             stalled_seconds: round(self.stalled_seconds),
             live_latency: samples(self.live_latency),
             buffer: samples(self.buffer),
+            bits_played: self.bits_played.round(),
+            bits_played_seconds: round(self.bits_played_seconds),
+            cpu_percent: samples(self.cpu_percent),
+            own_cpu_percent: samples(self.own_cpu_percent),
+            origin_cpu_percent: samples(self.origin_cpu_percent),
+            origin_transmit_bytes_per_second: samples(self.origin_transmit_bytes_per_second),
             ..self.clone()
         }
     }

@@ -8,13 +8,16 @@ mod tests;
 use super::attempts::Attempt;
 use super::distribution::Distribution;
 use super::exchanges::{Fault, durations};
+use super::generator::MachineSums;
 use super::quality::OverTime;
 use crate::exchange::{Exchange, Kind};
 use crate::listed::Rendition;
 use crate::snapshot::{PlaybackTime, Timing, ViewerState};
 use crate::timeline::failures::FailureClass;
 use crate::timeline::lanes::Cell;
-use crate::timeline::{MAX_MARKS, MAX_WINDOWS, Mark, MarkKind, SlowLimit, Timeline, ViewerSeconds, Window};
+use crate::timeline::{
+    MAX_MARKS, MAX_WINDOWS, Mark, MarkKind, Samples, SlowLimit, Timeline, ViewerSeconds, Window,
+};
 use groups::Groups;
 use lanes::Lanes;
 
@@ -29,6 +32,10 @@ pub(crate) struct Sums {
     pub(crate) playback_time: PlaybackTime,
     pub(crate) stalls: u64,
     pub(crate) quality: OverTime,
+    /// Sums over the samples of this machine, and how many there were.
+    pub(crate) machine: MachineSums,
+    /// The origin's load now: percent, and bytes per second sent.
+    pub(crate) origin: (Option<f64>, Option<f64>),
 }
 
 /// The timeline so far.
@@ -137,6 +144,7 @@ impl TimelineLog {
         let class = attempt.fault.map(|fault| class(exchange, fault));
         let place = self.at(elapsed, |window| {
             window.attempts += 1;
+            window.playlists += u64::from(exchange.kind == Kind::Playlist);
             window.segments += u64::from(is_segment);
             window.bytes += exchange.body_bytes;
             ttfb.into_iter().for_each(|seconds| window.segment_ttfb.add(seconds));
@@ -260,18 +268,31 @@ impl TimelineLog {
             self.mark(MarkKind::Stall, from + step / 2.0, "first stall".to_owned());
         }
         // Sums belong to the window in which most of the step is; states are divided exactly.
-        let later = |now: (f64, u64), before: (f64, u64)| (now.0 - before.0, now.1.saturating_sub(before.1));
-        let latency = later(now.quality.latency, before.quality.latency);
-        let buffer = later(now.quality.buffer, before.quality.buffer);
+        let add = |samples: &mut Samples, now: (f64, u64), before: (f64, u64)| {
+            samples.sum += now.0 - before.0;
+            samples.samples += now.1.saturating_sub(before.1);
+        };
+        let (quality, earlier) = (now.quality, before.quality);
+        let (machine, machine_before) = (now.machine, before.machine);
         if let Some(window) = self.windows.get_mut(place) {
             window.viewed_seconds += now.playback_time.viewed_seconds - before.playback_time.viewed_seconds;
             window.stalled_seconds +=
                 now.playback_time.stalled_seconds - before.playback_time.stalled_seconds;
             window.stalls += now.stalls.saturating_sub(before.stalls);
-            for (samples, (sum, count)) in [(&mut window.live_latency, latency), (&mut window.buffer, buffer)]
-            {
-                samples.sum += sum;
-                samples.samples += count;
+            add(&mut window.live_latency, quality.latency, earlier.latency);
+            add(&mut window.buffer, quality.buffer, earlier.buffer);
+            window.bits_played += quality.bits - earlier.bits;
+            window.bits_played_seconds += quality.played - earlier.played;
+            let cpu = |of: MachineSums| (of.cpu_percent, of.samples);
+            let own = |of: MachineSums| (of.own_cpu_percent, of.samples);
+            add(&mut window.cpu_percent, cpu(machine), cpu(machine_before));
+            add(&mut window.own_cpu_percent, own(machine), own(machine_before));
+            for (samples, value) in [
+                (&mut window.origin_cpu_percent, now.origin.0),
+                (&mut window.origin_transmit_bytes_per_second, now.origin.1),
+            ] {
+                // A tick is a sample, because scrapes may come less often than windows.
+                value.into_iter().for_each(|value| add(samples, (value, 1), (0.0, 0)));
             }
         }
         if step > 0.0 {

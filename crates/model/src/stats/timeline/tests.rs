@@ -1,20 +1,23 @@
 //! The windows of a timeline hold what the events of the run add up to, however they are divided.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use crate::command::Command;
 use crate::event::Event;
-use crate::exchange::{Exchange, Outcome};
+use crate::exchange::{Exchange, Kind, Outcome, Source};
 use crate::listed::{Rendition, SegmentId};
 use crate::merge::Merge;
-use crate::snapshot::Snapshot;
-use crate::stats::Stats;
+use crate::origin_sample::{NodeSample, Scraped};
+use crate::seen::Seen;
+use crate::snapshot::{PlaybackSource, Snapshot, Sources};
 use crate::stats::tests::{SECOND, segment, stats};
+use crate::stats::{Expectation, Stats};
 use crate::timeline::failures::FailureClass;
 use crate::timeline::lanes::Cell;
-use crate::timeline::{MAX_WINDOWS, MarkKind, Timeline, Window};
+use crate::timeline::{MAX_WINDOWS, MarkKind, Samples, Timeline, Window};
 
 fn began(viewers: u32) -> Stats {
     let mut stats = stats(viewers).with_timeline(2.0, &["segment_total:p95<500ms".parse().unwrap()]);
@@ -178,6 +181,8 @@ fn a_run_that_began_later_is_merged_at_its_time() {
     let seconds: Vec<u64> =
         early.windows.iter().filter(|window| window.segments > 0).map(|window| window.second).collect();
     assert_eq!(early.window_seconds, 16);
+    let in_order = early.windows.iter().zip(0..).all(|(window, place)| window.second == place * 16);
+    assert!(in_order, "the time between both runs has windows, too");
     assert_eq!(seconds, [0, 3603 / 16 * 16]);
     assert_eq!((early.lanes.len(), early.lanes_of), (2, 2));
     assert_eq!(early.lanes[1].viewer, 2);
@@ -244,4 +249,54 @@ fn viewers_need_the_bit_rate_of_what_they_play_together() {
     let window = stats.snapshot(40 * SECOND).timeline.between(10.0, 40.0).unwrap();
     let bits = window.bits_per_viewer().unwrap();
     assert!((bits - 550_000.0 * 8.0 / 2.0).abs() < 1.0, "{bits}");
+}
+
+/// What one machine observes in windows of 2 s: its load, that of the origin, and what its player shows.
+fn observed(cpu_percent: [f64; 2], megabits: f64) -> Timeline {
+    let sources =
+        Sources { requests: Source::Native, bytes: Source::Native, playback: PlaybackSource::Players };
+    let mut stats = Stats::new(Expectation { sources, ..stats(1).expectation }).with_timeline(2.0, &[]);
+    stats.apply(Event::Arrived { viewer: 1, at_ns: 0 });
+    stats.apply(Event::Started { viewer: 1, generation: 1, at_ns: 0 });
+    let mut seen = Seen { buffer_ns: 8 * SECOND, ..Seen::nothing() };
+    seen.state = hls_swarm_player::State::Playing;
+    for (window, cpu_percent) in (1..).zip(cpu_percent) {
+        let at_ns = window * 2 * SECOND;
+        let playlist = Exchange { kind: Kind::Playlist, segment: None, ..requested(1, 0.5, 10, 200) };
+        stats.apply(Event::Exchange(Box::new(Exchange { started_ns: at_ns - SECOND, ..playlist })));
+        stats.apply(Event::Machine { cpu_percent, own_cpu_percent: 1.0 });
+        let node = NodeSample {
+            busy_seconds: 1.5 * window as f64,
+            all_seconds: 2.0 * window as f64,
+            memory_used: None,
+            received_bytes: None,
+            transmitted_bytes: Some(1e6 * 2.0 * window as f64),
+        };
+        stats.apply(Event::Origin { at_ns, scraped: Scraped::Node(node) });
+        seen.figures.observed += Duration::from_secs(2);
+        seen.figures.played += Duration::from_secs(2);
+        seen.figures.bits_played += megabits * 1e6 * 2.0;
+        stats.apply(Event::Seen { viewer: 1, at_ns, seen: Box::new(seen.clone()) });
+        stats.tick(at_ns);
+    }
+    stats.snapshot(4 * SECOND).timeline
+}
+
+#[test]
+fn windows_hold_the_load_of_machines_and_what_players_show() {
+    let mut merged = observed([10.0, 30.0], 2.0);
+    merged.merge(&observed([20.0, 80.0], 4.0));
+    // Of several machines, the busiest one is kept; viewers are added.
+    let [one, two] = &merged.windows[..] else { panic!("{:?}", merged.windows) };
+    assert_eq!((one.cpu_percent.average(), two.cpu_percent.average()), (Some(20.0), Some(80.0)));
+    assert_eq!((one.playlists, one.own_cpu_percent.average()), (2, Some(1.0)));
+    assert_eq!((one.bitrate_played(), one.buffer), (Some(3e6), Samples { sum: 32.0, samples: 4 }));
+    // The first sample of the origin's counters has nothing before it.
+    assert!(one.origin_cpu_percent.is_empty());
+    assert_eq!(two.origin_cpu_percent.average(), Some(75.0));
+    assert_eq!(two.origin_transmit_bytes_per_second.average(), Some(1e6));
+    // Over a longer time, loads are averages.
+    let whole = sum(&merged);
+    assert_eq!((whole.cpu_percent.average(), whole.playlists), (Some(50.0), 4));
+    assert_eq!(whole.origin_cpu_percent, two.origin_cpu_percent);
 }

@@ -13,6 +13,7 @@ use hls_swarm_os::output;
 
 use crate::cli::commands::ReportCommand;
 use crate::output::comparison::Compared;
+use crate::output::summary::Part;
 use crate::output::{comparison, formats, summary};
 
 /// Shows, compares or merges reports.
@@ -25,7 +26,7 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
             let files = Format::of_all(&reports)?;
             check(&files)?;
             let (_, report) = open(&file)?;
-            publish(&files, &report, report.verdict.exit_code, true, Ok(()))?;
+            publish(&files, &report, report.verdict.exit_code, Some(Part::Whole), Ok(()))?;
             Ok(Exit::Pass.into())
         }
         ReportCommand::Compare { before, after, fail_if, reports } => {
@@ -48,7 +49,7 @@ pub fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
             check(&into)?;
             let parts: Vec<_> = files.iter().map(|file| open(file)).collect::<Result<_, _>>()?;
             let merged = merge::merge(&parts)?;
-            publish(&into, &merged, merged.verdict.exit_code, true, Ok(()))?;
+            publish(&into, &merged, merged.verdict.exit_code, Some(Part::Sum), Ok(()))?;
             Ok(ExitCode::from(merged.verdict.exit_code))
         }
     }
@@ -99,7 +100,8 @@ pub fn check_beside(log: Option<&Path>, files: &[(Format, PathBuf)]) -> Result<(
 
 /// Writes the report into each file and prints the summary, in this order: standard output may lead to a reader that
 /// no longer reads. A file that cannot be written does not prevent the others. `exit_code` is that of the program if
-/// everything can be written; `next_step` is whether the summary ends with what to do next; `also` is what has been written before.
+/// everything can be written; `part` is what the report is about, from which the next step at the end of the summary
+/// follows; `also` is what has been written before.
 ///
 /// # Errors
 /// The first failure.
@@ -107,7 +109,7 @@ pub fn publish(
     files: &[(Format, PathBuf)],
     report: &Report,
     exit_code: u8,
-    next_step: bool,
+    part: Option<Part>,
     also: Result<(), Failure>,
 ) -> Result<(), Failure> {
     let (names, written) = write(files, report);
@@ -115,8 +117,7 @@ pub fn publish(
     let exit_code = written.as_ref().map_or_else(|failure| failure.exit().code(), |()| exit_code);
     let verdict = Verdict { exit_code, ..report.verdict.clone() };
     let report = Report { verdict, ..report.clone() };
-    let render = if next_step { summary::render } else { summary::render_results };
-    let summary = render(&report, output::takes_color());
+    let summary = summary::render_as(&report, part, output::takes_color());
     let printed = output::print(&(summary + &names));
     written.and(printed)
 }

@@ -22,6 +22,7 @@ use crate::cli::commands::CollectArgs;
 use crate::collect::collection::Collection;
 use crate::config::plan::Plan;
 use crate::load::shard::Shard;
+use crate::output::summary::Part;
 use crate::report;
 
 /// How long a shard tries to reach its collector, which may still be starting.
@@ -60,7 +61,7 @@ pub fn run(args: &CollectArgs) -> Result<ExitCode, Failure> {
             .await
     })?;
     let report = collection.conclude()?;
-    report::publish(&files, &report, report.verdict.exit_code, true, Ok(()))?;
+    report::publish(&files, &report, report.verdict.exit_code, Some(Part::Sum), Ok(()))?;
     Ok(ExitCode::from(report.verdict.exit_code))
 }
 

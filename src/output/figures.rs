@@ -3,6 +3,8 @@
 use hls_swarm_model::timeline::failures::FailureGroup;
 use jiff::Timestamp;
 
+pub use hls_swarm_base::figures::count;
+
 /// Seconds since 1970 as a date and time of day in UTC, `2026-11-21T08:00:59`.
 #[must_use]
 pub fn utc(unix: u64) -> String {
@@ -37,6 +39,17 @@ pub fn span(group: &FailureGroup) -> String {
     if first == last { format!("at {first}") } else { format!("{first} to {last}") }
 }
 
+/// A group of failures on one line: how many, on how many objects, when, and the name of the first object.
+#[must_use]
+pub fn failure_line(group: &FailureGroup) -> String {
+    let name = match group.first_name.as_str() {
+        "" => String::new(),
+        name if group.objects == 1 => format!(": {name}"),
+        name => format!(", first {name}"),
+    };
+    format!("{}, {}{name}", group.title(), span(group))
+}
+
 /// Bytes with a decimal prefix.
 #[must_use]
 pub fn bytes(bytes: u64) -> String {
@@ -68,20 +81,6 @@ pub fn milliseconds(seconds: f64) -> String {
     if ms < 100.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
 }
 
-/// A count with thin groups of three: `1 234 567`.
-#[must_use]
-pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push('\u{202f}');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 /// A share as percent.
 #[must_use]
 pub fn percent(share: f64) -> String {
@@ -106,7 +105,6 @@ mod tests {
         assert_eq!((bytes(999), bytes(1_500_000)), ("999 B".into(), "1.5 MB".into()));
         assert_eq!((bytes(999_700), bytes(0)), ("1.0 MB".into(), "0 B".into()));
         assert_eq!(bit_rate(123_456_789.0), "123 Mbit/s");
-        assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(milliseconds(0.0123), "12.3 ms");
     }
 }

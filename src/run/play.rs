@@ -30,6 +30,7 @@ use crate::load::Shape;
 use crate::output::exchange_log::ExchangeLog;
 use crate::output::live_page::LivePage;
 use crate::output::otlp::Push;
+use crate::output::summary::Part;
 use crate::output::{metrics_server, openmetrics, prometheus, status};
 use crate::preflight::Ready;
 use crate::stream_check::StreamEnd;
@@ -119,7 +120,12 @@ pub(crate) async fn play(
         stop_reason => describe(stop_reason),
     };
     let files = context.plan.results.reports.clone();
-    let next_step = context.plan.results.next_step;
+    let part = match (context.plan.results.next_step, &identity, context.plan.load.shard.of()) {
+        (false, ..) => None,
+        (true, Some(_), _) => Some(Part::CollectedShard),
+        (true, None, 2..) => Some(Part::Shard),
+        (true, ..) => Some(Part::Whole),
+    };
     let openmetrics = context.plan.results.openmetrics.clone();
     let thresholds = context.plan.thresholds.clone();
     let at_least = match context.plan.load.shape {
@@ -153,7 +159,7 @@ pub(crate) async fn play(
         push.last(&report.snapshot).await;
     }
     let metrics = openmetrics.map_or(Ok(()), |path| openmetrics::write(&path, &report.snapshot, &report.run));
-    let written = report::publish(&files, &report, exit_code, next_step, log.and(metrics));
+    let written = report::publish(&files, &report, exit_code, part, log.and(metrics));
     tracing::info!("shutdown complete");
     if let Some(identity) = identity {
         // The collector waits for the report, even if it could not be written here.

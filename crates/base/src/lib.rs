@@ -1,4 +1,4 @@
-//! Types that every crate of hls-swarm needs: errors, exit codes, durations, profile texts, secrets.
+//! Types that every crate of hls-swarm needs: errors, exit codes, durations, profile texts, secrets, readable numbers.
 //!
 //! Nothing in this crate does I/O.
 
@@ -8,6 +8,7 @@ pub mod duration;
 pub mod error;
 pub mod exit;
 pub mod exit_status;
+pub mod figures;
 pub mod nearest;
 pub mod profile_text;
 pub mod secrets;

@@ -108,7 +108,63 @@ fn rounded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hls_swarm_model::exchange::Kind;
+    use hls_swarm_model::timeline::Window;
+    use hls_swarm_test_support::recorded::report;
+
     use super::*;
+
+    /// A level of 60 s that was judged; each viewer received 5.3 Mbit/s.
+    fn level(stage: u64, clients: u64, met: bool) -> StageRow {
+        let mut row = StageRow { stage, clients, seconds: 60.0, met: Some(met), ..StageRow::default() };
+        row.began_seconds = 60.0 * (stage - 1) as f64;
+        row.bytes[Kind::Segment] = clients * 5_333_333 / 8 * 60;
+        if !met {
+            row.failed_criteria = vec![criterion("segment_total", "segment_total:p95<500ms", 0.812)];
+        }
+        row
+    }
+
+    /// A run in these stages, in which segments are slow from `slow_from` on, seconds.
+    fn staged(stages: Vec<StageRow>, slow_from: u64) -> Report {
+        let mut report = report();
+        let end = stages.len() as u64 * 60;
+        let window = |second| {
+            let mut window = Window { second, seconds: 2.0, ..Window::default() };
+            window.segment_total.add(if second >= slow_from { 0.812 } else { 0.1 });
+            window
+        };
+        report.recording.timeline.windows = (0..end).step_by(2).map(window).collect();
+        report.verdict.kind = if stages.iter().all(|row| row.met == Some(true)) {
+            VerdictKind::Pass
+        } else {
+            VerdictKind::Fail
+        };
+        report.snapshot.stages = stages;
+        report
+    }
+
+    #[test]
+    fn a_run_in_stages_names_the_level_that_held_and_the_one_that_broke() {
+        let held = [level(1, 100, true), level(2, 300, true)];
+        let broken = staged([held.to_vec(), vec![level(3, 400, false)]].concat(), 130);
+        assert_eq!(
+            sentence(&broken).unwrap(),
+            "holds 300 viewers, 1.6 Gbit/s; fails at 400: segment total p95 812 ms > 500ms from 2:10 on"
+        );
+        // A level above one that failed has not held, whatever it shows.
+        let recovered =
+            staged(vec![level(1, 100, true), level(2, 300, false), level(3, 400, true)], u64::MAX);
+        let text = sentence(&recovered).unwrap();
+        assert!(text.starts_with("holds 100 viewers, 533 Mbit/s; fails at 300: segment total"), "{text}");
+        let all = staged(held.to_vec(), u64::MAX);
+        assert_eq!(sentence(&all).unwrap(), "holds 300 viewers, 1.6 Gbit/s, the most that were tried");
+        let none = staged(vec![level(1, 400, false)], 30);
+        assert_eq!(
+            sentence(&none).unwrap(),
+            "fails at 400: segment total p95 812 ms > 500ms from 0:30 on (the least that were tried)"
+        );
+    }
 
     fn criterion(name: &str, limit: &str, value: f64) -> Criterion {
         Criterion { name: name.into(), limit: limit.into(), value: Some(value), met: false, certain: false }

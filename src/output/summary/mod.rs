@@ -10,10 +10,12 @@ use hls_swarm_model::timeline::{Timeline, Window};
 use hls_swarm_model::verdict::{Verdict, VerdictKind};
 
 use super::escape::printable;
-use super::figures::{bit_rate, bytes, clock, count, length, percent, span};
+use super::figures::{bit_rate, bytes, clock, count, failure_line, length, percent};
 use super::insight::{additional_edges, caches, edge_row, playlists};
 use super::{canaries, events, generator as condition, load, quality};
 use text::{Lines, Tone};
+
+pub use next::Part;
 
 /// Number of reasons that are shown.
 const REASONS: usize = 10;
@@ -24,21 +26,24 @@ const CERTAIN: &str = ", whatever the load generator did";
 /// Columns before the text of a reason with its count.
 const REASON: usize = 11;
 
-/// Renders the summary of a report, with color if `color`.
+/// Renders the summary of a load of its own, with color if `color`.
 #[must_use]
 pub fn render(report: &Report, color: bool) -> String {
-    let mut out = results(report);
-    out.blank();
-    let step = next::step(&report.snapshot, &report.verdict);
-    out.add(Tone::Heading, 6, &format!("next: {step}"));
-    // Names come from servers and users.
-    out.render(color, printable)
+    render_as(report, Some(Part::Whole), color)
 }
 
-/// The same without the next step, for a run after which something else is to be done.
+/// Renders the summary of a part of a load. Without a part there is no next step, for a run after which something else
+/// is to be done.
 #[must_use]
-pub fn render_results(report: &Report, color: bool) -> String {
-    results(report).render(color, printable)
+pub fn render_as(report: &Report, part: Option<Part>, color: bool) -> String {
+    let mut out = results(report);
+    if let Some(part) = part {
+        out.blank();
+        let step = next::step(&report.snapshot, &report.verdict, part);
+        out.add(Tone::Heading, 6, &format!("next: {step}"));
+    }
+    // Names come from servers and users.
+    out.render(color, printable)
 }
 
 fn results(report: &Report) -> Lines {
@@ -165,12 +170,7 @@ fn peak_bit_rate(timeline: &Timeline) -> Option<(f64, u64, u64)> {
 fn failures(out: &mut Lines, timeline: &Timeline) {
     for (place, group) in timeline.failures.iter().take(REASONS).enumerate() {
         let label = if place == 0 { "failures" } else { "" };
-        let name = match group.first_name.as_str() {
-            "" => String::new(),
-            name if group.objects == 1 => format!(": {name}"),
-            name => format!(", first {name}"),
-        };
-        out.toned(Tone::Bad, label, &format!("{}, {}{name}", group.title(), span(group)));
+        out.toned(Tone::Bad, label, &failure_line(group));
     }
     match timeline.failures.len().saturating_sub(REASONS) {
         0 => {}

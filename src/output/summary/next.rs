@@ -5,12 +5,41 @@ use hls_swarm_model::metric::criteria;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::verdict::{Criterion, Verdict, VerdictKind};
 
+/// The part of a load that a report is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A load of one run.
+    Whole,
+    /// A shard (`--shard`) whose report a collector takes.
+    CollectedShard,
+    /// A shard without a collector.
+    Shard,
+    /// The sum of several reports.
+    Sum,
+}
+
 /// The next step, as a sentence.
-pub(super) fn step(snapshot: &Snapshot, verdict: &Verdict) -> String {
+pub(super) fn step(snapshot: &Snapshot, verdict: &Verdict, part: Part) -> String {
     let viewers = snapshot.peak_clients.max(1);
     match verdict.kind {
+        _ if part == Part::CollectedShard => {
+            "this is one shard; read the verdict on the whole load in the summary of the collector".to_owned()
+        }
+        _ if part == Part::Shard => {
+            "this is one shard; add up the JSON reports (-o) of all of them: hls-swarm report merge A.json B.json"
+                .to_owned()
+        }
         _ if verdict.exit_code == Exit::NeverPlayed.code() => {
             "find out why with one viewer: hls-swarm check URL".to_owned()
+        }
+        VerdictKind::Pass if part == Part::Sum => format!(
+            "raise the load: run all shards with --clients {}",
+            viewers.saturating_mul(2)
+        ),
+        VerdictKind::Invalid if part == Part::Sum => {
+            "a machine was the bottleneck: divide the load over more of them (--shard), or use native viewers \
+             (--engine native)"
+                .to_owned()
         }
         VerdictKind::Pass => format!(
             "raise the load (--clients {}), or search for the limit (--find-limit)",
@@ -54,6 +83,8 @@ fn failed(criterion: Option<&Criterion>, viewers: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hls_swarm_test_support::recorded::report;
+
     use super::*;
 
     #[test]
@@ -75,5 +106,27 @@ mod tests {
             .collect();
         assert_eq!(steps.len(), limits.len());
         assert!(failed(None, 300).contains("--clients 150"));
+    }
+
+    #[test]
+    fn the_step_after_a_shard_leads_to_the_whole_load() {
+        let verdict = |kind, exit_code| Verdict {
+            kind,
+            exit_code,
+            criteria: Vec::new(),
+            invalid_because: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let snapshot = Snapshot { peak_clients: 300, ..report().snapshot };
+        for (kind, exit_code) in
+            [(VerdictKind::Pass, 0), (VerdictKind::Fail, Exit::NeverPlayed.code()), (VerdictKind::Invalid, 5)]
+        {
+            let of = |part| step(&snapshot, &verdict(kind, exit_code), part);
+            assert!(of(Part::CollectedShard).contains("the collector"), "{kind:?}");
+            assert!(of(Part::Shard).contains("report merge"), "{kind:?}");
+            assert!(!of(Part::Sum).contains("shard;"), "{kind:?}");
+        }
+        let passed = step(&snapshot, &verdict(VerdictKind::Pass, 0), Part::Sum);
+        assert!(passed.contains("--clients 600") && !passed.contains("--find-limit"), "{passed}");
     }
 }

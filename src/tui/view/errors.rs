@@ -11,6 +11,7 @@ use hls_swarm_model::snapshot::Snapshot;
 use super::state::all_errors;
 use super::style::{Theme, percent};
 use super::{figures, overview};
+use crate::output::figures::failure_line;
 
 pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Theme) {
     let lifetimes = &snapshot.lifetimes;
@@ -58,7 +59,14 @@ pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme
         theme,
     ));
     counted(&mut lines, "why viewers ended", &snapshot.exit_reasons, theme);
-    counted(&mut lines, "why connections failed", &snapshot.connect_failures, theme);
+    if !snapshot.timeline.failures.is_empty() {
+        lines.push(Line::default());
+        lines.push(Line::styled("what failed", theme.heading()));
+    }
+    // Connections are among them.
+    for group in &snapshot.timeline.failures {
+        lines.push(Line::from(Span::styled(format!("  {}", failure_line(group)), theme.bad_if(true))));
+    }
     // Reasons are FFmpeg's own messages, and long.
     frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }), area);
 }

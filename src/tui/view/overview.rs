@@ -16,7 +16,7 @@ use super::state::{Figures, History, Point, all_errors};
 use super::style::{ABSENT, Theme, bar, decimal, milliseconds, percent, scaled};
 use super::windows::{Windows, by_state};
 use super::{WIDE, criteria, figures, lanes, latency, series};
-use crate::output::figures::{bit_rate, bytes, clock, count};
+use crate::output::figures::{bit_rate, bytes, clock, count, failure_line};
 
 /// Width of the label of a bar or a sparkline, columns.
 const LABEL: u16 = 34;
@@ -96,7 +96,7 @@ fn draw_large(
     let stages = u16::try_from(snapshot.stages.len().min(6)).unwrap_or(6);
     let times = latency::rows(snapshot);
     let table = u16::try_from(times.len().min(11) + 1).unwrap_or(12);
-    let failures = u16::try_from(snapshot.insight.failed.len().min(6)).unwrap_or(6);
+    let failures = u16::try_from(snapshot.timeline.failures.len().min(6)).unwrap_or(6);
     let rows = [2, listed, stages, 2, 3, 1 + failures, table, 1];
     let parts = rows.map(|height| Constraint::Length(height + 1));
     let [gauges, judged, held, load, now, errors, measured, condition, curves] =
@@ -109,9 +109,8 @@ fn draw_large(
     frame.render_widget(Paragraph::new(load_lines(snapshot, theme)), load);
     frame.render_widget(Paragraph::new(recent_lines(windows, theme)), now);
     let mut failed = vec![error_line(snapshot, theme)];
-    failed.extend(snapshot.insight.failed.iter().take(usize::from(failures)).map(|one| {
-        Line::styled(format!("  {} × {}: {}", count(one.count), one.name, one.what), theme.bad_if(true))
-    }));
+    let groups = snapshot.timeline.failures.iter().take(usize::from(failures));
+    failed.extend(groups.map(|group| Line::styled(format!("  {}", failure_line(group)), theme.bad_if(true))));
     frame.render_widget(Paragraph::new(failed), errors);
     latency::draw_table(frame, measured, &times, theme);
     frame.render_widget(condition_line(snapshot, theme), condition);

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use hls_swarm_base::figures::count;
+
 use crate::merge::Merge;
 
 /// The largest number of groups.
@@ -78,11 +80,11 @@ impl FailureGroup {
     /// The group in words, such as "435 × 503 on 92 segments".
     #[must_use]
     pub fn title(&self) -> String {
-        let what = format!("{} × {}", self.count, self.what);
+        let what = format!("{} × {}", count(self.count), self.what);
         match (self.kind.as_deref(), self.objects) {
             (None, _) => what,
             (Some(kind), 1) => format!("{what} on one {}", noun(kind)),
-            (Some(kind), objects) => format!("{what} on {objects} {}s", noun(kind)),
+            (Some(kind), objects) => format!("{what} on {} {}s", count(objects), noun(kind)),
         }
     }
 }
@@ -136,6 +138,8 @@ mod tests {
         };
         assert_eq!(group(435, 92, Some("segment")).title(), "435 × 503 on 92 segments");
         assert_eq!(group(2, 1, Some("manifest")).title(), "2 × 503 on one playlist");
+        let many = group(43_500, 1_092, Some("segment")).title();
+        assert_eq!(many, "43\u{202f}500 × 503 on 1\u{202f}092 segments");
         let mut all = vec![group(2, 5, Some("segment")), group(1, 1, None)];
         merge(&mut all, &[FailureGroup { first_second: 1.0, ..group(4, 3, Some("segment")) }]);
         assert_eq!((all.len(), all[0].count, all[0].objects, all[0].viewers), (2, 6, 5, 6));

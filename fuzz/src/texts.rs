@@ -7,21 +7,27 @@ use hls_swarm::config::plan::{Environment, resolve};
 use hls_swarm::origin_metrics::{exposition as samples, parse};
 use hls_swarm::output::comparison::Compared;
 use hls_swarm::output::{formats, summary};
+use hls_swarm_hls::playlist::pathway::Pathways;
 use hls_swarm_hls::playlist::{Playlist, read};
 use hls_swarm_hls::selection::{VariantSelection, select};
+use hls_swarm_hls::steering::SteeringManifest;
 use hls_swarm_host::audit::nginx_conf;
 use hls_swarm_model::report::{Format, merge, read as report};
 use url::Url;
 
 use crate::planted;
 
-/// A playlist: its figures are sound, and what is written of it is read as the same again.
+/// A playlist, or a steering manifest: their figures are sound, and what is written of a playlist is read as the same
+/// again.
 ///
 /// # Panics
 /// A property does not hold.
 pub fn playlists(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let base = Url::parse("http://host/live/main.m3u8?token=1").unwrap();
+    if let Ok(steering) = SteeringManifest::read(data, &base) {
+        steered(&steering);
+    }
     let Ok(reading) = read(&text, &base) else { return };
     match &reading.playlist {
         Playlist::Media(media) => {
@@ -61,6 +67,17 @@ pub fn playlists(data: &[u8]) {
     }
     let again = read(&written, &base).unwrap_or_else(|error| panic!("{error}: {written}"));
     assert_eq!(again.playlist.to_string(), written);
+}
+
+/// A cloned pathway has at most as many variants as the one that it is a copy of.
+fn steered(steering: &SteeringManifest) {
+    assert!(!steering.ttl.is_zero(), "{steering:?}");
+    let base = Url::parse("http://host/main.m3u8").unwrap();
+    let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"a\"\na\n#EXT-X-STREAM-INF:BANDWIDTH=1\nb\n";
+    let Ok(Playlist::Multivariant(list)) = read(text, &base).map(|reading| reading.playlist) else { return };
+    let Some(with) = list.with_clones(&steering.clones) else { return };
+    assert!(with.variants.len() <= list.variants.len() + steering.clones.len(), "{with:?}");
+    assert_eq!(Pathways::of(&with).of.len(), with.variants.len());
 }
 
 /// A report: whatever is read can be shown, compared, merged, and read again, without control characters.

@@ -2,5 +2,7 @@
 //! variants that viewers play.
 
 pub mod playlist;
+pub mod query;
 pub mod request_target;
 pub mod selection;
+pub mod steering;

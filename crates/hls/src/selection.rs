@@ -204,8 +204,20 @@ pub fn select(
     playlist: &Multivariant,
     selection: VariantSelection,
 ) -> Result<Selected<'_>, NoMatchingVariant> {
+    let all: Vec<&Variant> = playlist.variants.iter().collect();
+    select_among(&all, selection)
+}
+
+/// Returns those of `candidates`, variants in the order of their playlist, that match `selection`.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_among<'a>(
+    candidates: &[&'a Variant],
+    selection: VariantSelection,
+) -> Result<Selected<'a>, NoMatchingVariant> {
     use VariantSelection as By;
-    let variants = || playlist.variants.iter();
+    let variants = || candidates.iter().copied();
     let bandwidth = |variant: &&Variant| variant.bandwidth;
     // Of variants with the same bandwidth, the first one wins; `max_by_key` would return the last one.
     let variant = match selection {
@@ -268,6 +280,7 @@ mod tests {
             subtitles: None,
             closed_captions: None,
             pathway: None,
+            stable_id: None,
         };
         let variants = vec![
             variant("mid", 2_000_000, 720),

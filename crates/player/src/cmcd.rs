@@ -1,8 +1,8 @@
 //! Common Media Client Data, version 1 (CTA-5004): what a player reports to a CDN with each request.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
+use hls_swarm_hls::query::encoded;
 use url::Url;
 
 /// The identifiers of a session.
@@ -174,22 +174,6 @@ fn relative(base: &Url, next: &Url) -> String {
     base.make_relative(next).filter(|_| base.origin() == next.origin()).unwrap_or_else(|| next.to_string())
 }
 
-/// The text as `encodeURIComponent` of ECMAScript writes it.
-fn encoded(text: &str) -> String {
-    let mut written = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => written.push(byte.into()),
-            b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')' => written.push(byte.into()),
-            _ => {
-                // Writing into a text does not fail.
-                _ = write!(written, "%{byte:02X}");
-            }
-        }
-    }
-    written
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,10 +253,9 @@ mod tests {
     }
 
     #[test]
-    fn the_next_object_is_relative_and_encoded() {
+    fn the_next_object_is_relative() {
         let at = url("http://h/live/v0/1.ts");
         assert_eq!(relative(&at, &url("http://h/live/v1/2.ts")), "../v1/2.ts");
         assert_eq!(relative(&at, &url("http://cdn/2.ts")), "http://cdn/2.ts");
-        assert_eq!(encoded("../a b\"é"), "..%2Fa%20b%22%C3%A9");
     }
 }

@@ -8,6 +8,7 @@ mod label;
 pub mod low_latency;
 pub mod media;
 pub mod multivariant;
+pub mod pathway;
 mod reader;
 pub mod variables;
 pub mod warning;

@@ -89,6 +89,8 @@ pub struct Variant {
     pub closed_captions: Option<String>,
     /// PATHWAY-ID: the content steering pathway that it belongs to.
     pub pathway: Option<String>,
+    /// STABLE-VARIANT-ID: what it is called in every pathway.
+    pub stable_id: Option<String>,
 }
 
 /// A rendition (EXT-X-MEDIA).
@@ -110,6 +112,8 @@ pub struct Rendition {
     pub default: bool,
     /// AUTOSELECT: whether it may play without the user having chosen it.
     pub autoselect: bool,
+    /// STABLE-RENDITION-ID: what it is called in every pathway.
+    pub stable_id: Option<String>,
 }
 
 impl Rendition {

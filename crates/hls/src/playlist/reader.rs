@@ -438,6 +438,7 @@ impl<'a> Reader<'a> {
             uri,
             default: attribute(list, "DEFAULT") == Some("YES"),
             autoselect: attribute(list, "AUTOSELECT") == Some("YES"),
+            stable_id: text("STABLE-RENDITION-ID"),
         };
         self.multivariant.renditions.push(rendition);
     }
@@ -480,6 +481,7 @@ impl<'a> Reader<'a> {
             subtitles: text("SUBTITLES"),
             closed_captions: text("CLOSED-CAPTIONS").filter(|group| group != "NONE"),
             pathway: text("PATHWAY-ID"),
+            stable_id: text("STABLE-VARIANT-ID"),
         }
     }
 

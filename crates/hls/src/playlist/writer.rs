@@ -49,6 +49,7 @@ impl Display for Rendition {
         quoted(f, "NAME", self.name.as_deref())?;
         quoted(f, "LANGUAGE", self.language.as_deref())?;
         write!(f, ",DEFAULT={},AUTOSELECT={}", yes(self.default), yes(self.autoselect))?;
+        quoted(f, "STABLE-RENDITION-ID", self.stable_id.as_deref())?;
         quoted(f, "URI", self.uri.as_deref())?;
         writeln!(f)
     }
@@ -69,6 +70,7 @@ impl Display for Variant {
         quoted(f, "SUBTITLES", self.subtitles.as_deref())?;
         quoted(f, "CLOSED-CAPTIONS", self.closed_captions.as_deref())?;
         quoted(f, "PATHWAY-ID", self.pathway.as_deref())?;
+        quoted(f, "STABLE-VARIANT-ID", self.stable_id.as_deref())?;
         writeln!(f, "\n{}", self.uri)
     }
 }

@@ -108,7 +108,7 @@ impl Played {
         assert!(counted.is_empty(), "counted, and not in the log: {counted:?}\n{}", self.outcome.stdout);
         assert_eq!(cut, unfinished, "requests in flight at the end\n{}", self.outcome.stdout);
         let all = |figure: &str| -> f64 {
-            ["manifest", "segment", "init", "key", "other"]
+            ["manifest", "segment", "init", "key", "steering", "other"]
                 .map(|kind| self.outcome.number(&format!("/{figure}/{kind}")))
                 .iter()
                 .sum()

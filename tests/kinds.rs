@@ -67,7 +67,7 @@ fn targets(server: Server) -> Vec<String> {
 /// The number of targets of each kind.
 fn by_kind(targets: &[String], kind: impl Fn(&str) -> &'static str) -> BTreeMap<String, u64> {
     let mut all: BTreeMap<String, u64> =
-        ["manifest", "segment", "init", "key", "other"].map(|kind| (kind.to_owned(), 0)).into();
+        ["manifest", "segment", "init", "key", "steering", "other"].map(|kind| (kind.to_owned(), 0)).into();
     targets.iter().for_each(|target| *all.get_mut(kind(target)).unwrap() += 1);
     all
 }

@@ -7,7 +7,7 @@ use super::pairing::{Account, Pair, Why};
 use super::swarm::{Exchange, Run};
 use super::truth::{Served, kind};
 
-const KINDS: [&str; 5] = ["manifest", "segment", "init", "key", "other"];
+const KINDS: [&str; 6] = ["manifest", "segment", "init", "key", "steering", "other"];
 
 /// The expected row of one viewer in the report.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,7 +95,7 @@ fn compare_variants(case: &str, arguments: &[&str]) {
     let rows = run.report["variants"].as_array().unwrap();
     let mut reported = BTreeMap::<(&str, &str), (u64, u64)>::new();
     for row in rows {
-        for kind in ["manifest", "segment", "init", "key", "other"] {
+        for kind in ["manifest", "segment", "init", "key", "steering", "other"] {
             let figure = |of: &str| row[of][kind].as_u64().unwrap();
             if figure("requests") > 0 {
                 let figures = (figure("requests"), figure("bytes"));

@@ -81,6 +81,7 @@ impl Content {
             Kind::Segment | Kind::Init => media,
             Kind::Playlist => matches!(self, Self::Playlist),
             Kind::Key => bytes == CIPHER_BLOCK,
+            Kind::Steering => !matches!(self, Self::Empty | Self::Html | Self::Xml | Self::Playlist),
             Kind::Other => true,
         }
     }

@@ -21,13 +21,16 @@ pub enum Kind {
     Init,
     /// A decryption key (EXT-X-KEY).
     Key,
+    /// A steering manifest (EXT-X-CONTENT-STEERING).
+    Steering,
     /// Anything else.
     Other,
 }
 
 impl Kind {
     /// All kinds, in the order of every table.
-    pub const ALL: [Self; 5] = [Self::Playlist, Self::Segment, Self::Init, Self::Key, Self::Other];
+    pub const ALL: [Self; 6] =
+        [Self::Playlist, Self::Segment, Self::Init, Self::Key, Self::Steering, Self::Other];
 
     /// The name in reports and metric labels.
     #[must_use]
@@ -37,6 +40,7 @@ impl Kind {
             Self::Segment => "segment",
             Self::Init => "init",
             Self::Key => "key",
+            Self::Steering => "steering",
             Self::Other => "other",
         }
     }

@@ -104,6 +104,8 @@ pub enum Listed {
     Key,
     /// A media playlist.
     Playlist(Rendition),
+    /// A steering manifest.
+    Steering,
 }
 
 impl Listed {
@@ -115,6 +117,7 @@ impl Listed {
             Self::Init => Kind::Init,
             Self::Key => Kind::Key,
             Self::Playlist(_) => Kind::Playlist,
+            Self::Steering => Kind::Steering,
         }
     }
 

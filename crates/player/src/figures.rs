@@ -29,6 +29,8 @@ pub struct Figures {
     pub switches_up: u32,
     /// Switches to a variant of lower BANDWIDTH.
     pub switches_down: u32,
+    /// Switches to another pathway.
+    pub pathway_switches: u32,
     /// Media that was skipped: never played.
     pub skipped: Duration,
     /// The number of segments that were skipped, over all renditions.

@@ -219,6 +219,11 @@ fn of_media(
 
 fn of_multivariant(base: &RequestTarget, playlist: &Multivariant) -> Vec<ListedUrl> {
     let mut urls = Vec::new();
+    if let Some(steering) = &playlist.content_steering {
+        let entry = Entry { listed: Listed::Steering, variant: None };
+        let listed = |url_hash| ListedUrl { url_hash, offset: None, entry: entry.clone() };
+        urls.extend(hashes(base, &steering.uri, &steering.url).map(listed));
+    }
     let mut list = |uri: &str, url: &url::Url, rendition: Rendition, variant: Option<VariantLabel>| {
         let entry = Entry { listed: Listed::Playlist(rendition), variant: variant.map(Arc::new) };
         let listed = |url_hash| ListedUrl { url_hash, offset: None, entry: entry.clone() };

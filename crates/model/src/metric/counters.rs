@@ -90,6 +90,8 @@ counters! {
     SwitchesUp, Players, "switches_up", "switches up";
     /// Switches of viewers to a variant of lower BANDWIDTH.
     SwitchesDown, Players, "switches_down", "switches down";
+    /// Switches of viewers to another pathway, by content steering or because the one before failed.
+    PathwaySwitches, Players, "pathway_switches", "switches to another pathway";
     /// Stalls that would not have been without the lateness of this program; they are not among the stalls.
     StallsExcluded, Players, "stalls_excluded", "stalls because this program was late, excluded";
     /// Parts of Low-Latency HLS that arrived; they are among the segment requests.

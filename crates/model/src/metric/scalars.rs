@@ -37,6 +37,9 @@ fn requests() -> Vec<Metric> {
         counter("segment_requests_total", "Media segment requests.", |s| count(s.requests[Kind::Segment])),
         counter("init_requests_total", "Initialization section requests.", |s| count(s.requests[Kind::Init])),
         counter("key_requests_total", "Decryption key requests.", |s| count(s.requests[Kind::Key])),
+        counter("steering_requests_total", "Steering manifest requests.", |s| {
+            count(s.requests[Kind::Steering])
+        }),
         counter("unknown_requests_total", "Requests for anything else.", |s| count(s.requests[Kind::Other])),
         counter("bytes_downloaded_total", "Body bytes that reached viewers, all kinds.", |s| {
             count(s.bytes.total())

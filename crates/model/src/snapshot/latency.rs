@@ -231,6 +231,7 @@ const ENTRIES: &[&str] = &[
     "segment",
     "init",
     "key",
+    "steering",
     "other",
     "connect",
     "dns",

@@ -9,18 +9,19 @@ use crate::merge::{Merge, merge_fields};
 
 /// One value for each kind of object.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PerKind<T>([T; 5]);
+pub struct PerKind<T>([T; 6]);
 
 impl<T> Index<Kind> for PerKind<T> {
     type Output = T;
 
     fn index(&self, kind: Kind) -> &T {
-        let [playlist, segment, init, key, other] = &self.0;
+        let [playlist, segment, init, key, steering, other] = &self.0;
         match kind {
             Kind::Playlist => playlist,
             Kind::Segment => segment,
             Kind::Init => init,
             Kind::Key => key,
+            Kind::Steering => steering,
             Kind::Other => other,
         }
     }
@@ -28,12 +29,13 @@ impl<T> Index<Kind> for PerKind<T> {
 
 impl<T> IndexMut<Kind> for PerKind<T> {
     fn index_mut(&mut self, kind: Kind) -> &mut T {
-        let [playlist, segment, init, key, other] = &mut self.0;
+        let [playlist, segment, init, key, steering, other] = &mut self.0;
         match kind {
             Kind::Playlist => playlist,
             Kind::Segment => segment,
             Kind::Init => init,
             Kind::Key => key,
+            Kind::Steering => steering,
             Kind::Other => other,
         }
     }
@@ -71,13 +73,14 @@ struct Named {
     segment: u64,
     init: u64,
     key: u64,
+    steering: u64,
     other: u64,
 }
 
 impl<'de> Deserialize<'de> for PerKind<u64> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Named { playlist, segment, init, key, other } = Named::deserialize(deserializer)?;
-        Ok(Self([playlist, segment, init, key, other]))
+        let Named { playlist, segment, init, key, steering, other } = Named::deserialize(deserializer)?;
+        Ok(Self([playlist, segment, init, key, steering, other]))
     }
 }
 

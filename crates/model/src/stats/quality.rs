@@ -65,6 +65,7 @@ impl QualitySums {
         for (counter, now, before) in [
             (Counter::SwitchesUp, now.switches_up, before.switches_up),
             (Counter::SwitchesDown, now.switches_down, before.switches_down),
+            (Counter::PathwaySwitches, now.pathway_switches, before.pathway_switches),
             (Counter::PartsLoaded, now.parts, before.parts),
             (Counter::PartsLate, now.late_parts, before.late_parts),
             (Counter::HintsWrong, now.wrong_hints, before.wrong_hints),
@@ -166,7 +167,7 @@ mod tests {
         });
         let second = seen(|seen| {
             (seen.figures.played, seen.figures.bits_played) = (Duration::from_secs(4), 6e6);
-            seen.figures.switches_up = 1;
+            (seen.figures.switches_up, seen.figures.pathway_switches) = (1, 2);
             (seen.figures.parts, seen.figures.late_parts, seen.figures.wrong_hints) = (7, 2, 3);
             (seen.figures.unblocked_reloads, seen.figures.unchanged_reloads) = (4, 5);
         });
@@ -175,6 +176,7 @@ mod tests {
         assert_eq!(sums.figures().bitrate_played, Some(1.5e6));
         let counted = sums.take_counted();
         assert_eq!((counted[Counter::SwitchesUp], counted[Counter::SwitchesDown]), (Some(1), Some(0)));
+        assert_eq!(counted[Counter::PathwaySwitches], Some(2));
         let low_latency = [
             Counter::PartsLoaded,
             Counter::PartsLate,

@@ -94,6 +94,7 @@ fn noun(kind: &str) -> &str {
     match kind {
         "manifest" => "playlist",
         "init" => "initialization section",
+        "steering" => "steering manifest",
         "other" => "object",
         kind => kind,
     }

@@ -408,7 +408,7 @@ impl Arrivals {
                     self.unlisted(exchange);
                 }
             }
-            Kind::Playlist | Kind::Other => {}
+            Kind::Playlist | Kind::Steering | Kind::Other => {}
         }
     }
 

@@ -48,6 +48,7 @@ mod playback;
 mod probe;
 mod probe_follower;
 mod probe_media;
+mod protocol_coverage;
 mod pushed_metrics;
 mod reference;
 mod reports;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hls_swarm_hls::playlist::{Playlist, read};
 use hls_swarm_hls::selection::VariantSelection;
+use hls_swarm_hls::steering::SteeringManifest;
 use hls_swarm_player::interface::{FetchFailure, RequestKind, Transfer};
 use hls_swarm_player::{
     Algorithm, Config, EventKind, Fetch, Input, Output, Player, Preset, RequestId, Variants,
@@ -14,6 +15,16 @@ use url::Url;
 
 use crate::planted;
 
+/// The same with pathways, a steering server, and keys.
+const STEERED: &str = "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"steer\",PATHWAY-ID=\"b\"\n\
+    #EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"l\"\n\
+    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",DEFAULT=YES,URI=\"a.m3u8\"\n\
+    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"b\",NAME=\"x\",DEFAULT=YES,URI=\"b.m3u8\"\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=500000,AUDIO=\"a\",PATHWAY-ID=\"a\"\nv0.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=1500000,AUDIO=\"a\",PATHWAY-ID=\"a\"\nv1.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=500000,AUDIO=\"b\",PATHWAY-ID=\"b\"\nv2.m3u8\n";
+/// Values of PATHWAY-PRIORITY.
+const PRIORITIES: [&str; 4] = ["\"a\",\"b\"", "\"b\",\"a\"", "\"c\",\"a\"", ""];
 const MAIN: &str = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",DEFAULT=YES,URI=\"a.m3u8\"\n\
     #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"y\",DEFAULT=YES,URI=\"s.m3u8\"\n\
     #EXT-X-STREAM-INF:BANDWIDTH=500000,AUDIO=\"a\",SUBTITLES=\"s\"\nv0.m3u8\n\
@@ -76,6 +87,7 @@ struct Engine {
     fetched: u32,
     finished: bool,
     stalls: u32,
+    downloads_all: bool,
 }
 
 impl Engine {
@@ -105,9 +117,11 @@ impl Engine {
                 let alike = self.under_way.iter().filter(|(other, _)| {
                     other.role == fetch.role
                         && other.variant == fetch.variant
-                        && is_playlist(other) == is_playlist(&fetch)
+                        && class(other) == class(&fetch)
                 });
-                assert_eq!(alike.count(), 0, "one request of a kind per rendition: {fetch:?}");
+                // One key may be loaded in advance.
+                let most = usize::from(fetch.kind == RequestKind::Key);
+                assert!(alike.count() <= most, "one request of a kind per rendition: {fetch:?}");
                 self.under_way.push((fetch, self.now));
             }
             Output::Abort(request) => {
@@ -158,7 +172,7 @@ impl Engine {
                     FetchFailure::Timeout,
                     FetchFailure::Connection,
                 ]);
-                self.step(self.now, Input::Failed { request, failure, at: self.now });
+                self.step(self.now, Input::Failed { request, failure, at: self.now, retry_after: None });
             }
             5 if !self.under_way.is_empty() => {
                 let (fetch, started) = &self.under_way[usize::from(choices.byte()) % self.under_way.len()];
@@ -181,19 +195,48 @@ impl Engine {
         }
     }
 
+    /// A steering manifest that prefers one pathway or another, and may add one.
+    fn steering(&self, choices: &mut Choices<'_>) -> SteeringManifest {
+        let text = format!(
+            "{{\"VERSION\":1,\"TTL\":2,\"PATHWAY-PRIORITY\":[{}],\"PATHWAY-CLONES\":[{{\"BASE-ID\":\"a\",\
+             \"ID\":\"c\",\"URI-REPLACEMENT\":{{\"HOST\":\"c\"}}}}]}}",
+            choices.of(&PRIORITIES)
+        );
+        SteeringManifest::read(text.as_bytes(), &self.base).unwrap()
+    }
+
     fn answer(&mut self, choices: &mut Choices<'_>) {
         let at = usize::from(choices.byte()) % self.under_way.len();
         let (fetch, started) = self.under_way.swap_remove(at);
         let bytes = u64::from(choices.byte()) << 13;
         let transfer = Transfer { bytes, started, first_byte: self.now, finished: self.now };
         let request = fetch.request;
+        if fetch.kind == RequestKind::Steering {
+            let steering = Arc::new(self.steering(choices));
+            return self.step(self.now, Input::Steering { request, steering, at: self.now });
+        }
         if !is_playlist(&fetch) {
             return self.step(self.now, Input::MediaDone { request, transfer });
         }
-        let opens = fetch.kind == RequestKind::Multivariant && choices.byte() & 1 == 0;
-        let text = if opens { MAIN.to_owned() } else { choices.media(self.now) };
+        let choice = if fetch.kind == RequestKind::Multivariant { choices.byte() } else { 1 };
+        let text = match choice % 4 {
+            0 => MAIN.to_owned(),
+            // Where everything is downloaded, pathways mean nothing.
+            2 if !self.downloads_all => STEERED.to_owned(),
+            _ => choices.media(self.now),
+        };
         let playlist: Arc<Playlist> = Arc::new(read(&text, &self.base).unwrap().playlist);
         self.step(self.now, Input::Playlist { request, playlist, transfer, age: Duration::ZERO });
+    }
+}
+
+/// Requests of which there is one at a time.
+fn class(fetch: &Fetch) -> u8 {
+    match fetch.kind {
+        RequestKind::Multivariant | RequestKind::MediaPlaylist => 0,
+        RequestKind::Steering => 1,
+        RequestKind::Segment | RequestKind::Part | RequestKind::Init => 2,
+        RequestKind::Key => 3,
     }
 }
 
@@ -226,6 +269,7 @@ pub fn player(data: &[u8]) {
         fetched: 0,
         finished: false,
         stalls: 0,
+        downloads_all: variants == Variants::Fixed(VariantSelection::All),
     };
     engine.step(engine.now, Input::Start);
     for _ in 0..ACTS {

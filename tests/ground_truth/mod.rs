@@ -13,6 +13,7 @@ mod pairing;
 mod secrets;
 mod serving;
 mod site;
+mod steering;
 mod streams;
 mod swarm;
 mod truth;

@@ -69,6 +69,7 @@ pub(crate) fn kind(name: &str) -> &'static str {
     match name.rsplit_once('.') {
         Some((_, "m3u8")) => "manifest",
         Some((_, "key")) => "key",
+        Some((_, "json")) => "steering",
         Some(("init", "mp4")) => "init",
         Some((_, "ts" | "m4s")) => "segment",
         _ => "other",

@@ -70,6 +70,8 @@ pub struct Head {
     pub cookies: Vec<Box<str>>,
     /// `Age`, seconds.
     pub age_s: Option<u32>,
+    /// `Retry-After`, seconds; a date counts as absent.
+    pub retry_after_s: Option<u32>,
     /// The result of the nearest cache.
     pub cache: Option<CacheResult>,
     /// The name of the nearest server.
@@ -144,6 +146,7 @@ fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> 
         location: None,
         cookies: Vec::new(),
         age_s: None,
+        retry_after_s: None,
         cache: None,
         edge: None,
     };
@@ -179,6 +182,8 @@ fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> 
             head.cookies.push(text(value));
         } else if is("age") {
             head.age_s = decimal(value).map(|age| u32::try_from(age).unwrap_or(u32::MAX));
+        } else if is("retry-after") {
+            head.retry_after_s = decimal(value).map(|wait| u32::try_from(wait).unwrap_or(u32::MAX));
         } else if (is("x-cache") || is("x-cache-status") || is("cf-cache-status") || is("cache-status"))
             && matches!(head.cache, None | Some(CacheResult::Other))
         {

@@ -5,8 +5,10 @@
 //! 1. Create the player, and pass [`Input::Start`] at the time at which the viewer presses "play".
 //! 2. Carry out what [`Player::step`](crate::Player::step) appends to the outputs, in its order:
 //!    * [`Output::Fetch`]: begin a request. Its answer is exactly one of [`Input::Playlist`] (for playlists),
-//!      [`Input::MediaDone`] (for everything else), or [`Input::Failed`]; the player never has more than two
-//!      requests per rendition under way: one for a playlist, and one for media or what media needs.
+//!      [`Input::Steering`] (for steering manifests), [`Input::MediaDone`] (for everything else), or
+//!      [`Input::Failed`]. The player never has more than two requests per rendition under way: one for a playlist,
+//!      and one for media or what media needs. Beside them it has at most one for a steering manifest, and one for a
+//!      key of EXT-X-SESSION-KEY.
 //!    * [`Output::Abort`]: drop a request, whatever has arrived of it. It needs no answer, and one that crosses the
 //!      abort is ignored.
 //!    * [`Output::WakeAt`]: pass [`Input::Timer`] at this time. A later `WakeAt` replaces an earlier one; there is
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_hls::playlist::media::{ByteRange, Key};
+use hls_swarm_hls::steering::SteeringManifest;
 use url::Url;
 
 use crate::cmcd::Cmcd;
@@ -53,6 +56,15 @@ pub enum Input {
         transfer: Transfer,
         /// How long a cache has had it: `Age`.
         age: Duration,
+    },
+    /// A steering manifest has arrived whole and was parsed.
+    Steering {
+        /// The request of kind [`RequestKind::Steering`].
+        request: RequestId,
+        /// The steering manifest.
+        steering: Arc<SteeringManifest>,
+        /// When its last byte arrived.
+        at: Duration,
     },
     /// A segment, initialization section, or key has arrived whole.
     MediaDone {
@@ -80,6 +92,8 @@ pub enum Input {
         failure: FetchFailure,
         /// When it failed.
         at: Duration,
+        /// `Retry-After` of the response.
+        retry_after: Option<Duration>,
     },
     /// The time of [`Output::WakeAt`] has come.
     Timer,
@@ -174,6 +188,8 @@ pub enum RequestKind {
     Key,
     /// A partial segment (EXT-X-PART).
     Part,
+    /// A steering manifest (EXT-X-CONTENT-STEERING).
+    Steering,
 }
 
 /// The part that a rendition has in playback.
@@ -240,6 +256,15 @@ pub enum EventKind {
         /// Whether its BANDWIDTH is higher.
         up: bool,
     },
+    /// Media is requested from another pathway from now on.
+    PathwaySwitched {
+        /// The variant before, by its index in the multivariant playlist.
+        from: u16,
+        /// The variant from now on. Variants of cloned pathways follow those that the playlist lists.
+        to: u16,
+        /// Why.
+        cause: PathwayCause,
+    },
     /// Media will not be played, because it could not be had.
     Skipped {
         /// Its duration.
@@ -256,6 +281,15 @@ pub enum EventKind {
         /// Why.
         reason: PlaybackFailure,
     },
+}
+
+/// Why a viewer goes to another pathway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PathwayCause {
+    /// The steering manifest prefers it.
+    Steering,
+    /// The one before failed.
+    Failure,
 }
 
 /// What caused a stall.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hls_swarm_client::{ConnectFailure, End, Observer, Transfer};
 use hls_swarm_hls::playlist::Playlist;
+use hls_swarm_hls::steering::{InvalidSteeringManifest, SteeringManifest};
 use hls_swarm_model::content::{Content, Defect};
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Exchange, Kind, Outcome};
@@ -16,7 +17,7 @@ use url::{Position, Url};
 
 use super::body::Body;
 use super::outbox::Outbox;
-use super::playlists::{Known, Playlists};
+use super::playlists::{self, Known, Playlists};
 use crate::engine::{Session, measured};
 
 /// What a viewer knows of a request, and gets to know of its response.
@@ -33,6 +34,8 @@ pub(super) struct Tag {
     pub(super) is_abandoned: Cell<bool>,
     /// The playlist in the body, and the hash of its address.
     pub(super) playlist: RefCell<Option<(Known, u64)>>,
+    /// The steering manifest in the body, or why it is none.
+    pub(super) steering: RefCell<Option<Result<Arc<SteeringManifest>, InvalidSteeringManifest>>>,
     /// What is wrong with the body.
     pub(super) defect: Cell<Option<Defect>>,
 }
@@ -59,7 +62,13 @@ impl Observer for Recorder {
             Some(Playlist::Multivariant(main)) => main.definitions.as_slice(),
             _ => &[],
         };
-        let known = kept.and_then(|kept| {
+        let is_steering = tag.kind == Kind::Steering;
+        if let Some(kept) = kept.filter(|_| is_steering) {
+            let text = playlists::decoded_body(&kept.body, body.coding);
+            let steering = text.map(|text| SteeringManifest::read(&text, &transfer.url).map(Arc::new));
+            tag.steering.replace(steering);
+        }
+        let known = kept.filter(|_| !is_steering).and_then(|kept| {
             self.playlists.borrow_mut().take(hash, &transfer.url, &kept.body, body.coding, imports)
         });
         let exchange = self.exchange(tag, body, transfer, hash, known.as_ref());

@@ -1,6 +1,7 @@
 //! The playlists that a thread's viewers read. Equal bodies are parsed once: most viewers read the same text, so each
 //! body is compared with the last ones of its address first.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
@@ -90,6 +91,14 @@ fn completed(known: Known, before: &[Seen]) -> Known {
 }
 
 fn parsed(url: &Url, body: &[u8], coding: Coding, imports: &[Definition]) -> Option<Known> {
+    let text = decoded_body(body, coding)?;
+    let playlist = read_with(&String::from_utf8_lossy(&text), url, imports).ok()?.playlist;
+    let state = state(&playlist);
+    Some(Known { playlist: Arc::new(playlist), state })
+}
+
+/// A body without its coding; `None` if it cannot be decoded.
+pub(super) fn decoded_body(body: &[u8], coding: Coding) -> Option<Cow<'_, [u8]>> {
     let text = match coding {
         Coding::Identity => body.into(),
         Coding::Gzip => decoded(&mut GzDecoder::new(body))?.into(),
@@ -99,10 +108,7 @@ fn parsed(url: &Url, body: &[u8], coding: Coding, imports: &[Definition]) -> Opt
         }
         Coding::Other => return None,
     };
-    let text: std::borrow::Cow<'_, [u8]> = text;
-    let playlist = read_with(&String::from_utf8_lossy(&text), url, imports).ok()?.playlist;
-    let state = state(&playlist);
-    Some(Known { playlist: Arc::new(playlist), state })
+    Some(text)
 }
 
 fn decoded(reader: &mut dyn Read) -> Option<Vec<u8>> {

@@ -297,9 +297,11 @@ impl Viewing {
         let variant = match fetch.kind {
             // Keys may serve all variants.
             RequestKind::Multivariant | RequestKind::Key => None,
+            RequestKind::Steering => None,
             RequestKind::MediaPlaylist => self.label(place, &fetch.url),
             _ => self.labels.iter().find(|(known, _)| *known == place).and_then(|(_, label)| label.clone()),
         };
+        let is_kept = is_playlist || fetch.kind == RequestKind::Steering;
         let tag = Rc::new(Tag {
             kind: kind(fetch.kind),
             rendition,
@@ -309,6 +311,7 @@ impl Viewing {
             multivariant: self.multivariant.clone().filter(|_| fetch.kind == RequestKind::MediaPlaylist),
             is_abandoned: Cell::new(false),
             playlist: RefCell::new(None),
+            steering: RefCell::new(None),
             defect: Cell::new(None),
         });
         let progress = Rc::new(Progress::default());
@@ -322,11 +325,11 @@ impl Viewing {
         let request = Request {
             fields,
             range: fetch.byte_range.map(|range| range.offset..range.offset.saturating_add(range.length)),
-            compressed: is_playlist,
+            compressed: is_kept,
             progress: Some(Rc::clone(&progress)),
             ..Request::get(url)
         };
-        let body = if is_playlist { Body::of_playlist() } else { Body::of_media() };
+        let body = if is_kept { Body::of_playlist() } else { Body::of_media() };
         let (client, own) = (Rc::clone(&self.client), Rc::clone(&tag));
         let future = Box::pin(async move { client.fetch(request, own, body).await });
         self.under.reserve_exact(1);
@@ -346,10 +349,12 @@ impl Viewing {
         if let Some((_, label)) = self.labels.iter().find(|(known, _)| *known == place) {
             return label.clone();
         }
-        let Some(Playlist::Multivariant(playlist)) = self.multivariant.as_deref() else { return None };
+        // The player's own, because the steering server may have added pathways.
+        let playlist = self.player.multivariant().map(|playlist| &**playlist);
+        let Some(Playlist::Multivariant(playlist)) = playlist else { return None };
         let variant = || {
-            let found = playlist.variants.iter().find(|one| one.url == *url)?;
-            Some(VariantLabel::of_variant(playlist, found))
+            let (Role::Main, variant) = place else { return None };
+            Some(VariantLabel::of_variant(playlist, playlist.variants.get(usize::from(variant))?))
         };
         let rendition = || {
             let found = playlist.renditions.iter().find(|one| one.url.as_ref() == Some(url))?;
@@ -377,7 +382,8 @@ impl Viewing {
                 }
                 let failure = failure(&error);
                 self.last_error = Some(error.to_string());
-                return self.step(Input::Failed { request, failure, at: self.now() });
+                let at = self.now();
+                return self.step(Input::Failed { request, failure, at, retry_after: None });
             }
         };
         let transfer = Transfer {
@@ -397,13 +403,25 @@ impl Viewing {
             (200..=299, None) => None,
             _ => Some((FetchFailure::Status(status), format!("HTTP status {status}"))),
         };
+        let retry_after = fetched.head.retry_after_s.map(|wait| Duration::from_secs(wait.into()));
+        let steering = under.tag.steering.take();
         let found = under.tag.playlist.take();
         let is_playlist = matches!(under.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist);
         let input = match (failure, found) {
             (Some((failure, why)), _) => {
                 self.last_error = Some(why);
-                Input::Failed { request, failure, at: transfer.finished }
+                Input::Failed { request, failure, at: transfer.finished, retry_after }
             }
+            (None, _) if under.kind == RequestKind::Steering => match steering {
+                Some(Ok(steering)) => Input::Steering { request, steering, at: transfer.finished },
+                invalid => {
+                    let why = invalid.and_then(Result::err).map(|invalid| invalid.to_string());
+                    self.last_error =
+                        Some(why.unwrap_or_else(|| "what arrived cannot be decoded".to_owned()));
+                    let failure = FetchFailure::BadContent;
+                    Input::Failed { request, failure, at: transfer.finished, retry_after }
+                }
+            },
             (None, Some((known, hash))) if is_playlist => {
                 if under.kind == RequestKind::Multivariant {
                     // What the variants are called may have changed.
@@ -416,7 +434,8 @@ impl Viewing {
             }
             (None, _) if is_playlist => {
                 self.last_error = Some("what arrived was not a playlist".to_owned());
-                Input::Failed { request, failure: FetchFailure::BadContent, at: transfer.finished }
+                let failure = FetchFailure::BadContent;
+                Input::Failed { request, failure, at: transfer.finished, retry_after }
             }
             (None, _) => Input::MediaDone { request, transfer },
         };
@@ -456,6 +475,7 @@ const fn kind(kind: RequestKind) -> Kind {
         RequestKind::Segment | RequestKind::Part => Kind::Segment,
         RequestKind::Init => Kind::Init,
         RequestKind::Key => Kind::Key,
+        RequestKind::Steering => Kind::Steering,
     }
 }
 

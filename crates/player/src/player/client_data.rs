@@ -22,6 +22,12 @@ impl Player {
         }
     }
 
+    /// The estimate of the throughput, bits per second, as the steering server gets it.
+    pub(super) fn throughput_known(&self) -> Option<f64> {
+        let is_hlsjs = self.config.preset == Preset::HlsJs;
+        self.abr.throughput().or(is_hlsjs.then_some(HLS_JS_ESTIMATE * 1000.0))
+    }
+
     pub(super) fn cmcd_of_playlist(&self) -> Option<Box<Cmcd>> {
         let startup = self.figures.startup.is_none();
         let data = || Cmcd { object: Some(ObjectType::Playlist), startup, ..self.cmcd() };

@@ -27,11 +27,16 @@ struct Resource<'a> {
 
 impl Resource<'_> {
     fn hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.url.as_str().hash(&mut hasher);
-        self.byte_range.map(|range| (range.offset, range.length)).hash(&mut hasher);
-        hasher.finish()
+        hash_of(self.url, self.byte_range)
     }
+}
+
+/// By what a key or an initialization section is remembered.
+pub(super) fn hash_of(url: &Url, byte_range: Option<ByteRange>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    url.as_str().hash(&mut hasher);
+    byte_range.map(|range| (range.offset, range.length)).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The key and the initialization section of a segment. Keys of DRM systems are not requested: the media counts as
@@ -199,6 +204,9 @@ impl Player {
     ) -> bool {
         let needed = resources(key, map).find(|resource| !self.resources.contains(&resource.hash()));
         let Some(needed) = needed else { return false };
+        if self.is_preloaded(needed.url) {
+            return true;
+        }
         let track = &self.tracks[index];
         let fetch = Fetch {
             request: RequestId(self.next_request),
@@ -272,6 +280,9 @@ impl Player {
     }
 
     pub(super) fn take_media(&mut self, request: RequestId, transfer: &Transfer, outputs: &mut Vec<Output>) {
+        if self.take_session_key(request, true) {
+            return;
+        }
         let Some(index) = self.loading(request) else { return };
         let finished = transfer.finished.min(self.now);
         self.advance(finished, outputs);
@@ -325,7 +336,7 @@ impl Player {
         self.observe(finished, outputs);
     }
 
-    fn remember(&mut self, resource: u64) {
+    pub(super) fn remember(&mut self, resource: u64) {
         if self.resources.len() >= RESOURCES {
             self.resources.remove(0);
         }
@@ -354,9 +365,9 @@ impl Player {
         track.failures = track.failures.saturating_add(1);
         let client_error = matches!(failure, FetchFailure::Status(400..=499));
         let wait = retry.wait(failure, track.failures, chance);
-        let is_main = track.role == Role::Main;
-        let switch = wait.is_none() || (client_error && retry.switches_on_client_errors);
-        if switch && is_main && self.switch_after_failure(outputs) {
+        let role = track.role;
+        let gives_up = wait.is_none() || (client_error && retry.switches_on_client_errors);
+        if gives_up && self.goes_elsewhere(role, outputs) {
             return;
         }
         match wait {

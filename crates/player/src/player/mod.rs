@@ -1,7 +1,7 @@
 //! One viewer: what it requests, and what it sees.
 //!
 //! `open` takes the first playlist, `reload` the others, `media` requests segments and what they need, `variants`
-//! chooses among variants, `low_latency` does what parts and blocking reloads need, and `watch` follows the playhead. `list` and `rules` are what all of them decide by.
+//! chooses among variants, `steering` among pathways, `session_keys` loads keys in advance, `low_latency` does what parts and blocking reloads need, and `watch` follows the playhead. `list` and `rules` are what all of them decide by.
 
 mod client_data;
 mod list;
@@ -10,6 +10,8 @@ mod media;
 mod open;
 mod reload;
 mod rules;
+mod session_keys;
+mod steering;
 mod track;
 mod variants;
 mod watch;
@@ -28,6 +30,8 @@ use crate::interface::{
 use crate::playhead::{Playhead, State};
 use list::Place;
 use rules::Rules;
+use session_keys::Preload;
+use steering::Steering;
 use track::Track;
 use watch::Watch;
 
@@ -46,6 +50,10 @@ pub struct Player {
     began: Duration,
     opening: Opening,
     multivariant: Option<Arc<Playlist>>,
+    /// Pathways, where there are several, or a steering server.
+    steering: Option<Box<Steering>>,
+    /// Keys that are loaded in advance.
+    preload: Option<Box<Preload>>,
     /// The variants to choose from; one if the choice is fixed.
     levels: Vec<Level>,
     /// The one whose segments are requested.
@@ -107,6 +115,8 @@ impl Player {
             began: Duration::ZERO,
             opening: Opening::Idle,
             multivariant: None,
+            steering: None,
+            preload: None,
             levels: Vec::new(),
             level: 0,
             abr: Abr::Fixed,
@@ -139,7 +149,10 @@ impl Player {
                 self.take_playlist(request, playlist, &transfer, age, outputs);
             }
             Input::MediaDone { request, transfer } => self.take_media(request, &transfer, outputs),
-            Input::Failed { request, failure, at } => self.take_failure(request, failure, at, outputs),
+            Input::Steering { request, steering, at } => self.take_steering(request, &steering, at),
+            Input::Failed { request, failure, at, retry_after } => {
+                self.take_failure(request, failure, at, retry_after, outputs);
+            }
             Input::Progress { request, bytes, started, first_byte } => {
                 self.take_progress(request, bytes, started, first_byte);
             }
@@ -171,6 +184,7 @@ impl Player {
         request: RequestId,
         failure: FetchFailure,
         at: Duration,
+        retry_after: Option<Duration>,
         outputs: &mut Vec<Output>,
     ) {
         let at = at.min(self.now);
@@ -179,7 +193,11 @@ impl Player {
                 self.opening_failed(failure, failures, at, outputs);
             }
             _ => {
-                if let Some(index) = self.reloading(request) {
+                if self.is_steering(request) {
+                    self.steering_failed(failure, retry_after, at);
+                } else if self.take_session_key(request, false) {
+                    // A segment that needs the key requests it.
+                } else if let Some(index) = self.reloading(request) {
                     self.reload_failed(index, failure, at, outputs);
                 } else if let Some(index) = self.loading(request) {
                     self.media_failed(index, failure, at, outputs);
@@ -197,6 +215,8 @@ impl Player {
             outputs.push(Output::Abort(request));
             self.opening_failed(FetchFailure::Timeout, failures, now, outputs);
         }
+        self.limit_steering(outputs);
+        self.limit_session_key(outputs);
         for index in 0..self.tracks.len() {
             let track = &self.tracks[index];
             let reload = track.reload.request.filter(|_| track.reload.began + rules::PLAYLIST_LIMIT <= now);
@@ -215,6 +235,12 @@ impl Player {
     /// Begins the requests that are due.
     fn request(&mut self, outputs: &mut Vec<Output>) {
         self.request_opening(outputs);
+        self.request_steering(outputs);
+        if self.waits_for_steering() {
+            return;
+        }
+        self.request_session_key(outputs);
+        self.follow_steering(outputs);
         self.place_renditions();
         self.choose_level(outputs);
         for index in 0..self.tracks.len() {
@@ -236,6 +262,8 @@ impl Player {
         let mut due: Vec<Duration> =
             self.tracks.iter().filter_map(|track| track.due(self.now)).chain(opening).collect();
         due.extend(self.look_at());
+        due.extend(self.steering.as_ref().and_then(|steering| steering.due()));
+        due.extend(self.session_key_due());
         due.extend((0..self.tracks.len()).filter_map(|index| self.room_at(index)));
         let more = (0..self.tracks.len()).any(|index| self.passes_more(index));
         due.extend(more.then(|| self.now + NEXT_STEP));

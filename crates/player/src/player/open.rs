@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hls_swarm_hls::playlist::Playlist;
 use hls_swarm_hls::playlist::multivariant::{Multivariant, RenditionKind, Variant};
-use hls_swarm_hls::selection::{Selected, select};
+use hls_swarm_hls::selection::{NoMatchingVariant, Selected, VariantSelection, select, select_among};
 
 use super::track::{Source, Track};
 use super::*;
@@ -97,6 +97,7 @@ impl Player {
                     return self.fail_playback(PlaybackFailure::NoMatchingVariant, outputs);
                 }
                 self.multivariant = Some(playlist);
+                self.preload_session_keys();
             }
         }
         self.tracks.shrink_to_fit();
@@ -110,23 +111,20 @@ impl Player {
 
     /// Whether every rendition is downloaded, and nothing is played.
     pub(super) fn plays_all(&self) -> bool {
-        self.config.variants == Variants::Fixed(hls_swarm_hls::selection::VariantSelection::All)
-            && self.multivariant.is_some()
+        self.config.variants == Variants::Fixed(VariantSelection::All) && self.multivariant.is_some()
     }
 
     /// Chooses what to play of a multivariant playlist. Returns whether there is anything.
     fn open_variants(&mut self, list: &Multivariant) -> bool {
         let place = |found: &Variant| list.variants.iter().position(|variant| std::ptr::eq(variant, found));
+        let steering = self.steering_of(list);
+        let on_pathway = |place: usize| steering.as_ref().is_none_or(|steering| steering.has(place));
         let chosen: Vec<usize> = match self.config.variants {
             Variants::Adaptive(algorithm) => {
                 self.abr = Abr::new(algorithm);
-                let video = list.variants.iter().any(|variant| !is_audio_only(variant));
-                let usable = |place: &usize| {
-                    list.variants.get(*place).is_some_and(|variant| !(video && is_audio_only(variant)))
-                };
-                (0..list.variants.len()).filter(usable).collect()
+                usable(list).filter(|place| on_pathway(*place)).collect()
             }
-            Variants::Fixed(selection) => match select(list, selection) {
+            Variants::Fixed(selection) => match selected(list, selection, on_pathway) {
                 Ok(Selected::Multivariant) => return self.open_all(list),
                 Ok(Selected::Variants(variants)) => {
                     let turn = self.seed.checked_rem(variants.len() as u64).unwrap_or(0) as usize;
@@ -136,8 +134,8 @@ impl Player {
             },
         };
         let Some(listed_first) = chosen.first().copied() else { return false };
-        self.levels = chosen.into_iter().filter_map(|place| level(list, place)).collect();
-        self.levels.sort_by_key(|level| level.bandwidth);
+        self.levels = sorted_levels(list, chosen);
+        self.steering = steering;
         let first = self.levels.iter().position(|level| usize::from(level.variant) == listed_first);
         let mut abr = std::mem::replace(&mut self.abr, Abr::Fixed);
         self.level = abr.first(&self.view(), first.unwrap_or(0)).min(self.levels.len() - 1);
@@ -151,6 +149,15 @@ impl Player {
             self.tracks.extend(subtitles.map(|source| Track::new(Role::Subtitles, source, self.now)));
         }
         true
+    }
+
+    /// The variants to choose from among those that `is_wanted`, lowest BANDWIDTH first.
+    pub(super) fn levels_among(&self, list: &Multivariant, is_wanted: impl Fn(usize) -> bool) -> Vec<Level> {
+        let mut levels = sorted_levels(list, usable(list).filter(|place| is_wanted(*place)));
+        for level in &mut levels {
+            level.known = self.ended.iter().any(|(variant, _)| *variant == level.variant);
+        }
+        levels
     }
 
     /// Every variant, and every rendition that has a playlist.
@@ -173,6 +180,35 @@ impl Player {
     }
 }
 
+/// Variants that can be played: those with video, where any has video.
+fn usable(list: &Multivariant) -> impl Iterator<Item = usize> {
+    let video = list.variants.iter().any(|variant| !is_audio_only(variant));
+    let usable = move |variant: &Variant| !(video && is_audio_only(variant));
+    list.variants.iter().enumerate().filter(move |(_, variant)| usable(variant)).map(|(place, _)| place)
+}
+
+/// The variants of a selection: those of the pathway that is played, unless it has none.
+fn selected(
+    list: &Multivariant,
+    selection: VariantSelection,
+    on_pathway: impl Fn(usize) -> bool,
+) -> Result<Selected<'_>, NoMatchingVariant> {
+    let own: Vec<&Variant> = list
+        .variants
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| on_pathway(*place))
+        .map(|(_, one)| one)
+        .collect();
+    select_among(&own, selection).or_else(|_| select(list, selection))
+}
+
+fn sorted_levels(list: &Multivariant, places: impl IntoIterator<Item = usize>) -> Vec<Level> {
+    let mut levels: Vec<Level> = places.into_iter().filter_map(|place| level(list, place)).collect();
+    levels.sort_by_key(|level| level.bandwidth);
+    levels
+}
+
 fn level(list: &Multivariant, place: usize) -> Option<Level> {
     let variant = list.variants.get(place)?;
     Some(Level {
@@ -193,7 +229,7 @@ pub(super) fn audio_of(list: &Multivariant, variant: u16) -> Option<Source> {
 }
 
 /// The subtitles of a variant that are shown unless the user chose others: those that are default.
-fn subtitles_of(list: &Multivariant, variant: u16) -> Option<Source> {
+pub(super) fn subtitles_of(list: &Multivariant, variant: u16) -> Option<Source> {
     let group = list.variants.get(usize::from(variant))?.subtitles.as_deref()?;
     let place = list.renditions.iter().position(|rendition| {
         rendition.kind == RenditionKind::Subtitles

@@ -211,10 +211,8 @@ impl Player {
         let (role, never_loaded) = (track.role, track.playlist.is_none() && track.before_switch.is_none());
         let client_error = matches!(failure, FetchFailure::Status(400..=499));
         let wait = retry.wait(failure, failures, chance);
-        if (wait.is_none() || (client_error && retry.switches_on_client_errors))
-            && role == Role::Main
-            && self.switch_after_failure(outputs)
-        {
+        let gives_up = wait.is_none() || (client_error && retry.switches_on_client_errors);
+        if gives_up && self.goes_elsewhere(role, outputs) {
             return;
         }
         if wait.is_none() && never_loaded && role != Role::Subtitles && !self.plays_all() {

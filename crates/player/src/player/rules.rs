@@ -24,6 +24,34 @@ pub(crate) struct Rules {
     pub(crate) playlists: Retry,
     /// After failures, a variant is not chosen for this long.
     pub(crate) penalty: Duration,
+    /// How it follows pathways. `None`: the variants of all pathways are candidates.
+    pub(crate) pathways: Option<PathwayRules>,
+    /// Whether it loads keys of EXT-X-SESSION-KEY before a segment needs them. The known players do so for DRM systems
+    /// only.
+    pub(crate) preloads_session_keys: bool,
+}
+
+/// How a player follows pathways (RFC 8216bis, 7).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PathwayRules {
+    /// A pathway that failed is not chosen for this long.
+    pub(crate) penalty: Duration,
+    /// Whether playback begins only when the steering server has answered.
+    pub(crate) waits_for_manifest: bool,
+    /// How requests for the steering manifest are repeated.
+    pub(crate) retry: Retry,
+    pub(crate) refusals: Refusals,
+}
+
+/// What a player does when the steering server refuses (410, 429).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusals {
+    /// They are failures like others.
+    Ignored,
+    /// It does not ask again.
+    Final,
+    /// After 410 it does not ask again, and after 429 it asks when `Retry-After` has passed.
+    Specified,
 }
 
 /// How a player repeats requests that failed.
@@ -86,6 +114,13 @@ const HLS_JS: Rules = Rules {
     playlists: Retry { times: 2, ..HLS_JS_SEGMENTS },
     // Until a segment was skipped because no variant had it.
     penalty: MAX,
+    pathways: Some(PathwayRules {
+        penalty: seconds(300),
+        waits_for_manifest: false,
+        retry: Retry { times: 1, ..HLS_JS_SEGMENTS },
+        refusals: Refusals::Final,
+    }),
+    preloads_session_keys: false,
 };
 
 const EXO_SEGMENTS: Retry = Retry {
@@ -108,6 +143,8 @@ const EXOPLAYER: Rules = Rules {
     segments: EXO_SEGMENTS,
     playlists: EXO_SEGMENTS,
     penalty: seconds(60),
+    pathways: None,
+    preloads_session_keys: false,
 };
 
 const SHAKA_SEGMENTS: Retry = Retry {
@@ -130,6 +167,13 @@ const SHAKA: Rules = Rules {
     segments: SHAKA_SEGMENTS,
     playlists: SHAKA_SEGMENTS,
     penalty: seconds(30),
+    pathways: Some(PathwayRules {
+        penalty: seconds(60),
+        waits_for_manifest: true,
+        retry: SHAKA_SEGMENTS,
+        refusals: Refusals::Ignored,
+    }),
+    preloads_session_keys: false,
 };
 
 const SIMPLE_SEGMENTS: Retry = Retry {
@@ -152,6 +196,13 @@ const SIMPLE: Rules = Rules {
     segments: SIMPLE_SEGMENTS,
     playlists: SIMPLE_SEGMENTS,
     penalty: seconds(30),
+    pathways: Some(PathwayRules {
+        penalty: seconds(60),
+        waits_for_manifest: false,
+        retry: SIMPLE_SEGMENTS,
+        refusals: Refusals::Specified,
+    }),
+    preloads_session_keys: true,
 };
 
 impl Rules {

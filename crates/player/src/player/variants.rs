@@ -76,7 +76,7 @@ impl Player {
         }
     }
 
-    fn move_track(
+    pub(super) fn move_track(
         &mut self,
         index: usize,
         source: Source,
@@ -90,10 +90,10 @@ impl Player {
         track.switch(source, known, now);
     }
 
-    /// Goes to another variant because the present one fails. Returns whether there is another one.
+    /// Goes to another variant, or else to another pathway, because the present one fails. Returns whether there is one.
     pub(super) fn switch_after_failure(&mut self, outputs: &mut Vec<Output>) -> bool {
         if matches!(self.abr, Abr::Fixed) || self.levels.len() < 2 {
-            return false;
+            return self.fail_over(outputs);
         }
         let (now, count) = (self.now, self.levels.len());
         let penalty = self.rules.penalty;
@@ -101,10 +101,22 @@ impl Player {
         // Lower ones first, the next lower one before all; then the highest.
         let others = (1..count).map(|step| (self.level + count - step) % count);
         let next = others.into_iter().find(|level| self.levels[*level].penalty_until <= now);
-        if let Some(level) = next {
-            self.switch_to(level, outputs);
+        match next {
+            Some(level) => self.switch_to(level, outputs),
+            // No variant of this pathway is left.
+            None => return self.fail_over(outputs),
         }
-        next.is_some()
+        true
+    }
+
+    /// Goes on with other media after a rendition has failed: video with another variant or pathway, audio with another
+    /// pathway. Returns whether there is any.
+    pub(super) fn goes_elsewhere(&mut self, role: Role, outputs: &mut Vec<Output>) -> bool {
+        match role {
+            Role::Main => self.switch_after_failure(outputs),
+            Role::Audio => self.fail_over(outputs),
+            Role::Subtitles => false,
+        }
     }
 
     /// Gives all variants another chance, after none of them had a segment.

@@ -8,5 +8,6 @@ mod memory;
 mod playback;
 mod random;
 mod replay;
+mod steering;
 mod streams;
 mod world;

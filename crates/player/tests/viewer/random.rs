@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hls_swarm_hls::playlist::read;
 use hls_swarm_hls::selection::VariantSelection;
+use hls_swarm_hls::steering::SteeringManifest;
 use hls_swarm_player::interface::{FetchFailure, RequestKind, Role, Transfer};
 use hls_swarm_player::{
     Algorithm, Config, EventKind, Fetch, Input, Output, Player, Preset, RequestId, Variants,
@@ -95,7 +96,7 @@ fn list() -> impl Strategy<Value = List> {
 
 fn failure() -> impl Strategy<Value = FetchFailure> {
     prop_oneof![
-        prop::sample::select(vec![200_u16, 302, 403, 404, 410, 500, 503]).prop_map(FetchFailure::Status),
+        prop::sample::select(vec![200_u16, 302, 403, 404, 410, 429, 500, 503]).prop_map(FetchFailure::Status),
         Just(FetchFailure::Cut),
         Just(FetchFailure::BadContent),
         Just(FetchFailure::Timeout),
@@ -132,6 +133,34 @@ const MAIN: &str = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",D
     #EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID=\"s\",NAME=\"y\",DEFAULT=YES,URI=\"s.m3u8\"\n\
     #EXT-X-STREAM-INF:BANDWIDTH=500000,AUDIO=\"a\",SUBTITLES=\"s\"\nv0.m3u8\n\
     #EXT-X-STREAM-INF:BANDWIDTH=1500000,AUDIO=\"a\",SUBTITLES=\"s\"\nv1.m3u8\n";
+/// The same with pathways, a steering server, and keys.
+const STEERED: &str = "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"steer\",PATHWAY-ID=\"b\"\n\
+    #EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"k\"\n#EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"l\"\n\
+    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",DEFAULT=YES,URI=\"a.m3u8\"\n\
+    #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"b\",NAME=\"x\",DEFAULT=YES,URI=\"b.m3u8\"\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=500000,AUDIO=\"a\",PATHWAY-ID=\"a\"\nv0.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=1500000,AUDIO=\"a\",PATHWAY-ID=\"a\"\nv1.m3u8\n\
+    #EXT-X-STREAM-INF:BANDWIDTH=500000,AUDIO=\"b\",PATHWAY-ID=\"b\"\nv2.m3u8\n";
+
+/// Requests of which there is one at a time.
+fn class(fetch: &Fetch) -> u8 {
+    match fetch.kind {
+        RequestKind::Multivariant | RequestKind::MediaPlaylist => 0,
+        RequestKind::Steering => 1,
+        RequestKind::Segment | RequestKind::Part | RequestKind::Init => 2,
+        RequestKind::Key => 3,
+    }
+}
+
+/// A steering manifest that prefers one pathway or another, and may add one.
+fn steering(choice: u64, base: &Url) -> Arc<SteeringManifest> {
+    let priority = ["\"a\",\"b\"", "\"b\",\"a\"", "\"c\",\"a\"", ""][choice as usize % 4];
+    let text = format!(
+        "{{\"VERSION\":1,\"TTL\":2,\"PATHWAY-PRIORITY\":[{priority}],\"PATHWAY-CLONES\":[{{\"BASE-ID\":\"a\",\
+         \"ID\":\"c\",\"URI-REPLACEMENT\":{{\"HOST\":\"c\"}}}}]}}"
+    );
+    Arc::new(SteeringManifest::read(text.as_bytes(), base).unwrap())
+}
 
 /// An engine that acts at random.
 struct Engine {
@@ -147,11 +176,14 @@ struct Engine {
     finished: bool,
     /// The time of the last step.
     stepped: Duration,
+    /// The multivariant playlist.
+    main: &'static str,
 }
 
 impl Engine {
     fn new(preset: Preset, variants: Variants, seed: u64) -> Self {
         let base = Url::parse("http://host/main.m3u8").unwrap();
+        let downloads_all = variants == Variants::Fixed(VariantSelection::All);
         let config = Config { variants, subtitles: true, ..Config::new(base.clone(), preset) };
         Self {
             player: Player::new(Arc::new(config), seed),
@@ -164,6 +196,8 @@ impl Engine {
             fetched: 0,
             finished: false,
             stepped: Duration::ZERO,
+            // Where everything is downloaded, pathways mean nothing.
+            main: if seed.is_multiple_of(2) || downloads_all { MAIN } else { STEERED },
         }
     }
 
@@ -183,15 +217,14 @@ impl Engine {
                 Output::Fetch(fetch) => {
                     assert_eq!(fetch.request, RequestId(self.fetched), "ids count up");
                     self.fetched += 1;
-                    let playlist = |fetch: &Fetch| {
-                        matches!(fetch.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist)
-                    };
                     let alike = self.under_way.iter().filter(|(other, _)| {
                         other.role == fetch.role
                             && other.variant == fetch.variant
-                            && playlist(other) == playlist(&fetch)
+                            && class(other) == class(&fetch)
                     });
-                    assert_eq!(alike.count(), 0, "one request of a kind per rendition: {fetch:?}");
+                    // One key may be loaded in advance.
+                    let most = usize::from(fetch.kind == RequestKind::Key);
+                    assert!(alike.count() <= most, "one request of a kind per rendition: {fetch:?}");
                     self.under_way.push((fetch, self.now));
                 }
                 Output::Abort(request) => {
@@ -247,7 +280,7 @@ impl Engine {
                 let request = fetch.request;
                 if matches!(fetch.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist) {
                     let text = if fetch.kind == RequestKind::Multivariant {
-                        MAIN.to_owned()
+                        self.main.to_owned()
                     } else {
                         let first = (finished.as_secs() / 2).saturating_sub(1);
                         let list = List {
@@ -261,6 +294,9 @@ impl Engine {
                     };
                     let playlist = Arc::new(read(&text, &self.base).unwrap().playlist);
                     self.step(self.now, Input::Playlist { request, playlist, transfer, age: Duration::ZERO });
+                } else if fetch.kind == RequestKind::Steering {
+                    let steering = steering(*bytes, &self.base);
+                    self.step(self.now, Input::Steering { request, steering, at: finished });
                 } else {
                     if let Some(segment) = &fetch.segment {
                         *self.arrived.entry(fetch.role).or_default() += segment.duration.as_secs_f64();
@@ -286,7 +322,12 @@ impl Engine {
                 let Some((fetch, _)) = self.pick(*which) else { return };
                 self.step(
                     self.now,
-                    Input::Failed { request: fetch.request, failure: *failure, at: self.now },
+                    Input::Failed {
+                        request: fetch.request,
+                        failure: *failure,
+                        at: self.now,
+                        retry_after: None,
+                    },
                 );
             }
             Act::Progress { which, wait, bytes, begun } => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm_hls::playlist::{Playlist, read};
+use hls_swarm_hls::steering::SteeringManifest;
 use hls_swarm_player::interface::{FetchFailure, RequestKind, StallReason, Transfer};
 use hls_swarm_player::{
     Config, Event, EventKind, Fetch, Figures, Input, Output, Player, Preset, RequestId, Snapshot,
@@ -207,6 +208,7 @@ impl World {
                 }
                 Input::MediaDone { request, .. }
                 | Input::Playlist { request, .. }
+                | Input::Steering { request, .. }
                 | Input::Failed { request, .. } => {
                     let Some(place) = under_way.iter().position(|(fetch, ..)| fetch.request == *request)
                     else {
@@ -282,17 +284,29 @@ impl World {
         {
             match fault.effect {
                 Effect::Fails(failure) => {
-                    return (without_body(first), Input::Failed { request, failure, at: seconds(first) });
+                    return (
+                        without_body(first),
+                        Input::Failed {
+                            request,
+                            failure,
+                            at: seconds(first),
+                            retry_after: retry_after(failure),
+                        },
+                    );
                 }
                 Effect::Late(by) => first += by,
             }
         }
         if let Err(status) = held {
             let failure = FetchFailure::Status(status);
-            return (without_body(first), Input::Failed { request, failure, at: seconds(first) });
+            return (
+                without_body(first),
+                Input::Failed { request, failure, at: seconds(first), retry_after: retry_after(failure) },
+            );
         }
         let playlist = matches!(fetch.kind, RequestKind::Multivariant | RequestKind::MediaPlaylist);
-        if !playlist {
+        let steering = fetch.kind == RequestKind::Steering;
+        if !playlist && !steering {
             let bytes = fetch.byte_range.map_or_else(|| (self.bytes)(&path), |range| range.length);
             let (finished, bytes) = match given {
                 Some((_, body, bytes)) => (first + body, bytes),
@@ -304,8 +318,15 @@ impl World {
         }
         let Some(text) = (self.lists)(&fetch.url[Position::BeforePath..Position::AfterQuery], ready) else {
             let failure = FetchFailure::Status(404);
-            return (without_body(first), Input::Failed { request, failure, at: seconds(first) });
+            return (
+                without_body(first),
+                Input::Failed { request, failure, at: seconds(first), retry_after: retry_after(failure) },
+            );
         };
+        if steering {
+            let steering = Arc::new(SteeringManifest::read(text.as_bytes(), &fetch.url).unwrap());
+            return (without_body(first), Input::Steering { request, steering, at: seconds(first) });
+        }
         let finished = first + given.map_or(0.0, |(_, body, _)| body);
         let transfer = transfer(now, first, finished, text.len() as u64);
         let parse = |text: &String| Arc::new(read(text, &fetch.url).unwrap().playlist);
@@ -316,6 +337,14 @@ impl World {
         (Answer { first, finished, bytes: 0, given: false }, input)
     }
 }
+
+/// `Retry-After` of the refusals that have it.
+fn retry_after(failure: FetchFailure) -> Option<Duration> {
+    (failure == FetchFailure::Status(429)).then_some(RETRY_AFTER)
+}
+
+/// `Retry-After` of a 429.
+pub const RETRY_AFTER: Duration = Duration::from_secs(7);
 
 /// When an answer comes.
 #[derive(Clone, Copy)]

@@ -1,4 +1,4 @@
-//! The images, the compose stack, and a load of four containers, on a real engine. Grafana is not among
+//! The images, the compose stack, and loads of four and eight containers, on a real engine. Grafana is not among
 //! them: its image comes from a registry only, and Prometheus evaluates the queries of its dashboard instead.
 
 use std::collections::BTreeMap;
@@ -159,7 +159,16 @@ fn the_compose_stack_counts_the_requests_of_nginx_and_is_scraped() {
     assert_eq!(requests(&report), by_viewer.values().sum::<u64>());
 }
 
-/// Four shards against one origin, as the indexed Job starts them.
+/// A load on several containers.
+struct Load {
+    shards: usize,
+    viewers: u32,
+    /// Started each second.
+    rate: u32,
+    seconds: u32,
+}
+
+/// Shards against one origin, as the indexed Job starts them.
 struct ShardPlan {
     collector: Container,
     shards: Vec<Container>,
@@ -167,7 +176,8 @@ struct ShardPlan {
 }
 
 impl ShardPlan {
-    fn start(network: &Network, seconds: u32, more: impl Fn(usize) -> &'static str) -> Self {
+    fn start(network: &Network, load: &Load, more: impl Fn(usize) -> &'static str) -> Self {
+        let Load { shards, viewers, rate, seconds } = load;
         let folder = reports();
         let join = format!("--network={}", network.name);
         let mount = format!("--volume={}:/reports", folder.path().display());
@@ -175,7 +185,7 @@ impl ShardPlan {
         std::fs::write(folder.path().join("token"), "a-token-of-this-test\n").unwrap();
         let collect = [
             "collect",
-            "--shards=4",
+            &format!("--shards={shards}"),
             "--report=merged.json",
             "--ready-timeout=60s",
             "--token-file=/reports/token",
@@ -184,15 +194,16 @@ impl ShardPlan {
         let collector = Container::start(&options, &image("swarm"), &collect);
         let shard = |index| {
             let extra = format!(
-                "--env=EXTRA_ARGS=--shard {index}/4 --collector http://collector:17092 \
+                "--env=EXTRA_ARGS=--shard {index}/{shards} --collector http://collector:17092 \
                  --collector-token-file /reports/token --duration {seconds}s \
-                 --ramp-rate 40 --ramp-jitter 0s {}",
+                 --ramp-rate {rate} --ramp-jitter 0s {}",
                 more(index)
             );
             let stream = "--env=STREAM_URL=http://origin:17080/stream.m3u8";
-            Container::start(&[&join, &mount, stream, "--env=CLIENTS=8", &extra], &image("swarm"), &[])
+            let clients = format!("--env=CLIENTS={viewers}");
+            Container::start(&[&join, &mount, stream, &clients, &extra], &image("swarm"), &[])
         };
-        let shards = (0..4).map(shard).collect();
+        let shards = (0..*shards).map(shard).collect();
         Self { collector, shards, folder }
     }
 
@@ -216,17 +227,23 @@ fn started(shard: &Container) -> f64 {
     time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap())
 }
 
-#[test]
-#[ignore = "needs a container engine: make container-test"]
-fn four_containers_equal_one_load() {
-    let network = Network::new("shards");
+/// The origin of a load on several containers.
+fn origin_of(network: &Network) -> Container {
     let join = format!("--network={}", network.name);
     let memory = "--tmpfs=/run/hls-origin:uid=65532,gid=65532,mode=0700";
     let options = [&join, "--network-alias=origin", memory, "--tmpfs=/tmp"];
     let origin = Container::start(&options, &image("origin"), &SMALL);
     healthy(&origin, "the origin");
+    origin
+}
 
-    let shards_run = ShardPlan::start(&network, 10, |_| "");
+#[test]
+#[ignore = "needs a container engine: make container-test"]
+fn four_containers_equal_one_load() {
+    let network = Network::new("shards");
+    let origin = origin_of(&network);
+    let load = Load { shards: 4, viewers: 8, rate: 40, seconds: 10 };
+    let shards_run = ShardPlan::start(&network, &load, |_| "");
     let (code, said, report) = shards_run.end();
     assert_eq!(code, expected_or_invalid(&report, 0), "{said}");
     let starts: Vec<f64> = shards_run.shards.iter().map(started).collect();
@@ -238,7 +255,33 @@ fn four_containers_equal_one_load() {
     assert_eq!(report["target_clients"], 8);
 
     let impossible = |index| if index == 2 { "--threshold 'segment_ttfb:p50<1us'" } else { "" };
-    let (code, said, report) = ShardPlan::start(&network, 5, impossible).end();
+    let (code, said, report) = ShardPlan::start(&network, &Load { seconds: 5, ..load }, impossible).end();
     assert_eq!(code, expected_or_invalid(&report, 4), "{said}");
     assert!(said.contains("shard 2"), "{said}");
+}
+
+/// Eight pods of native viewers: the collector knows each of them, and their sum is that of nginx.
+#[test]
+#[ignore = "needs a container engine: make container-test"]
+fn eight_containers_of_native_viewers_equal_one_load() {
+    const VIEWERS: u32 = 400;
+    let network = Network::new("native-shards");
+    let origin = origin_of(&network);
+    let load = Load { shards: 8, viewers: VIEWERS, rate: 100, seconds: 15 };
+    let (code, said, report) = ShardPlan::start(&network, &load, |_| "--engine native").end();
+    assert_eq!(code, expected_or_invalid(&report, 0), "{said}");
+    let by_viewer = requests_by_viewer(&origin);
+    assert_eq!(by_viewer.len(), VIEWERS as usize, "{said}");
+    assert_eq!(requests(&report), by_viewer.values().sum::<u64>(), "{said}");
+    let rows = report["per_viewer"].as_array().unwrap();
+    assert_eq!(rows.len(), VIEWERS as usize);
+    let counted: BTreeMap<u64, u64> =
+        rows.iter().map(|row| (row["viewer"].as_u64().unwrap(), requests(row))).collect();
+    let different: Vec<_> = counted
+        .iter()
+        .filter(|(viewer, requests)| by_viewer.get(viewer) != Some(requests))
+        .map(|(viewer, requests)| (viewer, requests, by_viewer.get(viewer)))
+        .collect();
+    assert_eq!(different, [], "viewer, its requests in the report, those in the log");
+    assert_eq!(report["target_clients"], VIEWERS);
 }

@@ -45,13 +45,21 @@ pub fn merge(parts: &[(String, Report)]) -> Result<Report, Failure> {
     }
     let reports: Vec<&Report> = parts.iter().map(|(_, report)| report).collect();
     let began = reports.iter().map(|report| report.run.began_unix).min().unwrap_or(0);
-    let mut snapshot = since(began, first);
-    let timeline = |report: &Report| report.recording.timeline.later(report.run.began_unix - began);
-    let mut recording =
-        Recording { histograms: first.recording.histograms.clone(), timeline: timeline(first) };
+    let mut numbers = offsets(&reports).into_iter();
+    let mut parts_of = |report: &Report| {
+        let offset = numbers.next().unwrap_or(0);
+        let mut snapshot = since(began, report);
+        snapshot.viewers.iter_mut().for_each(|row| row.viewer = row.viewer.saturating_add(offset));
+        let mut timeline = report.recording.timeline.later(report.run.began_unix - began);
+        timeline.lanes.iter_mut().for_each(|lane| lane.viewer = lane.viewer.saturating_add(offset.into()));
+        (snapshot, timeline)
+    };
+    let (mut snapshot, timeline) = parts_of(first);
+    let mut recording = Recording { histograms: first.recording.histograms.clone(), timeline };
     for (_, report) in others {
-        snapshot.merge(&since(began, report));
-        recording.timeline.merge(&timeline(report));
+        let (other, timeline) = parts_of(report);
+        snapshot.merge(&other);
+        recording.timeline.merge(&timeline);
         Merge::merge(&mut recording.histograms, &report.recording.histograms);
     }
     snapshot.peak_clients = peak(&reports);
@@ -124,6 +132,29 @@ fn since(began: u64, report: &Report) -> Snapshot {
     snapshot.elapsed_seconds += offset;
     snapshot.planned_seconds = snapshot.planned_seconds.map(|planned| planned + offset);
     snapshot
+}
+
+/// What is added to the numbers of the viewers of each report, so that no two have the same. The shards of a load number
+/// their viewers in common, and keep these numbers, which are those of the origin's log. Viewers of runs that know
+/// nothing of each other are numbered on from the last one of the run before.
+fn offsets(reports: &[&Report]) -> Vec<u32> {
+    let numbers = |report: &Report| -> BTreeSet<u32> {
+        let rows = report.snapshot.viewers.iter().map(|row| row.viewer);
+        let lanes = report.recording.timeline.lanes.iter();
+        rows.chain(lanes.filter_map(|lane| u32::try_from(lane.viewer).ok())).collect()
+    };
+    let of_each: Vec<BTreeSet<u32>> = reports.iter().map(|report| numbers(report)).collect();
+    let all: BTreeSet<u32> = of_each.iter().flatten().copied().collect();
+    if all.len() == of_each.iter().map(BTreeSet::len).sum::<usize>() {
+        return vec![0; reports.len()];
+    }
+    let last = |numbers: &BTreeSet<u32>| numbers.last().copied().unwrap_or(0);
+    let next = of_each.iter().scan(0_u32, |before, numbers| {
+        let offset = *before;
+        *before = before.saturating_add(last(numbers));
+        Some(offset)
+    });
+    next.collect()
 }
 
 fn distinct(reports: &[&Report], of: fn(&Report) -> &str) -> String {

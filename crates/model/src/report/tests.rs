@@ -379,3 +379,23 @@ fn every_number_is_merged() {
         assert_eq!(rows(&merged, at), both, "{at}");
     }
 }
+
+#[test]
+fn shards_keep_the_numbers_of_their_viewers_and_other_runs_are_numbered_on() {
+    let numbered = |from: u64, numbers: &[u32]| {
+        let mut report = report(from);
+        report.snapshot.viewers.truncate(numbers.len());
+        assert_eq!(report.snapshot.viewers.len(), numbers.len());
+        report.recording.timeline.lanes = Vec::new();
+        for (row, number) in report.snapshot.viewers.iter_mut().zip(numbers) {
+            row.viewer = *number;
+        }
+        (format!("from {from}"), report)
+    };
+    let merged = |parts: [&[u32]; 3]| -> Vec<u32> {
+        let parts: Vec<_> = (1..).zip(parts).map(|(place, own)| numbered(place * 5_000, own)).collect();
+        merge(&parts).unwrap().snapshot.viewers.iter().map(|row| row.viewer).collect()
+    };
+    assert_eq!(merged([&[1, 4], &[2, 5], &[3, 6]]), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(merged([&[1, 2], &[1, 2], &[1]]), [1, 2, 3, 4, 5]);
+}

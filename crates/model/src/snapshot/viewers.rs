@@ -298,12 +298,10 @@ merge_fields! { OtherViewers {
     bytes, http_status, received, head_bytes,
 } }
 
-/// Appends viewers of another run, numbered on from the last one.
+/// Adds the viewers of another run, in the order of their numbers.
 pub(crate) fn append(rows: &mut Vec<ViewerRow>, others: &[ViewerRow]) {
     rows.extend(others.iter().cloned());
-    for (row, number) in rows.iter_mut().zip(1..) {
-        row.viewer = number;
-    }
+    rows.sort_by_key(|row| row.viewer);
 }
 
 #[cfg(test)]

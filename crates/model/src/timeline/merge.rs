@@ -96,10 +96,7 @@ impl Merge for Timeline {
         for second in (first..last).step_by(usize::try_from(width).unwrap_or(usize::MAX)) {
             windows.entry(second).or_insert_with(|| Window { second, ..Window::default() });
         }
-        // Viewers are numbered again, those of the first run first.
-        let before = this.lanes_of;
-        let renumbered = other.lanes.iter().map(|lane| (&lane.cells, lane.viewer.saturating_add(before)));
-        let lanes = this.lanes.iter().map(|lane| (&lane.cells, lane.viewer)).chain(renumbered);
+        let lanes = this.lanes.iter().chain(&other.lanes).map(|lane| (&lane.cells, lane.viewer));
         let weighed: Vec<(&Cells, u64, u64)> =
             lanes.map(|(cells, viewer)| (cells, cells.weight(), viewer)).collect();
         let lanes = chosen(&weighed)
@@ -127,7 +124,7 @@ impl Merge for Timeline {
             windows: windows.into_values().collect(),
             marks,
             lanes,
-            lanes_of: before.saturating_add(other.lanes_of),
+            lanes_of: this.lanes_of.saturating_add(other.lanes_of),
             startup,
             slow: this.slow.filter(|slow| other.slow.as_ref() == Some(slow)),
             failures: groups,

@@ -175,7 +175,8 @@ proptest! {
 fn a_run_that_began_later_is_merged_at_its_time() {
     let all = [Requested { viewer: 1, second: 3.0, millis: 40, status: 200 }];
     let mut early = played(&all, &[1], 9.0).timeline;
-    let late = played(&all, &[1], 9.0).timeline.later(3600);
+    let mut late = played(&all, &[1], 9.0).timeline.later(3600);
+    late.lanes[0].viewer = 2;
     early.merge(&late);
     assert!(early.windows.len() <= MAX_WINDOWS);
     let seconds: Vec<u64> =
@@ -186,6 +187,14 @@ fn a_run_that_began_later_is_merged_at_its_time() {
     assert_eq!(seconds, [0, 3603 / 16 * 16]);
     assert_eq!((early.lanes.len(), early.lanes_of), (2, 2));
     assert_eq!(early.lanes[1].viewer, 2);
+}
+
+#[test]
+fn a_shard_has_lanes_of_its_own_viewers_only() {
+    let all = [2, 6].map(|viewer| Requested { viewer, second: 3.0, millis: 40, status: 200 });
+    let timeline = played(&all, &[2, 6], 9.0).timeline;
+    assert_eq!(timeline.lanes.iter().map(|lane| lane.viewer).collect::<Vec<_>>(), [2, 6]);
+    assert_eq!(timeline.lanes_of, 2);
 }
 
 #[test]

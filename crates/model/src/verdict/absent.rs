@@ -115,6 +115,7 @@ mod tests {
             "bitrate_played",
             "switches_up",
             "switches_down",
+            "pathway_switches",
             "stalls_excluded",
             "parts_loaded",
             "parts_late",

@@ -50,6 +50,8 @@ const VALUES: &[(&str, &str)] = &[
     ("preset", "exoplayer"),
     ("abr", "bola"),
     ("cmcd", "query"),
+    ("cmcd-version", "2"),
+    ("cmcd-cid", "demo"),
     ("canaries", "2"),
     ("probe", "require"),
     ("stats-buffer", "20"),

@@ -310,6 +310,13 @@ pub struct ViewerArgs {
     /// the query, or in headers
     #[arg(long, value_enum, value_name = "MODE", default_value = "off")]
     pub cmcd: CmcdArg,
+    /// Version of --cmcd: 1 (CTA-5004), or 2 (CTA-5004-B), which has more keys
+    #[arg(long, value_name = "VERSION", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    pub cmcd_version: u8,
+    /// Content ID that native viewers send with --cmcd (cid): at most 128 printable ASCII characters
+    #[arg(long, value_name = "ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmcd_cid: Option<String>,
     /// The first N viewers are FFmpeg processes among native viewers, and the report compares both
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub canaries: u32,

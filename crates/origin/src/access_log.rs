@@ -24,7 +24,7 @@ use crate::profile::{Access, Log};
 pub const FORMAT_NAME: &str = "origin_json";
 
 /// The fields: JSON name, nginx variable, and whether the value is text (otherwise a bare number).
-const FIELDS: [(&str, &str, bool); 15] = [
+const FIELDS: [(&str, &str, bool); 19] = [
     ("msec", "msec", false),
     ("remote_addr", "remote_addr", true),
     ("remote_port", "remote_port", false),
@@ -40,6 +40,10 @@ const FIELDS: [(&str, &str, bool); 15] = [
     ("http_user_agent", "http_user_agent", true),
     ("request_completion", "request_completion", true),
     ("http_range", "http_range", true),
+    ("cmcd_object", "http_cmcd_object", true),
+    ("cmcd_request", "http_cmcd_request", true),
+    ("cmcd_session", "http_cmcd_session", true),
+    ("cmcd_status", "http_cmcd_status", true),
 ];
 
 /// nginx's status code for a client that closed the connection while its request waited.
@@ -78,6 +82,18 @@ pub struct LogEntry {
     pub request_completion: String,
     /// Range header.
     pub http_range: String,
+    /// CMCD-Object header (CTA-5004). Logs of earlier versions lack it and the next ones.
+    #[serde(default)]
+    pub cmcd_object: String,
+    /// CMCD-Request header.
+    #[serde(default)]
+    pub cmcd_request: String,
+    /// CMCD-Session header.
+    #[serde(default)]
+    pub cmcd_session: String,
+    /// CMCD-Status header.
+    #[serde(default)]
+    pub cmcd_status: String,
 }
 
 /// The `log_format` directive for the `http` block of nginx.conf.
@@ -155,6 +171,10 @@ impl PendingEntry {
             http_user_agent: header(USER_AGENT),
             request_completion: String::new(),
             http_range: header(RANGE),
+            cmcd_object: header(HeaderName::from_static("cmcd-object")),
+            cmcd_request: header(HeaderName::from_static("cmcd-request")),
+            cmcd_session: header(HeaderName::from_static("cmcd-session")),
+            cmcd_status: header(HeaderName::from_static("cmcd-status")),
         };
         Self { entry, started: Instant::now(), completed: None }
     }

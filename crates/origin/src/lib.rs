@@ -4,6 +4,7 @@
 
 pub mod access_log;
 pub mod cli;
+pub mod cmcd;
 mod config_command;
 pub mod embedded;
 pub mod encoder;
@@ -81,6 +82,7 @@ fn command(Cli { command, origin }: Cli, given: Given) -> Result<ExitCode, Failu
             start("info", async |guard| render::print(&command, guard).await)
         }
         Some(OriginCommand::Fault(args)) => control::run(&args).map(ExitCode::from),
+        Some(OriginCommand::Cmcd(args)) => cmcd::run(&args).map(done),
         Some(OriginCommand::Health(args)) => health::check(HEALTH, args).map(done),
         Some(OriginCommand::Man(args)) => manual::print_page(&manual(), &args).map(done),
         Some(OriginCommand::Completions(args)) => manual::print_completions(&cli::command(), &args).map(done),

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use hls_swarm_hls::selection::VariantSelection;
 use url::Url;
 
+use crate::cmcd::CmcdVersion;
 use crate::preset::Preset;
 
 /// What a viewer is to play, and how. Viewers of one run share it.
@@ -19,15 +20,15 @@ pub struct Config {
     pub variants: Variants,
     /// Whether it loads the subtitles of the variant's group that are default.
     pub subtitles: bool,
-    /// Whether requests come with what a player reports to a CDN ([`crate::cmcd`]).
-    pub cmcd: bool,
+    /// What players report to a CDN ([`crate::cmcd`]) in this version comes with requests.
+    pub cmcd: Option<CmcdVersion>,
 }
 
 impl Config {
     /// A viewer of `url` that behaves as `preset` does in everything.
     #[must_use]
     pub fn new(url: Url, preset: Preset) -> Self {
-        Self { url, preset, variants: Variants::Adaptive(preset.abr()), subtitles: false, cmcd: false }
+        Self { url, preset, variants: Variants::Adaptive(preset.abr()), subtitles: false, cmcd: None }
     }
 }
 

@@ -6,11 +6,13 @@ use clap::ValueEnum;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_client::Proxies;
+use hls_swarm_player::cmcd::CmcdVersion;
 use hls_swarm_player::{Algorithm, Preset, Variants};
 
 use super::{Environment, safety};
 use crate::cli::run::{AbrArg, CmcdArg, EngineKind, ProbeMode, RunArgs, VariantSelection};
 use crate::engine::native::Canaries;
+use crate::engine::native::CmcdMode;
 use crate::engine::{EngineConfig, command, ffmpeg, native};
 
 /// The engine and its configuration.
@@ -97,15 +99,30 @@ fn native(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Fai
     };
     let proxies = proxies(environment)?;
     let resolve_per_viewer = args.viewers.resolve_per_viewer;
-    let cmcd = match args.viewers.cmcd {
-        CmcdArg::Off => native::Cmcd::Off,
-        CmcdArg::Query => native::Cmcd::Query,
-        CmcdArg::Header => native::Cmcd::Header,
-    };
+    let cmcd = cmcd(args)?;
     let canaries = canaries(args, environment)?;
     let config = native::Config { preset, variants, resolve_per_viewer, proxies, cmcd, canaries };
     Ok(EngineConfig::Native(config))
 }
+
+/// How viewers describe their requests.
+fn cmcd(args: &RunArgs) -> Result<native::Cmcd, Failure> {
+    let mode = match args.viewers.cmcd {
+        CmcdArg::Off => CmcdMode::Off,
+        CmcdArg::Query => CmcdMode::Query,
+        CmcdArg::Header => CmcdMode::Header,
+    };
+    let version = if args.viewers.cmcd_version == 2 { CmcdVersion::V2 } else { CmcdVersion::V1 };
+    let content = args.viewers.cmcd_cid.clone().unwrap_or_default();
+    if content.len() > LONGEST_CID || content.contains(|c: char| !matches!(c, ' '..='~')) {
+        return Err(Failure::usage(format!("invalid value {content:?} for --cmcd-cid"))
+            .help(format!("pass at most {LONGEST_CID} printable ASCII characters")));
+    }
+    Ok(native::Cmcd { mode, version, content: content.into() })
+}
+
+/// Maximum length of a content ID (CTA-5004).
+const LONGEST_CID: usize = 128;
 
 /// The proxies that the environment names.
 pub(super) fn proxies(environment: &Environment) -> Result<Proxies, Failure> {

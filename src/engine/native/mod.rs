@@ -24,6 +24,7 @@ use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::snapshot::PlaybackSource;
 use hls_swarm_os::clock::now_ns;
+use hls_swarm_player::cmcd::CmcdVersion;
 use hls_swarm_player::{self as player, Preset, Variants};
 
 use self::shard::{Job, Shards};
@@ -55,8 +56,19 @@ pub struct Config {
 }
 
 /// How viewers describe their requests to CDNs (CTA-5004).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cmcd {
+    /// Where the data are.
+    pub mode: CmcdMode,
+    /// The version of the standard.
+    pub version: CmcdVersion,
+    /// `cid`; empty for none.
+    pub content: Arc<str>,
+}
+
+/// Where the data of a request are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cmcd {
+pub enum CmcdMode {
     /// Not at all.
     #[default]
     Off,
@@ -120,7 +132,7 @@ impl Native {
         let of_stream = |target: &StreamTarget| {
             let url = target.stream.url.clone();
             let variants = self.config.variants_of(&target.stream);
-            let cmcd = self.config.cmcd != Cmcd::Off;
+            let cmcd = (self.config.cmcd.mode != CmcdMode::Off).then_some(self.config.cmcd.version);
             Arc::new(player::Config { variants, cmcd, ..player::Config::new(url, self.config.preset) })
         };
         let players = self.players.get_or_init(|| context.targets.iter().map(of_stream).collect());
@@ -157,7 +169,7 @@ impl Native {
             config: self.player_of(context, viewer),
             user_agent: target.stream.user_agent_of(viewer),
             source: context.plan.network.source_of(viewer),
-            cmcd: self.config.cmcd,
+            cmcd: self.config.cmcd.clone(),
             bits: context.plan.network.caps.as_ref().map(|caps| *caps.of(viewer)),
             started_ns,
             stop,

@@ -28,7 +28,7 @@ use hls_swarm_player::{Player, State};
 
 use url::Url;
 
-use super::Cmcd;
+use super::CmcdMode;
 use super::body::Body;
 use super::observer::{Recorder, Tag};
 use super::outbox::Outbox;
@@ -77,7 +77,7 @@ struct Viewing {
     last_error: Option<String>,
     viewer: u32,
     /// How requests are described to CDNs, and by which identifiers.
-    cmcd: (Cmcd, CmcdSession),
+    cmcd: (CmcdMode, CmcdSession),
     /// When it reports what it sees next; `None` = never, because nothing is played.
     report_at: Option<Duration>,
 }
@@ -112,10 +112,11 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
         last_error: None,
         viewer,
         cmcd: (
-            cmcd,
+            cmcd.mode,
             CmcdSession {
                 session: identifier(shared.seed, viewer, session.generation),
-                content: String::new(),
+                content: cmcd.content.as_ref().to_owned(),
+                version: cmcd.version,
             },
         ),
         report_at: plays.then_some(REPORTS),
@@ -318,8 +319,8 @@ impl Viewing {
         let is_part = fetch.byte_range.is_some();
         let (mut url, mut fields) = (fetch.url, Vec::new());
         match (&fetch.cmcd, &self.cmcd) {
-            (Some(data), (Cmcd::Query, session)) => url = data.in_query(session, &url),
-            (Some(data), (Cmcd::Header, session)) => fields = data.in_headers(session, &url),
+            (Some(data), (CmcdMode::Query, session)) => url = data.in_query(session, &url),
+            (Some(data), (CmcdMode::Header, session)) => fields = data.in_headers(session, &url),
             _ => {}
         }
         let request = Request {

@@ -16,6 +16,7 @@ use hls_swarm_cli::manual::{CompletionsArgs, ManArgs};
 use hls_swarm_cli::program::Program;
 
 use crate::cli::service::{FaultArgs, ServiceArgs};
+use crate::cmcd::CmcdArgs;
 use crate::profile::{Profile, with_default};
 
 /// Test origin for HTTP Live Streaming: FFmpeg makes a test stream, nginx serves it.
@@ -46,6 +47,8 @@ pub enum OriginCommand {
     Render(RenderCommand),
     /// Enable and disable faults of a running origin, which has to run with --faults or --fault
     Fault(FaultArgs),
+    /// Sum up what players reported (CMCD, CTA-5004) in access logs: sessions, starvations, and objects by type
+    Cmcd(CmcdArgs),
     /// Check whether the origin on this machine responds; exit code 0 if it does
     ///
     /// For health checks of containers, which have neither a shell nor curl.
@@ -167,7 +170,7 @@ pub fn program() -> Program {
 pub const LAYOUT: Layout = Layout {
     groups: &[
         ("Serve", &["run", "fault"]),
-        ("Explain", &["config", "render"]),
+        ("Explain", &["config", "render", "cmcd"]),
         ("Other", &["health", "man", "completions", "help"]),
     ],
     daily: &[
@@ -239,6 +242,16 @@ pub const LAYOUT: Layout = Layout {
                     "hls-origin render systemd --dir /var/lib/hls > hls-origin.service",
                     "Write a systemd unit.",
                 ),
+            ],
+            files: &[],
+            environment: &[],
+            exit_statuses: &[],
+        },
+        Page {
+            command: "cmcd",
+            examples: &[
+                ("hls-origin cmcd access.log", "Print the sums by object type."),
+                ("hls-origin cmcd --json access.log", "Print them as JSON, with every session."),
             ],
             files: &[],
             environment: &[],

@@ -345,7 +345,7 @@ impl Player {
             let own = list::parts(media, next).get(usize::try_from(part).ok()? + 1);
             own.or_else(|| list::parts(media, next.checked_add(1)?).first())
         });
-        let following = following.map(|part| part.url.clone());
+        let following = following.map(|part| (part.url.clone(), part.byte_range));
         let cmcd = self.cmcd_of_media(&fetch, following);
         self.begin_load(index, Fetch { cmcd, ..fetch }, 0, adds_ns, date_ns, Some(loaded), outputs);
     }

@@ -64,7 +64,7 @@ impl Player {
     }
 
     /// Media that may be loaded ahead of the playhead, nanoseconds.
-    fn goal_ns(&self, index: usize) -> u64 {
+    pub(super) fn goal_ns(&self, index: usize) -> u64 {
         let goal_ns = self.config.preset.rules().goal_ns;
         let bandwidth = self.levels.get(self.level).map_or(0, |level| level.bandwidth);
         match self.rules.buffer_bytes {
@@ -168,7 +168,7 @@ impl Player {
         let Some(media) = track.media() else { return };
         let Some(segment) = media.segments.get(at) else { return };
         let (duration, date_ns, adds_ns) = (segment.duration, list::date_ns(media, at), track.adds_ns(at));
-        let next = media.segments.get(at + 1).map(|next| next.url.clone());
+        let next = media.segments.get(at + 1).map(|next| (next.url.clone(), next.byte_range));
         let fetch = Fetch {
             request: RequestId(self.next_request),
             kind: RequestKind::Segment,

@@ -28,6 +28,7 @@ use crate::interface::{
     Event, EventKind, FetchFailure, Input, Output, PlaybackFailure, RequestId, RequestKind, Role,
 };
 use crate::playhead::{Playhead, State};
+use client_data::Reported;
 use list::Place;
 use rules::Rules;
 use session_keys::Preload;
@@ -73,6 +74,8 @@ pub struct Player {
     playhead: Option<Playhead>,
     /// Whether the playhead has stopped for lack of media since the last request for media.
     starved: bool,
+    /// What was reported to CDNs.
+    reported: Option<Box<Reported>>,
     watch: Watch,
     figures: Figures,
     /// Keys and initialization sections that are there, as hashes; the newest last.
@@ -107,6 +110,7 @@ impl Player {
     pub fn new(config: Arc<Config>, seed: u64) -> Self {
         Self {
             rules: Rules::of(config.preset),
+            reported: Self::reported_of(config.cmcd),
             config,
             seed,
             now: Duration::ZERO,

@@ -191,6 +191,9 @@ impl Player {
         self.watch.stall = Some(Box::new(Stall { stalled_before_ns, reason, waits: Waits::default() }));
         self.abr.stalled();
         self.starved = true;
+        if let Some(reported) = &mut self.reported {
+            reported.stalled();
+        }
         if self.rules.yields_after_stalls {
             let target = self.main().and_then(Track::media).map_or(0.0, |media| media.longest_segment());
             self.yielded = (self.yielded + 1.0).min(target);
@@ -202,6 +205,9 @@ impl Player {
         let Some(stall) = self.watch.stall.take() else { return };
         let stalled_ns = self.watch.viewing.stalled_ns - stall.stalled_before_ns;
         let stalled = Duration::from_nanos(stalled_ns);
+        if let Some(reported) = &mut self.reported {
+            reported.resumed(stalled);
+        }
         let own = stall.waits.own_lateness() >= stalled;
         let reason =
             if own { StallReason::OwnLateness } else { stall.waits.longest().unwrap_or(stall.reason) };
@@ -260,6 +266,12 @@ impl Player {
             target_latency: self.target_latency().filter(|_| started),
             date,
         }
+    }
+
+    /// BANDWIDTH of what is shown, once anything is.
+    pub(super) fn playhead_bandwidth(&self) -> Option<u64> {
+        self.figures.startup?;
+        Some(self.watch.stretches.front()?.bandwidth)
     }
 
     /// The latency that the playlist asks for.

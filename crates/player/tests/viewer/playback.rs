@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hls_swarm_hls::selection::VariantSelection;
-use hls_swarm_player::cmcd::CmcdSession;
+use hls_swarm_player::cmcd::{CmcdSession, CmcdVersion};
 use hls_swarm_player::interface::{PlaybackFailure, StallReason};
 use hls_swarm_player::{Algorithm, Config, EventKind, Fetch, Input, Output, Player, Preset, State, Variants};
 use url::Url;
@@ -225,8 +225,11 @@ fn requests_are_described_as_hlsjs_does_it() {
     let mut world = World::new(ladder(&[500_000, 2_400_000], live(6, 13)));
     world.bytes = Box::new(|path| if path.starts_with("/v0") { 125_000 } else { 600_000 });
     world = world.fault("/14.ts", 0.0..60.0, Effect::Late(9.0));
-    let run = world.run(Config { cmcd: true, ..config(Variants::Fixed(VariantSelection::Lowest)) }, 40.0);
-    let session = CmcdSession { session: "s".into(), content: String::new() };
+    let run = world.run(
+        Config { cmcd: Some(CmcdVersion::V1), ..config(Variants::Fixed(VariantSelection::Lowest)) },
+        40.0,
+    );
+    let session = CmcdSession { session: "s".into(), ..CmcdSession::default() };
     let described = |what: &str| -> Vec<String> {
         let fetches =
             run.requests.iter().map(|(_, fetch)| fetch).filter(|fetch| fetch.url.path().ends_with(what));

@@ -15,7 +15,7 @@ use toml::Value;
 use hls_swarm_base::error::Failure;
 use hls_swarm_cli::layers::{Given, filtered};
 
-use crate::cli::run::{EngineKind, ProbeMode, RunArgs, VariantSelection};
+use crate::cli::run::{CmcdArg, EngineKind, ProbeMode, RunArgs, VariantSelection};
 use crate::config::layers;
 
 /// The reason why a value has no effect, as the key of another value and an explanation.
@@ -52,6 +52,8 @@ const RULES: &[(&str, Rule)] = &[
     ("probe", |a| is_native(a).then_some(ContradictedBy("engine", "native viewers measure themselves"))),
     ("abr", of_native),
     ("cmcd", of_native),
+    ("cmcd_version", no_cmcd),
+    ("cmcd_cid", no_cmcd),
     ("canaries", of_native),
     ("resolve_per_viewer", of_native),
     ("header", not_sent),
@@ -158,6 +160,11 @@ fn no_search(args: &RunArgs) -> Option<Cause> {
 
 fn of_native(args: &RunArgs) -> Option<Cause> {
     (!is_native(args)).then_some(Missing("engine", "it is an option of native viewers"))
+}
+
+fn no_cmcd(args: &RunArgs) -> Option<Cause> {
+    let is_off = args.viewers.cmcd == CmcdArg::Off;
+    is_off.then_some(Missing("cmcd", "requests are not described"))
 }
 
 fn of_ffmpeg(args: &RunArgs) -> Option<Cause> {

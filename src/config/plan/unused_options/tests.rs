@@ -121,6 +121,7 @@ const WARNED: &[(&str, &str, &[&str])] = &[
             "with --player: it is an option of FFmpeg viewers",
         ],
     ),
+    ("--cmcd-version=2 --cmcd-cid=x", "", &["--cmcd-version 2, --cmcd-cid x have", "without --cmcd"]),
     (
         "--abr=bola --cmcd=query --canaries=2 --resolve-per-viewer",
         "",
@@ -163,7 +164,10 @@ const SILENT: &[(&str, &str)] = &[
     ("--verbose", "log_level = \"info\""),
     ("LOG_LEVEL=info --verbose", ""),
     ("--metrics=off --prom-client-metrics=false", ""),
-    ("--engine=native --abr=bola --cmcd=header --resolve-per-viewer --header=A:b", ""),
+    (
+        "--engine=native --abr=bola --cmcd=header --cmcd-version=2 --cmcd-cid=x --resolve-per-viewer --header=A:b",
+        "",
+    ),
     ("--engine=native --canaries=2 --unpaced --ffmpeg=f", ""),
 ];
 

@@ -2,10 +2,11 @@
 //!
 //! It is read only. The page is rendered once for all readers, on a thread of its own, and only while there are
 //! readers. A reader that does not keep up misses states of the page; one that does not read at all is disconnected.
+//! When the run is over, readers get its verdict before the server ends.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http_body_util::channel::Channel;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_http::server::Client;
+use hls_swarm_model::report::Report;
 use hls_swarm_model::run::Run;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::verdict::threshold::Threshold;
@@ -23,13 +25,26 @@ use hls_swarm_model::verdict::threshold::Threshold;
 use super::html::{content_security_policy, live};
 
 /// Readers at the same time; the other connections of the port are for scrapers.
-const READERS: usize = 8;
+const READERS: u32 = 8;
 /// Shortest time between two states of the page.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// A reader that has not taken a state after this time is disconnected.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time after which a stream of events ends, shorter than that of a connection. Browsers connect again.
 const STREAM: Duration = Duration::from_secs(90);
+
+/// How long readers may take.
+#[derive(Clone, Copy)]
+struct Timeouts {
+    /// A reader that has not taken a state after this time is disconnected.
+    read: Duration,
+    /// When the run is over, all readers may take this long to receive the verdict.
+    parting: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { read: Duration::from_secs(10), parting: Duration::from_secs(3) }
+    }
+}
 
 /// Who may open the page: this host, and these networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,18 +146,28 @@ pub struct LivePage {
     /// The newest event, as it is sent.
     events: watch::Sender<Bytes>,
     readers: Arc<Semaphore>,
-    stop: CancellationToken,
+    timeouts: Timeouts,
+    /// What the page shows when the run is over.
+    conclusion: Arc<OnceLock<Conclusion>>,
+    concluded: CancellationToken,
+}
+
+/// The end of a run.
+struct Conclusion {
+    /// The content of the page.
+    content: String,
+    /// The verdict in one word.
+    word: &'static str,
 }
 
 impl LivePage {
-    /// The page of `run`. Its events end with `stop`.
+    /// The page of `run`.
     #[must_use]
     pub fn new(
         audience: Audience,
         run: Run,
         thresholds: &[Threshold],
         snapshots: watch::Receiver<Arc<Snapshot>>,
-        stop: CancellationToken,
     ) -> Self {
         Self {
             audience,
@@ -150,8 +175,10 @@ impl LivePage {
             thresholds: thresholds.into(),
             snapshots,
             events: watch::Sender::new(Bytes::new()),
-            readers: Arc::new(Semaphore::new(READERS)),
-            stop,
+            readers: Arc::new(Semaphore::new(READERS as usize)),
+            timeouts: Timeouts::default(),
+            conclusion: Arc::default(),
+            concluded: CancellationToken::new(),
         }
     }
 
@@ -177,21 +204,32 @@ impl LivePage {
 
     /// The page with the newest figures.
     pub(crate) fn page(&self) -> String {
+        if let Some(conclusion) = self.conclusion.get() {
+            return live::page(&self.run, &conclusion.content);
+        }
         let snapshot = Arc::clone(&self.snapshots.borrow());
-        live::page(&self.run, &self.thresholds, &snapshot)
+        live::page(&self.run, &live::content(&self.run, &self.thresholds, &snapshot))
+    }
+
+    /// Sends the verdict of the run to all readers, as the last event.
+    pub(crate) fn conclude(&self, report: &Report) {
+        // Readers that come later ask for the page first.
+        let content = live::conclusion(report);
+        self.events.send_replace(event(&content));
+        let _ = self.conclusion.set(Conclusion { content, word: report.verdict.kind.as_str() });
+        self.concluded.cancel();
+    }
+
+    /// Waits until all readers have received the last event, for three seconds at most.
+    pub(crate) async fn part(&self) {
+        drop(timeout(self.timeouts.parting, self.readers.acquire_many(READERS)).await);
     }
 
     /// A stream of events for a client.
     pub(crate) fn stream(&self, client: &Client) -> Result<Channel<Bytes, Infallible>, Refusal> {
         let permit = Arc::clone(&self.readers).try_acquire_owned().map_err(|_| Refusal::Full)?;
         let (sender, body) = Channel::new(1);
-        tokio::spawn(send(
-            self.events.subscribe(),
-            sender,
-            client.hang_up.clone(),
-            self.stop.clone(),
-            permit,
-        ));
+        tokio::spawn(send(self.events.subscribe(), sender, client.hang_up.clone(), self.clone(), permit));
         Ok(body)
     }
 
@@ -200,7 +238,7 @@ impl LivePage {
         let mut snapshots = self.snapshots.clone();
         loop {
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.concluded.cancelled() => return,
                 changed = snapshots.changed() => if changed.is_err() { return },
             }
             if self.events.receiver_count() == 0 {
@@ -213,9 +251,12 @@ impl LivePage {
             let rendered =
                 tokio::task::spawn_blocking(move || event(&live::content(&run, &thresholds, &snapshot)));
             let Ok(event) = rendered.await else { return };
+            if self.concluded.is_cancelled() {
+                return;
+            }
             self.events.send_replace(event);
             tokio::select! {
-                () = self.stop.cancelled() => return,
+                () = self.concluded.cancelled() => return,
                 () = tokio::time::sleep_until(began + INTERVAL) => {}
             }
         }
@@ -240,7 +281,7 @@ async fn send(
     mut events: watch::Receiver<Bytes>,
     mut sender: http_body_util::channel::Sender<Bytes, Infallible>,
     hang_up: CancellationToken,
-    stop: CancellationToken,
+    page: LivePage,
     permit: OwnedSemaphorePermit,
 ) {
     let until = Instant::now() + STREAM;
@@ -249,7 +290,7 @@ async fn send(
     events.mark_changed();
     loop {
         if !next.is_empty() {
-            match timeout(READ_TIMEOUT, sender.send_data(std::mem::take(&mut next))).await {
+            match timeout(page.timeouts.read, sender.send_data(std::mem::take(&mut next))).await {
                 Ok(Ok(())) => {}
                 // The reader is gone.
                 Ok(Err(_)) => break,
@@ -260,9 +301,15 @@ async fn send(
             }
         }
         tokio::select! {
-            () = stop.cancelled() => {
-                let last = Bytes::from_static(b"event: end\ndata: over\n\n");
-                drop(timeout(READ_TIMEOUT, sender.send_data(last)).await);
+            () = page.concluded.cancelled() => {
+                let word = page.conclusion.get().map_or("", |conclusion| conclusion.word);
+                let end = Bytes::from(format!("event: end\ndata: {word}\n\n"));
+                let verdict = events.has_changed().unwrap_or(false).then(|| events.borrow().clone());
+                for last in verdict.into_iter().chain([end]) {
+                    if !matches!(timeout(page.timeouts.read, sender.send_data(last)).await, Ok(Ok(()))) {
+                        break;
+                    }
+                }
                 break;
             }
             () = tokio::time::sleep_until(until) => break,
@@ -277,7 +324,75 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+
+    use hls_swarm_test_support::recorded::report;
+
     use super::*;
+
+    const READ: Duration = Duration::from_millis(400);
+
+    /// A page whose readers have less time than usual.
+    fn live_page() -> LivePage {
+        let snapshots = watch::channel(Arc::new(report().snapshot)).1;
+        let page = LivePage::new(Audience::default(), report().run, &[], snapshots);
+        LivePage { timeouts: Timeouts { read: READ, parting: 2 * READ }, ..page }
+    }
+
+    fn client() -> Client {
+        Client { address: ([127, 0, 0, 1], 9).into(), hang_up: CancellationToken::new() }
+    }
+
+    /// The rest of a stream, as text.
+    async fn rest(stream: Channel<Bytes, Infallible>) -> String {
+        String::from_utf8(stream.collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_read_is_disconnected() {
+        let (page, stuck, reading) = (live_page(), client(), client());
+        let _unread = page.stream(&stuck).unwrap();
+        let mut read = page.stream(&reading).unwrap();
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(20) && !stuck.hang_up.is_cancelled() {
+            page.events.send_replace(Bytes::from_static(b"event: page\ndata: a\n\n"));
+            while timeout(READ / 20, read.frame()).await.is_ok() {}
+        }
+        assert!(stuck.hang_up.is_cancelled() && began.elapsed() >= READ, "{:?}", began.elapsed());
+        assert!(!reading.hang_up.is_cancelled());
+        let another = timeout(READ, page.readers.acquire_many(READERS - 1)).await;
+        assert!(another.is_ok(), "another one may read instead");
+        assert_eq!(Timeouts::default().read, Duration::from_secs(10), "see docs/live-page.md");
+    }
+
+    #[tokio::test]
+    async fn readers_receive_the_verdict_before_the_end() {
+        let page = live_page();
+        let reading = page.stream(&client()).unwrap();
+        let _unread = page.stream(&client()).unwrap();
+        page.events.send_replace(Bytes::from_static(b"event: page\ndata: 1\n\n"));
+        let reader = tokio::spawn(rest(reading));
+        tokio::time::sleep(READ / 4).await;
+        page.conclude(&report());
+        let began = Instant::now();
+        page.part().await;
+        let took = began.elapsed();
+        assert!(took >= READ / 2, "the reader that does not read takes its time: {took:?}");
+        let text = reader.await.unwrap();
+        assert!(text.ends_with("event: end\ndata: FAIL\n\n"), "{text:.100}");
+        let (_, last) = text.rsplit_once("event: page\n").unwrap();
+        assert!(last.contains("<strong>FAIL</strong>") && last.contains("It fails with "), "{last:.500}");
+        assert!(page.page().contains("<strong>FAIL</strong>"), "who comes later sees it, too");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_waited_for_without_readers() {
+        let page = live_page();
+        page.conclude(&report());
+        let began = Instant::now();
+        page.part().await;
+        assert!(began.elapsed() < READ, "{:?}", began.elapsed());
+    }
 
     #[test]
     fn only_this_host_and_those_that_are_named_may_open_the_page() {

@@ -90,13 +90,16 @@ pub(crate) async fn play(
     origin_metrics::start(&context.plan, &events, &shutdown.graceful, &done, seed);
     let processes = Arc::clone(&context.processes);
     tokio::spawn(generator_monitor::monitor(processes, events, shutdown.graceful.clone()));
-    if let Some(listener) = ready.listener {
+    // The endpoint is served a little longer, until the readers of the live page have the verdict.
+    let served = CancellationToken::new();
+    let serving = ready.listener.map(|listener| {
         let (name, live_run) = (name.clone(), name.clone());
         let render: metrics_server::Render = Arc::new(move |snapshot| prometheus::render(snapshot, &name));
         let (audience, thresholds) = (context.plan.results.live_page.clone(), &context.plan.thresholds);
-        let live = LivePage::new(audience, live_run, thresholds, snapshots.clone(), done.clone());
-        tokio::spawn(metrics_server::serve(listener, snapshots.clone(), render, live, done.clone()));
-    }
+        let live = LivePage::new(audience, live_run, thresholds, snapshots.clone());
+        let server = metrics_server::serve(listener, snapshots.clone(), render, live.clone(), served.clone());
+        (live, tokio::spawn(server))
+    });
     let push = context.plan.results.otlp.clone().map(|receiver| Push::new(receiver, name.clone()));
     let pushing = push.clone().map(|push| tokio::spawn(push.run(snapshots.clone(), done.clone())));
     let (command_sender, commands) = mpsc::channel(COMMANDS);
@@ -151,6 +154,9 @@ pub(crate) async fn play(
     };
     let snapshot = Arc::unwrap_or_clone(last);
     let report = Report { run: name, snapshot, recording, verdict, end_reason }.bounded();
+    if let Some((live, _)) = &serving {
+        live.conclude(&report);
+    }
     // The collector gives the verdict on the whole load.
     let exit_code = if identity.is_some() { Exit::Pass.code() } else { report.verdict.exit_code };
     if let (Some(push), Some(pushing)) = (push, pushing) {
@@ -160,6 +166,14 @@ pub(crate) async fn play(
     }
     let metrics = openmetrics.map_or(Ok(()), |path| openmetrics::write(&path, &report.snapshot, &report.run));
     let written = report::publish(&files, &report, exit_code, part, log.and(metrics));
+    if let Some((live, server)) = serving {
+        tokio::select! {
+            () = live.part() => {}
+            () = shutdown.immediate.cancelled() => {}
+        }
+        served.cancel();
+        drop(server.await);
+    }
     tracing::info!("shutdown complete");
     if let Some(identity) = identity {
         // The collector waits for the report, even if it could not be written here.

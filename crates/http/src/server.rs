@@ -2,7 +2,7 @@
 //! share with the fault proxy.
 
 use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -12,7 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,11 @@ type BodyError = Box<dyn std::error::Error + Send + Sync>;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit for responses that are in progress when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
+/// Bytes of a response that the kernel keeps for a client that does not read, about. By default these are megabytes, so
+/// that a client would not be seen to be stuck for minutes.
+const SEND_BUFFER: u32 = 64 * 1024;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
 /// Pause after a failed `accept`.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -54,9 +59,12 @@ impl Default for Limits {
 /// # Errors
 /// Any error of the operating system, for example if the port is already in use.
 pub fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let listener = StdListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// A response with a `Content-Type`.

@@ -9,9 +9,7 @@ use crate::output::figures::bit_rate;
 
 /// The drawings that have data.
 pub(super) fn drawings(drawn: &Drawn<'_>) -> [Option<Drawing>; 5] {
-    let rate = |count: fn(&Window) -> u64| {
-        move |window: &Window| (window.seconds > 0.0).then(|| window.average(count(window) as f64))
-    };
+    let rate = |count: fn(&Window) -> u64| move |window: &Window| drawn.rate(window, count(window) as f64);
     let of = |samples: fn(&Window) -> &Samples| move |window: &Window| samples(window).average();
     let requests = [
         Curve::new(drawn, "two", "playlists", rate(|window| window.playlists)),

@@ -126,6 +126,12 @@ impl Drawn<'_> {
         (begin.min(self.end), (begin + self.timeline.window_seconds as f64).min(self.end))
     }
 
+    /// A sum of a window per second; `None` if so little of it was observed that it would look like an outage or a burst.
+    fn rate(&self, window: &Window, sum: f64) -> Option<f64> {
+        let enough = self.timeline.window_seconds as f64 / 4.0;
+        (window.seconds >= enough).then(|| window.average(sum))
+    }
+
     /// An area from the bottom to `value` of each window, as steps; `top` is the top of the drawing.
     fn steps(&self, top: f64, value: impl Fn(&Window) -> f64) -> String {
         let mut path = String::new();

@@ -29,7 +29,7 @@ pub fn overlaid(a: &Report, b: &Report) -> Markup {
         let curve = |((drawn, class), name)| Curve::new(drawn, class, name, value);
         runs.iter().zip(COLORS).zip(NAMES).map(curve).collect::<Vec<_>>()
     };
-    let observed = |window: &Window, value: f64| (window.seconds > 0.0).then(|| window.average(value));
+    let observed = |window: &Window, value: f64| runs[0].rate(window, value);
     let buffered = a.snapshot.has_playback() && b.snapshot.has_playback();
     let mut segments = Vec::new();
     for (statistic, quantile, classes) in [("p95", 0.95, COLORS), ("p50", 0.5, DASHED)] {

@@ -41,7 +41,7 @@ pub fn render(report: &Report) -> String {
             (zoom())
             (drawings(&recording.timeline, snapshot, run.began_unix, startup_limit(verdict)))
             (tables::failures(&recording.timeline, run.began_unix))
-            (tables::criteria(verdict))
+            (tables::criteria("Criteria", &verdict.criteria, true))
             (tables::stages(snapshot))
             (plan::plan(run, snapshot))
             div.more {

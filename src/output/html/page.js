@@ -156,10 +156,11 @@
       axes();
       show();
     });
-    source.addEventListener("end", () => {
+    source.addEventListener("end", (event) => {
       over = true;
       source.close();
-      state.textContent = "The run is over. These are its last figures; the verdict is in its report.";
+      document.title = document.title.replace("RUNNING", event.data);
+      state.textContent = "The run is over, and this is its verdict.";
       state.className = "over";
     });
     source.onerror = () => {

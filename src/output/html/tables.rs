@@ -6,7 +6,7 @@ use hls_swarm_model::report::Report;
 use hls_swarm_model::snapshot::Snapshot;
 use hls_swarm_model::timeline::Timeline;
 use hls_swarm_model::timeline::failures::FailureGroup;
-use hls_swarm_model::verdict::Verdict;
+use hls_swarm_model::verdict::Criterion;
 
 use crate::output::drawings::wall;
 use crate::output::figures::{bytes, clock, count, milliseconds, span};
@@ -73,10 +73,14 @@ fn named_figures<const N: usize>(cells: &[String; N]) -> Row {
     cells.map(|(column, text)| if column == 0 { name(text) } else { figure(text) }).collect()
 }
 
-/// The criteria, with their values and limits.
-pub(super) fn criteria(verdict: &Verdict) -> Markup {
-    let rows = verdict.criteria.iter().map(|criterion| {
-        let (class, mark) = if criterion.met { ("met", "✓ met") } else { ("unmet", "✗ not met") };
+/// The criteria, with their values and limits. While a run goes on, some have no value yet.
+pub(super) fn criteria(title: &str, criteria: &[Criterion], over: bool) -> Markup {
+    let rows = criteria.iter().map(|criterion| {
+        let (class, mark) = match (criterion.met, criterion.value) {
+            (true, _) => ("met", "✓ met"),
+            (false, None) if !over => ("soft", "– no value yet"),
+            (false, _) => ("unmet", "✗ not met"),
+        };
         let explained = html! {
             th scope="row" {
                 (criterion.name)
@@ -86,7 +90,7 @@ pub(super) fn criteria(verdict: &Verdict) -> Markup {
         let mark = html! { td class=(class) { (mark) } };
         vec![explained, mark, figure(&criterion.value_text()), prose(&criterion.limit)]
     });
-    table("Criteria", &["Criterion", "", "Value", "Limit"], rows)
+    table(title, &["Criterion", "", "Value", "Limit"], rows)
 }
 
 /// Failures in groups, the largest first.

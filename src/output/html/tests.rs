@@ -130,9 +130,13 @@ fn the_live_page_is_the_same_page_without_a_verdict() {
     let report = report();
     let mut snapshot = report.snapshot.clone();
     snapshot.timeline = report.recording.timeline.clone();
-    let page = live::page(&report.run, &[], &snapshot);
+    let page = live::page(&report.run, &live::content(&report.run, &[], &snapshot));
     assert!(page.contains("RUNNING") && page.contains("connect-src 'self'"), "{page}");
     let drawings = |page: &str| between(page, "<section class=\"drawings\"", "</section>").to_owned();
     assert_eq!(drawings(&page), drawings(&render(&report)));
-    assert!(!live::content(&report.run, &[], &snapshot).contains("<script"));
+    assert!(page.contains("Criteria so far") && !page.contains("It fails with"));
+    let over = live::conclusion(&report);
+    assert!(over.contains("<strong>FAIL</strong>") && over.contains("It fails with "), "{over}");
+    assert_eq!(drawings(&over), drawings(&page));
+    assert!(!over.contains("<script") && !over.contains("RUNNING"));
 }

@@ -10,6 +10,7 @@ use hls_swarm_model::snapshot::{Snapshot, StageRow, Timing};
 use hls_swarm_model::stats::playback::SLOW;
 use hls_swarm_model::timeline::buckets::LogBuckets;
 use hls_swarm_model::verdict::Criterion;
+use hls_swarm_model::verdict::so_far::so_far;
 use hls_swarm_model::verdict::threshold::Threshold;
 
 use super::state::{Figures, History, Point, all_errors};
@@ -50,7 +51,7 @@ fn draw_small(
     thresholds: &[Threshold],
     theme: Theme,
 ) {
-    let criteria = criteria::so_far(snapshot, thresholds);
+    let criteria = so_far(snapshot, thresholds);
     let listed = u16::try_from(criteria.len().div_ceil(2).min(3)).unwrap_or(3);
     let stages = u16::from(!snapshot.stages.is_empty());
     let [gauges, judged, held, load, now, errors, drawings, lanes, condition] = Layout::vertical([
@@ -89,7 +90,7 @@ fn draw_large(
     theme: Theme,
 ) {
     let (windows, history) = (&figures.windows, &figures.history);
-    let criteria = criteria::so_far(snapshot, thresholds);
+    let criteria = so_far(snapshot, thresholds);
     let [left, right] =
         Layout::horizontal([Constraint::Length(80), Constraint::Min(0)]).spacing(2).areas(area);
     let listed = u16::try_from(criteria.len().min(8)).unwrap_or(8);

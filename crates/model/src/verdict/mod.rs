@@ -5,6 +5,7 @@ pub mod absent;
 pub mod criteria;
 pub mod error_rate_limit;
 pub(crate) mod figure;
+pub mod so_far;
 pub mod threshold;
 mod validity;
 

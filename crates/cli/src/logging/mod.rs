@@ -7,9 +7,10 @@ use std::io::IsTerminal;
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{Layer, fmt};
 
 use hls_swarm_base::error::Failure;
 
@@ -38,7 +39,9 @@ pub fn start(
 ) -> Result<(), Failure> {
     let level = self::level(if verbose { Some("debug") } else { level })?;
     // Libraries log warnings and errors only.
-    let filter = EnvFilter::new(format!("warn,hls_swarm={level}"));
+    let level =
+        level.parse::<LevelFilter>().map_err(|error| Failure::internal("no such level").caused_by(error))?;
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("hls_swarm", level);
     let terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let layer = fmt::layer().with_writer(StandardError::default).with_target(false);

@@ -3,6 +3,8 @@ CARGO ?= cargo
 URL ?= http://127.0.0.1:17080/stream.m3u8
 RELEASE := target/release
 REPORT ?= demo-report.json
+# The demo's profile is compiled in half the time.
+DEMO_PROFILE ?= demo
 DEST ?= $(RELEASE)
 PREFIX ?= /usr/local
 # nginx is in /usr/sbin, which is not in every user's PATH.
@@ -54,8 +56,9 @@ dev: ## open a shell with everything the project needs (Nix); without Nix, like 
 dev-run: rust cc ## load test URL=… with an unoptimized build (FLAGS=… for more flags)
 	$(CARGO) run --bin hls-swarm -- $(FLAGS) $(URL)
 
-demo: rust demo-tools build ## test origin, 20 viewers for 10 s, summary and reports; installs missing tools
-	@$(RELEASE)/hls-swarm demo --report $(basename $(REPORT)).html --report $(REPORT) $(FLAGS) || { code=$$?; \
+demo: rust demo-tools ## test origin, 20 viewers for 10 s, summary and reports; installs missing tools
+	$(CARGO) build --profile $(DEMO_PROFILE) --locked --bins
+	@target/$(DEMO_PROFILE)/hls-swarm demo --report $(basename $(REPORT)).html --report $(REPORT) $(FLAGS) || { code=$$?; \
 		[ $$code -eq 5 ] || exit $$code; } # the demo explains an invalid run, and keeps its reports
 
 test: rust test-tools ## all tests; installs missing tools

@@ -228,9 +228,9 @@ deb-test: deb ## install the package in a bare Debian 12 and 13, and run the dem
 	scripts/deb-test target/hls-swarm_*.deb bookworm trixie
 
 .PHONY: otlp-test
-otlp-test: rust test-tools ## push metrics to OTLP_PROMETHEUS=PROGRAM, and compare what it stored
+otlp-test: rust test-tools ## push metrics to OTLP_PROMETHEUS=PROGRAM (Prometheus or VictoriaMetrics), and compare what it stored
 	OTLP_PROMETHEUS='$(OTLP_PROMETHEUS)' $(CARGO) test --locked --test integration -- --ignored --exact \
-		pushed_metrics::a_prometheus_that_is_pushed_to_has_the_values
+		pushed_metrics::a_database_that_is_pushed_to_has_the_values
 
 .PHONY: units-test units-machine-test
 units-test: build ## run the units that the programs render under a real systemd, in a container (as root)

@@ -215,8 +215,7 @@ pub(super) fn errors(drawn: &Drawn<'_>) -> Option<Drawing> {
     }
     let rate = |window: &Window, classes: &[(usize, FailureClass)]| {
         let count: u64 = classes.iter().filter_map(|(_, class)| window.errors.get(class)).sum();
-        // A window that has just begun, or the rest at the end of a run, would show a burst.
-        count as f64 / window.seconds.max(drawn.timeline.window_seconds as f64 / 4.0)
+        drawn.rate_at_least(window, count as f64)
     };
     let top = round_up(largest(windows.iter().map(|window| rate(window, &classes))));
     let names = ["e1", "e2", "e3", "e4", "e5", "e6"];

@@ -128,8 +128,17 @@ impl Drawn<'_> {
 
     /// A sum of a window per second; `None` if so little of it was observed that it would look like an outage or a burst.
     fn rate(&self, window: &Window, sum: f64) -> Option<f64> {
-        let enough = self.timeline.window_seconds as f64 / 4.0;
-        (window.seconds >= enough).then(|| window.average(sum))
+        (window.seconds >= self.enough()).then(|| window.average(sum))
+    }
+
+    /// A count of a window per second. Where little of it was observed, it is less, and not a burst.
+    fn rate_at_least(&self, window: &Window, count: f64) -> f64 {
+        count / window.seconds.max(self.enough())
+    }
+
+    /// The part of a window that has to be observed, seconds.
+    fn enough(&self) -> f64 {
+        self.timeline.window_seconds as f64 / 4.0
     }
 
     /// An area from the bottom to `value` of each window, as steps; `top` is the top of the drawing.

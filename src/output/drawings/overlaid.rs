@@ -8,7 +8,7 @@ use hls_swarm_model::timeline::{Mark, Timeline, Window};
 use super::axis::plain;
 use super::curves::{Curve, curves, seconds, times};
 use super::machines::busy;
-use super::{Drawn, marks, section, startup};
+use super::{Drawing, Drawn, marks, section, startup};
 use crate::output::figures::{bit_rate, percent};
 
 /// The colors of both runs, and those of their second curves.
@@ -54,16 +54,16 @@ pub fn overlaid(a: &Report, b: &Report) -> Markup {
             &both(&|window| observed(window, window.bytes as f64 * 8.0)),
         ),
         times("segments", "Segment times, request to last byte", &segments),
-        curves(
+        some(
             "errors",
             "Errors per second",
             plain,
-            &both(&|window| observed(window, window.failed() as f64)),
+            &both(&|window| Some(runs[0].rate_at_least(window, window.failed() as f64))),
         ),
-        curves(
+        some(
             "rebuffering",
             "Rebuffering: share of viewing time that was stalled",
-            |share| percent(share / 100.0),
+            of_hundred,
             &both(&stalled),
         ),
         curves(
@@ -83,6 +83,16 @@ pub fn overlaid(a: &Report, b: &Report) -> Markup {
     let frame = Drawn { end, ..Drawn::new(&frame, &a.snapshot, None) };
     let drawings = section(&frame, &marks(&frame), &over_time, startup::startup(&started, None));
     html! { h2 { "Over time" } (drawings) }
+}
+
+/// Curves of what a good run has nothing of; nothing if neither run has any.
+fn some(id: &'static str, title: &str, text: fn(f64) -> String, of: &[Curve<'_>]) -> Option<Drawing> {
+    let any = of.iter().flat_map(|curve| &curve.values).flatten().any(|value| *value > 0.0);
+    curves(id, title, text, of).filter(|_| any)
+}
+
+fn of_hundred(share: f64) -> String {
+    percent(share / 100.0)
 }
 
 /// The marks of both runs: those of one alone say which, and those that are the same in both appear once.
@@ -132,6 +142,7 @@ mod tests {
             "{shown:?}"
         );
         assert!(shown.last().unwrap().ends_with(", B –"), "{shown:?}");
+        assert!(page.contains("id=\"errors\"") && !page.contains("id=\"rebuffering\""), "nothing stalled");
         assert_eq!(page.matches("class=\"line three\"").count(), page.matches("class=\"line one\"").count());
     }
 

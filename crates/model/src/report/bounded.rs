@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{Recording, Report};
 use crate::merge::Merge;
-use crate::snapshot::{OtherViewers, ViewerRow};
+use crate::snapshot::{OtherViewers, Snapshot, ViewerRow};
 use crate::stats::distribution::Distribution;
 
 /// Viewers with rows of their own, of each of the two sorts.
@@ -26,22 +26,31 @@ impl Report {
     /// The same report with at most a thousand rows of viewers.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        let rows = &mut self.snapshot.viewers;
-        if rows.len() <= WORST + SAMPLE {
-            return self;
-        }
+        bound(&mut self.snapshot, &mut self.recording);
+        self
+    }
+}
+
+/// Leaves at most a thousand rows of viewers, in the order of their numbers. What remains of rows that were bounded before
+/// is what would remain of all of them, except among viewers that are equally bad.
+pub(super) fn bound(snapshot: &mut Snapshot, recording: &mut Recording) {
+    let rows = &mut snapshot.viewers;
+    let mut rest = Vec::new();
+    if rows.len() > WORST + SAMPLE {
         rows.sort_by_cached_key(|row| Reverse(trouble(row)));
-        let mut rest = rows.split_off(WORST);
+        rest = rows.split_off(WORST);
         // A place in the list may decide which variant or which server a viewer gets, so every n-th viewer would not be a
         // sample.
         rest.sort_by_cached_key(|row| scattered(row.viewer));
         rows.extend(rest.drain(..SAMPLE));
-        rows.sort_by_key(|row| row.viewer);
-        let others = self.snapshot.other_viewers.get_or_insert_default();
-        rest.iter().for_each(|row| others.add(row));
-        add_times(&mut self.recording, &rest);
-        self
     }
+    rows.sort_by_key(|row| row.viewer);
+    if rest.is_empty() {
+        return;
+    }
+    let others = snapshot.other_viewers.get_or_insert_default();
+    rest.iter().for_each(|row| others.add(row));
+    add_times(recording, &rest);
 }
 
 /// How bad a viewer's time was: failures first, then viewers that never played, then lost time in microseconds.
@@ -176,5 +185,32 @@ mod tests {
         assert_eq!(segments(&merged), u64::from(SHARDS) * segments(&parts[0].1));
         let all = merged.to_json().unwrap().len();
         assert!(all < one * 2 && all < 4 << 20, "{one} and {all} bytes");
+    }
+
+    /// Rows are added up while the reports of many shards are still being merged.
+    #[test]
+    fn the_same_rows_remain_if_some_were_added_up_before() {
+        let shards = 15;
+        let parts: Vec<_> = (0..shards)
+            .map(|place| {
+                let mut report = report(100 + u64::from(place));
+                // Each viewer has lost another time.
+                let own = (0..1000).map(|viewer| viewer * shards + place + 1);
+                report.snapshot.viewers = own
+                    .map(|viewer| ViewerRow { stalled_seconds: f64::from(viewer), ..row(viewer) })
+                    .collect();
+                report.snapshot.other_viewers = None;
+                (place.to_string(), report)
+            })
+            .collect();
+        let merged = merge(&parts).unwrap();
+        let mut whole = report(100);
+        whole.snapshot.viewers =
+            parts.iter().flat_map(|(_, report)| report.snapshot.viewers.iter().cloned()).collect();
+        whole.snapshot.other_viewers = None;
+        let whole = whole.bounded();
+        assert_eq!(merged.snapshot.viewers, whole.snapshot.viewers);
+        assert_eq!(viewers(&merged), viewers(&whole));
+        assert_eq!(segments(&merged), segments(&whole));
     }
 }

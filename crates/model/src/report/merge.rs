@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::exit::Exit;
 
+use super::bounded::bound;
 use super::{Recording, Report};
 use crate::merge::Merge;
 use crate::metric::criteria;
@@ -15,6 +16,10 @@ use crate::stats::LAG;
 use crate::verdict::criteria::judge;
 use crate::verdict::threshold::Threshold;
 use crate::verdict::{Criterion, Verdict, VerdictKind};
+
+/// Rows of viewers from which on some are added up while reports are still being merged, so that a thousand shards do not
+/// need the memory of all of them at once.
+const MAX_ROWS: usize = 10_000;
 
 /// Merges reports; each is given with the name of its file.
 ///
@@ -61,6 +66,9 @@ pub fn merge(parts: &[(String, Report)]) -> Result<Report, Failure> {
         snapshot.merge(&other);
         recording.timeline.merge(&timeline);
         Merge::merge(&mut recording.histograms, &report.recording.histograms);
+        if snapshot.viewers.len() > MAX_ROWS {
+            bound(&mut snapshot, &mut recording);
+        }
     }
     snapshot.peak_clients = peak(&reports);
     let mut merged = Report {

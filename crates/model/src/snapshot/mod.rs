@@ -354,7 +354,7 @@ impl Merge for Snapshot {
         }
         variant::merge_rows(&mut self.variants, variants);
         self.manual_changes.merge(manual_changes);
-        viewers::append(&mut self.viewers, viewers);
+        self.viewers.extend(viewers.iter().cloned());
         self.other_viewers.merge(other_viewers);
     }
 }

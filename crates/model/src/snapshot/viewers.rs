@@ -298,12 +298,6 @@ merge_fields! { OtherViewers {
     bytes, http_status, received, head_bytes,
 } }
 
-/// Adds the viewers of another run, in the order of their numbers.
-pub(crate) fn append(rows: &mut Vec<ViewerRow>, others: &[ViewerRow]) {
-    rows.extend(others.iter().cloned());
-    rows.sort_by_key(|row| row.viewer);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -35,6 +35,9 @@ pub fn rows(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
     let typical =
         |q: Quantiles| format!("p50 {}, p95 {}, max {}", seconds(q.p50), seconds(q.p95), seconds(q.max));
     rows.extend(snapshot.latency[Timing::Buffer].map(|q| ("buffer length", typical(q))));
+    rows.extend(
+        snapshot.latency[Timing::TargetLatency].map(|q| ("live latency that is asked for", typical(q))),
+    );
     rows.extend(snapshot.latency[Timing::LatencyByEdge].map(|q| ("live latency by edge", typical(q))));
     if quality.dates_ahead > 0 {
         let text = "not shown: dates of the stream are ahead of the clock of this machine";
@@ -42,6 +45,12 @@ pub fn rows(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
     } else {
         rows.extend(snapshot.latency[Timing::LatencyByDate].map(|q| ("live latency by date", typical(q))));
     }
+    let held = snapshot.counters[Counter::ReloadsBlocked].filter(|held| *held > 0);
+    rows.extend(held.map(|held| {
+        let each = quality.blocked_seconds / held as f64;
+        let text = format!("{}, {} each; viewers play on meanwhile", count(held), seconds(each));
+        ("playlists held by the server as asked", text)
+    }));
     rows
 }
 

@@ -196,6 +196,8 @@ fn viewers_agree_with_the_log(preset: &str, flags: &[&str]) -> serde_json::Value
 
     let mut logged: BTreeMap<u64, Requests> = BTreeMap::new();
     let mut parts: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    // Blocking reloads that were answered, and the seconds for which they were held.
+    let mut held = (0.0, 0.0);
     let text = std::fs::read_to_string(&log).unwrap();
     let entries = text.lines().map(|line| serde_json::from_str::<LogEntry>(line).unwrap());
     for entry in entries {
@@ -209,6 +211,9 @@ fn viewers_agree_with_the_log(preset: &str, flags: &[&str]) -> serde_json::Value
         }
         // 499: the viewer was stopped while the server held the response.
         assert!(matches!(entry.status, 200 | 499), "{entry:?}");
+        if entry.status == 200 && entry.args.contains("_HLS_msn=") {
+            held = (held.0 + 1.0, held.1 + entry.request_time);
+        }
         logged.entry(viewer).or_default().push((name, entry.body_bytes_sent, entry.bytes_sent));
     }
     for (viewer, mut parts) in parts.clone() {
@@ -245,6 +250,18 @@ fn viewers_agree_with_the_log(preset: &str, flags: &[&str]) -> serde_json::Value
     let counted = number("/parts_loaded").unwrap();
     // Players report once a second, so that the parts of the last second are missing: two, and one more in flight.
     assert!(loaded - 5.0 * 4.0 <= counted && counted <= loaded, "{counted} counted, {loaded} in the log");
+    let (reloads, seconds) =
+        (number("/reloads_blocked").unwrap(), number("/quality/blocked_seconds").unwrap());
+    assert!(held.0 - 5.0 * 4.0 <= reloads && reloads <= held.0, "{reloads} counted, {held:?} in the log");
+    // Without the last second of each viewer, and with the time that a request takes to the origin and back.
+    assert!(
+        (held.1 - 5.0 * 1.5..held.1 + 0.02 * held.0).contains(&seconds),
+        "{seconds} s, {held:?} in the log"
+    );
+    assert!(seconds > 5.0 * 6.0, "playlists are held most of the time: {seconds}");
+    // Three parts of half a second, without rounding of the histogram.
+    let target = number("/latency_seconds/target_latency/p50").unwrap();
+    assert!((target - 1.5).abs() < 0.02, "{target}");
     report
 }
 

@@ -16,6 +16,8 @@ pub struct Seen {
     pub buffer_ns: u64,
     /// Live latency by the edge of the playlist, nanoseconds; `None` unless a live stream plays.
     pub latency_by_edge_ns: Option<u64>,
+    /// The latency that the playlist asks for, nanoseconds; `None` unless a live stream plays.
+    pub target_latency_ns: Option<u64>,
     /// Live latency by EXT-X-PROGRAM-DATE-TIME, nanoseconds; negative if the encoder's clock is ahead of this machine's.
     pub latency_by_date_ns: Option<i64>,
 }
@@ -30,6 +32,7 @@ impl Seen {
             stall: None,
             buffer_ns: 0,
             latency_by_edge_ns: None,
+            target_latency_ns: None,
             latency_by_date_ns: None,
         }
     }

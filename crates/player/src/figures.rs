@@ -55,6 +55,8 @@ pub struct Figures {
     pub unblocked_reloads: u32,
     /// Reloads that brought nothing new.
     pub unchanged_reloads: u32,
+    /// Blocking reloads that were answered with what they asked for.
+    pub blocking_reloads: u32,
     /// The time for which servers held responses to blocking reloads.
     pub blocked: Duration,
     /// Segments that were abandoned for a lower variant during their download.

@@ -276,6 +276,7 @@ impl Viewing {
             stall: snapshot.stall.map(|(lasted, reason)| (ns(lasted), reason)),
             buffer_ns: ns(snapshot.buffer),
             latency_by_edge_ns: snapshot.latency_by_edge.map(ns),
+            target_latency_ns: snapshot.target_latency.map(ns),
             latency_by_date_ns: by_date.map(|behind| i64::try_from(behind.as_nanos()).unwrap_or(i64::MAX)),
         };
         let at_ns = self.epoch.0.saturating_add(ns(now));

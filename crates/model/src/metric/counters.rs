@@ -102,6 +102,8 @@ counters! {
     HintsWrong, Players, "hints_wrong", "announced parts that did not come";
     /// Blocking reloads that were answered without what they asked for.
     ReloadsUnblocked, Players, "reloads_unblocked", "blocking reloads answered too early";
+    /// Blocking reloads that were answered with what they asked for.
+    ReloadsBlocked, Players, "reloads_blocked", "blocking reloads that were held as asked";
     /// Reloads of playlists that brought nothing new.
     ReloadsUnchanged, Players, "reloads_unchanged", "reloads without news";
     /// Segments and initialization sections with a successful status whose body was something else, empty, or cut short.

@@ -303,6 +303,11 @@ fn timing(timing: Timing) -> Metric {
             "Live latency: from EXT-X-PROGRAM-DATE-TIME at the playhead to now, about once a second",
             ":p95<10s",
         ),
+        Timing::TargetLatency => (
+            "target_latency",
+            "The live latency that playlists ask for (PART-HOLD-BACK, HOLD-BACK, or what stands for them), about once a second",
+            ":p95<3s",
+        ),
         Timing::Buffer => {
             ("buffer_length", "Media that a viewer had ahead of the playhead, about once a second", ":p5>2s")
         }

@@ -167,6 +167,11 @@ fn playback() -> Vec<Metric> {
             |s| s.excluded_share(),
         ),
         counter(
+            "blocked_reload_seconds_total",
+            "Time for which servers held playlists that players had asked to wait for (blocking reloads); viewers play on meanwhile.",
+            |s| s.quality.as_ref().map(|quality| quality.blocked_seconds),
+        ),
+        counter(
             "missing_media_seconds_total",
             "Media that playback jumped over after the first frame, because it did not arrive whole.",
             |s| s.knows_missing_media().then_some(s.playback_time.missing_seconds),

@@ -34,13 +34,15 @@ pub enum Timing {
     LatencyByEdge,
     /// Live latency: from the date of the media that is shown to now, sampled about once a second.
     LatencyByDate,
+    /// The live latency that playlists ask for (PART-HOLD-BACK, HOLD-BACK), sampled about once a second.
+    TargetLatency,
     /// Media that a viewer had ahead of the playhead, sampled about once a second.
     Buffer,
 }
 
 /// Timings by kind of object, and those that have none.
 const BY_KIND: usize = 3;
-const SINGLE: [Timing; 10] = [
+const SINGLE: [Timing; 11] = [
     Timing::Connect,
     Timing::Dns,
     Timing::TlsHandshake,
@@ -50,6 +52,7 @@ const SINGLE: [Timing; 10] = [
     Timing::FirstMediaByte,
     Timing::LatencyByEdge,
     Timing::LatencyByDate,
+    Timing::TargetLatency,
     Timing::Buffer,
 ];
 const TIMINGS: usize = BY_KIND * Kind::ALL.len() + SINGLE.len();
@@ -77,7 +80,8 @@ impl Timing {
             Self::FirstMediaByte => BY_KIND * Kind::ALL.len() + 6,
             Self::LatencyByEdge => BY_KIND * Kind::ALL.len() + 7,
             Self::LatencyByDate => BY_KIND * Kind::ALL.len() + 8,
-            Self::Buffer => BY_KIND * Kind::ALL.len() + 9,
+            Self::TargetLatency => BY_KIND * Kind::ALL.len() + 9,
+            Self::Buffer => BY_KIND * Kind::ALL.len() + 10,
         }
     }
 
@@ -97,6 +101,7 @@ impl Timing {
             Self::FirstMediaByte => (None, "first_media_byte"),
             Self::LatencyByEdge => (None, "latency_by_edge"),
             Self::LatencyByDate => (None, "latency_by_date"),
+            Self::TargetLatency => (None, "target_latency"),
             Self::Buffer => (None, "buffer"),
         }
     }
@@ -120,6 +125,7 @@ impl Timing {
             Self::FirstMediaByte => "first media byte".to_owned(),
             Self::LatencyByEdge => "latency by edge".to_owned(),
             Self::LatencyByDate => "latency by date".to_owned(),
+            Self::TargetLatency => "target latency".to_owned(),
             _ => self.name().replace('.', " "),
         }
     }
@@ -242,6 +248,7 @@ const ENTRIES: &[&str] = &[
     "first_media_byte",
     "latency_by_edge",
     "latency_by_date",
+    "target_latency",
     "buffer",
 ];
 

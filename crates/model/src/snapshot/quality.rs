@@ -21,6 +21,10 @@ pub struct Quality {
     pub bits_played: f64,
     /// That time, seconds.
     pub bits_played_seconds: f64,
+    /// Time for which servers held responses to blocking reloads, seconds. Viewers play on meanwhile: it is part of no
+    /// stall by itself.
+    #[serde(default)]
+    pub blocked_seconds: f64,
     /// How often the date of the media that was shown was later than this machine's clock. Live latency by date is absent
     /// then: the clocks differ.
     pub dates_ahead: u64,
@@ -29,7 +33,7 @@ pub struct Quality {
 fn derived(_: &mut Option<f64>, _: &Option<f64>) {}
 
 merge_fields! { Quality {
-    stalls, excluded_seconds, bitrate_played = derived, bits_played, bits_played_seconds, dates_ahead,
+    stalls, excluded_seconds, blocked_seconds, bitrate_played = derived, bits_played, bits_played_seconds, dates_ahead,
 } }
 
 impl Quality {

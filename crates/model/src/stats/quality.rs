@@ -19,6 +19,7 @@ pub(crate) struct QualitySums {
     first_media_byte: Distribution,
     by_edge: Distribution,
     by_date: Distribution,
+    target: Distribution,
     buffer: Distribution,
     over_time: OverTime,
     counted: Counters,
@@ -43,6 +44,7 @@ impl Default for QualitySums {
             first_media_byte: Distribution::with_buckets(&LATENCY_BOUNDS),
             by_edge: behind(),
             by_date: behind(),
+            target: behind(),
             buffer: behind(),
             over_time: OverTime::default(),
             counted: Counters::default(),
@@ -62,6 +64,7 @@ impl QualitySums {
             self.stalled(reason, more.into());
         }
         self.figures.excluded_seconds += now.stalled_own.saturating_sub(before.stalled_own).as_secs_f64();
+        self.figures.blocked_seconds += now.blocked.saturating_sub(before.blocked).as_secs_f64();
         for (counter, now, before) in [
             (Counter::SwitchesUp, now.switches_up, before.switches_up),
             (Counter::SwitchesDown, now.switches_down, before.switches_down),
@@ -70,6 +73,7 @@ impl QualitySums {
             (Counter::PartsLate, now.late_parts, before.late_parts),
             (Counter::HintsWrong, now.wrong_hints, before.wrong_hints),
             (Counter::ReloadsUnblocked, now.unblocked_reloads, before.unblocked_reloads),
+            (Counter::ReloadsBlocked, now.blocking_reloads, before.blocking_reloads),
             (Counter::ReloadsUnchanged, now.unchanged_reloads, before.unchanged_reloads),
         ] {
             self.counted.add(counter, now.saturating_sub(before).into());
@@ -101,6 +105,10 @@ impl QualitySums {
             let latency = &mut self.over_time.latency;
             *latency = (latency.0 + behind_ns as f64 / 1e9 * samples as f64, latency.1 + samples);
             note(Timing::LatencyByEdge, behind_ns);
+        }
+        if let Some(target_ns) = seen.target_latency_ns {
+            self.target.add_many_ns(target_ns, samples);
+            note(Timing::TargetLatency, target_ns);
         }
         match seen.latency_by_date_ns.map(u64::try_from) {
             Some(Ok(behind_ns)) => {
@@ -141,6 +149,7 @@ impl QualitySums {
         let others = [
             (Timing::FirstMediaByte, &self.first_media_byte),
             (Timing::LatencyByEdge, &self.by_edge),
+            (Timing::TargetLatency, &self.target),
             (Timing::Buffer, &self.buffer),
         ];
         others.into_iter().chain(by_date).filter(|(_, times)| !times.is_empty())
@@ -170,10 +179,12 @@ mod tests {
             (seen.figures.switches_up, seen.figures.pathway_switches) = (1, 2);
             (seen.figures.parts, seen.figures.late_parts, seen.figures.wrong_hints) = (7, 2, 3);
             (seen.figures.unblocked_reloads, seen.figures.unchanged_reloads) = (4, 5);
+            (seen.figures.blocking_reloads, seen.figures.blocked) = (6, Duration::from_millis(2500));
         });
         sums.add(&Figures::default(), &first, |_, _| {});
         sums.add(&first.figures, &second, |_, _| {});
         assert_eq!(sums.figures().bitrate_played, Some(1.5e6));
+        assert_eq!(sums.figures().blocked_seconds, 2.5);
         let counted = sums.take_counted();
         assert_eq!((counted[Counter::SwitchesUp], counted[Counter::SwitchesDown]), (Some(1), Some(0)));
         assert_eq!(counted[Counter::PathwaySwitches], Some(2));
@@ -183,8 +194,9 @@ mod tests {
             Counter::HintsWrong,
             Counter::ReloadsUnblocked,
             Counter::ReloadsUnchanged,
+            Counter::ReloadsBlocked,
         ];
-        assert_eq!(low_latency.map(|counter| counted[counter]), [7, 2, 3, 4, 5].map(Some));
+        assert_eq!(low_latency.map(|counter| counted[counter]), [7, 2, 3, 4, 5, 6].map(Some));
         assert_eq!(sums.take_counted()[Counter::SwitchesUp], None);
     }
 
@@ -210,13 +222,14 @@ mod tests {
             seen(|seen| {
                 seen.figures.observed = Duration::from_secs(seconds);
                 (seen.latency_by_date_ns, seen.latency_by_edge_ns) = (Some(behind), Some(6_000_000_000));
+                seen.target_latency_ns = Some(1_500_000_000);
             })
         };
         let shown = |sums: &QualitySums| sums.distributions().map(|(timing, _)| timing).collect::<Vec<_>>();
         sums.add(&Figures::default(), &at(1, 5_000_000_000), |_, _| {});
         assert!(shown(&sums).contains(&Timing::LatencyByDate));
         sums.add(&at(1, 0).figures, &at(2, -1), |_, _| {});
-        assert_eq!(shown(&sums), [Timing::LatencyByEdge, Timing::Buffer]);
+        assert_eq!(shown(&sums), [Timing::LatencyByEdge, Timing::TargetLatency, Timing::Buffer]);
         assert_eq!(sums.figures().dates_ahead, 1);
     }
 

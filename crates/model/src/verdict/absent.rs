@@ -68,7 +68,11 @@ impl Threshold {
                 Timing::Connect | Timing::Dns | Timing::TlsHandshake | Timing::Rtt | Timing::MinRtt,
             ) => from_log.then_some(NOT_IN_LOG),
             Read::Timing(
-                Timing::FirstMediaByte | Timing::LatencyByEdge | Timing::LatencyByDate | Timing::Buffer,
+                Timing::FirstMediaByte
+                | Timing::LatencyByEdge
+                | Timing::LatencyByDate
+                | Timing::TargetLatency
+                | Timing::Buffer,
             ) => (!has_players).then_some(NO_PLAYERS),
             Read::Counter(counter) => match counter.info().seen_in {
                 SeenIn::Bodies | SeenIn::Probe => from_log.then_some(NOT_IN_LOG),
@@ -121,10 +125,12 @@ mod tests {
             "parts_late",
             "hints_wrong",
             "reloads_unblocked",
+            "reloads_blocked",
             "reloads_unchanged",
             "first_media_byte",
             "latency_by_edge",
             "latency_by_date",
+            "target_latency",
             "buffer",
         ];
         let without = |absent: Vec<&'static str>, known: &[&str]| -> Vec<&'static str> {

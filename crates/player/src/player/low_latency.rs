@@ -61,6 +61,7 @@ pub(crate) struct LowLatency {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counted {
     unblocked: u32,
+    blocking: u32,
     blocked: Duration,
 }
 
@@ -98,6 +99,7 @@ impl LowLatency {
                 known.figures.unblocked += 1;
                 return false;
             }
+            known.figures.blocking += 1;
             // What was there already proves nothing.
             let usual = media.part_target.unwrap_or_else(|| media.longest_segment());
             if held.as_secs_f64() > usual / 2.0 {
@@ -196,6 +198,7 @@ impl Player {
             known.age = Some(age).filter(|age| is_first && !age.is_zero());
             let counted = std::mem::take(&mut known.figures);
             self.figures.unblocked_reloads += counted.unblocked;
+            self.figures.blocking_reloads += counted.blocking;
             self.figures.blocked += counted.blocked;
         }
         self.figures.unchanged_reloads += u32::from(change == list::Change::Unchanged && !is_first);

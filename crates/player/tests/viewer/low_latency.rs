@@ -250,3 +250,20 @@ fn a_switch_asks_for_what_the_rendition_report_says() {
     let (snapshot, _) = run.snapshots[35];
     assert!(near(snapshot.latency_by_edge.unwrap().as_secs_f64(), 2.0, 1.1), "{snapshot:?}");
 }
+
+#[test]
+fn the_time_for_which_playlists_are_held_does_not_count_as_waiting() {
+    let run = HONEST.world().play(Preset::HlsJs, 30.0);
+    let figures = run.player.figures();
+    // Each reload is held for about one part, and nearly all of the time one of them is.
+    let held = figures.blocked.as_secs_f64();
+    assert!((26.0..30.0).contains(&held), "{held}");
+    let reloads =
+        run.requests.iter().filter(|(_, fetch)| fetch.waits && fetch.kind == RequestKind::MediaPlaylist);
+    let reloads = reloads.count();
+    // The last one is under way.
+    assert!((reloads - 1..=reloads).contains(&(figures.blocking_reloads as usize)), "{reloads}: {figures:?}");
+    assert_eq!((figures.stalled, figures.unblocked_reloads), (std::time::Duration::ZERO, 0));
+    let snapshot = run.player.snapshot();
+    assert_eq!(snapshot.target_latency, Some(std::time::Duration::from_millis(1500)));
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hls_swarm_hls::playlist::{Playlist, read};
-use hls_swarm_player::interface::{RequestKind, StallReason};
-use hls_swarm_player::{EventKind, Preset};
+use hls_swarm_player::interface::{RequestKind, Role, StallReason};
+use hls_swarm_player::{EventKind, Fetch, Preset};
 use url::Url;
 
 use super::world::{Run, World, ladder, near};
@@ -249,6 +249,62 @@ fn a_switch_asks_for_what_the_rendition_report_says() {
     assert_eq!(run.stalls(), []);
     let (snapshot, _) = run.snapshots[35];
     assert!(near(snapshot.latency_by_edge.unwrap().as_secs_f64(), 2.0, 1.1), "{snapshot:?}");
+}
+
+/// A stream of video with separate audio, of which both have parts.
+fn with_audio(address: &str, at: f64) -> Option<String> {
+    if address != "/main.m3u8" {
+        return Some(HONEST.list(address, "", at));
+    }
+    let text = "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"x\",DEFAULT=YES,URI=\"/a/list.m3u8\"\n\
+                #EXT-X-STREAM-INF:BANDWIDTH=900000,AUDIO=\"a\"\n/v/list.m3u8\n";
+    Some(text.to_owned())
+}
+
+#[test]
+fn parts_of_separate_audio_are_played_with_those_of_the_video() {
+    for preset in Preset::ALL {
+        let mut world = HONEST.world();
+        world.lists = Box::new(with_audio);
+        let run = world.play(preset, 40.0);
+        let parts = |role: Role| -> Vec<u64> {
+            let of_role = run
+                .requests
+                .iter()
+                .filter(|(_, fetch)| fetch.role == role && fetch.kind == RequestKind::Part);
+            let parts = of_role.filter_map(|(_, fetch)| fetch.segment.as_ref());
+            parts.map(|part| part.sequence * PARTS + part.part.unwrap()).collect()
+        };
+        let (video, audio) = (parts(Role::Main), parts(Role::Audio));
+        assert!(follow_each_other(&video) && follow_each_other(&audio), "{preset}: {video:?} {audio:?}");
+        assert!(
+            video[0] == audio[0] && video.len().abs_diff(audio.len()) <= 1,
+            "{preset}: {video:?} {audio:?}"
+        );
+        assert!(video.len() > 75 && run.stalls().is_empty(), "{preset}: {} {:?}", video.len(), run.stalls());
+        let latency = run.player.snapshot().latency_by_edge.unwrap().as_secs_f64();
+        assert!(latency < 2.3, "{preset}: {latency}");
+    }
+}
+
+#[test]
+fn the_key_of_encrypted_parts_is_loaded_once_and_before_them() {
+    let mut world = HONEST.world();
+    world.lists = Box::new(|address, at| {
+        let key = "#EXT-X-KEY:METHOD=AES-128,URI=\"/k\"\n#EXTINF";
+        // Segments and parts before it are clear; the first one listed is not played.
+        Some(HONEST.list(address, "", at).replacen("#EXTINF", key, 1))
+    });
+    let run = world.play(Preset::HlsJs, 30.0);
+    let keys: Vec<usize> =
+        (0..run.requests.len()).filter(|place| run.requests[*place].1.kind == RequestKind::Key).collect();
+    let first = run.requests.iter().position(|(_, fetch)| fetch.kind == RequestKind::Part).unwrap();
+    assert!(keys.len() == 1 && keys[0] < first, "{keys:?} {first}");
+    let (parts, _) = requested(&run);
+    assert!(follow_each_other(&parts) && parts.len() > 55 && run.stalls().is_empty(), "{parts:?}");
+    let encrypted = |fetch: &Fetch| fetch.segment.as_ref().is_some_and(|part| part.key.is_some());
+    let all = run.requests.iter().filter(|(_, fetch)| fetch.kind == RequestKind::Part);
+    assert!(all.map(|(_, fetch)| fetch).all(encrypted));
 }
 
 #[test]

@@ -200,3 +200,56 @@ impl Summary {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(status: u16, bytes: u64, data: &str) -> LogEntry {
+        let line = serde_json::json!({
+            "msec": 1.0, "remote_addr": "", "remote_port": 1, "connection": 1, "connection_requests": 1,
+            "request_method": "GET", "uri": "/a", "args": "", "status": status, "body_bytes_sent": bytes,
+            "bytes_sent": bytes, "request_time": 0.0, "http_user_agent": "", "request_completion": "OK",
+            "http_range": "", "cmcd_object": data,
+        });
+        serde_json::from_value(line).unwrap()
+    }
+
+    #[test]
+    fn requests_are_summed_up_by_type_and_by_session() {
+        let mut summary = Summary::default();
+        for (status, bytes, data) in [
+            (200, 100, "bl=2000,br=800,bs,d=2000,ot=av,sid=\"one\",su"),
+            (404, 10, "bl=1000,br=1600,d=2000,ot=av,sid=\"one\""),
+            (200, 7, "mtp=(5000),ot=m,sid=\"two\",sn=0,v=2"),
+            (200, 7, "bsa=(2),bsd=(300 50),msd=120,mtp=(7000),ot=m,sid=\"two\",sn=3,v=2"),
+            (200, 1, ""),
+            (200, 1, "bl="),
+        ] {
+            summary.add(&entry(status, bytes, data));
+        }
+        assert_eq!((summary.requests, summary.described, summary.unreadable), (6, 4, 1));
+        assert_eq!(summary.versions, BTreeMap::from([(1, 2), (2, 2)]));
+        let media = &summary.object_types["av"];
+        assert_eq!((media.requests, media.errors, media.bytes, media.media_seconds), (2, 1, 110, 4.0));
+        assert_eq!((media.buffer_ms.value(), media.bitrate_kbps.value()), (Some(1500.0), Some(1200.0)));
+        assert_eq!(media.throughput_kbps.value(), None, "it was not reported");
+        assert_eq!(summary.object_types["m"].throughput_kbps.value(), Some(6000.0));
+        let (one, two) = (&summary.sessions["one"], &summary.sessions["two"]);
+        assert_eq!((one.buffer_starvations, one.starvations_counted, one.reports_missing), (1, None, None));
+        assert_eq!(
+            (two.starvations_counted, two.start_delay_ms, two.reports_missing),
+            (Some(2), Some(120.0), Some(2))
+        );
+        assert_eq!(two.starved_ms, [300.0, 50.0]);
+        let text = summary.text();
+        assert!(text.contains("described         4 (2 of version 1, 2 of version 2)"), "{text}");
+        assert!(
+            text.contains("buffer starvations  1 in 1 sessions") && text.contains("unreadable: "),
+            "{text}"
+        );
+        let row = text.lines().find(|line| line.starts_with("av")).unwrap();
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells, ["av", "2", "1", "110", "4.0", "1500", "1200", "–"]);
+    }
+}

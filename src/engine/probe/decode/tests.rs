@@ -331,6 +331,18 @@ fn renditions_are_taken_from_the_multivariant_playlist() {
 }
 
 #[test]
+fn requests_to_the_steering_server_are_a_kind_of_their_own() {
+    let mut viewer = Viewer::new();
+    assert_eq!(viewer.get("/steer?s=1").kind, Kind::Other, "nothing is known of it");
+    let text =
+        "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"/steer?s=1\"\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow\n";
+    viewer.playlist("/", text);
+    for target in ["/steer?s=1", "/steer?s=1&_HLS_pathway=a&_HLS_throughput=5000"] {
+        assert_eq!(viewer.get(target).kind, Kind::Steering, "{target}");
+    }
+}
+
+#[test]
 fn encoded_bodies_are_decoded() {
     use std::io::Write;
 

@@ -48,6 +48,8 @@ pub struct Inspection {
     pub missing: Vec<String>,
     /// The number of subtitle renditions that have playlists of their own.
     pub subtitles: usize,
+    /// The steering server.
+    pub steering: Option<Url>,
 }
 
 impl Inspection {
@@ -60,6 +62,7 @@ impl Inspection {
             unplayable: Vec::new(),
             missing: Vec::new(),
             subtitles: 0,
+            steering: None,
         }
     }
 }
@@ -77,11 +80,16 @@ async fn inspect_within(fetcher: &Fetcher, limit: Duration) -> Result<Inspection
     let mut reader = Reader::new(fetcher, limit);
     let stream = fetcher.stream();
     let (base, found) = reader.playlist(&stream.url, &stream.address).await?;
+    let steering = match &found {
+        Playlist::Multivariant(multivariant) => multivariant.content_steering.as_ref(),
+        Playlist::Media(_) => None,
+    };
+    let steering = steering.map(|steering| steering.url.clone());
     let found = match found {
         Playlist::Media(media) => reader.single(&media)?,
         Playlist::Multivariant(multivariant) => reader.multivariant(&base, &multivariant).await?,
     };
-    Ok(Inspection { unplayable: reader.unplayable, missing: reader.missing, ..found })
+    Ok(Inspection { unplayable: reader.unplayable, missing: reader.missing, steering, ..found })
 }
 
 /// The requests of one inspection, and what they showed.

@@ -49,6 +49,31 @@ fn a_stream_cannot_refer_to_a_host_that_is_not_allowed() {
 }
 
 #[test]
+fn a_steering_server_has_to_be_allowed_where_viewers_ask_it() {
+    let steered = Server::start(|target, _| {
+        let list = match target {
+            "/main.m3u8" => {
+                "#EXTM3U\n#EXT-X-CONTENT-STEERING:SERVER-URI=\"http://192.0.2.1/steer\"\n\
+                 #EXT-X-STREAM-INF:BANDWIDTH=1\nlive.m3u8\n"
+            }
+            _ => "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\na.ts\n",
+        };
+        Answer::ok(PLAYLIST, list.as_bytes())
+    });
+    let url = steered.url("/main.m3u8");
+    let run = |flags: &[&str]| {
+        Swarm::new(
+            &[&["--engine", "native", "--allow-host", "127.0.0.1", "--duration", "1s"], flags, &[&url]]
+                .concat(),
+        )
+        .run()
+    };
+    refused(&run(&[]), 3, &["steering", "192.0.2.1 is not among the hosts"]);
+    let without = run(&["--preset", "exoplayer"]);
+    assert!(!without.stderr.contains("192.0.2.1"), "it does not ask: {}", without.stderr);
+}
+
+#[test]
 fn the_limits_of_the_administrator_override_flags() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("hls-swarm")).unwrap();

@@ -13,6 +13,7 @@ use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_hls::selection::Selection;
 use hls_swarm_http::fetch::without_secrets;
+use hls_swarm_http::site_rules;
 use hls_swarm_os::guard::Guard;
 use hls_swarm_os::machine;
 
@@ -124,6 +125,12 @@ pub(crate) async fn inspect_streams(preflight: &mut Preflight<'_>) -> Result<(),
             preflight.make_binding();
         }
         let plays_ffmpeg = matches!(plan.viewers.engine, EngineConfig::Ffmpeg(_));
+        let server = inspected.as_ref().ok().and_then(|found| found.steering.as_ref());
+        if let (Some(server), EngineConfig::Native(native)) = (server, &plan.viewers.engine)
+            && native.preset.asks_steering_servers()
+        {
+            preflight.note(steering(plan, stream, server));
+        }
         for mut finding in findings(&inspected, proxy(plan, &stream.url).as_deref(), plays_ffmpeg) {
             if plan.streams.count() > 1 {
                 finding.text = format!("{}: {}", without_secrets(&stream.url), finding.text);
@@ -142,6 +149,30 @@ pub(crate) async fn inspect_streams(preflight: &mut Preflight<'_>) -> Result<(),
         (of(first), others.into_iter().map(of).collect())
     });
     Ok(())
+}
+
+/// Whether viewers may ask the steering server.
+fn steering(plan: &Plan, stream: &Stream, server: &Url) -> Finding {
+    if !matches!(server.scheme(), "http" | "https") {
+        let text = format!(
+            "the steering manifest is in an address with {}:, which viewers do not read",
+            server.scheme()
+        );
+        return Finding::warning(
+            "steering",
+            text,
+            "expect players to choose pathways that these viewers do not",
+        );
+    }
+    let allowed = site_rules::check(&plan.target_policy, server, &stream.resolve)
+        .and_then(|()| stream.header_policy.check_url(server));
+    match allowed {
+        Ok(()) => Finding::good(
+            "steering",
+            format!("viewers ask {} which pathway to play", without_secrets(server)),
+        ),
+        Err(failure) => Finding::failed("steering", &failure),
+    }
 }
 
 impl Preflight<'_> {

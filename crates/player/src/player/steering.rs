@@ -17,6 +17,7 @@ use super::track::Source;
 use super::*;
 use crate::config::Variants;
 use crate::interface::{Fetch, PathwayCause};
+use crate::preset::Preset;
 
 /// The pathways of a stream, and the one that is played.
 #[derive(Clone, Debug)]
@@ -47,6 +48,14 @@ struct Server {
     answered: bool,
     /// Whether it has sent a manifest.
     known: bool,
+}
+
+impl Preset {
+    /// Whether this player asks the steering server of a stream (EXT-X-CONTENT-STEERING).
+    #[must_use]
+    pub const fn asks_steering_servers(self) -> bool {
+        Rules::of(self).pathways.is_some()
+    }
 }
 
 impl Steering {

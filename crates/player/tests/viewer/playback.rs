@@ -251,3 +251,46 @@ fn requests_are_described_as_hlsjs_does_it() {
     let plain = World::new(live(6, 13)).play(Preset::HlsJs, 10.0);
     assert!(plain.requests.iter().all(|(_, fetch)| fetch.cmcd.is_none()));
 }
+
+#[test]
+fn requests_of_version_2_come_with_the_keys_of_the_preset() {
+    let play = |preset| {
+        let world = World::new(ladder(&[500_000, 2_400_000], live(6, 13)));
+        let url = Url::parse("http://host/main.m3u8").unwrap();
+        let config = Config { cmcd: Some(CmcdVersion::V2), ..Config::new(url, preset) };
+        let run = world.fault("/14.ts", 0.0..60.0, Effect::Late(9.0)).run(config, 40.0);
+        let session = CmcdSession { session: "s".into(), version: CmcdVersion::V2, ..CmcdSession::default() };
+        let data = |fetch: &Fetch| {
+            let with = fetch.cmcd.as_ref().unwrap().in_query(&session, &fetch.url);
+            (fetch.url.path().to_owned(), with.query_pairs().next().unwrap().1.into_owned())
+        };
+        run.requests.iter().map(|(_, fetch)| data(fetch)).collect::<Vec<_>>()
+    };
+    let hlsjs = play(Preset::HlsJs);
+    assert_eq!(hlsjs[0].1, "mtp=(500),ot=m,sf=h,sid=\"s\",sn=0,sta=s,su,v=2");
+    let of = |all: &[(String, String)], name: &str| {
+        let found = all.iter().filter(|(path, _)| path.ends_with(name)).map(|(_, data)| data.clone());
+        found.collect::<Vec<_>>()
+    };
+    let first = of(&hlsjs, "/10.ts");
+    let expected = "bl=(0),br=(500),d=2000,dl=0,lb=(500),mtp=(500),nor=(\"11.ts\"),ot=av,rtp=2500,sf=h,sid=\"s\",sn=2,\
+                    st=l,sta=s,su,tb=(2400),tpb=(2400),v=2";
+    assert_eq!(first, [expected]);
+    // After the stall, and only hls.js leaves the details out.
+    assert!(of(&hlsjs, "/15.ts")[0].contains(",bs,") && hlsjs.iter().all(|(_, data)| !data.contains("bsa=")));
+    let simple = play(Preset::Simple);
+    for all in [&hlsjs, &simple] {
+        for (number, (_, data)) in all.iter().enumerate() {
+            assert!(data.contains(&format!(",sn={number},")), "{number}: {data}");
+        }
+    }
+    assert_eq!(simple.iter().filter(|(_, data)| data.contains("msd=")).count(), 1, "once per session");
+    let before = &of(&simple, "/13.ts")[0];
+    assert!(before.contains("bsa=(0),bsda=(0)") && before.contains("tbl=(30000;av)"), "{before}");
+    let after = &of(&simple, "/15.ts")[0];
+    assert!(after.contains(",bs,bsa=(1),bsd=(") && after.contains("ltc="), "{after}");
+    assert!(of(&simple, "/16.ts")[0].contains("bsa=(1),bsda=("), "{:?}", of(&simple, "/16.ts"));
+    let starved: Vec<&str> =
+        simple.iter().filter(|(_, data)| data.contains("sta=r")).map(|(path, _)| path.as_str()).collect();
+    assert!(!starved.is_empty() && starved.iter().all(|path| path.ends_with(".m3u8")), "{starved:?}");
+}

@@ -325,7 +325,12 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
+    use hyper::body::Incoming;
+    use hyper::{Request, Response};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpStream;
 
+    use hls_swarm_http::server::{self, Limits};
     use hls_swarm_test_support::recorded::report;
 
     use super::*;
@@ -363,6 +368,36 @@ mod tests {
         let another = timeout(READ, page.readers.acquire_many(READERS - 1)).await;
         assert!(another.is_ok(), "another one may read instead");
         assert_eq!(Timeouts::default().read, Duration::from_secs(10), "see docs/live-page.md");
+    }
+
+    /// Twenty pages of 32 KiB: what lies between the page and a reader keeps only a part of them.
+    #[tokio::test]
+    async fn buffers_do_not_hide_that_a_reader_does_not_read() {
+        let page = live_page();
+        let listener = server::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let handler = {
+            let page = page.clone();
+            move |request: Request<Incoming>| {
+                let stream = page.stream(request.extensions().get().unwrap()).unwrap();
+                async move { Response::new(stream) }
+            }
+        };
+        let serving = stop.clone();
+        let serving =
+            tokio::spawn(async move { server::serve(listener, Limits::default(), &serving, handler).await });
+        let mut stuck = TcpStream::connect(address).await.unwrap();
+        stuck.write_all(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").await.unwrap();
+        let content = Bytes::from(vec![b'a'; 32 * 1024]);
+        for _ in 0..20 {
+            tokio::time::sleep(READ / 20).await;
+            page.events.send_replace(content.clone());
+        }
+        let free = timeout(20 * READ, page.readers.acquire_many(READERS)).await;
+        assert!(free.is_ok(), "it still has its place");
+        stop.cancel();
+        serving.await.unwrap();
     }
 
     #[tokio::test]

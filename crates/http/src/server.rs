@@ -26,8 +26,8 @@ type BodyError = Box<dyn std::error::Error + Send + Sync>;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time limit for responses that are in progress when the server stops.
 const GRACE: Duration = Duration::from_secs(1);
-/// Bytes of a response that the kernel keeps for a client that does not read, about. By default these are megabytes, so
-/// that a client would not be seen to be stuck for minutes.
+/// Bytes of a response that the kernel keeps for a client that does not read, and again as many that hyper keeps, about.
+/// By default these are megabytes, so that a client would not be seen to be stuck for minutes.
 const SEND_BUFFER: u32 = 64 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -151,7 +151,7 @@ async fn connection<F, B>(
         async move { Ok::<_, Infallible>(page.await) }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    server.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(SEND_BUFFER as usize);
     let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         _ = tokio::time::timeout(limits.connection, connection.as_mut()) => {}

@@ -8,6 +8,7 @@ use ratatui::widgets::Paragraph;
 
 use super::style::Theme;
 use super::windows::{Cell, Windows};
+use crate::output::figures::count;
 
 /// Columns of the number of a viewer.
 const LABEL: u16 = 9;
@@ -34,7 +35,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, windows: &Windows, theme: 
         return;
     }
     let lanes = windows.worst(usize::from(area.height) - 1, usize::from(area.width.saturating_sub(LABEL)));
-    let title = format!("worst {} of {} viewers: ", lanes.len(), windows.lanes());
+    let all = count(windows.lanes() as u64);
+    let first = if windows.are_all() { "" } else { "the first " };
+    let title = format!("worst {} of {first}{all} viewers: ", lanes.len());
     let mut title = vec![Span::styled(title, theme.heading())];
     for (cell, glyph, name) in KINDS {
         title.push(Span::styled(glyph.to_string(), style(cell, theme)));

@@ -19,8 +19,10 @@ use super::windows::{Windows, by_state};
 use super::{WIDE, criteria, figures, lanes, latency, series};
 use crate::output::figures::{bit_rate, bytes, clock, count, failure_line};
 
-/// Width of the label of a bar or a sparkline, columns.
+/// Width of the label of a sparkline, columns.
 const LABEL: u16 = 34;
+/// Width of the label of a bar: 10 000 viewers fit.
+const GAUGE: u16 = 38;
 /// From this height on, a wide page has everything.
 const TALL: u16 = 40;
 /// How far back the percentiles of now reach, seconds.
@@ -151,10 +153,10 @@ fn draw_gauges(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
         }
         None => (format!("{}, until stopped", clock(snapshot.elapsed_seconds)), None),
     };
-    let width = usize::from(area.width.saturating_sub(LABEL)).min(60);
+    let width = usize::from(area.width.saturating_sub(GAUGE)).min(60);
     let mut viewers = vec![
         Span::styled(format!("{:<8}", "clients"), theme.heading()),
-        Span::styled(format!("{clients:<26}"), theme.bad_if(playing < wanted)),
+        Span::styled(format!("{clients:<29} "), theme.bad_if(playing < wanted)),
     ];
     let states = by_state(snapshot);
     let all = states.iter().sum::<u64>().max(wanted).max(1);
@@ -170,7 +172,7 @@ fn draw_gauges(frame: &mut Frame<'_>, area: Rect, snapshot: &Snapshot, theme: Th
     }
     let progress = Line::from(vec![
         Span::styled(format!("{:<8}", "time"), theme.heading()),
-        Span::raw(format!("{time:<26}")),
+        Span::raw(format!("{time:<29} ")),
         Span::styled(passed.map_or_else(String::new, |share| bar(share, width)), theme.plain()),
     ]);
     frame.render_widget(Paragraph::new(vec![Line::from(viewers), progress]), area);

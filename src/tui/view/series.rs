@@ -12,7 +12,7 @@ use hls_swarm_model::verdict::threshold::Threshold;
 
 use super::style::{Theme, milliseconds};
 use super::windows::{Window, Windows};
-use crate::output::figures::{bit_rate, clock};
+use crate::output::figures::{self, bit_rate, clock};
 
 /// Columns of the labels at the left of a drawing.
 const LABEL: u16 = 9;
@@ -127,7 +127,7 @@ pub(super) fn draw_throughput(frame: &mut Frame<'_>, area: Rect, windows: &Windo
             let bar = filled.checked_sub(1).and_then(|index| BARS.get(index)).copied().unwrap_or(' ');
             (bar, theme.plain())
         });
-        let label = if row == 0 { bit_rate(top).replace("bit/s", "b/s") } else { String::new() };
+        let label = if row == 0 { bit_rate(top).replace("bit/s", "b") } else { String::new() };
         (label.chars().take(8).collect(), cells.collect())
     });
     // The last window may just have begun.
@@ -194,7 +194,10 @@ pub(super) fn draw_heat(
         drawn.push((format!("{label}{mark}"), cells.collect()));
     }
     let what = if first_byte { "segment ttfb up to" } else { "segment times up to" };
-    let limit = limit.map_or_else(String::new, |limit| format!(", ! not {limit}"));
+    let limit = limit.map_or_else(String::new, |limit| match limit.upper_limit() {
+        Some(seconds) => format!(", ! above {}", figures::milliseconds(seconds)),
+        None => format!(", ! not {limit}"),
+    });
     let title = Line::from(vec![Span::styled(what, theme.heading()), Span::raw(limit)]);
     draw_rows(frame, area, title, drawn, windows, theme);
 }

@@ -241,6 +241,12 @@ impl Windows {
         self.lanes.len()
     }
 
+    /// Whether every viewer has a lane.
+    #[must_use]
+    pub fn are_all(&self) -> bool {
+        self.lanes.len() < LANES as usize
+    }
+
     /// The lanes of the worst viewers with their newest cells, the worst first.
     #[must_use]
     pub fn worst(&self, count: usize, columns: usize) -> Vec<(u32, Vec<Cell>)> {

@@ -84,7 +84,7 @@ async fn change(from: u32, to: u32, per_second: f64, commands: &mpsc::Sender<Com
     }
 }
 
-/// The row of a attempt once it is judged, and why the run is invalid by then.
+/// The row of an attempt once it is judged, and why the run is invalid by then.
 async fn judged(
     snapshots: &mut watch::Receiver<Arc<Snapshot>>,
     attempt: u64,
@@ -96,7 +96,7 @@ async fn judged(
     Some((of(&snapshot)?, invalid_because(&snapshot)))
 }
 
-/// How a attempt went. What servers did fails it whatever our own condition was.
+/// The outcome of an attempt. A failure that servers caused counts even if the load generator was the bottleneck.
 fn outcome(row: &StageRow, invalid: &[String]) -> Outcome {
     let failed = |certain: bool| row.failed_criteria.iter().find(|one| one.certain || !certain);
     if let Some(ours) = invalid.first()

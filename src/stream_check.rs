@@ -347,8 +347,8 @@ fn describe(media: &Media, chosen: &str) -> String {
     let gaps = match media.segments.iter().filter(|segment| segment.gap).count() {
         0 => String::new(),
         gaps => format!(
-            "; {gaps} of {} segments are announced gaps (EXT-X-GAP): FFmpeg requests them, and that they are missing \
-             counts as an error without the probe only",
+            "; {gaps} of {} segments are announced gaps (EXT-X-GAP): FFmpeg requests them anyway; their failures \
+             count as errors only without the probe",
             media.segments.len()
         ),
     };
@@ -361,7 +361,7 @@ fn describe(media: &Media, chosen: &str) -> String {
 
 fn nothing_listed(url: &Url) -> Failure {
     Failure::preflight(format!("{} does not lead to a media playlist", without_secrets(url)))
-        .help("check the multivariant playlist")
+        .help("name the address of a media playlist, or correct the addresses in its EXT-X-STREAM-INF tags")
 }
 
 /// What a viewer selected from the multivariant playlist that it got.
@@ -416,7 +416,8 @@ pub fn choose(fetcher: &Fetcher, planned: &Selection, answer: Answer) -> Result<
             given(&stream.url, &stream.address)
         }
         (Err(none), ProbeFailurePolicy::Fail) => {
-            return Err(Failure::preflight(format!("--variant {}: {none}", stream.variant)));
+            return Err(Failure::preflight(format!("--variant {}: {none}", stream.variant))
+                .help("name a variant that the playlist has, or pass --variant all"));
         }
     };
     Ok(Choice { playlist: Some((page.url, multivariant)), selection })

@@ -101,8 +101,8 @@ fn many_viewers(nginx: &Nginx, folder: &Path) {
             viewers::FEW
         );
         println!(
-            "    memory of sockets      {:6.1} KiB per viewer at most, both ends ({:.0} of {:.0} MiB at which the kernel \
-             begins to save)",
+            "    memory of sockets      {:6.1} KiB per viewer at most, both ends ({:.0} MiB; the kernel is under \
+             memory pressure from {:.0} MiB on)",
             of(|cost| cost.sockets_kib) / f64::from(MANY),
             of(|cost| cost.sockets_kib) / 1024.0,
             viewers::pressure_kib() / 1024.0

@@ -189,7 +189,7 @@ fn sockets_kib() -> f64 {
     pages.unwrap_or(f64::NAN) * PAGE_KIB
 }
 
-/// The memory of TCP sockets at which the kernel begins to save.
+/// The memory of TCP sockets from which on the kernel is under memory pressure.
 pub(crate) fn pressure_kib() -> f64 {
     let text = fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").unwrap_or_default();
     text.split_whitespace().nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(f64::NAN) * PAGE_KIB

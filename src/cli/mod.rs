@@ -32,7 +32,7 @@ pub struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0 pass   1 internal error   2 usage   3 preflight failed   4 a criterion was not met
-  5 invalid run (the load generator was the bottleneck, or facts were lost)   6 no viewer ever played
+  5 invalid run (the load generator was the bottleneck, or measurements were lost)   6 no viewer ever played
   128+n stopped by signal n before the planned end";
 
 /// The environment variables of the flags of a run.

@@ -149,7 +149,7 @@ pub struct ActionArgs {
 #[command(next_help_heading = "Load")]
 #[serde(default)]
 pub struct LoadArgs {
-    /// Number of concurrent viewers; not used with --stage. With --find-limit the most that are tried
+    /// Number of concurrent viewers; not used with --stage. With --find-limit, the largest number to try
     #[arg(short, long, value_name = "N", default_value_t = CLIENTS as u32)]
     pub clients: u32,
     /// Viewers started per second
@@ -174,10 +174,11 @@ pub struct LoadArgs {
     #[arg(long, value_name = "LENGTH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
-    /// Raise the load until a criterion fails, and find the most viewers that hold, up to --clients
+    /// Raise the load until a criterion fails, and find the largest number of viewers, up to --clients, with which
+    /// all criteria are met
     #[arg(long)]
     pub find_limit: bool,
-    /// With --find-limit: exit with 4 if fewer viewers hold
+    /// With --find-limit: exit with code 4 if the limit is below N viewers
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_least: Option<u32>,

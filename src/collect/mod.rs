@@ -6,11 +6,13 @@ pub mod server;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ring::rand::SystemRandom;
 use url::Url;
 
 use hls_swarm_base::error::Failure;
+use hls_swarm_base::exit::Exit;
 use hls_swarm_base::secrets::Reference;
 use hls_swarm_cli::logging;
 use hls_swarm_http::fetch::{self, without_secrets};
@@ -97,6 +99,16 @@ pub fn token(file: &Path) -> Result<String, Failure> {
     Ok(token)
 }
 
+/// A text of 128 random bits, which cannot be guessed.
+///
+/// # Errors
+/// An internal failure: the operating system has no random numbers.
+pub(crate) fn unguessable() -> Result<String, Failure> {
+    let random = ring::rand::generate::<[u8; 16]>(&SystemRandom::new())
+        .map_err(|_| Failure::internal("the operating system gives no random numbers"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(random.expose())))
+}
+
 /// The data that a shard sends to its collector with each request.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -110,12 +122,13 @@ pub struct Identity {
 
 impl Identity {
     /// The identity of this process, if the plan names a collector.
-    #[must_use]
-    pub fn of(plan: &Plan) -> Option<Self> {
-        let nonce = std::iter::repeat_with(fastrand::alphanumeric).take(32).collect();
+    ///
+    /// # Errors
+    /// As [`unguessable`].
+    pub fn of(plan: &Plan) -> Result<Option<Self>, Failure> {
         let token = plan.results.collector_token.clone();
-        let collector = plan.results.collector.clone()?;
-        Some(Self { collector, shard: plan.load.shard, nonce, token })
+        let Some(collector) = plan.results.collector.clone() else { return Ok(None) };
+        Ok(Some(Self { collector, shard: plan.load.shard, nonce: unguessable()?, token }))
     }
 
     /// The address of `what` of this shard.
@@ -142,21 +155,24 @@ pub async fn wait_for_all(identity: &Identity, plan: &Plan) -> Result<(), Failur
         }
     }
     tracing::info!("ready; waiting for the other shards at {}", without_secrets(collector));
-    let mut tried = Duration::ZERO;
+    let mut deadline = Instant::now() + CONNECT_TIMEOUT;
     loop {
         match fetch::send("POST", url.clone(), token.clone(), String::new()).await {
             Ok((200, _)) => {
                 tracing::info!("all shards are ready: starting");
                 return Ok(());
             }
-            Ok((202, _)) => tried = Duration::ZERO,
+            Ok((202, _)) => {
+                deadline = Instant::now() + CONNECT_TIMEOUT;
+                continue;
+            }
             // An earlier process of this shard may be gone without the collector knowing.
-            Ok((409, _)) if tried < CONNECT_TIMEOUT => tried += PAUSE,
+            Ok((409, _)) if Instant::now() < deadline => {}
             Ok((status, text)) => return Err(refused(collector, status, &text)),
-            Err(failure) if tried >= CONNECT_TIMEOUT => return Err(failure),
-            Err(_) => tried += PAUSE,
+            Err(failure) if Instant::now() >= deadline => return Err(failure),
+            Err(_) => {}
         }
-        tokio::time::sleep(if tried.is_zero() { Duration::ZERO } else { PAUSE }).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -180,13 +196,16 @@ async fn deliver(identity: &Identity, report: &Report) -> Result<(), Failure> {
         .to_json()
         .map_err(|error| Failure::internal("cannot write the report as JSON").caused_by(error))?;
     let url = identity.url("report")?;
-    let mut tried = Duration::ZERO;
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
     loop {
         match fetch::send("PUT", url.clone(), identity.token.clone(), text.clone()).await {
             Ok((200, _)) => return Ok(()),
-            Ok((status, text)) => return Err(refused(&identity.collector, status, &text)),
-            Err(failure) if tried >= CONNECT_TIMEOUT => return Err(failure),
-            Err(_) => tried += PAUSE,
+            // The run is over, so this is not a failure of the preflight.
+            Ok((status, text)) => {
+                return Err(refused(&identity.collector, status, &text).exiting(Exit::Internal));
+            }
+            Err(failure) if Instant::now() >= deadline => return Err(failure.exiting(Exit::Internal)),
+            Err(_) => {}
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -214,7 +233,7 @@ fn refused(collector: &Url, status: u16, text: &str) -> Failure {
     .help(if status == 401 {
         "pass the token of `hls-swarm collect --token-file` with --collector-token-file"
     } else {
-        "compare --shard of this run with --shards of `hls-swarm collect`"
+        "compare the flags of this shard with those of the others, and with --shards of `hls-swarm collect`"
     })
 }
 

@@ -186,7 +186,9 @@ async fn respond(request: Request<Incoming>, state: &CollectorState) -> Page {
         // A shard whose earlier process may still be about to vanish asks again.
         let again = failure.exit() == Exit::Preflight;
         let status = if again { StatusCode::CONFLICT } else { StatusCode::BAD_REQUEST };
-        (status, format!("{}\n", failure.chain()))
+        // The help of the collector is for the user who started the shard.
+        let help = failure.help_text().map(|help| format!("; {help}")).unwrap_or_default();
+        (status, format!("{}{help}\n", failure.chain()))
     });
     page(status, "text/plain", text)
 }

@@ -137,6 +137,9 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     received_bytes: Option<u64>,
     tls: bool,
+    /// Whether the server held the response as asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    blocking_reload: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt_us: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +178,7 @@ impl<'a> From<&'a Exchange> for Line<'a> {
             body_bytes: (!exchange.unknown_body).then_some(exchange.body_bytes),
             received_bytes: exchange.received_bytes,
             tls: exchange.tls,
+            blocking_reload: exchange.blocking_reload,
             rtt_us: exchange.rtt_us,
             min_rtt_us: exchange.min_rtt_us,
             retransmits: exchange.retransmits,

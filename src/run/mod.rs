@@ -171,7 +171,7 @@ pub(crate) async fn run(prepared: Prepared, guard: Arc<Guard>) -> Result<ExitCod
         return print::command(&plan, &ready);
     }
     description::check_thresholds(&plan, &ready)?;
-    let identity = collect::Identity::of(&plan);
+    let identity = collect::Identity::of(&plan)?;
     tokio::select! {
         waited = waiting::wait(&plan, identity.as_ref()) => waited?,
         () = shutdown.graceful.cancelled() => return Ok(interrupted(&shutdown).into()),

@@ -13,6 +13,7 @@ use hls_swarm_http::target_policy::ASK_ABOVE;
 use crate::cli::commands::PlanArgs;
 use crate::cli::run::EngineKind;
 use crate::cli::{self, Cli, MORE_ARGUMENTS};
+use crate::collect::unguessable;
 use crate::engine::{command, native};
 use crate::shard_plan::answer::ShardPlan;
 
@@ -35,11 +36,14 @@ const COLLECTOR_MIB: u64 = 1024;
 /// A usage failure: the stream's address is not a URL, or the flags are not those of a run.
 pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
     if let Some(url) = &args.stream_url {
-        Url::parse(url).map_err(|error| {
+        let invalid = || {
             Failure::usage(format!("invalid value {:?} for --stream-url", without_secrets(url)))
-                .caused_by(error)
                 .help("pass http:// or https:// and the address of a playlist")
-        })?;
+        };
+        let parsed = Url::parse(url).map_err(|error| invalid().caused_by(error))?;
+        if !["http", "https"].contains(&parsed.scheme()) {
+            return Err(invalid());
+        }
     }
     let flags = format!("--duration {} {}", args.duration, args.extra_args).trim_end().to_owned();
     let typed = flags_of_run(&flags)?;
@@ -64,7 +68,7 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
         memory_mib: needs.memory_bytes.div_ceil(1 << 20),
         open_files: needs.open_files,
         collector_memory_mib: u64::from(pods) * REPORT_MIB + COLLECTOR_MIB,
-        collector_token: std::iter::repeat_with(fastrand::alphanumeric).take(32).collect(),
+        collector_token: unguessable()?,
         base: args.base.clone(),
         without_consent: args.stream_url.is_some() && args.clients > ASK_ABOVE && !consent,
     })

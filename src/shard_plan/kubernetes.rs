@@ -21,7 +21,7 @@ apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources:
   - {base}
-# What shards have to know to report: keep this file as secret as the verdict is important.
+# The token with which shards report. Keep this file secret: anyone who has the token can send a report.
 secretGenerator:
   - name: hls-swarm-collector
     literals: ["token={token}"]

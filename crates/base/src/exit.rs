@@ -15,7 +15,7 @@ pub enum Exit {
     Preflight,
     /// 4: the run is valid and a criterion was not met.
     Criteria,
-    /// 5: the run proves nothing: the load generator was the bottleneck, or facts were lost.
+    /// 5: the run proves nothing: the load generator was the bottleneck, or measurements were lost.
     Invalid,
     /// 6: no viewer ever played.
     NeverPlayed,
@@ -61,7 +61,7 @@ impl Exit {
                 "preflight: the machine, FFmpeg or the URL cannot be used; nothing was started"
             }
             Self::Criteria => "fail: a threshold or success criterion was not met",
-            Self::Invalid => "invalid: the load generator was the bottleneck, or facts were lost",
+            Self::Invalid => "invalid: the load generator was the bottleneck, or measurements were lost",
             Self::NeverPlayed => "never played: no viewer ever played",
             Self::Signal(_) => "aborted: stopped by a signal before the planned end",
         }

@@ -47,7 +47,7 @@ pub struct Requirements {
     pub open_files_limit: u64,
     /// Processes.
     pub processes: u64,
-    /// Memory in bytes, with an FFmpeg from a distribution.
+    /// Memory of the viewers and of this program, bytes.
     pub memory_bytes: u64,
     /// Local ports.
     pub local_ports: u64,

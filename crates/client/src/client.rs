@@ -125,7 +125,7 @@ impl<O: Observer> Client<O> {
         }
     }
 
-    /// The number of connections that the viewer has opened so far.
+    /// Counts another connection, and returns its number, from 1.
     pub(crate) fn next_number(&self) -> u32 {
         self.connections.update(|number| number.wrapping_add(1));
         self.connections.get()

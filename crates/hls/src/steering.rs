@@ -17,6 +17,8 @@ const VERSION: u64 = 1;
 pub const DEFAULT_TTL: Duration = Duration::from_secs(300);
 /// The most clones of one manifest that are read.
 const CLONES: usize = 64;
+/// The shortest TTL that is obeyed. A TTL is a whole number of seconds; a fraction would make every viewer ask without a pause.
+const SHORTEST_TTL_S: f64 = 1.0;
 /// The longest TTL that is obeyed: longer than any viewer plays.
 const LONGEST_TTL_S: f64 = 604_800.0;
 
@@ -115,7 +117,8 @@ impl SteeringManifest {
             return Err(InvalidSteeringManifest::Version(written.version));
         }
         let seconds = written.ttl.filter(|seconds| *seconds > 0.0);
-        let ttl = seconds.map(|seconds| Duration::from_secs_f64(seconds.min(LONGEST_TTL_S)));
+        let ttl =
+            seconds.map(|seconds| Duration::from_secs_f64(seconds.clamp(SHORTEST_TTL_S, LONGEST_TTL_S)));
         Ok(Self {
             ttl: ttl.unwrap_or(DEFAULT_TTL),
             reload_url: written.reload_uri.and_then(|uri| base.join(&uri).ok()),
@@ -241,6 +244,7 @@ mod tests {
         assert_eq!((least.ttl, least.reload_url, least.priority.len()), (DEFAULT_TTL, None, 0));
         assert_eq!(read(r#"{"VERSION":1,"TTL":1e99}"#).unwrap().ttl, Duration::from_secs(604_800));
         assert_eq!(read(r#"{"VERSION":1,"TTL":-1}"#).unwrap().ttl, DEFAULT_TTL);
+        assert_eq!(read(r#"{"VERSION":1,"TTL":0.001}"#).unwrap().ttl, Duration::from_secs(1));
     }
 
     #[test]

@@ -13,7 +13,7 @@ const MOST_ATTEMPTS: usize = 60;
 /// How often the ends are tried.
 const CONFIRMATIONS: usize = 2;
 
-/// How a attempt went.
+/// The outcome of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// All criteria were met.
@@ -62,7 +62,7 @@ impl Search {
         Self { first: first.clamp(1, cap), cap, attempts: Vec::new() }
     }
 
-    /// Notes how a attempt went.
+    /// Notes the outcome of an attempt.
     pub fn tried(&mut self, viewers: u32, outcome: Outcome) {
         self.attempts.push((viewers, outcome));
     }

@@ -89,7 +89,7 @@ pub fn hard_open_files() -> io::Result<u64> {
     Ok(getrlimit(Resource::RLIMIT_NOFILE)?.1)
 }
 
-/// Returns the memory of all TCP sockets, in bytes, at which the kernel begins to save (the second value of
+/// Returns the memory of all TCP sockets, in bytes, from which on the kernel is under TCP memory pressure (the second value of
 /// net.ipv4.tcp_mem); `None` = unknown.
 #[must_use]
 pub fn tcp_memory_pressure() -> Option<u64> {

@@ -57,7 +57,7 @@ async fn describe(preflight: &mut Preflight<'_>) -> Result<(), Failure> {
     let most = u64::from(mark(viewers, pressure)) * u64::from(viewers);
     if let Some(pressure) = pressure {
         let text = format!(
-            "{} MiB at most wait in sockets; the kernel begins to save at {} MiB",
+            "sockets hold at most {} MiB; the kernel is under TCP memory pressure from {} MiB on (net.ipv4.tcp_mem)",
             most >> 20,
             pressure >> 20
         );

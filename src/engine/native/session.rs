@@ -140,7 +140,7 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
     SessionEnd { class, uptime, ahead: Duration::ZERO }
 }
 
-/// The chance of one session. Where each viewer has a variant of its own, the number of the viewer decides, so it is
+/// The random seed of one session. Where each viewer has a variant of its own, the number of the viewer decides, so it is
 /// the whole seed of the first session.
 const fn seed(run: u64, viewer: u32, generation: u32) -> u64 {
     let first = viewer.saturating_sub(1) as u64;

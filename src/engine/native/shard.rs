@@ -31,7 +31,7 @@ use crate::engine::viewer::RunContext;
 use crate::engine::{Session, SessionEnd};
 use crate::network::Rule;
 
-/// The largest and the smallest low-water mark, bytes. Above the largest, waking up costs nothing any more.
+/// The smallest and the largest low-water mark, bytes. Above the largest, waking up costs nothing any more.
 const MARKS: (u64, u64) = (8 << 10, 256 << 10);
 /// How often a timer of the thread is tested.
 const TICK: Duration = Duration::from_millis(250);
@@ -42,7 +42,7 @@ pub(super) fn threads() -> usize {
 }
 
 /// How many bytes a socket collects before its viewer is woken: together the sockets of `viewers` hold a quarter of
-/// the memory at which the kernel begins to save, if that is known.
+/// the memory from which on the kernel is under TCP memory pressure, if that is known.
 pub(super) fn mark(viewers: u32, pressure: Option<u64>) -> u32 {
     let (smallest, largest) = MARKS;
     let share = pressure.map_or(64 << 10, |pressure| pressure / 4 / u64::from(viewers.max(1)));

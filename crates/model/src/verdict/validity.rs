@@ -78,16 +78,14 @@ fn starved(snapshot: &Snapshot) -> Vec<String> {
     let mut because = Vec::new();
     if let Some(share) = waits.of_started_viewers().filter(|share| *share > MAX_WAITING) {
         because.push(format!(
-            "viewers waited for a processor in {:.0} % of their time after their start, more than {:.0} %: end what \
-             else runs here, or take fewer viewers or more machines",
+            "viewers waited for a processor in {:.0} % of their time after their start, more than {:.0} %: stop other programs on this machine, or use fewer viewers or more machines",
             share * 100.0,
             MAX_WAITING * 100.0
         ));
     }
     if let Some(error) = snapshot.latency_error.filter(|error| error.max > LONGEST_PAUSE) {
         because.push(format!(
-            "one viewer waited for a processor for {:.1} s in a row of two samples, more than {LONGEST_PAUSE} s: end \
-             what else runs here, or take fewer viewers or more machines",
+            "one viewer waited {:.1} s for a processor between two samples, more than {LONGEST_PAUSE} s: stop other programs on this machine, or use fewer viewers or more machines",
             error.max
         ));
     }
@@ -109,8 +107,7 @@ fn starved(snapshot: &Snapshot) -> Vec<String> {
     }
     if let Some(share) = snapshot.excluded_share().filter(|share| *share > MAX_EXCLUDED) {
         because.push(format!(
-            "viewers stalled for {:.2} % of the viewing time because this program was late, more than {:.0} %: end what \
-             else runs here, or take fewer viewers or more machines",
+            "viewers stalled for {:.2} % of the viewing time because this program was late, more than {:.0} %: stop other programs on this machine, or use fewer viewers or more machines",
             share * 100.0,
             MAX_EXCLUDED * 100.0
         ));
@@ -141,8 +138,7 @@ pub(super) fn undecided(snapshot: &Snapshot, timings: &dyn Timings, thresholds: 
         let least = (value - error.max).max(0.0);
         (!threshold.holds(value) && threshold.holds(least)).then(|| {
             format!(
-                "{threshold} failed with {}, of which up to {} may be waiting of viewers for a processor: end what else \
-                 runs here, or take fewer viewers or more machines",
+                "{threshold} failed with {}, of which up to {} may be waiting of viewers for a processor: stop other programs on this machine, or use fewer viewers or more machines",
                 Unit::Time.text(value),
                 Unit::Time.text(error.max)
             )
@@ -163,7 +159,7 @@ pub(super) fn failed_while_waiting(snapshot: &Snapshot, criteria: &[Criterion]) 
     (!failed.is_empty()).then(|| {
         format!(
             "{} failed, and viewers waited for a processor in {:.0} % of their time, mostly while they started: lower \
-             --ramp-rate, end what else runs here, or take fewer viewers or more machines",
+             --ramp-rate, stop other programs on this machine, or use fewer viewers or more machines",
             failed.join(", "),
             share * 100.0
         )

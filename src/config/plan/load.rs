@@ -64,7 +64,7 @@ fn refuse_with_search(args: &RunArgs) -> Result<(), Failure> {
             "--find-limit together with {flag}: the search decides how many viewers there are, and when"
         );
         return Err(
-            Failure::usage(what).help(format!("leave out {flag}; --clients is the most that are tried"))
+            Failure::usage(what).help(format!("leave out {flag}; --clients is the largest number to try"))
         );
     }
     if load.hold.0 < SHORTEST_HOLD {

@@ -118,8 +118,11 @@ impl Distribution {
     #[must_use]
     pub(crate) fn log_buckets(&self) -> LogBuckets {
         let mut buckets = LogBuckets::default();
-        for value in self.histogram.iter().flat_map(Histogram::iter_recorded) {
-            let micros = value.value_iterated_to().min(self.max_us);
+        let Some(histogram) = &self.histogram else { return buckets };
+        for value in histogram.iter_recorded() {
+            // The lower end of a cell, whose upper end may be above the largest value. A bound by that value would let a
+            // duration change its bucket when a longer one is added, and merged parts would differ from the whole.
+            let micros = histogram.lowest_equivalent(value.value_iterated_to());
             buckets.add_many(LogBuckets::bucket(micros as f64 / 1e6), value.count_at_value().into());
         }
         buckets

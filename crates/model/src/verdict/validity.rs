@@ -273,7 +273,10 @@ mod tests {
         because(reasons(|s| long(s, 0.21)), "waited for a processor in 21 %");
         assert_eq!(reasons(|s| long(s, 0.01)), (vec![], 1), "they waited for each other while they started");
         because(reasons(|s| waiting(s, 0.21)), "waited for a processor in 21 %");
-        because(reasons(|s| s.latency_error = Some(LatencyError { mean: 0.001, max: 3.1 })), "for 3.1 s");
+        because(
+            reasons(|s| s.latency_error = Some(LatencyError { mean: 0.001, max: 3.1 })),
+            "waited 3.1 s for",
+        );
         because(reasons(|s| s.generator.waits.throttled_seconds = Some(0.7)), "throttled this run for 0.7 s");
         assert_eq!(reasons(|s| s.generator.waits.throttled_seconds = Some(0.5)), (vec![], 0));
         because(reasons(|s| s.generator.waits.viewer_stops = 3), "stopped 3 times");

@@ -179,7 +179,8 @@ impl Engine {
                 let (request, started) = (fetch.request, *started);
                 let bytes = u64::from(choices.byte()) << 12;
                 let first_byte = (bytes > 0).then_some(started);
-                self.step(self.now, Input::Progress { request, bytes, started, first_byte });
+                let length = (bytes > 500_000).then_some(1_000_000);
+                self.step(self.now, Input::Progress { request, bytes, length, started, first_byte });
             }
             6 => {
                 let by = Duration::from_millis(u64::from(choices.byte()) * 20);

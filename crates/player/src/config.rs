@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use hls_swarm_hls::selection::VariantSelection;
 use url::Url;
@@ -22,13 +23,23 @@ pub struct Config {
     pub subtitles: bool,
     /// What players report to a CDN ([`crate::cmcd`]) in this version comes with requests.
     pub cmcd: Option<CmcdVersion>,
+    /// The time that the viewer's decoder needs for the first frame. A viewer decodes nothing, so it is 0 unless the viewer is
+    /// compared with a player that does.
+    pub decoding: Duration,
 }
 
 impl Config {
     /// A viewer of `url` that behaves as `preset` does in everything.
     #[must_use]
     pub fn new(url: Url, preset: Preset) -> Self {
-        Self { url, preset, variants: Variants::Adaptive(preset.abr()), subtitles: false, cmcd: None }
+        Self {
+            url,
+            preset,
+            variants: Variants::Adaptive(preset.abr()),
+            subtitles: false,
+            cmcd: None,
+            decoding: Duration::ZERO,
+        }
     }
 }
 

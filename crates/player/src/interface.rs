@@ -79,6 +79,8 @@ pub enum Input {
         request: RequestId,
         /// Bytes of the body so far.
         bytes: u64,
+        /// Bytes of the whole body, if the response has its length.
+        length: Option<u64>,
         /// When the request was sent.
         started: Duration,
         /// When the first byte of the response arrived; `None` if none has.

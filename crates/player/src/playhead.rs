@@ -68,6 +68,9 @@ pub struct Playhead {
     arrived_ns: u64,
     position_ns: u64,
     stall_began_ns: u64,
+    /// The time that the decoder needs for the first frame, and when it will have it.
+    decoding_ns: u64,
+    first_frame_ns: Option<u64>,
     viewing: Viewing,
 }
 
@@ -85,8 +88,23 @@ impl Playhead {
             arrived_ns: started_ns,
             position_ns: 0,
             stall_began_ns: 0,
+            decoding_ns: 0,
+            first_frame_ns: None,
             viewing: Viewing::default(),
         }
+    }
+
+    /// The same viewer with a decoder that needs this time for the first frame.
+    #[must_use]
+    pub const fn with_decoder(mut self, decoding_ns: u64) -> Self {
+        self.decoding_ns = decoding_ns;
+        self
+    }
+
+    /// When the decoder will have the first frame, if there is media for it and it is not shown yet.
+    #[must_use]
+    pub fn first_frame_ns(&self) -> Option<u64> {
+        self.first_frame_ns.filter(|_| self.state == State::Starting)
     }
 
     /// The state of the playhead.
@@ -210,6 +228,10 @@ impl Playhead {
                         self.viewing.longest_stall_ns = self.viewing.longest_stall_ns.max(stall_ns);
                     }
                 }
+                State::Starting if self.first_frame_ns.is_some_and(|first| first <= at_ns) => {
+                    self.now_ns = self.now_ns.max(self.first_frame_ns.unwrap_or(self.now_ns));
+                    self.begin();
+                }
                 State::Starting | State::Ended => self.now_ns = at_ns,
             }
         }
@@ -311,6 +333,14 @@ impl Playhead {
         if !self.needed().all(enough) {
             return;
         }
+        if self.state == State::Starting && self.decoding_ns > 0 {
+            self.first_frame_ns.get_or_insert(self.now_ns + self.decoding_ns);
+            return;
+        }
+        self.begin();
+    }
+
+    fn begin(&mut self) {
         if self.state == State::Starting {
             self.viewing.startup_ns = Some(self.now_ns.saturating_sub(self.started_ns));
         }
@@ -349,6 +379,20 @@ mod tests {
         assert_eq!(viewing.startup_ns, Some(SECOND));
         assert_eq!((seconds(viewing.played_ns), viewing.stalls, viewing.stalled_ns), (5, 0, 0));
         assert_eq!(seconds(playhead.buffered_ns()), 1);
+    }
+
+    #[test]
+    fn a_decoder_delays_the_first_frame_and_nothing_else() {
+        let mut playhead = Playhead::new(Preset::HlsJs.rules(), 1, 0).with_decoder(SECOND / 4);
+        playhead.segment(SECOND, 0, 1, 2 * SECOND, Whole);
+        assert_eq!((playhead.state(), playhead.first_frame_ns()), (State::Starting, Some(SECOND * 5 / 4)));
+        playhead.segment(SECOND, 0, 2, 2 * SECOND, Whole);
+        playhead.advance(8 * SECOND);
+        let viewing = playhead.viewing();
+        assert_eq!((viewing.startup_ns, viewing.played_ns), (Some(SECOND * 5 / 4), 4 * SECOND));
+        playhead.segment(8 * SECOND, 0, 3, 2 * SECOND, Whole);
+        assert_eq!((playhead.state(), playhead.first_frame_ns()), (State::Playing, None), "after a stall");
+        assert_eq!(playhead.viewing().stalled_ns, SECOND * 11 / 4);
     }
 
     #[test]

@@ -229,6 +229,7 @@ impl Viewing {
         Input::Progress {
             request: under.id,
             bytes: progress.body_bytes.get(),
+            length: Some(progress.length.get()).filter(|length| *length > 0),
             started: time(&progress.started_ns).unwrap_or_else(|| self.now()),
             first_byte: time(&progress.first_byte_ns),
         }

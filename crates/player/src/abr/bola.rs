@@ -214,7 +214,7 @@ mod tests {
     fn a_segment_that_takes_almost_twice_its_duration_is_given_up() {
         let levels = levels(&[500_000, 4_000_000]);
         let mut abr = Bola::default();
-        let segment = |bytes| UnderWay { loading: 1.01, ttfb: Some(0.01), bytes };
+        let segment = |bytes| UnderWay { loading: 1.01, ttfb: Some(0.01), bytes, length: None };
         assert_eq!(abr.abandon(&view(&levels, 1, 5.0), &segment(300_000)), None);
         assert_eq!(abr.abandon(&view(&levels, 1, 5.0), &segment(80_000)), Some(0));
         assert_eq!(abr.abandon(&view(&levels, 1, 20.0), &segment(80_000)), None, "there is time");

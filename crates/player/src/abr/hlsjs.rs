@@ -1,7 +1,7 @@
 //! Adaptation as in hls.js 1.6 (abr-controller, ewma-bandwidth-estimator), with its default configuration.
 
 use super::ewma::Ewma;
-use super::{UnderWay, View};
+use super::{GivenUp, UnderWay, View};
 use crate::interface::Transfer;
 
 /// Half-lives of the averages, seconds of download time.
@@ -92,8 +92,27 @@ pub(crate) struct HlsJs {
     estimator: Estimator,
     /// Seconds that the last playlist took from its first byte on.
     playlist: f64,
-    /// The level for which a segment was abandoned; it is kept until one of its segments has arrived.
-    forced: Option<usize>,
+    /// The level for which a segment was abandoned, or that was taken after a failure; it is kept until one of its
+    /// segments has arrived.
+    forced: Option<u16>,
+    /// The level of the last segment that arrived.
+    loaded: Option<u16>,
+    /// The segment under way, if it was given up and waits for the playlist of another level.
+    given_up: Option<SlowSegment>,
+}
+
+/// A segment that was given up, and is under way nevertheless.
+#[derive(Clone, Copy, Debug)]
+struct SlowSegment {
+    /// The level to go to.
+    level: u16,
+    /// When its request ends if nothing has taken its place by then, seconds after it began; `None`: it does not.
+    ends: Option<f32>,
+}
+
+/// The buffer from which on AVERAGE-BANDWIDTH decides instead of BANDWIDTH, seconds.
+pub(crate) fn by_average_from(view: &View<'_>) -> f64 {
+    view.duration * 2.0
 }
 
 /// The limits within which a level is looked for.
@@ -130,7 +149,7 @@ impl HlsJs {
 
     pub(crate) fn next(&mut self, view: &View<'_>) -> usize {
         if let Some(forced) = self.forced {
-            return forced;
+            return forced.into();
         }
         if !self.estimator.can_estimate() {
             return view.current;
@@ -157,15 +176,16 @@ impl HlsJs {
         let ttfb = self.estimator.ttfb_ms() / 1000.0;
         let duration = if view.duration > 0.0 { view.duration } else { 1.0 };
         // With enough media and no rebuffering to be expected, the average decides instead of the peak.
-        let by_average = !search.may_starve && view.duration > 0.0 && search.buffer >= view.duration * 2.0;
+        let current = self.loaded.map_or(view.current, usize::from);
+        let by_average = !search.may_starve && view.duration > 0.0 && search.buffer >= by_average_from(view);
         (0..=search.most).rev().find(|level| {
-            let factor = if *level > view.current { search.up } else { search.down };
+            let factor = if *level > current { search.up } else { search.down };
             let needed = if by_average { view.average_bits(*level) } else { view.bits(*level) };
             let bits = factor * search.bits;
             let reload = view.live || !view.levels.get(*level).is_some_and(|level| level.known);
             let fetch = self.time_to_load(ttfb, bits, needed * duration, reload);
             let in_time = fetch <= ttfb || view.live || fetch < search.fetch;
-            bits >= needed && in_time && (view.allowed(*level) || *level == view.current)
+            bits >= needed && in_time && (view.allowed(*level) || *level == current)
         })
     }
 
@@ -174,10 +194,26 @@ impl HlsJs {
         ttfb + bits / bits_per_second + if reload { ttfb + self.playlist } else { 0.0 }
     }
 
-    pub(crate) fn segment_done(&mut self, transfer: &Transfer, level: usize) {
-        if self.forced == Some(level) {
+    pub(crate) fn force(&mut self, level: usize) {
+        self.forced = Some(level as u16);
+    }
+
+    pub(crate) fn levels_changed(&mut self, level: usize) {
+        self.loaded = self.loaded.map(|_| level as u16);
+        (self.forced, self.given_up) = (None, None);
+    }
+
+    pub(crate) fn segment_begun(&mut self) {
+        self.given_up = None;
+    }
+
+    /// `view.current` is the level of the segment.
+    pub(crate) fn segment_done(&mut self, transfer: &Transfer, view: &View<'_>) {
+        if self.forced == Some(view.current as u16) {
             self.forced = None;
         }
+        self.given_up = None;
+        self.loaded = Some(view.current as u16);
         let ms = |until: std::time::Duration| until.saturating_sub(transfer.started).as_secs_f64() * 1000.0;
         self.estimator.loaded(ms(transfer.first_byte), ms(transfer.finished), transfer.bytes);
     }
@@ -186,18 +222,36 @@ impl HlsJs {
         self.playlist = transfer.finished.saturating_sub(transfer.first_byte).as_secs_f64();
     }
 
-    /// Seconds after its request at which a segment is looked at for the first time.
+    /// Seconds after its request at which a segment is looked at for the first time, or at which a segment that was
+    /// given up ends.
     pub(crate) fn look_from(&self, view: &View<'_>) -> Option<f64> {
-        (view.current > 0).then(|| (self.estimator.ttfb_ms() / 1000.0).max(view.duration / 2.0))
+        match self.given_up {
+            Some(given_up) => given_up.ends.map(f64::from),
+            None => (view.current > 0).then(|| (self.estimator.ttfb_ms() / 1000.0).max(view.duration / 2.0)),
+        }
     }
 
-    pub(crate) fn abandon(&mut self, view: &View<'_>, segment: &UnderWay) -> Option<usize> {
-        if segment.loading <= self.look_from(view)? {
+    /// Looks at a segment when its timer has fired.
+    pub(crate) fn abandon(&mut self, view: &View<'_>, segment: &UnderWay) -> Option<GivenUp> {
+        let Some(given_up) = self.given_up else { return self.look(view, segment) };
+        given_up.ends.filter(|ends| segment.loading >= f64::from(*ends))?;
+        self.end(view, given_up.level.into())
+    }
+
+    /// Looks at a segment: its level is `view.current`, and that of the segments after it may be another one since it
+    /// was looked at last.
+    pub(crate) fn look(&mut self, view: &View<'_>, segment: &UnderWay) -> Option<GivenUp> {
+        if view.current == 0 || self.given_up.is_some_and(|given_up| given_up.ends.is_none()) {
             return None;
         }
         let ttfb = self.estimator.ttfb_ms() / 1000.0;
+        if segment.loading <= ttfb.max(view.duration / 2.0) {
+            return None;
+        }
         let loaded = segment.bytes as f64;
-        let expected = loaded.max((view.duration * view.average_bits(view.current) / 8.0).round());
+        let length = segment.length.map(|length| length as f64);
+        let listed = || (view.duration * view.average_bits(view.current) / 8.0).round();
+        let expected = loaded.max(length.unwrap_or_else(listed));
         let first_byte = segment.ttfb.filter(|_| segment.bytes > 0);
         // Bytes per second since the first byte.
         let rate = first_byte.map(|ttfb| loaded / (segment.loading - ttfb).max(0.001));
@@ -213,7 +267,8 @@ impl HlsJs {
         let mut instead = f64::INFINITY;
         // The lowest level is not computed: it is taken if the one above it takes too long.
         while level > 0 {
-            instead = self.time_to_load(ttfb, bits, view.duration * view.bits(level), view.live);
+            let reload = view.live || !view.levels.get(level).is_some_and(|level| level.known);
+            instead = self.time_to_load(ttfb, bits, view.duration * view.bits(level), reload);
             if instead < view.buffer.min(view.duration + ttfb) {
                 break;
             }
@@ -242,8 +297,31 @@ impl HlsJs {
             up: 1.0,
         };
         let level = self.best(view, &search).unwrap_or(level);
-        self.forced = Some(level);
-        Some(level)
+        // A second look finds that another level was chosen in the meantime.
+        let chosen = self.forced.is_some_and(|forced| usize::from(forced) != view.current);
+        self.forced = Some(level as u16);
+        if chosen || rest > instead * 2.0 {
+            return Some(self.end(view, level).unwrap_or(GivenUp { level, immediate: false }));
+        }
+        self.given_up =
+            Some(SlowSegment { level: level as u16, ends: Some((segment.loading + instead) as f32) });
+        Some(GivenUp { level, immediate: false })
+    }
+
+    /// Ends the request of a segment that was given up for `level`. hls.js does so unless that is the lowest one, and then
+    /// takes the lowest one.
+    fn end(&mut self, view: &View<'_>, level: usize) -> Option<GivenUp> {
+        self.given_up = Some(SlowSegment { level: level as u16, ends: None });
+        if level == 0 {
+            return None;
+        }
+        self.forced = Some(0);
+        self.estimator = Estimator::new(view.bits(0));
+        Some(GivenUp { level: 0, immediate: true })
+    }
+
+    pub(crate) fn estimate(&self) -> f64 {
+        self.estimator.bits()
     }
 
     pub(crate) fn measured(&self) -> Option<f64> {
@@ -276,7 +354,7 @@ mod tests {
             let mut abr = HlsJs::default();
             let bytes = bits_per_second / 8 * 2;
             // The time to the first byte is taken off, so the body takes 2 s.
-            abr.segment_done(&transfer(0, bytes, 2000), current);
+            abr.segment_done(&transfer(0, bytes, 2000), &view(&levels, current, 8.0));
             abr.next(&View { live: true, ..view(&levels, current, 8.0) })
         };
         assert_eq!((at(2_850_000, 0), at(2_900_000, 0)), (0, 1));
@@ -287,17 +365,47 @@ mod tests {
     fn a_segment_that_cannot_arrive_in_time_is_given_up_after_half_its_duration() {
         let levels = levels(&[300_000, 1_000_000, 5_000_000]);
         let mut abr = HlsJs::default();
-        abr.segment_done(&transfer(0, 2_500_000, 1000), 2);
-        let segment = |loading: f64, bytes| UnderWay { loading, ttfb: Some(0.01), bytes };
+        abr.segment_done(&transfer(0, 2_500_000, 1000), &view(&levels, 2, 3.0));
+        let segment = |loading: f64, bytes| UnderWay { loading, ttfb: Some(0.01), bytes, length: None };
         let at = View { live: true, ..view(&levels, 2, 3.0) };
         // 4 s of 5 Mb/s: 2.5 MB. At 0.3 Mb/s they never arrive within the buffer.
         assert_eq!(abr.clone().abandon(&at, &segment(1.9, 75_000)), None, "before half of the duration");
         assert_eq!(abr.clone().abandon(&at, &segment(2.1, 2_400_000)), None, "fast enough");
-        let level = abr.abandon(&at, &segment(2.1, 78_000));
-        assert_eq!(level, Some(0));
+        let given_up = abr.abandon(&at, &segment(2.1, 78_000));
+        assert_eq!(given_up, Some(GivenUp { level: 0, immediate: false }));
         // It stays there until one of its segments has arrived.
         assert_eq!(abr.next(&at), 0);
-        abr.segment_done(&transfer(3000, 150_000, 100), 0);
+        abr.segment_done(&transfer(3000, 150_000, 100), &view(&levels, 0, 3.0));
         assert_eq!(abr.forced, None);
+    }
+
+    #[test]
+    fn a_second_look_when_the_playlist_has_come_ends_at_the_lowest_level() {
+        let levels = levels(&[300_000, 1_000_000, 5_000_000]);
+        let mut abr = HlsJs::default();
+        abr.segment_done(&transfer(0, 2_500_000, 1000), &view(&levels, 2, 3.0));
+        abr.segment_begun();
+        let at = View { live: true, ..view(&levels, 2, 5.0) };
+        let segment = |loading: f64, bytes| UnderWay { loading, ttfb: Some(0.01), bytes, length: None };
+        // At 1.2 Mb/s, 4 s of 1 Mb/s take 3.4 s, and the rest of the 2.5 MB takes 14.6 s.
+        let slow = segment(2.1, 313_500);
+        assert_eq!(
+            abr.clone().look(&at, &slow),
+            Some(GivenUp { level: 0, immediate: true }),
+            "four times as long"
+        );
+        // The length of the response counts, not what the playlist promises.
+        let short = UnderWay { length: Some(1_200_000), ..slow };
+        let mut first = abr.clone();
+        assert_eq!(first.abandon(&at, &short), Some(GivenUp { level: 1, immediate: false }));
+        assert_eq!(first.abandon(&at, &short), None, "it is given up already");
+        let ends = first.look_from(&at).unwrap();
+        assert!((5.0..6.0).contains(&ends), "{ends}");
+        assert_eq!(
+            first.clone().abandon(&at, &segment(ends, 500_000)),
+            Some(GivenUp { level: 0, immediate: true })
+        );
+        assert_eq!(first.look(&at, &short), Some(GivenUp { level: 0, immediate: true }), "with the playlist");
+        assert_eq!((first.forced, first.estimator.bits()), (Some(0), 300_000.0));
     }
 }

@@ -78,6 +78,11 @@ impl View<'_> {
     }
 }
 
+/// How often a segment under way is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// A timer never fires before its time.
+const LATER: Duration = Duration::from_micros(1);
+
 /// A segment that is under way.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UnderWay {
@@ -87,6 +92,17 @@ pub(crate) struct UnderWay {
     pub(crate) ttfb: Option<f64>,
     /// Bytes so far.
     pub(crate) bytes: u64,
+    /// Bytes of the whole segment, if they are known.
+    pub(crate) length: Option<u64>,
+}
+
+/// What becomes of a segment that is too slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GivenUp {
+    /// The level to go to.
+    pub(crate) level: usize,
+    /// Whether its request ends now, and not when one of the other level takes its place.
+    pub(crate) immediate: bool,
 }
 
 /// The state of an algorithm.
@@ -136,11 +152,43 @@ impl Abr {
     pub(crate) fn segment_done(&mut self, transfer: &Transfer, view: &View<'_>) {
         match self {
             Self::Fixed => {}
-            Self::HlsJs(state) => state.segment_done(transfer, view.current),
+            Self::HlsJs(state) => state.segment_done(transfer, view),
             Self::ExoPlayer(state) => state.sample(transfer),
             Self::Shaka(state) => state.sample(transfer),
             Self::Bola(state) => state.segment_done(transfer, view),
         }
+    }
+
+    /// Notes that a segment of the main rendition was requested.
+    pub(crate) fn segment_begun(&mut self) {
+        if let Self::HlsJs(state) = self {
+            state.segment_begun();
+        }
+    }
+
+    /// Notes that this level is chosen for another reason.
+    pub(crate) fn force(&mut self, level: usize) {
+        if let Self::HlsJs(state) = self {
+            state.force(level);
+        }
+    }
+
+    /// Notes that there are other levels to choose from, of which this one is the present one.
+    pub(crate) fn levels_changed(&mut self, level: usize) {
+        if let Self::HlsJs(state) = self {
+            state.levels_changed(level);
+        }
+    }
+
+    /// Whether the level is chosen anew, and not only after a segment has arrived, while nothing is under way: when a
+    /// playlist has arrived, and as the buffer shrinks.
+    pub(crate) const fn chooses_again(&self) -> bool {
+        matches!(self, Self::HlsJs(_))
+    }
+
+    /// The buffer below which another level may be chosen although nothing has arrived, seconds.
+    pub(crate) fn chooses_again_below(&self, view: &View<'_>) -> Option<f64> {
+        self.chooses_again().then(|| hlsjs::by_average_from(view))
     }
 
     /// Takes the transfer of a media playlist.
@@ -158,18 +206,25 @@ impl Abr {
             Self::Bola(_) if view.current > 0 => bola::GRACE,
             _ => return None,
         };
-        let first = started + Duration::try_from_secs_f64(from).unwrap_or(Duration::MAX / 4);
-        // As hls.js does, every 100 ms.
-        Some(first.max(view.now + Duration::from_millis(100)))
+        // As hls.js does, every 100 ms since the request.
+        let ticks = |seconds: f64| (seconds * 10.0).clamp(0.0, 1e6);
+        let passed = ticks(view.now.saturating_sub(started).as_secs_f64()).floor() + 1.0;
+        let next = passed.max(ticks(from).ceil()) as u32;
+        Some(started + TICK * next + LATER)
     }
 
     /// The level to give the segment up for that is under way from level `view.current`.
-    pub(crate) fn abandon(&mut self, view: &View<'_>, segment: &UnderWay) -> Option<usize> {
+    pub(crate) fn abandon(&mut self, view: &View<'_>, segment: &UnderWay) -> Option<GivenUp> {
         match self {
             Self::HlsJs(state) => state.abandon(view, segment),
-            Self::Bola(state) => state.abandon(view, segment),
+            Self::Bola(state) => state.abandon(view, segment).map(|level| GivenUp { level, immediate: true }),
             _ => None,
         }
+    }
+
+    /// Like [`Abr::abandon`], when a playlist has arrived in the meantime.
+    pub(crate) fn abandon_with_playlist(&mut self, view: &View<'_>, segment: &UnderWay) -> Option<GivenUp> {
+        if let Self::HlsJs(state) = self { state.look(view, segment) } else { None }
     }
 
     /// Notes that the playhead has stalled.
@@ -179,7 +234,12 @@ impl Abr {
         }
     }
 
-    /// The estimate of the throughput, bits per second.
+    /// What the algorithm decides on, although nothing may have been measured yet; bits per second.
+    pub(crate) fn estimate(&self) -> Option<f64> {
+        if let Self::HlsJs(state) = self { Some(state.estimate()) } else { self.throughput() }
+    }
+
+    /// The estimate of the throughput, bits per second, once there is one.
     pub(crate) fn throughput(&self) -> Option<f64> {
         match self {
             Self::Fixed => None,

@@ -42,14 +42,16 @@ impl Player {
     /// What every request comes with. In version 1, hls.js does not send the type of the stream and deadlines.
     fn cmcd(&self) -> Cmcd {
         let is_hlsjs = self.config.preset == Preset::HlsJs;
-        let measured = self.abr.throughput().map(|bits| bits / 1000.0);
+        // hls.js sends its estimate whether it is measured or not.
+        let estimate = if is_hlsjs { self.abr.estimate() } else { self.abr.throughput() };
+        let estimate = estimate.map(|bits| bits / 1000.0);
         let main = self.main().filter(|_| !is_hlsjs || self.reported.is_some());
         let stream = main.and_then(Track::media).map(|media| match media.is_live() {
             true if main.is_some_and(Track::plays_parts) => StreamType::LowLatency,
             true => StreamType::Live,
             false => StreamType::Vod,
         });
-        let throughput = measured.or(is_hlsjs.then_some(HLS_JS_ESTIMATE));
+        let throughput = estimate.or(is_hlsjs.then_some(HLS_JS_ESTIMATE));
         Cmcd { throughput, stream, ..Cmcd::default() }
     }
 
@@ -64,6 +66,13 @@ impl Player {
         let startup = self.figures.startup.is_none();
         let data = Cmcd { object: Some(ObjectType::Playlist), startup, ..self.cmcd() };
         Some(Box::new(Cmcd { more: self.more_cmcd(), ..data }))
+    }
+
+    /// Whether the media of the main rendition is fMP4 with audio and video in one.
+    fn is_muxed_mp4(&self, object: ObjectType) -> bool {
+        let media = self.main().and_then(Track::media);
+        let has_map = media.and_then(|media| media.segments.last()).is_some_and(|last| last.map.is_some());
+        object == ObjectType::Muxed && has_map
     }
 
     /// For a segment, a part, or an initialization section. `next` is what is listed after it.
@@ -87,6 +96,8 @@ impl Player {
         };
         let is_video = matches!(object, ObjectType::Init | ObjectType::Video | ObjectType::Muxed);
         let starved = is_video && std::mem::take(&mut self.starved);
+        let is_hlsjs_1 = is_hlsjs && self.reported.is_none();
+        let duration = fetch.segment.as_ref().map(|segment| milliseconds(segment.duration));
         let playing = self.playhead.as_ref().is_some_and(|playhead| playhead.state() == State::Playing);
         let is_other = |(url, range): &(Url, Option<ByteRange>)| {
             *url != fetch.url || (self.reported.is_some() && *range != fetch.byte_range)
@@ -94,7 +105,8 @@ impl Player {
         let (next, next_range) = next.filter(is_other).unzip();
         let data = Cmcd {
             object: Some(object),
-            duration: fetch.segment.as_ref().map(|segment| milliseconds(segment.duration)),
+            // To version 1 of hls.js, an initialization section is a segment without a duration.
+            duration: duration.or((is_hlsjs_1 && object == ObjectType::Init).then_some(0.0)),
             next,
             next_range: next_range.flatten(),
             starved,
@@ -106,10 +118,15 @@ impl Player {
             return Some(Box::new(Cmcd { more, ..data }));
         }
         let kilobits = |bits: u64| (bits > 0).then_some(bits as f64 / 1000.0);
+        // Without a multivariant playlist, there is no BANDWIDTH, and hls.js sends 0.
+        let unknown = is_hlsjs_1.then_some(0.0);
         let own = kilobits(self.levels.get(self.level).map_or(0, |level| level.bandwidth));
         let bandwidths = || self.levels.iter().map(|level| level.bandwidth);
         let top = kilobits(bandwidths().max().unwrap_or(0));
-        let buffer = self.playhead.as_ref().map(|playhead| playhead.buffered_ns() as f64 / 1e6);
+        // There is no buffer before the first media, and hls.js does not report the length of a buffer of muxed fMP4.
+        let is_known = !is_hlsjs_1 || (self.watch.first_media.is_some() && !self.is_muxed_mp4(object));
+        let playhead = self.playhead.as_ref().filter(|_| is_known);
+        let buffer = playhead.map(|playhead| playhead.buffered_ns() as f64 / 1e6);
         if let Some(more) = &mut more {
             let is_muxed = object == ObjectType::Muxed || !is_hlsjs;
             more.lowest_bitrate =
@@ -125,7 +142,7 @@ impl Player {
         }
         let is_2 = more.is_some();
         Some(Box::new(Cmcd {
-            bitrate: own,
+            bitrate: own.or(unknown),
             top_bitrate: top.filter(|_| {
                 object != ObjectType::Audio && (!is_2 || !is_hlsjs || object == ObjectType::Muxed)
             }),

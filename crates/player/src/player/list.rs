@@ -123,6 +123,21 @@ pub(crate) fn at_part(media: &Media, place: Place) -> Place {
     found
 }
 
+/// Whether a binary search among `listed` segments finds the one at `index` before the one after it, when both would do:
+/// that is how hls.js looks for the segment at the end of its buffer.
+pub(crate) fn is_found_first(index: usize, listed: usize) -> bool {
+    let (mut from, mut to) = (0, listed);
+    while from < to {
+        let middle = usize::midpoint(from, to - 1);
+        match middle {
+            _ if middle < index => from = middle + 1,
+            _ if middle > index + 1 => to = middle,
+            _ => return middle == index,
+        }
+    }
+    false
+}
+
 /// The date at the beginning of the segment that is not complete.
 pub(crate) fn partial_date_ns(media: &Media) -> Option<i64> {
     let partial = media.partial.as_ref()?;
@@ -388,6 +403,14 @@ mod tests {
         assert_eq!([0, 1, 3].map(|index| at(&media, index)), [Some(8), Some(10), Some(14)]);
         media.segments[3].discontinuity = true;
         assert_eq!((at(&media, 2), at(&media, 3)), (Some(12), None));
+    }
+
+    #[test]
+    fn the_middle_decides_which_of_two_segments_a_search_finds() {
+        // Of ten, a binary search looks at 4, then at 7 or 1, then at 8, 5, 0, or 2.
+        let found: Vec<_> = (0..10).filter(|index| is_found_first(*index, 10)).collect();
+        assert_eq!(found, [1, 2, 4, 5, 7, 8, 9]);
+        assert!(is_found_first(9, 10) && is_found_first(0, 1), "nothing follows the last one");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use url::Url;
 use super::list::{self, Place, to_ns};
 use super::track::{Load, LoadedPart, Upcoming};
 use super::*;
+use crate::abr::View;
 use crate::interface::{Fetch, SegmentInfo, SkipCause, Transfer};
 use crate::timeline::Arrival;
 
@@ -121,13 +122,25 @@ impl Player {
     pub(super) fn request_media(&mut self, index: usize, outputs: &mut Vec<Output>) {
         for _ in 0..PASSED_PER_STEP {
             let track = &self.tracks[index];
-            if track.load.is_some() || track.not_before > self.now || self.finished {
+            let waits = track.load.as_ref().is_some_and(|load| !load.is_given_up);
+            if waits || track.not_before > self.now || self.finished {
                 return;
             }
-            match track.upcoming() {
+            let has_room = self.ahead_ns(index) < self.goal_ns(index);
+            if let Some((last, _)) = track.last_had().filter(|_| track.repeats_last) {
+                if has_room {
+                    self.request_instead(index, last, outputs);
+                }
+                return;
+            }
+            let upcoming = track.upcoming();
+            if track.load.is_some() && !matches!(upcoming, Upcoming::Segment(_)) {
+                return;
+            }
+            match upcoming {
                 Upcoming::Segment(segment) => {
-                    if self.ahead_ns(index) < self.goal_ns(index) {
-                        self.request_segment(index, segment, outputs);
+                    if has_room {
+                        self.request_instead(index, segment, outputs);
                     }
                     return;
                 }
@@ -146,7 +159,7 @@ impl Player {
                 }
                 Upcoming::Left(first) => self.fall_behind(index, first, outputs),
                 Upcoming::Part | Upcoming::Awaited => {
-                    if self.awaits_part(index) && self.ahead_ns(index) < self.goal_ns(index) {
+                    if self.awaits_part(index) && has_room {
                         self.request_part(index, outputs);
                     }
                     return;
@@ -154,6 +167,13 @@ impl Player {
                 Upcoming::Over => return self.end_track(index, outputs),
             }
         }
+    }
+
+    /// Requests a segment, instead of one that was given up and is still under way.
+    fn request_instead(&mut self, index: usize, segment: usize, outputs: &mut Vec<Output>) {
+        let slow = self.tracks[index].load.take();
+        outputs.extend(slow.map(|slow| Output::Abort(slow.request)));
+        self.request_segment(index, segment, outputs);
     }
 
     fn request_segment(&mut self, index: usize, at: usize, outputs: &mut Vec<Output>) {
@@ -167,7 +187,8 @@ impl Player {
         let track = &self.tracks[index];
         let Some(media) = track.media() else { return };
         let Some(segment) = media.segments.get(at) else { return };
-        let (duration, date_ns, adds_ns) = (segment.duration, list::date_ns(media, at), track.adds_ns(at));
+        let (duration, date_ns) = (segment.duration, list::date_ns(media, at));
+        let adds_ns = if track.repeats_last { 0 } else { track.adds_ns(at) };
         let next = media.segments.get(at + 1).map(|next| (next.url.clone(), next.byte_range));
         let fetch = Fetch {
             request: RequestId(self.next_request),
@@ -256,11 +277,18 @@ impl Player {
             started: now,
             first_byte: None,
             bytes: 0,
+            length: None,
+            level: self.level,
+            is_given_up: false,
+            is_repeated: fetch.kind == RequestKind::Segment && std::mem::take(&mut track.repeats_last),
             resource,
             adds_ns,
             date_ns,
             part,
         }));
+        if index == 0 {
+            self.abr.segment_begun();
+        }
         outputs.push(Output::Fetch(fetch));
     }
 
@@ -268,12 +296,14 @@ impl Player {
         &mut self,
         request: RequestId,
         bytes: u64,
+        length: Option<u64>,
         started: Duration,
         first_byte: Option<Duration>,
     ) {
         let Some(index) = self.loading(request) else { return };
         if let Some(load) = &mut self.tracks[index].load {
             load.bytes = load.bytes.max(bytes);
+            load.length = length.or(load.length);
             load.started = started.min(self.now);
             load.first_byte = first_byte.or(load.first_byte);
         }
@@ -318,9 +348,15 @@ impl Player {
         if is_main {
             let first_byte = transfer.first_byte.saturating_sub(self.began);
             self.figures.first_media_byte.get_or_insert(first_byte);
-            self.adapt(|abr, view| abr.segment_done(transfer, view));
+            let current = load.level;
+            self.adapt(|abr, view| abr.segment_done(transfer, &View { current, ..*view }));
             self.choose = true;
-            self.begin_stretch(index, load);
+            if !load.is_repeated {
+                self.begin_stretch(index, load);
+            }
+        }
+        if load.is_repeated {
+            return self.observe(finished, outputs);
         }
         self.watch.arrived(&self.tracks[index].waits);
         let track = &mut self.tracks[index];
@@ -358,7 +394,8 @@ impl Player {
         track.count_waiting(at.min(now));
         track.waits.failed(failure);
         let Some(load) = track.load.take() else { return };
-        if self.hint_failed(index, &load) {
+        // Something else takes its place, it was there already, or it was only announced.
+        if load.is_given_up || load.is_repeated || self.hint_failed(index, &load) {
             return;
         }
         let track = &mut self.tracks[index];

@@ -157,19 +157,22 @@ impl Player {
             Input::Failed { request, failure, at, retry_after } => {
                 self.take_failure(request, failure, at, retry_after, outputs);
             }
-            Input::Progress { request, bytes, started, first_byte } => {
-                self.take_progress(request, bytes, started, first_byte);
+            Input::Progress { request, bytes, length, started, first_byte } => {
+                self.take_progress(request, bytes, length, started, first_byte);
             }
             Input::Late { by } => self.reported_late = (self.now, by),
             // The engine's timer has fired, perhaps too early, so it is set again.
-            Input::Timer => self.wake = None,
+            Input::Timer => {
+                self.wake = None;
+                self.choose |= self.abr.chooses_again();
+            }
         }
         if self.opening == Opening::Idle || self.finished {
             return;
         }
         self.advance(self.now, outputs);
         self.apply_time_limits(outputs);
-        self.give_up_slow_segment(outputs);
+        self.give_up_slow_segment(false, outputs);
         self.request(outputs);
         self.advance(self.now, outputs);
         if !self.finished {
@@ -268,9 +271,11 @@ impl Player {
         due.extend(self.look_at());
         due.extend(self.steering.as_ref().and_then(|steering| steering.due()));
         due.extend(self.session_key_due());
+        due.extend(self.choose_at());
         due.extend((0..self.tracks.len()).filter_map(|index| self.room_at(index)));
         let more = (0..self.tracks.len()).any(|index| self.passes_more(index));
         due.extend(more.then(|| self.now + NEXT_STEP));
+        due.extend(self.playhead.as_ref().and_then(Playhead::first_frame_ns).map(Duration::from_nanos));
         let playing = self.playhead.as_ref().filter(|playhead| playhead.state() == State::Playing);
         // A nanosecond later, the playhead is stalled or has reached the end.
         due.extend(playing.map(|playhead| self.now + Duration::from_nanos(playhead.buffered_ns() + 1)));

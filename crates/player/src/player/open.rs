@@ -80,6 +80,10 @@ impl Player {
         self.opening = Opening::Done;
         match &*playlist {
             Playlist::Media(_) => {
+                if let Variants::Adaptive(algorithm) = self.config.variants {
+                    // There is nothing to choose; the throughput is estimated nevertheless.
+                    self.abr = Abr::new(algorithm);
+                }
                 self.levels = vec![Level {
                     variant: 0,
                     bandwidth: 0,
@@ -105,7 +109,8 @@ impl Player {
         let needed = self.tracks.iter().filter(|track| track.role != Role::Subtitles).count();
         if !self.plays_all() {
             let buffer = self.config.preset.rules();
-            self.playhead = Some(Playhead::new(buffer, needed, ns(self.began)));
+            let playhead = Playhead::new(buffer, needed, ns(self.began));
+            self.playhead = Some(playhead.with_decoder(ns(self.config.decoding)));
         }
     }
 

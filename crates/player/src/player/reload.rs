@@ -62,6 +62,7 @@ impl Player {
         let (before, changed) = (track.playlist.clone(), track.reload.changed);
         let change = track.loaded(playlist, transfer, rules, position_ns);
         track.settle_switch();
+        self.search_after_switch(index);
         let late = before.is_some() && self.lists_late(index, changed, transfer);
         self.note_load(index, before.is_none(), age, change, late);
         let track = &self.tracks[index];
@@ -84,6 +85,10 @@ impl Player {
             self.place_start(index, outputs);
         }
         self.check_hints(index, outputs);
+        if is_main {
+            self.choose |= self.abr.chooses_again();
+            self.give_up_slow_segment(true, outputs);
+        }
     }
 
     /// Decides where playback begins.

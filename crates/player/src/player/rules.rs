@@ -16,6 +16,10 @@ pub(crate) struct Rules {
     pub(crate) yields_after_stalls: bool,
     /// Whether it uses the duration of the last segment instead of the target duration if that is shorter.
     pub(crate) reloads_by_last_segment: bool,
+    /// Whether it looks for the segment at the end of its buffer after a switch, and not for the one after the last one. The
+    /// buffer ends before the last segment does if the audio of that segment is shorter than its video; then it may be loaded
+    /// once more, from the variant that was switched to.
+    pub(crate) searches_after_switch: bool,
     /// Whether it requests a part that a playlist announces (EXT-X-PRELOAD-HINT) before it is listed.
     pub(crate) requests_hints: bool,
     /// Its buffer holds this many bytes where that is more media than its goal.
@@ -107,6 +111,7 @@ const HLS_JS: Rules = Rules {
     precise_start: true,
     yields_after_stalls: true,
     reloads_by_last_segment: true,
+    searches_after_switch: true,
     // It reads the tag, and loads parts that are listed.
     requests_hints: false,
     buffer_bytes: Some(60_000_000),
@@ -138,6 +143,7 @@ const EXOPLAYER: Rules = Rules {
     precise_start: false,
     yields_after_stalls: false,
     reloads_by_last_segment: false,
+    searches_after_switch: false,
     requests_hints: true,
     buffer_bytes: None,
     segments: EXO_SEGMENTS,
@@ -162,6 +168,7 @@ const SHAKA: Rules = Rules {
     precise_start: true,
     yields_after_stalls: false,
     reloads_by_last_segment: false,
+    searches_after_switch: false,
     requests_hints: true,
     buffer_bytes: None,
     segments: SHAKA_SEGMENTS,
@@ -191,6 +198,7 @@ const SIMPLE: Rules = Rules {
     precise_start: false,
     yields_after_stalls: false,
     reloads_by_last_segment: false,
+    searches_after_switch: false,
     requests_hints: true,
     buffer_bytes: None,
     segments: SIMPLE_SEGMENTS,

@@ -289,6 +289,11 @@ impl Player {
         let old = self.levels.get(self.level).copied();
         self.levels = levels;
         self.level = level;
+        self.abr.levels_changed(level);
+        // Nothing of the pathway before is waited for.
+        if let Some(load) = self.tracks.first_mut().and_then(|main| main.load.as_mut()) {
+            load.is_given_up = false;
+        }
         let (Some(old), Some(new)) = (old, self.levels.get(level).copied()) else { return false };
         let untouched = |main: &Track| {
             main.playlist.is_none() && main.before_switch.is_none() && main.reload.request.is_none()

@@ -45,6 +45,12 @@ pub(crate) struct Track {
     pub(crate) low_latency: Option<Box<LowLatency>>,
     /// Where the rest of that segment begins in what the viewer plays, nanoseconds.
     pub(crate) next_ns: u64,
+    /// Whether it has switched to another variant of the same pathway, and whether the place in the playlist of that has just
+    /// been found.
+    pub(crate) is_another_level: bool,
+    pub(crate) has_settled: bool,
+    /// Whether the segment before it is to be loaded again.
+    pub(crate) repeats_last: bool,
     /// Nanoseconds of that segment that are not played: those before the start, or those that another variant had.
     pub(crate) leave_out_ns: u64,
     /// Media before it that was skipped and is not behind the playhead yet, and where the last of it ends; nanoseconds.
@@ -81,6 +87,14 @@ pub(crate) struct Load {
     pub(crate) started: Duration,
     pub(crate) first_byte: Option<Duration>,
     pub(crate) bytes: u64,
+    /// Bytes of the whole body, if they are known.
+    pub(crate) length: Option<u64>,
+    /// The level that media is of.
+    pub(crate) level: usize,
+    /// Whether media of another level is to take its place, as soon as that can be requested.
+    pub(crate) is_given_up: bool,
+    /// Whether it replaces the segment that was had last.
+    pub(crate) is_repeated: bool,
     /// The key or initialization section that it is, as a hash.
     pub(crate) resource: u64,
     /// What a segment adds to what is played, nanoseconds, and its date.
@@ -193,6 +207,9 @@ impl Track {
             had_ns: 0,
             low_latency: None,
             next_ns: 0,
+            is_another_level: false,
+            has_settled: false,
+            repeats_last: false,
             leave_out_ns: 0,
             gaps_ns: 0,
             gaps_until_ns: 0,
@@ -256,6 +273,7 @@ impl Track {
         let before = self.playlist.take();
         self.before_switch = self.before_switch.take().or(before);
         self.failures = 0;
+        self.repeats_last = false;
         self.not_before = now;
         self.reload =
             Reload { due: known.is_none().then_some(now), request: None, failures: 0, ..self.reload };
@@ -282,6 +300,17 @@ impl Track {
             Some(place) => self.begin_at(Place { into: place.into + self.had_ns as f64 / 1e9, ..place }),
             None => self.before_switch = Some(before),
         }
+        if self.before_switch.is_none() {
+            self.has_settled = std::mem::take(&mut self.is_another_level);
+        }
+    }
+
+    /// The index of the segment before the next one, and the number of segments listed, if that segment was had.
+    pub(crate) fn last_had(&self) -> Option<(usize, usize)> {
+        let (media, next) = (self.media()?, self.next?);
+        let (index, segment) = list::segment(media, next.checked_sub(1)?)?;
+        let had = self.slot > 0 && self.part == 0 && !segment.gap && !self.plays_parts();
+        had.then_some((index, media.segments.len()))
     }
 
     /// Goes on at this place, without a gap in what is played.

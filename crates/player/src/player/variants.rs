@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::open::audio_of;
 use super::track::Source;
 use super::*;
-use crate::abr::{UnderWay, View};
+use crate::abr::{GivenUp, UnderWay, View};
 
 impl Player {
     /// What adaptation decides on.
@@ -49,6 +49,15 @@ impl Player {
         }
     }
 
+    /// When the level is to be chosen anew if nothing arrives until then.
+    pub(super) fn choose_at(&self) -> Option<Duration> {
+        let main = self.main().filter(|main| main.load.is_none())?;
+        let playhead = self.playhead.as_ref().filter(|playhead| playhead.state() == State::Playing)?;
+        let below = self.abr.chooses_again_below(&self.view())?;
+        let excess = playhead.buffered_ns().checked_sub(list::to_ns(below))?;
+        (self.levels.len() > 1 && main.next.is_some()).then(|| self.now + Duration::from_nanos(excess + 1))
+    }
+
     /// Requests the segments of this level from now on.
     pub(super) fn switch_to(&mut self, level: usize, outputs: &mut Vec<Output>) {
         let Some((from, to)) = self.levels.get(self.level).zip(self.levels.get(level)).map(|(a, b)| (*a, *b))
@@ -66,6 +75,7 @@ impl Player {
         self.event(self.now, kind, outputs);
         let known = self.ended.iter().find(|(variant, _)| *variant == to.variant);
         let known = known.map(|(_, playlist)| Arc::clone(playlist));
+        self.tracks[0].is_another_level = true;
         self.move_track(0, Source::Variant(to.variant), known, outputs);
         let audio = self.list().and_then(|list| audio_of(list, to.variant));
         let track = self.tracks.iter().position(|track| track.role == Role::Audio);
@@ -74,6 +84,17 @@ impl Player {
         {
             self.move_track(index, audio, None, outputs);
         }
+    }
+
+    /// Decides whether the last segment is loaded again after a switch. A viewer does not know whether the audio of a segment is
+    /// shorter than its video: by chance, half of them are.
+    pub(super) fn search_after_switch(&mut self, index: usize) {
+        let settled = std::mem::take(&mut self.tracks[index].has_settled);
+        if !settled || !self.rules.searches_after_switch || self.tracks[index].role != Role::Main {
+            return;
+        }
+        let Some((last, listed)) = self.tracks[index].last_had() else { return };
+        self.tracks[index].repeats_last = list::is_found_first(last, listed) && self.chance() < 0.5;
     }
 
     pub(super) fn move_track(
@@ -85,9 +106,10 @@ impl Player {
     ) {
         let now = self.now;
         let track = &mut self.tracks[index];
-        let load = track.load.take().map(|load| load.request);
+        let load = track.load.take_if(|load| !load.is_given_up).map(|load| load.request);
         outputs.extend(load.into_iter().chain(track.reload.request).map(Output::Abort));
         track.switch(source, known, now);
+        self.search_after_switch(index);
     }
 
     /// Goes to another variant, or else to another pathway, because the present one fails. Returns whether there is one.
@@ -102,7 +124,10 @@ impl Player {
         let others = (1..count).map(|step| (self.level + count - step) % count);
         let next = others.into_iter().find(|level| self.levels[*level].penalty_until <= now);
         match next {
-            Some(level) => self.switch_to(level, outputs),
+            Some(level) => {
+                self.abr.force(level);
+                self.switch_to(level, outputs);
+            }
             // No variant of this pathway is left.
             None => return self.fail_over(outputs),
         }
@@ -135,21 +160,48 @@ impl Player {
         (playing && self.levels.len() > 1).then_some(load)
     }
 
+    /// What adaptation decides on, for the segment that is under way.
+    fn view_of(&self, load: &track::Load) -> View<'_> {
+        View { current: load.level, ..self.view() }
+    }
+
     /// When to look at the segment that is under way.
     pub(super) fn look_at(&self) -> Option<Duration> {
         let load = self.main_load()?;
-        self.abr.look_at(&self.view(), load.started)
+        self.abr.look_at(&self.view_of(load), load.started)
     }
 
-    /// Gives the segment that is under way up for a lower variant, if adaptation decides so.
-    pub(super) fn give_up_slow_segment(&mut self, outputs: &mut Vec<Output>) {
+    /// Gives the segment that is under way up for a lower variant, if adaptation decides so. `playlist`: a playlist has
+    /// arrived in the meantime.
+    pub(super) fn give_up_slow_segment(&mut self, playlist: bool, outputs: &mut Vec<Output>) {
         let Some(load) = self.main_load() else { return };
         let since = |time: Duration| time.saturating_sub(load.started).as_secs_f64();
-        let under_way =
-            UnderWay { loading: since(self.now), ttfb: load.first_byte.map(since), bytes: load.bytes };
-        let level = self.adapt(|abr, view| abr.abandon(view, &under_way));
-        let Some(level) = level.filter(|level| *level != self.level) else { return };
-        self.figures.abandoned += 1;
-        self.switch_to(level, outputs);
+        let under_way = UnderWay {
+            loading: since(self.now),
+            ttfb: load.first_byte.map(since),
+            bytes: load.bytes,
+            length: load.length,
+        };
+        let (current, was_given_up) = (load.level, load.is_given_up);
+        let given_up = self.adapt(|abr, view| {
+            let view = View { current, ..*view };
+            if playlist {
+                abr.abandon_with_playlist(&view, &under_way)
+            } else {
+                abr.abandon(&view, &under_way)
+            }
+        });
+        let Some(GivenUp { level, immediate }) = given_up.filter(|given_up| given_up.level != current) else {
+            return;
+        };
+        self.figures.abandoned += u32::from(!was_given_up);
+        if let Some(load) = &mut self.tracks[0].load {
+            load.is_given_up = !immediate;
+        }
+        if level != self.level {
+            self.switch_to(level, outputs);
+        } else if immediate && let Some(load) = self.tracks[0].load.take() {
+            outputs.push(Output::Abort(load.request));
+        }
     }
 }

@@ -96,7 +96,7 @@ impl Player {
     /// Notes the variant and the date of a segment that has arrived.
     pub(super) fn begin_stretch(&mut self, index: usize, load: &Load) {
         let track = &self.tracks[index];
-        let level = self.levels.get(self.level);
+        let level = self.levels.get(load.level);
         let begin_ns = track.next_ns.saturating_sub(track.leave_out_ns);
         let date_at_0_ns = load.date_ns.and_then(|date| date.checked_sub_unsigned(begin_ns));
         let stretch = Stretch {

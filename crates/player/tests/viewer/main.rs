@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod cdn;
 mod failures;
 mod low_latency;
 mod memory;
 mod playback;
 mod random;
+mod record;
 mod replay;
 mod steering;
 mod streams;

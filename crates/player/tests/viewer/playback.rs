@@ -237,9 +237,9 @@ fn requests_are_described_as_hlsjs_does_it() {
         fetches.map(|fetch| data(fetch).query_pairs().next().unwrap().1.into_owned()).collect()
     };
     assert_eq!(described("main.m3u8"), ["mtp=500,ot=m,sf=h,sid=\"s\",su"]);
-    // The first segment is needed at once, and nothing is buffered.
+    // The first segment is needed at once, and there is no buffer yet.
     let first = &described("/10.ts")[0];
-    assert_eq!(first, "bl=0,br=500,d=2000,mtp=500,nor=\"11.ts\",ot=av,sf=h,sid=\"s\",su,tb=500");
+    assert_eq!(first, "br=500,d=2000,mtp=500,nor=\"11.ts\",ot=av,sf=h,sid=\"s\",su,tb=500");
     // The last one that is listed has no successor, and playback needs it later.
     let later = &described("/12.ts")[0];
     assert!(later.starts_with("bl=") && !later.contains("nor=") && !later.contains(",su"), "{later}");

@@ -337,7 +337,8 @@ impl Engine {
                 };
                 let (request, started) = (fetch.request, *started);
                 let first_byte = begun.then_some(started);
-                self.step(self.now, Input::Progress { request, bytes: *bytes, started, first_byte });
+                let length = begun.then_some(1_000_000);
+                self.step(self.now, Input::Progress { request, bytes: *bytes, length, started, first_byte });
             }
             Act::Nonsense { id } => {
                 let request = RequestId(*id);

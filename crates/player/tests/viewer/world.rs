@@ -24,6 +24,9 @@ pub type Lists = Box<dyn FnMut(&str, f64) -> Option<String>>;
 /// Seconds to the first byte, seconds of the body, and bytes, by path and time; `None`: as the line has it.
 pub type Transfers = Box<dyn Fn(&str, f64) -> Option<(f64, f64, u64)>>;
 
+/// Bytes of a body that have arrived a number of seconds after its request, by path; `None`: as the transfer has it.
+pub type Progressing = Box<dyn Fn(&str, f64) -> Option<u64>>;
+
 /// When the server has what is requested, or else the status of its refusal.
 pub type Held = Box<dyn Fn(&Url, f64) -> Result<f64, u16>>;
 
@@ -57,12 +60,16 @@ pub struct World {
     pub faults: Vec<Fault>,
     /// Transfers whose times are given.
     pub transfers: Transfers,
+    /// The progress of transfers, where it is known.
+    pub progress: Progressing,
     /// When the server has what is requested, by address and time, or else the status of its refusal.
     pub held: Held,
     /// How late the engine is with everything, seconds, from when to when.
     pub lateness: (f64, std::ops::Range<f64>),
     /// Whether the engine reports it.
     pub reports_lateness: bool,
+    /// What the viewer's chances depend on.
+    pub seed: u64,
 }
 
 /// The result of a simulated viewer.
@@ -117,9 +124,11 @@ impl World {
             line: vec![(0.0, 80e6)],
             faults: Vec::new(),
             transfers: Box::new(|_, _| None),
+            progress: Box::new(|_, _| None),
             held: Box::new(|_, at| Ok(at)),
             lateness: (0.0, 0.0..0.0),
             reports_lateness: false,
+            seed: 7,
         }
     }
 
@@ -163,7 +172,7 @@ impl World {
 
     pub fn run(mut self, config: Config, until: f64) -> Run {
         let mut run = Run {
-            player: Player::new(Arc::new(config), 7),
+            player: Player::new(Arc::new(config), self.seed),
             requests: Vec::new(),
             events: Vec::new(),
             arrived: Vec::new(),
@@ -196,10 +205,13 @@ impl World {
                     timer = None;
                     for (fetch, started, answer) in &under_way {
                         let begun = now >= answer.first && fetch.kind == RequestKind::Segment;
-                        let bytes = if begun { self.bytes_until(answer, now) } else { 0 };
+                        let known = (self.progress)(fetch.url.path(), now - started).filter(|_| begun);
+                        let bytes =
+                            if begun { known.unwrap_or_else(|| self.bytes_until(answer, now)) } else { 0 };
                         let progress = Input::Progress {
                             request: fetch.request,
                             bytes,
+                            length: begun.then_some(answer.bytes),
                             started: seconds(*started),
                             first_byte: begun.then(|| seconds(answer.first)),
                         };

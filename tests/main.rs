@@ -18,6 +18,7 @@ mod collector;
 mod command_engine;
 mod config;
 mod containers;
+mod content_checks;
 mod dashboard_keys;
 mod demo;
 mod ffmpeg_capability;

@@ -7,11 +7,13 @@
 //! fuzzer refutes each of them within a minute.
 
 mod follower;
+mod media;
 mod player;
 mod streams;
 mod texts;
 
 pub use follower::probe_follower;
+pub use media::segments;
 pub use player::player;
 pub use streams::{ffmpeg_log, http_response, probe_records, progress};
 pub use texts::{exposition, nginx_conf, playlists, profiles, reports};

@@ -382,12 +382,21 @@ fn instances() -> Value {
     })
 }
 
+/// The name of a query in its panel, as Grafana itself counts: A to Z, and then AA.
+fn ref_id(place: u32) -> String {
+    let letter = |place: u32| char::from_u32(u32::from('A') + place % 26).unwrap_or('A');
+    match place / 26 {
+        0 => letter(place).to_string(),
+        more => format!("{}{}", letter(more - 1), letter(place)),
+    }
+}
+
 fn graph(id: usize, panel: &Panel, (x, y, width): (usize, usize, usize)) -> Value {
-    let targets: Vec<Value> = ('A'..)
+    let targets: Vec<Value> = (0..)
         .zip(&panel.queries)
-        .map(|(letter, (legend, expression))| {
+        .map(|(place, (legend, expression))| {
             json!({
-                "refId": letter.to_string(), "expr": expression, "legendFormat": legend, "datasource": source(),
+                "refId": ref_id(place), "expr": expression, "legendFormat": legend, "datasource": source(),
             })
         })
         .collect();

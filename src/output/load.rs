@@ -113,10 +113,17 @@ fn variant(row: &VariantRow) -> [String; 9] {
     ]
 }
 
-/// The variants with segments of a larger bit rate than announced, one sentence each.
+/// The variants with segments of a larger bit rate than announced, one sentence each. Where segments were read, their bit
+/// rates say it more exactly.
 #[must_use]
 pub fn exceeded_bandwidths(snapshot: &Snapshot) -> Vec<String> {
-    let exceeded = snapshot.variants.iter().filter(|row| row.exceeds_bandwidth());
+    let read: Vec<&str> = snapshot
+        .content
+        .iter()
+        .flat_map(|content| content.bit_rates.iter().map(|row| row.name.as_str()))
+        .collect();
+    let exceeded =
+        snapshot.variants.iter().filter(|row| row.exceeds_bandwidth() && !read.contains(&row.name.as_str()));
     let sentence = |row: &VariantRow| {
         let (peak, announced) = (row.peak_bits_per_second?, row.announced_bits_per_second?);
         let (peak, announced) = (bit_rate(peak), bit_rate(announced as f64));

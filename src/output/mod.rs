@@ -2,6 +2,7 @@
 
 pub mod canaries;
 pub mod comparison;
+pub mod content;
 pub mod csv;
 pub mod drawings;
 pub mod escape;

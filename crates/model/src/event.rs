@@ -12,6 +12,7 @@ use crate::listed::Rendition;
 use crate::metric::counters::Counter;
 use crate::origin_sample::Scraped;
 use crate::seen::Seen;
+use crate::segment_read::SegmentRead;
 use crate::stats::StagePlan;
 
 /// The reason why a viewer's process ended, from the point of view of its life cycle.
@@ -46,6 +47,11 @@ impl Event {
                     if let Cow::Owned(shown) = redact(text) {
                         *text = shown.into();
                     }
+                }
+            }
+            Self::SegmentRead(read) => {
+                if let Cow::Owned(shown) = redact(&read.name) {
+                    read.name = shown.into();
                 }
             }
             Self::ConnectFailed { reason, .. } | Self::Ended { reason, .. } => apply(reason),
@@ -149,6 +155,8 @@ pub enum Event {
         /// The bytes that arrived; `None` = not known.
         arrived_bytes: Option<u64>,
     },
+    /// A viewer has read a whole segment, which most viewers discard unseen.
+    SegmentRead(Box<SegmentRead>),
     /// A viewer has read a whole playlist.
     Playlist {
         /// The viewer.

@@ -17,6 +17,7 @@ pub mod recent;
 pub mod report;
 pub mod run;
 pub mod seen;
+pub mod segment_read;
 pub mod snapshot;
 pub mod stats;
 pub mod timeline;

@@ -55,6 +55,10 @@ pub struct VariantLabel {
     pub rendition: Rendition,
     /// BANDWIDTH, bits per second; renditions have none.
     pub bandwidth: Option<u64>,
+    /// AVERAGE-BANDWIDTH, bits per second.
+    pub average_bandwidth: Option<u64>,
+    /// The name of the separate audio that players play with the variant: its bit rate is part of that of the variant.
+    pub audio: Option<String>,
     /// CODECS.
     pub codecs: Option<String>,
 }
@@ -67,6 +71,8 @@ impl VariantLabel {
             name: playlist.variant_name(variant),
             rendition: Rendition::Main,
             bandwidth: Some(variant.bandwidth).filter(|bits| *bits > 0),
+            average_bandwidth: variant.average_bandwidth,
+            audio: playlist.audio_rendition_of(variant).map(|audio| playlist.rendition_name(audio)),
             codecs: variant.codecs.clone(),
         }
     }
@@ -75,7 +81,8 @@ impl VariantLabel {
     #[must_use]
     pub fn of_rendition(playlist: &Multivariant, rendition: &multivariant::Rendition) -> Self {
         let name = playlist.rendition_name(rendition);
-        Self { name, rendition: Rendition::of(rendition.kind), bandwidth: None, codecs: None }
+        let rendition = Rendition::of(rendition.kind);
+        Self { name, rendition, bandwidth: None, average_bandwidth: None, audio: None, codecs: None }
     }
 }
 

@@ -117,6 +117,8 @@ pub fn of_variant(exchange: Exchange, name: &str, bandwidth: u64) -> Exchange {
         name: name.to_owned(),
         rendition: Rendition::Main,
         bandwidth: Some(bandwidth),
+        average_bandwidth: None,
+        audio: None,
         codecs: Some("avc1.64001f,mp4a.40.2".to_owned()),
     };
     let segment = exchange.segment.map(|segment| SegmentId { playlist: bandwidth, ..segment });

@@ -5,6 +5,7 @@ use hls_swarm_client::{KeepBody, Sink};
 use hls_swarm_model::content::Content;
 use hls_swarm_probe::inspect::Inspector;
 
+use super::contents::Reading;
 use crate::engine::probe::decode::content_of;
 
 /// Largest playlist, bytes: half a million segments with long addresses fit.
@@ -16,6 +17,8 @@ pub(super) struct Body {
     inspector: Inspector,
     /// A playlist.
     pub(super) kept: Option<KeepBody>,
+    /// A segment or an initialization section whose media is checked.
+    pub(super) reading: Option<Box<Reading>>,
     /// Whether it can be what was requested; the body of an error cannot.
     pub(super) is_served: bool,
     /// Its coding.
@@ -25,12 +28,12 @@ pub(super) struct Body {
 impl Body {
     /// The body of a playlist.
     pub(super) fn of_playlist() -> Self {
-        Self { kept: Some(KeepBody::new(LARGEST_PLAYLIST)), ..Self::of_media() }
+        Self { kept: Some(KeepBody::new(LARGEST_PLAYLIST)), ..Self::of_media(None) }
     }
 
-    /// The body of anything else.
-    pub(super) fn of_media() -> Self {
-        Self { inspector: Inspector::new(), kept: None, is_served: false, coding: Coding::Identity }
+    /// The body of anything else, of which `reading` is read.
+    pub(super) fn of_media(reading: Option<Box<Reading>>) -> Self {
+        Self { inspector: Inspector::new(), kept: None, reading, is_served: false, coding: Coding::Identity }
     }
 
     /// Its apparent content; `None` if that is not known.
@@ -53,6 +56,9 @@ impl Sink for Body {
         if let Some(kept) = &mut self.kept {
             kept.begin(head);
         }
+        if let Some(reading) = &mut self.reading {
+            reading.begin();
+        }
     }
 
     fn discardable(&self) -> u64 {
@@ -60,6 +66,7 @@ impl Sink for Body {
             _ if !self.is_served => u64::MAX,
             Some(kept) => kept.discardable(),
             None if self.coding != Coding::Identity => u64::MAX,
+            None if self.reading.is_some() => 0,
             None => self.inspector.irrelevant(),
         }
     }
@@ -69,6 +76,9 @@ impl Sink for Body {
             self.inspector.take(bytes);
             if let Some(kept) = &mut self.kept {
                 kept.take(bytes);
+            }
+            if let Some(reading) = &mut self.reading {
+                reading.take(bytes);
             }
         }
     }

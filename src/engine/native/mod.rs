@@ -5,6 +5,7 @@
 //! thread only waits for its end, as it does for a process.
 
 mod body;
+mod contents;
 mod observer;
 mod outbox;
 mod playlists;

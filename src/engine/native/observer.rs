@@ -16,8 +16,8 @@ use hls_swarm_probe::record::url_hash;
 use url::{Position, Url};
 
 use super::body::Body;
-use super::outbox::Outbox;
-use super::playlists::{self, Known, Playlists};
+use super::playlists::{self, Known};
+use super::shard::Shared;
 use crate::engine::{Session, measured};
 
 /// What a viewer knows of a request, and gets to know of its response.
@@ -44,10 +44,7 @@ pub(super) struct Tag {
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) session: Session,
-    pub(super) outbox: Rc<Outbox>,
-    pub(super) playlists: Rc<RefCell<Playlists>>,
-    /// Of the process, since viewers have none of their own.
-    pub(super) pid: u32,
+    pub(super) shared: Rc<Shared>,
 }
 
 impl Observer for Recorder {
@@ -69,12 +66,12 @@ impl Observer for Recorder {
             tag.steering.replace(steering);
         }
         let known = kept.filter(|_| !is_steering).and_then(|kept| {
-            self.playlists.borrow_mut().take(hash, &transfer.url, &kept.body, body.coding, imports)
+            self.shared.playlists.borrow_mut().take(hash, &transfer.url, &kept.body, body.coding, imports)
         });
         let exchange = self.exchange(tag, body, transfer, hash, known.as_ref());
         tag.defect.set(exchange.defect());
         if let Some(known) = known {
-            self.outbox.push(Event::Playlist {
+            self.shared.outbox.push(Event::Playlist {
                 viewer: self.session.viewer,
                 generation: self.session.generation,
                 playlist: hash,
@@ -84,16 +81,24 @@ impl Observer for Recorder {
             });
             tag.playlist.replace(Some((known, hash)));
         }
-        self.outbox.push(Event::Exchange(Box::new(exchange)));
+        if let Some(reading) = body.reading.as_ref().filter(|_| is_whole && tag.defect.get().is_none()) {
+            let variant = tag.variant.clone();
+            let mut contents = self.shared.contents.borrow_mut();
+            let read = contents.take(reading, body.coding, &exchange.name, variant, transfer);
+            if let Some(read) = read {
+                self.shared.outbox.push(Event::SegmentRead(Box::new(read)));
+            }
+        }
+        self.shared.outbox.push(Event::Exchange(Box::new(exchange)));
     }
 
     fn connect_failed(&self, failure: ConnectFailure) {
         let events = measured::connect_failure(self.session.viewer, failure);
-        events.into_iter().flatten().for_each(|event| self.outbox.push(event));
+        events.into_iter().flatten().for_each(|event| self.shared.outbox.push(event));
     }
 
     fn received(&self, bytes: u64, tls: bool) {
-        self.outbox.push(Event::Received { viewer: self.session.viewer, bytes, tls });
+        self.shared.outbox.push(Event::Received { viewer: self.session.viewer, bytes, tls });
     }
 }
 
@@ -112,7 +117,7 @@ impl Recorder {
             None if is_complete && transfer.body_bytes == 0 && body.is_served => Some(Content::Empty),
             None => body.content(),
         };
-        let measured = measured::exchange(self.session, self.pid, tag.kind, url_hash, transfer);
+        let measured = measured::exchange(self.session, self.shared.pid, tag.kind, url_hash, transfer);
         let is_abandoned = measured.outcome == Outcome::ClosedByViewer && tag.is_abandoned.get();
         Exchange {
             outcome: if is_abandoned { Outcome::Abandoned } else { measured.outcome },

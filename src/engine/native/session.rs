@@ -31,7 +31,6 @@ use url::Url;
 use super::CmcdMode;
 use super::body::Body;
 use super::observer::{Recorder, Tag};
-use super::outbox::Outbox;
 use super::shard::{Job, Shared};
 use crate::engine::SessionEnd;
 
@@ -59,7 +58,7 @@ struct Under {
 /// A session.
 struct Viewing {
     player: Player,
-    outbox: Rc<Outbox>,
+    shared: Rc<Shared>,
     client: Rc<Client<Recorder>>,
     under: Vec<Under>,
     wake: Option<Duration>,
@@ -70,8 +69,6 @@ struct Viewing {
     /// The multivariant playlist, and by role and variant what it calls them.
     multivariant: Option<Arc<Playlist>>,
     labels: Vec<(Place, Option<Arc<VariantLabel>>)>,
-    /// Empty between two steps, and therefore shared by the viewers of a thread.
-    outputs: Rc<RefCell<Vec<Output>>>,
     failure: Option<PlaybackFailure>,
     /// Why the last request failed.
     last_error: Option<String>,
@@ -83,22 +80,17 @@ struct Viewing {
 }
 
 /// Plays until the stream has ended, playback has failed, or the viewer is stopped.
-pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
+pub(super) async fn run(job: Job, shared: &Rc<Shared>) -> SessionEnd {
     let Job { session, config, user_agent, source, cmcd, bits, started_ns, stop } = job;
     let viewer = session.viewer;
     shared.outbox.push(Event::Started { viewer, generation: session.generation, at_ns: started_ns });
-    let recorder = Rc::new(Recorder {
-        session,
-        outbox: Rc::clone(&shared.outbox),
-        playlists: Rc::clone(&shared.playlists),
-        pid: std::process::id(),
-    });
+    let recorder = Rc::new(Recorder { session, shared: Rc::clone(shared) });
     // Where every rendition is downloaded, nothing is played.
     let plays = !super::downloads_all(config.variants);
     let turn = viewer.saturating_sub(1) as usize;
     let client = Client::new(Rc::clone(&shared.client), recorder, user_agent, source, bits, turn);
     let mut viewing = Viewing {
-        outbox: Rc::clone(&shared.outbox),
+        shared: Rc::clone(shared),
         player: Player::new(config, seed(shared.seed, viewer, session.generation)),
         client: Rc::new(client),
         under: Vec::new(),
@@ -107,7 +99,6 @@ pub(super) async fn run(job: Job, shared: &Shared) -> SessionEnd {
         playlists: Vec::new(),
         multivariant: None,
         labels: Vec::new(),
-        outputs: Rc::clone(&shared.outputs),
         failure: None,
         last_error: None,
         viewer,
@@ -237,7 +228,8 @@ impl Viewing {
 
     fn step(&mut self, input: Input) {
         let now = self.now();
-        let mut outputs = self.outputs.take();
+        // Empty between two steps, and therefore shared by the viewers of a thread.
+        let mut outputs = self.shared.outputs.take();
         self.player.step(now, input, &mut outputs);
         for output in outputs.drain(..) {
             match output {
@@ -259,7 +251,7 @@ impl Viewing {
                 }
             }
         }
-        self.outputs.replace(outputs);
+        self.shared.outputs.replace(outputs);
         if self.report_at.is_some_and(|at| at <= now) {
             self.report_at = Some(now + REPORTS);
             self.report(now);
@@ -281,7 +273,7 @@ impl Viewing {
             latency_by_date_ns: by_date.map(|behind| i64::try_from(behind.as_nanos()).unwrap_or(i64::MAX)),
         };
         let at_ns = self.epoch.0.saturating_add(ns(now));
-        self.outbox.push(Event::Seen { viewer: self.viewer, at_ns, seen: Box::new(seen) });
+        self.shared.outbox.push(Event::Seen { viewer: self.viewer, at_ns, seen: Box::new(seen) });
     }
 
     fn fetch(&mut self, fetch: Fetch) {
@@ -318,6 +310,7 @@ impl Viewing {
             defect: Cell::new(None),
         });
         let progress = Rc::new(Progress::default());
+        let reading = self.shared.contents.borrow_mut().reading(&self.player, &fetch);
         let is_part = fetch.byte_range.is_some();
         let (mut url, mut fields) = (fetch.url, Vec::new());
         match (&fetch.cmcd, &self.cmcd) {
@@ -332,7 +325,7 @@ impl Viewing {
             progress: Some(Rc::clone(&progress)),
             ..Request::get(url)
         };
-        let body = if is_kept { Body::of_playlist() } else { Body::of_media() };
+        let body = if is_kept { Body::of_playlist() } else { Body::of_media(reading) };
         let (client, own) = (Rc::clone(&self.client), Rc::clone(&tag));
         let future = Box::pin(async move { client.fetch(request, own, body).await });
         self.under.reserve_exact(1);
@@ -381,7 +374,7 @@ impl Viewing {
             Err(error) => {
                 if let FetchError::Forbidden(why) = &error {
                     let (viewer, host, by) = (self.viewer, why.clone(), ForbiddenBy::Message);
-                    self.outbox.push(Event::Forbidden { viewer, host, by });
+                    self.shared.outbox.push(Event::Forbidden { viewer, host, by });
                 }
                 let failure = failure(&error);
                 self.last_error = Some(error.to_string());

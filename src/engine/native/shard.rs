@@ -24,6 +24,7 @@ use hls_swarm_os::machine;
 use hls_swarm_player as player;
 use hls_swarm_player::interface::Output;
 
+use super::contents::Contents;
 use super::outbox::Outbox;
 use super::playlists::Playlists;
 use super::{Cmcd, Config, session};
@@ -75,12 +76,16 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) client: Rc<client::Shard>,
-    pub(super) playlists: Rc<RefCell<Playlists>>,
+    pub(super) playlists: RefCell<Playlists>,
+    /// The segments whose bodies are read.
+    pub(super) contents: RefCell<Contents>,
     pub(super) outbox: Rc<Outbox>,
     /// Where the players write what is to be done, one step after the other.
-    pub(super) outputs: Rc<RefCell<Vec<Output>>>,
+    pub(super) outputs: RefCell<Vec<Output>>,
     /// The seed of the run.
     pub(super) seed: u64,
+    /// The number of this process, since viewers have none of their own.
+    pub(super) pid: u32,
 }
 
 type Jobs = mpsc::UnboundedSender<(Job, oneshot::Sender<SessionEnd>)>;
@@ -159,10 +164,12 @@ fn run(settings: Settings, mut jobs: mpsc::UnboundedReceiver<(Job, oneshot::Send
     let outbox = Rc::new(Outbox::default());
     let shared = Rc::new(Shared {
         client: client::Shard::new(settings.into()),
-        playlists: Rc::default(),
+        playlists: RefCell::default(),
+        contents: RefCell::new(Contents::new(seed)),
         outbox: Rc::clone(&outbox),
-        outputs: Rc::default(),
+        outputs: RefCell::default(),
         seed,
+        pid: std::process::id(),
     });
     let local = LocalSet::new();
     local.block_on(&runtime, async {

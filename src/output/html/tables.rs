@@ -11,7 +11,7 @@ use hls_swarm_model::verdict::Criterion;
 use crate::output::drawings::wall;
 use crate::output::figures::{bytes, clock, count, milliseconds, span};
 use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use crate::output::{canaries, events, generator, load, quality};
+use crate::output::{canaries, content, events, generator, load, quality};
 
 /// Largest number of reasons and of edges that a table lists.
 const MAX_ROWS: usize = 30;
@@ -224,10 +224,17 @@ pub(super) fn insight(Report { snapshot, .. }: &Report) -> Markup {
         vec![figure(&count(object.count)), prose(&format!("{}: {}", object.name, object.what))]
     });
     let observations = caches(found).into_iter().chain(playlists(found));
+    let checks = snapshot.content.as_ref();
+    let media = checks
+        .iter()
+        .flat_map(|checks| std::iter::once(content::extent(checks)).chain(content::findings(checks)));
+    let rates = checks.map(content::bit_rates).unwrap_or_default();
     html! {
         (table("Edges", &EDGE_HEAD, edges))
         (table("Objects that failed", &["Count", "Reason"], failed))
         (table("Caches and live playlists", &["Observation"], observations.map(|line| vec![prose(&line)])))
+        (table("Checks of the media", &["Observation"], media.map(|line| vec![prose(&line)])))
+        (table("Announced and real bit rates", &content::BIT_RATES, rates.iter().map(named_figures)))
     }
 }
 

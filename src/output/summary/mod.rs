@@ -12,7 +12,7 @@ use hls_swarm_model::verdict::{Verdict, VerdictKind};
 use super::escape::printable;
 use super::figures::{bit_rate, bytes, clock, count, failure_line, length, percent};
 use super::insight::{additional_edges, caches, edge_row, playlists};
-use super::{canaries, events, generator as condition, load, quality};
+use super::{canaries, content, events, generator as condition, load, quality};
 use text::{Lines, Tone};
 
 pub use next::Part;
@@ -266,6 +266,16 @@ fn insight(out: &mut Lines, snapshot: &Snapshot) {
     for line in playlists(found) {
         out.toned(Tone::Doubtful, "playlists", &line);
     }
+    let Some(checks) = &snapshot.content else { return };
+    out.field("media", &content::extent(checks));
+    let findings = content::findings(checks);
+    for line in findings.iter().take(REASONS) {
+        out.toned(Tone::Doubtful, "", line);
+    }
+    match findings.len().saturating_sub(REASONS) {
+        0 => {}
+        more => out.field("", &format!("and {more} more findings")),
+    }
 }
 
 fn origin(out: &mut Lines, snapshot: &Snapshot) {
@@ -322,6 +332,12 @@ fn parts(out: &mut Lines, snapshot: &Snapshot) {
         out.table(&load::VARIANT, &rows, &["Requests", "TTFB p95"]);
         for sentence in load::exceeded_bandwidths(snapshot) {
             out.toned(Tone::Doubtful, "bandwidth", &sentence);
+        }
+        let rates = snapshot.content.as_ref().map(content::bit_rates).unwrap_or_default();
+        if !rates.is_empty() {
+            out.blank();
+            let rows: Vec<_> = rates.into_iter().map(Vec::from).collect();
+            out.table(&content::BIT_RATES, &rows, &["Average", "AVERAGE-BANDWIDTH"]);
         }
     }
     if !snapshot.stages.is_empty() {

@@ -29,6 +29,8 @@ pub enum SeenIn {
     Arrivals,
     /// Players that report what they see.
     Players,
+    /// The bodies of segments, which some native viewers read.
+    Segments,
 }
 
 /// The description of a counter.
@@ -108,6 +110,12 @@ counters! {
     ReloadsUnchanged, Players, "reloads_unchanged", "reloads without news";
     /// Segments and initialization sections with a successful status whose body was something else, empty, or cut short.
     SegmentsBadContent, Bodies, "segments_bad_content", "segments with bad content";
+    /// Segments whose media does not last as long as EXTINF announces.
+    DurationsWrong, Segments, "segment_durations_wrong", "segments with a wrong EXTINF";
+    /// Segments whose timestamps do not continue those of the segment before, without EXT-X-DISCONTINUITY.
+    TimestampGaps, Segments, "timestamp_gaps", "gaps or overlaps of timestamps";
+    /// Bodies of segments that differ from the first one that was read from the same URL.
+    BodiesDiffering, Segments, "bodies_differing", "bodies that differ from others of the same URL";
     /// Segments that left a live playlist before a viewer came to them: it fell behind the live window.
     SegmentsMissed, FfmpegLog, "segments_missed", "segments missed behind the live window";
     /// Errors that the TLS library of a viewer reported.

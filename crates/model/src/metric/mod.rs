@@ -29,8 +29,12 @@ pub(crate) const NEED_BUFFER: [&str; 6] =
 /// Metrics that need the playlists that viewers read.
 pub(crate) const NEED_PLAYLISTS: [&str; 3] = ["missing_media", "segments_skipped", "segments_unavailable"];
 
+/// Metrics that need the bodies of segments, which native viewers read.
+pub(crate) const NEED_SEGMENTS: [&str; 3] = ["segments_read", "segments_unread", "variants_over_bandwidth"];
+
 /// Metrics of which neither a larger nor a smaller value is better, or proves anything.
-const NEITHER: [&str; 10] = [
+const NEITHER: [&str; 11] = [
+    "segments_read",
     "switches_up",
     "parts_loaded",
     // It follows from the moment at which a viewer starts.

@@ -8,8 +8,8 @@ use super::Type::{Counter, Gauge};
 use super::{Metric, Row, counter, gauge, rows};
 use crate::run::Run;
 use crate::snapshot::{
-    self, Edge, Origin, PlaylistFaults, Quality, SegmentSizes, Snapshot, StageRow, StreamRow, VariantRow,
-    ViewerRow,
+    self, BitRates, Edge, Origin, PlaylistFaults, Quality, SegmentSizes, Snapshot, StageRow, StreamRow,
+    VariantRow, ViewerRow,
 };
 
 /// Stages, streams and variants that have series of their own.
@@ -366,6 +366,20 @@ fn variants() -> Vec<Metric> {
             |s, _| by_variant(s, |row| Some(row.whole_segments as f64)),
         ),
         rows(
+            "variant_peak_bits_per_second",
+            Gauge,
+            VARIANT,
+            "Peak bit rate of a variant's segments, separate audio included (RFC 8216bis, 4.4.6.2).",
+            |s, _| by_bit_rate(s, |row| row.peak),
+        ),
+        rows(
+            "variant_average_bits_per_second",
+            Gauge,
+            VARIANT,
+            "Average bit rate of a variant's segments, separate audio included; each segment counts once.",
+            |s, _| by_bit_rate(s, |row| row.average),
+        ),
+        rows(
             "variant_segment_ttfb_p95_seconds",
             Gauge,
             VARIANT,
@@ -394,6 +408,12 @@ fn variants() -> Vec<Metric> {
             |s, _| by_variant(s, |row| row.announced_bits_per_second.map(|bits| bits as f64)),
         ),
     ]
+}
+
+/// At most 50, too.
+fn by_bit_rate(snapshot: &Snapshot, of: fn(&BitRates) -> Option<f64>) -> Vec<Row> {
+    let rows = snapshot.content.iter().flat_map(|content| &content.bit_rates);
+    rows.filter_map(|row| Some((vec![row.name.clone()], of(row)?))).collect()
 }
 
 fn by_variant(snapshot: &Snapshot, of: fn(&VariantRow) -> Option<f64>) -> Vec<Row> {

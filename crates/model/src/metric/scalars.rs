@@ -4,7 +4,7 @@ use super::{Metric, Scope, Unit, count, counter, criteria, gauge, histogram};
 use crate::exchange::{Kind, Source};
 
 pub(super) fn metrics() -> Vec<Metric> {
-    [progress(), requests(), errors(), playback(), lifetimes(), trust()].concat()
+    [progress(), requests(), errors(), playback(), content(), lifetimes(), trust()].concat()
 }
 
 fn progress() -> Vec<Metric> {
@@ -177,6 +177,30 @@ fn playback() -> Vec<Metric> {
             |s| s.knows_missing_media().then_some(s.playback_time.missing_seconds),
         )
         .asked("missing_media", Unit::Time, "<1s", Scope::Window),
+    ]
+}
+
+fn content() -> Vec<Metric> {
+    vec![
+        counter("segments_read_total", "Segments that native viewers read to check their media.", |s| {
+            s.content.as_ref().and_then(|content| count(content.segments))
+        })
+        .asked("segments_read", Unit::Count, ">0", Scope::WholeRun),
+        counter("segments_unread_total", "Of these, segments whose times could not be read.", |s| {
+            s.content.as_ref().and_then(|content| count(content.unread_segments()))
+        })
+        .asked("segments_unread", Unit::Count, "==0", Scope::WholeRun),
+        counter(
+            "bodies_compared_total",
+            "Bodies of segments that were compared with the first one from the same URL.",
+            |s| s.content.as_ref().and_then(|content| count(content.compared)),
+        ),
+        gauge(
+            "variants_over_bandwidth",
+            "Variants whose segments have a higher peak bit rate than BANDWIDTH (RFC 8216bis, 4.4.6.2).",
+            |s| s.content.as_ref()?.over_bandwidth().and_then(count),
+        )
+        .asked("variants_over_bandwidth", Unit::Count, "==0", Scope::WholeRun),
     ]
 }
 

@@ -293,6 +293,10 @@ const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/insight/playlists/farthest_behind_seconds", Rule::Larger),
     ("/insight/faulty/longest_stale_seconds", Rule::Larger),
     ("/insight/faulty/farthest_behind_seconds", Rule::Larger),
+    ("/content_checks/bit_rates/bandwidth", Rule::Larger),
+    ("/content_checks/bit_rates/average_bandwidth", Rule::Larger),
+    ("/content_checks/bit_rates/peak", Rule::Larger),
+    ("/content_checks/bit_rates/average", Rule::Between),
     ("/origin/cpu_percent", Rule::Larger),
     ("/origin/memory_percent", Rule::Larger),
     ("/origin/transmit_bytes_per_second", Rule::Larger),
@@ -328,7 +332,13 @@ const STATISTICS: &[(&str, Rule)] =
     &[("/p50", Rule::Derived), ("/p95", Rule::Derived), ("/p99", Rule::Derived), ("/max", Rule::Larger)];
 
 /// Rows that are appended, not added.
-const APPENDED: [&str; 3] = ["/per_viewer/", "/manual_changes/first/", "/failed_criteria/"];
+const APPENDED: [&str; 5] = [
+    "/per_viewer/",
+    "/manual_changes/first/",
+    "/failed_criteria/",
+    "/content_checks/deviations/",
+    "/content_checks/differing/",
+];
 
 fn rule(path: &str) -> Option<Rule> {
     let general: Vec<&str> =

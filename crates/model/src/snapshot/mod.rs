@@ -3,6 +3,7 @@
 //! Plain data. A field that was not measured is `None` and is absent from every view.
 
 pub(crate) mod canaries;
+pub(crate) mod content;
 pub(crate) mod insight;
 pub(crate) mod latency;
 pub(crate) mod load;
@@ -25,6 +26,7 @@ use crate::timeline::Timeline;
 use requests::{by_status, with_total};
 
 pub use canaries::{Canaries, Group};
+pub use content::{BitRates, ContentChecks, Deviation, DeviationKind, DifferingBodies, SentBody};
 pub use insight::{
     Ages, CacheCounts, Edge, FailedObject, FaultyPlaylist, Insight, MAX_FAILED_OBJECTS, OTHER_ADDRESSES,
     PlaylistFaults,
@@ -85,6 +87,9 @@ pub struct Snapshot {
     pub cache: CacheResults,
     /// Insights about the stream and the caches in front of it.
     pub insight: Insight,
+    /// Checks of the media itself; absent where no viewer read a segment.
+    #[serde(rename = "content_checks", default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<ContentChecks>,
     /// Rates.
     #[serde(skip)]
     pub rates: Rates,
@@ -282,6 +287,7 @@ impl Merge for Snapshot {
             counters,
             cache,
             insight,
+            content,
             rates: _,
             latency,
             latency_error,
@@ -326,6 +332,7 @@ impl Merge for Snapshot {
         self.counters.merge(counters);
         self.cache.merge(cache);
         self.insight.merge(insight);
+        self.content.merge(content);
         self.latency.merge(latency);
         self.latency_error.merge(latency_error);
         self.playback.merge(playback);

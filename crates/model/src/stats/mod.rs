@@ -2,6 +2,7 @@
 
 pub(crate) mod attempts;
 pub mod canaries;
+pub(crate) mod content;
 pub mod distribution;
 pub(crate) mod exchanges;
 pub(crate) mod generator;
@@ -39,6 +40,7 @@ use crate::verdict::threshold::Threshold;
 
 use attempts::Attempts;
 use canaries::{CanaryPlan, Comparison};
+use content::ContentChecker;
 use exchanges::Exchanges;
 use generator::Condition;
 use origin::OriginStats;
@@ -86,6 +88,10 @@ fn measured(sources: &Sources) -> Counters {
         PlaybackSource::Players => &[SeenIn::Players, SeenIn::Playback],
         PlaybackSource::Arrivals | PlaybackSource::Unbuffered => &[SeenIn::Playback, SeenIn::Arrivals],
     };
+    let bodies = match sources.requests {
+        Source::Native => bodies.plus(&Counters::zero(SeenIn::Segments)),
+        Source::Probe | Source::Log => bodies,
+    };
     playback.iter().fold(bodies, |counters, seen_in| counters.plus(&Counters::zero(*seen_in)))
 }
 
@@ -108,6 +114,7 @@ pub struct Stats {
     thresholds: Vec<Threshold>,
     manual: Manual,
     insight: insight::InsightCollector,
+    content: ContentChecker,
     sliding_window: Option<SlidingWindow>,
     /// Events outside of requests.
     counters: Counters,
@@ -140,6 +147,7 @@ impl Stats {
             thresholds: Vec::new(),
             manual: Manual::default(),
             insight: insight::InsightCollector::default(),
+            content: ContentChecker::default(),
             sliding_window: None,
             counters: Counters::zero(SeenIn::FfmpegLog)
                 .plus(&Counters::zero(SeenIn::Machine))
@@ -265,6 +273,7 @@ impl Stats {
                 }
                 self.viewers.cut_short(viewer, kind, missing);
             }
+            Event::SegmentRead(read) => self.content.add(*read, &mut self.counters),
             Event::Playlist { viewer, playlist, rendition, said, at_ns, .. } => {
                 if self.closed.is_none() {
                     let startup = self.viewers.playlist(viewer, at_ns, playlist, rendition, &said);
@@ -500,6 +509,7 @@ impl Stats {
             latency: self.with_those_of_viewers(exchanges.latency()),
             latency_error: self.condition.latency_error(),
             insight: self.insight.insight(),
+            content: self.content.checks(),
             ..self.figures(at_ns)
         }
     }
@@ -531,6 +541,7 @@ impl Stats {
             counters: exchanges.counters.plus(&self.counters),
             cache: exchanges.cache,
             insight: Insight::default(),
+            content: None,
             rates: self.recent.rates(),
             latency: Latency::default(),
             latency_error: None,

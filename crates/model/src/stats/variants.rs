@@ -217,7 +217,14 @@ mod tests {
 
     fn label(name: &str) -> Option<Arc<VariantLabel>> {
         let (name, bandwidth) = (name.to_owned(), Some(1_000_000));
-        Some(Arc::new(VariantLabel { name, rendition: Rendition::Main, bandwidth, codecs: None }))
+        Some(Arc::new(VariantLabel {
+            name,
+            rendition: Rendition::Main,
+            bandwidth,
+            average_bandwidth: None,
+            audio: None,
+            codecs: None,
+        }))
     }
 
     /// A segment of 2 s, which arrives 1 s after second `at`.

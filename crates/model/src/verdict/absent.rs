@@ -3,7 +3,7 @@
 use super::threshold::Threshold;
 use crate::exchange::Source;
 use crate::metric::counters::SeenIn;
-use crate::metric::{NEED_BUFFER, NEED_PLAYLISTS, Read};
+use crate::metric::{NEED_BUFFER, NEED_PLAYLISTS, NEED_SEGMENTS, Read};
 use crate::snapshot::{PlaybackSource, Snapshot, Timing};
 
 /// Why a run does not have a figure.
@@ -31,6 +31,10 @@ const NOTHING_PLAYED: Absent = Absent {
 const NO_PLAYERS: Absent = Absent {
     because: "only the players of native viewers report it",
     help: "leave it out, or pass --engine native without --variant all",
+};
+const NOT_READ: Absent = Absent {
+    because: "only native viewers read segments to check their media",
+    help: "leave it out, or pass --engine native",
 };
 const NO_ARRIVALS: Absent = Absent {
     because: "native viewers do not tell it from other segments that they skip",
@@ -78,10 +82,12 @@ impl Threshold {
                 SeenIn::Bodies | SeenIn::Probe => from_log.then_some(NOT_IN_LOG),
                 SeenIn::FfmpegLog => initial.counters[counter].is_none().then_some(NO_LOG),
                 SeenIn::HostLimits => initial.counters[counter].is_none().then_some(NO_LIMITS),
+                SeenIn::Segments => initial.counters[counter].is_none().then_some(NOT_READ),
                 SeenIn::Players => (!has_players).then_some(NO_PLAYERS),
                 SeenIn::Arrivals => has_players.then_some(NO_ARRIVALS),
                 SeenIn::Requests | SeenIn::Machine | SeenIn::Playback => None,
             },
+            _ if NEED_SEGMENTS.contains(&metric) => (sources.requests != Source::Native).then_some(NOT_READ),
             _ if metric == "bitrate_played" => (!has_players).then_some(NO_PLAYERS),
             _ => (from_log && metric == "cache_hits").then_some(NOT_IN_LOG),
         }
@@ -133,23 +139,31 @@ mod tests {
             "target_latency",
             "buffer",
         ];
+        let native_only = [
+            "segments_read",
+            "segments_unread",
+            "variants_over_bandwidth",
+            "segment_durations_wrong",
+            "timestamp_gaps",
+            "bodies_differing",
+        ];
         let without = |absent: Vec<&'static str>, known: &[&str]| -> Vec<&'static str> {
             absent.into_iter().filter(|metric| !known.contains(metric)).collect()
         };
         let probe = initial(Source::Probe, PlaybackSource::Arrivals);
         let missing = absent(&probe);
-        assert!(players.iter().all(|metric| missing.contains(metric)), "{missing:?}");
-        assert_eq!(without(missing, &players), ["forbidden_connections"]);
+        assert!(players.iter().chain(&native_only).all(|metric| missing.contains(metric)), "{missing:?}");
+        assert_eq!(without(without(missing, &players), &native_only), ["forbidden_connections"]);
         let missing = absent(&probe.with_host_limits());
-        assert_eq!(without(missing, &players), Vec::<&str>::new());
+        assert_eq!(without(without(missing, &players), &native_only), Vec::<&str>::new());
         let vod = absent(&initial(Source::Probe, PlaybackSource::Unbuffered).with_host_limits());
-        assert_eq!(without(without(vod, &players), &NEED_BUFFER), Vec::<&str>::new());
+        assert_eq!(without(without(without(vod, &players), &native_only), &NEED_BUFFER), Vec::<&str>::new());
         let native = absent(&initial(Source::Native, PlaybackSource::Players).without_ffmpeg_log());
         assert!(native.contains(&"segments_unavailable"), "{native:?}");
         for metric in ["reconnections", "segments_missed"] {
             assert!(native.contains(&metric), "{metric}");
         }
-        for metric in players.iter().chain(&NEED_BUFFER) {
+        for metric in players.iter().chain(&NEED_BUFFER).chain(&native_only) {
             assert!(!native.contains(metric), "{metric}");
         }
         let downloads = absent(&initial(Source::Native, PlaybackSource::Downloads));

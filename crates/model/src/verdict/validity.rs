@@ -6,7 +6,7 @@
 use super::threshold::{Threshold, Timings};
 use crate::metric::counters::Counter;
 use crate::metric::{Unit, criteria};
-use crate::snapshot::{Generator, Snapshot};
+use crate::snapshot::{Deviation, DeviationKind, DifferingBodies, Generator, Snapshot};
 use crate::verdict::Criterion;
 
 /// The largest share of their lives for which viewers may wait for a processor, without their first seconds: when many
@@ -166,8 +166,50 @@ pub(super) fn failed_while_waiting(snapshot: &Snapshot, criteria: &[Criterion]) 
     })
 }
 
-/// The warnings: conditions that make figures less exact but not invalid.
+/// The warnings: what is wrong with the media, and conditions that make figures less exact but not invalid.
 pub(super) fn warnings(snapshot: &Snapshot) -> Vec<String> {
+    let mut warnings = content_warnings(snapshot);
+    warnings.extend(condition_warnings(snapshot));
+    warnings
+}
+
+/// One warning for each kind of finding in the media itself.
+fn content_warnings(snapshot: &Snapshot) -> Vec<String> {
+    let Some(content) = &snapshot.content else { return Vec::new() };
+    let counted = |counter: Counter| snapshot.counters[counter].unwrap_or(0);
+    let worst = |is_kind: fn(DeviationKind) -> bool| {
+        content.deviations.iter().find(|one| is_kind(one.kind)).map_or_else(String::new, Deviation::sentence)
+    };
+    let bodies = content.differing.first().map_or_else(String::new, DifferingBodies::sentence);
+    let exceeded: Vec<&str> = content
+        .bit_rates
+        .iter()
+        .filter(|row| row.exceeds_bandwidth() || row.exceeds_average())
+        .map(|row| row.name.as_str())
+        .collect();
+    let found = [
+        (
+            counted(Counter::DurationsWrong),
+            "segments have a wrong EXTINF",
+            worst(|kind| kind == DeviationKind::Duration),
+        ),
+        (
+            counted(Counter::TimestampGaps),
+            "segments do not continue the timestamps of the one before",
+            worst(|kind| kind != DeviationKind::Duration),
+        ),
+        (counted(Counter::BodiesDiffering), "bodies differ from others of the same URL", bodies),
+        (
+            exceeded.len() as u64,
+            "variants have a higher bit rate than the multivariant playlist announces",
+            exceeded.join(", "),
+        ),
+    ];
+    let found = found.into_iter().filter(|(count, ..)| *count > 0);
+    found.map(|(count, what, example)| format!("{count} {what}: {example}")).collect()
+}
+
+fn condition_warnings(snapshot: &Snapshot) -> Vec<String> {
     let Generator { saturated_seconds, sampled_seconds, waits, .. } = &snapshot.generator;
     let waiting = waits.of_viewers();
     let percent =
@@ -206,6 +248,10 @@ pub(super) fn certain_value(id: &str, snapshot: &Snapshot) -> Option<f64> {
         }
         "segments_skipped" | "segments_unavailable" => counted(Counter::SegmentsUnavailable),
         "missing_media" => Some(snapshot.playback_time.unavailable_seconds),
+        // What servers sent and playlists said does not depend on the load generator.
+        "segment_durations_wrong" => counted(Counter::DurationsWrong),
+        "timestamp_gaps" => counted(Counter::TimestampGaps),
+        "bodies_differing" => counted(Counter::BodiesDiffering),
         criteria::ALLOWED_HOSTS | "forbidden_connections" => counted(Counter::ForbiddenConnections),
         _ => None,
     }

@@ -19,7 +19,8 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hls_swarm_hls::playlist::{Multivariant, Playlist};
+use hls_swarm_hls::playlist::{Media, Multivariant, Playlist};
+use url::Url;
 
 use crate::abr::{Abr, Level};
 use crate::config::Config;
@@ -178,6 +179,23 @@ impl Player {
         if !self.finished {
             self.set_timer(outputs);
         }
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// The media playlist that it plays now and that lists a segment with this URL and media sequence number, and the index
+    /// of the segment.
+    #[must_use]
+    pub fn listed(&self, url: &Url, sequence: u64) -> Option<(&Media, usize)> {
+        self.tracks.iter().find_map(|track| {
+            let media = track.media()?;
+            let (index, segment) = list::segment(media, sequence)?;
+            (segment.url == *url).then_some((media, index))
+        })
     }
 
     /// Whether the player will do nothing more: the stream has ended and was shown, or playback failed.

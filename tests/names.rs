@@ -21,6 +21,8 @@ const VIEWERS: u64 = 12;
 const DELAY: Duration = Duration::from_millis(150);
 /// How long the failing resolver fails.
 const FAILS_FOR: Duration = Duration::from_secs(6);
+/// How long the failing resolver takes to refuse.
+const FAILS_AFTER: Duration = Duration::from_millis(80);
 /// How long a response may be used: not at all. The viewers do not learn it.
 const TTL: [u8; 4] = [0; 4];
 
@@ -57,6 +59,7 @@ impl Resolver {
                 let counter = if fails { &shared.refused } else { &shared.answered };
                 counter.fetch_add(u64::from(is_ipv4), Ordering::Relaxed);
                 let socket = socket.try_clone().unwrap();
+                let delay = if fails { FAILS_AFTER } else { delay };
                 thread::spawn(move || {
                     thread::sleep(delay);
                     let _ = socket.send_to(&response, peer);
@@ -210,4 +213,9 @@ fn in_a_namespace() {
     assert_eq!(outcome.number("/errors/connect"), failed as f64, "{}", outcome.stdout);
     assert_eq!(outcome.number("/viewers/played"), VIEWERS as f64, "{}", outcome.stdout);
     assert!(outcome.stdout.contains("name lookup: "), "{}", outcome.stdout);
+    // Each viewer makes its lookups itself, and the resolver takes its time to refuse one.
+    let measured = |figure: &str| outcome.number(&format!("/latency_seconds/dns_failed/{figure}"));
+    assert_eq!(measured("count"), failed as f64, "{}", outcome.stdout);
+    let least = FAILS_AFTER.as_secs_f64();
+    assert!((least..least + 1.0).contains(&measured("p50")), "{} s", measured("p50"));
 }

@@ -74,11 +74,13 @@ pub(crate) fn exchange(
 }
 
 /// The events of a connection that could not be made. A limit of this machine makes the run invalid.
-pub(crate) fn connect_failure(viewer: u32, failure: ConnectFailure) -> [Option<Event>; 2] {
-    let ConnectFailure { reason, timed_out, given_up_after_ns, handshake_left, exhausted } = failure;
+pub(crate) fn connect_failure(viewer: u32, failure: ConnectFailure) -> [Option<Event>; 3] {
+    let ConnectFailure { reason, timed_out, given_up_after_ns, handshake_left, exhausted, lookup_ns } =
+        failure;
     let refused = Event::Counted { viewer, counter: Counter::Exhausted, events: 1 };
     let failed = Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left };
-    [exhausted.then_some(refused), Some(failed)]
+    let lookup = lookup_ns.map(|took_ns| Event::LookupFailed { viewer, took_ns });
+    [exhausted.then_some(refused), lookup, Some(failed)]
 }
 
 const fn outcome(end: End) -> Outcome {

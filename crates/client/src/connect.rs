@@ -39,6 +39,7 @@ impl<O: Observer> Client<O> {
                 given_up_after_ns: Some(now_ns().saturating_sub(began_ns)),
                 handshake_left: false,
                 exhausted: false,
+                lookup_ns: None,
             })
         })
     }
@@ -49,10 +50,10 @@ impl<O: Observer> Client<O> {
         let target = proxy.unwrap_or(url);
         let names = self.names.as_ref().unwrap_or(&self.shard.names);
         let turn = self.turn.get();
-        let answer = names
-            .of(target, &settings.resolve, turn)
-            .await
-            .map_err(|failure| failed(format!("name lookup: {}", failure.reason)))?;
+        let answer = names.of(target, &settings.resolve, turn).await.map_err(|failure| ConnectFailure {
+            lookup_ns: failure.took_ns,
+            ..failed(format!("name lookup: {}", failure.reason))
+        })?;
         let port = target.port_or_known_default().unwrap_or(80);
         let connecting_ns = now_ns();
         let origin = Origin { source: self.source, receive_buffer: self.pace.receive_buffer() };
@@ -154,6 +155,7 @@ fn failed(reason: String) -> ConnectFailure {
         given_up_after_ns: None,
         handshake_left: false,
         exhausted: false,
+        lookup_ns: None,
     }
 }
 

@@ -33,8 +33,8 @@ pub(crate) struct Answer {
 pub(crate) struct LookupFailure {
     /// The C library's message.
     pub(crate) reason: Rc<str>,
-    /// Whether this call made the lookup.
-    pub(crate) is_own: bool,
+    /// The time that the lookup took, where this call made one.
+    pub(crate) took_ns: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Names {
             .await;
         match result {
             Ok(addresses) => Ok(Answer { addresses: Rc::clone(addresses), took_ns }),
-            Err(reason) => Err(LookupFailure { reason: Rc::clone(reason), is_own: took_ns.is_some() }),
+            Err(reason) => Err(LookupFailure { reason: Rc::clone(reason), took_ns }),
         }
     }
 }
@@ -153,7 +153,7 @@ mod tests {
             let url = "http://no-such-host.invalid/".parse().unwrap();
             let (one, other) = tokio::join!(names.of(&url, &[], 0), names.of(&url, &[], 0));
             let (one, other) = (one.unwrap_err(), other.unwrap_err());
-            assert_eq!(u8::from(one.is_own) + u8::from(other.is_own), 1);
+            assert_eq!(u8::from(one.took_ns.is_some()) + u8::from(other.took_ns.is_some()), 1);
             assert!(!one.reason.is_empty() && one.reason == other.reason);
         });
     }

@@ -89,6 +89,8 @@ pub struct ConnectFailure {
     pub handshake_left: bool,
     /// Whether this machine was at a limit: of open files, local ports, or memory.
     pub exhausted: bool,
+    /// How long the name lookup took that failed, if this viewer made it.
+    pub lookup_ns: Option<u64>,
 }
 
 /// The receiver of what a viewer's client measures. Calls come in the order of events.

@@ -196,6 +196,13 @@ pub enum Event {
         /// viewer was being stopped.
         handshake_left: bool,
     },
+    /// A native viewer looked a name up, and got no address.
+    LookupFailed {
+        /// The viewer.
+        viewer: u32,
+        /// How long the lookup took, nanoseconds.
+        took_ns: u64,
+    },
     /// The stream led a viewer to a host that it may not connect to.
     Forbidden {
         /// The viewer.

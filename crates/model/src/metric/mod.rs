@@ -287,6 +287,7 @@ fn timing(timing: Timing) -> Metric {
         Timing::Total(_) => ("request_duration", "From the request to the last byte", ":p95<1s"),
         Timing::Connect => ("connect", "TCP connection times", ":p95<100ms"),
         Timing::Dns => ("dns", "Name lookups", ":p95<100ms"),
+        Timing::DnsFailed => ("dns_failed", "Name lookups of native viewers that failed", ":p95<1s"),
         Timing::TlsHandshake => ("tls_handshake", "TLS handshakes", ":p95<200ms"),
         Timing::Startup => ("startup", "From the start of a viewer to its first whole segment", ":p99<2s"),
         Timing::Rtt => (

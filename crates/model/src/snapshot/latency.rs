@@ -38,11 +38,13 @@ pub enum Timing {
     TargetLatency,
     /// Media that a viewer had ahead of the playhead, sampled about once a second.
     Buffer,
+    /// Name lookup that failed.
+    DnsFailed,
 }
 
 /// Timings by kind of object, and those that have none.
 const BY_KIND: usize = 3;
-const SINGLE: [Timing; 11] = [
+const SINGLE: [Timing; 12] = [
     Timing::Connect,
     Timing::Dns,
     Timing::TlsHandshake,
@@ -54,6 +56,7 @@ const SINGLE: [Timing; 11] = [
     Timing::LatencyByDate,
     Timing::TargetLatency,
     Timing::Buffer,
+    Timing::DnsFailed,
 ];
 const TIMINGS: usize = BY_KIND * Kind::ALL.len() + SINGLE.len();
 
@@ -82,6 +85,7 @@ impl Timing {
             Self::LatencyByDate => BY_KIND * Kind::ALL.len() + 8,
             Self::TargetLatency => BY_KIND * Kind::ALL.len() + 9,
             Self::Buffer => BY_KIND * Kind::ALL.len() + 10,
+            Self::DnsFailed => BY_KIND * Kind::ALL.len() + 11,
         }
     }
 
@@ -103,6 +107,7 @@ impl Timing {
             Self::LatencyByDate => (None, "latency_by_date"),
             Self::TargetLatency => (None, "target_latency"),
             Self::Buffer => (None, "buffer"),
+            Self::DnsFailed => (None, "dns_failed"),
         }
     }
 
@@ -122,6 +127,7 @@ impl Timing {
             Self::TlsHandshake => "tls".to_owned(),
             Self::Startup => "startup".to_owned(),
             Self::MinRtt => "smallest rtt".to_owned(),
+            Self::DnsFailed => "failed dns".to_owned(),
             Self::FirstMediaByte => "first media byte".to_owned(),
             Self::LatencyByEdge => "latency by edge".to_owned(),
             Self::LatencyByDate => "latency by date".to_owned(),

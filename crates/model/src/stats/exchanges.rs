@@ -265,10 +265,18 @@ impl Exchanges {
 
     fn time(&mut self, exchange: &Exchange) {
         for (timing, nanos) in durations(exchange) {
-            self.times[timing]
-                .get_or_insert_with(|| Box::new(Distribution::with_buckets(bounds(timing))))
-                .add_ns(nanos);
+            self.lasted(timing, nanos);
         }
+    }
+
+    fn lasted(&mut self, timing: Timing, nanos: u64) {
+        let times = &mut self.times[timing];
+        times.get_or_insert_with(|| Box::new(Distribution::with_buckets(bounds(timing)))).add_ns(nanos);
+    }
+
+    /// Adds a name lookup that failed; the connection that needed it is counted separately.
+    pub fn lookup_failed(&mut self, took_ns: u64) {
+        self.lasted(Timing::DnsFailed, took_ns);
     }
 
     fn weigh(&mut self, exchange: &Exchange) {

@@ -307,6 +307,12 @@ impl Stats {
                     self.exchanges.connect_failed(reason, timed_out, is_repeat);
                 }
             }
+            Event::LookupFailed { took_ns, .. } => {
+                self.exchanges.lookup_failed(took_ns);
+                if let Some(sliding_window) = &mut self.sliding_window {
+                    sliding_window.duration(Timing::DnsFailed, took_ns);
+                }
+            }
             Event::Forbidden { viewer, host, by } => {
                 self.counters.add(Counter::ForbiddenConnections, 1);
                 let is_repeat = self.attempts.connect_failed(viewer);

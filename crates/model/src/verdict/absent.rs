@@ -36,6 +36,10 @@ const NOT_READ: Absent = Absent {
     because: "only native viewers read segments to check their media",
     help: "leave it out, or pass --engine native",
 };
+const NO_CLIENT: Absent = Absent {
+    because: "only native viewers measure how long a lookup took that failed",
+    help: "leave it out, or pass --engine native",
+};
 const NO_ARRIVALS: Absent = Absent {
     because: "native viewers do not tell it from other segments that they skip",
     help: "leave it out, or use segments_skipped",
@@ -78,6 +82,7 @@ impl Threshold {
                 | Timing::TargetLatency
                 | Timing::Buffer,
             ) => (!has_players).then_some(NO_PLAYERS),
+            Read::Timing(Timing::DnsFailed) => (sources.requests != Source::Native).then_some(NO_CLIENT),
             Read::Counter(counter) => match counter.info().seen_in {
                 SeenIn::Bodies | SeenIn::Probe => from_log.then_some(NOT_IN_LOG),
                 SeenIn::FfmpegLog => initial.counters[counter].is_none().then_some(NO_LOG),
@@ -146,6 +151,7 @@ mod tests {
             "segment_durations_wrong",
             "timestamp_gaps",
             "bodies_differing",
+            "dns_failed",
         ];
         let without = |absent: Vec<&'static str>, known: &[&str]| -> Vec<&'static str> {
             absent.into_iter().filter(|metric| !known.contains(metric)).collect()

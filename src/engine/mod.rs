@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::sizing::{Requirements, ViewerSize};
+use hls_swarm_base::sizing::{Requirements, ViewerSize, Viewers};
 use hls_swarm_hls::selection::Selection;
 use hls_swarm_model::event::EndClass;
 use hls_swarm_model::exchange::Source;
@@ -47,29 +47,25 @@ pub enum EngineConfig {
 }
 
 impl EngineConfig {
-    /// The resources that one viewer needs.
+    /// `count` viewers, with the canaries among them that belong to this shard.
     #[must_use]
-    pub const fn viewer_size(&self) -> ViewerSize {
-        match self {
+    pub fn viewers(&self, count: u32) -> Viewers {
+        let size = match self {
             Self::Ffmpeg(_) => ViewerSize::FFMPEG,
             Self::Command(_) => command::VIEWER_SIZE,
             Self::Native(_) => native::VIEWER_SIZE,
-        }
+        };
+        let canaries = match self {
+            Self::Native(native::Config { canaries: Some(canaries), .. }) => canaries.own.min(count),
+            _ => 0,
+        };
+        Viewers { count, size, canaries }
     }
 
     /// The resources that `viewers` viewers and this program need.
     #[must_use]
     pub fn requirements(&self, viewers: u32) -> Requirements {
-        let all = Requirements::with(viewers, &self.viewer_size());
-        let Self::Native(native::Config { canaries: Some(canaries), .. }) = self else { return all };
-        let canaries = Requirements::of(canaries.last.min(viewers));
-        Requirements {
-            open_files: all.open_files + canaries.open_files,
-            open_files_limit: all.open_files_limit + canaries.open_files,
-            processes: all.processes + canaries.processes,
-            memory_bytes: all.memory_bytes + canaries.memory_bytes,
-            local_ports: all.local_ports + canaries.local_ports,
-        }
+        Requirements::with(&self.viewers(viewers))
     }
 
     /// The number of the last FFmpeg viewer among native ones; `None` = there is none.

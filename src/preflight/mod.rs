@@ -72,13 +72,14 @@ pub async fn prepare(
 /// Compares what the viewers need with what the machine has.
 fn machine(preflight: &mut Preflight<'_>) {
     let plan = preflight.plan;
-    let (viewers, size) = (plan.load.own_max_viewers(), plan.viewers.engine.viewer_size());
-    let open_files = machine::raise_open_files(plan.viewers.engine.requirements(viewers).open_files);
+    let engine = &plan.viewers.engine;
+    let count = plan.load.own_max_viewers();
+    let open_files = machine::raise_open_files(engine.requirements(count).open_files);
     let mut sources = plan.network.sources.clone();
     sources.sort_unstable();
     sources.dedup();
     let machine = machine::headroom(open_files, sources.len() as u64);
-    resources(viewers, &size, &machine).into_iter().for_each(|finding| preflight.note(finding));
+    resources(&engine.viewers(count), &machine).into_iter().for_each(|finding| preflight.note(finding));
     source_addresses(&sources).into_iter().for_each(|finding| preflight.note(finding));
 }
 

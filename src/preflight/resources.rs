@@ -1,7 +1,7 @@
 //! Compares what a number of viewers needs with what the machine has.
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_base::sizing::{OWN_FILES, OWN_MEMORY, OWN_PROCESSES, Requirements, ViewerSize};
+use hls_swarm_base::sizing::{OWN_FILES, OWN_MEMORY, OWN_PROCESSES, Requirements, ViewerSize, Viewers};
 use hls_swarm_os::machine::Headroom;
 
 use super::checklist::Finding;
@@ -39,27 +39,27 @@ impl Limit {
     }
 }
 
-/// Compares what `viewers` viewers of `size` need with what `machine` has.
+/// Compares what `viewers` need with what `machine` has.
 #[must_use]
-pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Finding> {
+pub fn resources(viewers: &Viewers, machine: &Headroom) -> Vec<Finding> {
     let Requirements { open_files: files, processes, memory_bytes: memory, local_ports: ports, .. } =
-        Requirements::with(viewers, size);
-    let fewer = |fits: u64| match fits {
-        0 => String::new(),
-        fits => format!("; or --clients {fits}, which fits"),
-    };
+        Requirements::with(viewers);
+    let mut all = format!("{} viewers", viewers.count);
+    if viewers.canaries > 0 {
+        all += &format!(", of which {} are FFmpeg (--canaries)", viewers.canaries);
+    }
     let mut findings = Vec::new();
     let mut check = |name, have: Option<u64>, need: u64, unit: fn(u64) -> String, help: String| {
         let Some(have) = have else { return };
-        let text = format!("{} available, {} needed for {viewers} viewers", unit(have), unit(need));
+        let text = format!("{} available, {} needed for {all}", unit(have), unit(need));
         findings.push(if have >= need { Finding::good(name, text) } else { Finding::bad(name, text, help) });
     };
-    let fits = |have: Option<u64>, own: u64, each: u64| {
-        // What a viewer does not need does not limit the number of viewers.
-        have.unwrap_or(0).saturating_sub(own).checked_div(each).map_or_else(String::new, fewer)
+    let fits = |have: Option<u64>, own: u64, each: fn(&ViewerSize) -> u64| {
+        let fits = viewers.fitting(have.unwrap_or(0), own, each).filter(|fits| *fits > 0);
+        fits.map_or_else(String::new, |fits| format!("; or --clients {fits}, which fits"))
     };
     let help = Limit::OpenFiles.raised_to(files, machine.service)
-        + &fits(machine.open_files, OWN_FILES, size.open_files);
+        + &fits(machine.open_files, OWN_FILES, |size| size.open_files);
     check("open files", machine.open_files, files, |files| files.to_string(), help.clone());
     check(
         "processes",
@@ -67,14 +67,17 @@ pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Fin
         processes,
         |processes| processes.to_string(),
         Limit::Processes.raised_to(processes, machine.service)
-            + &fits(machine.processes, OWN_PROCESSES, size.processes),
+            + &fits(machine.processes, OWN_PROCESSES, |size| size.processes),
     );
     check(
         "memory",
         machine.memory,
         memory,
         mebibytes,
-        format!("free memory or use a larger machine{}", fits(machine.memory, OWN_MEMORY, size.memory_bytes)),
+        format!(
+            "free memory or use a larger machine{}",
+            fits(machine.memory, OWN_MEMORY, |size| size.memory_bytes)
+        ),
     );
     check(
         "local ports",
@@ -83,7 +86,7 @@ pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Fin
         |ports| ports.to_string(),
         format!(
             "sysctl -w net.ipv4.ip_local_port_range='1026 65535' net.ipv4.tcp_tw_reuse=1{}",
-            fits(machine.ports, 0, size.local_ports)
+            fits(machine.ports, 0, |size| size.local_ports)
         ),
     );
     check(
@@ -94,7 +97,7 @@ pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Fin
         format!("sysctl -w net.netfilter.nf_conntrack_max={}", ports.saturating_mul(2)),
     );
     if let Some(first) = findings.first_mut()
-        && machine.open_files.is_some_and(|have| have < files && have >= least_open_files(viewers, size))
+        && machine.open_files.is_some_and(|have| have < files && have >= least_open_files(viewers))
     {
         let text =
             format!("{}, of which they can share some by closing connections that are idle", first.text);
@@ -105,10 +108,10 @@ pub fn resources(viewers: u32, size: &ViewerSize, machine: &Headroom) -> Vec<Fin
 
 /// The open files with which viewers can play that close what is idle: a quarter of them may need all of their files at
 /// the same time.
-fn least_open_files(viewers: u32, size: &ViewerSize) -> u64 {
-    let n = u64::from(viewers);
-    let more = size.open_files.saturating_sub(size.least_open_files);
-    n * size.least_open_files + n / 4 * more + OWN_FILES
+fn least_open_files(viewers: &Viewers) -> u64 {
+    let quarter = Viewers { count: viewers.count / 4, canaries: 0, ..*viewers };
+    let more = quarter.sum(|size| size.open_files.saturating_sub(size.least_open_files));
+    viewers.sum(|size| size.least_open_files) + more + OWN_FILES
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -122,6 +125,10 @@ mod tests {
 
     const SIZE: ViewerSize = ViewerSize::FFMPEG;
 
+    const fn of(count: u32, size: ViewerSize) -> Viewers {
+        Viewers { count, size, canaries: 0 }
+    }
+
     const MACHINE: Headroom = Headroom {
         open_files: Some(20_000),
         processes: Some(10_000),
@@ -133,15 +140,15 @@ mod tests {
 
     #[test]
     fn enough_resources_pass_and_unknown_ones_are_left_out() {
-        let findings = resources(100, &SIZE, &MACHINE);
+        let findings = resources(&of(100, SIZE), &MACHINE);
         assert_eq!(findings.len(), 4);
         assert!(findings.iter().all(|finding| finding.mark == Mark::Good), "{findings:?}");
-        assert!(resources(100, &SIZE, &Headroom::default()).is_empty());
+        assert!(resources(&of(100, SIZE), &Headroom::default()).is_empty());
     }
 
     #[test]
     fn a_lack_is_reported_with_the_need_and_help() {
-        let findings = resources(1_000_000, &SIZE, &MACHINE);
+        let findings = resources(&of(1_000_000, SIZE), &MACHINE);
         assert!(findings.iter().all(|finding| finding.mark == Mark::Bad), "{findings:?}");
         assert_eq!(
             findings[0].to_string(),
@@ -156,7 +163,7 @@ mod tests {
         for (viewers, mark) in
             [(9_950, Mark::Good), (9_951, Mark::Warning), (15_920, Mark::Warning), (15_921, Mark::Bad)]
         {
-            let findings = resources(viewers, &size, &MACHINE);
+            let findings = resources(&of(viewers, size), &MACHINE);
             assert_eq!(
                 (findings[0].name, findings[0].mark),
                 ("open files", mark),
@@ -168,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_help_in_a_service_names_the_unit() {
-        let findings = resources(1_000_000, &SIZE, &Headroom { service: true, ..MACHINE });
+        let findings = resources(&of(1_000_000, SIZE), &Headroom { service: true, ..MACHINE });
         assert!(
             findings[0].to_string().contains("set LimitNOFILE=20000100 in the unit; or"),
             "{}",
@@ -181,9 +188,30 @@ mod tests {
     #[test]
     fn the_number_of_viewers_in_the_help_fits() {
         assert!(
-            resources(995, &SIZE, &MACHINE)
+            resources(&of(995, SIZE), &MACHINE)
                 .iter()
                 .all(|finding| finding.name != "open files" || finding.mark == Mark::Good)
+        );
+    }
+
+    #[test]
+    fn canaries_need_processes_memory_and_open_files_of_their_own() {
+        let size = crate::engine::native::VIEWER_SIZE;
+        let canaries = 300;
+        let viewers = Viewers { count: 1000, size, canaries };
+        let few = Headroom { processes: Some(200), memory: Some(4 << 30), ..MACHINE };
+        let findings = resources(&viewers, &few);
+        let of = |name: &str| findings.iter().find(|finding| finding.name == name).unwrap().clone();
+        let processes = of("processes");
+        assert_eq!(processes.mark, Mark::Bad);
+        let needed = u64::from(canaries) * SIZE.processes + OWN_PROCESSES;
+        assert!(
+            processes.text.contains(&format!("{needed} needed for 1000 viewers, of which 300")),
+            "{processes}"
+        );
+        assert_eq!(of("memory").mark, Mark::Bad, "300 FFmpeg viewers need more than 4 GiB: {}", of("memory"));
+        assert!(
+            resources(&Viewers { canaries: 0, ..viewers }, &few).iter().all(|one| one.mark == Mark::Good)
         );
     }
 }

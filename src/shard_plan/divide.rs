@@ -6,7 +6,7 @@ use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::secrets::without_secrets;
-use hls_swarm_base::sizing::{Requirements, ViewerSize};
+use hls_swarm_base::sizing::{Requirements, ViewerSize, Viewers};
 use hls_swarm_cli::program::{self, Stop};
 use hls_swarm_http::target_policy::ASK_ABOVE;
 
@@ -55,7 +55,13 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
         _ if typed.run.viewers.player.is_some() => (command::VIEWER_SIZE, CPU_PER_VIEWER),
         _ => (ViewerSize::FFMPEG, CPU_PER_VIEWER),
     };
-    let needs = Requirements::with(max_viewers, &size);
+    // Canaries are the first viewers of the whole load, which the pods take in turn.
+    let canaries = match typed.run.viewers.engine {
+        Some(EngineKind::Native) => typed.run.viewers.canaries.div_ceil(pods).min(max_viewers),
+        _ => 0,
+    };
+    let needs = Requirements::with(&Viewers { count: max_viewers, size, canaries });
+    let cpu = u64::from(max_viewers - canaries) * cpu + u64::from(canaries) * CPU_PER_VIEWER;
     let consent = typed.run.action.yes || !typed.run.safety.allow_hosts.is_empty();
     Ok(ShardPlan {
         clients: args.clients,
@@ -64,7 +70,7 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
         ramp_rate: args.ramp_rate,
         stream_url: args.stream_url.clone(),
         flags,
-        cpu_millis: (u64::from(max_viewers) * cpu).div_ceil(1000) + OWN_CPU,
+        cpu_millis: cpu.div_ceil(1000) + OWN_CPU,
         memory_mib: needs.memory_bytes.div_ceil(1 << 20),
         open_files: needs.open_files,
         collector_memory_mib: u64::from(pods) * REPORT_MIB + COLLECTOR_MIB,
@@ -108,6 +114,13 @@ mod tests {
         let native = plan(&["--clients=10000", "--per-pod=5000", "--extra-args=--engine native"]).unwrap();
         assert_eq!((native.pods, native.open_files), (2, 10_100));
         assert!(native.cpu_millis < even.cpu_millis && native.memory_mib < 300, "{native:?}");
+        let flags = "--extra-args=--engine native --canaries 20";
+        let canaries = plan(&["--clients=10000", "--per-pod=5000", flags]).unwrap();
+        let more = |of: fn(&ShardPlan) -> u64| of(&canaries) - of(&native);
+        // Ten FFmpeg viewers in each pod instead of ten native ones.
+        assert_eq!(more(|plan| plan.cpu_millis), (9000 - 300) * 10 / 1000);
+        assert!((185..=200).contains(&more(|plan| plan.memory_mib)), "{canaries:?}");
+        assert_eq!(more(|plan| plan.open_files), 10 * (20 - 2));
         let few = plan(&["--clients=3"]).unwrap();
         assert_eq!((few.pods, few.max_viewers), (1, 3));
     }

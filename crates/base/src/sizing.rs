@@ -38,6 +38,36 @@ impl ViewerSize {
     };
 }
 
+/// Viewers of one size, of which some are FFmpeg viewers instead (canaries).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewers {
+    /// All of them.
+    pub count: u32,
+    /// The size of the others.
+    pub size: ViewerSize,
+    /// How many are canaries.
+    pub canaries: u32,
+}
+
+impl Viewers {
+    /// The sum of what each of them needs.
+    #[must_use]
+    pub fn sum(&self, each: impl Fn(&ViewerSize) -> u64) -> u64 {
+        let canaries = self.canaries.min(self.count);
+        let others = u64::from(self.count - canaries) * each(&self.size);
+        others + u64::from(canaries) * each(&ViewerSize::FFMPEG)
+    }
+
+    /// How many viewers fit into `have` beside `own`, with the same number of canaries; `None` if not even one of the others
+    /// fits, or if they need nothing of it, so that it does not limit their number.
+    #[must_use]
+    pub fn fitting(&self, have: u64, own: u64, each: impl Fn(&ViewerSize) -> u64) -> Option<u64> {
+        let canaries = u64::from(self.canaries);
+        let left = have.saturating_sub(own + canaries * each(&ViewerSize::FFMPEG));
+        Some(left.checked_div(each(&self.size))? + canaries).filter(|fits| *fits > canaries || canaries == 0)
+    }
+}
+
 /// The resources of a number of viewers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Requirements {
@@ -57,21 +87,20 @@ impl Requirements {
     /// The resources of `viewers` FFmpeg viewers and this program.
     #[must_use]
     pub fn of(viewers: u32) -> Self {
-        Self::with(viewers, &ViewerSize::FFMPEG)
+        Self::with(&Viewers { count: viewers, size: ViewerSize::FFMPEG, canaries: 0 })
     }
 
-    /// The resources of `viewers` viewers of `size` and this program.
+    /// The resources of `viewers` and this program.
     #[must_use]
-    pub fn with(viewers: u32, size: &ViewerSize) -> Self {
-        let n = u64::from(viewers);
-        let open_files = n * size.open_files + OWN_FILES;
+    pub fn with(viewers: &Viewers) -> Self {
+        let open_files = viewers.sum(|size| size.open_files) + OWN_FILES;
+        let recommended = viewers.sum(|size| recommended::OPEN_FILES_PER_VIEWER.min(size.open_files));
         Self {
             open_files,
-            open_files_limit: open_files
-                .max(n * recommended::OPEN_FILES_PER_VIEWER.min(size.open_files) + recommended::OPEN_FILES),
-            processes: n * size.processes + OWN_PROCESSES,
-            memory_bytes: n * size.memory_bytes + OWN_MEMORY,
-            local_ports: n * size.local_ports,
+            open_files_limit: open_files.max(recommended + recommended::OPEN_FILES),
+            processes: viewers.sum(|size| size.processes) + OWN_PROCESSES,
+            memory_bytes: viewers.sum(|size| size.memory_bytes) + OWN_MEMORY,
+            local_ports: viewers.sum(|size| size.local_ports),
         }
     }
 }
@@ -87,8 +116,30 @@ mod tests {
             (Requirements::of(500).open_files, Requirements::of(500).open_files_limit),
             (10_100, 10_100)
         );
-        let native = ViewerSize { open_files: 2, least_open_files: 1, ..ViewerSize::FFMPEG };
-        assert_eq!(Requirements::with(10_000, &native).open_files_limit, 21_000);
+        let size = ViewerSize { open_files: 2, least_open_files: 1, processes: 0, ..ViewerSize::FFMPEG };
+        let native = Viewers { count: 10_000, size, canaries: 0 };
+        assert_eq!(Requirements::with(&native).open_files_limit, 21_000);
         assert_eq!(Requirements::of(u32::MAX).processes, u64::from(u32::MAX) + 50);
+    }
+
+    #[test]
+    fn canaries_need_what_ffmpeg_viewers_need() {
+        let size = ViewerSize {
+            open_files: 2,
+            least_open_files: 1,
+            processes: 0,
+            memory_bytes: 1000,
+            local_ports: 2,
+        };
+        let (all, ffmpeg) = (Viewers { count: 100, size, canaries: 5 }, ViewerSize::FFMPEG);
+        let needs = Requirements::with(&all);
+        assert_eq!(needs.processes, 5 * ffmpeg.processes + OWN_PROCESSES);
+        assert_eq!(needs.open_files, 95 * 2 + 5 * ffmpeg.open_files + OWN_FILES);
+        assert_eq!(needs.memory_bytes, 95 * 1000 + 5 * ffmpeg.memory_bytes + OWN_MEMORY);
+        assert_eq!(Requirements::with(&Viewers { canaries: 200, ..all }), Requirements::of(100));
+        let each = |size: &ViewerSize| size.open_files;
+        assert_eq!(all.fitting(needs.open_files, OWN_FILES, each), Some(100));
+        assert_eq!(all.fitting(OWN_FILES + 5 * ffmpeg.open_files, OWN_FILES, each), None, "canaries alone");
+        assert_eq!(all.fitting(1, 0, |size| size.processes), None, "native viewers need no process");
     }
 }

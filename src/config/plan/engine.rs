@@ -9,7 +9,7 @@ use hls_swarm_client::Proxies;
 use hls_swarm_player::cmcd::CmcdVersion;
 use hls_swarm_player::{Algorithm, Preset, Variants};
 
-use super::{Environment, safety};
+use super::{Environment, load, safety};
 use crate::cli::run::{AbrArg, CmcdArg, EngineKind, ProbeMode, RunArgs, VariantSelection};
 use crate::engine::native::Canaries;
 use crate::engine::native::CmcdMode;
@@ -62,8 +62,9 @@ fn canaries(args: &RunArgs, environment: &Environment) -> Result<Option<Box<Cana
         ))
         .help("pass a small part of the viewers, for example 3"));
     }
+    let own = load::shard(args)?.own(canaries);
     let config =
-        || Box::new(Canaries { last: canaries, ffmpeg: ffmpeg(args, environment, ProbeMode::Require) });
+        || Box::new(Canaries { last: canaries, own, ffmpeg: ffmpeg(args, environment, ProbeMode::Require) });
     Ok((canaries > 0 && !args.action.check).then(config))
 }
 

@@ -81,7 +81,7 @@ fn refuse_with_search(args: &RunArgs) -> Result<(), Failure> {
     }
 }
 
-fn shard(args: &RunArgs) -> Result<Shard, Failure> {
+pub(super) fn shard(args: &RunArgs) -> Result<Shard, Failure> {
     let Some(text) = &args.load.shard else { return Ok(Shard::default()) };
     text.parse().map_err(|error| {
         Failure::usage(format!("invalid value {text:?} for --shard"))

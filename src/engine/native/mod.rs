@@ -84,6 +84,8 @@ pub enum CmcdMode {
 pub struct Canaries {
     /// Viewers up to this number are canaries.
     pub last: u32,
+    /// How many of them belong to this shard.
+    pub own: u32,
     /// Their FFmpeg.
     pub ffmpeg: ffmpeg::Config,
 }

@@ -73,7 +73,8 @@ pub fn playlists(data: &[u8]) {
 fn steered(steering: &SteeringManifest) {
     assert!(!steering.ttl.is_zero(), "{steering:?}");
     let base = Url::parse("http://host/main.m3u8").unwrap();
-    let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"a\"\na\n#EXT-X-STREAM-INF:BANDWIDTH=1\nb\n";
+    let text =
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1,PATHWAY-ID=\"a\"\na\n#EXT-X-STREAM-INF:BANDWIDTH=1\nb\n";
     let Ok(Playlist::Multivariant(list)) = read(text, &base).map(|reading| reading.playlist) else { return };
     let Some(with) = list.with_clones(&steering.clones) else { return };
     assert!(with.variants.len() <= list.variants.len() + steering.clones.len(), "{with:?}");

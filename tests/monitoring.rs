@@ -108,10 +108,12 @@ fn promtool(arguments: &[&str], input: &str) -> String {
     text
 }
 
-/// Whether an expression is about what only players report that are part of this program. FFmpeg viewers have none.
+/// Whether an expression is about what only native viewers report: what their players see, and the segments that they read.
 fn needs_players(expression: &str) -> bool {
     let counters = Counter::ALL.iter().map(|counter| counter.info());
-    let counters = counters.filter(|info| info.seen_in == SeenIn::Players).map(|info| info.name);
+    let counters = counters
+        .filter(|info| matches!(info.seen_in, SeenIn::Players | SeenIn::Segments))
+        .map(|info| info.name);
     let others =
         ["live_latency_by_", "buffer_length_", "bitrate_played_", "stalls_by_reason_", "excluded_stall_"];
     counters.chain(others).any(|name| expression.contains(&format!("hls_swarm_{name}")))

@@ -256,6 +256,7 @@ const ENTRIES: &[&str] = &[
     "latency_by_date",
     "target_latency",
     "buffer",
+    "dns_failed",
 ];
 
 /// Writes durations by part below each kind of object, and the others by themselves.

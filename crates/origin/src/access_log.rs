@@ -24,12 +24,13 @@ use crate::profile::{Access, Log};
 pub const FORMAT_NAME: &str = "origin_json";
 
 /// The fields: JSON name, nginx variable, and whether the value is text (otherwise a bare number).
-const FIELDS: [(&str, &str, bool); 19] = [
+const FIELDS: [(&str, &str, bool); 20] = [
     ("msec", "msec", false),
     ("remote_addr", "remote_addr", true),
     ("remote_port", "remote_port", false),
     ("connection", "connection", false),
     ("connection_requests", "connection_requests", false),
+    ("server_protocol", "server_protocol", true),
     ("request_method", "request_method", true),
     ("uri", "uri", true),
     ("args", "args", true),
@@ -62,6 +63,10 @@ pub struct LogEntry {
     pub connection: u64,
     /// Position of the request on its connection, counted from 1.
     pub connection_requests: u64,
+    /// Protocol of the request: `HTTP/1.1`, `HTTP/2.0`, `HTTP/3.0`; empty if the request could not be parsed, and in logs of
+    /// earlier versions.
+    #[serde(default)]
+    pub server_protocol: String,
     /// Method; empty if the request could not be parsed.
     pub request_method: String,
     /// Normalized path without arguments; empty if the request could not be parsed.
@@ -161,6 +166,7 @@ impl PendingEntry {
             remote_port: peer.port(),
             connection,
             connection_requests: index,
+            server_protocol: format!("{:?}", request.version()),
             request_method: request.method().to_string(),
             uri: request.uri().path().to_owned(),
             args: request.uri().query().unwrap_or_default().to_owned(),

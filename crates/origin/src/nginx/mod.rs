@@ -10,6 +10,8 @@ const EARLY_ERROR_LOG: (u32, u32, u32) = (1, 19, 5);
 const KEEPALIVE_TIME: (u32, u32, u32) = (1, 19, 10);
 /// First version with the directive `http2`, which was a parameter of `listen` before.
 const HTTP2_DIRECTIVE: (u32, u32, u32) = (1, 25, 1);
+/// First version with HTTP/3, as a module that a build may lack.
+const HTTP3: (u32, u32, u32) = (1, 25, 0);
 
 /// The version and the build options of nginx.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,12 @@ impl Build {
     #[must_use]
     pub(crate) fn has_http2_directive(&self) -> bool {
         self.version >= HTTP2_DIRECTIVE
+    }
+
+    /// Whether HTTP/3 can be served.
+    #[must_use]
+    pub(crate) fn has_http3(&self) -> bool {
+        self.version >= HTTP3 && self.has("--with-http_v3_module")
     }
 
     /// Whether this argument was passed to the configure script.

@@ -190,6 +190,9 @@ pub struct Serve {
     /// Serve HTTP/2 over TLS, if nginx supports it
     #[arg(id = "serve.http2", long = "http2")]
     pub http2: bool,
+    /// Serve HTTP/3 on the UDP port of the same number, too, and announce it (Alt-Svc); needs nginx 1.25 with its module
+    #[arg(id = "serve.http3", long = "http3")]
+    pub http3: bool,
 }
 
 /// The access log.

@@ -28,6 +28,7 @@ const RULES: &[(&str, &str, Rule)] = &[
     ("--delete-threshold", "delete_threshold", vod),
     ("--tls-port", "serve.tls_port", no_tls),
     ("--http2", "serve.http2", |a, p| if p.serve.http2 { no_tls(a, p) } else { None }),
+    ("--http3", "serve.http3", |a, p| if p.serve.http3 { no_tls(a, p) } else { None }),
     ("--address-requests-per-second", "limits.address_requests_per_second", |a, p| {
         unlimited(a, p.limits.address_requests_per_second)
     }),
@@ -101,6 +102,7 @@ mod tests {
         ("--vod=60 --delete-threshold=5", "--delete-threshold has no effect with --vod"),
         ("--tls-port=8443", "--tls-port has no effect without --tls"),
         ("--http2", "--http2 has no effect without --tls"),
+        ("--http3", "--http3 has no effect without --tls"),
         (
             "--embedded --address-requests-per-second=5",
             "--address-requests-per-second has no effect with --emb",
@@ -135,7 +137,7 @@ mod tests {
             "",
             "--dir=/x --cache-dir=/x --state-dir=/x --encoder=live --loop-seconds=8",
             "--list-size=5 --delete-threshold=5 --vod=0",
-            "--tls --tls-port=8443 --http2",
+            "--tls --tls-port=8443 --http2 --http3",
             "--http2=false --address-connections=0 --embedded",
             "--token-argument=t --token-connections=5 --limit-status=503",
             "--address-requests-per-second=5 --limit-burst=5 --limit-status=429",

@@ -1,5 +1,6 @@
 //! The `http` block of nginx.conf: settings for all requests, the access log, and the request limits.
 
+use super::server::has_http3;
 use super::{NginxEnvironment, SiteConfig};
 use crate::access_log::{FORMAT_NAME, log_format};
 use crate::nginx::Build;
@@ -60,9 +61,23 @@ pub(crate) fn http(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> S
         cache_control(config),
         upstream(config),
         HEADER_VARIABLES.to_owned(),
+        alt_svc(config, environment),
         limit_zones(&config.serving.limits),
     ]
     .concat()
+}
+
+/// The variable for the header that announces HTTP/3.
+fn alt_svc(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
+    let Some(address) = config.tls.filter(|_| has_http3(config, environment)) else { return String::new() };
+    format!(
+        "    # Browsers go on with HTTP/3 after a response that announces it (RFC 7838).\n    \
+         map $https $origin_alt_svc {{\n        \
+             on 'h3=\":{}\"; ma=86400';\n        \
+             default \"\";\n    \
+         }}\n\n",
+        address.port()
+    )
 }
 
 fn temporary_paths(build: &Build) -> String {

@@ -62,6 +62,13 @@ pub(crate) fn check(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> 
         )
         .help("install a build that has it, or pass --part-duration 0s"));
     }
+    if config.tls.is_some() && config.serving.serve.http3 && !environment.build.has_http3() {
+        let (major, minor, patch) = environment.build.version;
+        return Err(Failure::preflight(format!(
+            "nginx {major}.{minor}.{patch} was built without http_v3_module, which --http3 requires"
+        ))
+        .help("install nginx 1.25 or later with it (as in Debian 13), or leave out --http3"));
+    }
     let Some(module) = http::missing_module(&config.serving.limits, &environment.build) else {
         return Ok(());
     };
@@ -259,6 +266,34 @@ mod tests {
         assert!(!without.contains("http2"));
         let scgi = with((1, 22, 1), "--without-http_scgi_module");
         assert!(scgi.contains("\n    uwsgi_temp_path ") && !scgi.contains("\n    scgi_temp_path"));
+    }
+
+    #[test]
+    fn http3_needs_a_version_with_its_module() {
+        let with = |version, arguments: &str, tls: bool| {
+            let mut refusal = None;
+            let text = rendered("[serve]\nhttp3 = true\n", |config, environment| {
+                environment.build = Build { version, arguments: arguments.to_owned() };
+                config.tls = tls.then_some(([127, 0, 0, 1], 17443).into());
+                refusal = check(config, environment).err().map(|failure| failure.to_string());
+            });
+            (refusal, text)
+        };
+        let (refusal, text) = with((1, 26, 3), "--with-http_v2_module --with-http_v3_module", true);
+        assert_eq!(refusal, None);
+        assert!(
+            text.contains("listen 127.0.0.1:17443 quic reuseport;") && text.contains("http2 on;"),
+            "{text}"
+        );
+        assert!(text.contains("on 'h3=\":17443\"; ma=86400';"), "{text}");
+        assert!(text.contains("add_header Alt-Svc $origin_alt_svc always;"), "{text}");
+        for (version, arguments) in [((1, 24, 0), "--with-http_v3_module"), ((1, 26, 3), "")] {
+            let (refusal, text) = with(version, arguments, true);
+            assert!(refusal.unwrap().contains("without http_v3_module"));
+            assert!(!text.contains("quic") && !text.contains("Alt-Svc"));
+        }
+        let (refusal, text) = with((1, 24, 0), "", false);
+        assert!(refusal.is_none() && !text.contains("Alt-Svc"), "without TLS, it is only without effect");
     }
 
     #[test]

@@ -6,8 +6,15 @@ use super::http::{LogContext, limit_directives, log_directives};
 use super::{CERTIFICATE, CERTIFICATE_KEY, NginxEnvironment, SiteConfig};
 
 pub(crate) fn server(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
-    [listen(config, environment), headers(), media(config, environment), monitoring(), "    }\n".to_owned()]
-        .concat()
+    [
+        listen(config, environment),
+        alt_svc(config, environment),
+        headers(),
+        media(config, environment),
+        monitoring(),
+        "    }\n".to_owned(),
+    ]
+    .concat()
 }
 
 /// The parameter of `listen` and the directives that are needed behind the fault proxy.
@@ -45,9 +52,17 @@ fn tls(address: SocketAddr, config: &SiteConfig<'_>, environment: &NginxEnvironm
         (true, false) => (" http2", ""),
         (true, true) => ("", "        http2 on;\n"),
     };
+    let quic = if has_http3(config, environment) {
+        format!(
+            "        # HTTP/3: each worker has a UDP socket of its own, and the kernel divides connections among them.\n        \
+             listen {address} quic reuseport;\n"
+        )
+    } else {
+        String::new()
+    };
     format!(
         "        listen {address} ssl{parameter} backlog=4096;\n\
-         {directive}        \
+         {directive}{quic}        \
              # Created by hls-origin at each start: the certificate, then the authority that viewers must trust.\n        \
              ssl_certificate {CERTIFICATE};\n        \
              ssl_certificate_key {CERTIFICATE_KEY};\n        \
@@ -56,6 +71,20 @@ fn tls(address: SocketAddr, config: &SiteConfig<'_>, environment: &NginxEnvironm
              ssl_session_cache shared:tls:10m;\n        \
              ssl_session_timeout 1h;\n"
     )
+}
+
+/// Whether HTTP/3 is served.
+pub(super) fn has_http3(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> bool {
+    config.tls.is_some() && config.serving.serve.http3 && environment.build.has_http3()
+}
+
+/// The header that announces HTTP/3; responses over plain HTTP do not have it.
+fn alt_svc(config: &SiteConfig<'_>, environment: &NginxEnvironment) -> String {
+    if has_http3(config, environment) {
+        "        add_header Alt-Svc $origin_alt_svc always;\n".to_owned()
+    } else {
+        String::new()
+    }
 }
 
 fn headers() -> String {

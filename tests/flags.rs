@@ -52,6 +52,7 @@ const VALUES: &[(&str, &str)] = &[
     ("cmcd", "query"),
     ("cmcd-version", "2"),
     ("cmcd-cid", "demo"),
+    ("http", "auto"),
     ("canaries", "2"),
     ("probe", "require"),
     ("stats-buffer", "20"),
@@ -87,7 +88,8 @@ const VALUES: &[(&str, &str)] = &[
 ];
 
 /// Flags that have no effect without another one.
-const TOGETHER: &[(&str, &str)] = &[("arrival-rate", "--session=5m"), ("session", "--arrival-rate=2")];
+const TOGETHER: &[(&str, &str)] =
+    &[("arrival-rate", "--session=5m"), ("session", "--arrival-rate=2"), ("http", "--engine=native")];
 
 /// Flags that always have an effect, or whose effect depends on the stream or the machine
 /// (`unpaced` of a live stream). All others have a rule in `config::plan::unused_options`.

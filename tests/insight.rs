@@ -72,7 +72,7 @@ fn caches_edges_and_playlists_equal_the_logs_of_the_edges() {
     let http = edges(folder.path(), origin, edge);
     let log_format = "log_format truth '$http_user_agent $server_addr $status $upstream_cache_status $uri \
                       $body_bytes_sent';";
-    let nginx = Nginx::start(folder.path(), Site { log_format, http: &http, server: "" });
+    let nginx = Nginx::start(folder.path(), Site { log_format, http: &http, ..Site::default() });
     let resolve = format!("{GOOD},{SLOW}");
     let url = format!("http://edge.test:{edge}/live.m3u8");
     let arguments = ["--resolve", &resolve, "--clients", "4", "--ramp-rate", "10", "--duration", "14s", &url];

@@ -53,7 +53,7 @@ impl Edge {
         );
         let log_format = "log_format truth '$http_user_agent $remote_addr $server_addr $ssl_server_name \
                           $host $bytes_sent $request_time $msec $uri';";
-        let nginx = Nginx::start(folder.path(), Site { log_format, http: &http, server: "" });
+        let nginx = Nginx::start(folder.path(), Site { log_format, http: &http, ..Site::default() });
         Self { nginx, port, authority, _folder: folder }
     }
 

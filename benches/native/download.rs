@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 
 use hls_swarm_client::head::Head;
 use hls_swarm_client::{
-    Client, ConnectFailure, Observer, Proxies, Request, Settings, Shard, Sink, Transfer, Trust,
+    Client, ConnectFailure, Http, Observer, Proxies, Request, Settings, Shard, Sink, Transfer, Trust,
 };
 use hls_swarm_test_support::nginx::Nginx;
 
@@ -174,6 +174,8 @@ impl Observer for Nothing {
         eprintln!("{}", failure.reason);
     }
 
+    fn alternative_failed(&self, _reason: &str) {}
+
     fn received(&self, _bytes: u64, _tls: bool) {}
 }
 
@@ -185,6 +187,7 @@ fn in_local<T>(work: impl Future<Output = T>) -> T {
 /// The client of native viewers, with everything that it measures.
 fn client(url: &str) -> u64 {
     let shard = Shard::new(Settings {
+        http: Http::Http1,
         trust: Trust::Anyone,
         proxies: Proxies::default(),
         timeout: Duration::from_secs(10),

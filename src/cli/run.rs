@@ -16,6 +16,7 @@ use hls_swarm_base::profile_text::Keys;
 use hls_swarm_cli::arguments::switch;
 use hls_swarm_cli::layers::{Given, defaults, ids};
 use hls_swarm_cli::logging::LogFormat;
+use hls_swarm_client::Http;
 use hls_swarm_player::Preset;
 use hls_swarm_profiles::sizing::swarm::CLIENTS;
 
@@ -318,6 +319,10 @@ pub struct ViewerArgs {
     #[arg(long, value_name = "ID")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cmcd_cid: Option<String>,
+    /// The version of HTTP that native viewers speak: 1.1; 2 or 3 and nothing else; or auto: as browsers do, 2 or 1.1 as the
+    /// server chooses, and 3 once it is announced (Alt-Svc). 2 and 3 need https
+    #[arg(long, value_enum, value_name = "VERSION", default_value = "1.1")]
+    pub http: HttpArg,
     /// The first N viewers are FFmpeg processes among native viewers, and the report compares both
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub canaries: u32,
@@ -597,6 +602,38 @@ pub enum CmcdArg {
     Query,
     /// In the headers CMCD-Object, CMCD-Request, CMCD-Session, and CMCD-Status.
     Header,
+}
+
+/// The version of HTTP that native viewers speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema, ValueEnum)]
+pub enum HttpArg {
+    /// HTTP/1.1.
+    #[default]
+    #[value(name = "1.1")]
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2 over TLS, and nothing else.
+    #[value(name = "2")]
+    #[serde(rename = "2")]
+    Http2,
+    /// HTTP/3, and nothing else.
+    #[value(name = "3")]
+    #[serde(rename = "3")]
+    Http3,
+    /// HTTP/2 or HTTP/1.1, as the server chooses, and HTTP/3 once the server announces it (Alt-Svc).
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+impl From<HttpArg> for Http {
+    fn from(http: HttpArg) -> Self {
+        match http {
+            HttpArg::Http1 => Self::Http1,
+            HttpArg::Http2 => Self::Http2,
+            HttpArg::Http3 => Self::Http3,
+            HttpArg::Auto => Self::Auto,
+        }
+    }
 }
 
 /// Player whose buffer rules viewers follow.

@@ -1,9 +1,9 @@
 //! From a transfer that the client of this program measured to an exchange of the statistics.
 
 use hls_swarm_client::head::CacheResult;
-use hls_swarm_client::{ConnectFailure, End, Transfer};
+use hls_swarm_client::{ConnectFailure, End, Transfer, Version};
 use hls_swarm_model::event::Event;
-use hls_swarm_model::exchange::{Cache, Exchange, Kind, Outcome};
+use hls_swarm_model::exchange::{Cache, Exchange, HttpVersion, Kind, Outcome};
 use hls_swarm_model::metric::counters::Counter;
 
 use super::Session;
@@ -27,7 +27,9 @@ pub(crate) fn exchange(
         viewer: session.viewer,
         generation: session.generation,
         pid,
+        http: version(transfer.version),
         connection: transfer.connection,
+        streams: transfer.streams,
         kind,
         name: name.into(),
         url_hash,
@@ -37,6 +39,7 @@ pub(crate) fn exchange(
         dns_ns: transfer.dns_ns,
         connect_ns: transfer.connect_ns,
         tls_ns: transfer.tls_ns,
+        quic_ns: transfer.quic_ns,
         first_byte_ns: transfer.first_byte_ns,
         download_ns: transfer
             .last_byte_ns
@@ -58,6 +61,7 @@ pub(crate) fn exchange(
         received_bytes: transfer.received_bytes,
         tls: transfer.tls,
         retransmits: transfer.retransmits,
+        lost_packets: transfer.lost_packets,
         rtt_us: transfer.rtt_us,
         min_rtt_us: transfer.min_rtt_us,
         cache: head.and_then(|head| head.cache).map(|cache| match cache {
@@ -81,6 +85,14 @@ pub(crate) fn connect_failure(viewer: u32, failure: ConnectFailure) -> [Option<E
     let failed = Event::ConnectFailed { viewer, reason, timed_out, given_up_after_ns, handshake_left };
     let lookup = lookup_ns.map(|took_ns| Event::LookupFailed { viewer, took_ns });
     [exhausted.then_some(refused), lookup, Some(failed)]
+}
+
+const fn version(version: Version) -> HttpVersion {
+    match version {
+        Version::Http1 => HttpVersion::Http1,
+        Version::Http2 => HttpVersion::Http2,
+        Version::Http3 => HttpVersion::Http3,
+    }
 }
 
 const fn outcome(end: End) -> Outcome {

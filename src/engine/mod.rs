@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::sizing::{Requirements, ViewerSize, Viewers};
+use hls_swarm_client::Http;
 use hls_swarm_hls::selection::Selection;
 use hls_swarm_model::event::EndClass;
 use hls_swarm_model::exchange::Source;
@@ -47,13 +48,22 @@ pub enum EngineConfig {
 }
 
 impl EngineConfig {
+    /// The versions of HTTP that viewers speak.
+    #[must_use]
+    pub const fn http(&self) -> Http {
+        match self {
+            Self::Native(config) => config.http,
+            Self::Ffmpeg(_) | Self::Command(_) => Http::Http1,
+        }
+    }
+
     /// `count` viewers, with the canaries among them that belong to this shard.
     #[must_use]
     pub fn viewers(&self, count: u32) -> Viewers {
         let size = match self {
             Self::Ffmpeg(_) => ViewerSize::FFMPEG,
             Self::Command(_) => command::VIEWER_SIZE,
-            Self::Native(_) => native::VIEWER_SIZE,
+            Self::Native(config) => native::viewer_size(config.http),
         };
         let canaries = match self {
             Self::Native(native::Config { canaries: Some(canaries), .. }) => canaries.own.min(count),

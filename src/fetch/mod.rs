@@ -22,8 +22,8 @@ use url::Url;
 use hls_swarm_base::error::Failure;
 use hls_swarm_client::head::{Coding, Head};
 use hls_swarm_client::{
-    Client, ConnectFailure, FetchError, KeepBody, Observer, Proxies, Request, Settings, Shard, Transfer,
-    Trust,
+    Client, ConnectFailure, FetchError, Http, KeepBody, Observer, Proxies, Request, Settings, Shard,
+    Transfer, Trust,
 };
 use hls_swarm_http::site_rules;
 use hls_swarm_http::target_policy::TargetPolicy;
@@ -43,6 +43,7 @@ pub struct Fetcher {
     stream: Stream,
     target_policy: TargetPolicy,
     proxies: Proxies,
+    http: Http,
     jobs: OnceLock<mpsc::UnboundedSender<Job>>,
 }
 
@@ -100,10 +101,11 @@ struct Job {
 }
 
 impl Fetcher {
-    /// A fetcher that has requested nothing.
+    /// A fetcher that has requested nothing, and speaks `http`.
     #[must_use]
-    pub fn new(stream: &Stream, target_policy: &TargetPolicy, proxies: &Proxies) -> Self {
+    pub fn new(stream: &Stream, target_policy: &TargetPolicy, proxies: &Proxies, http: Http) -> Self {
         Self {
+            http,
             stream: stream.clone(),
             target_policy: target_policy.clone(),
             proxies: proxies.clone(),
@@ -150,11 +152,11 @@ impl Fetcher {
 
     fn start(&self) -> std::io::Result<mpsc::UnboundedSender<Job>> {
         let (jobs, inbox) = mpsc::unbounded_channel();
-        let (stream, policy, proxies) =
-            (self.stream.clone(), self.target_policy.clone(), self.proxies.clone());
+        let (stream, policy, proxies, http) =
+            (self.stream.clone(), self.target_policy.clone(), self.proxies.clone(), self.http);
         let work = move || {
             let Ok(runtime) = runtime::single_threaded() else { return };
-            LocalSet::new().block_on(&runtime, serve(settings(&stream, policy, proxies), inbox));
+            LocalSet::new().block_on(&runtime, serve(settings(&stream, policy, proxies, http), inbox));
             // A lookup that hangs in the resolver must not delay the end.
             runtime.shutdown_background();
         };
@@ -163,11 +165,12 @@ impl Fetcher {
     }
 }
 
-fn settings(stream: &Stream, target_policy: TargetPolicy, proxies: Proxies) -> Settings {
+fn settings(stream: &Stream, target_policy: TargetPolicy, proxies: Proxies, http: Http) -> Settings {
     let resolve = stream.resolve.clone();
     let allowed =
         move |url: &Url| site_rules::check(&target_policy, url, &resolve).map_err(|failure| failure.chain());
     Settings {
+        http,
         trust: if stream.verify_tls { Trust::Verified } else { Trust::Anyone },
         proxies,
         timeout: stream.timeout,
@@ -212,6 +215,8 @@ impl Observer for Seen {
     fn connect_failed(&self, failure: ConnectFailure) {
         self.failures.borrow_mut().push(failure);
     }
+
+    fn alternative_failed(&self, _reason: &str) {}
 
     fn received(&self, bytes: u64, tls: bool) {
         let [plain, encrypted] = self.received.get();

@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::Serialize;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_model::exchange::{Cache, Exchange, Kind, Outcome};
+use hls_swarm_model::exchange::{Cache, Exchange, HttpVersion, Kind, Outcome};
 use hls_swarm_os::secrets;
 
 /// How long the reader of a pipe may take to make room, milliseconds.
@@ -106,7 +106,9 @@ struct Line<'a> {
     viewer: u32,
     generation: u32,
     pid: u32,
+    http: HttpVersion,
     connection: u32,
+    streams: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     local_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +130,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_handshake: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    quic_handshake: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     ttfb: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     download: Option<f64>,
@@ -147,6 +151,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retransmits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    lost_packets: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cache: Option<Cache>,
     #[serde(skip_serializing_if = "Option::is_none")]
     age: Option<u32>,
@@ -159,7 +165,9 @@ impl<'a> From<&'a Exchange> for Line<'a> {
             viewer: exchange.viewer,
             generation: exchange.generation,
             pid: exchange.pid,
+            http: exchange.http,
             connection: exchange.connection,
+            streams: exchange.streams,
             local_port: exchange.local_port,
             peer: exchange.peer.map(|(address, port)| std::net::SocketAddr::new(address, port).to_string()),
             kind: exchange.kind,
@@ -172,6 +180,7 @@ impl<'a> From<&'a Exchange> for Line<'a> {
             dns: seconds(exchange.dns_ns),
             connect: seconds(exchange.connect_ns),
             tls_handshake: seconds(exchange.tls_ns),
+            quic_handshake: seconds(exchange.quic_ns),
             ttfb: seconds(exchange.first_byte_ns),
             download: seconds(exchange.download_ns),
             head_bytes: exchange.head_bytes,
@@ -182,6 +191,7 @@ impl<'a> From<&'a Exchange> for Line<'a> {
             rtt_us: exchange.rtt_us,
             min_rtt_us: exchange.min_rtt_us,
             retransmits: exchange.retransmits,
+            lost_packets: exchange.lost_packets,
             cache: exchange.cache,
             age: exchange.age_s,
         }

@@ -8,7 +8,7 @@ use hls_swarm_model::snapshot::{Snapshot, capacity};
 use super::escape::markdown as safe;
 use super::figures::{bit_rate, bytes, count, length, milliseconds, percent};
 use super::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use super::{canaries, events, generator, load, quality};
+use super::{canaries, events, generator, load, protocols, quality};
 
 /// Number of reasons that are shown.
 const REASONS: usize = 5;
@@ -77,6 +77,7 @@ fn parts(out: &mut String, Report { snapshot, .. }: &Report) -> fmt::Result {
     }
     table(out, &load::STAGE, &load::stages(snapshot))?;
     table(out, &load::STREAM, &load::streams(snapshot))?;
+    table(out, &protocols::HEAD, &protocols::rows(snapshot))?;
     table(out, &load::VARIANT, &load::variants(snapshot))?;
     for sentence in load::exceeded_bandwidths(snapshot) {
         writeln!(out, "\n{}", safe(&sentence))?;

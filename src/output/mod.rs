@@ -20,6 +20,7 @@ pub mod metrics_server;
 pub mod openmetrics;
 pub mod otlp;
 pub mod prometheus;
+pub mod protocols;
 pub mod quality;
 pub mod status;
 pub mod summary;

@@ -11,6 +11,7 @@ use url::Url;
 
 use hls_swarm_base::error::Failure;
 use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_client::Http;
 use hls_swarm_hls::selection::Selection;
 use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_http::site_rules;
@@ -119,7 +120,7 @@ pub(crate) async fn inspect_streams(preflight: &mut Preflight<'_>) -> Result<(),
     let plan = preflight.plan;
     let mut selected = Vec::new();
     for stream in plan.streams.iter() {
-        let fetcher = Fetcher::new(stream, &plan.target_policy, &plan.proxies);
+        let fetcher = Fetcher::new(stream, &plan.target_policy, &plan.proxies, plan.viewers.engine.http());
         let inspected = inspect(&fetcher).await;
         if inspected.is_err() && plan.target_policy.is_closed() {
             // A stream that could not be inspected may redirect to a host that may not be loaded.
@@ -182,7 +183,8 @@ impl Preflight<'_> {
         let plan = self.plan;
         let mut selected = Vec::new();
         for stream in plan.streams.iter().map(&stream_of) {
-            let fetcher = Fetcher::new(&stream, &plan.target_policy, &plan.proxies);
+            // FFmpeg speaks nothing else.
+            let fetcher = Fetcher::new(&stream, &plan.target_policy, &plan.proxies, Http::Http1);
             let inspected = inspect(&fetcher).await;
             let unplayable = inspected.iter().flat_map(|found| &found.unplayable);
             unplayable.for_each(|why| self.note(Finding::bad("canaries", why.clone(), UNPLAYABLE)));

@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn canaries_need_processes_memory_and_open_files_of_their_own() {
-        let size = crate::engine::native::VIEWER_SIZE;
+        let size = crate::engine::native::viewer_size(hls_swarm_client::Http::Http1);
         let canaries = 300;
         let viewers = Viewers { count: 1000, size, canaries };
         let few = Headroom { processes: Some(200), memory: Some(4 << 30), ..MACHINE };

@@ -64,7 +64,7 @@ pub(crate) async fn play(
         stream: stream.clone(),
         selection: selection.clone(),
         end: StreamEnd::default(),
-        fetcher: Fetcher::new(stream, &plan.target_policy, &plan.proxies),
+        fetcher: Fetcher::new(stream, &plan.target_policy, &plan.proxies, plan.viewers.engine.http()),
     };
     let last_canary = plan.viewers.engine.last_canary();
     let context = Arc::new(RunContext {

@@ -50,7 +50,9 @@ pub fn divide(args: &PlanArgs) -> Result<ShardPlan, Failure> {
     let pods = args.clients.div_ceil(args.per_pod);
     let max_viewers = args.clients.div_ceil(pods);
     let (size, cpu) = match typed.run.viewers.engine {
-        Some(EngineKind::Native) => (native::VIEWER_SIZE, CPU_PER_NATIVE_VIEWER),
+        Some(EngineKind::Native) => {
+            (native::viewer_size(typed.run.viewers.http.into()), CPU_PER_NATIVE_VIEWER)
+        }
         Some(EngineKind::Command) => (command::VIEWER_SIZE, CPU_PER_VIEWER),
         _ if typed.run.viewers.player.is_some() => (command::VIEWER_SIZE, CPU_PER_VIEWER),
         _ => (ViewerSize::FFMPEG, CPU_PER_VIEWER),

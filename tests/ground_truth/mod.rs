@@ -7,6 +7,8 @@ use hls_swarm_test_support::{nginx, origin, program, server, waiting};
 mod account;
 mod balance;
 mod faults;
+mod http2;
+mod http3;
 mod media;
 mod native;
 mod pairing;

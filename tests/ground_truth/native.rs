@@ -17,11 +17,11 @@ use super::swarm::{Run, Swarm, seconds};
 use super::truth::Served;
 use hls_swarm_test_support::publisher::Publisher;
 
-const NATIVE: [&str; 2] = ["--engine", "native"];
-const INSECURE: [&str; 2] = ["--dangerous", "--insecure"];
+pub(super) const NATIVE: [&str; 2] = ["--engine", "native"];
+pub(super) const INSECURE: [&str; 2] = ["--dangerous", "--insecure"];
 
 /// Plays a case with native viewers, and checks it.
-fn native(
+pub(super) fn native(
     case: &str,
     site: Site,
     target: &str,
@@ -40,7 +40,7 @@ fn native(
 }
 
 /// Each viewer plays without errors from beginning to end.
-fn assert_played(run: &Run, account: &Account<'_>, clients: u32) {
+pub(super) fn assert_played(run: &Run, account: &Account<'_>, clients: u32) {
     assert!(matches!(run.exit_code, Some(0 | 5)), "exit code {:?}: {}", run.exit_code, run.output);
     assert_eq!(run.number("/viewers/starts"), run.number("/viewers/exits/success"), "{}", run.output);
     assert_eq!(run.number("/errors/connect"), 0);

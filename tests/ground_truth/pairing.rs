@@ -62,6 +62,8 @@ pub(crate) fn pair<'a>(run: &'a Run, served: &'a [Served], known: &Circumstances
     let mut account = Account::default();
     for (mut ours, theirs) in ports.into_values() {
         ours.sort_by(|a, b| a.started.partial_cmp(&b.started).unwrap());
+        let mut theirs = theirs;
+        theirs.sort_by_key(|served| served.received_as());
         let mut theirs = VecDeque::from(theirs);
         let missed = |served| format!("served, but recorded by no viewer:\n      {served}");
         for exchange in ours {
@@ -129,7 +131,7 @@ impl Lifetimes {
     /// shortly before.
     fn ends_with_run(&self, exchange: &Exchange) -> bool {
         self.is_of_last_generation(exchange)
-            && self.is_last_of_its_connection(exchange)
+            && (exchange.shares_connection() || self.is_last_of_its_connection(exchange))
             && exchange.started > self.stop - LONGEST_FLIGHT
     }
 }
@@ -213,6 +215,9 @@ fn common(pair: Pair<'_>) -> Vec<String> {
     if exchange.kind != served.kind() {
         faults.push(format!("kind {} instead of {}", exchange.kind, served.kind()));
     }
+    if exchange.http != served.http {
+        faults.push(format!("HTTP/{} instead of HTTP/{}", exchange.http, served.http));
+    }
     if exchange.name != served.name() {
         faults.push(format!("name {} instead of {}", exchange.name, served.name()));
     }
@@ -245,6 +250,8 @@ fn whole(pair: Pair<'_>) -> Vec<String> {
         Some(received) if exchange.tls && received < served.bytes() => {
             faults.push(format!("kernel received {received} B of ciphertext for {} B", served.bytes()));
         }
+        // Of a shared connection, only all of its bytes are known.
+        None if exchange.shares_connection() => {}
         None => faults.push("no word from the kernel".to_owned()),
         Some(_) => {}
     }

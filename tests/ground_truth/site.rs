@@ -33,12 +33,21 @@ impl Site {
     /// Creates `www`, lets `fill` create a live stream or a VOD in it, and starts nginx with these directives
     /// in its `server` block. `fill` may return a value that has to live as long as the case.
     pub(crate) fn start<T: 'static>(server: &str, fill: impl FnOnce(&Path) -> T) -> Self {
+        Self::start_with(nginx::Site { server, ..nginx::Site::default() }, fill)
+    }
+
+    /// The same with HTTP/3 on the TLS port, which not every nginx speaks.
+    pub(crate) fn start_http3<T: 'static>(server: &str, fill: impl FnOnce(&Path) -> T) -> Self {
+        Self::start_with(nginx::Site { server, http3: true, ..nginx::Site::default() }, fill)
+    }
+
+    fn start_with<T: 'static>(site: nginx::Site<'_>, fill: impl FnOnce(&Path) -> T) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let www = folder.path().join("www");
         fs::create_dir(&www).unwrap();
         let stream = Box::new(fill(&www));
         let log_format = access_log::log_format().replace(access_log::FORMAT_NAME, "truth");
-        let site = nginx::Site { log_format: &log_format, http: "", server };
+        let site = nginx::Site { log_format: &log_format, http2: true, ..site };
         let nginx = Nginx::start(folder.path(), site);
         Self { nginx, _stream: stream, folder, tls: false }
     }

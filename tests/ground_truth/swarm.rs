@@ -24,7 +24,9 @@ pub(crate) struct Exchange {
     pub(crate) viewer: u32,
     pub(crate) generation: u32,
     pub(crate) pid: u64,
+    pub(crate) http: String,
     pub(crate) connection: u32,
+    pub(crate) streams: u32,
     pub(crate) local_port: Option<u16>,
     pub(crate) kind: String,
     pub(crate) name: String,
@@ -34,6 +36,7 @@ pub(crate) struct Exchange {
     pub(crate) started: f64,
     pub(crate) connect: Option<f64>,
     pub(crate) tls_handshake: Option<f64>,
+    pub(crate) quic_handshake: Option<f64>,
     pub(crate) ttfb: Option<f64>,
     pub(crate) download: Option<f64>,
     pub(crate) head_bytes: u64,
@@ -55,6 +58,11 @@ impl Exchange {
     /// The server or the network ended it.
     pub(crate) fn is_ended_by_server(&self) -> bool {
         self.outcome == "closed_by_peer" || self.outcome.get("socket_error").is_some()
+    }
+
+    /// Whether other requests may be under way on its connection.
+    pub(crate) fn shares_connection(&self) -> bool {
+        self.http != "1.1"
     }
 
     pub(crate) fn read(&self) -> u64 {

@@ -22,6 +22,8 @@ pub(crate) struct Served {
     pub(crate) body_bytes: u64,
     /// Whether the whole response was passed to the kernel.
     pub(crate) whole: bool,
+    /// The version of HTTP.
+    pub(crate) http: &'static str,
     /// The viewer's port.
     pub(crate) port: u16,
     /// Number of the connection, if the server counts connections.
@@ -43,6 +45,11 @@ impl Served {
         kind(self.name())
     }
 
+    /// The order in which requests of one port were received. nginx logs them when their responses end.
+    pub(crate) fn received_as(&self) -> (u64, u64) {
+        (self.order.1, self.order.2)
+    }
+
     /// When nginx had passed the response to the kernel, seconds since 1970.
     pub(crate) fn at(&self) -> f64 {
         self.order.0
@@ -61,6 +68,16 @@ impl fmt::Display for Served {
             f,
             "viewer {viewer} port {port} {target}: {status}, {whole}, head {head_bytes} B, body {body_bytes} B"
         )
+    }
+}
+
+/// The version of HTTP that nginx calls so.
+fn version(protocol: &str) -> &'static str {
+    match protocol {
+        "HTTP/1.1" => "1.1",
+        "HTTP/2.0" => "2",
+        "HTTP/3.0" => "3",
+        other => panic!("protocol {other:?}"),
     }
 }
 
@@ -100,8 +117,14 @@ pub(crate) fn logged(log: &str) -> Vec<Served> {
             head_bytes: entry.bytes_sent - entry.body_bytes_sent,
             body_bytes: entry.body_bytes_sent,
             whole: entry.request_completion == "OK",
+            http: version(&entry.server_protocol),
             port: entry.remote_port,
-            connection: Some(entry.connection),
+            connection: Some(if version(&entry.server_protocol) == "3" {
+                // nginx numbers the streams of QUIC as connections.
+                entry.remote_port.into()
+            } else {
+                entry.connection
+            }),
             order: (entry.msec, entry.connection, entry.connection_requests),
             seconds: Some(entry.request_time),
         })
@@ -126,6 +149,7 @@ pub(crate) fn noted(notes: &[server::Served]) -> Vec<Served> {
             head_bytes: note.head_bytes(),
             body_bytes: note.body_bytes(),
             whole: !note.unsent && note.body_bytes() == length.parse::<u64>().unwrap(),
+            http: "1.1",
             port: note.port,
             connection: None,
             order: (0.0, 0, number as u64),

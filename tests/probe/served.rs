@@ -29,6 +29,7 @@ pub fn start(folder: &Path) -> Nginx {
                      '$uri $status $bytes_sent $body_bytes_sent $remote_port';",
         http: "gzip on; gzip_min_length 1; gzip_types application/vnd.apple.mpegurl;",
         server: &server,
+        ..Site::default()
     };
     Nginx::start(folder, site)
 }

@@ -16,12 +16,14 @@ use crate::connect::credentials;
 use crate::connection::{Broken, Connection, Pumped};
 use crate::cookies::Cookies;
 use crate::head::Head;
+use crate::multiplex::Multiplexed;
 use crate::names::Names;
 use crate::pace::Pace;
 use crate::request::{self, Fields, Request};
 use crate::response::Response;
-use crate::shard::Shard;
-use crate::transfer::{ConnectFailure, End, Observer, Transfer};
+use crate::shard::{Http, Shard};
+use crate::tls::Alpn;
+use crate::transfer::{ConnectFailure, End, Observer, Transfer, Version};
 
 /// The maximum number of redirects (as browsers, RFC 9110, 15.4).
 const MAX_REDIRECTS: usize = 20;
@@ -43,6 +45,8 @@ pub struct Client<O: Observer> {
     idle: RefCell<Vec<Connection<O>>>,
     cookies: Cookies,
     connections: Cell<u32>,
+    /// Connections that requests share; `None` where the viewer speaks HTTP/1.1 alone.
+    pub(crate) multiplexed: Option<Rc<Multiplexed<O>>>,
 }
 
 /// A response that arrived whole.
@@ -113,6 +117,7 @@ impl<O: Observer> Client<O> {
     ) -> Self {
         Self {
             names: shard.settings.names_per_viewer.then(Names::default),
+            multiplexed: (shard.settings.http != Http::Http1).then(Rc::default),
             shard,
             observer,
             user_agent: user_agent.into(),
@@ -147,6 +152,7 @@ impl<O: Observer> Client<O> {
             (self.shard.settings.policy)(&url).map_err(FetchError::Forbidden)?;
             let arrived = self.exchange(&request, &url, &tag, &mut sink).await?;
             self.cookies.take(&url, &arrived.head.cookies);
+            self.take_alternative(&url, &arrived.head);
             let location = arrived.head.location.as_deref();
             match location.filter(|_| matches!(arrived.head.status, 301 | 302 | 303 | 307 | 308)) {
                 Some(location) => {
@@ -173,13 +179,34 @@ impl<O: Observer> Client<O> {
         tag: &O::Tag,
         sink: &mut O::Sink,
     ) -> Result<Arrived, FetchError> {
+        if let Some(multiplexed) = &self.multiplexed {
+            let only = match self.shard.settings.http {
+                Http::Http2 => Some("HTTP/2"),
+                Http::Http3 => Some("HTTP/3"),
+                Http::Http1 | Http::Auto => None,
+            };
+            let is_secure = url.scheme() == "https";
+            if let Some(only) = only.filter(|_| !is_secure) {
+                return Err(self.not_connected(ConnectFailure::new(format!("{only} needs https"))));
+            }
+            if is_secure {
+                // Boxed for the same reason as below.
+                let exchange = Box::pin(self.exchange_on_stream(multiplexed, request, url, tag, sink));
+                if let Some(arrived) = exchange.await? {
+                    return Ok(arrived);
+                }
+            }
+        }
         loop {
             let kept = self.take_idle(url);
-            let is_kept = kept.is_some();
+            // The first exchange of a connection reports how it was made.
+            let is_kept = kept.as_ref().is_some_and(|kept| kept.times.connect_ns.is_none());
             let connection = match kept {
                 Some(connection) => connection,
                 // Boxed, because an exchange on a kept connection, the usual case, must not be as large.
-                None => Box::pin(self.open(url)).await.map_err(|failure| self.not_connected(failure))?,
+                None => Box::pin(self.open(url, Alpn::Http1))
+                    .await
+                    .map_err(|failure| self.not_connected(failure))?,
             };
             let mut flight = Flight::new(self, request, url, tag, sink, connection, is_kept);
             if let Some(arrived) = flight.fly().await? {
@@ -188,7 +215,7 @@ impl<O: Observer> Client<O> {
         }
     }
 
-    fn not_connected(&self, failure: ConnectFailure) -> FetchError {
+    pub(crate) fn not_connected(&self, failure: ConnectFailure) -> FetchError {
         let error = FetchError::NotConnected(failure.reason.clone());
         self.observer.connect_failed(failure);
         error
@@ -203,26 +230,42 @@ impl<O: Observer> Client<O> {
         Some(idle.remove(place))
     }
 
+    /// Keeps a connection for the next request.
+    pub(crate) fn keep(&self, connection: Connection<O>) {
+        let mut idle = self.idle.borrow_mut();
+        // Vectors grow to four at first, and most viewers have one.
+        idle.reserve_exact(1);
+        idle.push(connection);
+    }
+
     fn head_of(&self, request: &Request, url: &Url, through_proxy: bool) -> String {
         let proxy = through_proxy.then(|| self.shard.settings.proxies.of(url).and_then(credentials));
-        let fields = Fields {
+        request::write(request, url, &Fields { proxy, ..self.fields_of(request, url) })
+    }
+
+    /// The head of a request on a stream.
+    pub(crate) fn stream_head_of(&self, request: &Request, url: &Url) -> Result<http::Request<()>, String> {
+        request::of_stream(request, url, &self.fields_of(request, url))
+    }
+
+    fn fields_of(&self, request: &Request, url: &Url) -> Fields<'_> {
+        Fields {
             user_agent: &self.user_agent,
             headers: &self.shard.settings.headers,
             cookie: self.cookies.of(url),
             without_credentials: url.host() != request.url.host(),
-            proxy,
-        };
-        request::write(request, url, &fields)
+            proxy: None,
+        }
     }
 }
 
 /// A whole response on its connection.
-struct Arrived {
-    head: Box<Head>,
-    started_ns: u64,
-    first_byte_ns: u64,
-    ended_ns: u64,
-    body_bytes: u64,
+pub(crate) struct Arrived {
+    pub(crate) head: Box<Head>,
+    pub(crate) started_ns: u64,
+    pub(crate) first_byte_ns: u64,
+    pub(crate) ended_ns: u64,
+    pub(crate) body_bytes: u64,
 }
 
 /// An exchange under way. Dropped before its end, it reports that the viewer closed the connection.
@@ -375,15 +418,12 @@ impl<'a, O: Observer> Flight<'a, O> {
         let Some((connection, Some(head))) = self.end(End::Complete) else {
             return Err(FetchError::Malformed("a response without a head".into()));
         };
-        let mut idle = self.client.idle.borrow_mut();
         let shard = &self.client.shard;
-        let has_room = idle.is_empty() || shard.connections.get() <= shard.settings.most_connections;
+        let is_few = shard.connections.get() <= shard.settings.most_connections;
+        let has_room = is_few || self.client.idle.borrow().is_empty();
         if head.keep_alive && self.excess_bytes == 0 && has_room {
-            // Vectors grow to four at first, and most viewers have one.
-            idle.reserve_exact(1);
-            idle.push(connection);
+            self.client.keep(connection);
         }
-        drop(idle);
         Ok(Some(Arrived { head, started_ns, first_byte_ns, ended_ns, body_bytes }))
     }
 
@@ -428,7 +468,9 @@ impl<'a, O: Observer> Flight<'a, O> {
         let mut transfer = Transfer {
             url: self.url.clone(),
             through_proxy: connection.through_proxy,
+            version: Version::Http1,
             connection: connection.number,
+            streams: 1,
             peer: connection.peer,
             local_port: connection.local_port,
             tls: connection.tls.is_some(),
@@ -436,6 +478,7 @@ impl<'a, O: Observer> Flight<'a, O> {
             dns_ns: times.dns_ns,
             connect_ns: times.connect_ns,
             tls_ns: times.tls_ns,
+            quic_ns: None,
             first_byte_ns: self.first_byte_ns.map(since),
             last_byte_ns: self.first_byte_ns.map(|_| since(self.last_ns)),
             idle_ns: now.saturating_sub(self.last_ns),
@@ -446,6 +489,7 @@ impl<'a, O: Observer> Flight<'a, O> {
             excess_bytes: self.excess_bytes,
             received_bytes: info.map(|(_, received)| received),
             retransmits: kernel.map(|info| info.retransmits),
+            lost_packets: None,
             rtt_us: kernel.map(|info| info.rtt_us),
             min_rtt_us: kernel.map(|info| info.min_rtt_us),
         };

@@ -24,6 +24,7 @@ pub(crate) struct Times {
     pub(crate) dns_ns: Option<u64>,
     pub(crate) connect_ns: Option<u64>,
     pub(crate) tls_ns: Option<u64>,
+    pub(crate) quic_ns: Option<u64>,
 }
 
 /// A connection of a viewer.
@@ -120,6 +121,11 @@ impl<O: Observer> Connection<O> {
         self.is_secure == (url.scheme() == "https")
             && url.port_or_known_default() == Some(self.port)
             && url.host_str() == Some(&*self.host)
+    }
+
+    /// Whether its handshake has decided that it speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.tls.as_ref().is_some_and(|session| session.is_http2())
     }
 
     /// Sends plain text, encrypted if the connection is.

@@ -64,6 +64,8 @@ pub struct Head {
     pub coding: Coding,
     /// `Content-Encoding` as it was sent; empty if there is none.
     pub encoding: Box<str>,
+    /// `Alt-Svc`, of several fields all.
+    pub alt_svc: Option<Box<str>>,
     /// `Location`.
     pub location: Option<Box<str>>,
     /// `Set-Cookie`, each.
@@ -84,7 +86,7 @@ pub struct Malformed(pub(crate) &'static str);
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a valid HTTP/1.1 response: {}", self.0)
+        write!(f, "not a valid HTTP response: {}", self.0)
     }
 }
 
@@ -126,14 +128,32 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, Malformed> {
         (Some(101), _) => Err(Malformed("it switches protocols")),
         (Some(100..=199), _) => Ok(Parsed::Interim(length)),
         (Some(status), Some(version)) => {
-            let head = interpret(status, version > 0, response.headers)?;
+            let fields = response.headers.iter().map(|field| (field.name, field.value));
+            let head = interpret(status, version > 0, fields)?;
             Ok(Parsed::Head(Box::new(head), length))
         }
         _ => Err(Malformed("it has no status")),
     }
 }
 
-fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> Result<Head, Malformed> {
+/// The head of a response on a stream of its own (RFC 9113, 8.3; RFC 9114, 4.3): the stream ends where the body does.
+///
+/// # Errors
+/// [`Malformed`]: it contradicts itself.
+pub(crate) fn of_stream<'a>(
+    status: u16,
+    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Result<Head, Malformed> {
+    // Fields about the connection have no meaning there (RFC 9113, 8.2.2).
+    let fields = fields.filter(|(name, _)| !matches!(*name, "transfer-encoding" | "connection"));
+    interpret(status, true, fields)
+}
+
+fn interpret<'a>(
+    status: u16,
+    persistent: bool,
+    fields: impl Iterator<Item = (&'a str, &'a [u8])>,
+) -> Result<Head, Malformed> {
     let mut head = Head {
         status,
         framing: Framing::None,
@@ -143,6 +163,7 @@ fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> 
         content_type: Box::from(""),
         coding: Coding::Identity,
         encoding: Box::from(""),
+        alt_svc: None,
         location: None,
         cookies: Vec::new(),
         age_s: None,
@@ -151,9 +172,9 @@ fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> 
         edge: None,
     };
     let (mut chunked, mut other_transfer, mut range, mut edge_rank) = (false, false, None, 0);
-    for field in fields {
-        let value = trim(field.value);
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+    for (name, raw) in fields {
+        let value = trim(raw);
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
         if is("content-length") {
             let length = decimal(value).ok_or(Malformed("its Content-Length is not a number"))?;
             if head.announced.replace(length).is_some_and(|before| before != length) {
@@ -176,6 +197,9 @@ fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> 
             range = content_range(value);
         } else if is("content-type") {
             head.content_type = text(value);
+        } else if is("alt-svc") {
+            let known = head.alt_svc.take().map_or_else(String::new, |known| format!("{known}, "));
+            head.alt_svc = Some((known + &text(value)).into());
         } else if is("location") {
             head.location = Some(text(value));
         } else if is("set-cookie") {
@@ -188,7 +212,7 @@ fn interpret(status: u16, persistent: bool, fields: &[httparse::Header<'_>]) -> 
             && matches!(head.cache, None | Some(CacheResult::Other))
         {
             head.cache = Some(cache_word(last_of_list(value)));
-        } else if let Some((rank, edge)) = edge_name(field.name, value)
+        } else if let Some((rank, edge)) = edge_name(name, value)
             && rank > edge_rank
         {
             (edge_rank, head.edge) = (rank, Some(text(edge)));

@@ -11,9 +11,10 @@ use url::Url;
 
 use hls_swarm_http::resolve::Rule;
 
+use crate::multiplex::udp::{SharedBuffer, shared_buffer};
 use crate::names::Names;
 use crate::proxy::Proxies;
-use crate::tls;
+use crate::tls::{self, Alpn};
 
 /// The size of the buffer that all connections of a thread receive into, bytes. Several TLS records fit.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -27,11 +28,27 @@ pub enum Trust {
     Anyone,
 }
 
+/// The protocols that viewers speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 over TLS, and nothing else.
+    Http2,
+    /// HTTP/3, and nothing else.
+    Http3,
+    /// HTTP/2 or HTTP/1.1, as the server chooses, and HTTP/3 once the server announces it (`Alt-Svc`), as browsers do.
+    Auto,
+}
+
 /// Decides whether a URL may be requested; the error is the reason.
 pub type Policy = Box<dyn Fn(&Url) -> Result<(), String>>;
 
 /// The settings of a thread's viewers.
 pub struct Settings {
+    /// The protocols that viewers speak.
+    pub http: Http,
     /// The certificates that are trusted.
     pub trust: Trust,
     /// Proxies.
@@ -70,7 +87,10 @@ pub struct Shard {
     pub(crate) names: Names,
     /// Connections of all viewers.
     pub(crate) connections: Cell<usize>,
-    tls: OnceCell<Result<Arc<ClientConfig>, String>>,
+    tls: [OnceCell<Result<Arc<ClientConfig>, String>>; Alpn::COUNT],
+    quic: OnceCell<Result<Arc<ClientConfig>, String>>,
+    /// The buffer that UDP sockets receive into.
+    pub(crate) datagrams: SharedBuffer,
 }
 
 impl Shard {
@@ -82,14 +102,23 @@ impl Shard {
             buffer: RefCell::new(vec![0; BUFFER_BYTES].into()),
             names: Names::default(),
             connections: Cell::new(0),
-            tls: OnceCell::new(),
+            tls: Default::default(),
+            quic: OnceCell::new(),
+            datagrams: shared_buffer(),
         })
     }
 
     /// The TLS settings, made when the first connection needs them.
-    pub(crate) fn tls(&self) -> Result<Arc<ClientConfig>, String> {
-        let make =
-            || tls::settings(self.settings.trust == Trust::Verified).map_err(|error| error.to_string());
-        self.tls.get_or_init(make).clone()
+    pub(crate) fn tls(&self, alpn: Alpn) -> Result<Arc<ClientConfig>, String> {
+        let verified = self.settings.trust == Trust::Verified;
+        let make = || tls::settings(verified, alpn).map_err(|error| error.to_string());
+        self.tls.get(alpn.place()).map_or_else(make, |known| known.get_or_init(make).clone())
+    }
+
+    /// The TLS settings of QUIC, made when the first connection needs them.
+    pub(crate) fn quic(&self) -> Result<Arc<ClientConfig>, String> {
+        let verified = self.settings.trust == Trust::Verified;
+        let make = || tls::quic_settings(verified).map_err(|error| error.to_string());
+        self.quic.get_or_init(make).clone()
     }
 }

@@ -6,6 +6,7 @@ use std::mem::size_of;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
+use std::task::{Context, Poll};
 
 use libc::{c_int, c_void, socklen_t};
 use tokio::io::Interest;
@@ -72,6 +73,24 @@ impl Socket {
     /// Waits until as many bytes as the mark asks for, or the end, have arrived.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.stream.readable().await
+    }
+
+    /// Waits as [`Self::readable`] does, within a task.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_read_ready(context)
+    }
+
+    /// Waits until more can be sent, within a task.
+    pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.poll_write_ready(context)
+    }
+
+    /// Sends as many of `bytes` as there is room for; returns how many.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is no room; or the connection is broken.
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.try_write(bytes)
     }
 
     /// Sends all of `bytes`.

@@ -13,14 +13,70 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 
-/// The settings of all TLS connections of a run. `verified`: whether certificates are checked, against the
+/// The protocols that a connection may speak, which its handshake decides (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alpn {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/2, or else HTTP/1.1.
+    Either,
+}
+
+/// The name of HTTP/2 in ALPN.
+pub(crate) const H2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+impl Alpn {
+    /// All, in the order of [`Self::place`].
+    pub(crate) const COUNT: usize = 3;
+
+    /// The index among all.
+    pub(crate) const fn place(self) -> usize {
+        self as usize
+    }
+
+    fn names(self) -> Vec<Vec<u8>> {
+        let names: &[&[u8]] = match self {
+            Self::Http1 => &[HTTP1],
+            Self::Http2 => &[H2],
+            Self::Either => &[H2, HTTP1],
+        };
+        names.iter().map(|name| name.to_vec()).collect()
+    }
+}
+
+impl fmt::Display for Alpn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+            Self::Either => "HTTP/2 or HTTP/1.1",
+        })
+    }
+}
+
+/// The settings of TLS connections of a run. `verified`: whether certificates are checked, against the
 /// system's authorities or those of `SSL_CERT_FILE`.
 ///
 /// Sessions are not resumed: the viewers of a run are different people, and FFmpeg does not resume either.
 ///
 /// # Errors
 /// There are no authorities.
-pub(crate) fn settings(verified: bool) -> Result<Arc<ClientConfig>, Error> {
+pub(crate) fn settings(verified: bool, alpn: Alpn) -> Result<Arc<ClientConfig>, Error> {
+    with_protocols(verified, alpn.names())
+}
+
+/// The same for QUIC connections, which speak HTTP/3.
+///
+/// # Errors
+/// There are no authorities.
+pub(crate) fn quic_settings(verified: bool) -> Result<Arc<ClientConfig>, Error> {
+    with_protocols(verified, vec![b"h3".to_vec()])
+}
+
+fn with_protocols(verified: bool, alpn: Vec<Vec<u8>>) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
@@ -28,7 +84,7 @@ pub(crate) fn settings(verified: bool) -> Result<Arc<ClientConfig>, Error> {
         if verified { Arc::new(Verifier::new(provider)?) } else { Arc::new(Unverified(provider)) };
     let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     config.resumption = Resumption::disabled();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = alpn;
     Ok(Arc::new(config))
 }
 
@@ -104,6 +160,11 @@ impl Session {
         let name = ServerName::try_from(host).map_err(io::Error::other)?.to_owned();
         let connection = UnbufferedClientConnection::new(config, name).map_err(io::Error::other)?;
         Ok(Self { connection, incoming: Vec::new(), outgoing: Vec::new(), is_ended: false })
+    }
+
+    /// Whether the handshake has decided that the connection speaks HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.connection.alpn_protocol() == Some(H2)
     }
 
     /// Bytes of ciphertext that are kept as a part of a record.

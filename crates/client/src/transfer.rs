@@ -27,6 +27,18 @@ pub enum End {
     Stale,
 }
 
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    Http1,
+    /// HTTP/2 (RFC 9113).
+    Http2,
+    /// HTTP/3 (RFC 9114).
+    Http3,
+}
+
 /// One request and its response. Times are nanoseconds of `CLOCK_MONOTONIC`; what was not measured is `None`.
 #[derive(Clone, Debug)]
 pub struct Transfer {
@@ -34,8 +46,12 @@ pub struct Transfer {
     pub url: Url,
     /// Whether the request went to a proxy, with the whole address as its target.
     pub through_proxy: bool,
+    /// The version of HTTP.
+    pub version: Version,
     /// The connection of this viewer, from 1.
     pub connection: u32,
+    /// Requests under way on the connection when this one was sent, with it.
+    pub streams: u32,
     /// The peer.
     pub peer: SocketAddr,
     /// The local port.
@@ -50,6 +66,8 @@ pub struct Transfer {
     pub connect_ns: Option<u64>,
     /// TLS handshake, on the first exchange of a connection.
     pub tls_ns: Option<u64>,
+    /// QUIC handshake, on the first exchange of a connection.
+    pub quic_ns: Option<u64>,
     /// From the request to the first byte of the response.
     pub first_byte_ns: Option<u64>,
     /// From the request to the last byte that arrived.
@@ -60,16 +78,19 @@ pub struct Transfer {
     pub end: End,
     /// The head of the response, if that arrived.
     pub head: Option<Box<Head>>,
-    /// Bytes of the head.
+    /// Bytes of the head; of HTTP/2, those of all frames of the response but the payload of DATA.
     pub head_bytes: u64,
     /// Bytes of the body, with the framing of chunks.
     pub body_bytes: u64,
     /// Bytes beyond the end of the response.
     pub excess_bytes: u64,
-    /// Bytes that the kernel received on the connection since the exchange before.
+    /// Bytes that the kernel received on the connection since the exchange before; `None` where requests share the
+    /// connection, whose bytes are reported as those of no exchange.
     pub received_bytes: Option<u64>,
     /// Retransmits of the connection so far.
     pub retransmits: Option<u32>,
+    /// Packets of a QUIC connection that the viewer sent and that were lost, so far.
+    pub lost_packets: Option<u32>,
     /// Round-trip time, microseconds.
     pub rtt_us: Option<u32>,
     /// The smallest round-trip time of the last minutes, microseconds.
@@ -93,8 +114,22 @@ pub struct ConnectFailure {
     pub lookup_ns: Option<u64>,
 }
 
+impl ConnectFailure {
+    /// A failure of the peer, or of the way to it.
+    pub(crate) const fn new(reason: String) -> Self {
+        Self {
+            reason,
+            timed_out: false,
+            given_up_after_ns: None,
+            handshake_left: false,
+            exhausted: false,
+            lookup_ns: None,
+        }
+    }
+}
+
 /// The receiver of what a viewer's client measures. Calls come in the order of events.
-pub trait Observer {
+pub trait Observer: 'static {
     /// What the viewer knows of a request.
     type Tag;
     /// Where bodies go.
@@ -108,6 +143,9 @@ pub trait Observer {
 
     /// The kernel received bytes on a connection that no exchange accounts for.
     fn received(&self, bytes: u64, tls: bool);
+
+    /// An origin announces HTTP/3 (`Alt-Svc`), and no connection could be made, for this reason.
+    fn alternative_failed(&self, reason: &str);
 }
 
 /// The progress of a response under way.

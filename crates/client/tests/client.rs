@@ -3,20 +3,19 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::cell::RefCell;
+mod common;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use hls_swarm_client::head::Head;
-use hls_swarm_client::{
-    Client, ConnectFailure, End, FetchError, Fetched, KeepBody, Observer, Proxies, Request, Settings, Shard,
-    Sink, Transfer, Trust,
-};
+use hls_swarm_client::{End, FetchError, KeepBody, Proxies, Request, Settings, Sink, Trust};
 use url::Url;
+
+use common::{in_runtime, settings, viewer};
 
 /// Keeps the first bytes of a body, and lets the rest be discarded.
 #[derive(Debug)]
@@ -36,82 +35,6 @@ impl Sink for First {
     }
 
     fn discarded(&mut self, _bytes: u64) {}
-}
-
-/// Remembers everything.
-#[derive(Debug)]
-struct Notes<S> {
-    transfers: RefCell<Vec<Transfer>>,
-    failures: RefCell<Vec<ConnectFailure>>,
-    sinks: std::marker::PhantomData<S>,
-}
-
-impl<S: Sink> Observer for Notes<S> {
-    type Tag = ();
-    type Sink = S;
-
-    fn transfer(&self, (): &(), _sink: &S, transfer: &Transfer) {
-        self.transfers.borrow_mut().push(transfer.clone());
-    }
-
-    fn connect_failed(&self, failure: ConnectFailure) {
-        self.failures.borrow_mut().push(failure);
-    }
-
-    fn received(&self, _bytes: u64, _tls: bool) {}
-}
-
-struct Viewer<S: Sink> {
-    client: Client<Notes<S>>,
-    notes: Rc<Notes<S>>,
-}
-
-fn settings(timeout_ms: u64) -> Settings {
-    Settings {
-        trust: Trust::Verified,
-        proxies: Proxies::default(),
-        timeout: Duration::from_millis(timeout_ms),
-        resolve: Vec::new(),
-        names_per_viewer: false,
-        mark: 64 << 10,
-        most_connections: usize::MAX,
-        headers: Vec::new(),
-        policy: Box::new(|url| {
-            if url.host_str() == Some("forbidden.test") {
-                Err("forbidden.test is not allowed".into())
-            } else {
-                Ok(())
-            }
-        }),
-    }
-}
-
-fn viewer<S: Sink>(settings: Settings, bits: Option<u64>) -> Viewer<S> {
-    let notes = Rc::new(Notes {
-        transfers: RefCell::default(),
-        failures: RefCell::default(),
-        sinks: std::marker::PhantomData,
-    });
-    let shard = Shard::new(settings);
-    Viewer { client: Client::new(shard, Rc::clone(&notes), "test".into(), None, bits, 0), notes }
-}
-
-impl<S: Sink> Viewer<S> {
-    fn ends(&self) -> Vec<End> {
-        self.notes.transfers.borrow().iter().map(|transfer| transfer.end).collect()
-    }
-}
-
-impl Viewer<KeepBody> {
-    async fn get(&self, url: &str) -> Result<Fetched<KeepBody>, FetchError> {
-        let request = Request { compressed: true, ..Request::get(url.parse().unwrap()) };
-        self.client.fetch(request, (), KeepBody::new(1 << 20)).await
-    }
-}
-
-fn in_runtime<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), work).await.expect("it hangs") })
 }
 
 /// A step of a scripted connection.

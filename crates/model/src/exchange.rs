@@ -130,6 +130,36 @@ impl Source {
     }
 }
 
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum HttpVersion {
+    /// HTTP/1.1 (RFC 9112), or HTTP/1.0.
+    #[default]
+    #[serde(rename = "1.1")]
+    Http1,
+    /// HTTP/2 (RFC 9113).
+    #[serde(rename = "2")]
+    Http2,
+    /// HTTP/3 (RFC 9114).
+    #[serde(rename = "3")]
+    Http3,
+}
+
+impl HttpVersion {
+    /// All versions, in the order of every table.
+    pub const ALL: [Self; 3] = [Self::Http1, Self::Http2, Self::Http3];
+
+    /// The name in reports and metric labels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http1 => "1.1",
+            Self::Http2 => "2",
+            Self::Http3 => "3",
+        }
+    }
+}
+
 /// One request and its outcome. Times are `CLOCK_MONOTONIC` nanoseconds; a value that was not measured
 /// is `None`.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,8 +170,12 @@ pub struct Exchange {
     pub generation: u32,
     /// Process of the viewer.
     pub pid: u32,
+    /// The version of HTTP.
+    pub http: HttpVersion,
     /// Connection within the process, from 1; 0 = not known.
     pub connection: u32,
+    /// Requests under way on the connection when this one was sent, with it.
+    pub streams: u32,
     /// The kind of the requested object.
     pub kind: Kind,
     /// Last element of the URL's path.
@@ -160,6 +194,8 @@ pub struct Exchange {
     pub connect_ns: Option<u64>,
     /// TLS handshake, on the first exchange of a connection.
     pub tls_ns: Option<u64>,
+    /// QUIC handshake, on the first exchange of a connection.
+    pub quic_ns: Option<u64>,
     /// From the request to the first byte of the response.
     pub first_byte_ns: Option<u64>,
     /// From the first to the last byte's arrival, for complete responses.
@@ -195,7 +231,9 @@ pub struct Exchange {
     pub tls: bool,
     /// Retransmits of the connection so far.
     pub retransmits: Option<u32>,
-    /// Round-trip time of the connection, smoothed by the kernel, microseconds.
+    /// Packets of the QUIC connection that the viewer sent and that were lost, so far.
+    pub lost_packets: Option<u32>,
+    /// Round-trip time of the connection, smoothed by the kernel (of QUIC, by the viewer), microseconds.
     pub rtt_us: Option<u32>,
     /// The smallest round-trip time of the connection in the last minutes, microseconds.
     pub min_rtt_us: Option<u32>,

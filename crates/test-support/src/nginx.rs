@@ -18,6 +18,10 @@ pub struct Site<'a> {
     pub log_format: &'a str,
     /// Additional directives in the `http` block.
     pub http: &'a str,
+    /// Whether its TLS port speaks HTTP/2, too.
+    pub http2: bool,
+    /// Whether the UDP port of the same number speaks HTTP/3.
+    pub http3: bool,
     /// Directives in the `server` block; its root is `www`.
     pub server: &'a str,
 }
@@ -126,7 +130,9 @@ fn certificate(folder: &Path) {
 }
 
 fn configuration(folder: &Path, site: Site<'_>, plain: u16, tls: u16) -> String {
-    let Site { log_format, http, server } = site;
+    let Site { log_format, http, http2, http3, server } = site;
+    let http2 = if http2 { " http2" } else { "" };
+    let http3 = if http3 { format!("listen 127.0.0.1:{tls} quic reuseport;") } else { String::new() };
     // Only the owner can read the test's folder; a worker of another user could not.
     let user = if nix::unistd::geteuid().is_root() { "user root;" } else { "" };
     let folder = folder.display();
@@ -144,7 +150,8 @@ http {{
   {http}
   server {{
     listen 127.0.0.1:{plain};
-    listen 127.0.0.1:{tls} ssl;
+    listen 127.0.0.1:{tls} ssl{http2};
+    {http3}
     ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem;
     root {folder}/www;
     {server}

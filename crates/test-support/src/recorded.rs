@@ -7,7 +7,7 @@ use hls_swarm_base::weighted::WeightedSet;
 use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_model::content::Content;
 use hls_swarm_model::event::{EndClass, Event};
-use hls_swarm_model::exchange::{Cache, Exchange, Kind, MediaPlaylist, Outcome, Source};
+use hls_swarm_model::exchange::{Cache, Exchange, HttpVersion, Kind, MediaPlaylist, Outcome, Source};
 use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
 use hls_swarm_model::origin_sample::{NginxSample, NodeSample, Scraped};
 use hls_swarm_model::report::Report;
@@ -65,7 +65,9 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         viewer,
         generation: 1,
         pid: viewer,
+        http: HttpVersion::Http1,
         connection: 1,
+        streams: 1,
         kind,
         name: "a".into(),
         url_hash: 1,
@@ -75,6 +77,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         dns_ns: None,
         connect_ns: (at == 1).then_some(200_000),
         tls_ns: None,
+        quic_ns: None,
         first_byte_ns: Some(at * 1_000_000),
         download_ns: Some(at * 10_000_000),
         idle_ns: None,
@@ -92,6 +95,7 @@ pub fn exchange(viewer: u32, kind: Kind, at: u64) -> Exchange {
         received_bytes: Some(if kind == Kind::Segment { 500_300 } else { 700 }),
         tls: false,
         retransmits: Some(0),
+        lost_packets: None,
         rtt_us: Some(40),
         min_rtt_us: Some(30),
         cache: (kind == Kind::Segment).then_some(Cache::Hit),

@@ -5,24 +5,37 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use hls_swarm_base::error::Failure;
-use hls_swarm_client::Proxies;
+use hls_swarm_base::weighted::WeightedSet;
+use hls_swarm_client::{Http, Proxies};
+use hls_swarm_http::fetch::without_secrets;
 use hls_swarm_player::cmcd::CmcdVersion;
 use hls_swarm_player::{Algorithm, Preset, Variants};
 
-use super::{Environment, load, safety};
-use crate::cli::run::{AbrArg, CmcdArg, EngineKind, ProbeMode, RunArgs, VariantSelection};
+use super::{Environment, Stream, load, safety};
+use crate::cli::run::{AbrArg, CmcdArg, EngineKind, HttpArg, ProbeMode, RunArgs, VariantSelection};
 use crate::engine::native::Canaries;
 use crate::engine::native::CmcdMode;
 use crate::engine::{EngineConfig, command, ffmpeg, native};
 
 /// The engine and its configuration.
-pub(crate) fn resolve(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Failure> {
+pub(crate) fn resolve(
+    args: &RunArgs,
+    environment: &Environment,
+    streams: &WeightedSet<Stream>,
+) -> Result<EngineConfig, Failure> {
     let viewers = &args.viewers;
+    if viewers.http != HttpArg::Http1 && viewers.engine != Some(EngineKind::Native) {
+        let name = name_of(viewers.http);
+        return Err(Failure::usage(format!(
+            "--http {name} without --engine native: only native viewers speak another version than that of their player"
+        ))
+        .help(format!("add --engine native, or leave out --http {name}")));
+    }
     match (viewers.engine, &viewers.player) {
         (Some(EngineKind::Native), Some(_)) => {
             Err(Failure::usage("--player has no effect with --engine native").help("leave out one of them"))
         }
-        (Some(EngineKind::Native), None) => native(args, environment),
+        (Some(EngineKind::Native), None) => native(args, environment, streams),
         (Some(EngineKind::Ffmpeg), Some(_)) => {
             Err(Failure::usage("--player has no effect with --engine ffmpeg")
                 .help("leave out one of them; --player implies --engine command"))
@@ -76,12 +89,16 @@ fn player(args: &RunArgs, text: &str) -> Result<EngineConfig, Failure> {
     command::Config::parse(text).map(EngineConfig::Command)
 }
 
-fn native(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Failure> {
+fn native(
+    args: &RunArgs,
+    environment: &Environment,
+    streams: &WeightedSet<Stream>,
+) -> Result<EngineConfig, Failure> {
     let given = |key: &str| args.given.contains(key);
     let of_streams = args.stream.streams.iter().any(|stream| stream.variant.is_some());
     let is_fixed = given("variant") || args.stream.variant != VariantSelection::All || of_streams;
     if let Some(abr) = args.viewers.abr.filter(|_| is_fixed) {
-        let name = abr.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let name = name_of(abr);
         return Err(Failure::usage(format!(
             "--variant together with --abr {name}: a variant that is chosen is played from beginning to end"
         ))
@@ -102,7 +119,8 @@ fn native(args: &RunArgs, environment: &Environment) -> Result<EngineConfig, Fai
     let resolve_per_viewer = args.viewers.resolve_per_viewer;
     let cmcd = cmcd(args)?;
     let canaries = canaries(args, environment)?;
-    let config = native::Config { preset, variants, resolve_per_viewer, proxies, cmcd, canaries };
+    let http = http(args.viewers.http, streams, &proxies)?;
+    let config = native::Config { preset, variants, resolve_per_viewer, proxies, cmcd, http, canaries };
     Ok(EngineConfig::Native(config))
 }
 
@@ -124,6 +142,32 @@ fn cmcd(args: &RunArgs) -> Result<native::Cmcd, Failure> {
 
 /// Maximum length of a content ID (CTA-5004).
 const LONGEST_CID: usize = 128;
+
+/// The versions of HTTP that native viewers speak, if the streams can be requested so.
+fn http(http: HttpArg, streams: &WeightedSet<Stream>, proxies: &Proxies) -> Result<Http, Failure> {
+    let plain = streams.iter().map(|stream| &stream.url).find(|url| url.scheme() != "https");
+    let proxied = streams.iter().map(|stream| &stream.url).find_map(|url| proxies.of(url));
+    match (http, plain) {
+        (HttpArg::Http3, None) if proxied.is_some() => {
+            let proxy = proxied.map(without_secrets).unwrap_or_default();
+            Err(Failure::usage(format!("--http 3 does not pass through a proxy, and https_proxy is {proxy}"))
+                .help("unset https_proxy, add the host to no_proxy, or use --http auto"))
+        }
+        (HttpArg::Http1 | HttpArg::Auto, _) | (_, None) => Ok(http.into()),
+        (_, Some(url)) => {
+            let (name, host) = (name_of(http), url.host_str().unwrap_or_default());
+            Err(Failure::usage(format!(
+                "--http {name} needs https, because browsers and players speak it over TLS only: http://{host} is not encrypted"
+            ))
+            .help(format!("request the stream by https, or leave out --http {name}")))
+        }
+    }
+}
+
+/// The name of a value as it is typed.
+fn name_of(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
 
 /// The proxies that the environment names.
 pub(super) fn proxies(environment: &Environment) -> Result<Proxies, Failure> {

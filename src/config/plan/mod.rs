@@ -155,6 +155,7 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         args.action.yes,
     )?;
     network::check_room(streams.first(), &target_policy)?;
+    let engine = engine::resolve(args, environment, &streams)?;
     Ok(Plan {
         target_policy,
         error_rate_limit: safety::error_rate_limit(&args.safety.error_storm)?,
@@ -165,7 +166,7 @@ pub fn resolve(args: &RunArgs, environment: &Environment) -> Result<Plan, Failur
         start_at: load::start_at(args)?,
         seed: args.load.seed,
         viewers: Viewers {
-            engine: engine::resolve(args, environment)?,
+            engine,
             confinement: confinement::resolve(&args.viewers)?,
             preset: args.viewers.preset.into(),
             restart_on_stall: args.viewers.restart_on_stall,
@@ -199,10 +200,11 @@ fn thresholds(typed: &[String]) -> Result<Vec<Threshold>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use hls_swarm_client::Http;
     use hls_swarm_player::{Algorithm, Variants};
 
     use super::*;
-    use crate::cli::run::{AbrArg, VariantSelection};
+    use crate::cli::run::{AbrArg, HttpArg, VariantSelection};
     use crate::load::Shape;
     use crate::load::schedule::Schedule;
 
@@ -238,6 +240,28 @@ mod tests {
         assert_eq!(canaries(0).unwrap().viewers.engine.last_canary(), None);
         let none_left = canaries(20).unwrap_err().to_string();
         assert!(none_left.contains("\"20\" for --canaries"), "{none_left}");
+    }
+
+    #[test]
+    fn versions_of_http_need_native_viewers_and_https() {
+        let of = |engine, url: &str| {
+            plan(|args| {
+                (args.viewers.engine, args.viewers.http) = (engine, HttpArg::Http2);
+                args.stream.url = Some(url.into());
+            })
+        };
+        let native = Some(EngineKind::Native);
+        assert_eq!(of(native, "https://127.0.0.1/a.m3u8").unwrap().viewers.engine.http(), Http::Http2);
+        for (engine, url, said) in [
+            (None, "https://127.0.0.1/a.m3u8", "--http 2 without --engine native"),
+            (Some(EngineKind::Ffmpeg), "https://127.0.0.1/a.m3u8", "--http 2 without --engine native"),
+            (native, "http://127.0.0.1/a.m3u8", "--http 2 needs https"),
+        ] {
+            let failure = of(engine, url).unwrap_err();
+            assert!(failure.to_string().contains(said), "{failure}");
+            assert!(failure.help_text().unwrap().contains("leave out --http 2"));
+            assert_eq!(failure.exit().code(), 2);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use hls_swarm_http::header_policy::HeaderPolicy;
 use hls_swarm_http::target_policy::TargetPolicy;
 use hls_swarm_model::classify::{ResponseHints, kind};
 use hls_swarm_model::event::{Event, ForbiddenBy};
-use hls_swarm_model::exchange::{Exchange, Outcome};
+use hls_swarm_model::exchange::{Exchange, HttpVersion, Outcome};
 use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_probe::record::url_hash;
 use url::Url;
@@ -119,7 +119,9 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         viewer: author.viewer,
         generation: author.generation,
         pid: author.pid,
+        http: HttpVersion::Http1,
         connection: 0,
+        streams: 1,
         kind: kind(ResponseHints { name, content_type, length, ..ResponseHints::default() }),
         name: name.into(),
         url_hash: url_hash(found.path.as_bytes(), found.host.as_deref().unwrap_or_default().as_bytes()),
@@ -129,6 +131,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         dns_ns: None,
         connect_ns: None,
         tls_ns: None,
+        quic_ns: None,
         first_byte_ns: found.first_byte_ns,
         // The log does not show when a body ended, except for chunked bodies.
         download_ns: found
@@ -150,6 +153,7 @@ fn exchange(author: Author, found: &log::Exchange) -> Exchange {
         received_bytes: None,
         tls: found.secure,
         retransmits: None,
+        lost_packets: None,
         rtt_us: None,
         min_rtt_us: None,
         cache: None,

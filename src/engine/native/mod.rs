@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use hls_swarm_base::exit_status::ProcessExit;
 use hls_swarm_base::sizing::ViewerSize;
-use hls_swarm_client::Proxies;
+use hls_swarm_client::{Http, Proxies};
 use hls_swarm_hls::selection::VariantSelection;
 use hls_swarm_model::event::{EndClass, Event};
 use hls_swarm_model::snapshot::PlaybackSource;
@@ -36,8 +36,40 @@ use crate::config::plan::Stream;
 
 /// The resources of one viewer. Memory is more than twice what was measured over TLS (docs/native-viewers.md): larger segments
 /// and a busy server need more.
-pub(crate) const VIEWER_SIZE: ViewerSize =
-    ViewerSize { open_files: 2, least_open_files: 1, processes: 0, memory_bytes: 32 << 10, local_ports: 2 };
+pub(crate) const fn viewer_size(http: Http) -> ViewerSize {
+    match http {
+        Http::Http1 => ViewerSize {
+            open_files: 2,
+            least_open_files: 1,
+            processes: 0,
+            memory_bytes: 32 << 10,
+            local_ports: 2,
+        },
+        // One connection carries all requests.
+        Http::Http2 => ViewerSize {
+            open_files: 1,
+            least_open_files: 1,
+            processes: 0,
+            memory_bytes: 128 << 10,
+            local_ports: 2,
+        },
+        Http::Http3 => ViewerSize {
+            open_files: 1,
+            least_open_files: 1,
+            processes: 0,
+            memory_bytes: 384 << 10,
+            local_ports: 2,
+        },
+        // That of HTTP/2 stays open until the server closes it.
+        Http::Auto => ViewerSize {
+            open_files: 2,
+            least_open_files: 1,
+            processes: 0,
+            memory_bytes: 512 << 10,
+            local_ports: 4,
+        },
+    }
+}
 
 /// The planned configuration of native viewers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +84,8 @@ pub struct Config {
     pub proxies: Proxies,
     /// How viewers describe their requests to CDNs (CMCD).
     pub cmcd: Cmcd,
+    /// The version of HTTP.
+    pub http: Http,
     /// FFmpeg viewers among the native ones.
     pub canaries: Option<Box<Canaries>>,
 }

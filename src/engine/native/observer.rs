@@ -11,6 +11,7 @@ use hls_swarm_model::content::{Content, Defect};
 use hls_swarm_model::event::Event;
 use hls_swarm_model::exchange::{Exchange, Kind, Outcome};
 use hls_swarm_model::listed::{Rendition, SegmentId, VariantLabel};
+use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_player::cmcd::without_cmcd;
 use hls_swarm_probe::record::url_hash;
 use url::{Position, Url};
@@ -95,6 +96,12 @@ impl Observer for Recorder {
     fn connect_failed(&self, failure: ConnectFailure) {
         let events = measured::connect_failure(self.session.viewer, failure);
         events.into_iter().flatten().for_each(|event| self.shared.outbox.push(event));
+    }
+
+    fn alternative_failed(&self, reason: &str) {
+        let viewer = self.session.viewer;
+        tracing::debug!(viewer, reason, "an announced HTTP/3 connection could not be made");
+        self.shared.outbox.push(Event::Counted { viewer, counter: Counter::AlternativesFailed, events: 1 });
     }
 
     fn received(&self, bytes: u64, tls: bool) {

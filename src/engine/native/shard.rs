@@ -37,6 +37,9 @@ const MARKS: (u64, u64) = (8 << 10, 256 << 10);
 /// How often a timer of the thread is tested.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How long the last packets of connections may take.
+const CLOSING: Duration = Duration::from_millis(50);
+
 /// The number of threads: one processor is left to the main thread.
 pub(super) fn threads() -> usize {
     thread::available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1))
@@ -98,6 +101,7 @@ pub(super) struct Shards {
 
 /// What a thread is started with.
 struct Settings {
+    http: client::Http,
     verify_tls: bool,
     proxies: client::Proxies,
     timeout: Duration,
@@ -122,6 +126,7 @@ impl Shards {
         let most_connections = most_connections(machine::raise_open_files(0), threads());
         let jobs = (0..threads()).filter_map(|number| {
             let settings = Settings {
+                http: config.http,
                 verify_tls: stream.verify_tls,
                 proxies: config.proxies.clone(),
                 timeout: stream.timeout,
@@ -161,6 +166,7 @@ fn run(settings: Settings, mut jobs: mpsc::UnboundedReceiver<(Job, oneshot::Send
         Err(error) => return tracing::error!(%error, "cannot start the runtime of a thread"),
     };
     let (events, stop, seed) = (settings.events.clone(), settings.stop.clone(), settings.seed);
+    let closes_by_message = matches!(settings.http, client::Http::Http3 | client::Http::Auto);
     let outbox = Rc::new(Outbox::default());
     let shared = Rc::new(Shared {
         client: client::Shard::new(settings.into()),
@@ -195,6 +201,10 @@ fn run(settings: Settings, mut jobs: mpsc::UnboundedReceiver<(Job, oneshot::Send
             }
         }
         sessions.shutdown().await;
+        if closes_by_message {
+            // A QUIC connection ends with a packet, which the tasks of its connection send.
+            tokio::time::sleep(CLOSING).await;
+        }
         forwarding.abort();
         outbox.flush(&events).await;
     });
@@ -219,6 +229,7 @@ async fn watch_timers(outbox: Rc<Outbox>, stop: CancellationToken) {
 impl From<Settings> for client::Settings {
     fn from(settings: Settings) -> Self {
         let Settings {
+            http,
             verify_tls,
             proxies,
             timeout,
@@ -232,6 +243,7 @@ impl From<Settings> for client::Settings {
             ..
         } = settings;
         Self {
+            http,
             trust: if verify_tls { client::Trust::Verified } else { client::Trust::Anyone },
             proxies,
             timeout,

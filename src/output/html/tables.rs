@@ -11,7 +11,7 @@ use hls_swarm_model::verdict::Criterion;
 use crate::output::drawings::wall;
 use crate::output::figures::{bytes, clock, count, milliseconds, span};
 use crate::output::insight::{EDGE_HEAD, additional_edges, caches, edge_row, playlists};
-use crate::output::{canaries, content, events, generator, load, quality};
+use crate::output::{canaries, content, events, generator, load, protocols, quality};
 
 /// Largest number of reasons and of edges that a table lists.
 const MAX_ROWS: usize = 30;
@@ -130,6 +130,7 @@ pub(super) fn parts(Report { snapshot, .. }: &Report) -> Markup {
     html! {
         @for note in notes.into_iter().flatten() { p { (note) } }
         (table("Streams", &load::STREAM, load::streams(snapshot).iter().map(named_figures)))
+        (table("Versions of HTTP", &protocols::HEAD, protocols::rows(snapshot).iter().map(named_figures)))
         (table("Variants and renditions", &load::VARIANT, load::variants(snapshot).iter().map(named_figures)))
         @for sentence in load::exceeded_bandwidths(snapshot) { p { (sentence) } }
     }

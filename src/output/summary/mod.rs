@@ -12,7 +12,7 @@ use hls_swarm_model::verdict::{Verdict, VerdictKind};
 use super::escape::printable;
 use super::figures::{bit_rate, bytes, clock, count, failure_line, length, percent};
 use super::insight::{additional_edges, caches, edge_row, playlists};
-use super::{canaries, content, events, generator as condition, load, quality};
+use super::{canaries, content, events, generator as condition, load, protocols, quality};
 use text::{Lines, Tone};
 
 pub use next::Part;
@@ -325,6 +325,11 @@ fn parts(out: &mut Lines, snapshot: &Snapshot) {
         out.blank();
         let rows: Vec<_> = load::streams(snapshot).into_iter().map(Vec::from).collect();
         out.table(&load::STREAM, &rows, &["Requests"]);
+    }
+    let protocols: Vec<_> = protocols::rows(snapshot).into_iter().map(Vec::from).collect();
+    if !protocols.is_empty() {
+        out.blank();
+        out.table(&protocols::HEAD, &protocols, &["Requests"]);
     }
     if !snapshot.variants.is_empty() {
         out.blank();

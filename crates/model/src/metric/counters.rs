@@ -108,6 +108,8 @@ counters! {
     ReloadsBlocked, Players, "reloads_blocked", "blocking reloads that were held as asked";
     /// Reloads of playlists that brought nothing new.
     ReloadsUnchanged, Players, "reloads_unchanged", "reloads without news";
+    /// Connections of HTTP/3 that an origin announced (Alt-Svc) and that could not be made; viewers went on by TCP.
+    AlternativesFailed, Players, "alternatives_failed", "announced HTTP/3 connections that could not be made";
     /// Segments and initialization sections with a successful status whose body was something else, empty, or cut short.
     SegmentsBadContent, Bodies, "segments_bad_content", "segments with bad content";
     /// Segments whose media does not last as long as EXTINF announces.

@@ -8,8 +8,8 @@ use super::Type::{Counter, Gauge};
 use super::{Metric, Row, counter, gauge, rows};
 use crate::run::Run;
 use crate::snapshot::{
-    self, BitRates, Edge, Origin, PlaylistFaults, Quality, SegmentSizes, Snapshot, StageRow, StreamRow,
-    VariantRow, ViewerRow,
+    self, BitRates, Edge, Origin, PlaylistFaults, ProtocolRow, Quality, SegmentSizes, Snapshot, StageRow,
+    StreamRow, VariantRow, ViewerRow,
 };
 
 /// Stages, streams and variants that have series of their own.
@@ -20,11 +20,13 @@ const STAGE: &[&str] = &["stage", "name"];
 const STREAM: &[&str] = &["stream", "url"];
 /// A variant or rendition by its name.
 const VARIANT: &[&str] = &["variant"];
+/// A version of HTTP: 1.1, 2, or 3.
+const HTTP: &[&str] = &["http"];
 const EDGE: &[&str] = &["edge"];
 const CLIENT: &[&str] = &["client_id"];
 
 pub(super) fn metrics() -> Vec<Metric> {
-    [responses(), insight(), origin(), stages_and_streams(), variants(), viewers()].concat()
+    [responses(), protocols(), insight(), origin(), stages_and_streams(), variants(), viewers()].concat()
 }
 
 fn labelled<'a>(rows: impl IntoIterator<Item = (&'a str, u64)>) -> Vec<Row> {
@@ -73,6 +75,62 @@ fn responses() -> Vec<Metric> {
             },
         ),
     ]
+}
+
+/// Series by version of HTTP, which are three at most.
+fn protocols() -> Vec<Metric> {
+    vec![
+        rows("protocol_requests_total", Counter, HTTP, "Requests by version of HTTP.", |s, _| {
+            by_protocol(s, |row| Some(row.requests))
+        }),
+        rows("protocol_bytes_total", Counter, HTTP, "Body bytes by version of HTTP.", |s, _| {
+            by_protocol(s, |row| Some(row.bytes))
+        }),
+        rows(
+            "protocol_connections_total",
+            Counter,
+            HTTP,
+            "Connections that carried a request, by version of HTTP.",
+            |s, _| by_protocol(s, |row| Some(row.connections)),
+        ),
+        rows(
+            "protocol_streams_max",
+            Gauge,
+            HTTP,
+            "The most requests under way at the same time on one connection, by version of HTTP, whole run.",
+            |s, _| by_protocol(s, |row| Some(row.most_streams)),
+        ),
+        rows(
+            "protocol_handshake_p95_seconds",
+            Gauge,
+            HTTP,
+            "From the beginning of a connection until its first request could be sent (TCP and TLS, or QUIC), by version of \
+             HTTP, 95th percentile, whole run.",
+            |s, _| {
+                let rows = s.protocols.iter();
+                rows.filter_map(|row| Some((vec![row.http.name().to_owned()], row.handshake?.p95))).collect()
+            },
+        ),
+        rows(
+            "protocol_retransmits_total",
+            Counter,
+            HTTP,
+            "TCP segments that viewers had to send again, by version of HTTP.",
+            |s, _| by_protocol(s, |row| row.retransmits),
+        ),
+        rows(
+            "protocol_lost_packets_total",
+            Counter,
+            HTTP,
+            "Packets that viewers sent by QUIC and that were lost, by version of HTTP.",
+            |s, _| by_protocol(s, |row| row.lost_packets),
+        ),
+    ]
+}
+
+fn by_protocol(snapshot: &Snapshot, of: fn(&ProtocolRow) -> Option<u64>) -> Vec<Row> {
+    let rows = snapshot.protocols.iter();
+    rows.filter_map(|row| Some((vec![row.http.name().to_owned()], of(row)? as f64))).collect()
 }
 
 /// Every reason, those without a stall included: a counter that appears with its first event has no increase.

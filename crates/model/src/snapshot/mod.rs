@@ -8,6 +8,7 @@ pub(crate) mod insight;
 pub(crate) mod latency;
 pub(crate) mod load;
 pub(crate) mod origin;
+pub(crate) mod protocol;
 pub(crate) mod quality;
 pub(crate) mod requests;
 pub(crate) mod trust;
@@ -34,6 +35,7 @@ pub use insight::{
 pub use latency::{Buckets, Latency, LatencyError, PerTiming, Quantiles, Timing};
 pub use load::{ManualChange, ManualChanges, StageRow, StreamRow, capacity};
 pub use origin::{Gauge, Origin, SegmentSizes};
+pub use protocol::ProtocolRow;
 pub use quality::Quality;
 pub use requests::{CacheResults, Errors, PerKind, Rates, THROUGHPUT_WINDOWS};
 pub use trust::{Agreement, Generator, PlaybackSource, Sources, Waits};
@@ -141,6 +143,9 @@ pub struct Snapshot {
     /// Real players beside native viewers; absent without `--canaries`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canaries: Option<Canaries>,
+    /// The versions of HTTP that viewers spoke.
+    #[serde(default)]
+    pub protocols: Vec<ProtocolRow>,
     /// The stages of the load that have begun.
     pub stages: Vec<StageRow>,
     /// The streams, if there are several.
@@ -252,6 +257,9 @@ impl Snapshot {
         for (place, row) in (1..).zip(&mut self.streams) {
             visit(&StreamRow::histogram(place), &mut row.segment_total);
         }
+        for row in &mut self.protocols {
+            visit(&ProtocolRow::handshake_histogram(row.http), &mut row.handshake);
+        }
         for row in &mut self.variants {
             visit(&VariantRow::ttfb_histogram(&row.name), &mut row.segment_ttfb);
             visit(&VariantRow::total_histogram(&row.name), &mut row.segment_total);
@@ -306,6 +314,7 @@ impl Merge for Snapshot {
             playback_time,
             quality,
             canaries,
+            protocols,
             stages,
             streams,
             variants,
@@ -351,6 +360,7 @@ impl Merge for Snapshot {
         self.playback_time = self.playback_time.with_ratios(self.expected_viewer_seconds);
         Quality::merge_parts(&mut self.quality, quality);
         self.canaries.merge(canaries);
+        protocol::merge_rows(&mut self.protocols, protocols);
         merge::rows(&mut self.stages, stages, |a, b| (a.stage, &a.name) == (b.stage, &b.name));
         self.stages.sort_by(|a, b| (a.stage, &a.name).cmp(&(b.stage, &b.name)));
         for (place, row) in streams.iter().enumerate() {

@@ -259,6 +259,7 @@ impl Exchanges {
 
     /// Counts bytes that the kernel received and that no exchange accounts for.
     pub fn received(&mut self, bytes: u64, tls: bool) {
+        self.kernel.measured = true;
         self.kernel.received += bytes;
         self.kernel.plain_received += if tls { 0 } else { bytes };
     }

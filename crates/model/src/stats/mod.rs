@@ -11,6 +11,7 @@ pub(crate) mod lookup;
 pub(crate) mod origin;
 pub(crate) mod parts;
 pub mod playback;
+pub(crate) mod protocols;
 pub(crate) mod quality;
 pub(crate) mod rates;
 pub(crate) mod retransmits;
@@ -46,8 +47,9 @@ use generator::Condition;
 use origin::OriginStats;
 use parts::Parts;
 use playback::PlaybackRules;
+use protocols::Protocols;
 use rates::Recent;
-use retransmits::Retransmits;
+use retransmits::Totals as ConnectionTotals;
 use timeline::{Sums, TimelineLog};
 use variants::Variants;
 use viewers::Viewers;
@@ -118,7 +120,8 @@ pub struct Stats {
     sliding_window: Option<SlidingWindow>,
     /// Events outside of requests.
     counters: Counters,
-    retransmits: Retransmits,
+    retransmits: ConnectionTotals,
+    protocols: Protocols,
     /// Real players beside native viewers.
     canaries: Option<Comparison>,
     /// Viewer-seconds played and expected, of viewers that have had the time to begin.
@@ -152,7 +155,8 @@ impl Stats {
             counters: Counters::zero(SeenIn::FfmpegLog)
                 .plus(&Counters::zero(SeenIn::Machine))
                 .plus(&measured(&expectation.sources)),
-            retransmits: Retransmits::default(),
+            retransmits: ConnectionTotals::default(),
+            protocols: Protocols::default(),
             canaries: None,
             played: 0.0,
             due: 0.0,
@@ -234,9 +238,11 @@ impl Stats {
                 if self.closed.is_some_and(|(closed_ns, ..)| exchange.started_ns >= closed_ns) {
                     self.counters.add(Counter::RequestsAfterEnd, 1);
                 }
-                if let Some(retransmits) = self.retransmits.add(&exchange) {
+                let retransmits = self.retransmits.add(&exchange, exchange.retransmits);
+                if let Some(retransmits) = retransmits {
                     self.counters.add(Counter::Retransmits, retransmits);
                 }
+                self.protocols.add(&exchange, retransmits);
                 if exchange.gap {
                     self.counters.add(Counter::GapRequests, 1);
                 }
@@ -422,6 +428,7 @@ impl Stats {
             .chain(self.insight.distributions())
             .chain(self.parts.histograms())
             .chain(self.variants.histograms())
+            .chain(self.protocols.histograms())
             .chain(self.canaries.iter().flat_map(Comparison::histograms));
         Recording {
             timeline: self.timeline(),
@@ -469,6 +476,7 @@ impl Stats {
     #[must_use]
     pub fn overview(&self, at_ns: u64) -> Snapshot {
         Snapshot {
+            protocols: self.protocols.rows(),
             stages: self.stage_rows(at_ns),
             streams: self.stream_rows(),
             variants: self.variants.rows(self.closed.map_or(at_ns, |(closed, ..)| closed.min(at_ns))),
@@ -571,6 +579,7 @@ impl Stats {
             quality: (self.expectation.sources.playback == PlaybackSource::Players)
                 .then(|| viewers.quality.figures()),
             canaries: None,
+            protocols: Vec::new(),
             stages: Vec::new(),
             streams: Vec::new(),
             variants: Vec::new(),

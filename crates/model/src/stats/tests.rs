@@ -6,7 +6,7 @@ use super::*;
 use crate::command::Command;
 use crate::content::Content;
 use crate::event::EndClass;
-use crate::exchange::{Exchange, Kind, Outcome, Source};
+use crate::exchange::{Exchange, HttpVersion, Kind, Outcome, Source};
 use crate::listed::{Rendition, SegmentId};
 use crate::snapshot::{PlaybackSource, ViewerState};
 
@@ -155,6 +155,7 @@ pub(crate) fn arrived(viewer: u32, sequence: u64, at_ns: u64) -> Exchange {
     Exchange {
         segment: Some(listed(sequence)),
         started_ns: at_ns,
+        quic_ns: None,
         first_byte_ns: Some(0),
         download_ns: Some(0),
         ..segment(viewer)
@@ -166,7 +167,9 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         viewer,
         generation: 1,
         pid: 1,
+        http: HttpVersion::Http1,
         connection: 1,
+        streams: 1,
         kind: Kind::Segment,
         name: "a.ts".into(),
         url_hash: 1,
@@ -176,6 +179,7 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         dns_ns: None,
         connect_ns: Some(1_000_000),
         tls_ns: None,
+        quic_ns: None,
         first_byte_ns: Some(2_000_000),
         download_ns: Some(50_000_000),
         idle_ns: None,
@@ -193,6 +197,7 @@ pub(crate) fn segment(viewer: u32) -> Exchange {
         received_bytes: Some(1300),
         tls: false,
         retransmits: Some(0),
+        lost_packets: None,
         rtt_us: Some(30),
         min_rtt_us: None,
         cache: None,
@@ -351,6 +356,7 @@ fn a_request_that_no_server_saw_is_neither_a_request_nor_an_error() {
     let stale = Exchange {
         outcome: Outcome::Stale,
         status: None,
+        quic_ns: None,
         first_byte_ns: None,
         download_ns: None,
         idle_ns: Some(20 * SECOND),

@@ -54,6 +54,7 @@ const RULES: &[(&str, Rule)] = &[
     ("cmcd", of_native),
     ("cmcd_version", no_cmcd),
     ("cmcd_cid", no_cmcd),
+    ("http", of_native),
     ("canaries", of_native),
     ("resolve_per_viewer", of_native),
     ("header", not_sent),

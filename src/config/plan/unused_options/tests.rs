@@ -123,10 +123,10 @@ const WARNED: &[(&str, &str, &[&str])] = &[
     ),
     ("--cmcd-version=2 --cmcd-cid=x", "", &["--cmcd-version 2, --cmcd-cid x have", "without --cmcd"]),
     (
-        "--abr=bola --cmcd=query --canaries=2 --resolve-per-viewer",
+        "--abr=bola --cmcd=query --http=1.1 --canaries=2 --resolve-per-viewer",
         "",
         &[
-            "--abr bola, --cmcd query, --canaries 2, --resolve-per-viewer have",
+            "--abr bola, --cmcd query, --http 1.1, --canaries 2, --resolve-per-viewer have",
             "without --engine: it is an option of native viewers",
         ],
     ),
@@ -165,7 +165,7 @@ const SILENT: &[(&str, &str)] = &[
     ("LOG_LEVEL=info --verbose", ""),
     ("--metrics=off --prom-client-metrics=false", ""),
     (
-        "--engine=native --abr=bola --cmcd=header --cmcd-version=2 --cmcd-cid=x --resolve-per-viewer --header=A:b",
+        "--engine=native --abr=bola --cmcd=header --cmcd-version=2 --cmcd-cid=x --http=2 --resolve-per-viewer --header=A:b",
         "",
     ),
     ("--engine=native --canaries=2 --unpaced --ffmpeg=f", ""),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hls_swarm_model::classify::{ResponseHints, kind};
 use hls_swarm_model::content::Content;
 use hls_swarm_model::event::{Event, ForbiddenBy};
-use hls_swarm_model::exchange::{Cache, Exchange, Outcome};
+use hls_swarm_model::exchange::{Cache, Exchange, HttpVersion, Outcome};
 use hls_swarm_model::listed::{Entry, Listed};
 use hls_swarm_model::metric::counters::Counter;
 use hls_swarm_probe::record::{BAD_NETWORK, Frame, Record, cache, content, end, flag, forbidden, kind};
@@ -235,7 +235,9 @@ fn exchange(record: &Record, entry: Option<Entry>, read: Option<&Known>) -> Exch
         viewer: record.viewer,
         generation: record.generation,
         pid: record.pid,
+        http: HttpVersion::Http1,
         connection: record.connection,
+        streams: 1,
         kind: kind(hints),
         url_hash: record.url_hash,
         status: Some(record.status).filter(|status| *status != 0),
@@ -244,6 +246,7 @@ fn exchange(record: &Record, entry: Option<Entry>, read: Option<&Known>) -> Exch
         dns_ns: when(flag::DNS, record.dns_ns),
         connect_ns: when(flag::CONNECT, record.connect_ns),
         tls_ns: when(flag::TLS_HANDSHAKE, record.tls_ns),
+        quic_ns: None,
         first_byte_ns: when(flag::FIRST_BYTE, record.first_byte_ns),
         download_ns: when(flag::FIRST_BYTE, record.download_ns).filter(|_| complete),
         idle_ns: (!complete).then_some(record.idle_ns),
@@ -261,6 +264,7 @@ fn exchange(record: &Record, entry: Option<Entry>, read: Option<&Known>) -> Exch
         received_bytes: when(flag::TCP_INFO, record.received),
         tls: record.has(flag::TLS),
         retransmits: record.has(flag::TCP_INFO).then_some(record.retransmits),
+        lost_packets: None,
         rtt_us: record.has(flag::TCP_INFO).then_some(record.rtt_us),
         min_rtt_us: record.has(flag::TCP_INFO).then_some(record.min_rtt_us),
         cache: match record.cache {

@@ -66,18 +66,25 @@ fn downloads(nginx: &Nginx) {
     }
 }
 
-/// The cost of many viewers, plain and over TLS.
+/// The cost of many viewers: plain, over TLS, and by each version of HTTP.
 fn many_viewers(nginx: &Nginx, folder: &Path) {
     let publisher = Publisher::start(&folder.join("www"), SEGMENT, SEGMENT_BYTES);
-    let urls = [
-        ("plain", format!("http://127.0.0.1:{}/live.m3u8", nginx.plain)),
-        ("TLS", format!("https://127.0.0.1:{}/live.m3u8", nginx.tls)),
+    let secure = format!("https://127.0.0.1:{}/live.m3u8", nginx.tls);
+    let mut ways = vec![
+        ("plain", format!("http://127.0.0.1:{}/live.m3u8", nginx.plain), "1.1"),
+        ("TLS", secure.clone(), "1.1"),
+        ("HTTP/2", secure.clone(), "2"),
     ];
-    let few = urls.each_ref().map(|(_, url)| viewers::native(url, viewers::FEW));
-    let mut many = [Vec::new(), Vec::new()];
+    if site::speaks_http3() {
+        ways.push(("HTTP/3", secure, "3"));
+    } else {
+        println!("NOT RUN: viewers over HTTP/3 (the nginx in PATH has no http_v3_module)");
+    }
+    let few: Vec<Cost> = ways.iter().map(|(_, url, http)| viewers::native(url, http, viewers::FEW)).collect();
+    let mut many: Vec<Vec<Cost>> = ways.iter().map(|_| Vec::new()).collect();
     for _ in 0..RUNS {
-        for ((_, url), costs) in urls.iter().zip(&mut many) {
-            costs.push(viewers::native(url, MANY));
+        for ((_, url, http), costs) in ways.iter().zip(&mut many) {
+            costs.push(viewers::native(url, http, MANY));
         }
     }
     drop(publisher);
@@ -86,7 +93,7 @@ fn many_viewers(nginx: &Nginx, folder: &Path) {
         SEGMENT.as_secs(),
         SEGMENT_BYTES / 1000
     );
-    for (((name, _), few), costs) in urls.iter().zip(&few).zip(&many) {
+    for (((name, ..), few), costs) in ways.iter().zip(&few).zip(&many) {
         let of = |figure: fn(&Cost) -> f64| median(costs.iter().map(figure));
         let more = f64::from(MANY - viewers::FEW);
         println!("  native, {name}");

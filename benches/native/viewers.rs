@@ -82,10 +82,10 @@ impl Drop for Run {
     }
 }
 
-/// Runs native viewers of `url`.
-pub(crate) fn native(url: &str, viewers: u32) -> Cost {
+/// Runs native viewers of `url`, which speak this version of HTTP.
+pub(crate) fn native(url: &str, http: &str, viewers: u32) -> Cost {
     let sockets_before = sockets_kib();
-    let run = Run::start(url, viewers, &["--engine", "native"]);
+    let run = Run::start(url, viewers, &["--engine", "native", "--http", http]);
     let pid = run.process.id();
     let during_start = run.wait(FROM);
     let before = (cpu_seconds(pid), run.began.elapsed());

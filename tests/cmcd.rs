@@ -71,7 +71,7 @@ fn requests_are_described_in_the_query() {
         .filter_map(&data)
         .map(|data| {
             let (before, sid) = data.split_once("sid=\"").unwrap();
-            assert_eq!(before, "bl=0,d=2000,mtp=500,nor=\"1.ts\",ot=av,sf=h,");
+            assert_eq!(before, "br=0,d=2000,mtp=500,nor=\"1.ts\",ot=av,sf=h,");
             let (sid, after) = sid.split_once('"').unwrap();
             assert_eq!((sid.len(), after), (36, ",su"), "{data}");
             sid.to_owned()
@@ -97,7 +97,7 @@ fn requests_are_described_in_headers() {
     };
     for one in of(&served, "/1.ts") {
         assert_eq!(one.target, "/1.ts");
-        assert_eq!(field(one, "CMCD-Object").as_deref(), Some("d=2000,ot=av"));
+        assert_eq!(field(one, "CMCD-Object").as_deref(), Some("br=0,d=2000,ot=av"));
         assert!(field(one, "CMCD-Request").unwrap().contains("nor=\"2.ts\""), "{}", one.head);
         assert!(field(one, "CMCD-Session").unwrap().starts_with("sf=h,sid=\""), "{}", one.head);
     }

@@ -13,6 +13,7 @@ use hls_swarm_hls::selection::VariantSelection;
 use super::merge::merge;
 use super::read::read;
 use super::*;
+use crate::exchange::HttpVersion;
 use crate::metric::counters::Counter;
 use crate::snapshot::{Latency, Quantiles, Timing};
 
@@ -163,6 +164,9 @@ pub(super) fn report(from: u64) -> Report {
     // Only rows with the same name in both reports are merged.
     for (place, row) in (1..).zip(&mut snapshot.stages) {
         (row.stage, row.name) = (place, Some(format!("text {place}")));
+    }
+    for (http, row) in HttpVersion::ALL.into_iter().zip(&mut snapshot.protocols) {
+        row.http = http;
     }
     let mut report = Report {
         verdict: invented(&mut Inventor::new(1)),
@@ -321,6 +325,7 @@ const EXCEPTIONS: &[(&str, Rule)] = &[
     ("/variants/peak_bits_per_second", Rule::Larger),
     ("/timeline/window_seconds", Rule::Same),
     ("/other_viewers/longest_stall_seconds", Rule::Larger),
+    ("/protocols/most_streams", Rule::Larger),
     ("/canaries/canaries/errors/rate", Rule::Derived),
     ("/canaries/canaries/errors/object_rate", Rule::Derived),
     ("/canaries/native/errors/rate", Rule::Derived),

@@ -152,6 +152,7 @@ mod tests {
             "timestamp_gaps",
             "bodies_differing",
             "dns_failed",
+            "alternatives_failed",
         ];
         let without = |absent: Vec<&'static str>, known: &[&str]| -> Vec<&'static str> {
             absent.into_iter().filter(|metric| !known.contains(metric)).collect()

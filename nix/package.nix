@@ -69,7 +69,6 @@ rustPlatform.buildRustPackage (finalAttrs: {
       done
       installManPage hls-swarm.1
       installShellCompletion --cmd hls-swarm --bash hls-swarm.bash --fish hls-swarm.fish --zsh hls-swarm.zsh
-      install -Dm444 -t $origin/share/man/man1 hls-origin.1
       install -Dm444 hls-origin.bash $origin/share/bash-completion/completions/hls-origin
       install -Dm444 hls-origin.fish $origin/share/fish/vendor_completions.d/hls-origin.fish
       install -Dm444 hls-origin.zsh $origin/share/zsh/site-functions/_hls-origin
@@ -85,6 +84,12 @@ rustPlatform.buildRustPackage (finalAttrs: {
         ]
       }
     '';
+
+  # nixpkgs moves the manual pages of all outputs into one while it fixes them up, so this one is installed later.
+  postFixup = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    gzip -9n hls-origin.1
+    install -Dm444 -t $origin/share/man/man1 hls-origin.1.gz
+  '';
 
   passthru.tests = {
     version = testers.testVersion { package = finalAttrs.finalPackage; };

@@ -1,7 +1,7 @@
 //! The media of one rendition in the order of its media sequence numbers: what arrived, what is missing,
 //! and what is still on its way.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 /// The number of segments that a viewer requests at the same time. A segment is missing when a later one than
 /// these has been played to its end: viewers request in order, so the segment was left out.
@@ -45,10 +45,67 @@ struct Segment {
     arrival: Arrival,
 }
 
+/// By how many segments the room for them grows. A buffer holds few, and each viewer has one.
+const GROWTH: usize = 4;
+
+/// Segments by their media sequence numbers, in ascending order. They arrive at the end and leave at the front, and a map in
+/// a tree would take twice the memory.
+#[derive(Clone, Debug, Default)]
+struct Segments(VecDeque<(u64, Segment)>);
+
+impl Segments {
+    /// The index of `sequence`, or the one that it would have.
+    fn place(&self, sequence: u64) -> Result<usize, usize> {
+        match self.0.back() {
+            Some((last, _)) if *last < sequence => Err(self.0.len()),
+            _ => self.0.binary_search_by_key(&sequence, |(known, _)| *known),
+        }
+    }
+
+    fn get(&self, sequence: u64) -> Option<&Segment> {
+        self.0.get(self.place(sequence).ok()?).map(|(_, segment)| segment)
+    }
+
+    fn last(&self) -> Option<u64> {
+        self.0.back().map(|(sequence, _)| *sequence)
+    }
+
+    /// The segments from `first` on.
+    fn since(&self, first: u64) -> impl Iterator<Item = (u64, &Segment)> {
+        let (Ok(place) | Err(place)) = self.place(first);
+        self.0.range(place..).map(|(sequence, segment)| (*sequence, segment))
+    }
+
+    /// Adds a segment, unless it is known or there is no room. A whole one replaces one that was not.
+    fn add(&mut self, sequence: u64, segment: Segment) {
+        match self.place(sequence) {
+            Ok(place) => {
+                if let Some((_, known)) = self.0.get_mut(place)
+                    && segment.arrival == Arrival::Whole
+                    && known.arrival != Arrival::Whole
+                {
+                    *known = segment;
+                }
+            }
+            Err(_) if self.0.len() >= MAX_SEGMENTS => {}
+            Err(place) => {
+                if self.0.len() == self.0.capacity() {
+                    self.0.reserve_exact(GROWTH.max(self.0.len() / 4));
+                }
+                self.0.insert(place, (sequence, segment));
+            }
+        }
+    }
+
+    fn remove(&mut self, sequence: u64) -> Option<Segment> {
+        self.0.remove(self.place(sequence).ok()?).map(|(_, segment)| segment)
+    }
+}
+
 /// One rendition. Positions count from the beginning of the first segment that the viewer chose.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Timeline {
-    segments: BTreeMap<u64, Segment>,
+    segments: Segments,
     /// The segment at `front_ns`.
     front: Option<u64>,
     front_ns: u64,
@@ -75,7 +132,7 @@ impl Timeline {
         if std::mem::take(&mut self.restarts)
             && let Some(front) = self.front
         {
-            let next = self.segments.last_key_value().map_or(front, |(last, _)| last.saturating_add(1));
+            let next = self.segments.last().map_or(front, |last| last.saturating_add(1));
             self.shift = next.max(front).wrapping_sub(sequence);
         }
         let sequence = sequence.wrapping_add(self.shift);
@@ -86,14 +143,8 @@ impl Timeline {
             }
             self.front = Some(sequence);
         }
-        if self.segments.len() >= MAX_SEGMENTS && !self.segments.contains_key(&sequence) {
-            return;
-        }
         self.usual_ns = duration_ns;
-        let segment = self.segments.entry(sequence).or_insert(Segment { duration_ns, arrival });
-        if arrival == Arrival::Whole && segment.arrival != Arrival::Whole {
-            *segment = Segment { duration_ns, arrival };
-        }
+        self.segments.add(sequence, Segment { duration_ns, arrival });
     }
 
     /// Restarts the media sequence numbers, as after an encoder's restart: the next segment follows the last
@@ -116,9 +167,9 @@ impl Timeline {
     /// Whether what is playable at the front will not become more, because a gap or nothing follows it.
     pub(crate) fn is_cut_short(&self) -> bool {
         let Some(front) = self.front else { return false };
-        let next = self.segments.range(front..).zip(front..).find_map(|((sequence, segment), expected)| {
-            let whole = *sequence == expected && segment.arrival == Arrival::Whole;
-            (!whole).then_some((expected, *sequence == expected))
+        let next = self.segments.since(front).zip(front..).find_map(|((sequence, segment), expected)| {
+            let whole = sequence == expected && segment.arrival == Arrival::Whole;
+            (!whole).then_some((expected, sequence == expected))
         });
         match next {
             Some((sequence, is_known)) => self.ended || (is_known && self.arrived_after(sequence)),
@@ -129,7 +180,7 @@ impl Timeline {
     /// Whether everything up to the end of the rendition was passed.
     pub(crate) fn is_over(&self) -> bool {
         let passed = |last| self.front.is_some_and(|front| front > last);
-        let nothing_left = || self.front.is_none_or(|front| self.segments.range(front..).next().is_none());
+        let nothing_left = || self.front.is_none_or(|front| self.segments.since(front).next().is_none());
         self.last.is_some_and(passed) || (self.ended && nothing_left())
     }
 
@@ -137,7 +188,7 @@ impl Timeline {
     /// may request it again.
     pub(crate) fn at_front(&self) -> Media {
         let Some(front) = self.front else { return Media::Awaited };
-        match self.segments.get(&front) {
+        match self.segments.get(front) {
             Some(segment) if segment.arrival == Arrival::Whole => {
                 Media::Playable { until_ns: self.front_ns + segment.duration_ns }
             }
@@ -145,7 +196,7 @@ impl Timeline {
                 let unavailable = segment.arrival == Arrival::Unavailable;
                 Media::Gap { until_ns: self.front_ns + segment.duration_ns, unavailable }
             }
-            None if self.segments.range(front + PARALLEL_REQUESTS..).next().is_some() => {
+            None if self.segments.since(front + PARALLEL_REQUESTS).next().is_some() => {
                 Media::Gap { until_ns: self.front_ns + self.usual_ns, unavailable: false }
             }
             _ => Media::Awaited,
@@ -153,19 +204,21 @@ impl Timeline {
     }
 
     fn arrived_after(&self, front: u64) -> bool {
-        self.segments.range(front + 1..).any(|(_, segment)| segment.arrival == Arrival::Whole)
+        self.segments.since(front + 1).any(|(_, segment)| segment.arrival == Arrival::Whole)
     }
 
     /// Whether all that is left of the rendition is playable.
     pub(crate) fn playable_to_the_end(&self) -> bool {
         let Some(front) = self.front else { return false };
-        let whole = |(_, segment): (&u64, &Segment)| segment.arrival == Arrival::Whole;
+        let whole = |(_, segment): (u64, &Segment)| segment.arrival == Arrival::Whole;
         if self.ended {
-            return self.segments.range(front..).all(whole);
+            return self.segments.since(front).all(whole);
         }
         self.last.is_some_and(|last| {
-            front > last
-                || self.segments.range(front..=last).filter(|one| whole(*one)).count() as u64 > last - front
+            front > last || {
+                let to_last = self.segments.since(front).take_while(|(sequence, _)| *sequence <= last);
+                to_last.filter(|one| whole(*one)).count() as u64 > last - front
+            }
         })
     }
 
@@ -174,7 +227,7 @@ impl Timeline {
         let mut end_ns = self.front_ns;
         let mut next = self.front;
         while let Some(sequence) = next {
-            match self.segments.get(&sequence) {
+            match self.segments.get(sequence) {
                 Some(segment) if segment.arrival == Arrival::Whole => end_ns += segment.duration_ns,
                 _ => break,
             }
@@ -186,7 +239,7 @@ impl Timeline {
     /// Forgets the front segment, because playback has reached its end. Returns its outcome; `None` = there is none.
     pub(crate) fn pass(&mut self) -> Option<Arrival> {
         let front = self.front?;
-        let passed = self.segments.remove(&front);
+        let passed = self.segments.remove(front);
         self.front_ns += passed.map_or(self.usual_ns, |segment| segment.duration_ns);
         self.front = front.checked_add(1);
         Some(passed.map_or(Arrival::Missing, |segment| segment.arrival))

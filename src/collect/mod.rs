@@ -124,7 +124,7 @@ impl Identity {
     /// The identity of this process, if the plan names a collector.
     ///
     /// # Errors
-    /// As [`unguessable`].
+    /// An internal failure: the operating system has no random numbers.
     pub fn of(plan: &Plan) -> Result<Option<Self>, Failure> {
         let token = plan.results.collector_token.clone();
         let Some(collector) = plan.results.collector.clone() else { return Ok(None) };

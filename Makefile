@@ -74,6 +74,10 @@ test-integration: rust test-tools ## the tests with real programs
 test-versions: rust test-tools ## the tests with other versions of FFmpeg and nginx (VERSIONS="sid …" selects some; about 40 minutes)
 	@scripts/test-versions $(VERSIONS)
 
+.PHONY: aarch64-test
+aarch64-test: build ## build for aarch64, and run unit tests and FFmpeg viewers under an emulated processor (as root; 20 minutes)
+	@scripts/test-aarch64 $(RELEASE)
+
 .PHONY: fuzz-smoke fuzz-planted
 fuzz-smoke: rust cc ## fuzz every parser of foreign data, two minutes altogether (scripts/fuzz run TARGET for longer)
 	@scripts/fuzz smoke
